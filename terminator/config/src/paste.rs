@@ -1,0 +1,67 @@
+//! Makes valid YAML of what the plugin's page shows: PEM text below `pem: |` without indentation.
+//!
+//! It must keep the number of lines, so that errors name the lines that the user sees.
+
+use std::borrow::Cow;
+
+use zeroize::Zeroizing;
+
+/// The marker that ends a PEM block.
+const END: &str = "-----END ";
+
+/// Indents the lines that belong to an unindented `pem: |`; text that is right already is returned
+/// as it is.
+///
+/// The PEM's text reaches from the line after `pem: |` to the last end marker before a line that can
+/// only be another key.
+pub(crate) fn indent(text: &str) -> Cow<'_, str> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let Some(first) = lines.iter().position(|line| opens_pem(line)).map(|key| key + 1) else {
+        return Cow::Borrowed(text);
+    };
+    let next = lines[first..].iter().find(|line| !line.trim().is_empty());
+    if next.is_none_or(|line| line.starts_with([' ', '\t'])) {
+        return Cow::Borrowed(text);
+    }
+    let Some(last) = last_end_marker(&lines, first) else {
+        return Cow::Borrowed(text);
+    };
+    let mut indented = Zeroizing::new(String::with_capacity(text.len() + 2 * lines.len()));
+    for (index, line) in lines.iter().enumerate() {
+        if (first..=last).contains(&index) && !line.trim().is_empty() {
+            indented.push_str("  ");
+        }
+        indented.push_str(line);
+    }
+    Cow::Owned(std::mem::take(&mut *indented))
+}
+
+/// Whether the line is the top-level key `pem` with a block scalar's sign.
+fn opens_pem(line: &str) -> bool {
+    line.strip_prefix("pem:").is_some_and(|rest| rest.trim_start().starts_with(['|', '>']))
+}
+
+/// The index of the last line with an end marker at the left margin.
+fn last_end_marker(lines: &[&str], first: usize) -> Option<usize> {
+    (first..lines.len()).rev().find(|&index| lines[index].starts_with(END))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indent;
+
+    #[test]
+    fn unindented_text_is_indented_and_keeps_its_lines() {
+        let text = "port: 8883\npem: |\n-----BEGIN X-----\r\nAA\n\n-----END X-----\nhost: 0.0.0.0\n";
+        let expected =
+            "port: 8883\npem: |\n  -----BEGIN X-----\r\n  AA\n\n  -----END X-----\nhost: 0.0.0.0\n";
+        assert_eq!(indent(text), expected);
+    }
+
+    #[test]
+    fn indented_text_stays() {
+        let text = "pem: |\n  -----BEGIN X-----\n  -----END X-----\nport: 1\n";
+        assert_eq!(indent(text), text);
+        assert_eq!(indent("port: 1\n"), "port: 1\n");
+    }
+}

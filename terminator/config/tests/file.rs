@@ -1,0 +1,128 @@
+//! The file as people write it, and what they are told when it is wrong.
+
+use std::time::Duration;
+
+use mqtt_tls_config::{ClientAuthMode, Config, Pem};
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = Config::parse(text).expect_err("this must not be accepted");
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_plugins_three_keys_are_enough() {
+    let config = Config::parse("host: 0.0.0.0\nport: 8883\npem: |\n  text\n").unwrap();
+    let mut expected = Config::new(8883, Pem::new("text\n".to_owned()));
+    expected.host = Some("0.0.0.0".parse().unwrap());
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn the_pages_unindented_pem_is_accepted() {
+    let text = "host: 0.0.0.0\nport: 8883\npem: |\n-----BEGIN A-----\nQQ==\n-----END A-----\n\
+                -----BEGIN B-----\nQg==\n-----END B-----\n";
+    let config = Config::parse(text).unwrap();
+    assert!(config.pem.expose().starts_with("-----BEGIN A-----\nQQ==\n"));
+    assert!(config.pem.expose().ends_with("-----END B-----\n"));
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_are_accepted() {
+    let config = Config::parse("\u{feff}port: 8883\r\npem: |\r\n  a\r\n  b\r\n").unwrap();
+    assert_eq!(config.pem.expose(), "a\nb\n");
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = "\
+host: '::1'
+port: 8883
+version: 7
+pem: text
+certificates:
+- pem: other
+backend: {host: smart-mqtt.iot.svc, port: 1884}
+clientAuth: {mode: Require, ca: bundle}
+timeouts: {handshake: 1s, dial: 200ms, halfClose: 1m 5s}
+limits: {connections: 10, handshakes: 5}
+drain: {deadline: 0s}
+admin: {host: 0.0.0.0, port: 9000}
+";
+    let config = Config::parse(text).unwrap();
+    assert_eq!(config.version.as_deref(), Some("7"));
+    assert_eq!(config.certificates.len(), 1);
+    assert_eq!(config.backend.to_string(), "smart-mqtt.iot.svc:1884");
+    assert_eq!(config.client_auth.mode, ClientAuthMode::Require);
+    assert_eq!(config.timeouts.half_close, Duration::from_secs(65));
+    assert_eq!(config.limits.connections, 10);
+    assert_eq!(config.drain.deadline, Duration::ZERO);
+    assert_eq!(config.admin.port, 9000);
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_with_line_and_key() {
+    let text = "\
+hots: 0.0.0.0
+port: 88830
+timeouts:
+  handshake: 10
+  dail: 5s
+backend:
+  host: 10.0.0.300
+";
+    assert_eq!(
+        problems(text),
+        [
+            "line 1: hots: unknown key; did you mean `host`?",
+            "line 2: port: expected a port, a whole number from 1 to 65535, found the number 88830",
+            "line 4: timeouts.handshake: expected a duration from 100ms to 10m, found the number 10",
+            "line 5: timeouts.dail: unknown key; did you mean `dial`?",
+            "line 7: backend.host: expected a DNS name or an IP address, at most 253 characters, \
+             found a text that is not one",
+            "pem: missing: it is mandatory",
+        ]
+    );
+}
+
+#[test]
+fn a_mode_without_ca_is_explained() {
+    assert_eq!(
+        problems("port: 1\npem: x\nclientAuth:\n  mode: Require\n"),
+        ["line 3: clientAuth.ca: missing: without CA certificates no client certificate can be \
+          verified; add them, or set `mode: None`"]
+    );
+}
+
+#[test]
+fn an_entry_of_a_list_is_named_by_its_index() {
+    assert_eq!(
+        problems("port: 1\npem: x\ncertificates:\n- pem: a\n- prm: b\n"),
+        [
+            "line 5: certificates[1].pem: missing: it is mandatory",
+            "line 5: certificates[1].prm: unknown key; did you mean `pem`?",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_shown() {
+    let secret = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
+    for text in [
+        format!("port: {secret}\npem: x\n"),
+        format!("port: 1\npem:\n  {secret}+/: {secret}\n"),
+        format!("port: 1\n{secret}+/: x\n"),
+        format!("port: 1\nadmin: {secret}\n"),
+        format!("port: 1\npem: |\n{secret}\n"),
+        format!("{secret}+/: 1\n{secret}+/: 2\n"),
+        secret.to_owned(),
+    ] {
+        let said = problems(&text).join("\n");
+        assert!(!said.contains(secret), "{text}\n{said}");
+    }
+}
+
+#[test]
+fn what_is_not_yaml_has_a_line() {
+    let said = problems("port: 8883\npem: [\n");
+    assert!(said[0].starts_with("line "), "{said:?}");
+}
