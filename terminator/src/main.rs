@@ -1,1 +1,138 @@
-fn main() {}
+//! The program: arguments, log, start, signals, exit code. It must not do anything else.
+//!
+//! Exit codes: 0 ended as asked, 1 `check` found something wrong, 2 wrong arguments, 69 a port could not
+//! be bound or a thread not started, 70 a thread was lost, 78 the configuration cannot be served, 130 a
+//! second signal came while it was ending (the numbers of sysexits.h where there is one).
+
+mod args;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use jiff::Timestamp;
+use mqtt_tls_terminator::{Ended, StartError, Terminator, load};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::args::{Arguments, Command, LogFormat, Serve};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match (arguments.command, arguments.serve) {
+        (Some(Command::Check { file }), _) => check(&file),
+        (None, Some(serve)) => run(&serve),
+        // clap shows the help instead.
+        (None, None) => ExitCode::from(2),
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this command's result is its output"
+)]
+fn check(file: &std::path::Path) -> ExitCode {
+    match load::check(file) {
+        Ok(settings) => {
+            for warning in settings.warnings(Timestamp::now()) {
+                eprintln!("warning: {warning}");
+            }
+            println!("{} can be served", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}", StartError::Load(error).chain());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(serve: &Serve) -> ExitCode {
+    if let Err(error) = log(serve) {
+        return usage(&error);
+    }
+    harden();
+    let terminator = match Terminator::start(&serve.file, serve.threads) {
+        Ok(terminator) => terminator,
+        Err(error) => {
+            error!("{}", error.chain());
+            return ExitCode::from(match error {
+                StartError::Bind { .. } | StartError::Thread(_) => 69,
+                StartError::Load(_) => 78,
+            });
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime.and_then(|runtime| runtime.block_on(until_ended(terminator))) {
+        Ok(code) => code,
+        Err(error) => {
+            error!(%error, "signals cannot be received");
+            ExitCode::from(70)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn usage(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(2)
+}
+
+fn log(serve: &Serve) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&serve.log)
+        .map_err(|error| format!("--log is not a filter: {error}"))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match serve.log_format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.init(),
+    }
+    Ok(())
+}
+
+/// No core dump and no debugger may show a key, and each connection needs two file descriptors.
+fn harden() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        warn!(%error, "core dumps cannot be switched off");
+    }
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        warn!(%error, limit = ?limit.current, "the limit on file descriptors cannot be raised");
+    }
+}
+
+/// SIGTERM and SIGINT drain, and a second one ends it at once; SIGHUP reloads.
+async fn until_ended(mut terminator: Terminator) -> std::io::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut is_draining = false;
+    loop {
+        tokio::select! {
+            ended = terminator.ended() => return Ok(match ended {
+                Ended::Drained => ExitCode::SUCCESS,
+                Ended::ThreadLost => ExitCode::from(70),
+            }),
+            _ = hangup.recv() => {
+                terminator.reload();
+                continue;
+            }
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if is_draining {
+            info!("a second signal: ending at once");
+            return Ok(ExitCode::from(130));
+        }
+        is_draining = true;
+        terminator.drain();
+    }
+}

@@ -145,7 +145,10 @@ pub struct Backend {
 impl Default for Backend {
     /// Where the plugin's own broker would be.
     fn default() -> Self {
-        Self { host: Ipv4Addr::LOCALHOST.to_string(), port: 1883 }
+        Self {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port: 1883,
+        }
     }
 }
 
@@ -216,7 +219,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 250_000, handshakes: 2048 }
+        Self {
+            connections: 250_000,
+            handshakes: 2048,
+        }
     }
 }
 
@@ -230,7 +236,9 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(30) }
+        Self {
+            deadline: Duration::from_secs(30),
+        }
     }
 }
 
@@ -246,6 +254,9 @@ pub struct Admin {
 impl Default for Admin {
     /// Loopback: who wants it seen from elsewhere says so.
     fn default() -> Self {
-        Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 9883 }
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 9883,
+        }
     }
 }

@@ -16,7 +16,11 @@ const END: &str = "-----END ";
 /// only be another key.
 pub(crate) fn indent(text: &str) -> Cow<'_, str> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let Some(first) = lines.iter().position(|line| opens_pem(line)).map(|key| key + 1) else {
+    let Some(first) = lines
+        .iter()
+        .position(|line| opens_pem(line))
+        .map(|key| key + 1)
+    else {
         return Cow::Borrowed(text);
     };
     let next = lines[first..].iter().find(|line| !line.trim().is_empty());
@@ -38,12 +42,15 @@ pub(crate) fn indent(text: &str) -> Cow<'_, str> {
 
 /// Whether the line is the top-level key `pem` with a block scalar's sign.
 fn opens_pem(line: &str) -> bool {
-    line.strip_prefix("pem:").is_some_and(|rest| rest.trim_start().starts_with(['|', '>']))
+    line.strip_prefix("pem:")
+        .is_some_and(|rest| rest.trim_start().starts_with(['|', '>']))
 }
 
 /// The index of the last line with an end marker at the left margin.
 fn last_end_marker(lines: &[&str], first: usize) -> Option<usize> {
-    (first..lines.len()).rev().find(|&index| lines[index].starts_with(END))
+    (first..lines.len())
+        .rev()
+        .find(|&index| lines[index].starts_with(END))
 }
 
 #[cfg(test)]
@@ -52,7 +59,8 @@ mod tests {
 
     #[test]
     fn unindented_text_is_indented_and_keeps_its_lines() {
-        let text = "port: 8883\npem: |\n-----BEGIN X-----\r\nAA\n\n-----END X-----\nhost: 0.0.0.0\n";
+        let text =
+            "port: 8883\npem: |\n-----BEGIN X-----\r\nAA\n\n-----END X-----\nhost: 0.0.0.0\n";
         let expected =
             "port: 8883\npem: |\n  -----BEGIN X-----\r\n  AA\n\n  -----END X-----\nhost: 0.0.0.0\n";
         assert_eq!(indent(text), expected);

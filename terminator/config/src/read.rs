@@ -24,25 +24,40 @@ pub(crate) fn config(text: &str) -> Result<Config, Problems> {
     let text = paste::indent(text);
     let root = yaml::value(&text).map_err(|error| {
         let message = format!("this is not YAML: {}", error.message);
-        Problems::one(Problem { line: error.line, key: String::new(), message })
+        Problems::one(Problem {
+            line: error.line,
+            key: String::new(),
+            message,
+        })
     })?;
-    let mut report = Report { text: &text, problems: Vec::new() };
+    let mut report = Report {
+        text: &text,
+        problems: Vec::new(),
+    };
     let config = top(root, &mut report);
     Problems::check(report.problems)?;
     // Without problems all mandatory keys were there.
     config.ok_or_else(|| {
         let message = "the file could not be read; please report this".to_owned();
-        Problems::one(Problem { line: None, key: String::new(), message })
+        Problems::one(Problem {
+            line: None,
+            key: String::new(),
+            message,
+        })
     })
 }
 
 fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
     let mut section = Section::new(root, Vec::new(), report)?;
     let port = section.take("port", PORT, number(1, 65_535));
-    let pem = section.take("pem", "the text of a PEM (as `pem: |` and below it the blocks)", text);
+    let pem = section.take(
+        "pem",
+        "the text of a PEM (as `pem: |` and below it the blocks)",
+        text,
+    );
     section.require("port", port.is_some());
     section.require("pem", pem.is_some());
-    let host = section.take("host", ADDRESS, address);
+    let host = section.take("host", ADDRESS, |value| address(&value));
     let version = section.take("version", VERSION, version);
     let backend = section.nested("backend", backend);
     let client_auth = section.nested("clientAuth", client_auth);
@@ -68,13 +83,21 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
 }
 
 fn certificates(section: &mut Section<'_, '_>) -> Vec<Certificate> {
-    let Some(value) = section.remove("certificates") else { return Vec::new() };
+    let Some(value) = section.remove("certificates") else {
+        return Vec::new();
+    };
     let Value::Sequence(entries) = value else {
-        section.complain("certificates", format!("expected a list, found {}", kind(&value)));
+        section.complain(
+            "certificates",
+            format!("expected a list, found {}", kind(&value)),
+        );
         return Vec::new();
     };
     if entries.len() > CERTIFICATES_MAX {
-        let message = format!("{} entries; at most {CERTIFICATES_MAX} are allowed", entries.len());
+        let message = format!(
+            "{} entries; at most {CERTIFICATES_MAX} are allowed",
+            entries.len()
+        );
         section.complain("certificates", message);
         return Vec::new();
     }
@@ -84,7 +107,9 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<Certificate> {
     for (index, entry) in entries.into_iter().enumerate() {
         let mut path = path.clone();
         path.push(Step::Index(index));
-        let Some(mut entry) = Section::new(entry, path, section.report) else { continue };
+        let Some(mut entry) = Section::new(entry, path, section.report) else {
+            continue;
+        };
         let pem = entry.take("pem", "the text of a PEM", text);
         entry.require("pem", pem.is_some());
         entry.finish();
@@ -96,13 +121,19 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<Certificate> {
 fn backend(section: &mut Section<'_, '_>) -> Backend {
     let default = Backend::default();
     Backend {
-        host: section.take("host", HOST, host).unwrap_or(default.host),
-        port: section.take("port", PORT, number(1, 65_535)).unwrap_or(default.port),
+        host: section
+            .take("host", HOST, |value| host(&value))
+            .unwrap_or(default.host),
+        port: section
+            .take("port", PORT, number(1, 65_535))
+            .unwrap_or(default.port),
     }
 }
 
 fn client_auth(section: &mut Section<'_, '_>) -> ClientAuth {
-    let mode = section.take("mode", "None, Optional or Require", mode).unwrap_or_default();
+    let mode = section
+        .take("mode", "None, Optional or Require", |value| mode(&value))
+        .unwrap_or_default();
     let ca = section.take("ca", "the text of a PEM with CA certificates", text);
     if mode != ClientAuthMode::None && ca.is_none() {
         let message = "missing: without CA certificates no client certificate can be verified; \
@@ -122,7 +153,9 @@ fn timeouts(section: &mut Section<'_, '_>) -> Timeouts {
         handshake: section
             .take("handshake", phase, within(tenth, ten_minutes))
             .unwrap_or(default.handshake),
-        dial: section.take("dial", phase, within(tenth, ten_minutes)).unwrap_or(default.dial),
+        dial: section
+            .take("dial", phase, within(tenth, ten_minutes))
+            .unwrap_or(default.dial),
         half_close: section
             .take("halfClose", half, within(tenth, hour))
             .unwrap_or(default.half_close),
@@ -133,26 +166,43 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
     let default = Limits::default();
     Limits {
         connections: section
-            .take("connections", "a whole number from 1 to 10000000", number(1, 10_000_000))
+            .take(
+                "connections",
+                "a whole number from 1 to 10000000",
+                number(1, 10_000_000),
+            )
             .unwrap_or(default.connections),
         handshakes: section
-            .take("handshakes", "a whole number from 1 to 1000000", number(1, 1_000_000))
+            .take(
+                "handshakes",
+                "a whole number from 1 to 1000000",
+                number(1, 1_000_000),
+            )
             .unwrap_or(default.handshakes),
     }
 }
 
 fn drain(section: &mut Section<'_, '_>) -> Drain {
     let longest = Duration::from_secs(3600);
-    let deadline =
-        section.take("deadline", "a duration from 0s to 1h", within(Duration::ZERO, longest));
-    Drain { deadline: deadline.unwrap_or(Drain::default().deadline) }
+    let deadline = section.take(
+        "deadline",
+        "a duration from 0s to 1h",
+        within(Duration::ZERO, longest),
+    );
+    Drain {
+        deadline: deadline.unwrap_or(Drain::default().deadline),
+    }
 }
 
 fn admin(section: &mut Section<'_, '_>) -> Admin {
     let default = Admin::default();
     Admin {
-        host: section.take("host", ADDRESS, address).unwrap_or(default.host),
-        port: section.take("port", PORT, number(1, 65_535)).unwrap_or(default.port),
+        host: section
+            .take("host", ADDRESS, |value| address(&value))
+            .unwrap_or(default.host),
+        port: section
+            .take("port", PORT, number(1, 65_535))
+            .unwrap_or(default.port),
     }
 }
 
@@ -172,22 +222,27 @@ fn text(value: Value) -> Option<Pem> {
 /// Reads a whole number between two bounds, both allowed.
 fn number<T: TryFrom<u64>>(least: u64, most: u64) -> impl FnOnce(Value) -> Option<T> {
     move |value| {
-        let number = value.as_u64().filter(|number| (least..=most).contains(number))?;
+        let number = value
+            .as_u64()
+            .filter(|number| (least..=most).contains(number))?;
         T::try_from(number).ok()
     }
 }
 
 /// Reads an IP address. Brackets around IPv6 are accepted, as in a URL.
-fn address(value: Value) -> Option<IpAddr> {
+fn address(value: &Value) -> Option<IpAddr> {
     let text = value.as_str()?.trim();
-    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let text = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
     text.parse().ok()
 }
 
 /// Reads a name in the shape of RFC 1123, section 2.1, with an optional dot at its end, or an IP
 /// address. Underscores are accepted: they resolve.
-fn host(value: Value) -> Option<String> {
-    if let Some(address) = address(value.clone()) {
+fn host(value: &Value) -> Option<String> {
+    if let Some(address) = address(value) {
         return Some(address.to_string());
     }
     let name = value.as_str()?;
@@ -196,7 +251,9 @@ fn host(value: Value) -> Option<String> {
         let bytes = label.as_bytes();
         !bytes.is_empty()
             && bytes.len() <= 63
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -218,7 +275,7 @@ fn version(value: Value) -> Option<String> {
 
 /// Reads a mode by its name. YAML reads a bare `None` as a text, but `null` and `~` are what people
 /// write for it as well.
-fn mode(value: Value) -> Option<ClientAuthMode> {
+fn mode(value: &Value) -> Option<ClientAuthMode> {
     match value.as_str() {
         Some("None") => Some(ClientAuthMode::None),
         Some("Optional") => Some(ClientAuthMode::Optional),
@@ -264,25 +321,25 @@ impl<'r, 't> Section<'r, 't> {
     /// Opens a mapping; anything else is a problem. An empty value is an empty mapping, as in
     /// `drain:` with all its keys commented out.
     fn new(value: Value, path: Vec<Step>, report: &'r mut Report<'t>) -> Option<Self> {
-        let mut section = Self { entries: Vec::new(), path, known: Vec::new(), report };
+        let mut section = Self {
+            entries: Vec::new(),
+            path,
+            known: Vec::new(),
+            report,
+        };
         match value {
             Value::Null => {}
             Value::Mapping(mapping) => {
                 for (key, value) in mapping {
                     match key {
                         Value::String(key) => section.entries.push((key, value)),
-                        other => section.complain_here(format!(
-                            "a key must be a text, found {}",
-                            kind(&other)
-                        )),
+                        other => section
+                            .complain_here(format!("a key must be a text, found {}", kind(&other))),
                     }
                 }
             }
             other => {
-                section.complain_here(format!(
-                    "expected keys and values, found {}",
-                    kind(&other)
-                ));
+                section.complain_here(format!("expected keys and values, found {}", kind(&other)));
                 return None;
             }
         }
@@ -323,7 +380,13 @@ impl<'r, 't> Section<'r, 't> {
     /// Complains of a missing key, unless it was there and wrong: then that was said already.
     fn require(&mut self, key: &'static str, taken: bool) {
         let dotted = dotted(&self.path, key);
-        if !taken && !self.report.problems.iter().any(|problem| problem.key == dotted) {
+        if !taken
+            && !self
+                .report
+                .problems
+                .iter()
+                .any(|problem| problem.key == dotted)
+        {
             self.complain(key, "missing: it is mandatory".to_owned());
         }
     }
@@ -334,7 +397,12 @@ impl<'r, 't> Section<'r, 't> {
             let nearest = self
                 .known
                 .iter()
-                .map(|known| (strsim::jaro_winkler(&key.to_lowercase(), &known.to_lowercase()), known))
+                .map(|known| {
+                    (
+                        strsim::jaro_winkler(&key.to_lowercase(), &known.to_lowercase()),
+                        known,
+                    )
+                })
                 .filter(|(likeness, _)| *likeness >= NEAREST_MIN)
                 .max_by(|one, other| one.0.total_cmp(&other.0));
             let message = match nearest {
@@ -358,7 +426,9 @@ impl<'r, 't> Section<'r, 't> {
         path.push(Step::Key(key.to_owned()));
         // A missing key has no line of its own: its parent's is the nearest.
         let line = yaml::line_of(self.report.text, &path).or_else(|| {
-            (!self.path.is_empty()).then(|| yaml::line_of(self.report.text, &self.path)).flatten()
+            (!self.path.is_empty())
+                .then(|| yaml::line_of(self.report.text, &self.path))
+                .flatten()
         });
         let key = dotted(&self.path, &shown(key));
         self.report.problems.push(Problem { line, key, message });

@@ -3,7 +3,9 @@
 //!
 //! It must not show a value in an error: serde's own messages quote values, and a value may be a key.
 
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde::{Deserialize, Serialize};
 
 pub use serde_yaml::Value;
@@ -60,8 +62,10 @@ pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
 /// Reads an untyped value as a type. The message is serde's own and may quote the value: it is for
 /// types without secrets.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
-    serde_yaml::from_value(value)
-        .map_err(|error| Error { line: None, message: error.to_string() })
+    serde_yaml::from_value(value).map_err(|error| Error {
+        line: None,
+        message: error.to_string(),
+    })
 }
 
 /// The line, counted from 1, on which the key or element that the path leads to begins.
@@ -87,7 +91,10 @@ fn syntax(error: &serde_yaml::Error) -> Error {
     } else {
         message
     };
-    Error { line: error.location().map(|location| location.line()), message }
+    Error {
+        line: error.location().map(|location| location.line()),
+        message,
+    }
 }
 
 /// Deserializes nothing: follows the path, and fails where it ends.
@@ -118,7 +125,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
             return Err(de::Error::custom("the path leads elsewhere"));
         };
         loop {
-            let seed = Key { wanted, last: rest.is_empty() };
+            let seed = Key {
+                wanted,
+                last: rest.is_empty(),
+            };
             match map.next_key_seed(seed)? {
                 None => return Err(de::Error::custom("no such key")),
                 Some(true) => return map.next_value_seed(Walk { path: rest }),
@@ -171,7 +181,7 @@ impl Visitor<'_> for Key<'_> {
 /// Fails at once, at the place where it is.
 struct Found;
 
-impl<'de> Visitor<'de> for Found {
+impl Visitor<'_> for Found {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

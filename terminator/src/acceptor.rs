@@ -1,0 +1,147 @@
+//! One thread: its sockets, its accept loop, and the connections that live and die on it.
+//!
+//! It must not do anything slow between two accepts: no cryptography, no dialing, no waiting for a
+//! client.
+
+use std::io;
+use std::net::TcpListener as BoundListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+use tracing::{error, warn};
+
+use crate::connection::{self, Context};
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// How long to wait after a failure to accept: file descriptors come back as connections end.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// How many connections are taken from the kernel's queue before a socket is closed.
+const QUEUE_MAX: usize = 8192;
+
+/// Threads for name resolution, which blocks, for each of the accepting threads.
+const RESOLVERS: usize = 8;
+
+/// What a thread is told.
+pub(crate) enum Command {
+    /// New connections get these.
+    Settings(Arc<Settings>),
+    /// Accept from this socket, and no longer from the one before.
+    Listen(BoundListener),
+    /// Accept no more, and end within this time.
+    Drain(Duration),
+}
+
+/// A thread that accepts.
+pub(crate) struct Acceptor {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    /// Resolves when the thread ends, for whatever reason.
+    pub(crate) ended: oneshot::Receiver<()>,
+}
+
+/// Starts a thread on a bound socket.
+pub(crate) fn spawn(
+    index: usize,
+    listener: BoundListener,
+    settings: Arc<Settings>,
+    metrics: Metrics,
+) -> io::Result<Acceptor> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(RESOLVERS)
+        .build()?;
+    let (commands, received) = mpsc::unbounded_channel();
+    let (alive, ended) = oneshot::channel();
+    let context = Arc::new(Context {
+        metrics,
+        thread: index,
+    });
+    thread::Builder::new()
+        .name(format!("acceptor-{index}"))
+        .spawn(move || {
+            // Dropped when the thread ends, by a panic too.
+            let _alive = alive;
+            if let Err(error) = runtime.block_on(run(listener, settings, context, received)) {
+                error!(%error, "a thread could not go on");
+            }
+            // A name resolution that hangs must not hold up the end.
+            runtime.shutdown_background();
+        })?;
+    Ok(Acceptor { commands, ended })
+}
+
+/// Accepts until told to drain.
+async fn run(
+    listener: BoundListener,
+    mut settings: Arc<Settings>,
+    context: Arc<Context>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) -> io::Result<()> {
+    let drain = Drain::new();
+    let mut listener = TcpListener::from_std(listener)?;
+    let serve = |client: TcpStream, settings: &Arc<Settings>| {
+        if let Some(admitted) = connection::admit(client, settings, &context, drain.watch()) {
+            tokio::spawn(connection::serve(admitted));
+        }
+    };
+    let deadline = loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(Command::Settings(new)) => settings = new,
+                Some(Command::Listen(new)) => {
+                    let old = std::mem::replace(&mut listener, TcpListener::from_std(new)?);
+                    empty(old, |client| serve(client, &settings)).await;
+                }
+                Some(Command::Drain(within)) => break within,
+                // Whoever started this is gone.
+                None => return Ok(()),
+            },
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => serve(client, &settings),
+                Err(error) => {
+                    context.metrics.accept_errors.inc();
+                    if is_about_one(&error) {
+                        continue;
+                    }
+                    warn!(%error, "connections cannot be accepted for now");
+                    sleep(ACCEPT_RETRY).await;
+                }
+            },
+        }
+    };
+    empty(listener, |client| serve(client, &settings)).await;
+    drain.run(deadline).await;
+    Ok(())
+}
+
+/// Whether an error of accept is that of one connection, and the next may be fine (accept(2)).
+fn is_about_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Takes what the kernel has queued, and closes the socket: what is left in a queue is reset.
+async fn empty(listener: TcpListener, serve: impl Fn(TcpStream)) {
+    for _ in 0..QUEUE_MAX {
+        tokio::select! {
+            biased;
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => serve(client),
+                Err(error) if is_about_one(&error) => {}
+                Err(_) => return,
+            },
+            () = std::future::ready(()) => return,
+        }
+    }
+}

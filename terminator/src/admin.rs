@@ -1,0 +1,202 @@
+//! The admin port: `/livez`, `/readyz`, `/metrics` and `/status`, in plain HTTP.
+//!
+//! It must not change anything, and must not show key material. It runs on a thread of its own, so
+//! that a scrape does not delay a connection.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json};
+use axum::routing::get;
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use tracing::error;
+
+use crate::certificate::{Certificate, Facts};
+use crate::metrics::Population;
+use crate::settings::Settings;
+use crate::tls::ClientTrust;
+
+/// What `/status` tells.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The version of this program.
+    pub program: &'static str,
+    /// Where connections are accepted.
+    pub listen: String,
+    /// Where they go.
+    pub backend: String,
+    /// Whether clients are asked for a certificate: `None`, `Optional` or `Require`.
+    pub client_auth: &'static str,
+    /// What runs.
+    pub configuration: Configuration,
+    /// What is served; the default first.
+    pub certificates: Vec<Arc<Facts>>,
+    /// How many there are.
+    pub connections: Connections,
+    /// What is waited for before this is ready; empty when it is.
+    pub waiting_for: Vec<&'static str>,
+}
+
+/// Which configuration runs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Configuration {
+    /// Its `version`, in its writer's words.
+    pub version: Option<String>,
+    /// How many have run since the start, this one included.
+    pub generation: u64,
+    /// Since when it runs.
+    pub loaded_at: Timestamp,
+    /// Why a newer one does not run.
+    pub last_error: Option<ReloadError>,
+}
+
+/// Why a newer configuration does not run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReloadError {
+    /// One of a fixed set.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+    /// When it was tried.
+    pub at: Timestamp,
+}
+
+/// How many connections there are.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connections {
+    /// Open, those in their handshake included.
+    pub open: u32,
+    /// In their handshake.
+    pub handshaking: u32,
+}
+
+impl Status {
+    /// What is known of settings that run from now on.
+    pub(crate) fn of(settings: &Settings, listen: String, generation: u64, now: Timestamp) -> Self {
+        let trust = match settings.trust {
+            ClientTrust::Nobody => "None",
+            ClientTrust::Optional(_) => "Optional",
+            ClientTrust::Required(_) => "Require",
+        };
+        let facts = |certificate: &Certificate| Arc::clone(certificate.facts());
+        Self {
+            program: env!("CARGO_PKG_VERSION"),
+            listen,
+            backend: settings.backend.to_string(),
+            client_auth: trust,
+            configuration: Configuration {
+                version: settings.version.clone(),
+                generation,
+                loaded_at: now,
+                last_error: None,
+            },
+            certificates: settings.certificates.iter().map(facts).collect(),
+            connections: Connections {
+                open: 0,
+                handshaking: 0,
+            },
+            waiting_for: Vec::new(),
+        }
+    }
+}
+
+/// What the admin port shows; the one place that both it and the control thread know.
+pub(crate) struct Board {
+    registry: Registry,
+    population: Arc<Population>,
+    status: Mutex<Status>,
+}
+
+impl Board {
+    pub(crate) fn new(registry: Registry, population: Arc<Population>, status: Status) -> Self {
+        Self {
+            registry,
+            population,
+            status: Mutex::new(status),
+        }
+    }
+
+    /// Changes what is shown.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Status) -> R) -> R {
+        change(&mut self.lock())
+    }
+
+    /// What is shown now.
+    pub(crate) fn status(&self) -> Status {
+        use std::sync::atomic::Ordering::Relaxed;
+        let mut status = self.lock().clone();
+        status.connections.open = self.population.connections.load(Relaxed);
+        status.connections.handshaking = self.population.handshakes.load(Relaxed);
+        status
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        // A status is whole after each change, whatever happened to the one who made it.
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Binds the admin port.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Answers until dropped.
+pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route(
+            "/status",
+            get(async |State(board): State<Arc<Board>>| Json(board.status())),
+        )
+        .with_state(board);
+    let served = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => axum::serve(listener, router).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        error!(%error, "the admin port ended");
+    }
+}
+
+async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    let waiting_for = board.status().waiting_for;
+    if waiting_for.is_empty() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let mut answer = "not ready, because of:\n".to_owned();
+    for what in waiting_for {
+        // Writing to a String does not fail.
+        let _ = writeln!(answer, "{what}");
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, answer)
+}
+
+async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &board.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => {
+            error!(%error, "the metrics could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Reaching the broker: its name is resolved anew for each connection, and all its addresses are tried.
+//!
+//! It must not take longer than it is given, name resolution included.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use mqtt_tls_config::Backend;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::sockets;
+
+/// Why the backend was not reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{address} did not accept the connection")]
+    Connect {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the name has no address")]
+    NoAddress,
+    #[error("the name could not be resolved")]
+    Resolve(#[source] io::Error),
+    #[error("no answer in time")]
+    Timeout,
+}
+
+impl Error {
+    /// The kind of error, one of a fixed set, as it ends a connection.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "backend_refused",
+            Self::NoAddress | Self::Resolve(_) => "backend_unresolved",
+            Self::Timeout => "backend_timeout",
+        }
+    }
+}
+
+/// Connects to the backend.
+pub(crate) async fn dial(backend: &Backend, within: Duration) -> Result<TcpStream, Error> {
+    let deadline = Instant::now() + within;
+    let addresses = match backend.host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, backend.port)],
+        Err(_) => resolve(backend, deadline).await?,
+    };
+    let mut last = Error::NoAddress;
+    for (index, address) in addresses.iter().enumerate() {
+        // An address that does not answer must leave the others their share of the time.
+        let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let share = now + deadline.saturating_duration_since(now) / left;
+        match timeout_at(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                sockets::tune(&stream);
+                return Ok(stream);
+            }
+            Ok(Err(source)) => {
+                last = Error::Connect {
+                    address: *address,
+                    source,
+                }
+            }
+            Err(_) => last = Error::Timeout,
+        }
+    }
+    Err(last)
+}
+
+async fn resolve(backend: &Backend, deadline: Instant) -> Result<Vec<SocketAddr>, Error> {
+    let lookup = tokio::net::lookup_host((backend.host.as_str(), backend.port));
+    match timeout_at(deadline, lookup).await {
+        Ok(Ok(addresses)) => Ok(addresses.collect()),
+        Ok(Err(error)) => Err(Error::Resolve(error)),
+        Err(_) => Err(Error::Timeout),
+    }
+}

@@ -1,0 +1,72 @@
+//! Bytes that a socket would not take yet. They must be gone before anything more is read for that
+//! socket: so the memory of a blocked connection is bounded by what was read at once.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+/// Bytes in the order in which they are to be sent. Empty, it owns no memory.
+#[derive(Default)]
+pub(crate) struct Backlog {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Backlog {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Adds bytes at the end.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Adds `size` bytes at the end, for the caller to fill.
+    pub(crate) fn grow(&mut self, size: usize) -> &mut [u8] {
+        let end = self.bytes.len();
+        self.bytes.resize(end + size, 0);
+        &mut self.bytes[end..]
+    }
+
+    /// Takes back the last `size` bytes.
+    pub(crate) fn shrink(&mut self, size: usize) {
+        self.bytes.truncate(self.bytes.len().saturating_sub(size));
+    }
+
+    /// Sends all that is there.
+    pub(crate) fn poll_flush(
+        &mut self,
+        socket: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.sent < self.bytes.len() {
+            self.sent += ready!(Pin::new(&mut *socket).poll_write(cx, &self.bytes[self.sent..]))?;
+        }
+        *self = Self::default();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends bytes at once where nothing waits before them, and keeps what the socket does not take.
+    pub(crate) fn poll_send(
+        &mut self,
+        socket: &mut TcpStream,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+    ) -> io::Result<()> {
+        while self.is_empty() && !bytes.is_empty() {
+            match Pin::new(&mut *socket).poll_write(cx, bytes) {
+                Poll::Ready(Ok(sent)) => bytes = &bytes[sent..],
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        if !bytes.is_empty() {
+            self.push(bytes);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,289 @@
+//! The control thread: it loads configurations, hands them to the accepting threads, answers on the
+//! admin port, and ends it all.
+//!
+//! It must not touch a connection, and a configuration that fails in any part must leave everything as
+//! it was.
+
+use std::net::{IpAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::select_all;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+use zeroize::Zeroizing;
+
+use crate::acceptor::{Acceptor, Command};
+use crate::admin::{self, Board, ReloadError, Status};
+use crate::certificate::Certificate;
+use crate::load::{self, Loaded};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::sockets::{self, Sharing};
+use crate::source::{self, Changes};
+
+/// What is asked of a running terminator.
+pub(crate) enum Request {
+    /// Look at the file now.
+    Reload,
+    /// End.
+    Drain,
+}
+
+/// How a terminator ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Drained,
+    /// An accepting thread ended by itself; the log says why.
+    ThreadLost,
+}
+
+/// Everything that the control thread owns.
+pub(crate) struct Control {
+    pub(crate) path: PathBuf,
+    pub(crate) loaded: Loaded,
+    pub(crate) acceptors: Vec<Acceptor>,
+    pub(crate) metrics: Metrics,
+    pub(crate) board: Arc<Board>,
+    pub(crate) admin: JoinHandle<()>,
+    pub(crate) refused: Option<Refused>,
+}
+
+/// What was refused last, so that it is told once.
+pub(crate) struct Refused {
+    text: Option<Zeroizing<String>>,
+    message: String,
+}
+
+/// Why a configuration that was judged could not be put into effect.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Load(load::Error),
+    #[error("{which} cannot be bound on {address}: {source}")]
+    Bind {
+        which: &'static str,
+        address: String,
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Load(error) => error.reason(),
+            Self::Bind { .. } => "unbindable",
+        }
+    }
+}
+
+impl Control {
+    /// Serves until asked to end.
+    pub(crate) async fn run(
+        mut self,
+        mut changes: Changes,
+        mut requests: mpsc::Receiver<Request>,
+    ) -> Ended {
+        loop {
+            let lost = select_all(
+                self.acceptors
+                    .iter_mut()
+                    .map(|acceptor| &mut acceptor.ended),
+            );
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(Request::Reload) => self.reload(true),
+                    Some(Request::Drain) | None => return self.drain().await,
+                },
+                () = changes.next() => self.reload(false),
+                _ = lost => {
+                    error!("an accepting thread ended by itself");
+                    return Ended::ThreadLost;
+                }
+            }
+        }
+    }
+
+    /// Looks at the file, and takes over what is in it if that is new and good. `asked` is whether
+    /// someone waits for a word on it.
+    fn reload(&mut self, asked: bool) {
+        let now = Timestamp::now();
+        let text = match source::read(&self.path) {
+            Ok(text) => text,
+            Err(error) => return self.refuse(None, &Error::Load(load::Error::Read(error)), now),
+        };
+        if text == self.loaded.text {
+            if self.refused.take().is_some() {
+                info!("the file is again the one that runs");
+                self.board
+                    .update(|status| status.configuration.last_error = None);
+                self.metrics.reloaded("reverted", true);
+            } else if asked {
+                info!("nothing has changed in the configuration");
+                self.metrics.reloaded("unchanged", true);
+            }
+            return;
+        }
+        let taken_over = load::again(&text, &self.loaded.settings, now)
+            .map_err(Error::Load)
+            .and_then(|loaded| self.take_over(loaded, now));
+        if let Err(error) = taken_over {
+            self.refuse(Some(text), &error, now);
+        }
+    }
+
+    /// Puts a configuration into effect: first all that can fail, then all that cannot.
+    fn take_over(&mut self, loaded: Loaded, now: Timestamp) -> Result<(), Error> {
+        let (old, new) = (&self.loaded.settings, &loaded.settings);
+        let listeners = self.rebind(old, new)?;
+        let admin = if old.admin == new.admin {
+            None
+        } else {
+            Some(bind_admin(new)?)
+        };
+        if let Some(listener) = admin {
+            self.admin.abort();
+            self.admin = tokio::spawn(admin::serve(listener, Arc::clone(&self.board)));
+        }
+        let settings = Arc::new(new.clone());
+        let mut listeners = listeners.into_iter();
+        for acceptor in &self.acceptors {
+            // A thread that is gone is noticed by the loop above.
+            let _ = acceptor
+                .commands
+                .send(Command::Settings(Arc::clone(&settings)));
+            if let Some(listener) = listeners.next() {
+                let _ = acceptor.commands.send(Command::Listen(listener));
+            }
+        }
+        self.loaded = loaded;
+        self.refused = None;
+        self.metrics.reloaded("ok", true);
+        self.announce(now);
+        Ok(())
+    }
+
+    /// New sockets, if the address has changed.
+    fn rebind(&self, old: &Settings, new: &Settings) -> Result<Vec<TcpListener>, Error> {
+        if (old.host, old.port) == (new.host, new.port) {
+            return Ok(Vec::new());
+        }
+        let sharing = if old.port == new.port {
+            Sharing::WithOurselves
+        } else {
+            Sharing::Alone
+        };
+        sockets::bind(new.host, new.port, self.acceptors.len(), sharing).map_err(|source| {
+            Error::Bind {
+                which: "the listener",
+                address: listen(new),
+                source,
+            }
+        })
+    }
+
+    /// Leaves everything as it is, and says why, once.
+    fn refuse(&mut self, text: Option<Zeroizing<String>>, error: &Error, now: Timestamp) {
+        let message = chain(error);
+        let is_known = self
+            .refused
+            .as_ref()
+            .is_some_and(|refused| refused.text == text && refused.message == message);
+        if is_known {
+            return;
+        }
+        let reason = error.reason();
+        error!(
+            reason,
+            "a new configuration is refused, the old one stays: {message}"
+        );
+        self.metrics.reloaded(reason, false);
+        let last_error = ReloadError {
+            reason,
+            message: message.clone(),
+            at: now,
+        };
+        self.board
+            .update(|status| status.configuration.last_error = Some(last_error));
+        self.refused = Some(Refused { text, message });
+    }
+
+    /// Tells everyone what runs from now on.
+    pub(crate) fn announce(&self, now: Timestamp) {
+        let settings = &self.loaded.settings;
+        self.metrics
+            .serving(settings.certificates.iter().map(Certificate::facts));
+        let generation = self.board.update(|status| {
+            let generation = status.configuration.generation + 1;
+            *status = Status::of(settings, listen(settings), generation, now);
+            generation
+        });
+        let default = settings.certificates.first().map(Certificate::facts);
+        info!(
+            generation,
+            version = settings.version,
+            listen = listen(settings),
+            backend = %settings.backend,
+            certificate = default.map(|facts| facts.subject.as_str()),
+            not_after = default.map(|facts| facts.not_after.to_string()),
+            fingerprint = default.map(|facts| facts.fingerprint.as_str()),
+            "serving"
+        );
+        for warning in settings.warnings(now) {
+            warn!("{warning}");
+        }
+    }
+
+    async fn drain(self) -> Ended {
+        let within = self.loaded.settings.drain_deadline;
+        self.board
+            .update(|status| status.waiting_for = vec!["the end: it is draining"]);
+        info!(
+            connections = self.board.status().connections.open,
+            ?within,
+            "draining"
+        );
+        for acceptor in &self.acceptors {
+            let _ = acceptor.commands.send(Command::Drain(within));
+        }
+        for acceptor in self.acceptors {
+            // The sender is dropped, never used: its end is the message.
+            let _ = acceptor.ended.await;
+        }
+        self.admin.abort();
+        info!("ended");
+        Ended::Drained
+    }
+}
+
+/// Binds the admin port of settings.
+fn bind_admin(settings: &Settings) -> Result<TcpListener, Error> {
+    admin::bind(settings.admin).map_err(|source| Error::Bind {
+        which: "the admin port",
+        address: settings.admin.to_string(),
+        source,
+    })
+}
+
+/// Where settings listen, in words.
+pub(crate) fn listen(settings: &Settings) -> String {
+    match settings.host {
+        Some(IpAddr::V6(host)) => format!("[{host}]:{}", settings.port),
+        Some(IpAddr::V4(host)) => format!("{host}:{}", settings.port),
+        None => format!("*:{}", settings.port),
+    }
+}
+
+/// An error with all its causes, in one line each.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,247 @@
+//! What is counted, in OpenMetrics' terms. Handles are handed to whoever counts; there is no global.
+//!
+//! It must not have a label whose values come from a client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::certificate::Facts;
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type CertificateLabels = [(&'static str, String); 2];
+
+/// From 0.25 ms to 16 s.
+const DURATION_BUCKETS: [f64; 17] = [
+    0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0,
+    2.0, 4.0, 8.0, 16.0,
+];
+
+/// The bytes that one thread has relayed. Each thread has its own, on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Traffic {
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+impl Traffic {
+    pub(crate) fn add_up(&self, bytes: usize) {
+        self.up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_down(&self, bytes: usize) {
+        self.down.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// How many there are right now; also what the limits are held against.
+#[derive(Debug, Default)]
+pub(crate) struct Population {
+    pub(crate) connections: AtomicU32,
+    pub(crate) handshakes: AtomicU32,
+}
+
+/// All that is counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) accepted: Counter,
+    /// By reason.
+    pub(crate) refused: Family<Labels<1>, Counter>,
+    pub(crate) accept_errors: Counter,
+    /// By how they ended.
+    ended: Family<Labels<1>, Counter>,
+    /// By outcome, version and kind.
+    handshakes: Family<Labels<3>, Counter>,
+    handshake_duration: Histogram,
+    dial_duration: Histogram,
+    /// By outcome.
+    reloads: Family<Labels<1>, Counter>,
+    reload_succeeded: Gauge,
+    certificates: Family<CertificateLabels, Gauge>,
+    pub(crate) population: Arc<Population>,
+    pub(crate) traffic: Arc<Vec<Traffic>>,
+}
+
+impl Metrics {
+    /// Registers everything, for so many threads.
+    pub(crate) fn new(registry: &mut Registry, threads: usize) -> Self {
+        let metrics = Self {
+            accepted: Counter::default(),
+            refused: Family::default(),
+            accept_errors: Counter::default(),
+            ended: Family::default(),
+            handshakes: Family::default(),
+            handshake_duration: Histogram::new(DURATION_BUCKETS),
+            dial_duration: Histogram::new(DURATION_BUCKETS),
+            reloads: Family::default(),
+            reload_succeeded: Gauge::default(),
+            certificates: Family::default(),
+            population: Arc::default(),
+            traffic: Arc::new((0..threads).map(|_| Traffic::default()).collect()),
+        };
+        metrics.register(registry.sub_registry_with_prefix("mqtt_tls"));
+        metrics
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program that runs", build);
+        registry.register(
+            "connections_accepted",
+            "Connections accepted",
+            self.accepted.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed before the handshake, by limit",
+            self.refused.clone(),
+        );
+        registry.register(
+            "accept_errors",
+            "Failures to accept, as for want of file descriptors",
+            self.accept_errors.clone(),
+        );
+        registry.register(
+            "connections_ended",
+            "Connections, by how they ended",
+            self.ended.clone(),
+        );
+        registry.register(
+            "handshakes",
+            "TLS handshakes, by outcome, protocol version and kind",
+            self.handshakes.clone(),
+        );
+        registry.register_with_unit(
+            "handshake_duration",
+            "From accept to the end of a handshake that succeeded",
+            Unit::Seconds,
+            self.handshake_duration.clone(),
+        );
+        registry.register_with_unit(
+            "dial_duration",
+            "Resolving the backend and connecting to it, where that succeeded",
+            Unit::Seconds,
+            self.dial_duration.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Loads of the configuration, by outcome",
+            self.reloads.clone(),
+        );
+        registry.register(
+            "reload_succeeded",
+            "Whether the newest configuration is the one that runs",
+            self.reload_succeeded.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_not_after_timestamp",
+            "Until when a served certificate is valid",
+            Unit::Seconds,
+            self.certificates.clone(),
+        );
+        registry.register_collector(Box::new(Live {
+            population: Arc::clone(&self.population),
+            traffic: Arc::clone(&self.traffic),
+        }));
+    }
+
+    /// Counts a handshake that succeeded.
+    pub(crate) fn handshake_succeeded(
+        &self,
+        version: &'static str,
+        is_resumed: bool,
+        duration: Duration,
+    ) {
+        let kind = if is_resumed { "resumed" } else { "full" };
+        let labels = [("outcome", "ok"), ("version", version), ("kind", kind)];
+        self.handshakes.get_or_create(&labels).inc();
+        self.handshake_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a handshake that failed.
+    pub(crate) fn handshake_failed(&self, reason: &'static str, version: &'static str) {
+        let labels = [("outcome", reason), ("version", version), ("kind", "none")];
+        self.handshakes.get_or_create(&labels).inc();
+    }
+
+    /// Counts a connection to the backend.
+    pub(crate) fn dialed(&self, duration: Duration) {
+        self.dial_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts the end of a connection.
+    pub(crate) fn ended(&self, how: &'static str) {
+        self.ended.get_or_create(&[("end", how)]).inc();
+    }
+
+    /// Counts a load of the configuration, and whether what runs is now the newest.
+    pub(crate) fn reloaded(&self, outcome: &'static str, is_newest: bool) {
+        self.reloads.get_or_create(&[("outcome", outcome)]).inc();
+        self.reload_succeeded.set(is_newest.into());
+    }
+
+    /// Tells of the certificates that are served now, and of no others.
+    pub(crate) fn serving<'a>(&self, certificates: impl Iterator<Item = &'a Arc<Facts>>) {
+        self.certificates.clear();
+        for (index, facts) in certificates.enumerate() {
+            let labels = [
+                ("index", index.to_string()),
+                ("fingerprint", facts.fingerprint.clone()),
+            ];
+            self.certificates
+                .get_or_create(&labels)
+                .set(facts.not_after.as_second());
+        }
+    }
+}
+
+/// What is read where it is kept, when someone asks.
+#[derive(Debug)]
+struct Live {
+    population: Arc<Population>,
+    traffic: Arc<Vec<Traffic>>,
+}
+
+impl Collector for Live {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for (name, help, value) in [
+            (
+                "connections_open",
+                "Connections open",
+                &self.population.connections,
+            ),
+            (
+                "handshakes_in_flight",
+                "Handshakes in flight",
+                &self.population.handshakes,
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::from(value.load(Ordering::Relaxed)));
+            let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(encoder)?;
+        }
+        let sum = |which: fn(&Traffic) -> &AtomicU64| {
+            self.traffic
+                .iter()
+                .map(|thread| which(thread).load(Ordering::Relaxed))
+                .sum::<u64>()
+        };
+        let up = ConstCounter::new(sum(|thread| &thread.up));
+        let down = ConstCounter::new(sum(|thread| &thread.down));
+        let help = "Plaintext relayed, by direction";
+        let mut encoder =
+            encoder.encode_descriptor("relayed", help, Some(&Unit::Bytes), up.metric_type())?;
+        up.encode(encoder.encode_family(&[("direction", "to_backend")])?)?;
+        down.encode(encoder.encode_family(&[("direction", "to_client")])?)
+    }
+}

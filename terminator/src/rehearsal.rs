@@ -1,0 +1,105 @@
+//! A full handshake in memory, to know before anyone connects that a certificate and its key can
+//! serve one.
+//!
+//! It must not say whether a client would trust the chain: that depends on the client's own anchors.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig};
+use rustls::{ServerConnection, SignatureScheme};
+
+use crate::provider::provider;
+
+/// More flights than any handshake has.
+const FLIGHTS_MAX: usize = 8;
+
+/// Shakes hands over TLS 1.3 with a client that trusts every chain but checks the signature.
+pub(crate) fn handshake(certified: &Arc<CertifiedKey>) -> Result<(), rustls::Error> {
+    let server = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
+    let client = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyChain))
+        .with_no_client_auth();
+    let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+    let mut server = ServerConnection::new(Arc::new(server))?;
+    let mut client = ClientConnection::new(Arc::new(client), name)?;
+    for _ in 0..FLIGHTS_MAX {
+        if !client.is_handshaking() && !server.is_handshaking() {
+            return Ok(());
+        }
+        pass(&mut client, &mut server)?;
+        pass(&mut server, &mut client)?;
+    }
+    Err(rustls::Error::HandshakeNotComplete)
+}
+
+/// Carries what one side has to say to the other.
+fn pass<A, B, DataA, DataB>(from: &mut A, to: &mut B) -> Result<(), rustls::Error>
+where
+    A: std::ops::DerefMut<Target = rustls::ConnectionCommon<DataA>>,
+    B: std::ops::DerefMut<Target = rustls::ConnectionCommon<DataB>>,
+    DataA: rustls::SideData,
+    DataB: rustls::SideData,
+{
+    let io = |error: std::io::Error| rustls::Error::General(error.to_string());
+    let mut flight = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut flight).map_err(io)?;
+    }
+    let mut flight = flight.as_slice();
+    while !flight.is_empty() {
+        to.read_tls(&mut flight).map_err(io)?;
+        to.process_new_packets()?;
+    }
+    Ok(())
+}
+
+/// Trusts every chain, and checks every signature.
+#[derive(Debug)]
+struct AnyChain;
+
+impl ServerCertVerifier for AnyChain {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, leaf, signature, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, leaf, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

@@ -1,0 +1,184 @@
+//! One TLS session over rustls' unbuffered API: ciphertext in, plaintext out, and the reverse.
+//!
+//! It must not touch a socket: what is to be sent is put where the caller sends from.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
+    UnbufferedStatus,
+};
+
+use crate::backlog::Backlog;
+
+/// The server's side of one TLS session.
+pub(crate) struct Session {
+    /// Boxed: it is moved from phase to phase, and each phase's future would hold a place for it.
+    tls: Box<UnbufferedServerConnection>,
+    /// Ciphertext that was read and is not yet a whole record or handshake message. rustls keeps
+    /// positions in it, so it is handed in at each call, also where nothing new has come.
+    held: Vec<u8>,
+    peer_closed: bool,
+    /// Ciphertext for the client, in the order in which it was made.
+    pub(crate) to_client: Backlog,
+}
+
+impl Session {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            tls: Box::new(UnbufferedServerConnection::new(config)?),
+            held: Vec::new(),
+            peer_closed: false,
+            to_client: Backlog::default(),
+        })
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    /// The protocol version, once it is settled, as a metric's label.
+    pub(crate) fn version(&self) -> &'static str {
+        match self.tls.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+            _ => "none",
+        }
+    }
+
+    /// Whether the session goes on from an earlier one.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// Whether the client has said close_notify: nothing that follows is data (RFC 8446, section 6.1).
+    pub(crate) fn peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// How much ciphertext waits for its rest, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Puts the ciphertext that waits for its rest at the front of a buffer, which is larger, and
+    /// says how much that is. The caller reads the rest behind it.
+    pub(crate) fn restore(&self, cipher: &mut [u8]) -> usize {
+        cipher[..self.held.len()].copy_from_slice(&self.held);
+        self.held.len()
+    }
+
+    /// Takes in ciphertext, [restored](Self::restore) and new together, and appends what it says to
+    /// `plain`. What the protocol itself answers is put into `to_client`; so is the alert, if this
+    /// fails.
+    pub(crate) fn receive(
+        &mut self,
+        cipher: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<(), rustls::Error> {
+        let mut start = 0;
+        loop {
+            let UnbufferedStatus {
+                mut discard, state, ..
+            } = self.tls.process_tls_records(&mut cipher[start..]);
+            let goes_on = match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record?;
+                        discard += record.discard;
+                        plain.extend_from_slice(record.payload);
+                    }
+                    true
+                }
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.to_client),
+                Ok(ConnectionState::TransmitTlsData(sent)) => {
+                    sent.done();
+                    true
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    self.peer_closed = true;
+                    true
+                }
+                Ok(_) => false,
+                Err(error) => {
+                    self.queue_alert(&mut cipher[start + discard..]);
+                    return Err(error);
+                }
+            };
+            start += discard;
+            if !goes_on {
+                break;
+            }
+        }
+        self.held.clear();
+        match &cipher[start..] {
+            [] => self.held = Vec::new(),
+            rest => self.held.extend_from_slice(rest),
+        }
+        Ok(())
+    }
+
+    /// Encrypts plaintext, of at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes, into `cipher`,
+    /// which is larger; says how much ciphertext it is.
+    pub(crate) fn encrypt(
+        &mut self,
+        plain: &[u8],
+        cipher: &mut [u8],
+    ) -> Result<usize, EncryptError> {
+        match self.tls.process_tls_records(&mut self.held).state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.encrypt(plain, cipher),
+            _ => Err(EncryptError::EncryptExhausted),
+        }
+    }
+
+    /// Queues close_notify; a session that cannot say it any more says nothing.
+    pub(crate) fn queue_close_notify(&mut self) {
+        let Ok(ConnectionState::WriteTraffic(mut traffic)) =
+            self.tls.process_tls_records(&mut self.held).state
+        else {
+            return;
+        };
+        let Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) =
+            traffic.queue_close_notify(&mut [])
+        else {
+            return;
+        };
+        if traffic
+            .queue_close_notify(self.to_client.grow(required_size))
+            .is_err()
+        {
+            self.to_client.shrink(required_size);
+        }
+    }
+
+    /// Queues the alert that a failed session owes its peer. `cipher` is what has not been taken in.
+    fn queue_alert(&mut self, cipher: &mut [u8]) {
+        loop {
+            match self.tls.process_tls_records(cipher).state {
+                Ok(ConnectionState::EncodeTlsData(data)) => {
+                    if !encode(data, &mut self.to_client) {
+                        return;
+                    }
+                }
+                Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Queues what rustls has to say; false if it had nothing after all.
+fn encode<Data>(mut data: EncodeTlsData<'_, Data>, to_client: &mut Backlog) -> bool {
+    let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
+        data.encode(&mut [])
+    else {
+        return false;
+    };
+    let encoded = data.encode(to_client.grow(required_size));
+    if encoded.is_err() {
+        to_client.shrink(required_size);
+    }
+    encoded.is_ok()
+}

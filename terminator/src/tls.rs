@@ -1,0 +1,171 @@
+//! What rustls serves: versions, certificates by SNI, the trust in clients, and tickets. Pure.
+//!
+//! It must not know sockets or files; the certificates it gets have been judged.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoClientAuth, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
+    VerifierBuilderError, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+
+use crate::authorities::Authorities;
+use crate::certificate::Certificate;
+use crate::provider::provider;
+
+/// Whom a listener lets in.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ClientTrust {
+    /// Nobody is asked for a certificate.
+    Nobody,
+    /// Who shows one must chain to these.
+    Optional(Authorities),
+    /// Everyone must show one that chains to these.
+    Required(Authorities),
+}
+
+/// Why no TLS configuration could be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The ticket key could not be made.
+    #[error("no session ticket key could be made: {0}")]
+    Tickets(rustls::Error),
+    /// The verifier of client certificates could not be made.
+    #[error("client certificates cannot be verified with these authorities: {0}")]
+    Verifier(VerifierBuilderError),
+    /// The provider lacks something that TLS needs.
+    #[error("the crypto provider lacks something: {0}")]
+    Versions(rustls::Error),
+}
+
+impl Error {
+    /// The kind of error, one of a fixed set.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Tickets(_) => "Tickets",
+            Self::Verifier(_) => "ClientVerifier",
+            Self::Versions(_) => "Provider",
+        }
+    }
+}
+
+/// Builds what rustls serves: TLS 1.3 and 1.2, no early data, one ticket a handshake.
+///
+/// A ticket stands for an authenticated client. `tickets` may therefore come from another
+/// configuration only if that one trusts the same clients: rustls does not ask again (see
+/// `ServerConfig::ticketer`).
+pub(crate) fn server_config(
+    certificates: &[Certificate],
+    trust: &ClientTrust,
+    tickets: Option<Arc<dyn ProducesTickets>>,
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(Error::Versions)?
+        .with_client_cert_verifier(verifier(trust).map_err(Error::Verifier)?)
+        .with_cert_resolver(Arc::new(ByName::new(certificates)));
+    config.ticketer = match tickets {
+        Some(tickets) => tickets,
+        None => Ticketer::new().map_err(Error::Tickets)?,
+    };
+    // A session cache would be a lock between all threads, and tickets do the same.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    let builder = |authorities: &Authorities| {
+        let roots = Arc::clone(authorities.roots());
+        WebPkiClientVerifier::builder_with_provider(roots, provider())
+    };
+    match trust {
+        ClientTrust::Nobody => Ok(Arc::new(NoClientAuth)),
+        ClientTrust::Optional(authorities) => builder(authorities).allow_unauthenticated().build(),
+        ClientTrust::Required(authorities) => builder(authorities).build(),
+    }
+}
+
+/// Chooses a certificate by the name that the client asks for (RFC 6066, section 3) and by what it
+/// can verify.
+#[derive(Debug)]
+struct ByName {
+    /// In the order of the configuration; the first is served when no name fits.
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    names: Vec<String>,
+    certified: Arc<CertifiedKey>,
+}
+
+impl ByName {
+    fn new(certificates: &[Certificate]) -> Self {
+        let entry = |certificate: &Certificate| Entry {
+            names: certificate.facts().dns_names.clone(),
+            certified: Arc::clone(certificate.certified()),
+        };
+        Self {
+            entries: certificates.iter().map(entry).collect(),
+        }
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    /// The first of those that the client can verify, in this order: with its exact name, with a
+    /// wildcard for it, the default, any.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello
+            .server_name()
+            .map(str::to_ascii_lowercase)
+            .unwrap_or_default();
+        let offered = hello.signature_schemes();
+        let fits = |entry: &Entry, exact| entry.names.iter().any(|own| covers(own, &name, exact));
+        self.entries
+            .iter()
+            .filter(|entry| entry.certified.key.choose_scheme(offered).is_some())
+            .min_by_key(|entry| match entry {
+                entry if fits(entry, true) => 0,
+                entry if fits(entry, false) => 1,
+                _ => 2,
+            })
+            .map(|entry| Arc::clone(&entry.certified))
+    }
+}
+
+/// Whether a name of a certificate covers a name that was asked for, both in lower case: exactly, or
+/// as a wildcard for one label (RFC 6125, section 6.4.3).
+fn covers(pattern: &str, name: &str, exact: bool) -> bool {
+    if exact {
+        return pattern == name;
+    }
+    let (Some(parent), Some((label, rest))) = (pattern.strip_prefix("*."), name.split_once('.'))
+    else {
+        return false;
+    };
+    !label.is_empty() && rest == parent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn names_cover_as_rfc_6125_says() {
+        assert!(covers("a.example", "a.example", true));
+        assert!(!covers("*.example", "a.example", true));
+        assert!(covers("*.example", "a.example", false));
+        assert!(!covers("*.example", "a.b.example", false));
+        assert!(!covers("*.example", "example", false));
+        assert!(!covers("a.example", "b.example", false));
+    }
+}
