@@ -67,7 +67,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The file does not run.
-    #[error("{0}")]
+    #[error(transparent)]
     Load(load::Error),
     /// The system has no more threads or file descriptors.
     #[error("a thread could not be started")]

@@ -6,6 +6,7 @@
 
 mod args;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -86,6 +87,7 @@ fn log(serve: &Serve) -> Result<(), String> {
         .map_err(|error| format!("--log is not a filter: {error}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match serve.log_format {
         LogFormat::Json => log.json().init(),

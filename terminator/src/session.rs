@@ -153,17 +153,16 @@ impl Session {
         }
     }
 
-    /// Queues the alert that a failed session owes its peer. `cipher` is what has not been taken in.
+    /// Queues the alert that a failed session owes its peer. `cipher` is what has not been taken in: it
+    /// must not be looked at again, which would fail again, so this ends with what is to be written.
     fn queue_alert(&mut self, cipher: &mut [u8]) {
-        loop {
-            match self.tls.process_tls_records(cipher).state {
-                Ok(ConnectionState::EncodeTlsData(data)) => {
-                    if !encode(data, &mut self.to_client) {
-                        return;
-                    }
-                }
-                Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-                _ => return,
+        while self.tls.wants_write() {
+            let state = self.tls.process_tls_records(cipher).state;
+            let Ok(ConnectionState::EncodeTlsData(data)) = state else {
+                return;
+            };
+            if !encode(data, &mut self.to_client) {
+                return;
             }
         }
     }

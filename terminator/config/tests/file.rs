@@ -6,7 +6,10 @@ use mqtt_tls_config::{ClientAuthMode, Config, Pem};
 
 fn problems(text: &str) -> Vec<String> {
     let problems = Config::parse(text).err();
-    problems.iter().flat_map(|problems| problems.iter().map(ToString::to_string)).collect()
+    problems
+        .iter()
+        .flat_map(|problems| problems.iter().map(ToString::to_string))
+        .collect()
 }
 
 #[test]

@@ -1,0 +1,260 @@
+//! A real kube-apiserver on a real etcd, on loopback, with RBAC and an audit log. There are no controllers:
+//! nobody collects garbage, makes pods of Deployments, empties a deleted namespace, or fills the aggregated
+//! roles `view`, `edit` and `admin`; tests play those parts where they need them.
+
+mod audit;
+mod flags;
+mod kubeconfig;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::Kubeconfig;
+
+use crate::pki::Ca;
+use crate::process::{Finished, Process, run};
+use crate::wait::eventually_async;
+use crate::{assets, ports, workdir};
+
+pub use audit::AuditEvent;
+
+/// Ten seconds on an idle machine; tests run on busy ones.
+const START: Duration = Duration::from_secs(120);
+/// For what the API server does at once.
+const SOON: Duration = Duration::from_secs(30);
+
+/// An API server with its etcd.
+pub struct ApiServer {
+    folder: PathBuf,
+    addr: SocketAddr,
+    etcd: SocketAddr,
+    ca: Ca,
+    // In this order, for fields are dropped in it: an API server without etcd takes its time to end.
+    process: Option<Process>,
+    _etcd: Process,
+}
+
+impl ApiServer {
+    /// One for all tests of this binary. Do not stop it; take a [`ApiServer::namespace`] of your own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<ApiServer> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// One of one's own, to be stopped and started again.
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = workdir::scratch("apiserver");
+        let ca = Ca::new("kubernetes");
+        flags::write_files(&folder, &ca);
+        let (etcd, peers) = (ports::free_addr(), ports::free_addr());
+        let etcd_process = Process::spawn("etcd", flags::etcd(&folder, etcd, peers));
+        etcd_process.wait_for_port(etcd, START);
+        let addr = ports::free_addr();
+        let mut server = Self {
+            folder,
+            addr,
+            etcd,
+            ca,
+            process: None,
+            _etcd: etcd_process,
+        };
+        let admin = server.kubeconfig();
+        kubeconfig::write(
+            &admin,
+            &server.url(),
+            &server.ca,
+            "admin",
+            &["system:masters"],
+        );
+        server.start_again();
+        server
+    }
+
+    /// Ends the API server; etcd goes on, so nothing is lost.
+    pub fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Starts it again at the same address, and waits until it is ready.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        let command = flags::kube_apiserver(&self.folder, self.addr, self.etcd);
+        let process = Process::spawn("kube-apiserver", command);
+        process.wait_for_port(self.addr, START);
+        // kubectl, and not a kube::Client, so that this works inside and outside of a tokio runtime. The
+        // default namespace is made last.
+        process.wait_until("it is ready", START, || {
+            let ready = self.kubectl_at(&process, &["get", "--raw", "/readyz"]);
+            let default = self.kubectl_at(&process, &["get", "namespace", "default"]);
+            (ready.status.success() && default.status.success()).then_some(())
+        });
+        self.process = Some(process);
+    }
+
+    /// `https://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("https://{}", self.addr)
+    }
+
+    /// Where it listens; the same after a restart.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The running API server. Panics while it is stopped.
+    #[track_caller]
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("the API server was stopped")
+    }
+
+    /// A kubeconfig file of the administrator, for programs that take one.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("admin.kubeconfig")
+    }
+
+    /// A kubeconfig file of any user, with up to two groups; RBAC decides what it may do. The user is told by a
+    /// client certificate.
+    pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> PathBuf {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("user-{}.kubeconfig", NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = self.folder.join(name);
+        kubeconfig::write(&path, &self.url(), &self.ca, user, groups);
+        path
+    }
+
+    /// A kubeconfig file with the rights of a ServiceAccount.
+    pub fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> PathBuf {
+        let user = format!("system:serviceaccount:{namespace}:{name}");
+        let group = format!("system:serviceaccounts:{namespace}");
+        self.kubeconfig_for(&user, &["system:serviceaccounts", &group])
+    }
+
+    /// A client with the administrator's rights. To be called in the tokio runtime that will use it.
+    pub async fn client(&self) -> kube::Client {
+        self.client_from(&self.kubeconfig()).await
+    }
+
+    /// A client of whoever the kubeconfig file names.
+    pub async fn client_from(&self, kubeconfig: &Path) -> kube::Client {
+        kube::Client::try_from(self.config_from(kubeconfig).await).expect("our kubeconfig is sound")
+    }
+
+    /// A client's configuration, to be changed before use (timeouts, impersonation, layers).
+    pub async fn config_from(&self, kubeconfig: &Path) -> kube::Config {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("our kubeconfig is sound");
+        let options = kube::config::KubeConfigOptions::default();
+        kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .expect("it is sound")
+    }
+
+    /// A new namespace, called `PREFIX-N`. It goes with the server. `restricted` pod security is enforced
+    /// there, as it should be wherever the operator works.
+    pub async fn namespace(&self, prefix: &str) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let label = (
+            "pod-security.kubernetes.io/enforce".to_owned(),
+            "restricted".to_owned(),
+        );
+        let metadata = ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some([label].into()),
+            ..ObjectMeta::default()
+        };
+        let namespace = Namespace {
+            metadata,
+            ..Namespace::default()
+        };
+        let namespaces: Api<Namespace> = Api::all(self.client().await);
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await
+            .expect("the name is new");
+        name
+    }
+
+    /// Applies a CRD, and waits until its resources can be used. Doing it twice is fine.
+    pub async fn install_crd(&self, crd: &CustomResourceDefinition) {
+        let name = crd.metadata.name.as_deref().expect("a CRD has a name");
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client().await);
+        let apply = PatchParams::apply("harness").force();
+        crds.patch(name, &apply, &Patch::Apply(crd))
+            .await
+            .expect("the API server takes the CRD");
+        eventually_async(SOON, &format!("{name} is established"), || async {
+            let found = crds.get(name).await.ok()?.status?;
+            let conditions = found.conditions.unwrap_or_default();
+            conditions
+                .iter()
+                .any(|it| it.type_ == "Established" && it.status == "True")
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// [`ApiServer::install_crd`] from YAML.
+    pub async fn install_crd_yaml(&self, yaml: &str) {
+        self.install_crd(&serde_yaml::from_str(yaml).expect("a CustomResourceDefinition in YAML"))
+            .await;
+    }
+
+    /// Runs kubectl with the administrator's rights to its end.
+    #[track_caller]
+    pub fn kubectl(&self, args: &[&str]) -> Finished {
+        run(kubectl_command(&self.kubeconfig(), args), b"", 2 * SOON)
+    }
+
+    /// [`ApiServer::kubectl`] with `input` on its standard input, for `apply -f -`.
+    #[track_caller]
+    pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Finished {
+        run(
+            kubectl_command(&self.kubeconfig(), args),
+            input.as_bytes(),
+            2 * SOON,
+        )
+    }
+
+    /// All requests so far that the audit log has (metadata only, one event per answered request).
+    pub fn audit_events(&self) -> Vec<AuditEvent> {
+        audit::read(&self.folder.join("audit.log"))
+    }
+
+    /// While it starts: a call that gives up at once if the server has ended.
+    fn kubectl_at(&self, process: &Process, args: &[&str]) -> Finished {
+        assert!(
+            process.is_running(),
+            "kube-apiserver ended\n{}",
+            process.log()
+        );
+        let mut command = kubectl_command(&self.kubeconfig(), args);
+        command.arg("--request-timeout=5s");
+        run(command, b"", SOON)
+    }
+}
+
+fn kubectl_command(kubeconfig: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(assets::kubernetes("kubectl"));
+    // Its discovery cache would otherwise lie in the home folder, and be shared with other servers.
+    let cache = kubeconfig.with_file_name("kubectl-cache");
+    command
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .arg("--cache-dir")
+        .arg(cache)
+        .args(args);
+    command
+}
+
+#[cfg(test)]
+mod tests;

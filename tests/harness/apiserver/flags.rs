@@ -1,0 +1,99 @@
+//! How etcd and kube-apiserver are called, and the files they need. Nothing is started here.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use crate::assets;
+use crate::pki::{Ca, KeyKind};
+
+/// One line per request that was answered, with names and verbs and without bodies: Secrets stay out.
+const AUDIT_POLICY: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+# The server's own requests would be most of the log.
+- {level: None, users: ['system:apiserver']}
+- {level: None, nonResourceURLs: ['/healthz*', '/livez*', '/readyz*']}
+- {level: Metadata}
+";
+
+pub(super) fn write_files(folder: &Path, ca: &Ca) {
+    let write = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).expect("the folder is ours");
+    };
+    write("ca.crt", &ca.cert_pem());
+    write("audit-policy.yaml", AUDIT_POLICY);
+    let serving = ca
+        .leaf()
+        .common_name("kube-apiserver")
+        .ip("127.0.0.1")
+        .dns("localhost")
+        .issue();
+    write("serving.crt", &serving.chain_pem);
+    write("serving.key", &serving.key_pem);
+    write(
+        "service-account.key",
+        &ca.leaf().key(KeyKind::Rsa2048).issue().key_pem,
+    );
+}
+
+pub(super) fn etcd(folder: &Path, clients: SocketAddr, peers: SocketAddr) -> Command {
+    let (clients, peers) = (format!("http://{clients}"), format!("http://{peers}"));
+    let mut command = Command::new(assets::kubernetes("etcd"));
+    command
+        .arg("--data-dir")
+        .arg(folder.join("etcd"))
+        .args([
+            "--listen-client-urls",
+            &clients,
+            "--advertise-client-urls",
+            &clients,
+        ])
+        .args([
+            "--listen-peer-urls",
+            &peers,
+            "--initial-advertise-peer-urls",
+            &peers,
+        ])
+        .args(["--initial-cluster", &format!("default={peers}")])
+        // The data is thrown away in a minute: losing it in a power cut is no loss.
+        .args(["--unsafe-no-fsync", "--log-level", "warn"]);
+    command
+}
+
+pub(super) fn kube_apiserver(folder: &Path, addr: SocketAddr, etcd: SocketAddr) -> Command {
+    let mut command = Command::new(assets::kubernetes("kube-apiserver"));
+    for (flag, file) in [
+        ("--client-ca-file", "ca.crt"),
+        ("--tls-cert-file", "serving.crt"),
+        ("--tls-private-key-file", "serving.key"),
+        ("--service-account-key-file", "service-account.key"),
+        ("--service-account-signing-key-file", "service-account.key"),
+        ("--audit-policy-file", "audit-policy.yaml"),
+        ("--audit-log-path", "audit.log"),
+        ("--cert-dir", "certs"),
+    ] {
+        command.arg(flag).arg(folder.join(file));
+    }
+    command
+        .args(["--bind-address", &addr.ip().to_string()])
+        .args(["--secure-port", &addr.port().to_string()])
+        // Loopback cannot be advertised; nothing uses the address.
+        .args([
+            "--advertise-address",
+            "192.0.2.1",
+            "--endpoint-reconciler-type",
+            "none",
+        ])
+        .args(["--etcd-servers", &format!("http://{etcd}")])
+        .args(["--authorization-mode", "RBAC"])
+        .args(["--service-account-issuer", "https://kubernetes.default.svc"])
+        .args(["--service-cluster-ip-range", "10.96.0.0/16"])
+        // It would refuse pods until a controller, which is not there, has made the ServiceAccounts.
+        .args(["--disable-admission-plugins", "ServiceAccount"])
+        .args(["--profiling=false", "--shutdown-delay-duration=0s"]);
+    command
+}

@@ -1,0 +1,7 @@
+//! Clients of the terminator and the brokers: programs of others (mosquitto's, OpenSSL's, Go's), and one in
+//! this process with a hand on every byte. They report what they saw; judging is for the tests.
+
+pub mod go;
+pub mod mosquitto;
+pub mod openssl;
+pub mod tls;

@@ -1,0 +1,62 @@
+//! `openssl s_client`: a second TLS stack, with switches for what no sane client does.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::pki::{Ca, Leaf};
+use crate::process::{Finished, run};
+use crate::{assets, workdir};
+
+/// A call of `openssl s_client`.
+#[must_use]
+pub struct SClient {
+    command: Command,
+}
+
+impl SClient {
+    /// To `addr`, trusting `ca`, for the name `localhost`; a certificate that does not fit is an error.
+    pub fn new(addr: SocketAddr, ca: &Ca) -> Self {
+        let file = workdir::scratch("ca").join("ca.crt");
+        std::fs::write(&file, ca.cert_pem()).expect("the folder is ours");
+        let mut command = assets::installed("openssl");
+        command
+            .args(["s_client", "-connect", &addr.to_string(), "-CAfile"])
+            .arg(file);
+        command.args(["-servername", "localhost", "-verify_hostname", "localhost"]);
+        command.args(["-verify_return_error", "-nocommands"]);
+        Self { command }
+    }
+
+    /// With a client certificate.
+    pub fn identity(mut self, leaf: &Leaf) -> Self {
+        let (cert, key) = leaf.files();
+        self.command
+            .arg("-cert")
+            .arg(&cert)
+            .arg("-cert_chain")
+            .arg(&cert)
+            .arg("-key")
+            .arg(key);
+        self
+    }
+
+    /// Another argument, such as `-tls1_2` or `-brief`.
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Goes on reading until the server ends the connection; else the end of the input ends it, and what the
+    /// server answers may be lost.
+    pub fn until_server_closes(self) -> Self {
+        self.arg("-ign_eof")
+    }
+
+    /// Connects, sends `input`, and closes in order. Exit status 0 means that the handshake went well; what
+    /// was negotiated stands in the output.
+    #[track_caller]
+    pub fn run(self, input: &[u8]) -> Finished {
+        run(self.command, input, Duration::from_secs(20))
+    }
+}

@@ -1,0 +1,213 @@
+//! MQTT packets as bytes, as few as the tests need: no client, no session, no I/O but reading one packet.
+
+use std::io::{self, Read};
+
+/// A protocol version that the broker and the clients know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// MQTT 3.1 (`MQIsdp`, level 3)
+    V31,
+    /// MQTT 3.1.1 (level 4)
+    V311,
+    /// MQTT 5 (level 5)
+    V5,
+}
+
+impl Version {
+    /// All of them, for tests that go through the list.
+    pub const ALL: [Self; 3] = [Self::V31, Self::V311, Self::V5];
+
+    /// As `mosquitto_pub -V` takes it.
+    pub fn mosquitto_name(self) -> &'static str {
+        match self {
+            Self::V31 => "mqttv31",
+            Self::V311 => "mqttv311",
+            Self::V5 => "mqttv5",
+        }
+    }
+
+    fn protocol(self) -> (&'static str, u8) {
+        match self {
+            Self::V31 => ("MQIsdp", 3),
+            Self::V311 => ("MQTT", 4),
+            Self::V5 => ("MQTT", 5),
+        }
+    }
+
+    /// MQTT 5 puts a property block where the others have nothing; here it is always empty.
+    fn no_properties(self) -> &'static [u8] {
+        if self == Self::V5 { &[0] } else { &[] }
+    }
+}
+
+/// CONNECT with a clean session and a keepalive of 60 s, without user name, password and will.
+pub fn connect(version: Version, client_id: &str) -> Vec<u8> {
+    connect_with_keepalive(version, client_id, 60)
+}
+
+/// [`connect`] with another keepalive, in seconds.
+pub fn connect_with_keepalive(version: Version, client_id: &str, keepalive: u16) -> Vec<u8> {
+    let (name, level) = version.protocol();
+    let clean_session = 0b10;
+    let mut body = text(name);
+    body.extend([level, clean_session]);
+    body.extend(keepalive.to_be_bytes());
+    body.extend(version.no_properties());
+    body.extend(text(client_id));
+    packet(0x10, &body)
+}
+
+/// PUBLISH; `id` is the packet id, and used for QoS 1 and 2 only.
+pub fn publish(version: Version, topic: &str, qos: u8, id: u16, payload: &[u8]) -> Vec<u8> {
+    let mut body = text(topic);
+    if qos > 0 {
+        body.extend(id.to_be_bytes());
+    }
+    body.extend(version.no_properties());
+    body.extend(payload);
+    packet(0x30 | (qos << 1), &body)
+}
+
+/// SUBSCRIBE to one topic.
+pub fn subscribe(version: Version, id: u16, topic: &str, qos: u8) -> Vec<u8> {
+    let mut body = id.to_be_bytes().to_vec();
+    body.extend(version.no_properties());
+    body.extend(text(topic));
+    body.push(qos);
+    packet(0x82, &body)
+}
+
+/// PINGREQ, the smallest exchange that proves a connection to be alive.
+pub const PINGREQ: [u8; 2] = [0xC0, 0];
+/// The answer to [`PINGREQ`].
+pub const PINGRESP: [u8; 2] = [0xD0, 0];
+/// DISCONNECT, without a body.
+pub const DISCONNECT: [u8; 2] = [0xE0, 0];
+
+/// The first byte of a CONNACK.
+pub const CONNACK: u8 = 0x20;
+/// The first byte of a PUBACK.
+pub const PUBACK: u8 = 0x40;
+/// The first byte of a SUBACK.
+pub const SUBACK: u8 = 0x90;
+
+/// A packet that was read: its first byte (type and flags), and what follows the length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Type and flags.
+    pub head: u8,
+    /// All bytes after the remaining length.
+    pub body: Vec<u8>,
+}
+
+impl Packet {
+    /// The topic of a PUBLISH, or `None` for any other packet.
+    pub fn topic(&self) -> Option<&str> {
+        let length = usize::from(u16::from_be_bytes([
+            *self.body.first()?,
+            *self.body.get(1)?,
+        ]));
+        (self.head >> 4 == 3).then_some(())?;
+        std::str::from_utf8(self.body.get(2..2 + length)?).ok()
+    }
+
+    /// Whether this CONNACK accepts the connection.
+    pub fn accepts(&self) -> bool {
+        self.head == CONNACK && self.body.get(1) == Some(&0)
+    }
+}
+
+/// Reads one packet from a blocking stream.
+pub fn read_packet(stream: &mut impl Read) -> io::Result<Packet> {
+    let mut byte = [0];
+    stream.read_exact(&mut byte)?;
+    let head = byte[0];
+    let mut length = Length::default();
+    while !length.done {
+        stream.read_exact(&mut byte)?;
+        length.push(byte[0])?;
+    }
+    let mut body = vec![0; length.value];
+    stream.read_exact(&mut body)?;
+    Ok(Packet { head, body })
+}
+
+/// The remaining length, taken byte by byte, so that blocking and asynchronous readers share it.
+#[derive(Debug, Default)]
+pub(crate) struct Length {
+    pub(crate) value: usize,
+    pub(crate) done: bool,
+    shift: u32,
+}
+
+impl Length {
+    pub(crate) fn push(&mut self, byte: u8) -> io::Result<()> {
+        if self.shift > 21 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a length of more than 4 bytes",
+            ));
+        }
+        self.value |= usize::from(byte & 0x7F) << self.shift;
+        self.shift += 7;
+        self.done = byte & 0x80 == 0;
+        Ok(())
+    }
+}
+
+/// A packet from its first byte and its body: also for broken ones.
+pub fn packet(head: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![head];
+    let mut left = body.len();
+    loop {
+        let digit = u8::try_from(left % 128).expect("it is below 128");
+        left /= 128;
+        bytes.push(if left > 0 { digit | 0x80 } else { digit });
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.extend(body);
+    bytes
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("MQTT texts are below 64 KiB");
+    [&length.to_be_bytes(), text.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connect_is_as_the_standard_shows_it() {
+        let bytes = connect(Version::V311, "ab");
+        assert_eq!(
+            bytes,
+            [
+                0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 2, b'a', b'b'
+            ]
+        );
+        let bytes = connect(Version::V5, "");
+        assert_eq!(
+            bytes,
+            [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0]
+        );
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let payload = vec![7; 20_000];
+        let bytes = publish(Version::V311, "a/b", 1, 9, &payload);
+        let read = read_packet(&mut bytes.as_slice()).expect("it is whole");
+        assert_eq!(read.head, 0x32);
+        assert_eq!(read.topic(), Some("a/b"));
+        assert_eq!(read.body.len(), 2 + 3 + 2 + 20_000);
+    }
+
+    #[test]
+    fn a_length_of_five_bytes_is_refused() {
+        assert!(read_packet(&mut [0x30, 0x80, 0x80, 0x80, 0x80, 1].as_slice()).is_err());
+    }
+}

@@ -1,0 +1,181 @@
+//! `check FILE`, and with it each way in which a file can be wrong.
+
+use std::path::Path;
+use std::process::Command;
+
+use tests::pki::{Ca, Leaf};
+use tests::process::{Finished, run};
+use tests::programs;
+
+use crate::fixture::{SOON, write_text};
+
+fn check(file: &Path) -> Finished {
+    let mut command = Command::new(programs::terminator());
+    command.arg("check").arg(file);
+    run(command, b"", SOON)
+}
+
+/// A file with this PEM.
+fn with_pem(pem: &str) -> std::path::PathBuf {
+    let lines: Vec<&str> = pem.lines().collect();
+    write_text(&format!("port: 8883\npem: |\n  {}\n", lines.join("\n  ")))
+}
+
+#[track_caller]
+fn is_refused(pem: &str, because: &str) {
+    let finished = check(&with_pem(pem));
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.stdout);
+    assert!(
+        finished.stderr.contains(because),
+        "expected {because:?} in {:?}",
+        finished.stderr
+    );
+    for line in pem
+        .lines()
+        .filter(|line| line.len() > 40 && !line.contains("BEGIN"))
+    {
+        assert!(!finished.stderr.contains(line), "the message shows the PEM");
+    }
+}
+
+#[track_caller]
+fn is_accepted(text: &str) -> Finished {
+    let finished = check(&write_text(text));
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    finished
+}
+
+fn leaf() -> (Ca, Leaf) {
+    let ca = Ca::new("root");
+    let leaf = ca.leaf().common_name("edge").dns("localhost").issue();
+    (ca, leaf)
+}
+
+#[test]
+fn a_good_file_is_accepted() {
+    let (_, leaf) = leaf();
+    let finished = check(&with_pem(&leaf.bundle()));
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert!(finished.stdout.contains("can be served"));
+    assert_eq!(finished.stderr, "");
+}
+
+#[test]
+fn the_ways_in_which_people_paste_a_pem_are_accepted() {
+    let (_, leaf) = leaf();
+    let (chain, key) = (&leaf.chain_pem, &leaf.key_pem);
+    // As on the page of smart-mqtt's plugin: not indented.
+    is_accepted(&format!("host: 0.0.0.0\nport: 8883\npem: |\n{chain}{key}"));
+    // Key first, line ends of Windows.
+    let text = format!("port: 8883\npem: |\n{key}{chain}").replace('\n', "\r\n");
+    is_accepted(&text);
+    // What `openssl pkcs12` writes before each block, and blanks at the ends of lines.
+    let bundle = format!("Bag Attributes\n    friendlyName: edge\nsubject=CN = edge\n{chain}{key}");
+    is_accepted(&format!(
+        "port: 8883\npem: |\n{}",
+        bundle.replace('\n', "  \n")
+    ));
+    // Two files joined, the first without a line end.
+    is_accepted(&format!("port: 8883\npem: |\n{}{key}", chain.trim_end()));
+}
+
+#[test]
+fn each_fault_of_a_pem_has_its_own_message() {
+    let (ca, leaf) = leaf();
+    let other = ca.leaf().common_name("other").issue();
+    let (chain, key) = (&leaf.chain_pem, &leaf.key_pem);
+    is_refused("", "pem: there is no certificate");
+    is_refused(key, "pem: there is no certificate");
+    is_refused(chain, "pem: there is no private key");
+    is_refused(
+        &format!("{chain}{key}{}", other.key_pem),
+        "pem: there are 2 private keys",
+    );
+    let encrypted = leaf.encrypted_key("password");
+    is_refused(&format!("{chain}{encrypted}"), "is encrypted");
+    is_refused(
+        &format!("{chain}{}", other.key_pem),
+        "does not belong to the first certificate (subject CN=edge)",
+    );
+    let long = ca.intermediate("middle");
+    let below = long.leaf().issue();
+    let swapped = format!("{}{}{}", long.cert_pem(), below.cert_pem, below.key_pem);
+    is_refused(
+        &swapped,
+        "the private key belongs to the certificate in block 2",
+    );
+    let gap = format!("{}{}{}", below.cert_pem, ca.cert_pem(), below.key_pem);
+    is_refused(
+        &gap,
+        "the chain is out of order: the certificate in block 2",
+    );
+    let damaged = chain.replacen("MI", "M!", 1);
+    is_refused(
+        &format!("{damaged}{key}"),
+        "block 1 (CERTIFICATE, line 1 of the PEM) is damaged",
+    );
+    let cut = chain.replacen("-----END CERTIFICATE-----", "", 1);
+    is_refused(
+        &format!("{cut}{key}"),
+        "has no end marker `-----END CERTIFICATE-----`",
+    );
+    let truncated: String = {
+        let mut lines: Vec<&str> = chain.lines().collect();
+        lines.remove(2);
+        lines.join("\n") + "\n"
+    };
+    is_refused(&format!("{truncated}{key}"), "the certificate in block 1");
+}
+
+#[test]
+fn all_certificates_and_the_ca_are_judged_at_once() {
+    let (_, leaf) = leaf();
+    let text = format!(
+        "port: 8883\npem: nothing\ncertificates:\n- pem: nothing either\n\
+         clientAuth: {{mode: Require, ca: nor here}}\nversion: {}\n",
+        leaf.fingerprint()
+    );
+    let finished = check(&write_text(&text));
+    assert_eq!(finished.status.code(), Some(1));
+    for key in [
+        "pem: there",
+        "certificates[0].pem: there",
+        "clientAuth.ca: there",
+    ] {
+        assert!(finished.stderr.contains(key), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn dates_are_a_warning() {
+    let (ca, _) = leaf();
+    let expired = ca.leaf().common_name("old").expired().issue();
+    let finished = check(&with_pem(&expired.bundle()));
+    assert_eq!(finished.status.code(), Some(0));
+    assert!(
+        finished
+            .stderr
+            .contains("the certificate of CN=old expired at"),
+        "{}",
+        finished.stderr
+    );
+    let early = ca.leaf().common_name("early").not_yet_valid().issue();
+    let finished = check(&with_pem(&early.bundle()));
+    assert_eq!(finished.status.code(), Some(0));
+    assert!(
+        finished.stderr.contains("valid only from"),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let finished = check(Path::new("/nonexistent/file"));
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(
+        finished.stderr.contains("/nonexistent/file cannot be read"),
+        "{}",
+        finished.stderr
+    );
+}

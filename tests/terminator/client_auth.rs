@@ -1,0 +1,150 @@
+//! Mutual TLS: who is let in, and with which alert the others are refused.
+
+use mqtt_tls_config::ClientAuthMode::{Optional, Require};
+use tests::clients::go::GoClient;
+use tests::clients::tls::{Connector, End};
+use tests::pki::Ca;
+
+use crate::fixture::{Fixture, Scripted, closing_backend, trust};
+
+/// What a client sees: `None` if its connection is passed on, else how it ended.
+async fn refusal(connector: &Connector, fixture: &Fixture, backend: &Scripted) -> Option<End> {
+    let mut client = match connector.connect(fixture.addr()).await {
+        Ok(client) => client,
+        Err(error) => return Some(End::from(error)),
+    };
+    // In TLS 1.3 a client learns of its refusal when it reads.
+    client.send(b"?").await.ok();
+    tokio::select! {
+        mut peer = backend.accept() => {
+            assert_eq!(peer.read_exact(1).await, b"?");
+            None
+        }
+        (_, end) = client.read_to_end() => Some(end),
+    }
+}
+
+fn alert(name: &str) -> End {
+    End::Alert(name.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn require_lets_in_only_who_chains_to_the_ca() {
+    let devices = Ca::new("devices");
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start_with(backend.addr(), |config| {
+        config.client_auth = trust(Require, &devices);
+    });
+    let with = |leaf| Connector::with_identity(&fixture.ca, &leaf);
+    let good = devices.leaf().common_name("device 1").client_auth().issue();
+    assert_eq!(refusal(&with(good), &fixture, &backend).await, None);
+    let through = devices.intermediate("line 2").leaf().client_auth().issue();
+    assert_eq!(refusal(&with(through), &fixture, &backend).await, None);
+
+    let stranger = Ca::new("strangers").leaf().client_auth().issue();
+    assert_eq!(
+        refusal(&with(stranger), &fixture, &backend).await,
+        Some(alert("UnknownCA"))
+    );
+    let expired = devices.leaf().client_auth().expired().issue();
+    assert_eq!(
+        refusal(&with(expired), &fixture, &backend).await,
+        Some(alert("CertificateExpired"))
+    );
+    assert_eq!(
+        refusal(&fixture.client(), &fixture, &backend).await,
+        Some(alert("CertificateRequired"))
+    );
+    for outcome in ["client_certificate_missing", "client_certificate_refused"] {
+        let count = if outcome.ends_with("missing") {
+            1.0
+        } else {
+            2.0
+        };
+        let line = format!(
+            "mqtt_tls_handshakes_total{{outcome=\"{outcome}\",version=\"1.3\",kind=\"none\"}}"
+        );
+        fixture.wait_for_metric(&line, count);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn optional_lets_in_who_shows_none_and_refuses_a_bad_one() {
+    let devices = Ca::new("devices");
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start_with(backend.addr(), |config| {
+        config.client_auth = trust(Optional, &devices);
+    });
+    assert_eq!(refusal(&fixture.client(), &fixture, &backend).await, None);
+    let with = |leaf| Connector::with_identity(&fixture.ca, &leaf);
+    let good = devices.leaf().client_auth().issue();
+    assert_eq!(refusal(&with(good), &fixture, &backend).await, None);
+    let stranger = Ca::new("strangers").leaf().client_auth().issue();
+    assert_eq!(
+        refusal(&with(stranger), &fixture, &backend).await,
+        Some(alert("UnknownCA"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_client_is_refused_in_tls_1_2_too() {
+    let devices = Ca::new("devices");
+    let backend = closing_backend().await;
+    let fixture = Fixture::start_with(backend, |config| {
+        config.client_auth = trust(Require, &devices);
+    });
+    let seen = GoClient::handshake(fixture.addr(), &fixture.ca)
+        .versions("1.2", "1.2")
+        .run();
+    assert!(!seen.error.is_empty(), "{seen:?}");
+    let device = devices.leaf().client_auth().issue();
+    let seen = GoClient::handshake(fixture.addr(), &fixture.ca)
+        .versions("1.2", "1.2")
+        .identity(&device)
+        .run();
+    assert_eq!(seen.error, "");
+}
+
+/// A ticket stands for what was verified when it was issued. One that was issued to somebody without a
+/// certificate must not open a listener that requires one, and a changed CA ends all tickets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_does_not_outlive_the_trust_that_it_was_issued_under() {
+    let (old, new) = (Ca::new("old devices"), Ca::new("new devices"));
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start_with(backend.addr(), |config| {
+        config.client_auth = trust(Optional, &old);
+    });
+    let device = old.leaf().client_auth().issue();
+    let known = Connector::with_identity(&fixture.ca, &device);
+    let anonymous = fixture.client();
+    for connector in [&known, &anonymous] {
+        assert_eq!(refusal(connector, &fixture, &backend).await, None);
+    }
+    // Resumption works as long as nothing changes, or this would prove nothing.
+    resumes(&known, &fixture, &backend).await;
+
+    let mut config = fixture.config.clone();
+    config.client_auth = trust(Require, &new);
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(2);
+    assert_eq!(
+        refusal(&anonymous, &fixture, &backend).await,
+        Some(alert("CertificateRequired"))
+    );
+    assert_eq!(
+        refusal(&known, &fixture, &backend).await,
+        Some(alert("UnknownCA"))
+    );
+}
+
+async fn resumes(connector: &Connector, fixture: &Fixture, backend: &Scripted) {
+    let mut client = connector.connect(fixture.addr()).await.unwrap();
+    let mut peer = backend.accept().await;
+    // Reading takes in the ticket.
+    peer.send(b"!").await;
+    client.read_exact(1).await.unwrap();
+    let again = connector.connect(fixture.addr()).await.unwrap();
+    let kind = again.session().handshake_kind();
+    assert_eq!(kind, Some(rustls::HandshakeKind::Resumed));
+    drop(backend.accept().await);
+}

@@ -1,0 +1,142 @@
+//! Each way in which a connection can end, and what the other side sees of it.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use tests::clients::tls::{End, TlsClient};
+
+use crate::fixture::{Fixture, Peer, Scripted};
+
+async fn connected() -> (Fixture, TlsClient, Peer) {
+    connected_with(|_| {}).await
+}
+
+async fn connected_with(
+    change: impl FnOnce(&mut mqtt_tls_config::Config),
+) -> (Fixture, TlsClient, Peer) {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start_with(backend.addr(), change);
+    let client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let peer = backend.accept().await;
+    (fixture, client, peer)
+}
+
+fn ended(how: &str) -> String {
+    format!("mqtt_tls_connections_ended_total{{end=\"{how}\"}}")
+}
+
+#[tokio::test]
+async fn close_notify_becomes_fin_after_all_data() {
+    let (fixture, mut client, mut peer) = connected().await;
+    client.send(b"last words").await.unwrap();
+    client.close_notify().await.unwrap();
+    assert_eq!(peer.read_to_end().await, (b"last words".to_vec(), Ok(())));
+    drop(peer);
+    assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
+    fixture.wait_for_metric(&ended("client_closed"), 1.0);
+}
+
+#[tokio::test]
+async fn fin_becomes_close_notify_after_all_data() {
+    let (fixture, mut client, mut peer) = connected().await;
+    peer.send(b"last words").await;
+    peer.fin().await;
+    assert_eq!(
+        client.read_to_end().await,
+        (b"last words".to_vec(), End::CloseNotify)
+    );
+    // The other direction is still there.
+    client.send(b"and mine").await.unwrap();
+    assert_eq!(peer.read_exact(8).await, b"and mine");
+    client.close_notify().await.unwrap();
+    assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
+    fixture.wait_for_metric(&ended("backend_closed"), 1.0);
+}
+
+#[tokio::test]
+async fn a_client_may_answer_close_notify_with_a_bare_fin() {
+    let (fixture, mut client, mut peer) = connected().await;
+    peer.fin().await;
+    assert_eq!(client.read_to_end().await.1, End::CloseNotify);
+    client.fin().unwrap();
+    assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
+    fixture.wait_for_metric(&ended("backend_closed"), 1.0);
+    assert!(fixture.metric(&ended("client_cut")) < 0.5);
+}
+
+#[tokio::test]
+async fn a_cut_without_close_notify_is_reset_towards_the_backend() {
+    let (fixture, mut client, mut peer) = connected().await;
+    client.send(b"x").await.unwrap();
+    assert_eq!(peer.read_exact(1).await, b"x");
+    client.fin().unwrap();
+    assert_eq!(peer.read_to_end().await.1, Err(ErrorKind::ConnectionReset));
+    fixture.wait_for_metric(&ended("client_cut"), 1.0);
+}
+
+#[tokio::test]
+async fn a_reset_is_passed_on_to_the_backend() {
+    let (fixture, client, mut peer) = connected().await;
+    client.reset().unwrap();
+    assert_eq!(peer.read_to_end().await.1, Err(ErrorKind::ConnectionReset));
+    fixture.wait_for_metric(&ended("client_reset"), 1.0);
+}
+
+#[tokio::test]
+async fn a_reset_of_the_backend_is_no_close_notify() {
+    let (fixture, mut client, peer) = connected().await;
+    peer.reset();
+    assert_eq!(client.read_to_end().await, (Vec::new(), End::Fin));
+    fixture.wait_for_metric(&ended("backend_reset"), 1.0);
+}
+
+#[tokio::test]
+async fn after_close_notify_the_backend_may_go_on() {
+    let (fixture, mut client, mut peer) = connected().await;
+    client.close_notify().await.unwrap();
+    assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
+    let much = vec![7; 1_000_000];
+    let (sent, (received, end)) = tokio::join!(
+        async {
+            peer.send(&much).await;
+            peer.fin().await;
+        },
+        client.read_to_end(),
+    );
+    let () = sent;
+    assert_eq!((received.len(), end), (much.len(), End::CloseNotify));
+    fixture.wait_for_metric(&ended("client_closed"), 1.0);
+}
+
+#[tokio::test]
+async fn half_a_connection_does_not_live_for_ever() {
+    let soon = |config: &mut mqtt_tls_config::Config| {
+        config.timeouts.half_close = Duration::from_millis(200);
+    };
+    let (fixture, mut client, mut peer) = connected_with(soon).await;
+    client.close_notify().await.unwrap();
+    assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
+    // The backend says nothing, and does not close.
+    assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
+    fixture.wait_for_metric(&ended("client_closed"), 1.0);
+    fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
+}
+
+#[tokio::test]
+async fn what_is_broken_in_the_stream_is_answered_with_an_alert_and_reset() {
+    use tokio::io::AsyncWriteExt as _;
+    let (fixture, client, mut peer) = connected().await;
+    // A record that nobody with the key has made, past the TLS layer of the client.
+    let mut forged = vec![23, 3, 3, 0, 32];
+    forged.extend([0; 32]);
+    let socket = rustix::io::dup(client.tcp()).unwrap();
+    let mut socket = tokio::net::TcpStream::from_std(std::net::TcpStream::from(socket)).unwrap();
+    socket.write_all(&forged).await.unwrap();
+    assert_eq!(peer.read_to_end().await.1, Err(ErrorKind::ConnectionReset));
+    let mut client = client;
+    assert_eq!(
+        client.read_to_end().await.1,
+        End::Alert("BadRecordMac".to_owned())
+    );
+    fixture.wait_for_metric(&ended("tls_error"), 1.0);
+}

@@ -1,0 +1,244 @@
+//! A running terminator with a certificate, in this process, and a backend that does what a test says.
+//! It must not decide anything about what is tested.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Config, Pem};
+use mqtt_tls_terminator::Terminator;
+use tests::clients::tls::Connector;
+use tests::pki::{Ca, Leaf};
+use tests::ports;
+use tests::wait::eventually;
+use tests::workdir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// How long anything may take that takes no time: a failure, not a measure.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// A terminator that serves a leaf for `localhost`.
+pub(crate) struct Fixture {
+    pub(crate) ca: Ca,
+    pub(crate) leaf: Leaf,
+    pub(crate) config: Config,
+    pub(crate) file: PathBuf,
+    pub(crate) terminator: Terminator,
+}
+
+impl Fixture {
+    pub(crate) fn start(backend: SocketAddr) -> Self {
+        Self::start_with(backend, |_| {})
+    }
+
+    /// Starts one, with whatever `change` makes of its configuration.
+    pub(crate) fn start_with(backend: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
+        let ca = Ca::new("server CA");
+        let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
+        let mut config = config(&leaf, backend);
+        change(&mut config);
+        let file = write(&config);
+        let terminator = Terminator::start(&file, None)
+            .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
+        Self {
+            ca,
+            leaf,
+            config,
+            file,
+            terminator,
+        }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        SocketAddr::new(
+            self.config.host.expect("the fixture says one"),
+            self.config.port,
+        )
+    }
+
+    /// A client that trusts the fixture's CA.
+    pub(crate) fn client(&self) -> Connector {
+        Connector::new(&self.ca)
+    }
+
+    /// Changes the file, by a rename over it.
+    pub(crate) fn rewrite(&self, config: &Config) {
+        self.rewrite_text(config.to_yaml().expose());
+    }
+
+    pub(crate) fn rewrite_text(&self, text: &str) {
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, text).expect("the folder is ours");
+        std::fs::rename(&new, &self.file).expect("the folder is ours");
+    }
+
+    /// Waits until so many configurations have run.
+    #[track_caller]
+    pub(crate) fn wait_for_generation(&self, generation: u64) {
+        eventually(SOON, &format!("generation {generation} runs"), || {
+            (self.terminator.status().configuration.generation == generation).then_some(())
+        });
+    }
+
+    /// Waits until a new configuration has been refused, and says why.
+    #[track_caller]
+    pub(crate) fn wait_for_refusal(&self) -> (&'static str, String) {
+        eventually(SOON, "a configuration is refused", || {
+            let error = self.terminator.status().configuration.last_error?;
+            Some((error.reason, error.message))
+        })
+    }
+
+    /// The status code and the body of an answer of the admin port.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        get(
+            SocketAddr::new(self.config.admin.host, self.config.admin.port),
+            path,
+        )
+    }
+
+    /// The value of a metric's line, 0 if there is none.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let value = text
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map_or(0.0, |value| {
+            value.parse().expect("a metric's value is a number")
+        })
+    }
+
+    /// Waits until a metric has a value.
+    #[track_caller]
+    pub(crate) fn wait_for_metric(&self, line: &str, expected: f64) {
+        eventually(SOON, &format!("{line} is {expected}"), || {
+            ((self.metric(line) - expected).abs() < 0.5).then_some(())
+        });
+    }
+}
+
+/// A configuration on free loopback ports.
+pub(crate) fn config(leaf: &Leaf, backend: SocketAddr) -> Config {
+    let mut config = Config::new(ports::free_port(), Pem::new(leaf.bundle()));
+    config.host = Some("127.0.0.1".parse().expect("an address"));
+    config.backend = Backend {
+        host: backend.ip().to_string(),
+        port: backend.port(),
+    };
+    config.admin.port = ports::free_port();
+    config
+}
+
+/// Writes a configuration into a folder of its own.
+pub(crate) fn write(config: &Config) -> PathBuf {
+    write_text(config.to_yaml().expose())
+}
+
+pub(crate) fn write_text(text: &str) -> PathBuf {
+    let file = workdir::scratch("terminator").join("config.yaml");
+    std::fs::write(&file, text).expect("the folder is ours");
+    file
+}
+
+/// What a listener with client certificates is configured with.
+pub(crate) fn trust(mode: ClientAuthMode, ca: &Ca) -> ClientAuth {
+    ClientAuth {
+        mode,
+        ca: Some(Pem::new(ca.cert_pem())),
+    }
+}
+
+/// One HTTP GET.
+pub(crate) fn get(addr: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = std::net::TcpStream::connect(addr).expect("the admin port is open");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("the admin port reads");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("the admin port answers with text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    (status.expect("an answer has a status"), body.to_owned())
+}
+
+/// A backend that does what a test says, connection by connection.
+pub(crate) struct Scripted {
+    listener: TcpListener,
+}
+
+impl Scripted {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a loopback port is free");
+        Self { listener }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.listener.local_addr().expect("it is bound")
+    }
+
+    pub(crate) async fn accept(&self) -> Peer {
+        let accepted = timeout(SOON, self.listener.accept()).await;
+        Peer(
+            accepted
+                .expect("the terminator dials soon")
+                .expect("accepting works")
+                .0,
+        )
+    }
+}
+
+/// A backend that ends each connection in order once something was said, for clients that read to the
+/// end. It lives as long as the test's runtime.
+pub(crate) async fn closing_backend() -> SocketAddr {
+    let backend = Scripted::start().await;
+    let addr = backend.addr();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = backend.listener.accept().await {
+            tokio::spawn(async move { stream.read(&mut [0; 1024]).await });
+        }
+    });
+    addr
+}
+
+/// The backend's side of one connection.
+pub(crate) struct Peer(pub(crate) TcpStream);
+
+impl Peer {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("the terminator reads");
+    }
+
+    pub(crate) async fn read_exact(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let read = timeout(SOON, self.0.read_exact(&mut bytes)).await;
+        read.expect("the bytes come soon").expect("the bytes come");
+        bytes
+    }
+
+    /// Reads to the end: what came, and whether it ended in order or by a reset.
+    pub(crate) async fn read_to_end(&mut self) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
+        let mut bytes = Vec::new();
+        let read = timeout(SOON, self.0.read_to_end(&mut bytes))
+            .await
+            .expect("it ends soon");
+        (bytes, read.map(drop).map_err(|error| error.kind()))
+    }
+
+    /// Sends a FIN; reading goes on.
+    pub(crate) async fn fin(&mut self) {
+        self.0.shutdown().await.expect("the terminator is there");
+    }
+
+    /// Cuts the connection with a reset.
+    pub(crate) fn reset(self) {
+        self.0.set_zero_linger().expect("the option exists");
+    }
+}

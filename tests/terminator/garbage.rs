@@ -1,0 +1,94 @@
+//! What arrives on a TLS port that is not TLS, or TLS in the smallest pieces.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use tests::mqtt::{self, Version};
+
+use crate::fixture::{Fixture, SOON, Scripted};
+
+/// Sends bytes to the port, and reads to the end.
+fn say(fixture: &Fixture, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(fixture.addr()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    // A reset is as good an end as a FIN.
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+fn failed(outcome: &str) -> String {
+    format!("mqtt_tls_handshakes_total{{outcome=\"{outcome}\",version=\"none\",kind=\"none\"}}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plaintext_mqtt_and_http_are_recognised_and_closed() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    assert_eq!(say(&fixture, &mqtt::connect(Version::V311, "plain")), b"");
+    assert_eq!(say(&fixture, b"GET / HTTP/1.1\r\n\r\n"), b"");
+    fixture.wait_for_metric(&failed("not_tls"), 2.0);
+    fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_client_hello_is_answered_with_an_alert() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let answer = say(&fixture, &[22, 3, 1, 0, 4, 1, 0, 0, 0]);
+    // A fatal alert: content type 21, level 2 (RFC 8446, sections 5.1 and 6).
+    assert_eq!(
+        (answer.first(), answer.get(5)),
+        (Some(&21), Some(&2)),
+        "{answer:?}"
+    );
+    fixture.wait_for_metric(&failed("bad_message"), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_byte_segments_and_one_byte_records_are_fine() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let connector = fixture.client().one_byte_segments();
+    let mut client = connector.connect(fixture.addr()).await.unwrap();
+    let mut peer = backend.accept().await;
+    let text: Vec<u8> = (0..=255).collect();
+    client.send_one_byte_records(&text).await.unwrap();
+    assert_eq!(peer.read_exact(256).await, text);
+    peer.send(&text).await;
+    assert_eq!(client.read_exact(256).await.unwrap(), text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_with_the_last_handshake_message_is_not_lost() {
+    use std::sync::Arc;
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    // A client by hand, whose Finished, first data and close_notify share one segment.
+    let mut stream = TcpStream::connect(fixture.addr()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(fixture.ca.cert_der().into()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    client.write_tls(&mut stream).unwrap();
+    while client.is_handshaking() {
+        client.read_tls(&mut stream).unwrap();
+        client.process_new_packets().unwrap();
+    }
+    client.writer().write_all(b"at once").unwrap();
+    client.send_close_notify();
+    let mut flight = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut flight).unwrap();
+    }
+    stream.write_all(&flight).unwrap();
+    let mut peer = backend.accept().await;
+    assert_eq!(peer.read_to_end().await, (b"at once".to_vec(), Ok(())));
+}

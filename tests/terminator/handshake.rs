@@ -1,0 +1,74 @@
+//! What is negotiated with TLS stacks that are not ours: Go's and OpenSSL's.
+
+use tests::clients::go::GoClient;
+use tests::clients::openssl::SClient;
+
+use crate::fixture::{Fixture, closing_backend};
+
+async fn fixture() -> Fixture {
+    Fixture::start(closing_backend().await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_client_gets_tls_1_3_with_the_hybrid_group() {
+    let fixture = fixture().await;
+    let seen = GoClient::handshake(fixture.addr(), &fixture.ca).run();
+    assert_eq!(seen.error, "");
+    assert_eq!(
+        (seen.version.as_str(), seen.curve.as_str()),
+        ("TLS 1.3", "X25519MLKEM768")
+    );
+    assert_eq!(seen.fingerprint, fixture.leaf.fingerprint());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_client_gets_tls_1_2_and_nothing_below() {
+    let fixture = fixture().await;
+    let seen = GoClient::handshake(fixture.addr(), &fixture.ca)
+        .versions("1.2", "1.2")
+        .run();
+    assert_eq!(
+        (seen.error.as_str(), seen.version.as_str()),
+        ("", "TLS 1.2")
+    );
+    let seen = GoClient::handshake(fixture.addr(), &fixture.ca)
+        .versions("1.0", "1.1")
+        .run();
+    assert!(seen.error.contains("remote error"), "{seen:?}");
+    fixture.wait_for_metric(
+        "mqtt_tls_handshakes_total{outcome=\"incompatible\",version=\"none\",kind=\"none\"}",
+        1.0,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_client_resumes_in_both_versions() {
+    let fixture = fixture().await;
+    for version in ["1.2", "1.3"] {
+        let client = GoClient::handshake(fixture.addr(), &fixture.ca).versions(version, version);
+        let seen = client.twice().run();
+        assert_eq!((seen.error.as_str(), seen.resumed), ("", true), "{version}");
+        let line = format!(
+            "mqtt_tls_handshakes_total{{outcome=\"ok\",version=\"{version}\",kind=\"resumed\"}}"
+        );
+        fixture.wait_for_metric(&line, 1.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openssl_verifies_the_chain_and_gets_no_static_rsa() {
+    let fixture = fixture().await;
+    let seen = SClient::new(fixture.addr(), &fixture.ca).run(b"");
+    assert!(
+        seen.stdout.contains("Verify return code: 0"),
+        "{}{}",
+        seen.stdout,
+        seen.stderr
+    );
+    let weak = SClient::new(fixture.addr(), &fixture.ca)
+        .arg("-tls1_2")
+        .arg("-cipher")
+        .arg("kRSA")
+        .run(b"");
+    assert!(!weak.status.success(), "{}", weak.stdout);
+}

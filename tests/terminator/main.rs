@@ -1,0 +1,24 @@
+//! The terminator, in process and as a program, between clients and brokers that are not ours. One file
+//! for each behaviour.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod admin;
+mod backend;
+mod brokers;
+mod certificates;
+mod check;
+mod client_auth;
+mod close;
+mod drain;
+mod fixture;
+mod garbage;
+mod handshake;
+mod limits;
+mod program;
+mod reload;
+mod slow_reader;

@@ -1,0 +1,92 @@
+//! The terminator as a program: exit codes and signals. It must not repeat what is tested in process.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use tests::pki::Ca;
+use tests::ports;
+use tests::process::Process;
+use tests::programs;
+
+use crate::fixture::{SOON, config, get, write, write_text};
+
+/// Starts the program on a file.
+pub(crate) fn start(file: &Path, arguments: &[&str]) -> Process {
+    let mut command = Command::new(programs::terminator());
+    command.args(arguments).arg(file);
+    Process::spawn("terminator", command)
+}
+
+/// Waits for a program's end, and says its exit code.
+#[track_caller]
+pub(crate) fn exit_code(process: &Process) -> Option<i32> {
+    process.wait_exit(SOON).code()
+}
+
+#[test]
+fn a_bad_file_ends_it_with_a_message_and_a_code_of_its_own() {
+    let process = start(&write_text("port: 8883\npem: nothing\nhots: x\n"), &[]);
+    assert_eq!(exit_code(&process), Some(78));
+    process.wait_for_line("hots: unknown key; did you mean `host`?", SOON);
+    let process = start(&write_text("port: 8883\npem: nothing\n"), &[]);
+    assert_eq!(exit_code(&process), Some(78));
+    process.wait_for_line("pem: there is no certificate", SOON);
+    let process = start(Path::new("/nonexistent/config.yaml"), &[]);
+    assert_eq!(exit_code(&process), Some(78));
+    process.wait_for_line(
+        "/nonexistent/config.yaml cannot be read: No such file",
+        SOON,
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_ends_it_with_a_message_and_a_code_of_its_own() {
+    let leaf = Ca::new("root").leaf().dns("localhost").issue();
+    let first = config(&leaf, ports::free_addr());
+    let running = start(&write(&first), &[]);
+    running.wait_for_line("serving", SOON);
+    let mut second = config(&leaf, ports::free_addr());
+    second.port = first.port;
+    let process = start(&write(&second), &[]);
+    assert_eq!(exit_code(&process), Some(69));
+    process.wait_for_line(
+        &format!("the listener cannot be bound on 127.0.0.1:{}", first.port),
+        SOON,
+    );
+    let mut third = config(&leaf, ports::free_addr());
+    third.admin.port = first.admin.port;
+    let process = start(&write(&third), &[]);
+    assert_eq!(exit_code(&process), Some(69));
+    process.wait_for_line("the admin port cannot be bound", SOON);
+}
+
+#[test]
+fn hangup_reloads_and_terminate_ends_it() {
+    let leaf = Ca::new("root").leaf().dns("localhost").issue();
+    let config = config(&leaf, ports::free_addr());
+    let process = start(&write(&config), &["--log-format", "json", "--threads", "1"]);
+    let line = process.wait_for_line("serving", SOON);
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["fields"]["generation"], 1);
+    assert_eq!(line["fields"]["fingerprint"], leaf.fingerprint());
+    process.signal(Signal::HUP);
+    process.wait_for_line("nothing has changed", SOON);
+    let admin = (config.admin.host, config.admin.port).into();
+    assert_eq!(get(admin, "/readyz"), (200, "ok\n".to_owned()));
+    process.signal(Signal::TERM);
+    assert_eq!(exit_code(&process), Some(0));
+}
+
+#[test]
+fn it_cannot_be_dumped() {
+    let leaf = Ca::new("root").leaf().dns("localhost").issue();
+    let process = start(&write(&config(&leaf, ports::free_addr())), &[]);
+    process.wait_for_line("serving", SOON);
+    // What belongs to root there belongs to a process that must not be dumped (proc(5)).
+    let owner = std::fs::metadata(format!("/proc/{}/environ", process.pid()))
+        .unwrap()
+        .uid();
+    assert_eq!(owner, 0);
+}

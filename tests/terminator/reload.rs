@@ -1,0 +1,282 @@
+//! A changed file: what it changes, what it leaves alone, and what must not get in.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mqtt_tls_config::Pem;
+use mqtt_tls_terminator::Terminator;
+use tests::clients::tls::{Connector, TlsClient};
+use tests::pki::Leaf;
+use tests::ports;
+use tests::wait::eventually;
+use tests::workdir;
+
+use crate::fixture::{Fixture, SOON, Scripted, config};
+
+/// A connection with its other end, to see that it lives.
+async fn open(fixture: &Fixture, backend: &Scripted) -> (TlsClient, crate::fixture::Peer) {
+    let client = fixture.client().connect(fixture.addr()).await.unwrap();
+    (client, backend.accept().await)
+}
+
+async fn is_alive((client, peer): &mut (TlsClient, crate::fixture::Peer)) {
+    client.send(b"up").await.unwrap();
+    assert_eq!(peer.read_exact(2).await, b"up");
+    peer.send(b"down").await;
+    assert_eq!(client.read_exact(4).await.unwrap(), b"down");
+}
+
+fn renewed(fixture: &Fixture) -> (Leaf, mqtt_tls_config::Config) {
+    let leaf = fixture.ca.leaf().dns("localhost").issue();
+    let mut config = fixture.config.clone();
+    config.pem = Pem::new(leaf.bundle());
+    (leaf, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_file_is_served_to_new_connections_and_old_ones_live_on() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let mut old = open(&fixture, &backend).await;
+    let (leaf, config) = renewed(&fixture);
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(2);
+    let mut new = open(&fixture, &backend).await;
+    assert_eq!(new.0.server_cert(), leaf.cert_der);
+    assert_eq!(old.0.server_cert(), fixture.leaf.cert_der);
+    is_alive(&mut old).await;
+    is_alive(&mut new).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_written_in_place_is_served() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let (leaf, config) = renewed(&fixture);
+    std::fs::write(&fixture.file, config.to_yaml().expose()).unwrap();
+    fixture.wait_for_generation(2);
+    assert_eq!(
+        open(&fixture, &backend).await.0.server_cert(),
+        leaf.cert_der
+    );
+}
+
+/// As the kubelet does it: a new folder, a new link to it under another name, and a rename over `..data`.
+fn swap(mount: &Path, name: &str, text: &str) {
+    let folder = mount.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("config.yaml"), text).unwrap();
+    let link = mount.join("..data_tmp");
+    symlink(name, &link).unwrap();
+    std::fs::rename(&link, mount.join("..data")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_swap_of_a_mounted_secret_is_noticed() {
+    let backend = Scripted::start().await;
+    let ca = tests::pki::Ca::new("root");
+    let (first, second) = (
+        ca.leaf().dns("localhost").issue(),
+        ca.leaf().dns("localhost").issue(),
+    );
+    let mut config = config(&first, backend.addr());
+    let mount = workdir::scratch("mount");
+    swap(&mount, "..2026_01", config.to_yaml().expose());
+    symlink("..data/config.yaml", mount.join("config.yaml")).unwrap();
+    let terminator =
+        Terminator::start(&mount.join("config.yaml"), None).map_err(|error| error.chain());
+    let terminator = terminator.unwrap();
+    config.pem = Pem::new(second.bundle());
+    swap(&mount, "..2026_02", config.to_yaml().expose());
+    std::fs::remove_dir_all(mount.join("..2026_01")).unwrap();
+    eventually(SOON, "the second certificate is served", || {
+        let served = &terminator.status().certificates[0].fingerprint;
+        (*served == second.fingerprint()).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_changes_nothing_and_says_why_once() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let mut old = open(&fixture, &backend).await;
+    fixture.rewrite_text("port: 8883\npem: garbage\n");
+    let (reason, message) = fixture.wait_for_refusal();
+    assert_eq!(reason, "NoCertificate");
+    assert!(
+        message.contains("pem: there is no certificate"),
+        "{message}"
+    );
+    // Looked at again, and counted once.
+    fixture.terminator.reload();
+    assert_eq!(
+        open(&fixture, &backend).await.0.server_cert(),
+        fixture.leaf.cert_der
+    );
+    is_alive(&mut old).await;
+    fixture.wait_for_metric("mqtt_tls_reload_succeeded", 0.0);
+    fixture.wait_for_metric("mqtt_tls_reloads_total{outcome=\"NoCertificate\"}", 1.0);
+    // Back to what runs: nothing to do, and no error any more.
+    fixture.rewrite(&fixture.config);
+    eventually(SOON, "the error is gone", || {
+        fixture
+            .terminator
+            .status()
+            .configuration
+            .last_error
+            .is_none()
+            .then_some(())
+    });
+    assert_eq!(fixture.terminator.status().configuration.generation, 1);
+    fixture.wait_for_metric("mqtt_tls_reload_succeeded", 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_file_changes_nothing() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    std::fs::remove_file(&fixture.file).unwrap();
+    assert_eq!(fixture.wait_for_refusal().0, "unreadable");
+    assert_eq!(
+        open(&fixture, &backend).await.0.server_cert(),
+        fixture.leaf.cert_der
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_outside_of_its_dates_never_replaces_a_valid_one() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    for (leaf, reason) in [
+        (
+            fixture.ca.leaf().dns("localhost").expired().issue(),
+            "expired",
+        ),
+        (
+            fixture.ca.leaf().dns("localhost").not_yet_valid().issue(),
+            "not_yet_valid",
+        ),
+    ] {
+        let mut config = fixture.config.clone();
+        config.pem = Pem::new(leaf.bundle());
+        fixture.rewrite(&config);
+        eventually(SOON, reason, || {
+            let error = fixture.terminator.status().configuration.last_error?;
+            (error.reason == reason).then_some(())
+        });
+        assert_eq!(
+            open(&fixture, &backend).await.0.server_cert(),
+            fixture.leaf.cert_der
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_certificate_serves_at_the_start_and_gives_way_to_another() {
+    let backend = Scripted::start().await;
+    let ca = tests::pki::Ca::new("root");
+    let expired = ca.leaf().dns("localhost").expired().issue();
+    let fixture = Fixture::start_with(backend.addr(), |config| {
+        config.pem = Pem::new(expired.bundle());
+    });
+    assert_eq!(
+        fixture.terminator.status().certificates[0].fingerprint,
+        expired.fingerprint()
+    );
+    fixture.rewrite(&renewed(&fixture).1);
+    fixture.wait_for_generation(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_port_is_opened_and_open_connections_stay() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let mut old = open(&fixture, &backend).await;
+    let mut config = fixture.config.clone();
+    (config.port, config.admin.port) = (ports::free_port(), ports::free_port());
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(2);
+    let addr = (config.host.unwrap(), config.port).into();
+    eventually(SOON, "the old port is closed", || {
+        std::net::TcpStream::connect(fixture.addr())
+            .is_err()
+            .then_some(())
+    });
+    let new = fixture.client().connect(addr).await.unwrap();
+    let mut new = (new, backend.accept().await);
+    is_alive(&mut new).await;
+    is_alive(&mut old).await;
+    assert_eq!(
+        crate::fixture::get((config.admin.host, config.admin.port).into(), "/livez").0,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_changes_nothing() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = fixture.config.clone();
+    config.port = taken.local_addr().unwrap().port();
+    fixture.rewrite(&config);
+    assert_eq!(fixture.wait_for_refusal().0, "unbindable");
+    open(&fixture, &backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation_under_load_drops_nothing() {
+    const OPEN: usize = 50;
+    const ROTATIONS: u64 = 10;
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let mut kept = Vec::new();
+    for _ in 0..OPEN {
+        kept.push(open(&fixture, &backend).await);
+    }
+    let before = fixture.terminator.status().connections.open;
+    let served = Arc::new(AtomicUsize::new(0));
+    // Someone connects all the time; each attempt must succeed.
+    let (addr, connector) = (fixture.addr(), fixture.client());
+    let load = tokio::spawn(connect_for_ever(connector, addr, Arc::clone(&served)));
+    let accepting = tokio::spawn(async move {
+        loop {
+            drop(backend.accept().await);
+        }
+    });
+    for rotation in 0..ROTATIONS {
+        let so_far = served.load(Ordering::Relaxed);
+        fixture.rewrite(&renewed(&fixture).1);
+        fixture.wait_for_generation(rotation + 2);
+        eventually(SOON, "more connections are made", || {
+            (served.load(Ordering::Relaxed) > so_far + 5).then_some(())
+        });
+    }
+    assert!(!load.is_finished(), "an attempt failed: {:?}", load.await);
+    load.abort();
+    accepting.abort();
+    for connection in &mut kept {
+        is_alive(connection).await;
+    }
+    fixture.wait_for_metric("mqtt_tls_connections_open", f64::from(before));
+    assert_eq!(kept.len(), OPEN);
+}
+
+async fn connect_for_ever(
+    connector: Connector,
+    addr: std::net::SocketAddr,
+    served: Arc<AtomicUsize>,
+) {
+    loop {
+        let mut client = connector
+            .connect(addr)
+            .await
+            .expect("a handshake during a rotation");
+        // The backend closes at once, in order.
+        let (_, end) = client.read_to_end().await;
+        assert_eq!(end, tests::clients::tls::End::CloseNotify);
+        served.fetch_add(1, Ordering::Relaxed);
+    }
+}
