@@ -4,7 +4,7 @@
 //! It must not read a clock or a file, and no error may show key material. Dates are facts here; what
 //! follows from them is decided by whoever has the time.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ use crate::rehearsal;
 /// How many certificates a chain may have, the leaf included.
 pub const CHAIN_MAX: usize = 10;
 
-/// SHA-256 of the certificate that smart-mqtt ships in its example configuration, its first 8 bytes:
-/// the key beside it is public.
-const DEMO_FINGERPRINT: &str = "461029adddc53a84";
+/// SHA-256 of the public key (SubjectPublicKeyInfo) in smart-mqtt's example configuration, where the
+/// private key stands beside it for everyone to read.
+const DEMO_KEY: &str = "d0e653e143eb641588506e04fbb0c7cfda359b32450746529a58f99151248ace";
 
 /// A certificate chain with its key, found fit to be served.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub struct Facts {
     pub fingerprint: String,
     /// The kind of its key, as in `ECDSA P-256`.
     pub key: &'static str,
-    /// Whether this is the certificate that smart-mqtt ships, whose key everyone has.
+    /// Whether the key is the one that smart-mqtt ships, which everyone has.
     pub is_public_demo: bool,
 }
 
@@ -288,7 +288,6 @@ fn facts(leaf: &X509Certificate<'_>, der: &[u8], key: &'static str) -> Facts {
         .map(|extension| extension.value.general_names.as_slice())
         .unwrap_or_default();
     let date = |seconds: i64| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    let fingerprint = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref());
     Facts {
         subject: leaf.subject().to_string(),
         issuer: leaf.issuer().to_string(),
@@ -303,8 +302,8 @@ fn facts(leaf: &X509Certificate<'_>, der: &[u8], key: &'static str) -> Facts {
         ip_addresses: names.iter().filter_map(ip_address).collect(),
         not_before: date(leaf.validity().not_before.timestamp()),
         not_after: date(leaf.validity().not_after.timestamp()),
-        is_public_demo: fingerprint.starts_with(DEMO_FINGERPRINT),
-        fingerprint,
+        is_public_demo: sha256(leaf.subject_pki.raw) == DEMO_KEY,
+        fingerprint: sha256(der),
         key,
     }
 }
@@ -341,15 +340,15 @@ fn key_kind(leaf: &X509Certificate<'_>) -> &'static str {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+/// In lower-case hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let mut text = String::with_capacity(64);
+    for byte in digest.as_ref() {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 impl Certificate {

@@ -114,8 +114,8 @@ impl fmt::Display for Warning {
             ),
             Self::PublicDemoKey(facts) => write!(
                 f,
-                "the certificate of {} is the example that smart-mqtt ships: its private key is \
-                 public, and anyone can read and change what goes through this listener; replace it",
+                "the key of {} is the example that smart-mqtt ships: it is public, and anyone can \
+                 read and change what goes through this listener; replace it",
                 facts.subject
             ),
         }

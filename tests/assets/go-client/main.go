@@ -103,18 +103,46 @@ func handshake(o *options, result *Result) error {
 		if err != nil {
 			return err
 		}
-		// A PINGREQ before CONNECT is an error to any server, which then ends the connection. Reading up to
-		// that end takes in the session tickets, and in TLS 1.3 a refusal of the client's certificate.
-		if _, err := conn.Write([]byte{0xC0, 0}); err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, conn)
+		err = verdict(conn, config.ClientSessionCache.(*cache))
+		_ = conn.Close()
 		_ = raw.Close()
 		if refused(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// verdict reads until the server has shown what it thinks of the handshake: by a session ticket, by an
+// alert, or by ending the connection. In TLS 1.3 a refusal of the client's certificate comes only now. A
+// server that says nothing for two seconds is content.
+func verdict(conn *tls.Conn, tickets *cache) error {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, conn)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-tickets.put:
+	case <-time.After(2 * time.Second):
+	}
+	return nil
+}
+
+// cache tells when a ticket has come.
+type cache struct {
+	tls.ClientSessionCache
+	put chan struct{}
+}
+
+func (c *cache) Put(key string, state *tls.ClientSessionState) {
+	c.ClientSessionCache.Put(key, state)
+	select {
+	case c.put <- struct{}{}:
+	default:
+	}
 }
 
 // refused tells an alert from the ways in which a connection just ends.
@@ -246,7 +274,7 @@ func (o *options) config() (*tls.Config, error) {
 		ServerName:         o.name,
 		MinVersion:         versions[o.min],
 		MaxVersion:         versions[o.max],
-		ClientSessionCache: tls.NewLRUClientSessionCache(1),
+		ClientSessionCache: &cache{tls.NewLRUClientSessionCache(1), make(chan struct{}, 1)},
 	}
 	config.RootCAs.AppendCertsFromPEM(roots)
 	if o.cert != "" {
