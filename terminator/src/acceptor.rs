@@ -97,7 +97,7 @@ async fn run(
                 Some(Command::Settings(new)) => settings = new,
                 Some(Command::Listen(new)) => {
                     let old = std::mem::replace(&mut listener, TcpListener::from_std(new)?);
-                    empty(old, |client| serve(client, &settings)).await;
+                    empty(old, |client| serve(client, &settings))?;
                 }
                 Some(Command::Drain(within)) => break within,
                 // Whoever started this is gone.
@@ -116,7 +116,7 @@ async fn run(
             },
         }
     };
-    empty(listener, |client| serve(client, &settings)).await;
+    empty(listener, |client| serve(client, &settings))?;
     drain.run(deadline).await;
     Ok(())
 }
@@ -131,17 +131,20 @@ fn is_about_one(error: &io::Error) -> bool {
     )
 }
 
-/// Takes what the kernel has queued, and closes the socket: what is left in a queue is reset.
-async fn empty(listener: TcpListener, serve: impl Fn(TcpStream)) {
+/// Takes what the kernel has queued, and closes the socket: what is left in a queue is reset. Asks the
+/// kernel and not the runtime, which may not have heard of the newest yet.
+fn empty(listener: TcpListener, serve: impl Fn(TcpStream)) -> io::Result<()> {
+    let listener = listener.into_std()?;
     for _ in 0..QUEUE_MAX {
-        tokio::select! {
-            biased;
-            accepted = listener.accept() => match accepted {
-                Ok((client, _)) => serve(client),
-                Err(error) if is_about_one(&error) => {}
-                Err(_) => return,
-            },
-            () = std::future::ready(()) => return,
+        match listener.accept() {
+            Ok((client, _)) => {
+                client.set_nonblocking(true)?;
+                serve(TcpStream::from_std(client)?);
+            }
+            Err(error) if is_about_one(&error) => {}
+            // As a rule because nothing is left.
+            Err(_) => break,
         }
     }
+    Ok(())
 }

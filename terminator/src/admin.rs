@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -21,6 +21,7 @@ use tracing::error;
 use crate::certificate::{Certificate, Facts};
 use crate::metrics::Population;
 use crate::settings::Settings;
+use crate::sockets::{self, Sharing};
 use crate::tls::ClientTrust;
 
 /// What `/status` tells.
@@ -147,11 +148,14 @@ impl Board {
     }
 }
 
-/// Binds the admin port.
+/// Binds the admin port. All IPv6 addresses mean all addresses, also where there is no IPv6.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let host = Some(address.ip()).filter(|host| *host != Ipv6Addr::UNSPECIFIED);
+    let bound = sockets::bind(host, address.port(), 1, Sharing::Alone)?;
+    bound
+        .into_iter()
+        .next()
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Answers until dropped.

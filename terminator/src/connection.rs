@@ -125,7 +125,7 @@ pub(crate) async fn serve(admitted: Admitted) {
         accepted,
         settings,
         context,
-        drain,
+        mut drain,
         connection,
         handshake,
     } = admitted;
@@ -147,10 +147,11 @@ pub(crate) async fn serve(admitted: Admitted) {
     drop(settings);
     let traffic = &metrics.traffic[context.thread];
     let mut relay = Relay::new(client, backend, established, half_close, traffic);
-    let end = run(&mut relay, drain).await;
+    let end = run(&mut relay, &mut drain).await;
     metrics.ended(end.reason());
     Box::pin(close(relay, end)).await;
-    drop(connection);
+    // Counted until now: a drain waits for the last words, and the limit for the sockets.
+    drop((drain, connection));
 }
 
 /// Shakes hands under one deadline, counted from accept.
@@ -216,7 +217,7 @@ async fn reach_backend(
 }
 
 /// Relays until the end, which a drain may bring on.
-async fn run(relay: &mut Relay<'_>, mut drain: Watch) -> End {
+async fn run(relay: &mut Relay<'_>, drain: &mut Watch) -> End {
     tokio::select! {
         biased;
         end = poll_fn(|cx| relay.poll(cx)) => return end,

@@ -85,7 +85,7 @@ impl Control {
     pub(crate) async fn run(
         mut self,
         mut changes: Changes,
-        mut requests: mpsc::Receiver<Request>,
+        mut requests: mpsc::UnboundedReceiver<Request>,
     ) -> Ended {
         loop {
             let lost = select_all(

@@ -88,7 +88,7 @@ impl StartError {
 
 /// A running terminator. Dropping it ends it as [`drain`](Self::drain) does.
 pub struct Terminator {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::UnboundedSender<Request>,
     ended: oneshot::Receiver<Ended>,
     board: Arc<Board>,
 }
@@ -159,13 +159,13 @@ impl Terminator {
 
     /// Looks at the file now, and says in the log what came of it.
     pub fn reload(&self) {
-        // Full means that there are requests enough.
-        let _ = self.requests.try_send(Request::Reload);
+        // Whoever has ended has nothing to reload.
+        let _ = self.requests.send(Request::Reload);
     }
 
     /// Accepts no more, and ends the connections spread over the time that the configuration gives.
     pub fn drain(&self) {
-        let _ = self.requests.try_send(Request::Drain);
+        let _ = self.requests.send(Request::Drain);
     }
 
     /// What `/status` shows.
@@ -193,11 +193,11 @@ impl Parts {
     fn spawn(
         self,
         board: &Arc<Board>,
-    ) -> io::Result<(mpsc::Sender<Request>, oneshot::Receiver<Ended>)> {
+    ) -> io::Result<(mpsc::UnboundedSender<Request>, oneshot::Receiver<Ended>)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (requests, received) = mpsc::channel(16);
+        let (requests, received) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         let board = Arc::clone(board);
         thread::Builder::new()

@@ -13,7 +13,7 @@ use clap::Parser;
 use jiff::Timestamp;
 use mqtt_tls_terminator::{Ended, StartError, Terminator, load};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::args::{Arguments, Command, LogFormat, Serve};
@@ -54,26 +54,31 @@ fn run(serve: &Serve) -> ExitCode {
         return usage(&error);
     }
     harden();
-    let terminator = match Terminator::start(&serve.file, serve.threads) {
-        Ok(terminator) => terminator,
-        Err(error) => {
-            error!("{}", error.chain());
-            return ExitCode::from(match error {
-                StartError::Bind { .. } | StartError::Thread(_) => 69,
-                StartError::Load(_) => 78,
-            });
-        }
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    match runtime.and_then(|runtime| runtime.block_on(until_ended(terminator))) {
-        Ok(code) => code,
-        Err(error) => {
-            error!(%error, "signals cannot be received");
-            ExitCode::from(70)
-        }
-    }
+    let code = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            // Before anything else: a signal that comes early is not lost.
+            let signals = Signals::receive()?;
+            match Terminator::start(&serve.file, serve.threads) {
+                Ok(terminator) => Ok(until_ended(terminator, signals).await),
+                Err(error) => Ok(refused(&error)),
+            }
+        })
+    });
+    code.unwrap_or_else(|error: std::io::Error| {
+        error!(%error, "signals cannot be received");
+        ExitCode::from(70)
+    })
+}
+
+fn refused(error: &StartError) -> ExitCode {
+    error!("{}", error.chain());
+    ExitCode::from(match error {
+        StartError::Bind { .. } | StartError::Thread(_) => 69,
+        StartError::Load(_) => 78,
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
@@ -111,28 +116,41 @@ fn harden() {
     }
 }
 
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn receive() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// SIGTERM and SIGINT drain, and a second one ends it at once; SIGHUP reloads.
-async fn until_ended(mut terminator: Terminator) -> std::io::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn until_ended(mut terminator: Terminator, mut signals: Signals) -> ExitCode {
     let mut is_draining = false;
     loop {
         tokio::select! {
-            ended = terminator.ended() => return Ok(match ended {
+            ended = terminator.ended() => return match ended {
                 Ended::Drained => ExitCode::SUCCESS,
                 Ended::ThreadLost => ExitCode::from(70),
-            }),
-            _ = hangup.recv() => {
+            },
+            _ = signals.hangup.recv() => {
                 terminator.reload();
                 continue;
             }
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
         }
         if is_draining {
             info!("a second signal: ending at once");
-            return Ok(ExitCode::from(130));
+            return ExitCode::from(130);
         }
         is_draining = true;
         terminator.drain();

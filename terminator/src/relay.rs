@@ -14,10 +14,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use crate::backlog::Backlog;
-use crate::handshake::Established;
+use crate::handshake::{self, Established};
 use crate::metrics::Traffic;
 use crate::scratch;
 use crate::session::Session;
+
+/// How much ciphertext may wait for its rest, in bytes: more than one record is a handshake message that
+/// somebody spreads over many, and after the handshake there are no long ones.
+const HELD_MAX: usize = handshake::BUFFER_MAX;
 
 /// How a connection ended, by what happened first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,6 +199,9 @@ impl<'t> Relay<'t> {
                 .poll_send(&mut self.backend, cx, &scratch.plain)
                 .map_err(|_| End::BackendReset)?;
             received.map_err(|_| End::TlsError)?;
+            if self.session.held() > HELD_MAX {
+                return Err(End::TlsError);
+            }
             if self.session.peer_closed() {
                 self.first.get_or_insert(End::ClientClosed);
                 self.up = Direction::Ending;

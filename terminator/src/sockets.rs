@@ -17,7 +17,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
 
-/// How long sent data may go without acknowledgement (tcp(7), `TCP_USER_TIMEOUT`).
+/// How long sent data may go without acknowledgement, or a peer without reading (tcp(7),
+/// `TCP_USER_TIMEOUT`).
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
 
 /// Whether someone else may already listen on the address.

@@ -1,0 +1,38 @@
+//! A listener that is deleted leaves nothing to be done: the garbage collector takes the children, by their
+//! owner references. There is none here, so what remains belongs to a predecessor of the next listener.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::DeleteParams;
+use mqtt_tls_operator::crd::MqttTlsListener;
+
+use crate::fixture::Fixture;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_listener_is_not_touched_and_a_new_one_waits_for_the_collector() {
+    let cluster = Fixture::start("delete").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster.settle().await;
+    let writes = cluster.writes().len();
+    let listeners = cluster.api::<MqttTlsListener>();
+    listeners.delete("edge", &DeleteParams::default()).await.unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.writes().len(), writes, "nothing is written for what is gone");
+
+    cluster.apply_listener("edge", "");
+    cluster.wait_for("edge", "Programmed", "False", "PredecessorRemains").await;
+    // The garbage collector's part.
+    let name = "edge-mqtts";
+    let params = DeleteParams::default();
+    cluster.api::<Secret>().delete(name, &params).await.unwrap();
+    cluster.api::<Service>().delete(name, &params).await.unwrap();
+    cluster.api::<PodDisruptionBudget>().delete(name, &params).await.unwrap();
+    cluster.api::<Deployment>().delete(name, &params).await.unwrap();
+    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    let uid = cluster.listener("edge").await.metadata.uid.unwrap();
+    let owners = cluster.child::<Secret>("edge").await.metadata.owner_references.unwrap();
+    assert_eq!(owners[0].uid, uid);
+}

@@ -1,0 +1,55 @@
+//! What is in `deploy/` is what a cluster takes: base and samples, with server-side validation, and the
+//! operator's own pod under restricted pod security.
+
+use tests::apiserver::ApiServer;
+
+use crate::fixture::{Fixture, installed, listener, root, start_operator};
+
+fn folder(name: &str) -> String {
+    root().join("deploy").join(name).to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn base_and_samples_are_accepted() {
+    let server = installed().await;
+    let namespace = server.namespace("samples").await;
+    let dry = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts"];
+    let base = [&dry[..], &["-k", &folder("base")]].concat();
+    let said = server.kubectl(&base).expect_success();
+    assert!(!said.contains("Warning"), "{said}");
+    let samples = [&dry[..], &["-n", &namespace, "-k", &folder("samples")]].concat();
+    let said = server.kubectl(&samples).expect_success();
+    assert!(!said.contains("Warning"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_at_once_into_an_empty_cluster() {
+    let server = ApiServer::start();
+    server.kubectl(&["apply", "-k", &folder("")]).expect_success();
+    let found = server.kubectl(&["get", "deployment", "-n", "smart-mqtt-tls"]).expect_success();
+    assert!(found.contains("mqtt-tls-operator"), "{found}");
+    // All namespaces are watched there.
+    let operator = start_operator(&server, &[]);
+    let manifest = listener("edge", "edge-tls", "");
+    let apply = ["apply", "-n", "default", "-f", "-"];
+    server.kubectl_with_input(&apply, &manifest).expect_success();
+    let wait = ["wait", "-n", "default", "--for=condition=ResolvedRefs=false", "mtl/edge"];
+    server.kubectl(&wait).expect_success();
+    assert!(operator.is_running());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_pod_passes_restricted_pod_security() {
+    let cluster = Fixture::without_operator("own-pod").await;
+    let text = std::fs::read_to_string(root().join("deploy/base/operator.yaml")).unwrap();
+    let value = mqtt_tls_config::yaml::value(&text).unwrap();
+    let mut pod = serde_json::to_value(&value["spec"]["template"]).unwrap();
+    pod["apiVersion"] = "v1".into();
+    pod["kind"] = "Pod".into();
+    pod["metadata"]["name"] = "operator".into();
+    // There is nobody who makes the account's token here.
+    pod["spec"]["serviceAccountName"] = "default".into();
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default}\n";
+    cluster.apply(account);
+    cluster.apply(&pod.to_string());
+}

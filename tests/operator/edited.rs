@@ -1,0 +1,95 @@
+//! Children that someone else edited or deleted are put right; objects of someone else are left alone.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tests::wait::eventually_async;
+
+use crate::fixture::{Fixture, SOON};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_someone_changed_is_put_right() {
+    let cluster = Fixture::start("edited").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    let params = PatchParams::default();
+    let name = "edge-mqtts";
+
+    let services = cluster.api::<Service>();
+    let edit = json!({
+        "metadata": {"labels": {"theirs": "stays", "app.kubernetes.io/component": "other"}},
+        "spec": {"selector": {"app": "elsewhere"}, "ports": [{"port": 1, "protocol": "TCP"}]},
+    });
+    services.patch(name, &params, &Patch::Merge(edit)).await.unwrap();
+    let look = || async {
+        let service = services.get(name).await.unwrap();
+        let spec = service.spec.clone().unwrap();
+        let is_right = spec.ports.unwrap().iter().any(|port| port.port == 8883)
+            && spec.selector.unwrap()["app.kubernetes.io/instance"] == "edge"
+            && service.labels()["app.kubernetes.io/component"] == "terminator"
+            && service.labels()["theirs"] == "stays";
+        is_right.then_some(())
+    };
+    eventually_async(SOON, "the Service is as planned", look).await;
+
+    let deployments = cluster.api::<Deployment>();
+    let edit = json!({"spec": {"replicas": 7, "template": {"spec": {"hostNetwork": null, "terminationGracePeriodSeconds": 1}}}});
+    deployments.patch(name, &params, &Patch::Merge(edit)).await.unwrap();
+    let look = || async {
+        let spec = deployments.get(name).await.unwrap().spec.unwrap();
+        let grace = spec.template.spec.unwrap().termination_grace_period_seconds;
+        (spec.replicas == Some(2) && grace == Some(45)).then_some(())
+    };
+    eventually_async(SOON, "the Deployment is as planned", look).await;
+
+    let secrets = cluster.api::<Secret>();
+    let edit: Value = json!({"metadata": {"ownerReferences": null}, "data": {"config.yaml": ""}});
+    secrets.patch(name, &params, &Patch::Merge(edit)).await.unwrap();
+    let look = || async {
+        let secret = secrets.get(name).await.unwrap();
+        let is_full = secret.data.as_ref().is_some_and(|data| data["config.yaml"].0.len() > 100);
+        (is_full && secret.owner_references().len() == 1).then_some(())
+    };
+    eventually_async(SOON, "the Secret is as planned", look).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_someone_deleted_is_made_again() {
+    let cluster = Fixture::start("deleted").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    let params = DeleteParams::default();
+    cluster.api::<Secret>().delete("edge-mqtts", &params).await.unwrap();
+    cluster.child::<Secret>("edge").await;
+    cluster.api::<Service>().delete("edge-mqtts", &params).await.unwrap();
+    cluster.child::<Service>("edge").await;
+    cluster.api::<Deployment>().delete("edge-mqtts", &params).await.unwrap();
+    cluster.child::<Deployment>("edge").await;
+    cluster.api::<PodDisruptionBudget>().delete("edge-mqtts", &params).await.unwrap();
+    cluster.child::<PodDisruptionBudget>("edge").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_someone_else_is_left_alone() {
+    let cluster = Fixture::start("foreign").await;
+    cluster.apply(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: edge-mqtts}\n\
+         spec: {ports: [{port: 80}], selector: {app: theirs}}\n",
+    );
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    let said = cluster.wait_for("edge", "Programmed", "False", "NameTaken").await;
+    assert!(said.message.contains("Service edge-mqtts"), "{}", said.message);
+    cluster.child::<Deployment>("edge").await;
+    let theirs = cluster.child::<Service>("edge").await;
+    assert_eq!(theirs.spec.unwrap().ports.unwrap()[0].port, 80);
+    assert_eq!(theirs.metadata.owner_references, None);
+
+    cluster.api::<Service>().delete("edge-mqtts", &DeleteParams::default()).await.unwrap();
+    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+}

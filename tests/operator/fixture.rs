@@ -1,0 +1,281 @@
+//! An operator under test: a namespace of a real API server, the operator's own program with the rights of
+//! `deploy/base` and no others, and what the missing controllers would do. It must not decide anything about
+//! what is tested.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use mqtt_tls_config::Config;
+use mqtt_tls_operator::crd::{self, MqttTlsListener};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tests::apiserver::{ApiServer, AuditEvent};
+use tests::pki::{Ca, Leaf};
+use tests::process::Process;
+use tests::wait::eventually_async;
+use tests::{ports, programs};
+
+/// How long anything may take that takes no time: a failure, not a measure.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// How long nothing must happen for it to be quiet.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Who the operator is, as `deploy/base` has it.
+const NAMESPACE: &str = "smart-mqtt-tls";
+const ACCOUNT: &str = "mqtt-tls-operator";
+
+/// A namespace with an operator.
+pub(crate) struct Fixture {
+    pub(crate) server: &'static ApiServer,
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) ca: Ca,
+    pub(crate) operator: Option<Process>,
+}
+
+/// The workspace's folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The API server with the CRD and `deploy/base` in it.
+pub(crate) async fn installed() -> &'static ApiServer {
+    static BASE: Once = Once::new();
+    let server = ApiServer::shared();
+    server.install_crd_yaml(&crd::yaml()).await;
+    BASE.call_once(|| {
+        let base = root().join("deploy/base");
+        server.kubectl(&["apply", "--server-side", "-k", base.to_str().unwrap()]).expect_success();
+    });
+    server
+}
+
+impl Fixture {
+    /// A namespace with a running operator.
+    pub(crate) async fn start(prefix: &str) -> Self {
+        let mut fixture = Self::without_operator(prefix).await;
+        fixture.start_operator();
+        fixture
+    }
+
+    /// A namespace without one.
+    pub(crate) async fn without_operator(prefix: &str) -> Self {
+        let server = installed().await;
+        let client = server.client().await;
+        let namespace = server.namespace(prefix).await;
+        Self { server, client, namespace, ca: Ca::new("server CA"), operator: None }
+    }
+
+    /// Starts the operator for this namespace alone: other tests have operators of their own.
+    pub(crate) fn start_operator(&mut self) {
+        let process = start_operator(self.server, &["--namespace", &self.namespace]);
+        self.operator = Some(process);
+    }
+
+    /// Kills it, as a crash would.
+    pub(crate) fn kill_operator(&mut self) {
+        self.operator.take().expect("it runs").kill();
+    }
+
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// What is there under the children's name.
+    pub(crate) async fn child<K>(&self, listener: &str) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        let what = format!("there is a {} of {listener}", K::kind(&()));
+        let name = format!("{listener}-mqtts");
+        let api = self.api::<K>();
+        eventually_async(SOON, &what, || async { api.get_opt(&name).await.unwrap() }).await
+    }
+
+    /// Applies manifests as a user would.
+    #[track_caller]
+    pub(crate) fn apply(&self, yaml: &str) {
+        let args = ["apply", "--server-side", "--force-conflicts", "-n", &self.namespace, "-f", "-"];
+        self.server.kubectl_with_input(&args, yaml).expect_success();
+    }
+
+    /// A listener `name` with one certificate, from the Secret `NAME-tls`.
+    pub(crate) fn apply_listener(&self, name: &str, more: &str) {
+        self.apply(&listener(name, &format!("{name}-tls"), more));
+    }
+
+    /// A leaf for `name.example.com`.
+    pub(crate) fn leaf(&self, name: &str) -> Leaf {
+        self.ca.leaf().dns(&format!("{name}.example.com")).issue()
+    }
+
+    /// Puts chain and key into a Secret of type kubernetes.io/tls.
+    pub(crate) async fn put_tls(&self, name: &str, leaf: &Leaf) {
+        let (chain, key) = (leaf.chain_pem.as_bytes(), leaf.key_pem.as_bytes());
+        self.put_secret(name, &[("tls.crt", chain), ("tls.key", key)]).await;
+    }
+
+    /// Puts a Secret as it is said, without what was there before.
+    pub(crate) async fn put_secret(&self, name: &str, data: &[(&str, &[u8])]) {
+        let api = self.api::<Secret>();
+        let data = data.iter().map(|(key, bytes)| {
+            ((*key).to_owned(), k8s_openapi::ByteString(bytes.to_vec()))
+        });
+        let secret = Secret {
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            data: Some(data.collect()),
+            ..Secret::default()
+        };
+        let params = PatchParams::apply("user").force();
+        api.patch(name, &params, &Patch::Apply(&secret)).await.unwrap();
+    }
+
+    pub(crate) async fn listener(&self, name: &str) -> MqttTlsListener {
+        self.api().get(name).await.unwrap()
+    }
+
+    /// Waits until a condition has this status and reason, for the current generation.
+    pub(crate) async fn wait_for(
+        &self,
+        listener: &str,
+        type_: &str,
+        status: &str,
+        reason: &str,
+    ) -> Condition {
+        let what = format!("{listener}: {type_}={status} {reason}");
+        let look = || async {
+            let found = self.listener(listener).await;
+            let generation = found.metadata.generation;
+            let conditions = found.status.unwrap_or_default().conditions;
+            conditions.into_iter().find(|one| {
+                (one.type_.as_str(), one.status.as_str(), one.reason.as_str())
+                    == (type_, status, reason)
+                    && one.observed_generation == generation
+            })
+        };
+        eventually_async(SOON, &what, look).await
+    }
+
+    /// The rendered configuration, as soon as `is_right` says so.
+    pub(crate) async fn wait_for_config(
+        &self,
+        listener: &str,
+        what: &str,
+        is_right: impl Fn(&Config) -> bool,
+    ) -> Config {
+        let (api, name) = (self.api::<Secret>(), format!("{listener}-mqtts"));
+        let look = || async {
+            let config = config_of(&api.get_opt(&name).await.unwrap()?);
+            is_right(&config).then_some(config)
+        };
+        eventually_async(SOON, &format!("{listener}: {what}"), look).await
+    }
+
+    /// What the controller of Deployments would say when all pods run.
+    pub(crate) async fn run_pods(&self, listener: &str) {
+        let deployment = self.child::<Deployment>(listener).await;
+        let replicas = deployment.spec.unwrap().replicas;
+        let status = json!({"status": {
+            "observedGeneration": deployment.metadata.generation,
+            "replicas": replicas,
+            "readyReplicas": replicas,
+            "availableReplicas": replicas,
+            "updatedReplicas": replicas,
+        }});
+        let api = self.api::<Deployment>();
+        let name = format!("{listener}-mqtts");
+        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    /// A pod from the Deployment's template, as its ReplicaSet would make it.
+    pub(crate) async fn make_pod(&self, listener: &str, name: &str) {
+        let accounts = self.api::<ServiceAccount>();
+        let account: ServiceAccount =
+            serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
+        // Once in a namespace; a second time is refused.
+        let _ = accounts.create(&PostParams::default(), &account).await;
+        let template = self.child::<Deployment>(listener).await.spec.unwrap().template;
+        let mut metadata = template.metadata.unwrap();
+        metadata.name = Some(name.to_owned());
+        let pod = Pod { metadata, spec: template.spec, status: None };
+        self.api::<Pod>().create(&PostParams::default(), &pod).await.unwrap();
+    }
+
+    /// What the operator wrote in this namespace so far.
+    pub(crate) fn writes(&self) -> Vec<AuditEvent> {
+        let mut events = self.server.audit_events();
+        events.retain(|event| {
+            event.is_write() && event.is_in(&self.namespace) && is_operator(event)
+        });
+        events
+    }
+
+    /// Waits until the operator has written nothing for two seconds.
+    pub(crate) async fn settle(&self) {
+        let mut seen = self.writes().len();
+        let mut since = tokio::time::Instant::now();
+        let deadline = since + 2 * SOON;
+        while since.elapsed() < QUIET {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = self.writes().len();
+            if now != seen {
+                (seen, since) = (now, tokio::time::Instant::now());
+            }
+            assert!(tokio::time::Instant::now() < deadline, "it never rests: {seen} writes");
+        }
+    }
+}
+
+/// Starts the operator as the user that `deploy/base` makes it.
+pub(crate) fn start_operator(server: &ApiServer, args: &[&str]) -> Process {
+    let admin = ports::free_addr();
+    let mut command = Command::new(programs::operator());
+    command
+        .env("KUBECONFIG", kubeconfig(server))
+        .args(["run", "--terminator-image", "mqtt-tls-terminator:test", "--log", "info,mqtt_tls_operator=debug"])
+        .args(["--admin", &admin.to_string()])
+        .args(args);
+    let process = Process::spawn("operator", command);
+    process.wait_for_line("the listeners are known", SOON);
+    process
+}
+
+fn kubeconfig(server: &ApiServer) -> PathBuf {
+    server.kubeconfig_for_service_account(NAMESPACE, ACCOUNT)
+}
+
+/// Whether the operator asked.
+pub(crate) fn is_operator(event: &AuditEvent) -> bool {
+    event.user.username == format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}")
+}
+
+/// The configuration in a Secret.
+pub(crate) fn config_of(secret: &Secret) -> Config {
+    let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
+    Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap()
+}
+
+/// A listener's manifest.
+pub(crate) fn listener(name: &str, secret: &str, more: &str) -> String {
+    format!(
+        "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata: {{name: {name}}}\n\
+         spec:\n  certificates: [{{secretRef: {{name: {secret}}}}}]\n  \
+         backend: {{address: {{host: broker.example.com}}}}\n{more}"
+    )
+}

@@ -1,0 +1,20 @@
+//! The operator as a program, against a real API server, with the rights that `deploy/base` gives it and no
+//! others. One file for each behaviour.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod admission;
+mod bad_secret;
+mod create;
+mod delete;
+mod deploy;
+mod edited;
+mod fixture;
+mod quiet;
+mod restart;
+mod rotate;
+mod shared_secret;

@@ -1,0 +1,58 @@
+//! At rest nothing is written, and nothing is asked for that `deploy/base` does not allow.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::fixture::{Fixture, installed, is_operator};
+
+/// Values that the API server writes in another way than they were given, and fields that it fills in.
+const AWKWARD: &str = "  service: {type: LoadBalancer, externalTrafficPolicy: Local}
+  pod:
+    resources: {requests: {cpu: 0.5, memory: 1024Mi}, limits: {memory: 1Gi, cpu: '1000m'}}
+    tolerations: [{key: edge, operator: Exists, effect: NoExecute, tolerationSeconds: 30}]
+    affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: zone}}]}}
+    topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
+    imagePullSecrets: [{name: pull}, {name: other}]
+    nodeSelector: {}
+    annotations: {example.com/a: ''}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_rest_nothing_is_written() {
+    let cluster = Fixture::start("quiet").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", AWKWARD);
+    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster.run_pods("edge").await;
+    cluster.make_pod("edge", "edge-mqtts-1").await;
+    cluster.wait_for("edge", "Ready", "True", "Ready").await;
+    cluster.settle().await;
+    let writes = cluster.writes().len();
+    // Something that makes it look, and that changes nothing.
+    let label = json!({"metadata": {"labels": {"touched": "yes"}}});
+    let secrets = cluster.api::<Secret>();
+    let params = PatchParams::default();
+    secrets.patch("edge-tls", &params, &Patch::Merge(label)).await.unwrap();
+    cluster.settle().await;
+    let after = cluster.writes();
+    assert_eq!(after.len(), writes, "{:?}", &after[writes..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_asked_for_that_is_not_allowed() {
+    let cluster = Fixture::start("rights").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "  backend: {service: {name: smart-mqtt}}\n");
+    cluster.wait_for("edge", "ResolvedRefs", "False", "BackendNotFound").await;
+    cluster.make_pod("edge", "edge-mqtts-1").await;
+    cluster.settle().await;
+    let refused: Vec<_> = installed()
+        .await
+        .audit_events()
+        .into_iter()
+        .filter(|event| is_operator(event))
+        .filter(|event| event.response_status.as_ref().is_some_and(|status| status.code == 403))
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
