@@ -24,11 +24,15 @@ pub(crate) struct Backend(SocketAddr);
 impl Backend {
     /// Runs in a thread of its own.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a loopback port is free");
         let addr = listener.local_addr().expect("it is bound");
         let listener = listener.into_std().expect("it is a socket");
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.expect("a runtime can be made").block_on(async {
                 let listener = TcpListener::from_std(listener).expect("it is a socket");
                 while let Ok((client, _)) = listener.accept().await {
@@ -50,7 +54,10 @@ async fn answer(mut client: TcpStream) -> std::io::Result<()> {
     let count = client.read(&mut buffer).await?;
     client.write_all(&[mqtt::CONNACK, 2, 0, 0]).await?;
     let text = String::from_utf8_lossy(&buffer[..count]);
-    let wanted = text.split(WANTS).nth(1).and_then(|mib| mib.parse::<usize>().ok());
+    let wanted = text
+        .split(WANTS)
+        .nth(1)
+        .and_then(|mib| mib.parse::<usize>().ok());
     if let Some(mib) = wanted {
         let chunk = vec![7; MIB];
         for _ in 0..mib {
@@ -86,7 +93,11 @@ impl Load {
             .configure(|config| config.resumption = Resumption::disabled())
             .configure(group);
         let resuming = Connector::new(ca).configure(group);
-        Self { addr, full, resuming }
+        Self {
+            addr,
+            full,
+            resuming,
+        }
     }
 
     /// So many connections with CONNECT, CONNACK, DISCONNECT and close_notify.
@@ -96,12 +107,17 @@ impl Load {
             // The first one brings the ticket.
             self.visit(connector).await;
         }
-        stream::iter(0..count).for_each_concurrent(CONCURRENCY, |_| self.visit(connector)).await;
+        stream::iter(0..count)
+            .for_each_concurrent(CONCURRENCY, |_| self.visit(connector))
+            .await;
     }
 
     async fn visit(&self, connector: &Connector) {
         let mut client = connect(connector, self.addr, "visitor").await;
-        client.send(&mqtt::DISCONNECT).await.expect("the server reads");
+        client
+            .send(&mqtt::DISCONNECT)
+            .await
+            .expect("the server reads");
         client.close_notify().await.expect("the server reads");
         client.read_to_end().await;
     }
@@ -121,7 +137,12 @@ impl Load {
         let mut buffer = vec![0; 256 * 1024];
         let mut left = MIB * mib as usize;
         while left > 0 {
-            left -= client.stream().read(&mut buffer).await.expect("the server sends").min(left);
+            left -= client
+                .stream()
+                .read(&mut buffer)
+                .await
+                .expect("the server sends")
+                .min(left);
         }
     }
 
@@ -136,8 +157,14 @@ impl Load {
 }
 
 async fn connect(connector: &Connector, addr: SocketAddr, id: &str) -> TlsClient {
-    let mut client = connector.connect(addr).await.expect("the server shakes hands");
-    client.send(&mqtt::connect(Version::V311, id)).await.expect("the server reads");
+    let mut client = connector
+        .connect(addr)
+        .await
+        .expect("the server shakes hands");
+    client
+        .send(&mqtt::connect(Version::V311, id))
+        .await
+        .expect("the server reads");
     client.read_exact(4).await.expect("the backend answers");
     client
 }

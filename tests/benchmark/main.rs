@@ -68,11 +68,15 @@ async fn round(server: &Server, load: &Load, figures: &mut Figures) {
 
     let before = server.cpu_seconds();
     load.handshakes(HANDSHAKES, false).await;
-    figures.full_us.push(each(server.cpu_seconds() - before, HANDSHAKES, 1e6));
+    figures
+        .full_us
+        .push(each(server.cpu_seconds() - before, HANDSHAKES, 1e6));
 
     let before = server.cpu_seconds();
     load.handshakes(HANDSHAKES, true).await;
-    figures.resumed_us.push(each(server.cpu_seconds() - before, HANDSHAKES, 1e6));
+    figures
+        .resumed_us
+        .push(each(server.cpu_seconds() - before, HANDSHAKES, 1e6));
 
     let gib = |seconds: f64| seconds * 1e3 * 1024.0 / f64::from(BULK_MIB);
     let before = server.cpu_seconds();
@@ -85,12 +89,17 @@ async fn round(server: &Server, load: &Load, figures: &mut Figures) {
 
     let before = server.resident_bytes();
     let idle = load.idle(IDLE).await;
-    figures.idle_bytes.push((server.resident_bytes() - before) / f64::from(IDLE));
+    figures
+        .idle_bytes
+        .push((server.resident_bytes() - before) / f64::from(IDLE));
     drop(idle);
 }
 
 fn tell(what: &str, figures: &[f64]) {
     let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
-    let all: Vec<String> = figures.iter().map(|figure| format!("{figure:.0}")).collect();
+    let all: Vec<String> = figures
+        .iter()
+        .map(|figure| format!("{figure:.0}"))
+        .collect();
     println!("  {what:<32} {least:>8.0}   ({})", all.join(", "));
 }

@@ -55,7 +55,11 @@ impl Server {
         // Behind the name, which may hold anything, fields count from 3 (proc(5)).
         let fields = stat.rsplit(')').next().expect("rsplit yields one at least");
         let ticks = |number: usize| -> f64 {
-            fields.split_whitespace().nth(number - 3).and_then(|text| text.parse().ok()).expect("a number")
+            fields
+                .split_whitespace()
+                .nth(number - 3)
+                .and_then(|text| text.parse().ok())
+                .expect("a number")
         };
         (ticks(14) + ticks(15)) / TICKS
     }
@@ -63,8 +67,12 @@ impl Server {
     /// Memory that belongs to it alone, in bytes.
     pub(crate) fn resident_bytes(&self) -> f64 {
         let status = read(self.process.pid(), "status");
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line
+            .and_then(|line| line.split_whitespace().next())
+            .and_then(|kib| kib.parse::<f64>().ok());
         kib.expect("Linux tells it") * 1024.0
     }
 }
@@ -75,8 +83,17 @@ fn read(pid: u32, file: &str) -> String {
 
 type File = (&'static str, String);
 
-fn terminator(folder: &Path, leaf: &Leaf, addr: SocketAddr, backend: SocketAddr) -> (File, Command) {
-    let indented: Vec<String> = leaf.bundle().lines().map(|line| format!("  {line}")).collect();
+fn terminator(
+    folder: &Path,
+    leaf: &Leaf,
+    addr: SocketAddr,
+    backend: SocketAddr,
+) -> (File, Command) {
+    let indented: Vec<String> = leaf
+        .bundle()
+        .lines()
+        .map(|line| format!("  {line}"))
+        .collect();
     let text = format!(
         "host: {}\nport: {}\nbackend: {{host: {}, port: {}}}\nadmin: {{port: {}}}\npem: |\n{}\n",
         addr.ip(),
@@ -87,7 +104,9 @@ fn terminator(folder: &Path, leaf: &Leaf, addr: SocketAddr, backend: SocketAddr)
         indented.join("\n"),
     );
     let mut command = Command::new(tests::programs::terminator());
-    command.args(["--threads", "1"]).arg(folder.join("config.yaml"));
+    command
+        .args(["--threads", "1"])
+        .arg(folder.join("config.yaml"));
     (("config.yaml", text), command)
 }
 
@@ -107,6 +126,10 @@ fn nginx(folder: &Path, leaf: &Leaf, addr: SocketAddr, backend: SocketAddr) -> (
         key = key.display(),
     );
     let mut command = Command::new("nginx");
-    command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
+    command
+        .arg("-p")
+        .arg(folder)
+        .arg("-c")
+        .arg(folder.join("nginx.conf"));
     (("nginx.conf", text), command)
 }

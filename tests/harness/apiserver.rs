@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::Kubeconfig;
+use mqtt_tls_config::yaml;
 
 use crate::pki::Ca;
 use crate::process::{Finished, Process, run};
@@ -205,7 +206,8 @@ impl ApiServer {
 
     /// [`ApiServer::install_crd`] from YAML.
     pub async fn install_crd_yaml(&self, yaml: &str) {
-        self.install_crd(&serde_yaml::from_str(yaml).expect("a CustomResourceDefinition in YAML"))
+        let crd = yaml::value(yaml).and_then(yaml::from_value);
+        self.install_crd(&crd.expect("a CustomResourceDefinition in YAML"))
             .await;
     }
 

@@ -30,8 +30,15 @@ fn built() -> &'static Path {
     BUILT.get_or_init(|| {
         let this = std::env::current_exe().expect("Linux knows the path of a program");
         // A program lies in target/PROFILE, a test in target/PROFILE/deps.
-        let up = if this.parent().is_some_and(|folder| folder.ends_with("deps")) { 2 } else { 1 };
-        let folder = this.ancestors().nth(up).expect("a program lies in a folder");
+        let up = if this.parent().is_some_and(|folder| folder.ends_with("deps")) {
+            2
+        } else {
+            1
+        };
+        let folder = this
+            .ancestors()
+            .nth(up)
+            .expect("a program lies in a folder");
         let profile = folder.file_name().expect("it is called after the profile");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args([

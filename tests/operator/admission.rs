@@ -18,35 +18,74 @@ spec:
     if replaced.is_empty() {
         return format!("{manifest}  {by}\n");
     }
-    let line = manifest.lines().find(|line| line.trim_start().starts_with(replaced)).unwrap();
+    let line = manifest
+        .lines()
+        .find(|line| line.trim_start().starts_with(replaced))
+        .unwrap();
     manifest.replace(line, &format!("  {by}"))
 }
 
 /// The line that is replaced (or nothing), what it is replaced by, and what the API server says.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("", "port: 9883", "port 9883 is where each terminator pod answers probes"),
+    (
+        "",
+        "port: 9883",
+        "port 9883 is where each terminator pod answers probes",
+    ),
     ("", "port: 0", "should be greater than or equal to 1"),
     ("", "port: 65536", "should be less than or equal to 65535"),
-    ("", "host: here", "host must be an IP address, such as 0.0.0.0"),
+    (
+        "",
+        "host: here",
+        "host must be an IP address, such as 0.0.0.0",
+    ),
     ("", "host: 127.0.0.1", "host is a loopback address"),
     ("", "host: '::1'", "host is a loopback address"),
-    ("certificates", "certificates: []", "should have at least 1 items"),
+    (
+        "certificates",
+        "certificates: []",
+        "should have at least 1 items",
+    ),
     (
         "certificates",
         "certificates: [{secretRef: {name: a}}, {secretRef: {name: b}}, {secretRef: {name: a}}]",
         "certificates names the same Secret twice",
     ),
-    ("certificates", "certificates: [{secretRef: {name: A_B}}]", "should match"),
-    ("certificates", "certificates: [{secretRef: {}}]", "Required value"),
-    ("", "clientAuth: {mode: Require}", "clientAuth.mode Optional and Require need clientAuth.caRef"),
-    ("", "clientAuth: {mode: Optional}", "clientAuth.mode Optional and Require need clientAuth.caRef"),
-    ("", "clientAuth: {mode: Sometimes}", "supported values: \"None\", \"Optional\", \"Require\""),
+    (
+        "certificates",
+        "certificates: [{secretRef: {name: A_B}}]",
+        "should match",
+    ),
+    (
+        "certificates",
+        "certificates: [{secretRef: {}}]",
+        "Required value",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require}",
+        "clientAuth.mode Optional and Require need clientAuth.caRef",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Optional}",
+        "clientAuth.mode Optional and Require need clientAuth.caRef",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Sometimes}",
+        "supported values: \"None\", \"Optional\", \"Require\"",
+    ),
     (
         "",
         "clientAuth: {mode: Require, caRef: {kind: Pod, name: a}}",
         "supported values: \"Secret\", \"ConfigMap\"",
     ),
-    ("backend", "backend: {}", "backend needs exactly one of service"),
+    (
+        "backend",
+        "backend: {}",
+        "backend needs exactly one of service",
+    ),
     (
         "backend",
         "backend: {service: {name: a}, address: {host: b}}",
@@ -64,7 +103,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("", "replicas: -1", "should be greater than or equal to 0"),
     ("", "replicas: 101", "should be less than or equal to 100"),
-    ("", "service: {nodePort: 30000}", "service.nodePort works only with type NodePort or LoadBalancer"),
+    (
+        "",
+        "service: {nodePort: 30000}",
+        "service.nodePort works only with type NodePort or LoadBalancer",
+    ),
     (
         "",
         "service: {externalTrafficPolicy: Local}",
@@ -90,13 +133,21 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "service: {labels: {app.kubernetes.io/name: a}}",
         "labels that begin with app.kubernetes.io/ or mqtt.smartboot.tech/ are the operator's own",
     ),
-    ("", "service: {labels: {a: b c}}", "a label's name and value have at most 63"),
+    (
+        "",
+        "service: {labels: {a: b c}}",
+        "a label's name and value have at most 63",
+    ),
     (
         "",
         "service: {annotations: {mqtt.smartboot.tech/a: b}}",
         "annotations that begin with mqtt.smartboot.tech/ are the operator's own",
     ),
-    ("", "service: {annotations: {a b: c}}", "an annotation's name has at most 63"),
+    (
+        "",
+        "service: {annotations: {a b: c}}",
+        "an annotation's name has at most 63",
+    ),
     (
         "",
         "pod: {labels: {mqtt.smartboot.tech/a: b}}",
@@ -112,21 +163,43 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "pod: {resources: {requests: {memory: 2Gi}, limits: {memory: 1024Mi}}}",
         "a request in pod.resources.requests is above its limit",
     ),
-    ("", "pod: {resources: {limits: {memory: much}}}", "should match"),
+    (
+        "",
+        "pod: {resources: {limits: {memory: much}}}",
+        "should match",
+    ),
 ];
 
 const ACCEPTED: &[(&str, &str)] = &[
     ("", "port: 1"),
     ("", "host: '::'"),
     ("", "clientAuth: {mode: None}"),
-    ("", "clientAuth: {mode: Require, caRef: {kind: Secret, name: a, key: b.pem}}"),
-    ("backend", "backend: {address: {host: 'fd00::1', port: 1884}}"),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a, key: b.pem}}",
+    ),
+    (
+        "backend",
+        "backend: {address: {host: 'fd00::1', port: 1884}}",
+    ),
     ("backend", "backend: {address: {host: broker.example.com.}}"),
     ("", "replicas: 0"),
-    ("", "service: {type: NodePort, nodePort: 30000, externalTrafficPolicy: Local}"),
-    ("", "service: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8, 'fd00::/8']}"),
-    ("", "pod: {resources: {requests: {cpu: 1, memory: 64Mi}, limits: {cpu: 1500m}}}"),
-    ("", "pod: {labels: {example.com/team: iot}, annotations: {example.com/a: anything at all}}"),
+    (
+        "",
+        "service: {type: NodePort, nodePort: 30000, externalTrafficPolicy: Local}",
+    ),
+    (
+        "",
+        "service: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8, 'fd00::/8']}",
+    ),
+    (
+        "",
+        "pod: {resources: {requests: {cpu: 1, memory: 64Mi}, limits: {cpu: 1500m}}}",
+    ),
+    (
+        "",
+        "pod: {labels: {example.com/team: iot}, annotations: {example.com/a: anything at all}}",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +211,10 @@ async fn each_rule_has_its_message() {
     for (replaced, by, message) in REFUSED {
         let said = server.kubectl_with_input(&dry, &manifest(NAME, replaced, by));
         if said.status.success() || !said.stderr.contains(message) {
-            wrong.push(format!("{by}\n  wanted: {message}\n  said: {}", said.stderr));
+            wrong.push(format!(
+                "{by}\n  wanted: {message}\n  said: {}",
+                said.stderr
+            ));
         }
     }
     for name in ["9edge", "edge.iot", &"a".repeat(58)] {
@@ -154,10 +230,22 @@ async fn each_rule_has_its_message() {
 async fn what_makes_sense_is_accepted() {
     let server = installed().await;
     let namespace = server.namespace("accepted").await;
-    let dry = ["create", "--dry-run=server", "--validate=strict", "-n", &namespace, "-f", "-"];
+    let dry = [
+        "create",
+        "--dry-run=server",
+        "--validate=strict",
+        "-n",
+        &namespace,
+        "-f",
+        "-",
+    ];
     for (replaced, by) in ACCEPTED {
-        server.kubectl_with_input(&dry, &manifest(NAME, replaced, by)).expect_success();
+        server
+            .kubectl_with_input(&dry, &manifest(NAME, replaced, by))
+            .expect_success();
     }
     let longest = "a".repeat(57);
-    server.kubectl_with_input(&dry, &manifest(&longest, "", "")).expect_success();
+    server
+        .kubectl_with_input(&dry, &manifest(&longest, "", ""))
+        .expect_success();
 }

@@ -9,19 +9,53 @@ use tests::pki::Leaf;
 use crate::fixture::Fixture;
 
 /// What is put into the Secret, the reason, and what the message must name.
-fn cases(good: &Leaf, other: &Leaf) -> Vec<(Vec<(&'static str, String)>, &'static str, &'static str)> {
+fn cases(
+    good: &Leaf,
+    other: &Leaf,
+) -> Vec<(Vec<(&'static str, String)>, &'static str, &'static str)> {
     let (chain, key) = (good.chain_pem.clone(), good.key_pem.clone());
     let cut: String = chain.lines().take(3).collect::<Vec<_>>().join("\n");
     vec![
-        (vec![("tls.crt", chain.clone()), ("tls.key", other.key_pem.clone())], "KeyMismatch", "tls.key"),
+        (
+            vec![
+                ("tls.crt", chain.clone()),
+                ("tls.key", other.key_pem.clone()),
+            ],
+            "KeyMismatch",
+            "tls.key",
+        ),
         (vec![("tls.crt", chain.clone())], "MissingKey", "tls.key"),
-        (vec![("tls.crt", chain.clone()), ("tls.key", String::new())], "MissingKey", "tls.key"),
-        (vec![("tls.crt", cut), ("tls.key", key.clone())], "BrokenPem", "tls.crt"),
-        (vec![("tls.crt", key.clone()), ("tls.key", key.clone())], "NoCertificate", "tls.crt"),
+        (
+            vec![("tls.crt", chain.clone()), ("tls.key", String::new())],
+            "MissingKey",
+            "tls.key",
+        ),
+        (
+            vec![("tls.crt", cut), ("tls.key", key.clone())],
+            "BrokenPem",
+            "tls.crt",
+        ),
+        (
+            vec![("tls.crt", key.clone()), ("tls.key", key.clone())],
+            "NoCertificate",
+            "tls.crt",
+        ),
         (vec![("pem", chain.clone())], "NoPrivateKey", "pem"),
-        (vec![("pem", format!("{chain}{key}{}", other.key_pem))], "SeveralPrivateKeys", "pem"),
-        (vec![("pem", format!("{chain}{}", good.encrypted_key("pass")))], "EncryptedPrivateKey", "pem"),
-        (vec![("pem", format!("{}{chain}{key}", other.cert_pem))], "KeyMismatch", "pem"),
+        (
+            vec![("pem", format!("{chain}{key}{}", other.key_pem))],
+            "SeveralPrivateKeys",
+            "pem",
+        ),
+        (
+            vec![("pem", format!("{chain}{}", good.encrypted_key("pass")))],
+            "EncryptedPrivateKey",
+            "pem",
+        ),
+        (
+            vec![("pem", format!("{}{chain}{key}", other.cert_pem))],
+            "ChainOutOfOrder",
+            "pem",
+        ),
         (vec![("certificate", chain)], "MissingKey", "tls.crt"),
     ]
 }
@@ -32,24 +66,41 @@ async fn each_kind_is_explained_and_changes_nothing() {
     let (good, other) = (cluster.leaf("good"), cluster.leaf("other"));
     cluster.put_tls("edge-tls", &good).await;
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "ResolvedRefs", "True", "ResolvedRefs").await;
+    cluster
+        .wait_for("edge", "ResolvedRefs", "True", "ResolvedRefs")
+        .await;
     let served = cluster.child::<Secret>("edge").await.resource_version();
 
     for (data, reason, named) in cases(&good, &other) {
-        let data: Vec<(&str, &[u8])> =
-            data.iter().map(|(key, text)| (*key, text.as_bytes())).collect();
+        let data: Vec<(&str, &[u8])> = data
+            .iter()
+            .map(|(key, text)| (*key, text.as_bytes()))
+            .collect();
         cluster.put_secret("edge-tls", &data).await;
-        let said = cluster.wait_for("edge", "ResolvedRefs", "False", reason).await;
+        let said = cluster
+            .wait_for("edge", "ResolvedRefs", "False", reason)
+            .await;
         assert!(said.message.contains("Secret edge-tls"), "{}", said.message);
         assert!(said.message.contains(named), "{}", said.message);
         let now = cluster.child::<Secret>("edge").await.resource_version();
         assert_eq!(now, served, "what is served does not change: {reason}");
     }
-    cluster.api::<Secret>().delete("edge-tls", &DeleteParams::default()).await.unwrap();
-    cluster.wait_for("edge", "ResolvedRefs", "False", "SecretNotFound").await;
+    cluster
+        .api::<Secret>()
+        .delete("edge-tls", &DeleteParams::default())
+        .await
+        .unwrap();
+    cluster
+        .wait_for("edge", "ResolvedRefs", "False", "SecretNotFound")
+        .await;
     cluster.put_tls("edge-tls", &good).await;
-    cluster.wait_for("edge", "ResolvedRefs", "True", "ResolvedRefs").await;
-    assert_eq!(cluster.child::<Secret>("edge").await.resource_version(), served);
+    cluster
+        .wait_for("edge", "ResolvedRefs", "True", "ResolvedRefs")
+        .await;
+    assert_eq!(
+        cluster.child::<Secret>("edge").await.resource_version(),
+        served
+    );
     no_key_is_shown(&cluster, &[&good, &other]);
 }
 
@@ -57,10 +108,21 @@ async fn each_kind_is_explained_and_changes_nothing() {
 fn no_key_is_shown(cluster: &Fixture, leaves: &[&Leaf]) {
     let namespace = &cluster.namespace;
     let all = "mtl,events,configmaps,deployments,services,pods,poddisruptionbudgets";
-    let args = ["get", all, "-n", namespace, "-o", "yaml", "--show-managed-fields"];
-    let shown = cluster.server.kubectl(&args).expect_success();
+    let args = [
+        "get",
+        all,
+        "-n",
+        namespace,
+        "-o",
+        "yaml",
+        "--show-managed-fields",
+    ];
+    let shown = cluster.server.kubectl(&args).expect_success().stdout;
     let log = cluster.operator.as_ref().unwrap().lines().join("\n");
-    for line in leaves.iter().flat_map(|leaf| leaf.key_pem.lines().skip(1).take(1)) {
+    for line in leaves
+        .iter()
+        .flat_map(|leaf| leaf.key_pem.lines().skip(1).take(1))
+    {
         assert!(!shown.contains(line), "a key is shown");
         assert!(!log.contains(line), "a key is in the log");
     }
@@ -73,16 +135,28 @@ async fn an_expired_certificate_does_not_replace_a_valid_one() {
     let old = cluster.ca.leaf().dns("old.example.com").expired().issue();
     cluster.put_tls("edge-tls", &old).await;
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "CertificateValid", "False", "Expired").await;
+    cluster
+        .wait_for("edge", "CertificateValid", "False", "Expired")
+        .await;
     let is = |leaf: &Leaf| {
         let key = leaf.key_pem.trim().to_owned();
         move |config: &mqtt_tls_config::Config| config.pem.expose().contains(&key)
     };
-    cluster.wait_for_config("edge", "without another it is served", is(&old)).await;
+    cluster
+        .wait_for_config("edge", "without another it is served", is(&old))
+        .await;
     cluster.put_tls("edge-tls", &good).await;
-    cluster.wait_for("edge", "CertificateValid", "True", "CertificateValid").await;
-    cluster.wait_for_config("edge", "the valid one is served", is(&good)).await;
+    cluster
+        .wait_for("edge", "CertificateValid", "True", "CertificateValid")
+        .await;
+    cluster
+        .wait_for_config("edge", "the valid one is served", is(&good))
+        .await;
     cluster.put_tls("edge-tls", &old).await;
-    cluster.wait_for("edge", "CertificateValid", "False", "Expired").await;
-    cluster.wait_for_config("edge", "the valid one stays", is(&good)).await;
+    cluster
+        .wait_for("edge", "CertificateValid", "False", "Expired")
+        .await;
+    cluster
+        .wait_for_config("edge", "the valid one stays", is(&good))
+        .await;
 }

@@ -16,7 +16,9 @@ async fn children_belong_to_the_listener_and_it_becomes_ready() {
     cluster.put_tls("edge-tls", &leaf).await;
     cluster.apply_listener("edge", "");
 
-    let config = cluster.wait_for_config("edge", "it is rendered", |_| true).await;
+    let config = cluster
+        .wait_for_config("edge", "it is rendered", |_| true)
+        .await;
     assert_eq!(config.port, 8883);
     assert_eq!(config.backend.to_string(), "broker.example.com:1883");
     assert!(config.pem.expose().contains(leaf.key_pem.trim()));
@@ -25,16 +27,30 @@ async fn children_belong_to_the_listener_and_it_becomes_ready() {
     let owner = |meta: &kube::core::ObjectMeta| {
         let owners = meta.owner_references.clone().unwrap();
         assert_eq!(owners.len(), 1);
-        (owners[0].uid.clone(), owners[0].controller, owners[0].kind.clone())
+        (
+            owners[0].uid.clone(),
+            owners[0].controller,
+            owners[0].kind.clone(),
+        )
     };
     let wanted = (uid, Some(true), "MqttTlsListener".to_owned());
     assert_eq!(owner(cluster.child::<Secret>("edge").await.meta()), wanted);
     assert_eq!(owner(cluster.child::<Service>("edge").await.meta()), wanted);
-    assert_eq!(owner(cluster.child::<PodDisruptionBudget>("edge").await.meta()), wanted);
-    assert_eq!(owner(cluster.child::<Deployment>("edge").await.meta()), wanted);
+    assert_eq!(
+        owner(cluster.child::<PodDisruptionBudget>("edge").await.meta()),
+        wanted
+    );
+    assert_eq!(
+        owner(cluster.child::<Deployment>("edge").await.meta()),
+        wanted
+    );
 
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
-    cluster.wait_for("edge", "Ready", "Unknown", "Progressing").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    cluster
+        .wait_for("edge", "Ready", "Unknown", "Progressing")
+        .await;
     cluster.run_pods("edge").await;
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
 
@@ -43,14 +59,31 @@ async fn children_belong_to_the_listener_and_it_becomes_ready() {
     assert_eq!(status.certificates[0].secret_name, "edge-tls");
     assert_eq!(status.certificates[0].fingerprint, leaf.fingerprint());
     assert_eq!(status.certificates[0].dns_names, ["edge.example.com"]);
-    assert_eq!(status.addresses[0].value, format!("edge-mqtts.{}.svc", cluster.namespace));
-    let table = cluster.server.kubectl(&["get", "mtl", "-n", &cluster.namespace]).expect_success();
+    assert_eq!(
+        status.addresses[0].value,
+        format!("edge-mqtts.{}.svc", cluster.namespace)
+    );
+    let table = cluster
+        .server
+        .kubectl(&["get", "mtl", "-n", &cluster.namespace])
+        .expect_success()
+        .stdout;
     assert!(table.contains("True") && table.contains("8883"), "{table}");
     let scale = format!("--replicas=3 -n {} mtl/edge", cluster.namespace);
     let args: Vec<&str> = ["scale"].into_iter().chain(scale.split(' ')).collect();
     cluster.server.kubectl(&args).expect_success();
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
-    assert_eq!(cluster.child::<Deployment>("edge").await.spec.unwrap().replicas, Some(3));
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    assert_eq!(
+        cluster
+            .child::<Deployment>("edge")
+            .await
+            .spec
+            .unwrap()
+            .replicas,
+        Some(3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,21 +99,49 @@ async fn a_pod_of_the_template_passes_restricted_pod_security() {
 async fn the_listener_comes_before_its_secret() {
     let cluster = Fixture::start("before").await;
     cluster.apply_listener("edge", "");
-    let missing = cluster.wait_for("edge", "ResolvedRefs", "False", "SecretNotFound").await;
-    assert!(missing.message.contains("Secret edge-tls"), "{}", missing.message);
-    let found = cluster.api::<Deployment>().get_opt("edge-mqtts").await.unwrap();
+    let missing = cluster
+        .wait_for("edge", "ResolvedRefs", "False", "SecretNotFound")
+        .await;
+    assert!(
+        missing.message.contains("Secret edge-tls"),
+        "{}",
+        missing.message
+    );
+    let found = cluster
+        .api::<Deployment>()
+        .get_opt("edge-mqtts")
+        .await
+        .unwrap();
     assert!(found.is_none(), "pods without a configuration cannot start");
 
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     cluster.child::<Deployment>("edge").await;
     cluster.settle().await;
-    let events = cluster.api::<Event>().list(&ListParams::default()).await.unwrap();
-    let mut reasons: Vec<String> = events.items.into_iter().filter_map(|one| one.reason).collect();
+    let events = cluster
+        .api::<Event>()
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let mut reasons: Vec<String> = events
+        .items
+        .into_iter()
+        .filter_map(|one| one.reason)
+        .collect();
     reasons.sort();
     reasons.dedup();
-    for reason in ["CertificateLoaded", "Programmed", "ResolvedRefs", "SecretNotFound"] {
-        assert!(reasons.iter().any(|found| found == reason), "{reason} is not in {reasons:?}");
+    for reason in [
+        "CertificateLoaded",
+        "Programmed",
+        "ResolvedRefs",
+        "SecretNotFound",
+    ] {
+        assert!(
+            reasons.iter().any(|found| found == reason),
+            "{reason} is not in {reasons:?}"
+        );
     }
 }
 
@@ -88,24 +149,54 @@ async fn the_listener_comes_before_its_secret() {
 async fn a_changed_spec_reaches_the_children() {
     let cluster = Fixture::start("update").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.apply_listener("edge", "  service: {labels: {team: iot}, annotations: {example.com/a: b}}\n");
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
-    let template = cluster.child::<Deployment>("edge").await.metadata.generation;
+    cluster.apply_listener(
+        "edge",
+        "  service: {labels: {team: iot}, annotations: {example.com/a: b}}\n",
+    );
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    let template = cluster
+        .child::<Deployment>("edge")
+        .await
+        .metadata
+        .generation;
 
     cluster.apply_listener("edge", "  port: 9443\n  service: {type: NodePort}\n");
-    cluster.wait_for_config("edge", "the port is the new one", |config| config.port == 9443).await;
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for_config("edge", "the port is the new one", |config| {
+            config.port == 9443
+        })
+        .await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let service = cluster.child::<Service>("edge").await;
-    assert_eq!(service.spec.as_ref().unwrap().type_.as_deref(), Some("NodePort"));
+    assert_eq!(
+        service.spec.as_ref().unwrap().type_.as_deref(),
+        Some("NodePort")
+    );
     assert_eq!(service.spec.unwrap().ports.unwrap()[0].port, 9443);
     let labels = service.metadata.labels.unwrap();
-    assert!(!labels.contains_key("team"), "what is no longer wanted is taken away: {labels:?}");
+    assert!(
+        !labels.contains_key("team"),
+        "what is no longer wanted is taken away: {labels:?}"
+    );
     assert_eq!(service.metadata.annotations, None);
-    let after = cluster.child::<Deployment>("edge").await.metadata.generation;
+    let after = cluster
+        .child::<Deployment>("edge")
+        .await
+        .metadata
+        .generation;
     assert_eq!(after, template, "a port replaces no pod");
 
     cluster.apply_listener("edge", "  replicas: 1\n");
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let budgets = cluster.api::<PodDisruptionBudget>();
-    assert!(budgets.get_opt("edge-mqtts").await.unwrap().is_none(), "one pod has no budget");
+    assert!(
+        budgets.get_opt("edge-mqtts").await.unwrap().is_none(),
+        "one pod has no budget"
+    );
 }

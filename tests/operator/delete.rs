@@ -14,25 +14,55 @@ async fn a_deleted_listener_is_not_touched_and_a_new_one_waits_for_the_collector
     let cluster = Fixture::start("delete").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     cluster.settle().await;
     let writes = cluster.writes().len();
     let listeners = cluster.api::<MqttTlsListener>();
-    listeners.delete("edge", &DeleteParams::default()).await.unwrap();
+    listeners
+        .delete("edge", &DeleteParams::default())
+        .await
+        .unwrap();
     cluster.settle().await;
-    assert_eq!(cluster.writes().len(), writes, "nothing is written for what is gone");
+    assert_eq!(
+        cluster.writes().len(),
+        writes,
+        "nothing is written for what is gone"
+    );
 
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "Programmed", "False", "PredecessorRemains").await;
+    cluster
+        .wait_for("edge", "Programmed", "False", "PredecessorRemains")
+        .await;
     // The garbage collector's part.
     let name = "edge-mqtts";
     let params = DeleteParams::default();
     cluster.api::<Secret>().delete(name, &params).await.unwrap();
-    cluster.api::<Service>().delete(name, &params).await.unwrap();
-    cluster.api::<PodDisruptionBudget>().delete(name, &params).await.unwrap();
-    cluster.api::<Deployment>().delete(name, &params).await.unwrap();
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .api::<Service>()
+        .delete(name, &params)
+        .await
+        .unwrap();
+    cluster
+        .api::<PodDisruptionBudget>()
+        .delete(name, &params)
+        .await
+        .unwrap();
+    cluster
+        .api::<Deployment>()
+        .delete(name, &params)
+        .await
+        .unwrap();
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let uid = cluster.listener("edge").await.metadata.uid.unwrap();
-    let owners = cluster.child::<Secret>("edge").await.metadata.owner_references.unwrap();
+    let owners = cluster
+        .child::<Secret>("edge")
+        .await
+        .metadata
+        .owner_references
+        .unwrap();
     assert_eq!(owners[0].uid, uid);
 }

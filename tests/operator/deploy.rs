@@ -6,34 +6,59 @@ use tests::apiserver::ApiServer;
 use crate::fixture::{Fixture, installed, listener, root, start_operator};
 
 fn folder(name: &str) -> String {
-    root().join("deploy").join(name).to_str().unwrap().to_owned()
+    root()
+        .join("deploy")
+        .join(name)
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn base_and_samples_are_accepted() {
     let server = installed().await;
     let namespace = server.namespace("samples").await;
-    let dry = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts"];
-    let base = [&dry[..], &["-k", &folder("base")]].concat();
-    let said = server.kubectl(&base).expect_success();
+    let dry = [
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--validate=strict",
+        "--force-conflicts",
+    ];
+    let (base, samples) = (folder("base"), folder("samples"));
+    let base = [&dry[..], &["-k", &base]].concat();
+    let said = server.kubectl(&base).expect_success().stderr;
     assert!(!said.contains("Warning"), "{said}");
-    let samples = [&dry[..], &["-n", &namespace, "-k", &folder("samples")]].concat();
-    let said = server.kubectl(&samples).expect_success();
+    let samples = [&dry[..], &["-n", &namespace, "-k", &samples]].concat();
+    let said = server.kubectl(&samples).expect_success().stderr;
     assert!(!said.contains("Warning"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_at_once_into_an_empty_cluster() {
     let server = ApiServer::start();
-    server.kubectl(&["apply", "-k", &folder("")]).expect_success();
-    let found = server.kubectl(&["get", "deployment", "-n", "smart-mqtt-tls"]).expect_success();
+    server
+        .kubectl(&["apply", "-k", &folder("")])
+        .expect_success();
+    let found = server
+        .kubectl(&["get", "deployment", "-n", "smart-mqtt-tls"])
+        .expect_success()
+        .stdout;
     assert!(found.contains("mqtt-tls-operator"), "{found}");
     // All namespaces are watched there.
     let operator = start_operator(&server, &[]);
     let manifest = listener("edge", "edge-tls", "");
     let apply = ["apply", "-n", "default", "-f", "-"];
-    server.kubectl_with_input(&apply, &manifest).expect_success();
-    let wait = ["wait", "-n", "default", "--for=condition=ResolvedRefs=false", "mtl/edge"];
+    server
+        .kubectl_with_input(&apply, &manifest)
+        .expect_success();
+    let wait = [
+        "wait",
+        "-n",
+        "default",
+        "--for=condition=ResolvedRefs=false",
+        "mtl/edge",
+    ];
     server.kubectl(&wait).expect_success();
     assert!(operator.is_running());
 }

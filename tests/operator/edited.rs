@@ -15,7 +15,9 @@ async fn what_someone_changed_is_put_right() {
     let cluster = Fixture::start("edited").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let params = PatchParams::default();
     let name = "edge-mqtts";
 
@@ -24,7 +26,10 @@ async fn what_someone_changed_is_put_right() {
         "metadata": {"labels": {"theirs": "stays", "app.kubernetes.io/component": "other"}},
         "spec": {"selector": {"app": "elsewhere"}, "ports": [{"port": 1, "protocol": "TCP"}]},
     });
-    services.patch(name, &params, &Patch::Merge(edit)).await.unwrap();
+    services
+        .patch(name, &params, &Patch::Merge(edit))
+        .await
+        .unwrap();
     let look = || async {
         let service = services.get(name).await.unwrap();
         let spec = service.spec.clone().unwrap();
@@ -37,8 +42,11 @@ async fn what_someone_changed_is_put_right() {
     eventually_async(SOON, "the Service is as planned", look).await;
 
     let deployments = cluster.api::<Deployment>();
-    let edit = json!({"spec": {"replicas": 7, "template": {"spec": {"hostNetwork": null, "terminationGracePeriodSeconds": 1}}}});
-    deployments.patch(name, &params, &Patch::Merge(edit)).await.unwrap();
+    let edit = json!({"spec": {"replicas": 7, "template": {"spec": {"terminationGracePeriodSeconds": 20}}}});
+    deployments
+        .patch(name, &params, &Patch::Merge(edit))
+        .await
+        .unwrap();
     let look = || async {
         let spec = deployments.get(name).await.unwrap().spec.unwrap();
         let grace = spec.template.spec.unwrap().termination_grace_period_seconds;
@@ -48,10 +56,16 @@ async fn what_someone_changed_is_put_right() {
 
     let secrets = cluster.api::<Secret>();
     let edit: Value = json!({"metadata": {"ownerReferences": null}, "data": {"config.yaml": ""}});
-    secrets.patch(name, &params, &Patch::Merge(edit)).await.unwrap();
+    secrets
+        .patch(name, &params, &Patch::Merge(edit))
+        .await
+        .unwrap();
     let look = || async {
         let secret = secrets.get(name).await.unwrap();
-        let is_full = secret.data.as_ref().is_some_and(|data| data["config.yaml"].0.len() > 100);
+        let is_full = secret
+            .data
+            .as_ref()
+            .is_some_and(|data| data["config.yaml"].0.len() > 100);
         (is_full && secret.owner_references().len() == 1).then_some(())
     };
     eventually_async(SOON, "the Secret is as planned", look).await;
@@ -62,15 +76,33 @@ async fn what_someone_deleted_is_made_again() {
     let cluster = Fixture::start("deleted").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let params = DeleteParams::default();
-    cluster.api::<Secret>().delete("edge-mqtts", &params).await.unwrap();
+    cluster
+        .api::<Secret>()
+        .delete("edge-mqtts", &params)
+        .await
+        .unwrap();
     cluster.child::<Secret>("edge").await;
-    cluster.api::<Service>().delete("edge-mqtts", &params).await.unwrap();
+    cluster
+        .api::<Service>()
+        .delete("edge-mqtts", &params)
+        .await
+        .unwrap();
     cluster.child::<Service>("edge").await;
-    cluster.api::<Deployment>().delete("edge-mqtts", &params).await.unwrap();
+    cluster
+        .api::<Deployment>()
+        .delete("edge-mqtts", &params)
+        .await
+        .unwrap();
     cluster.child::<Deployment>("edge").await;
-    cluster.api::<PodDisruptionBudget>().delete("edge-mqtts", &params).await.unwrap();
+    cluster
+        .api::<PodDisruptionBudget>()
+        .delete("edge-mqtts", &params)
+        .await
+        .unwrap();
     cluster.child::<PodDisruptionBudget>("edge").await;
 }
 
@@ -83,13 +115,25 @@ async fn what_belongs_to_someone_else_is_left_alone() {
     );
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
-    let said = cluster.wait_for("edge", "Programmed", "False", "NameTaken").await;
-    assert!(said.message.contains("Service edge-mqtts"), "{}", said.message);
+    let said = cluster
+        .wait_for("edge", "Programmed", "False", "NameTaken")
+        .await;
+    assert!(
+        said.message.contains("Service edge-mqtts"),
+        "{}",
+        said.message
+    );
     cluster.child::<Deployment>("edge").await;
     let theirs = cluster.child::<Service>("edge").await;
     assert_eq!(theirs.spec.unwrap().ports.unwrap()[0].port, 80);
     assert_eq!(theirs.metadata.owner_references, None);
 
-    cluster.api::<Service>().delete("edge-mqtts", &DeleteParams::default()).await.unwrap();
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .api::<Service>()
+        .delete("edge-mqtts", &DeleteParams::default())
+        .await
+        .unwrap();
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
 }

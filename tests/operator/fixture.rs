@@ -55,7 +55,9 @@ pub(crate) async fn installed() -> &'static ApiServer {
     server.install_crd_yaml(&crd::yaml()).await;
     BASE.call_once(|| {
         let base = root().join("deploy/base");
-        server.kubectl(&["apply", "--server-side", "-k", base.to_str().unwrap()]).expect_success();
+        server
+            .kubectl(&["apply", "--server-side", "-k", base.to_str().unwrap()])
+            .expect_success();
     });
     server
 }
@@ -73,7 +75,13 @@ impl Fixture {
         let server = installed().await;
         let client = server.client().await;
         let namespace = server.namespace(prefix).await;
-        Self { server, client, namespace, ca: Ca::new("server CA"), operator: None }
+        Self {
+            server,
+            client,
+            namespace,
+            ca: Ca::new("server CA"),
+            operator: None,
+        }
     }
 
     /// Starts the operator for this namespace alone: other tests have operators of their own.
@@ -111,7 +119,15 @@ impl Fixture {
     /// Applies manifests as a user would.
     #[track_caller]
     pub(crate) fn apply(&self, yaml: &str) {
-        let args = ["apply", "--server-side", "--force-conflicts", "-n", &self.namespace, "-f", "-"];
+        let args = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-n",
+            &self.namespace,
+            "-f",
+            "-",
+        ];
         self.server.kubectl_with_input(&args, yaml).expect_success();
     }
 
@@ -128,22 +144,28 @@ impl Fixture {
     /// Puts chain and key into a Secret of type kubernetes.io/tls.
     pub(crate) async fn put_tls(&self, name: &str, leaf: &Leaf) {
         let (chain, key) = (leaf.chain_pem.as_bytes(), leaf.key_pem.as_bytes());
-        self.put_secret(name, &[("tls.crt", chain), ("tls.key", key)]).await;
+        self.put_secret(name, &[("tls.crt", chain), ("tls.key", key)])
+            .await;
     }
 
     /// Puts a Secret as it is said, without what was there before.
     pub(crate) async fn put_secret(&self, name: &str, data: &[(&str, &[u8])]) {
         let api = self.api::<Secret>();
-        let data = data.iter().map(|(key, bytes)| {
-            ((*key).to_owned(), k8s_openapi::ByteString(bytes.to_vec()))
-        });
+        let data = data
+            .iter()
+            .map(|(key, bytes)| ((*key).to_owned(), k8s_openapi::ByteString(bytes.to_vec())));
         let secret = Secret {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
             data: Some(data.collect()),
             ..Secret::default()
         };
         let params = PatchParams::apply("user").force();
-        api.patch(name, &params, &Patch::Apply(&secret)).await.unwrap();
+        api.patch(name, &params, &Patch::Apply(&secret))
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn listener(&self, name: &str) -> MqttTlsListener {
@@ -200,7 +222,9 @@ impl Fixture {
         }});
         let api = self.api::<Deployment>();
         let name = format!("{listener}-mqtts");
-        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .unwrap();
     }
 
     /// A pod from the Deployment's template, as its ReplicaSet would make it.
@@ -210,19 +234,30 @@ impl Fixture {
             serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
         // Once in a namespace; a second time is refused.
         let _ = accounts.create(&PostParams::default(), &account).await;
-        let template = self.child::<Deployment>(listener).await.spec.unwrap().template;
+        let template = self
+            .child::<Deployment>(listener)
+            .await
+            .spec
+            .unwrap()
+            .template;
         let mut metadata = template.metadata.unwrap();
         metadata.name = Some(name.to_owned());
-        let pod = Pod { metadata, spec: template.spec, status: None };
-        self.api::<Pod>().create(&PostParams::default(), &pod).await.unwrap();
+        let pod = Pod {
+            metadata,
+            spec: template.spec,
+            status: None,
+        };
+        self.api::<Pod>()
+            .create(&PostParams::default(), &pod)
+            .await
+            .unwrap();
     }
 
     /// What the operator wrote in this namespace so far.
     pub(crate) fn writes(&self) -> Vec<AuditEvent> {
         let mut events = self.server.audit_events();
-        events.retain(|event| {
-            event.is_write() && event.is_in(&self.namespace) && is_operator(event)
-        });
+        events
+            .retain(|event| event.is_write() && event.is_in(&self.namespace) && is_operator(event));
         events
     }
 
@@ -237,7 +272,10 @@ impl Fixture {
             if now != seen {
                 (seen, since) = (now, tokio::time::Instant::now());
             }
-            assert!(tokio::time::Instant::now() < deadline, "it never rests: {seen} writes");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "it never rests: {seen} writes"
+            );
         }
     }
 }
@@ -248,7 +286,13 @@ pub(crate) fn start_operator(server: &ApiServer, args: &[&str]) -> Process {
     let mut command = Command::new(programs::operator());
     command
         .env("KUBECONFIG", kubeconfig(server))
-        .args(["run", "--terminator-image", "mqtt-tls-terminator:test", "--log", "info,mqtt_tls_operator=debug"])
+        .args([
+            "run",
+            "--terminator-image",
+            "mqtt-tls-terminator:test",
+            "--log",
+            "info,mqtt_tls_operator=debug",
+        ])
         .args(["--admin", &admin.to_string()])
         .args(args);
     let process = Process::spawn("operator", command);

@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, installed, is_operator};
 /// Values that the API server writes in another way than they were given, and fields that it fills in.
 const AWKWARD: &str = "  service: {type: LoadBalancer, externalTrafficPolicy: Local}
   pod:
-    resources: {requests: {cpu: 0.5, memory: 1024Mi}, limits: {memory: 1Gi, cpu: '1000m'}}
+    resources: {requests: {cpu: '0.5', memory: 1024Mi}, limits: {memory: 1Gi, cpu: '1000m'}}
     tolerations: [{key: edge, operator: Exists, effect: NoExecute, tolerationSeconds: 30}]
     affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: zone}}]}}
     topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
@@ -23,7 +23,9 @@ async fn at_rest_nothing_is_written() {
     let cluster = Fixture::start("quiet").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", AWKWARD);
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     cluster.run_pods("edge").await;
     cluster.make_pod("edge", "edge-mqtts-1").await;
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
@@ -33,7 +35,10 @@ async fn at_rest_nothing_is_written() {
     let label = json!({"metadata": {"labels": {"touched": "yes"}}});
     let secrets = cluster.api::<Secret>();
     let params = PatchParams::default();
-    secrets.patch("edge-tls", &params, &Patch::Merge(label)).await.unwrap();
+    secrets
+        .patch("edge-tls", &params, &Patch::Merge(label))
+        .await
+        .unwrap();
     cluster.settle().await;
     let after = cluster.writes();
     assert_eq!(after.len(), writes, "{:?}", &after[writes..]);
@@ -44,7 +49,9 @@ async fn nothing_is_asked_for_that_is_not_allowed() {
     let cluster = Fixture::start("rights").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "  backend: {service: {name: smart-mqtt}}\n");
-    cluster.wait_for("edge", "ResolvedRefs", "False", "BackendNotFound").await;
+    cluster
+        .wait_for("edge", "ResolvedRefs", "False", "BackendNotFound")
+        .await;
     cluster.make_pod("edge", "edge-mqtts-1").await;
     cluster.settle().await;
     let refused: Vec<_> = installed()
@@ -52,7 +59,12 @@ async fn nothing_is_asked_for_that_is_not_allowed() {
         .audit_events()
         .into_iter()
         .filter(|event| is_operator(event))
-        .filter(|event| event.response_status.as_ref().is_some_and(|status| status.code == 403))
+        .filter(|event| {
+            event
+                .response_status
+                .as_ref()
+                .is_some_and(|status| status.code == 403)
+        })
         .collect();
     assert!(refused.is_empty(), "{refused:#?}");
 }

@@ -16,20 +16,38 @@ async fn what_happened_meanwhile_is_seen() {
     let mut cluster = Fixture::start("away").await;
     cluster.put_tls("edge-tls", &cluster.leaf("old")).await;
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     cluster.kill_operator();
 
     let new = cluster.leaf("new");
     cluster.put_tls("edge-tls", &new).await;
-    cluster.api::<Service>().delete("edge-mqtts", &DeleteParams::default()).await.unwrap();
+    cluster
+        .api::<Service>()
+        .delete("edge-mqtts", &DeleteParams::default())
+        .await
+        .unwrap();
     cluster.apply_listener("edge", "  replicas: 1\n");
     cluster.start_operator();
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let key = new.key_pem.trim().to_owned();
     let is_new = |config: &mqtt_tls_config::Config| config.pem.expose().contains(&key);
-    cluster.wait_for_config("edge", "the new certificate is rendered", is_new).await;
+    cluster
+        .wait_for_config("edge", "the new certificate is rendered", is_new)
+        .await;
     cluster.child::<Service>("edge").await;
-    assert_eq!(cluster.child::<Deployment>("edge").await.spec.unwrap().replicas, Some(1));
+    assert_eq!(
+        cluster
+            .child::<Deployment>("edge")
+            .await
+            .spec
+            .unwrap()
+            .replicas,
+        Some(1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +55,9 @@ async fn a_restart_writes_nothing() {
     let mut cluster = Fixture::start("again").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     cluster.settle().await;
     let writes = cluster.writes().len();
     cluster.kill_operator();
@@ -58,12 +78,17 @@ async fn killed_at_any_moment_it_reaches_the_same_end() {
         cluster.kill_operator();
     }
     cluster.start_operator();
-    cluster.wait_for("edge", "Programmed", "True", "Programmed").await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let versions = || async {
         [
             cluster.child::<Secret>("edge").await.resource_version(),
             cluster.child::<Service>("edge").await.resource_version(),
-            cluster.child::<PodDisruptionBudget>("edge").await.resource_version(),
+            cluster
+                .child::<PodDisruptionBudget>("edge")
+                .await
+                .resource_version(),
             cluster.child::<Deployment>("edge").await.resource_version(),
         ]
     };

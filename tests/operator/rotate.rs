@@ -12,7 +12,11 @@ const VERSION: &str = "mqtt.smartboot.tech/config-version";
 /// Waits until a pod has been told the version of the configuration Secret.
 async fn is_told(cluster: &Fixture, pod: &str) -> String {
     let look = || async {
-        let version = cluster.child::<Secret>("edge").await.resource_version().unwrap();
+        let version = cluster
+            .child::<Secret>("edge")
+            .await
+            .resource_version()
+            .unwrap();
         let pod = cluster.api::<Pod>().get(pod).await.unwrap();
         (pod.annotations().get(VERSION) == Some(&version)).then_some(version)
     };
@@ -32,15 +36,21 @@ async fn a_renewed_certificate_replaces_no_pod() {
     let deployment = cluster.child::<Deployment>("edge").await;
 
     cluster.put_tls("edge-tls", &new).await;
-    let is_new = |config: &mqtt_tls_config::Config| config.pem.expose().contains(new.key_pem.trim());
-    let config = cluster.wait_for_config("edge", "the new certificate is rendered", is_new).await;
+    let is_new =
+        |config: &mqtt_tls_config::Config| config.pem.expose().contains(new.key_pem.trim());
+    let config = cluster
+        .wait_for_config("edge", "the new certificate is rendered", is_new)
+        .await;
     assert!(!config.pem.expose().contains(old.key_pem.trim()));
     let second = is_told(&cluster, "edge-mqtts-1").await;
     is_told(&cluster, "edge-mqtts-2").await;
     assert_ne!(first, second);
     let after = cluster.child::<Deployment>("edge").await;
     assert_eq!(after.metadata.generation, deployment.metadata.generation);
-    assert_eq!(after.spec.unwrap().template, deployment.spec.unwrap().template);
+    assert_eq!(
+        after.spec.unwrap().template,
+        deployment.spec.unwrap().template
+    );
     let look = || async {
         let status = cluster.listener("edge").await.status.unwrap();
         (status.certificates[0].fingerprint == new.fingerprint()).then_some(())
@@ -53,21 +63,35 @@ async fn a_ca_in_a_config_map_is_followed() {
     let cluster = Fixture::start("ca").await;
     let (one, other) = (tests::pki::Ca::new("one"), tests::pki::Ca::new("other"));
     let map = |ca: &tests::pki::Ca| {
-        let text = ca.cert_pem().trim().replace('\n', "\n    ").replace('\r', "");
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: device-ca}}\ndata:\n  ca.crt: |\n    {text}\n")
+        let text = ca
+            .cert_pem()
+            .trim()
+            .replace('\n', "\n    ")
+            .replace('\r', "");
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: device-ca}}\ndata:\n  ca.crt: |\n    {text}\n"
+        )
     };
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     let auth = "  clientAuth: {mode: Require, caRef: {kind: ConfigMap, name: device-ca}}\n";
     cluster.apply_listener("edge", auth);
-    cluster.wait_for("edge", "ResolvedRefs", "False", "CaNotFound").await;
+    cluster
+        .wait_for("edge", "ResolvedRefs", "False", "CaNotFound")
+        .await;
     let none = cluster.api::<Secret>().get_opt("edge-mqtts").await.unwrap();
     assert!(none.is_none(), "without a CA nothing is served");
     for ca in [&one, &other] {
         cluster.apply(&map(ca));
         let text = ca.cert_pem().replace('\r', "");
         let is_there = |config: &mqtt_tls_config::Config| {
-            config.client_auth.ca.as_ref().is_some_and(|found| found.expose().contains(text.trim()))
+            config
+                .client_auth
+                .ca
+                .as_ref()
+                .is_some_and(|found| found.expose().contains(text.trim()))
         };
-        cluster.wait_for_config("edge", "the CA is rendered", is_there).await;
+        cluster
+            .wait_for_config("edge", "the CA is rendered", is_there)
+            .await;
     }
 }

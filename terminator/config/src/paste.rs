@@ -6,7 +6,9 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-/// The marker that ends a PEM block.
+use crate::read::KEYS;
+
+const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 
 /// Indents the lines that belong to an unindented `pem: |`; text that is right already is returned
@@ -46,11 +48,28 @@ fn opens_pem(line: &str) -> bool {
         .is_some_and(|rest| rest.trim_start().starts_with(['|', '>']))
 }
 
-/// The index of the last line with an end marker at the left margin.
+/// The index of the last end marker before the next key of the file. What is within a block is never
+/// taken for a key, and neither is the text that some tools write between blocks.
 fn last_end_marker(lines: &[&str], first: usize) -> Option<usize> {
-    (first..lines.len())
-        .rev()
-        .find(|&index| lines[index].starts_with(END))
+    let mut last = None;
+    let mut is_in_block = false;
+    for (index, line) in lines.iter().enumerate().skip(first) {
+        if line.starts_with(BEGIN) {
+            is_in_block = true;
+        } else if line.starts_with(END) {
+            is_in_block = line.contains(BEGIN);
+            last = Some(index);
+        } else if !is_in_block && is_key(line) {
+            break;
+        }
+    }
+    last
+}
+
+/// Whether the line begins with one of the file's own keys.
+fn is_key(line: &str) -> bool {
+    line.split_once(':')
+        .is_some_and(|(key, _)| KEYS.contains(&key.trim_end()))
 }
 
 #[cfg(test)]
@@ -64,6 +83,21 @@ mod tests {
         let expected =
             "port: 8883\npem: |\n  -----BEGIN X-----\r\n  AA\n\n  -----END X-----\nhost: 0.0.0.0\n";
         assert_eq!(indent(text), expected);
+    }
+
+    #[test]
+    fn the_keys_behind_it_are_not_swallowed() {
+        let text = "pem: |\n-----BEGIN X-----\nAA\n-----END X-----\nclientAuth:\n  mode: Require\n  \
+                    ca: |\n-----BEGIN Y-----\nAA\n-----END Y-----\n";
+        let indented = indent(text);
+        assert!(
+            indented.contains("\nclientAuth:\n  mode: Require\n"),
+            "{indented}"
+        );
+        assert!(
+            indented.contains("\n  -----END X-----\nclientAuth"),
+            "{indented}"
+        );
     }
 
     #[test]

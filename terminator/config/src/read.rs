@@ -12,6 +12,21 @@ use crate::{
     Limits, Pem, Timeouts, VERSION_LENGTH_MAX, paste,
 };
 
+/// The keys at the top of the file.
+pub(crate) const KEYS: [&str; 11] = [
+    "admin",
+    "backend",
+    "certificates",
+    "clientAuth",
+    "drain",
+    "host",
+    "limits",
+    "pem",
+    "port",
+    "timeouts",
+    "version",
+];
+
 /// How far a key may be from a known one to be taken for a slip of it, by Jaro-Winkler's measure.
 const NEAREST_MIN: f64 = 0.75;
 

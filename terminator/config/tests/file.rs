@@ -131,3 +131,33 @@ fn what_is_not_yaml_has_a_line() {
     let said = problems("port: 8883\npem: [\n");
     assert!(said[0].starts_with("line "), "{said:?}");
 }
+
+/// What follows an unindented PEM must be read or refused, and never taken for a part of the PEM: a
+/// listener would be open to everyone.
+#[test]
+fn an_unindented_pem_does_not_swallow_client_authentication() {
+    let pem = "-----BEGIN A-----\nQQ==\n-----END A-----\n";
+    let indented = "  ca: |\n    -----BEGIN B-----\n    QQ==\n    -----END B-----\n";
+    let text = format!("port: 1\npem: |\n{pem}clientAuth:\n  mode: Require\n{indented}");
+    let config = Config::parse(&text).unwrap();
+    assert_eq!(config.client_auth.mode, ClientAuthMode::Require);
+    // The CA unindented as well is not what the plugin's page shows: it is refused.
+    let text = format!("port: 1\npem: |\n{pem}clientAuth:\n  mode: Require\n  ca: |\n{pem}");
+    assert!(!problems(&text).is_empty());
+}
+
+#[test]
+fn the_list_of_keys_is_that_of_the_file() {
+    let known = &problems("port: 1\npem: x\nqqqqqqqq: 1\n")[0];
+    for key in [
+        "host",
+        "port",
+        "pem",
+        "version",
+        "backend",
+        "clientAuth",
+        "timeouts",
+    ] {
+        assert!(known.contains(key), "{known}");
+    }
+}

@@ -1,0 +1,85 @@
+//! What a user may say about the terminator pods: resources and scheduling.
+//!
+//! It must not offer what would weaken the pods' security or change what runs in them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{SecretRef, maps};
+
+/// How the terminator pods look.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// CPU and memory of the terminator container. Default: requests of 100m CPU and 64Mi memory, a
+    /// limit of 1Gi memory. What is given here replaces the default as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Labels that a node must have. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 32), extend("maxProperties" = 32))]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Taints of nodes that the pods tolerate. At most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tolerations: Vec<Toleration>,
+
+    /// Which nodes the pods need or prefer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+
+    /// How the pods are spread. Default: over the nodes as evenly as possible. A constraint without
+    /// `labelSelector` counts this listener's pods. At most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+
+    /// Labels of the pods, beside the operator's own. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "maps::labels")]
+    pub labels: BTreeMap<String, String>,
+
+    /// Annotations of the pods. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "maps::annotations")]
+    pub annotations: BTreeMap<String, String>,
+
+    /// The PriorityClass of the pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+
+    /// Secrets in this namespace with which the terminator's image is pulled. At most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub image_pull_secrets: Vec<SecretRef>,
+}
+
+/// CPU and memory.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || \
+         !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || \
+         quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)"
+    ).message("a request in pod.resources.requests is above its limit in pod.resources.limits; lower the \
+               request or raise the limit")
+)]
+pub struct Resources {
+    /// What a node must have free.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "maps::quantities")]
+    pub requests: BTreeMap<String, Quantity>,
+    /// What the container may use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "maps::quantities")]
+    pub limits: BTreeMap<String, Quantity>,
+}

@@ -1,0 +1,117 @@
+//! What a user may say about the Service in front of the terminators.
+//!
+//! It must not offer what the operator decides: the selector and the ports.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::maps;
+
+/// How the Service in front of the terminators looks.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.nodePort) || self.type != 'ClusterIP'")
+        .message("service.nodePort works only with type NodePort or LoadBalancer; set service.type, or \
+                  remove nodePort")
+        .field_path(".nodePort"),
+    validation = Rule::new("!has(self.externalTrafficPolicy) || self.type != 'ClusterIP'")
+        .message("service.externalTrafficPolicy works only with type NodePort or LoadBalancer; set \
+                  service.type, or remove externalTrafficPolicy")
+        .field_path(".externalTrafficPolicy"),
+    validation = Rule::new("!has(self.loadBalancerClass) || self.type == 'LoadBalancer'")
+        .message("service.loadBalancerClass works only with type LoadBalancer; set service.type, or remove \
+                  loadBalancerClass")
+        .field_path(".loadBalancerClass"),
+    validation = Rule::new("!has(self.loadBalancerSourceRanges) || self.type == 'LoadBalancer'")
+        .message("service.loadBalancerSourceRanges works only with type LoadBalancer; set service.type, or \
+                  remove loadBalancerSourceRanges")
+        .field_path(".loadBalancerSourceRanges")
+)]
+pub struct ServiceTemplate {
+    /// `ClusterIP`: reachable in the cluster. `NodePort`: also on a port of every node. `LoadBalancer`:
+    /// also through the cloud's or the cluster's load balancer. Default: ClusterIP.
+    #[serde(default, rename = "type")]
+    pub type_: ServiceType,
+
+    /// Annotations of the Service, for example for a cloud's load balancer. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "maps::annotations")]
+    pub annotations: BTreeMap<String, String>,
+
+    /// Labels of the Service, beside the operator's own. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "maps::labels")]
+    pub labels: BTreeMap<String, String>,
+
+    /// Which load balancer takes the Service. It can not be changed while the type is LoadBalancer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub load_balancer_class: Option<String>,
+
+    /// From which networks the load balancer accepts connections, in CIDR notation. At most 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(max = 49)))]
+    #[x_kube(
+        validation = Rule::new("self.all(range, isCIDR(range))")
+            .message("service.loadBalancerSourceRanges must hold networks in CIDR notation, such as \
+                      10.0.0.0/8")
+    )]
+    pub load_balancer_source_ranges: Option<Vec<String>>,
+
+    /// `Local` keeps the device's address visible and avoids a hop, `Cluster` spreads evenly.
+    /// Kubernetes' default is Cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+
+    /// The port of every node, within the cluster's range. Default: chosen by the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "maps::node_port")]
+    pub node_port: Option<u16>,
+}
+
+/// From where a Service can be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ServiceType {
+    /// From within the cluster.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// Also on a port of every node.
+    NodePort,
+    /// Also through a load balancer.
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// The type's name, as Kubernetes has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// Which nodes' pods a node hands external connections to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ExternalTrafficPolicy {
+    /// All.
+    Cluster,
+    /// Its own.
+    Local,
+}
+
+impl ExternalTrafficPolicy {
+    /// The policy's name, as Kubernetes has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
+}

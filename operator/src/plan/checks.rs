@@ -1,0 +1,210 @@
+//! The checks that a listener's spec must pass, as an ordered list; each yields a reason and a message.
+//!
+//! It must not look at other objects: whether what the spec names is there is another condition.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use kube::ResourceExt;
+
+use super::{About, Place, Problem, Settings};
+use crate::crd::{
+    ADMIN_PORT, CERTIFICATES_MAX, ClientAuthMode, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
+};
+
+/// A check: `None` when there is nothing to say, or else the message.
+type Check = fn(&MqttTlsListener, &Settings) -> Option<String>;
+
+/// Every check with its reason, in the order in which problems are told.
+pub const CHECKS: [(&str, Check); 9] = [
+    ("InvalidName", name_fits),
+    ("InvalidHost", host_is_an_address),
+    ("UnreachableHost", host_is_reachable),
+    ("InvalidPort", port_is_free),
+    ("InvalidCertificates", certificates_are_counted),
+    ("DuplicateCertificate", certificates_differ),
+    ("MissingCaRef", client_auth_has_a_ca),
+    ("InvalidBackend", backend_is_one),
+    ("InvalidReplicas", replicas_are_bounded),
+];
+
+/// Runs all checks.
+pub fn run(listener: &MqttTlsListener, settings: &Settings) -> Vec<Problem> {
+    CHECKS
+        .iter()
+        .filter_map(|(reason, check)| {
+            let message = check(listener, settings)?;
+            Some(Problem {
+                about: About::Accepted,
+                reason,
+                message,
+            })
+        })
+        .collect()
+}
+
+fn name_fits(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    let name = listener.name_any();
+    let plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+    let fits = name.len() <= NAME_LENGTH_MAX
+        && name.starts_with(|char: char| char.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(plain);
+    (!fits).then(|| {
+        format!(
+            "metadata.name must start with a letter, hold only a-z, 0-9 and -, and have at most \
+             {NAME_LENGTH_MAX} characters, because its Service is called NAME-mqtts; choose another name"
+        )
+    })
+}
+
+fn host_is_an_address(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    let host = listener.spec.host.as_ref()?;
+    host.parse::<IpAddr>().is_err().then(|| {
+        "spec.host must be an IP address, such as 0.0.0.0 or ::; to listen on all addresses, leave it out"
+            .to_owned()
+    })
+}
+
+fn host_is_reachable(listener: &MqttTlsListener, settings: &Settings) -> Option<String> {
+    let host: IpAddr = listener.spec.host.as_ref()?.parse().ok()?;
+    let unreachable = host.is_loopback() && matches!(settings.place, Place::Cluster);
+    unreachable.then(|| {
+        "spec.host is a loopback address, which nothing outside of the pod can reach; leave it out to \
+         listen on all addresses"
+            .to_owned()
+    })
+}
+
+fn port_is_free(listener: &MqttTlsListener, settings: &Settings) -> Option<String> {
+    let port = listener.spec.port;
+    if port == 0 {
+        return Some("spec.port must be from 1 to 65535; devices expect 8883".to_owned());
+    }
+    let taken = port == ADMIN_PORT && matches!(settings.place, Place::Cluster);
+    taken.then(|| {
+        format!(
+            "spec.port {port} is where each terminator pod answers probes and metrics; choose another \
+             port"
+        )
+    })
+}
+
+fn certificates_are_counted(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    let count = listener.spec.certificates.len();
+    (count == 0 || count > CERTIFICATES_MAX).then(|| {
+        format!("spec.certificates has {count} entries; it must have 1 to {CERTIFICATES_MAX}")
+    })
+}
+
+fn certificates_differ(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    let twice = listener
+        .spec
+        .certificates
+        .iter()
+        .find(|one| !seen.insert(one.secret_ref.name.as_str()))?;
+    Some(format!(
+        "spec.certificates names the Secret {} twice; name each Secret once",
+        twice.secret_ref.name
+    ))
+}
+
+fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    let auth = &listener.spec.client_auth;
+    (auth.mode != ClientAuthMode::None && auth.ca_ref.is_none()).then(|| {
+        "spec.clientAuth.mode Optional and Require need spec.clientAuth.caRef, the Secret or ConfigMap \
+         with the CA certificates that devices' certificates chain to; add it, or set mode: None"
+            .to_owned()
+    })
+}
+
+fn backend_is_one(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    let backend = &listener.spec.backend;
+    match (&backend.service, &backend.address) {
+        (Some(service), None) if service.port != 0 && is_host(&service.name) => None,
+        (None, Some(address)) if address.port != 0 && is_host(&address.host) => None,
+        (Some(_), None) => Some("spec.backend.service needs a name and a port from 1".to_owned()),
+        (None, Some(_)) => Some(
+            "spec.backend.address needs a DNS name or an IP address as host, and a port from 1"
+                .to_owned(),
+        ),
+        (Some(_), Some(_)) | (None, None) => Some(
+            "spec.backend needs exactly one of service (a Service in this namespace) and address (a \
+             host name or an IP address)"
+                .to_owned(),
+        ),
+    }
+}
+
+fn replicas_are_bounded(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    let replicas = listener.spec.replicas;
+    (!(0..=REPLICAS_MAX).contains(&replicas))
+        .then(|| format!("spec.replicas is {replicas}; it must be from 0 to {REPLICAS_MAX}"))
+}
+
+/// Whether a text is an IP address or a DNS name as the contract takes it.
+fn is_host(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    // A name whose last label is a number is a mistyped IPv4 address.
+    let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = text.len() <= 253
+        && name.split('.').all(label)
+        && !name.rsplit('.').next().is_some_and(numeric);
+    text.parse::<IpAddr>().is_ok() || is_name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHECKS, is_host};
+
+    #[test]
+    fn the_order_in_which_problems_are_told() {
+        let reasons: Vec<&str> = CHECKS.iter().map(|(reason, _)| *reason).collect();
+        assert_eq!(reasons.first(), Some(&"InvalidName"));
+        assert_eq!(reasons.last(), Some(&"InvalidReplicas"));
+        let mut distinct = reasons.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(
+            distinct.len(),
+            reasons.len(),
+            "each check has a reason of its own"
+        );
+    }
+
+    #[test]
+    fn hosts() {
+        for good in [
+            "10.0.0.1",
+            "fd00::1",
+            "a",
+            "smart-mqtt.iot.svc.cluster.local.",
+            "a_b.c",
+        ] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "-a",
+            "a-",
+            "a b",
+            "a:1883",
+            "[fd00::1]",
+            "10.0.0.300",
+            &"a".repeat(64),
+        ] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! From a listener and what its Secrets hold to the terminators' configuration.
+//!
+//! A bad or missing object never takes down what serves: the last good rendering of it stays. It must
+//! never weaken client authentication for want of a CA.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use mqtt_tls_config::{Admin, Backend, Certificate, ClientAuth, Config, Drain, FILE_SIZE_MAX, Pem};
+use mqtt_tls_terminator::certificate::Validity;
+
+use super::certificate::{self, Served};
+use super::listener::{self, Listener};
+use super::previous::Previous;
+use super::{About, Place, Problem, Settings, World};
+use crate::crd::{ADMIN_PORT, CaRef, CertificateStatus};
+
+/// What the terminators are given.
+#[derive(Default)]
+pub struct Rendering {
+    /// The configuration; none if there is nothing that could be served.
+    pub config: Option<Config>,
+    /// The certificates in it, the default first.
+    pub served: Vec<Served>,
+    /// The object behind the CA bundle in it.
+    pub ca_source: Option<String>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// When a certificate begins or ends.
+    pub dates: Vec<Timestamp>,
+}
+
+impl Rendering {
+    /// The rendered certificates as they stand in a listener's status.
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        self.served.iter().map(Served::status).collect()
+    }
+}
+
+/// Renders the configuration.
+pub fn render(
+    listener: &Listener,
+    world: &World,
+    settings: &Settings,
+    now: Timestamp,
+) -> Rendering {
+    let previous = Previous::read(world.children.config_secret.as_ref());
+    let mut rendering = Rendering::default();
+    choose_all(listener, world, &previous, now, &mut rendering);
+    let client_auth = client_auth(listener, world, &previous, &mut rendering);
+    backend_problems(
+        listener,
+        world.backend.as_ref(),
+        settings,
+        &mut rendering.problems,
+    );
+    let default_is_there = rendering
+        .served
+        .first()
+        .is_some_and(|default| is_default(default, listener, &previous));
+    if let (true, Some(client_auth)) = (default_is_there, client_auth) {
+        rendering.config = config(listener, &rendering.served, client_auth, settings);
+    }
+    if rendering.config.as_ref().is_some_and(is_too_large) {
+        rendering.config = None;
+        rendering.problems.push(Problem {
+            about: About::ResolvedRefs,
+            reason: "ConfigurationTooLarge",
+            message: format!(
+                "the certificates and CA certificates together have more than {FILE_SIZE_MAX} bytes, \
+                 which is what a Secret holds; name fewer or smaller ones"
+            ),
+        });
+    }
+    if rendering.config.is_none() {
+        // What is served now, if anything, is what was rendered before.
+        rendering.served = previous.certificates;
+    }
+    rendering
+}
+
+/// Whether the first certificate that was chosen is one for the first place: other certificates are
+/// shown only to those who ask for their names.
+fn is_default(chosen: &Served, listener: &Listener, previous: &Previous) -> bool {
+    let before = previous.certificates.first();
+    listener
+        .certificates
+        .first()
+        .is_some_and(|name| *name == chosen.source)
+        || before.is_some_and(|before| before.source == chosen.source)
+}
+
+/// Chooses each certificate, and tells what is wrong with those that are served.
+fn choose_all(
+    listener: &Listener,
+    world: &World,
+    previous: &Previous,
+    now: Timestamp,
+    rendering: &mut Rendering,
+) {
+    for (index, name) in listener.certificates.iter().enumerate() {
+        let fresh = certificate::read(name, world.secrets.get(name));
+        if let Ok(fresh) = &fresh {
+            rendering
+                .dates
+                .extend([fresh.facts.not_before, fresh.facts.not_after]);
+        }
+        let chosen = choose(
+            fresh,
+            previous.certificate(name),
+            now,
+            &mut rendering.problems,
+        );
+        // Only the default has a stand-in: it is what a device gets that asks for no name.
+        let stand_in = || stand_in(listener, world, previous, now);
+        let chosen = chosen.or_else(|| if index == 0 { stand_in() } else { None });
+        let Some(chosen) = chosen else { continue };
+        if rendering
+            .served
+            .iter()
+            .any(|served| served.source == chosen.source)
+        {
+            continue;
+        }
+        rendering
+            .dates
+            .extend([chosen.facts.not_before, chosen.facts.not_after]);
+        rendering.problems.extend(dated(&chosen, now));
+        rendering.served.push(chosen);
+    }
+}
+
+/// The default certificate that was rendered before, from another Secret than the one that is wanted.
+fn stand_in(
+    listener: &Listener,
+    world: &World,
+    previous: &Previous,
+    now: Timestamp,
+) -> Option<Served> {
+    let before = previous.certificates.first()?;
+    if !listener.certificates.contains(&before.source) {
+        return Some(before.clone());
+    }
+    // Its Secret is still named, in another place, where its problems are told.
+    let fresh = certificate::read(&before.source, world.secrets.get(&before.source));
+    choose(fresh, Some(before), now, &mut Vec::new())
+}
+
+/// Between what the Secret holds now and what was rendered before.
+fn choose(
+    fresh: Result<Served, Problem>,
+    before: Option<&Served>,
+    now: Timestamp,
+    problems: &mut Vec<Problem>,
+) -> Option<Served> {
+    match (fresh, before) {
+        (Ok(fresh), Some(before)) if !fresh.is_valid(now) && before.is_valid(now) => {
+            problems.push(Problem {
+                about: About::CertificateValid,
+                reason: invalidity(&fresh, now),
+                message: format!(
+                    "{}; the valid certificate that was served before stays until {}",
+                    told(&fresh, now),
+                    before.facts.not_after
+                ),
+            });
+            Some(before.clone())
+        }
+        (Ok(fresh), _) => Some(fresh),
+        (Err(problem), Some(before)) => {
+            let message = format!(
+                "{}; the certificate that was served before stays",
+                problem.message
+            );
+            problems.push(Problem { message, ..problem });
+            Some(before.clone())
+        }
+        (Err(problem), None) => {
+            problems.push(problem);
+            None
+        }
+    }
+}
+
+/// What is wrong with the dates of a certificate that is served.
+fn dated(served: &Served, now: Timestamp) -> Option<Problem> {
+    (!served.is_valid(now)).then(|| Problem {
+        about: About::CertificateValid,
+        reason: invalidity(served, now),
+        message: format!(
+            "{}; it is served all the same, for devices without a clock: renew it",
+            told(served, now)
+        ),
+    })
+}
+
+fn invalidity(served: &Served, now: Timestamp) -> &'static str {
+    match served.facts.validity(now) {
+        Validity::Expired => "Expired",
+        Validity::NotYetValid => "NotYetValid",
+        Validity::Valid => "Valid",
+    }
+}
+
+fn told(served: &Served, now: Timestamp) -> String {
+    let (source, facts) = (&served.source, &served.facts);
+    match facts.validity(now) {
+        Validity::Expired => {
+            format!(
+                "the certificate in Secret {source} expired on {}",
+                facts.not_after
+            )
+        }
+        Validity::NotYetValid => {
+            format!(
+                "the certificate in Secret {source} is not valid before {}",
+                facts.not_before
+            )
+        }
+        Validity::Valid => format!("the certificate in Secret {source} is valid"),
+    }
+}
+
+/// Mutual TLS; `None` if it is wanted and there is no CA to do it with.
+fn client_auth(
+    listener: &Listener,
+    world: &World,
+    previous: &Previous,
+    rendering: &mut Rendering,
+) -> Option<ClientAuth> {
+    let Some(wanted) = &listener.client_auth else {
+        return Some(ClientAuth::default());
+    };
+    let fresh = certificate::read_authorities(&wanted.ca, &world.secrets, &world.config_maps);
+    let (source, pem) = match (fresh, &previous.authorities) {
+        (Ok(pem), _) => (source_of(&wanted.ca), pem),
+        (Err(problem), Some((source, pem))) => {
+            let message = format!("{}; the CA certificates used before stay", problem.message);
+            rendering.problems.push(Problem { message, ..problem });
+            (source.clone(), pem.clone())
+        }
+        (Err(problem), None) => {
+            let message = format!(
+                "{}; until then no configuration is made that would let devices in unchecked",
+                problem.message
+            );
+            rendering.problems.push(Problem { message, ..problem });
+            return None;
+        }
+    };
+    rendering.ca_source = Some(source);
+    Some(ClientAuth {
+        mode: wanted.mode,
+        ca: Some(pem),
+    })
+}
+
+fn source_of(ca: &CaRef) -> String {
+    format!("{}/{}/{}", ca.kind.name(), ca.name, ca.key)
+}
+
+/// The configuration with the first certificate as the default.
+fn config(
+    listener: &Listener,
+    served: &[Served],
+    client_auth: ClientAuth,
+    settings: &Settings,
+) -> Option<Config> {
+    let (default, others) = served.split_first()?;
+    let certificate = |one: &Served| Certificate {
+        pem: one.pem.clone(),
+    };
+    Some(Config {
+        host: listener.host,
+        backend: backend(listener, settings),
+        client_auth,
+        drain: Drain {
+            deadline: settings.drain_deadline,
+        },
+        admin: admin(settings),
+        certificates: others.iter().map(certificate).collect(),
+        ..Config::new(listener.port, Pem::clone(&default.pem))
+    })
+}
+
+fn is_too_large(config: &Config) -> bool {
+    u64::try_from(config.to_yaml().expose().len()).unwrap_or(u64::MAX) > FILE_SIZE_MAX
+}
+
+/// Where the plaintext goes.
+fn backend(listener: &Listener, settings: &Settings) -> Backend {
+    if let Place::Process {
+        backend: Some(backend),
+        ..
+    } = &settings.place
+    {
+        return backend.clone();
+    }
+    match (&listener.backend, &settings.place) {
+        (listener::Backend::Service { port, .. }, Place::Process { .. }) => Backend {
+            port: *port,
+            ..Backend::default()
+        },
+        (listener::Backend::Service { name, port }, Place::Cluster) => {
+            let namespace = &listener.identity.namespace;
+            // The dot at the end makes the name absolute: no search domain is tried before it.
+            let host = format!("{name}.{namespace}.svc.{}.", settings.cluster_domain);
+            Backend { host, port: *port }
+        }
+        (listener::Backend::Address { host, port }, _) => Backend {
+            host: host.clone(),
+            port: *port,
+        },
+    }
+}
+
+/// Where probes are answered: in a pod on all its addresses, of either family.
+fn admin(settings: &Settings) -> Admin {
+    match &settings.place {
+        Place::Cluster => Admin {
+            host: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            port: ADMIN_PORT,
+        },
+        Place::Process { admin, .. } => Admin {
+            host: admin.ip(),
+            port: admin.port(),
+        },
+    }
+}
+
+/// Says when the backend's Service or its port is missing. The configuration does not depend on it: the
+/// name is resolved anew for each connection.
+fn backend_problems(
+    listener: &Listener,
+    service: Option<&Service>,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+) {
+    let listener::Backend::Service { name, port } = &listener.backend else {
+        return;
+    };
+    if matches!(settings.place, Place::Process { .. }) {
+        return;
+    }
+    let mut complain = |reason, message| {
+        problems.push(Problem {
+            about: About::ResolvedRefs,
+            reason,
+            message,
+        });
+    };
+    let Some(spec) = service.map(|service| service.spec.clone().unwrap_or_default()) else {
+        return complain(
+            "BackendNotFound",
+            format!(
+                "Service {name} does not exist in this namespace; create it in front of smart-mqtt, or \
+                 correct spec.backend.service"
+            ),
+        );
+    };
+    let ports = spec.ports.unwrap_or_default();
+    let external = spec.type_.as_deref() == Some("ExternalName");
+    if !external && !ports.iter().any(|one| one.port == i32::from(*port)) {
+        let known: Vec<String> = ports.iter().map(|one| one.port.to_string()).collect();
+        complain(
+            "BackendPortNotFound",
+            format!(
+                "Service {name} has no port {port} (it has {}); correct spec.backend.service.port",
+                if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                }
+            ),
+        );
+    }
+}

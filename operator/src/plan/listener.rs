@@ -1,0 +1,121 @@
+//! From the resource as it was written to a [`Listener`] that makes sense, or to all that is wrong.
+//!
+//! The API server has checked most of it by the resource's schema. It is checked again, because an object
+//! may be older than a rule, and in a folder there is no API server. It must not look at other objects.
+
+use std::net::IpAddr;
+
+use mqtt_tls_config::ClientAuthMode as Mode;
+
+use super::names::Identity;
+use super::{Problem, Settings, checks};
+use crate::crd::{CaRef, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate};
+
+/// A valid MqttTlsListener.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Who it is.
+    pub identity: Identity,
+    /// The address to listen on; none for all.
+    pub host: Option<IpAddr>,
+    /// The port to listen on.
+    pub port: u16,
+    /// The names of the Secrets with the certificates, the default first; never empty.
+    pub certificates: Vec<String>,
+    /// Mutual TLS, if any.
+    pub client_auth: Option<ClientAuth>,
+    /// The broker.
+    pub backend: Backend,
+    /// How many pods.
+    pub replicas: i32,
+    /// What the user says about the Service.
+    pub service: ServiceTemplate,
+    /// What the user says about the pods.
+    pub pod: PodTemplate,
+}
+
+/// Mutual TLS.
+#[derive(Clone, Debug)]
+pub struct ClientAuth {
+    /// Optional or Require.
+    pub mode: Mode,
+    /// What client certificates must chain to.
+    pub ca: CaRef,
+}
+
+/// The broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A Service in the listener's namespace.
+    Service {
+        /// Its name.
+        name: String,
+        /// Its port.
+        port: u16,
+    },
+    /// Anything else.
+    Address {
+        /// A DNS name or an IP address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// Reads a listener.
+///
+/// # Errors
+///
+/// All that is wrong with it.
+pub fn parse(listener: &MqttTlsListener, settings: &Settings) -> Result<Listener, Vec<Problem>> {
+    let problems = checks::run(listener, settings);
+    let spec = &listener.spec;
+    // The checks have found whatever makes this fail.
+    let Some(backend) = backend(listener).filter(|_| problems.is_empty()) else {
+        return Err(problems);
+    };
+    Ok(Listener {
+        identity: Identity::of(listener),
+        host: spec.host.as_ref().and_then(|host| host.parse().ok()),
+        port: spec.port,
+        certificates: spec
+            .certificates
+            .iter()
+            .map(|one| one.secret_ref.name.clone())
+            .collect(),
+        client_auth: client_auth(listener),
+        backend,
+        replicas: spec.replicas,
+        service: spec.service.clone(),
+        pod: spec.pod.clone(),
+    })
+}
+
+fn backend(listener: &MqttTlsListener) -> Option<Backend> {
+    let backend = &listener.spec.backend;
+    match (&backend.service, &backend.address) {
+        (Some(service), None) => Some(Backend::Service {
+            name: service.name.clone(),
+            port: service.port,
+        }),
+        (None, Some(address)) => Some(Backend::Address {
+            host: address.host.clone(),
+            port: address.port,
+        }),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
+}
+
+fn client_auth(listener: &MqttTlsListener) -> Option<ClientAuth> {
+    let spec = &listener.spec.client_auth;
+    let mode = match spec.mode {
+        ClientAuthMode::None => return None,
+        ClientAuthMode::Optional => Mode::Optional,
+        ClientAuthMode::Require => Mode::Require,
+    };
+    // A mode without a CA does not get here: the checks refuse it.
+    Some(ClientAuth {
+        mode,
+        ca: spec.ca_ref.clone()?,
+    })
+}

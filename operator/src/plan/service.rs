@@ -1,0 +1,38 @@
+//! The Service in front of the terminators.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::listener::Listener;
+
+/// Builds the Service.
+pub fn build(listener: &Listener) -> Service {
+    let template = &listener.service;
+    let port = i32::from(listener.port);
+    let ports = vec![ServicePort {
+        name: Some("mqtts".to_owned()),
+        protocol: Some("TCP".to_owned()),
+        port,
+        // A number and not a name: pods open a new port without being replaced.
+        target_port: Some(IntOrString::Int(port)),
+        node_port: template.node_port.map(i32::from),
+        ..ServicePort::default()
+    }];
+    Service {
+        metadata: listener
+            .identity
+            .child(&template.labels, template.annotations.clone()),
+        spec: Some(ServiceSpec {
+            type_: Some(template.type_.name().to_owned()),
+            selector: Some(listener.identity.selector_labels()),
+            ports: Some(ports),
+            load_balancer_class: template.load_balancer_class.clone(),
+            load_balancer_source_ranges: template.load_balancer_source_ranges.clone(),
+            external_traffic_policy: template
+                .external_traffic_policy
+                .map(|policy| policy.name().to_owned()),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}

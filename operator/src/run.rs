@@ -1,0 +1,69 @@
+//! The command `run`: client, admin port, controller, in this order, and their end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use kube::Client;
+use prometheus_client::registry::Registry;
+use tracing::{error, info, warn};
+
+use crate::admin::{self, Board};
+use crate::args::Run;
+use crate::controller::{self, Context, Scope};
+use crate::error::chain;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+
+/// What cannot be used: the cluster, or a port.
+const UNAVAILABLE: u8 = 69;
+
+/// A second signal came.
+const ABORTED: u8 = 130;
+
+/// Runs the controller until a signal.
+pub async fn run(arguments: &Run) -> ExitCode {
+    let shutdown = match Shutdown::on_signals() {
+        Ok(shutdown) => shutdown,
+        Err(error) => return unavailable("signals cannot be handled", &error),
+    };
+    let client = match Client::try_default().await {
+        Ok(client) => client,
+        Err(error) => {
+            return unavailable("there is neither a kubeconfig nor a cluster around", &error);
+        }
+    };
+    let admin = match admin::bind(arguments.admin).await {
+        Ok(admin) => admin,
+        Err(error) => return unavailable("the admin port cannot be bound", &error),
+    };
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let board = Arc::new(Board {
+        registry,
+        is_synced: AtomicBool::new(false),
+    });
+    let admin = tokio::spawn(admin::serve(admin, Arc::clone(&board), shutdown.clone()));
+    let scope = Scope {
+        namespace: arguments.namespace.clone(),
+        concurrency: arguments.concurrency,
+    };
+    let instance = arguments.instance.clone();
+    let context = Context::new(client, arguments.settings(), metrics, instance);
+    info!(version = env!("CARGO_PKG_VERSION"), ?scope, "started");
+    tokio::select! {
+        () = controller::run(context, scope, board, shutdown.clone()) => {}
+        () = shutdown.aborted() => {
+            warn!("a second signal came; ended at once");
+            return ExitCode::from(ABORTED);
+        }
+    }
+    admin.abort();
+    info!("ended");
+    ExitCode::SUCCESS
+}
+
+fn unavailable(what: &str, cause: &dyn std::error::Error) -> ExitCode {
+    error!("{what}: {}", chain(cause));
+    ExitCode::from(UNAVAILABLE)
+}

@@ -1,0 +1,161 @@
+//! Conventions that are tests: the generated CRD is what the types say, files and functions are short, and
+//! what only one module may do, only one module does.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mqtt_tls_operator::crd;
+
+/// How many lines a file may have before its tests.
+const FILE_LINES_MAX: usize = 400;
+
+/// How many lines a function may have.
+const FUNCTION_LINES_MAX: usize = 70;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// All Rust files below the folders, with their text.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 5, "the folders are empty");
+    found
+}
+
+/// The sources of the programs, without what follows their tests' mark.
+fn programs() -> Vec<(String, String)> {
+    let before_tests = |text: String| {
+        text.split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    sources(&["operator/src", "terminator/src", "terminator/config/src"])
+        .into_iter()
+        .filter(|(name, _)| !name.ends_with("tests.rs"))
+        .map(|(name, text)| (name, before_tests(text)))
+        .collect()
+}
+
+#[test]
+fn the_crd_is_what_the_types_say() {
+    let path = root().join("deploy/crd.yaml");
+    let wanted = crd::yaml();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "deploy/crd.yaml is stale: run this test with UPDATE=1"
+    );
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are_for() {
+    let mut faults = Vec::new();
+    for (name, text) in programs() {
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX {
+            faults.push(format!(
+                "{name} has {lines} lines before its tests, not {FILE_LINES_MAX}"
+            ));
+        }
+        if !text.starts_with("//! ") {
+            faults.push(format!("{name} does not open with `//!`"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn functions_are_short() {
+    let mut faults = Vec::new();
+    for (name, text) in sources(&["operator", "terminator", "tests"]) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (start, line) in lines.iter().enumerate() {
+            let indentation = line.len() - line.trim_start().len();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if !words.contains(&"fn") || line.trim_start().starts_with("//") || line.ends_with(';')
+            {
+                continue;
+            }
+            // rustfmt ends a function at its own indentation.
+            let end = format!("{}}}", " ".repeat(indentation));
+            let length = lines[start..]
+                .iter()
+                .position(|line| *line == end)
+                .unwrap_or(0);
+            if length > FUNCTION_LINES_MAX {
+                faults.push(format!("{name}:{}: {length} lines", start + 1));
+            }
+        }
+    }
+    assert!(
+        faults.is_empty(),
+        "longer than {FUNCTION_LINES_MAX} lines:\n{}",
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn what_one_module_may_do_one_module_does() {
+    for (what, only) in [
+        ("serde_yaml::", "terminator/config/src/yaml.rs"),
+        ("rustls_pemfile::", "terminator/src/pem.rs"),
+    ] {
+        let found: Vec<String> = programs()
+            .into_iter()
+            .filter(|(_, text)| text.contains(what))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(found, [only], "{what}");
+    }
+}
+
+#[test]
+fn pure_modules_deny_what_is_not_pure() {
+    let text = fs::read_to_string(root().join("operator/src/plan.rs")).unwrap();
+    assert!(text.contains("#![deny(clippy::disallowed_methods, clippy::disallowed_types)]"));
+    for (name, text) in programs() {
+        let is_pure = name.starts_with("operator/src/plan/");
+        assert!(
+            !is_pure || !text.contains("async "),
+            "{name} waits for something"
+        );
+    }
+}
+
+#[test]
+fn the_environment_is_read_in_one_place() {
+    for (name, text) in programs() {
+        let reads = text.contains("env::var") || text.contains("env = \"");
+        assert!(
+            !reads || name.ends_with("src/args.rs"),
+            "{name} reads the environment"
+        );
+    }
+}

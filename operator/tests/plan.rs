@@ -1,0 +1,235 @@
+//! The plan, by small golden files: `plan/NAME.in.yaml` tells in steps what the world is, `plan/NAME.out.yaml`
+//! what is planned and said. `UPDATE=1` writes the latter.
+//!
+//! After each step: plan again with the planned objects in the world, and nothing changes.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod support;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use mqtt_tls_config::yaml::{self, Value};
+use mqtt_tls_operator::crd::{MqttTlsListener, MqttTlsListenerStatus};
+use mqtt_tls_operator::plan::conditions::{self, Outcome};
+use mqtt_tls_operator::plan::notices::notices;
+use mqtt_tls_operator::plan::{Objects, Plan, Prepared, Report, World, plan};
+use support::{Pki, applied, check, now, planned, put, settings, world};
+
+/// The one case whose output shows the children as a whole.
+const FULL: &str = "full";
+
+#[test]
+fn plans_are_as_they_were() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let pki = Pki::new();
+    let mut wrong = Vec::new();
+    for input in inputs() {
+        let name = input
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".in.yaml");
+        let found = tell(name, &std::fs::read_to_string(&input).unwrap(), &pki);
+        let golden = input.with_file_name(format!("{name}.out.yaml"));
+        if update {
+            std::fs::write(&golden, &found).unwrap();
+        } else if std::fs::read_to_string(&golden).unwrap_or_default() != found {
+            wrong.push(format!("== {name} ==\n{found}"));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "run with UPDATE=1 if this is right:\n{}",
+        wrong.join("\n")
+    );
+}
+
+fn inputs() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan");
+    let mut inputs: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().unwrap().ends_with(".in.yaml"))
+        .collect();
+    inputs.sort();
+    assert!(!inputs.is_empty());
+    inputs
+}
+
+/// Plays the steps of one case, and tells what came of each.
+fn tell(name: &str, text: &str, pki: &Pki) -> String {
+    let mut story = String::new();
+    let mut documents = yaml::documents(text).unwrap().into_iter().peekable();
+    let mut around: Option<World> = None;
+    let mut told = String::new();
+    while let Some(step) = documents.next() {
+        let title = step["step"]
+            .as_str()
+            .expect("each step begins with `step: title`")
+            .to_owned();
+        let time = step.get("now").and_then(Value::as_str);
+        let time = time.map_or_else(now, |time| time.parse().unwrap());
+        let mut current = around.take().unwrap_or_else(empty);
+        delete(&step, &mut current);
+        while let Some(object) = documents.next_if(|next| next.get("step").is_none()) {
+            put(&mut current, object, pki);
+        }
+        writeln!(story, "# {title}").unwrap();
+        let after = play(&mut current, time, pki, name == FULL, &mut told);
+        story.push_str(&after);
+        around = Some(current);
+    }
+    story
+}
+
+/// A listener that the first step replaces.
+fn empty() -> World {
+    let text = "apiVersion: a/v1\nkind: b\nmetadata: {}\nspec: {certificates: [], backend: {}}";
+    let listener: MqttTlsListener = yaml::from_value(yaml::value(text).unwrap()).unwrap();
+    world(listener)
+}
+
+fn delete(step: &Value, world: &mut World) {
+    let gone = step
+        .get("delete")
+        .and_then(Value::as_sequence)
+        .cloned()
+        .unwrap_or_default();
+    for object in gone {
+        match object.as_str().unwrap().split_once('/').unwrap() {
+            ("Secret", name) => drop(world.secrets.remove(name).unwrap()),
+            ("ConfigMap", name) => drop(world.config_maps.remove(name).unwrap()),
+            ("Service", _) => world.backend = None,
+            (kind, _) => panic!("a kind that the tests do not know: {kind}"),
+        }
+    }
+}
+
+/// Plans, applies, and plans again.
+fn play(world: &mut World, time: Timestamp, pki: &Pki, is_full: bool, told: &mut String) -> String {
+    let Plan { objects, report } = plan(world, &settings(), time);
+    check(world, &objects, pki);
+    let mut story = children(&objects);
+    if is_full {
+        for (kind, object) in planned(&objects) {
+            if kind != "Secret" {
+                writeln!(story, "---\n{}", yaml::to_string(&object).trim_end()).unwrap();
+            }
+        }
+    }
+    let config = pki.redacted(&rendered(&objects));
+    if !config.is_empty() && config != *told {
+        writeln!(story, "config:\n{}", difference(told, &config)).unwrap();
+        *told = config;
+    }
+    world.children = applied(&world.children, &objects);
+    observe(world.children.deployment.as_mut());
+    let status = conditions::status(world, &report, &Outcome::Done(&Objects::kept()), time);
+    assert!(!pki.shows_a_key(&serde_json::to_string(&status).unwrap()));
+    story.push_str(&said(world, &report, &status));
+    world.listener.status = Some(status);
+    unchanged(world, time, &objects, &report);
+    story
+}
+
+/// What a controller of Deployments would say.
+fn observe(deployment: Option<&mut Deployment>) {
+    let Some(deployment) = deployment else { return };
+    let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+    deployment.status = Some(DeploymentStatus {
+        replicas,
+        ready_replicas: replicas,
+        available_replicas: replicas,
+        ..DeploymentStatus::default()
+    });
+}
+
+/// Plan again: no change.
+fn unchanged(world: &World, time: Timestamp, before: &Objects<Prepared>, said: &Report) {
+    let again = plan(world, &settings(), time);
+    assert_eq!(
+        planned(before),
+        planned(&again.objects),
+        "the second plan differs"
+    );
+    assert_eq!(said.problems, again.report.problems);
+    assert_eq!(said.certificates, again.report.certificates);
+    let outcome = Outcome::Done(&Objects::kept());
+    let status = conditions::status(world, &again.report, &outcome, time);
+    assert_eq!(
+        world.listener.status.as_ref(),
+        Some(&status),
+        "the second status differs"
+    );
+    assert_eq!(notices(world.listener.status.as_ref(), &status), []);
+}
+
+fn children(objects: &Objects<Prepared>) -> String {
+    let kinds: Vec<&str> = planned(objects).into_iter().map(|(kind, _)| kind).collect();
+    format!("planned: [{}]\n", kinds.join(", "))
+}
+
+fn rendered(objects: &Objects<Prepared>) -> String {
+    let Some(secret) = objects.config_secret.present() else {
+        return String::new();
+    };
+    let annotations = secret.metadata.annotations.clone().unwrap_or_default();
+    let bytes = secret.data.as_ref().unwrap()["config.yaml"].0.clone();
+    let mut text = String::from_utf8(bytes).unwrap();
+    for (name, value) in annotations {
+        writeln!(text, "# {name}: {value}").unwrap();
+    }
+    text
+}
+
+/// The lines that came and those that went.
+fn difference(before: &str, now: &str) -> String {
+    let without = |text: &str, other: &str, sign| -> Vec<String> {
+        let other: Vec<&str> = other.lines().collect();
+        text.lines()
+            .filter(|line| !other.contains(line))
+            .map(|line| format!("  {sign} {line}"))
+            .collect()
+    };
+    let mut lines = without(before, now, '-');
+    lines.extend(without(now, before, '+'));
+    lines.join("\n")
+}
+
+/// Conditions, certificates, events, and when to look again.
+fn said(world: &World, report: &Report, status: &MqttTlsListenerStatus) -> String {
+    let mut text = String::from("conditions:\n");
+    for one in &status.conditions {
+        writeln!(
+            text,
+            "- {}={} {}: {}",
+            one.type_, one.status, one.reason, one.message
+        )
+        .unwrap();
+    }
+    let served: Vec<String> = status
+        .certificates
+        .iter()
+        .map(|one| format!("{} ({})", one.secret_name, one.dns_names.join(", ")))
+        .collect();
+    writeln!(text, "served: [{}]", served.join("; ")).unwrap();
+    for notice in notices(world.listener.status.as_ref(), status) {
+        let type_ = if notice.is_warning {
+            "Warning"
+        } else {
+            "Normal"
+        };
+        writeln!(text, "event: {type_} {}", notice.reason).unwrap();
+    }
+    writeln!(text, "look again: {} s", report.look_again.as_secs()).unwrap();
+    text
+}

@@ -1,0 +1,233 @@
+//! What holds for every plan, however the world looks: it is made without a panic, twice the same, its
+//! names are valid, and keys are in Secrets only.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::ObjectMeta;
+use mqtt_tls_operator::crd::{
+    Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource, ClientAuth,
+    ClientAuthMode, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef, ServiceTemplate,
+};
+use mqtt_tls_operator::plan::conditions::{self, Outcome};
+use mqtt_tls_operator::plan::notices::notices;
+use mqtt_tls_operator::plan::{Objects, Plan, World, plan};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use support::{Pki, applied, check, planned, settings, world};
+
+static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
+
+const SECRETS: [&str; 3] = ["a-tls", "b-tls", "device-ca"];
+
+/// Bytes as people put them into Secrets.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let known = [
+        "@edge.pem",
+        "@edge.crt",
+        "@edge.key",
+        "@second.pem",
+        "@second.key",
+        "@expired.pem",
+        "@future.pem",
+        "@ca.crt",
+        "@demo-broken.pem",
+    ];
+    prop_oneof![
+        6 => prop::sample::select(known.to_vec()).prop_map(|name| PKI.text(name).into_bytes()),
+        1 => any::<Vec<u8>>(),
+        1 => Just(Vec::new()),
+    ]
+}
+
+fn secret() -> impl Strategy<Value = Secret> {
+    let keys = prop::sample::select(vec!["tls.crt", "tls.key", "pem", "ca.crt", "other"]);
+    let any = btree_map(
+        keys.prop_map(str::to_owned),
+        content().prop_map(ByteString),
+        0..4,
+    );
+    prop_oneof![3 => good(), 1 => any].prop_map(|data| Secret {
+        data: Some(data),
+        ..Secret::default()
+    })
+}
+
+/// What serves as a certificate and as a CA bundle.
+fn good() -> impl Strategy<Value = BTreeMap<String, ByteString>> {
+    let pems = vec![
+        "@edge.pem",
+        "@edge-renewed.pem",
+        "@second.pem",
+        "@expired.pem",
+        "@future.pem",
+    ];
+    let bytes = |name: &str| ByteString(PKI.text(name).into_bytes());
+    prop::sample::select(pems).prop_map(move |name| {
+        [
+            ("pem".to_owned(), bytes(name)),
+            ("ca.crt".to_owned(), bytes("@ca.crt")),
+        ]
+        .into()
+    })
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![20 => Just("edge".to_owned()), 1 => "[a-z0-9.-]{0,70}", 1 => any::<String>()]
+}
+
+fn secret_ref() -> impl Strategy<Value = String> {
+    prop::sample::select(SECRETS.to_vec()).prop_map(str::to_owned)
+}
+
+fn backend() -> impl Strategy<Value = Backend> {
+    let port = || prop_oneof![9 => 1..=u16::MAX, 1 => Just(0)];
+    let service = (name(), port()).prop_map(|(name, port)| BackendService { name, port });
+    let address = (name(), port()).prop_map(|(host, port)| BackendAddress { host, port });
+    // One of them, both, or neither.
+    let which =
+        prop_oneof![9 => Just((true, false)), 4 => Just((false, true)), 1 => any::<(bool, bool)>()];
+    (which, service, address).prop_map(|((is_service, is_address), service, address)| Backend {
+        service: is_service.then_some(service),
+        address: is_address.then_some(address),
+    })
+}
+
+fn client_auth() -> impl Strategy<Value = ClientAuth> {
+    let modes = vec![
+        ClientAuthMode::None,
+        ClientAuthMode::Optional,
+        ClientAuthMode::Require,
+    ];
+    let ca = secret_ref().prop_map(|name| CaRef {
+        kind: CaKind::Secret,
+        name,
+        key: "ca.crt".to_owned(),
+    });
+    (prop::sample::select(modes), option::weighted(0.95, ca))
+        .prop_map(|(mode, ca_ref)| ClientAuth { mode, ca_ref })
+}
+
+fn spec() -> impl Strategy<Value = MqttTlsListenerSpec> {
+    let any_host = prop_oneof![9 => Just("0.0.0.0".to_owned()), 1 => any::<String>()];
+    let host = option::weighted(0.2, any_host);
+    let port = prop_oneof![20 => 1..9000_u16, 1 => any::<u16>()];
+    let replicas = prop_oneof![20 => 0..5, 1 => any::<i32>()];
+    let distinct = prop::sample::subsequence(SECRETS.to_vec(), 1..3);
+    let distinct = distinct.prop_map(|names| names.into_iter().map(str::to_owned).collect());
+    let names = prop_oneof![9 => distinct, 1 => vec(secret_ref(), 0..4)];
+    (host, port, names, client_auth(), backend(), replicas).prop_map(
+        |(host, port, names, client_auth, backend, replicas)| MqttTlsListenerSpec {
+            host,
+            port,
+            certificates: names
+                .into_iter()
+                .map(|name| CertificateSource {
+                    secret_ref: SecretRef { name },
+                })
+                .collect(),
+            client_auth,
+            backend,
+            replicas,
+            service: ServiceTemplate::default(),
+            pod: PodTemplate::default(),
+        },
+    )
+}
+
+fn listener() -> impl Strategy<Value = MqttTlsListener> {
+    (name(), spec()).prop_map(|(name, spec)| MqttTlsListener {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some("iot".to_owned()),
+            uid: Some("uid-1".to_owned()),
+            generation: Some(1),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    })
+}
+
+/// What happens between two reconciliations.
+#[derive(Clone, Debug)]
+enum Change {
+    Secret(String, Secret),
+    Gone(String),
+    Spec(MqttTlsListenerSpec),
+    /// Someone writes into the configuration Secret.
+    Vandal(Vec<u8>),
+    Time(i64),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => (secret_ref(), secret()).prop_map(|(name, secret)| Change::Secret(name, secret)),
+        1 => secret_ref().prop_map(Change::Gone),
+        2 => spec().prop_map(Change::Spec),
+        1 => content().prop_map(Change::Vandal),
+        1 => (0..4_000_000_000_i64).prop_map(Change::Time),
+    ]
+}
+
+fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
+    match change {
+        Change::Secret(name, secret) => drop(world.secrets.insert(name, secret)),
+        Change::Gone(name) => drop(world.secrets.remove(&name)),
+        Change::Spec(spec) => world.listener.spec = spec,
+        Change::Vandal(bytes) => {
+            if let Some(secret) = &mut world.children.config_secret {
+                let data = secret.data.get_or_insert_default();
+                data.insert("config.yaml".to_owned(), ByteString(bytes));
+            }
+        }
+        Change::Time(second) => *now = Timestamp::from_second(second).unwrap(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_plan_is_sound(listener in listener(), secrets in vec(secret(), 3), changes in vec(change(), 1..12)) {
+        let mut world = world(listener);
+        world.secrets = SECRETS.into_iter().map(str::to_owned).zip(secrets).collect();
+        let mut now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        for change in changes {
+            happen(&mut world, &mut now, change);
+            let Plan { objects, report } = plan(&world, &settings(), now);
+            check(&world, &objects, &PKI);
+            prop_assert!(report.look_again.as_secs() <= 600);
+            let served_before = world.children.config_secret.is_some();
+            world.children = applied(&world.children, &objects);
+            prop_assert!(!served_before || world.children.config_secret.is_some());
+            let running = world.children.deployment.is_some();
+            prop_assert!(!running || world.children.config_secret.is_some());
+            let outcome = Outcome::Done(&Objects::kept());
+            let status = conditions::status(&world, &report, &outcome, now);
+            let text = serde_json::to_string(&status).unwrap();
+            prop_assert!(!PKI.shows_a_key(&text) && !text.contains("PRIVATE KEY---"));
+            for notice in notices(world.listener.status.as_ref(), &status) {
+                prop_assert!(!PKI.shows_a_key(&notice.message));
+            }
+            world.listener.status = Some(status.clone());
+            // Plan again: no change.
+            let again = plan(&world, &settings(), now);
+            prop_assert_eq!(planned(&objects), planned(&again.objects));
+            prop_assert_eq!(&report.problems, &again.report.problems);
+            prop_assert_eq!(status, conditions::status(&world, &again.report, &outcome, now));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What the tests of the plan share: certificates made on the spot, a world made of YAML, and the checks
+//! that every plan must pass.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use mqtt_tls_config::yaml::{self, Value};
+use mqtt_tls_operator::crd::MqttTlsListener;
+use mqtt_tls_operator::plan::{Children, Objects, Place, Prepared, Settings, Wanted, World};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// Certificates by the names that the inputs have for them: `@edge.crt`, `@edge.key`, `@edge.pem`.
+pub(crate) struct Pki(BTreeMap<String, String>);
+
+impl Pki {
+    /// Makes them all. The dates are fixed, so that what is said about them is the same every time.
+    pub(crate) fn new() -> Self {
+        let ca = authority("test CA");
+        let mut texts = BTreeMap::from([
+            ("@ca.crt".to_owned(), ca.pem()),
+            ("@other-ca.crt".to_owned(), authority("other CA").pem()),
+            (
+                "@demo-broken.pem".to_owned(),
+                "-----BEGIN CERTIFICATE-----\nAA==\n".to_owned(),
+            ),
+        ]);
+        for (name, years) in [
+            ("edge", (2025, 2027)),
+            ("edge-renewed", (2025, 2028)),
+            ("second", (2025, 2029)),
+            ("expired", (2020, 2021)),
+            ("future", (2027, 2028)),
+        ] {
+            let mut params = CertificateParams::new(vec![format!("{name}.example.com")]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+            params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &ca).unwrap().pem();
+            texts.insert(
+                format!("@{name}.pem"),
+                format!("{certificate}{}", key.serialize_pem()),
+            );
+            texts.insert(format!("@{name}.crt"), certificate);
+            texts.insert(format!("@{name}.key"), key.serialize_pem());
+        }
+        Self(texts)
+    }
+
+    /// The text behind a name; any other text is itself.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.0.get(name).cloned().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// Puts the names back in place of the blocks, however they are indented.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        let mut redacted = String::new();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let trimmed = line.trim_start();
+            if !trimmed.starts_with("-----BEGIN ") {
+                redacted.push_str(line);
+                redacted.push('\n');
+                continue;
+            }
+            let mut block = vec![trimmed];
+            let rest = lines.by_ref().map(str::trim);
+            for line in rest {
+                block.push(line);
+                if line.starts_with("-----END ") {
+                    break;
+                }
+            }
+            let block = block.join("\n");
+            let known = self
+                .0
+                .iter()
+                .find(|(_, pem)| pem.replace('\r', "").trim_end() == block);
+            let name = known.map_or("(unknown)", |(name, _)| name);
+            let indentation = &line[..line.len() - trimmed.len()];
+            redacted.extend([indentation, name, "\n"]);
+        }
+        redacted
+    }
+
+    /// Whether a text holds one of the keys, as it is or in base64.
+    pub(crate) fn shows_a_key(&self, text: &str) -> bool {
+        let keys = self
+            .0
+            .iter()
+            .filter(|(name, _)| name.rsplit('.').next() == Some("key"));
+        // A line from the middle of the key: enough to be one, and not broken by indentation.
+        keys.filter_map(|(_, key)| key.lines().nth(1))
+            .any(|line| text.contains(line))
+    }
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Settings as in a cluster.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        terminator_image: "mqtt-tls-terminator:test".to_owned(),
+        cluster_domain: "cluster.local".to_owned(),
+        drain_deadline: std::time::Duration::from_secs(30),
+        place: Place::Cluster,
+    }
+}
+
+/// The time at which plans are made, unless a step says otherwise.
+pub(crate) fn now() -> Timestamp {
+    "2026-06-01T00:00:00Z".parse().unwrap()
+}
+
+/// A world without anything but a listener.
+pub(crate) fn world(listener: MqttTlsListener) -> World {
+    World {
+        listener,
+        secrets: BTreeMap::new(),
+        config_maps: BTreeMap::new(),
+        backend: None,
+        children: Children::default(),
+        pods: Vec::new(),
+    }
+}
+
+/// Puts an object of a manifest into the world.
+pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
+    let kind = document["kind"].as_str().unwrap().to_owned();
+    match kind.as_str() {
+        "MqttTlsListener" => {
+            let status = world.listener.status.take();
+            world.listener = read(document);
+            let metadata = &mut world.listener.metadata;
+            metadata.namespace.get_or_insert_with(|| "iot".to_owned());
+            metadata.uid.get_or_insert_with(|| "uid-1".to_owned());
+            metadata.generation.get_or_insert(1);
+            world.listener.status = status;
+        }
+        "Secret" => {
+            let mut secret: Secret = read(document);
+            for (key, text) in secret.string_data.take().unwrap_or_default() {
+                let bytes = ByteString(pki.text(&text).into_bytes());
+                secret.data.get_or_insert_default().insert(key, bytes);
+            }
+            world
+                .secrets
+                .insert(secret.metadata.name.clone().unwrap(), secret);
+        }
+        "ConfigMap" => {
+            let mut map: ConfigMap = read(document);
+            map.data
+                .iter_mut()
+                .flatten()
+                .for_each(|(_, text)| *text = pki.text(text));
+            world
+                .config_maps
+                .insert(map.metadata.name.clone().unwrap(), map);
+        }
+        // A Service named as a child is one; any other is the backend.
+        "Service" => {
+            let service: Service = read(document);
+            if service.metadata.name.as_ref().unwrap().ends_with("-mqtts") {
+                world.children.service = Some(service);
+            } else {
+                world.backend = Some(service);
+            }
+        }
+        "Pod" => world.pods.push(read::<Pod>(document).metadata),
+        other => panic!("a kind that the tests do not know: {other}"),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(document: Value) -> T {
+    yaml::from_value(document).unwrap()
+}
+
+/// What the API server would have after the plan.
+pub(crate) fn applied(before: &Children, objects: &Objects<Prepared>) -> Children {
+    Children {
+        config_secret: next(before.config_secret.as_ref(), &objects.config_secret),
+        service: next(before.service.as_ref(), &objects.service),
+        disruption_budget: next(
+            before.disruption_budget.as_ref(),
+            &objects.disruption_budget,
+        ),
+        deployment: next(before.deployment.as_ref(), &objects.deployment),
+    }
+}
+
+fn next<K: Clone>(before: Option<&K>, wanted: &Wanted<K>) -> Option<K> {
+    match wanted {
+        Wanted::Present(object) => Some((**object).clone()),
+        Wanted::Absent => None,
+        Wanted::Kept => before.cloned(),
+    }
+}
+
+/// All planned objects as JSON, with their kinds.
+pub(crate) fn planned(objects: &Objects<Prepared>) -> Vec<(&'static str, serde_json::Value)> {
+    let mut planned = Vec::new();
+    if let Some(secret) = objects.config_secret.present() {
+        planned.push(("Secret", serde_json::to_value(secret).unwrap()));
+    }
+    if let Some(service) = objects.service.present() {
+        planned.push(("Service", serde_json::to_value(service).unwrap()));
+    }
+    if let Some(budget) = objects.disruption_budget.present() {
+        planned.push(("PodDisruptionBudget", serde_json::to_value(budget).unwrap()));
+    }
+    if let Some(deployment) = objects.deployment.present() {
+        planned.push(("Deployment", serde_json::to_value(deployment).unwrap()));
+    }
+    planned
+}
+
+/// What must hold for every plan.
+pub(crate) fn check(world: &World, objects: &Objects<Prepared>, pki: &Pki) {
+    let uid = world.listener.metadata.uid.clone().unwrap_or_default();
+    for (kind, object) in planned(objects) {
+        let metadata = &object["metadata"];
+        let name = metadata["name"].as_str().unwrap();
+        let label = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+        assert!(
+            name.len() <= 63 && name.chars().all(label),
+            "{kind}: {name} is no DNS label"
+        );
+        assert!(
+            name.starts_with(|char: char| char.is_ascii_lowercase()),
+            "{kind}: {name}"
+        );
+        assert_eq!(
+            metadata["namespace"],
+            world.listener.metadata.namespace.as_deref().unwrap()
+        );
+        let owners = metadata["ownerReferences"].as_array().unwrap();
+        assert_eq!(owners.len(), 1, "{kind}");
+        assert_eq!(owners[0]["uid"], uid.as_str(), "{kind}");
+        assert_eq!(owners[0]["controller"], true, "{kind}");
+        assert_eq!(
+            metadata["labels"]["app.kubernetes.io/managed-by"],
+            "mqtt-tls-operator"
+        );
+        let text = object.to_string();
+        assert!(
+            !text.contains("PRIVATE KEY"),
+            "{kind} shows a key in the clear"
+        );
+        assert!(!pki.shows_a_key(&text), "{kind} shows a key in the clear");
+        let encoded = "LS0tLS1CRUdJTi";
+        assert_eq!(
+            kind == "Secret",
+            text.contains("config.yaml\":\""),
+            "{kind}"
+        );
+        assert!(
+            !text.contains(encoded) || kind == "Secret",
+            "{kind} shows a PEM"
+        );
+    }
+    if let Some(secret) = objects.config_secret.present() {
+        let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
+        let text = std::str::from_utf8(bytes).unwrap();
+        mqtt_tls_config::Config::parse(text).expect("what is rendered can be read");
+    }
+}

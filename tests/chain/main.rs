@@ -1,0 +1,126 @@
+//! The whole chain but for the node: a listener and a Secret in a real API server, the operator, the Secret
+//! that it renders, that Secret's bytes in a folder as the kubelet would put them there, the terminator on
+//! them, and MQTT messages through TLS to a real smart-mqtt.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+#[path = "../operator/fixture.rs"]
+#[allow(dead_code, reason = "the operator's own tests use the rest of it")]
+mod fixture;
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::Secret;
+use tests::broker::SmartMqtt;
+use tests::clients::mosquitto::{Endpoint, Subscriber};
+use tests::clients::tls::Connector;
+use tests::pki::Leaf;
+use tests::process::Process;
+use tests::wait::eventually_async;
+use tests::{ports, programs, workdir};
+
+use crate::fixture::{Fixture, SOON};
+
+/// A volume with the configuration Secret, as a pod sees it.
+struct Volume {
+    folder: PathBuf,
+    swaps: usize,
+}
+
+impl Volume {
+    fn new() -> Self {
+        let folder = workdir::scratch("volume");
+        symlink("..data/config.yaml", folder.join("config.yaml")).unwrap();
+        Self { folder, swaps: 0 }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("config.yaml")
+    }
+
+    /// Puts a Secret's content there by swapping a link, as the kubelet does.
+    fn put(&mut self, secret: &Secret) {
+        self.swaps += 1;
+        let name = format!("..{}", self.swaps);
+        std::fs::create_dir(self.folder.join(&name)).unwrap();
+        for (key, bytes) in secret.data.as_ref().unwrap() {
+            std::fs::write(self.folder.join(&name).join(key), &bytes.0).unwrap();
+        }
+        let link = self.folder.join("..data_tmp");
+        symlink(&name, &link).unwrap();
+        std::fs::rename(&link, self.folder.join("..data")).unwrap();
+    }
+}
+
+/// The rendered Secret, as soon as it has this leaf's key.
+async fn rendered(cluster: &Fixture, leaf: &Leaf) -> Secret {
+    let key = leaf.key_pem.trim();
+    let has_key = |config: &mqtt_tls_config::Config| config.pem.expose().contains(key);
+    cluster
+        .wait_for_config("edge", "the certificate is rendered", has_key)
+        .await;
+    cluster.child::<Secret>("edge").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_becomes_an_encrypted_message_and_a_renewal_disturbs_nobody() {
+    let broker = SmartMqtt::shared();
+    let cluster = Fixture::start("chain").await;
+    let leaf = || cluster.ca.leaf().dns("localhost").issue();
+    let (first, second) = (leaf(), leaf());
+    let port = ports::free_port();
+    cluster.put_tls("edge-tls", &first).await;
+    cluster.apply(&format!(
+        "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata: {{name: edge}}\nspec:\n  \
+         port: {port}\n  certificates: [{{secretRef: {{name: edge-tls}}}}]\n  \
+         backend: {{address: {{host: 127.0.0.1, port: {}}}}}\n",
+        broker.port(),
+    ));
+    let mut volume = Volume::new();
+    volume.put(&rendered(&cluster, &first).await);
+    let mut command = Command::new(programs::terminator());
+    command.arg(volume.file());
+    let terminator = Process::spawn("terminator", command);
+    terminator.wait_for_line("serving", SOON);
+
+    let at = Endpoint::tls(port, &cluster.ca);
+    let mut subscriber = Subscriber::start(&at.subscribe("chain/temperature").qos(1));
+    at.publish("chain/temperature")
+        .qos(1)
+        .payload("21")
+        .send()
+        .expect_success();
+    assert_eq!(subscriber.next_message(), "chain/temperature 21");
+
+    cluster.put_tls("edge-tls", &second).await;
+    volume.put(&rendered(&cluster, &second).await);
+    let (connector, addr) = (Connector::new(&cluster.ca), ([127, 0, 0, 1], port).into());
+    let look = || async {
+        let client = connector.connect(addr).await.unwrap();
+        (client.server_cert() == second.cert_der).then_some(())
+    };
+    eventually_async(SOON, "the renewed certificate is served", look).await;
+    at.publish("chain/temperature")
+        .qos(1)
+        .payload("22")
+        .send()
+        .expect_success();
+    assert_eq!(subscriber.next_message(), "chain/temperature 22");
+    assert!(
+        subscriber.process().is_running(),
+        "its connection was cut and made again"
+    );
+    let reconnected = subscriber
+        .process()
+        .lines()
+        .iter()
+        .filter(|line| line.contains("CONNACK"))
+        .count();
+    assert_eq!(reconnected, 1);
+}

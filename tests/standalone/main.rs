@@ -1,0 +1,192 @@
+//! The operator's program without a cluster: `demo`, which shows it all, and `standalone`, which serves
+//! manifests in a folder.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tests::broker::Mosquitto;
+use tests::clients::mosquitto::{Endpoint, Subscriber};
+use tests::clients::tls::Connector;
+use tests::pki::{Ca, Leaf};
+use tests::process::{Process, run};
+use tests::wait::eventually_async;
+use tests::{ports, programs, workdir};
+
+/// How long anything may take that takes no time: a failure, not a measure.
+const SOON: Duration = Duration::from_secs(30);
+
+fn operator(args: &[&str]) -> Command {
+    let mut command = Command::new(programs::operator());
+    command.args(args);
+    command
+}
+
+#[test]
+fn the_demo_proves_the_path_and_ends() {
+    let port = ports::free_port().to_string();
+    let finished = run(operator(&["demo", "--once", "--port", &port]), b"", SOON).expect_success();
+    assert!(
+        finished
+            .stdout
+            .contains("5. proved it: a client subscribed and published through TLS")
+    );
+}
+
+#[test]
+fn the_demo_says_when_its_port_is_taken_and_takes_another_if_asked() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let finished = run(operator(&["demo", "--once", "--port", &port]), b"", SOON);
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(
+        finished.stderr.contains(&format!("port {port} is taken")),
+        "{}",
+        finished.stderr
+    );
+    let another = operator(&["demo", "--once", "--port", &port, "--any-port"]);
+    run(another, b"", SOON).expect_success();
+}
+
+#[test]
+fn the_demos_lines_for_mosquitto_work() {
+    let port = ports::free_port();
+    let demo = Process::spawn("demo", operator(&["demo", "--port", &port.to_string()]));
+    let line = demo.wait_for_line("mosquitto_pub -h localhost", SOON);
+    assert!(line.contains(&format!("-p {port} --cafile ")), "{line}");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let cafile = words.iter().position(|word| *word == "--cafile").unwrap();
+    let folder = Path::new(words[cafile + 1]).parent().unwrap().to_owned();
+    let mut publish = tests::assets::installed("mosquitto_pub");
+    publish.args([
+        "-h",
+        "localhost",
+        "-p",
+        words[4],
+        "--cafile",
+        words[cafile + 1],
+    ]);
+    publish.args(["-t", "demo/hello", "-m", "hello", "-q", "1"]);
+    run(publish, b"", SOON).expect_success();
+    demo.signal(Signal::INT);
+    assert_eq!(demo.wait_exit(SOON).code(), Some(0));
+    assert!(!folder.exists(), "the demo leaves its folder behind");
+}
+
+/// A folder with manifests.
+struct Folder(PathBuf);
+
+impl Folder {
+    /// With a listener `edge` and its Secret.
+    fn new(leaf: &Leaf, port: u16, broker: SocketAddr) -> Self {
+        let folder = Self(workdir::scratch("standalone"));
+        folder.write(
+            "listener.yaml",
+            &format!(
+                "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\n\
+                 metadata: {{name: edge}}\nspec:\n  port: {port}\n  \
+                 certificates: [{{secretRef: {{name: edge-tls}}}}]\n  \
+                 backend: {{address: {{host: {}, port: {}}}}}\n",
+                broker.ip(),
+                broker.port()
+            ),
+        );
+        folder.write_secret(leaf);
+        folder
+    }
+
+    fn write_secret(&self, leaf: &Leaf) {
+        let text = leaf.bundle().replace('\r', "");
+        let indented: Vec<String> = text.lines().map(|line| format!("    {line}")).collect();
+        self.write(
+            "secret.yaml",
+            &format!(
+                "apiVersion: v1\nkind: Secret\nmetadata: {{name: edge-tls}}\nstringData:\n  pem: |\n{}\n",
+                indented.join("\n")
+            ),
+        );
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let new = self.0.join(".new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, self.0.join(name)).unwrap();
+    }
+
+    fn serve(&self) -> Process {
+        let mut command = operator(&["standalone"]);
+        command.arg(&self.0);
+        Process::spawn("standalone", command)
+    }
+}
+
+/// Waits until this leaf is served.
+async fn is_served(ca: &Ca, leaf: &Leaf, addr: SocketAddr) {
+    let connector = Connector::new(ca);
+    let look = || async {
+        let client = connector.connect(addr).await.ok()?;
+        (client.server_cert() == leaf.cert_der).then_some(())
+    };
+    eventually_async(SOON, "the certificate is served", look).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_served_to_mosquitto_and_followed() {
+    let broker = Mosquitto::shared();
+    let ca = Ca::new("root");
+    let leaf = || ca.leaf().dns("localhost").issue();
+    let (first, second) = (leaf(), leaf());
+    let port = ports::free_port();
+    let addr = ([127, 0, 0, 1], port).into();
+    let folder = Folder::new(&first, port, broker.addr());
+    let process = folder.serve();
+    is_served(&ca, &first, addr).await;
+
+    let at = Endpoint::tls(port, &ca);
+    let mut subscriber = Subscriber::start(&at.subscribe("standalone").qos(1));
+    at.publish("standalone")
+        .qos(1)
+        .payload("one")
+        .send()
+        .expect_success();
+    assert_eq!(subscriber.next_message(), "standalone one");
+
+    // A bad Secret changes nothing, and is explained.
+    folder.write(
+        "secret.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: edge-tls}\nstringData: {pem: nothing}\n",
+    );
+    process.wait_for_line("NoCertificate", SOON);
+    is_served(&ca, &first, addr).await;
+
+    folder.write_secret(&second);
+    is_served(&ca, &second, addr).await;
+    at.publish("standalone")
+        .qos(1)
+        .payload("two")
+        .send()
+        .expect_success();
+    assert_eq!(subscriber.next_message(), "standalone two");
+
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let finished = run(operator(&["standalone", "/nonexistent/folder"]), b"", SOON);
+    assert_eq!(finished.status.code(), Some(69));
+    assert!(
+        finished.stderr.contains("/nonexistent/folder"),
+        "{}",
+        finished.stderr
+    );
+}
