@@ -149,9 +149,9 @@ impl Board {
 }
 
 /// Binds the admin port. All IPv6 addresses mean all addresses, also where there is no IPv6.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let host = Some(address.ip()).filter(|host| *host != Ipv6Addr::UNSPECIFIED);
-    let bound = sockets::bind(host, address.port(), 1, Sharing::Alone)?;
+    let bound = sockets::bind(host, address.port(), 1, sharing)?;
     bound
         .into_iter()
         .next()

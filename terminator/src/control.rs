@@ -142,7 +142,7 @@ impl Control {
         let admin = if old.admin == new.admin {
             None
         } else {
-            Some(bind_admin(new)?)
+            Some(bind_admin(old, new)?)
         };
         if let Some(listener) = admin {
             self.admin.abort();
@@ -161,7 +161,6 @@ impl Control {
         }
         self.loaded = loaded;
         self.refused = None;
-        self.metrics.reloaded("ok", true);
         self.announce(now);
         Ok(())
     }
@@ -171,11 +170,7 @@ impl Control {
         if (old.host, old.port) == (new.host, new.port) {
             return Ok(Vec::new());
         }
-        let sharing = if old.port == new.port {
-            Sharing::WithOurselves
-        } else {
-            Sharing::Alone
-        };
+        let sharing = Sharing::between(old.port, new.port);
         sockets::bind(new.host, new.port, self.acceptors.len(), sharing).map_err(|source| {
             Error::Bind {
                 which: "the listener",
@@ -214,6 +209,7 @@ impl Control {
     /// Tells everyone what runs from now on.
     pub(crate) fn announce(&self, now: Timestamp) {
         let settings = &self.loaded.settings;
+        self.metrics.reloaded("ok", true);
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
         let generation = self.board.update(|status| {
@@ -259,11 +255,12 @@ impl Control {
     }
 }
 
-/// Binds the admin port of settings.
-fn bind_admin(settings: &Settings) -> Result<TcpListener, Error> {
-    admin::bind(settings.admin).map_err(|source| Error::Bind {
+/// Binds the admin port of new settings.
+fn bind_admin(old: &Settings, new: &Settings) -> Result<TcpListener, Error> {
+    let sharing = Sharing::between(old.admin.port(), new.admin.port());
+    admin::bind(new.admin, sharing).map_err(|source| Error::Bind {
         which: "the admin port",
-        address: settings.admin.to_string(),
+        address: new.admin.to_string(),
         source,
     })
 }

@@ -121,7 +121,7 @@ impl Terminator {
         };
         let listeners = sockets::bind(settings.host, settings.port, threads, Sharing::Alone)
             .map_err(bind("the listener", &listen))?;
-        let admin = admin::bind(settings.admin)
+        let admin = admin::bind(settings.admin, Sharing::Alone)
             .map_err(bind("the admin port", &settings.admin.to_string()))?;
 
         let mut registry = Registry::default();

@@ -31,6 +31,17 @@ pub(crate) enum Sharing {
     WithOurselves,
 }
 
+impl Sharing {
+    /// For a change from one port to another or to the same one.
+    pub(crate) fn between(old_port: u16, new_port: u16) -> Self {
+        if old_port == new_port {
+            Self::WithOurselves
+        } else {
+            Self::Alone
+        }
+    }
+}
+
 /// Binds one socket for each thread to the same address; `None` is all addresses.
 pub(crate) fn bind(
     host: Option<IpAddr>,

@@ -9,10 +9,9 @@ use tests::pki::Leaf;
 use crate::fixture::Fixture;
 
 /// What is put into the Secret, the reason, and what the message must name.
-fn cases(
-    good: &Leaf,
-    other: &Leaf,
-) -> Vec<(Vec<(&'static str, String)>, &'static str, &'static str)> {
+type Case = (Vec<(&'static str, String)>, &'static str, &'static str);
+
+fn cases(good: &Leaf, other: &Leaf) -> Vec<Case> {
     let (chain, key) = (good.chain_pem.clone(), good.key_pem.clone());
     let cut: String = chain.lines().take(3).collect::<Vec<_>>().join("\n");
     vec![

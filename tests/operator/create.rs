@@ -6,6 +6,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
 use kube::api::ListParams;
+use tests::pki::Leaf;
 
 use crate::fixture::Fixture;
 
@@ -54,6 +55,11 @@ async fn children_belong_to_the_listener_and_it_becomes_ready() {
     cluster.run_pods("edge").await;
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
 
+    status_tells(&cluster, &leaf).await;
+    it_scales(&cluster).await;
+}
+
+async fn status_tells(cluster: &Fixture, leaf: &Leaf) {
     let status = cluster.listener("edge").await.status.unwrap();
     assert_eq!(status.ready_replicas, Some(2));
     assert_eq!(status.certificates[0].secret_name, "edge-tls");
@@ -69,6 +75,9 @@ async fn children_belong_to_the_listener_and_it_becomes_ready() {
         .expect_success()
         .stdout;
     assert!(table.contains("True") && table.contains("8883"), "{table}");
+}
+
+async fn it_scales(cluster: &Fixture) {
     let scale = format!("--replicas=3 -n {} mtl/edge", cluster.namespace);
     let args: Vec<&str> = ["scale"].into_iter().chain(scale.split(' ')).collect();
     cluster.server.kubectl(&args).expect_success();

@@ -58,7 +58,7 @@ async fn nothing_is_asked_for_that_is_not_allowed() {
         .await
         .audit_events()
         .into_iter()
-        .filter(|event| is_operator(event))
+        .filter(is_operator)
         .filter(|event| {
             event
                 .response_status

@@ -112,3 +112,10 @@ async fn no_page_shows_key_material() {
         assert!(!body.contains(&base64[..24]), "{path} shows the key");
     }
 }
+
+/// An alert on this metric must not fire after each start.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_after_the_start_is_the_newest() {
+    let fixture = Fixture::start(Scripted::start().await.addr());
+    fixture.wait_for_metric("mqtt_tls_reload_succeeded", 1.0);
+}

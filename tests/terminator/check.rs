@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use tests::pki::{Ca, Leaf};
+use mqtt_tls_config::{ClientAuthMode, Config};
+use tests::pki::{Ca, KeyEncoding, Leaf};
 use tests::process::{Finished, run};
 use tests::programs;
 
@@ -178,4 +179,49 @@ fn a_file_that_is_not_there_is_named() {
         "{}",
         finished.stderr
     );
+}
+
+/// Whoever pastes one PEM without indentation pastes the next one so as well. Taken for a part of the first,
+/// `clientAuth` would be off without a word.
+#[test]
+fn no_key_is_swallowed_by_a_pem_that_is_not_indented() {
+    let (ca, leaf) = leaf();
+    for key in ["clientAuth", "clientauth", "\"clientAuth\""] {
+        let text = format!(
+            "port: 8883\npem: |\n{}{key}:\n  mode: Require\n  ca: |\n{}",
+            leaf.bundle(),
+            ca.cert_pem()
+        );
+        if let Ok(config) = Config::parse(&text) {
+            assert_eq!(config.client_auth.mode, ClientAuthMode::Require, "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_pem_folded_into_one_line_is_refused_without_being_shown() {
+    let (_, leaf) = leaf();
+    let key = leaf.key_as(KeyEncoding::Sec1);
+    let folded = format!("{key}{}", leaf.chain_pem).replace('\n', "\n  ");
+    let finished = check(&write_text(&format!("port: 8883\npem: >\n  {folded}\n")));
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.stdout);
+    let base64 = key.lines().nth(1).unwrap();
+    assert!(
+        !finished.stderr.contains(&base64[..8]),
+        "the message shows the key: {}",
+        finished.stderr
+    );
+}
+
+/// The wrong file, such as somebody's data, must not hold up the thread that answers the probes.
+#[test]
+fn a_file_full_of_unknown_keys_is_refused_soon() {
+    use std::fmt::Write as _;
+    let mut text = "port: 8883\npem: x\n".to_owned();
+    for index in 0..20_000 {
+        writeln!(text, "key{index}: 1").unwrap();
+    }
+    let finished = check(&write_text(&text));
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(finished.stderr.contains("key0: unknown key"));
 }

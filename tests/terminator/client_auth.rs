@@ -1,5 +1,7 @@
 //! Mutual TLS: who is let in, and with which alert the others are refused.
 
+use std::time::{Duration, Instant};
+
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
 use tests::clients::go::GoClient;
 use tests::clients::tls::{Connector, End};
@@ -137,14 +139,39 @@ async fn a_ticket_does_not_outlive_the_trust_that_it_was_issued_under() {
     );
 }
 
+/// A ticket must not keep a device in whose certificate is over (RFC 8446, section 4.6.1): each resumption
+/// brings a new ticket, so that without a limit it never ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn resumption_ends_with_the_certificate() {
+    let devices = Ca::new("devices");
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start_with(backend.addr(), |config| {
+        config.client_auth = trust(Require, &devices);
+    });
+    let validity = Duration::from_secs(5);
+    let device = devices.leaf().client_auth().valid_for(validity).issue();
+    let issued = Instant::now();
+    let connector = Connector::with_identity(&fixture.ca, &device);
+    resumes(&connector, &fixture, &backend).await;
+    // Dates count in whole seconds.
+    let over = validity + Duration::from_secs(1);
+    tokio::time::sleep(over.saturating_sub(issued.elapsed())).await;
+    assert_eq!(
+        refusal(&connector, &fixture, &backend).await,
+        Some(alert("CertificateExpired"))
+    );
+}
+
 async fn resumes(connector: &Connector, fixture: &Fixture, backend: &Scripted) {
     let mut client = connector.connect(fixture.addr()).await.unwrap();
     let mut peer = backend.accept().await;
     // Reading takes in the ticket.
     peer.send(b"!").await;
     client.read_exact(1).await.unwrap();
-    let again = connector.connect(fixture.addr()).await.unwrap();
+    let mut again = connector.connect(fixture.addr()).await.unwrap();
     let kind = again.session().handshake_kind();
     assert_eq!(kind, Some(rustls::HandshakeKind::Resumed));
-    drop(backend.accept().await);
+    // The next ticket.
+    backend.accept().await.send(b"!").await;
+    again.read_exact(1).await.unwrap();
 }

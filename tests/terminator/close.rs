@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use tests::clients::tls::{End, TlsClient};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::fixture::{Fixture, Peer, Scripted};
 
@@ -122,9 +123,71 @@ async fn half_a_connection_does_not_live_for_ever() {
     fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
 }
 
+/// As a broker does that refuses a client: it answers, closes, and reads nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_backend_says_before_it_closes_reaches_a_client_that_is_still_sending() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    tokio::spawn(async move {
+        loop {
+            let mut peer = backend.accept().await;
+            peer.read_exact(10).await;
+            peer.send(b"refused").await;
+        }
+    });
+    let connector = fixture.client();
+    for attempt in 0..20 {
+        let mut client = connector.connect(fixture.addr()).await.unwrap();
+        for _ in 0..40 {
+            if client.send(&[1; 100]).await.is_err() {
+                break;
+            }
+        }
+        let (said, end) = client.read_to_end().await;
+        assert_eq!(said, b"refused", "attempt {attempt} ended with {end:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_of_the_backend_is_no_close_notify_after_the_clients_own_either() {
+    let (fixture, mut client, mut peer) = connected().await;
+    client.close_notify().await.unwrap();
+    assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
+    peer.reset();
+    assert_eq!(client.read_to_end().await, (Vec::new(), End::Fin));
+    fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
+}
+
+#[tokio::test]
+async fn a_reset_is_passed_on_to_a_backend_that_has_ended_its_own_side() {
+    let (_fixture, mut client, mut peer) = connected().await;
+    peer.fin().await;
+    assert_eq!(client.read_to_end().await.1, End::CloseNotify);
+    client.send(b"half a pack").await.unwrap();
+    assert_eq!(peer.read_exact(11).await, b"half a pack");
+    client.reset().unwrap();
+    assert_eq!(peer.read_to_end().await.1, Err(ErrorKind::ConnectionReset));
+}
+
+/// The backend must not take what it has for all that there was.
+#[tokio::test]
+async fn what_the_deadline_cuts_off_is_reset_towards_the_backend() {
+    let soon = |config: &mut mqtt_tls_config::Config| {
+        config.timeouts.half_close = Duration::from_millis(500);
+    };
+    let (fixture, mut client, mut peer) = connected_with(soon).await;
+    peer.fin().await;
+    assert_eq!(client.read_to_end().await.1, End::CloseNotify);
+    // More than anyone takes who does not read.
+    let much = vec![1; 32 * 1024 * 1024];
+    let sent = client.stream().write_all(&much).await;
+    assert!(sent.is_err(), "all was taken");
+    fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
+    assert_eq!(peer.read_to_end().await.1, Err(ErrorKind::ConnectionReset));
+}
+
 #[tokio::test]
 async fn what_is_broken_in_the_stream_is_answered_with_an_alert_and_reset() {
-    use tokio::io::AsyncWriteExt as _;
     let (fixture, client, mut peer) = connected().await;
     // A record that nobody with the key has made, past the TLS layer of the client.
     let mut forged = vec![23, 3, 3, 0, 32];

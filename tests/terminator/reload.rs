@@ -215,6 +215,38 @@ async fn another_port_is_opened_and_open_connections_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_moves_to_all_addresses() {
+    let fixture = Fixture::start(Scripted::start().await.addr());
+    let mut config = fixture.config.clone();
+    config.admin.host = "0.0.0.0".parse().unwrap();
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(2);
+    assert_eq!(fixture.get("/livez").0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_addresses_on_the_same_ports_are_taken_over() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    fixture.wait_for_metric("mqtt_tls_reload_succeeded", 1.0);
+    let mut old = open(&fixture, &backend).await;
+    let mut config = fixture.config.clone();
+    config.host = Some("127.0.0.2".parse().unwrap());
+    config.admin.host = "127.0.0.2".parse().unwrap();
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(2);
+    config.host = None;
+    config.admin.host = "::".parse().unwrap();
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(3);
+    // Again the first address, by way of all of them.
+    let mut new = open(&fixture, &backend).await;
+    is_alive(&mut new).await;
+    is_alive(&mut old).await;
+    fixture.wait_for_metric("mqtt_tls_reloads_total{outcome=\"ok\"}", 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_changes_nothing() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::Secret;
@@ -226,7 +227,10 @@ impl Member {
                 self.terminator.iter().for_each(Terminator::reload);
                 self.config_secret = Some(*secret);
             }
-            if self.terminator.is_none() {
+            // One that lost a thread has ended by itself; the log says why.
+            let has_ended = |one: &mut Terminator| one.ended().now_or_never().is_some();
+            if self.terminator.as_mut().is_none_or(has_ended) {
+                self.terminator = None;
                 let file = self.directory.join(CONFIG_KEY);
                 self.terminator = Some(Terminator::start(&file, None).map_err(Error::Start)?);
             }

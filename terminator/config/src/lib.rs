@@ -40,7 +40,9 @@
 mod paste;
 mod problem;
 mod read;
+mod scalar;
 mod secret;
+mod section;
 pub mod yaml;
 
 use std::fmt;
@@ -188,13 +190,13 @@ pub enum ClientAuthMode {
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
     /// From accept to the end of the handshake; 100 ms to 10 min.
-    #[serde(with = "read::duration")]
+    #[serde(with = "scalar::duration")]
     pub handshake: Duration,
     /// Resolving the backend and connecting to it, all addresses together; 100 ms to 10 min.
-    #[serde(with = "read::duration")]
+    #[serde(with = "scalar::duration")]
     pub dial: Duration,
     /// How long one direction may outlive the other; 100 ms to 1 h.
-    #[serde(with = "read::duration")]
+    #[serde(with = "scalar::duration")]
     pub half_close: Duration,
 }
 
@@ -230,7 +232,7 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Drain {
     /// From SIGTERM to the end of the last connection; 0 to 1 h.
-    #[serde(with = "read::duration")]
+    #[serde(with = "scalar::duration")]
     pub deadline: Duration,
 }
 

@@ -1,0 +1,103 @@
+//! Single values: from what YAML made of them to what they must be. `None` says that a value is none of
+//! that kind; the caller knows what was expected, and says so without showing the value.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::yaml::Value;
+use crate::{ClientAuthMode, Pem, VERSION_LENGTH_MAX};
+
+/// Reads a text, taking it over without a copy.
+pub(crate) fn text(value: Value) -> Option<Pem> {
+    match value {
+        Value::String(text) => Some(Pem::new(text)),
+        _ => None,
+    }
+}
+
+/// Reads a whole number between two bounds, both allowed.
+pub(crate) fn number<T: TryFrom<u64>>(least: u64, most: u64) -> impl FnOnce(Value) -> Option<T> {
+    move |value| {
+        let number = value
+            .as_u64()
+            .filter(|number| (least..=most).contains(number))?;
+        T::try_from(number).ok()
+    }
+}
+
+/// Reads an IP address. Brackets around IPv6 are accepted, as in a URL.
+pub(crate) fn address(value: &Value) -> Option<IpAddr> {
+    let text = value.as_str()?.trim();
+    let text = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    text.parse().ok()
+}
+
+/// Reads a name in the shape of RFC 1123, section 2.1, with an optional dot at its end, or an IP
+/// address. Underscores are accepted: they resolve.
+pub(crate) fn host(value: &Value) -> Option<String> {
+    if let Some(address) = address(value) {
+        return Some(address.to_string());
+    }
+    let name = value.as_str()?;
+    let labels = name.strip_suffix('.').unwrap_or(name).split('.');
+    let fits = |label: &str| {
+        let bytes = label.as_bytes();
+        !bytes.is_empty()
+            && bytes.len() <= 63
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    // A name whose last label is a number is a mistyped IPv4 address.
+    let last_is_numeric = labels.clone().next_back().is_some_and(numeric);
+    (name.len() <= 253 && !last_is_numeric && labels.clone().all(fits)).then(|| name.to_owned())
+}
+
+pub(crate) fn version(value: Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let fits = text.chars().count() <= VERSION_LENGTH_MAX && !text.chars().any(char::is_control);
+    fits.then_some(text)
+}
+
+/// Reads a mode by its name. YAML reads a bare `None` as a text, but `null` and `~` are what people
+/// write for it as well.
+pub(crate) fn mode(value: &Value) -> Option<ClientAuthMode> {
+    match value.as_str() {
+        Some("None") => Some(ClientAuthMode::None),
+        Some("Optional") => Some(ClientAuthMode::Optional),
+        Some("Require") => Some(ClientAuthMode::Require),
+        _ => None,
+    }
+}
+
+/// Reads a duration such as `10s` or `1m 30s` between two bounds, both allowed.
+pub(crate) fn duration_within(
+    least: Duration,
+    most: Duration,
+) -> impl FnOnce(Value) -> Option<Duration> {
+    move |value| {
+        let duration = humantime::parse_duration(value.as_str()?).ok()?;
+        (least..=most).contains(&duration).then_some(duration)
+    }
+}
+
+/// How a duration is written.
+pub(crate) mod duration {
+    use std::time::Duration;
+
+    use serde::{Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        humantime::format_duration(*value).to_string().serialize(to)
+    }
+}
