@@ -16,7 +16,6 @@ use tracing::{error, warn};
 
 use crate::connection::{self, Context};
 use crate::drain::Drain;
-use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// How long to wait after a failure to accept: file descriptors come back as connections end.
@@ -47,10 +46,9 @@ pub(crate) struct Acceptor {
 
 /// Starts a thread on a bound socket.
 pub(crate) fn spawn(
-    index: usize,
     listener: BoundListener,
     settings: Arc<Settings>,
-    metrics: Metrics,
+    context: Context,
 ) -> io::Result<Acceptor> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -58,12 +56,9 @@ pub(crate) fn spawn(
         .build()?;
     let (commands, received) = mpsc::unbounded_channel();
     let (alive, ended) = oneshot::channel();
-    let context = Arc::new(Context {
-        metrics,
-        thread: index,
-    });
+    let context = Arc::new(context);
     thread::Builder::new()
-        .name(format!("acceptor-{index}"))
+        .name(format!("acceptor-{}", context.thread))
         .spawn(move || {
             // Dropped when the thread ends, by a panic too.
             let _alive = alive;
@@ -90,6 +85,8 @@ async fn run(
             tokio::spawn(connection::serve(admitted));
         }
     };
+    // So that it is told once, and not twenty times a second.
+    let mut is_failing = false;
     let deadline = loop {
         tokio::select! {
             biased;
@@ -104,13 +101,18 @@ async fn run(
                 None => return Ok(()),
             },
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => serve(client, &settings),
+                Ok((client, _)) => {
+                    is_failing = false;
+                    serve(client, &settings);
+                }
                 Err(error) => {
                     context.metrics.accept_errors.inc();
                     if is_about_one(&error) {
                         continue;
                     }
-                    warn!(%error, "connections cannot be accepted for now");
+                    if !std::mem::replace(&mut is_failing, true) {
+                        warn!(%error, "connections cannot be accepted for now");
+                    }
                     sleep(ACCEPT_RETRY).await;
                 }
             },

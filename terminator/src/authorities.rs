@@ -93,10 +93,3 @@ impl fmt::Debug for Authorities {
         write!(f, "Authorities({})", self.roots.len())
     }
 }
-
-impl PartialEq for Authorities {
-    /// Whether the anchors are the same, in the same order.
-    fn eq(&self, other: &Self) -> bool {
-        self.roots.roots == other.roots.roots
-    }
-}

@@ -4,13 +4,16 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mqtt_tls_config::Backend;
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::sockets;
+use crate::sockets::{self, Peer};
 
 /// Why the backend was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +36,51 @@ impl Error {
     /// The kind of error, one of a fixed set, as it ends a connection.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::Connect { .. } => "backend_refused",
+            Self::Connect { source, .. } => {
+                match source.raw_os_error().map(Errno::from_raw_os_error) {
+                    // Each connection to one address needs a local port of its own.
+                    Some(Errno::ADDRNOTAVAIL) => "local_ports_exhausted",
+                    Some(Errno::MFILE | Errno::NFILE) => "descriptors_exhausted",
+                    _ => "backend_refused",
+                }
+            }
             Self::NoAddress | Self::Resolve(_) => "backend_unresolved",
             Self::Timeout => "backend_timeout",
         }
+    }
+}
+
+/// How often it is told that the backend is not reached: devices come back by the thousand.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// Whether the backend is reached, so that the log tells when that changes, and no more.
+#[derive(Debug, Default)]
+pub(crate) struct Outages {
+    is_out: AtomicBool,
+    told: Mutex<Option<std::time::Instant>>,
+}
+
+impl Outages {
+    /// Notes that the backend was not reached; whether that is to be told.
+    pub(crate) fn begin(&self) -> bool {
+        self.is_out.store(true, Ordering::Relaxed);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        if is_due {
+            *told = Some(std::time::Instant::now());
+        }
+        is_due
+    }
+
+    /// Notes that the backend was reached; whether that is news that is to be told.
+    pub(crate) fn end(&self) -> bool {
+        // As a rule nothing but a look at a flag.
+        if !self.is_out.load(Ordering::Relaxed) || !self.is_out.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        // The next outage is told at once, unless it comes at once.
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_some_and(|told| told.elapsed() < TELL_EVERY)
     }
 }
 
@@ -55,7 +99,7 @@ pub(crate) async fn dial(backend: &Backend, within: Duration) -> Result<TcpStrea
         let share = now + deadline.saturating_duration_since(now) / left;
         match timeout_at(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                sockets::tune(&stream);
+                sockets::tune(&stream, Peer::Backend);
                 return Ok(stream);
             }
             Ok(Err(source)) => {

@@ -9,12 +9,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
+use zeroize::Zeroize;
 
 use crate::pem::{self, Content};
-use crate::provider::provider;
 use crate::rehearsal;
 
 /// How many certificates a chain may have, the leaf included.
@@ -165,14 +166,13 @@ pub fn judge(text: &str) -> Result<Certificate, Error> {
     let parsed = chain.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let key_kind = key_kind(&parsed[0]);
     let facts = facts(&parsed[0], chain[0].1.as_ref(), key_kind);
-    let (key_place, key) = key;
-    let key = provider()
-        .key_provider
-        .load_private_key(key)
-        .map_err(|error| Error::UnusablePrivateKey {
-            place: key_place,
-            why: error.to_string(),
-        })?;
+    let (key_place, mut key_der) = key;
+    let loaded = any_supported_type(&key_der);
+    key_der.zeroize();
+    let key = loaded.map_err(|error| Error::UnusablePrivateKey {
+        place: key_place,
+        why: error.to_string(),
+    })?;
     let matches = |der: &CertificateDer<'static>| {
         CertifiedKey::new(vec![der.clone()], Arc::clone(&key)).keys_match()
     };
@@ -263,13 +263,19 @@ fn parse<'a>(
     }
 }
 
+/// Whether two names are the same, in whatever kind of text each of them is written (RFC 5280, section
+/// 7.1).
+fn is_same_name(one: &X509Name<'_>, other: &X509Name<'_>) -> bool {
+    one.as_raw() == other.as_raw() || one.to_string().eq_ignore_ascii_case(&other.to_string())
+}
+
 /// Each certificate must be followed by its issuer (RFC 8446, section 4.4.2, as most clients have it).
 fn in_order(
     parsed: &[X509Certificate<'_>],
     chain: &[Placed<CertificateDer<'static>>],
 ) -> Result<(), Error> {
     for (index, pair) in parsed.windows(2).enumerate() {
-        if pair[0].issuer().as_raw() != pair[1].subject().as_raw() {
+        if !is_same_name(pair[0].issuer(), pair[1].subject()) {
             return Err(Error::ChainOutOfOrder(format!(
                 "the certificate in {} (subject {}) did not issue the one before it, whose issuer is \
                  {}; order them leaf first, each followed by its issuer",

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
-use tracing::debug;
+use tracing::{debug, info, warn};
 
-use crate::backend;
+use crate::backend::{self, Outages};
 use crate::backlog::Backlog;
 use crate::drain::Watch;
 use crate::handshake::{self, Established};
@@ -34,6 +34,10 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     /// Which of the threads' traffic counters is its own.
     pub(crate) thread: usize,
+    /// How many connections there are file descriptors for.
+    pub(crate) connections_possible: u32,
+    /// Whether the backend is reached.
+    pub(crate) outages: Arc<Outages>,
 }
 
 /// One of a limited number; dropping it makes room for the next.
@@ -91,12 +95,15 @@ pub(crate) fn admit(
         // Nothing is owed to it, not even a socket in TIME_WAIT.
         sockets::reset_on_close(&client);
     };
-    let Some(connection) = Permit::take(
-        context,
-        |metrics| &metrics.population.connections,
-        limits.connections,
-    ) else {
-        refuse("connections");
+    let most = limits.connections.min(context.connections_possible);
+    let connections: fn(&Metrics) -> &AtomicU32 = |metrics| &metrics.population.connections;
+    let Some(connection) = Permit::take(context, connections, most) else {
+        let by_descriptors = most < limits.connections;
+        refuse(if by_descriptors {
+            "descriptors"
+        } else {
+            "connections"
+        });
         return None;
     };
     let Some(handshake) = Permit::take(
@@ -130,16 +137,14 @@ pub(crate) async fn serve(admitted: Admitted) {
         handshake,
     } = admitted;
     let metrics = &context.metrics;
+    let mut record = Record::begin(&context);
     // Boxed, so that the handshake's state is gone when the relay starts.
-    let shaken = Box::pin(shake_hands(client, &settings, accepted, metrics)).await;
-    drop(handshake);
-    let Some((client, established)) = shaken else {
-        metrics.ended("handshake_failed");
+    let shaken = shake_hands(client, &settings, accepted, handshake, &mut record);
+    let Some((client, established)) = Box::pin(shaken).await else {
         return;
     };
-    let Some((client, backend, established)) =
-        Box::pin(reach_backend(client, established, &settings, metrics)).await
-    else {
+    let reached = reach_backend(client, established, &settings, &mut record);
+    let Some((client, backend, established)) = Box::pin(reached).await else {
         return;
     };
     let half_close = settings.timeouts.half_close;
@@ -147,11 +152,32 @@ pub(crate) async fn serve(admitted: Admitted) {
     drop(settings);
     let traffic = &metrics.traffic[context.thread];
     let mut relay = Relay::new(client, backend, established, half_close, traffic);
-    let end = run(&mut relay, &mut drain).await;
-    metrics.ended(end.reason());
-    Box::pin(close(relay, end)).await;
+    record.end = run(&mut relay, &mut drain).await.reason();
+    Box::pin(close(relay)).await;
     // Counted until now: a drain waits for the last words, and the limit for the sockets.
-    drop((drain, connection));
+    drop((record, drain, connection));
+}
+
+/// Counts one connection when it ends, however that comes about.
+struct Record<'c> {
+    context: &'c Context,
+    end: &'static str,
+}
+
+impl<'c> Record<'c> {
+    /// Whatever ends without a word is cut off: at the deadline of a drain, or by a fault of ours.
+    fn begin(context: &'c Context) -> Self {
+        Self {
+            context,
+            end: "cut_off",
+        }
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        self.context.metrics.ended(self.end);
+    }
 }
 
 /// Shakes hands under one deadline, counted from accept.
@@ -159,11 +185,17 @@ async fn shake_hands(
     mut client: TcpStream,
     settings: &Settings,
     accepted: Instant,
-    metrics: &Metrics,
+    permit: Permit,
+    record: &mut Record<'_>,
 ) -> Option<(TcpStream, Established)> {
+    let metrics = &record.context.metrics;
+    record.end = "handshake_failed";
     let deadline = (accepted + settings.timeouts.handshake).into();
     let accept = handshake::accept(&mut client, Arc::clone(&settings.tls));
-    let failed = match timeout_at(deadline, accept).await {
+    let shaken = timeout_at(deadline, accept).await;
+    // The last words to a client that failed hold up no other.
+    drop(permit);
+    let failed = match shaken {
         Ok(Ok(established)) => {
             let session = &established.session;
             metrics.handshake_succeeded(
@@ -192,28 +224,33 @@ async fn reach_backend(
     client: TcpStream,
     mut established: Established,
     settings: &Settings,
-    metrics: &Metrics,
+    record: &mut Record<'_>,
 ) -> Option<(TcpStream, TcpStream, Established)> {
+    let Context {
+        metrics, outages, ..
+    } = record.context;
     let began = Instant::now();
-    match backend::dial(&settings.backend, settings.timeouts.dial).await {
+    let error = match backend::dial(&settings.backend, settings.timeouts.dial).await {
         Ok(backend) => {
             metrics.dialed(began.elapsed());
-            Some((client, backend, established))
+            if outages.end() {
+                info!(backend = %settings.backend, "the backend is reached again");
+            }
+            return Some((client, backend, established));
         }
-        Err(error) => {
-            metrics.ended(error.reason());
-            debug!(
-                reason = error.reason(),
-                backend = %settings.backend,
-                error = %error,
-                cause = ?std::error::Error::source(&error),
-                "backend not reached"
-            );
-            established.session.queue_close_notify();
-            last_words(client, established.session.to_client).await;
-            None
-        }
+        Err(error) => error,
+    };
+    record.end = error.reason();
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    let (backend, reason) = (settings.backend.to_string(), error.reason());
+    if outages.begin() {
+        warn!(backend, reason, %error, cause, "the backend is not reached, and its clients are sent away");
+    } else {
+        debug!(backend, reason, %error, cause, "the backend is not reached");
     }
+    established.session.queue_close_notify();
+    last_words(client, established.session.to_client).await;
+    None
 }
 
 /// Relays until the end, which a drain may bring on.
@@ -227,31 +264,28 @@ async fn run(relay: &mut Relay<'_>, drain: &mut Watch) -> End {
     poll_fn(|cx| relay.poll(cx)).await
 }
 
-/// Ends both sides as the connection's end asks for.
-async fn close(relay: Relay<'_>, end: End) {
+/// Ends each side as what happened on the other one asks for.
+async fn close(relay: Relay<'_>) {
+    // The broker must not take what it has for all that there was.
+    if !relay.backend_has_all() {
+        sockets::reset_on_close(&relay.backend);
+    }
+    if relay.client_is_gone() {
+        return;
+    }
+    let ends_in_order = relay.ends_in_order();
     let Relay {
         client,
         backend,
         mut session,
         ..
     } = relay;
-    match end {
-        // The broker must not take what it has for all that there was.
-        End::ClientCut | End::ClientReset | End::TlsError => sockets::reset_on_close(&backend),
-        End::BackendClosed | End::BackendReset | End::ClientClosed | End::Drained => {}
-    }
     drop(backend);
-    match end {
-        End::ClientReset => drop(client),
-        // No close_notify: what the broker had to say was cut off (RFC 8446, section 6.1).
-        End::BackendReset | End::ClientCut | End::TlsError => {
-            last_words(client, session.to_client).await;
-        }
-        End::BackendClosed | End::ClientClosed | End::Drained => {
-            session.queue_close_notify();
-            last_words(client, session.to_client).await;
-        }
+    // Without close_notify the client knows that something was cut off (RFC 8446, section 6.1).
+    if ends_in_order {
+        session.queue_close_notify();
     }
+    last_words(client, session.to_client).await;
 }
 
 /// Sends what is left to say, ends the direction, and listens for a moment, so that the words are not

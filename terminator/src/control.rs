@@ -52,10 +52,11 @@ pub(crate) struct Control {
     pub(crate) refused: Option<Refused>,
 }
 
-/// What was refused last, so that it is told once.
+/// What was refused last, so that it is told once, and judged again only where time can change that.
 pub(crate) struct Refused {
     text: Option<Zeroizing<String>>,
     message: String,
+    is_final: bool,
 }
 
 /// Why a configuration that was judged could not be put into effect.
@@ -63,7 +64,7 @@ pub(crate) struct Refused {
 enum Error {
     #[error(transparent)]
     Load(load::Error),
-    #[error("{which} cannot be bound on {address}: {source}")]
+    #[error("{which} cannot be bound on {address}")]
     Bind {
         which: &'static str,
         address: String,
@@ -77,6 +78,14 @@ impl Error {
             Self::Load(error) => error.reason(),
             Self::Bind { .. } => "unbindable",
         }
+    }
+
+    /// Whether the same text will be refused for ever: neither time nor another program can change it.
+    fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Load(load::Error::Content(_) | load::Error::Written(_))
+        )
     }
 }
 
@@ -113,7 +122,10 @@ impl Control {
         let now = Timestamp::now();
         let text = match source::read(&self.path) {
             Ok(text) => text,
-            Err(error) => return self.refuse(None, &Error::Load(load::Error::Read(error)), now),
+            Err(error) => {
+                let error = Error::Load(load::Error::Read(error));
+                return self.refuse(None, &error, asked, now);
+            }
         };
         if text == self.loaded.text {
             if self.refused.take().is_some() {
@@ -127,11 +139,17 @@ impl Control {
             }
             return;
         }
+        let is_known = |refused: &Refused| {
+            refused.is_final && refused.text.as_ref().is_some_and(|known| *known == text)
+        };
+        if !asked && self.refused.as_ref().is_some_and(is_known) {
+            return;
+        }
         let taken_over = load::again(&text, &self.loaded.settings, now)
             .map_err(Error::Load)
             .and_then(|loaded| self.take_over(loaded, now));
         if let Err(error) = taken_over {
-            self.refuse(Some(text), &error, now);
+            self.refuse(Some(text), &error, asked, now);
         }
     }
 
@@ -180,21 +198,29 @@ impl Control {
         })
     }
 
-    /// Leaves everything as it is, and says why, once.
-    fn refuse(&mut self, text: Option<Zeroizing<String>>, error: &Error, now: Timestamp) {
+    /// Leaves everything as it is, and says why: once, and to whoever asks.
+    fn refuse(
+        &mut self,
+        text: Option<Zeroizing<String>>,
+        error: &Error,
+        asked: bool,
+        now: Timestamp,
+    ) {
         let message = chain(error);
         let is_known = self
             .refused
             .as_ref()
             .is_some_and(|refused| refused.text == text && refused.message == message);
+        let reason = error.reason();
+        if asked || !is_known {
+            error!(
+                reason,
+                "a new configuration is refused, the old one stays: {message}"
+            );
+        }
         if is_known {
             return;
         }
-        let reason = error.reason();
-        error!(
-            reason,
-            "a new configuration is refused, the old one stays: {message}"
-        );
         self.metrics.reloaded(reason, false);
         let last_error = ReloadError {
             reason,
@@ -203,7 +229,11 @@ impl Control {
         };
         self.board
             .update(|status| status.configuration.last_error = Some(last_error));
-        self.refused = Some(Refused { text, message });
+        self.refused = Some(Refused {
+            text,
+            message,
+            is_final: error.is_final(),
+        });
     }
 
     /// Tells everyone what runs from now on.

@@ -43,8 +43,11 @@ use std::thread;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use crate::admin::{Board, Status};
+use crate::backend::Outages;
+use crate::connection::Context;
 use crate::control::{Control, Request};
 use crate::metrics::Metrics;
 use crate::sockets::Sharing;
@@ -133,11 +136,25 @@ impl Terminator {
             status,
         ));
         let shared = Arc::new(settings.clone());
+        let outages = Arc::new(Outages::default());
+        let connections_possible = sockets::connections_possible(threads);
+        if connections_possible < settings.limits.connections {
+            warn!(
+                connections_possible,
+                "the limit on file descriptors allows fewer connections than the configuration"
+            );
+        }
         let acceptors = listeners
             .into_iter()
             .enumerate()
             .map(|(index, listener)| {
-                acceptor::spawn(index, listener, Arc::clone(&shared), metrics.clone())
+                let context = Context {
+                    metrics: metrics.clone(),
+                    thread: index,
+                    connections_possible,
+                    outages: Arc::clone(&outages),
+                };
+                acceptor::spawn(listener, Arc::clone(&shared), context)
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;

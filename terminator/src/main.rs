@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     reason = "this command's result is its output"
 )]
 fn check(file: &std::path::Path) -> ExitCode {
+    harden();
     match load::check(file) {
         Ok(settings) => {
             for warning in settings.warnings(Timestamp::now()) {

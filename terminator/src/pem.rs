@@ -63,6 +63,12 @@ pub enum Error {
     /// A block ends in another marker, or not at all.
     #[error("{0} has no end marker `-----END {label}-----`", label = .0.label)]
     Unfinished(Place),
+    /// A begin marker does not stand alone on its line.
+    #[error(
+        "line {0} of the PEM has more than a begin marker on it; each marker needs a line of its own (in \
+         YAML: `pem: |`, not `pem: >`)"
+    )]
+    OneLine(usize),
     /// More blocks than [`BLOCKS_MAX`].
     #[error("there are more than {BLOCKS_MAX} blocks")]
     TooMany,
@@ -79,17 +85,23 @@ pub(crate) fn blocks(text: &str) -> Result<Vec<Block>, Error> {
         .enumerate()
         .map(|(index, line)| (index + 1, line.trim()));
     while let Some((line, begin)) = lines.next() {
-        let Some(label) = label(begin) else { continue };
+        if !begin.starts_with(BEGIN) {
+            continue;
+        }
+        let label = label(begin).ok_or(Error::OneLine(line))?;
         if blocks.len() == BLOCKS_MAX {
             return Err(Error::TooMany);
         }
         let place = Place {
             number: blocks.len() + 1,
             line,
-            label: shown(label),
+            label: label.to_owned(),
         };
         let end = format!("-----END {label}-----");
-        let mut block = Zeroizing::new(format!("{begin}\n"));
+        // Of full size at once: a text that grows leaves copies of a key behind.
+        let mut block = Zeroizing::new(String::with_capacity(text.len()));
+        block.push_str(begin);
+        block.push('\n');
         loop {
             let Some((_, line)) = lines.next() else {
                 return Err(Error::Unfinished(place));
@@ -109,17 +121,12 @@ pub(crate) fn blocks(text: &str) -> Result<Vec<Block>, Error> {
     Ok(blocks)
 }
 
+/// The label of a begin marker (RFC 7468, section 3), which goes into messages: what stands on one line
+/// with key material is none.
 fn label(line: &str) -> Option<&str> {
-    line.strip_prefix(BEGIN)?.strip_suffix(DASHES)
-}
-
-/// A label as it may stand in a message: the file is the user's, but labels are short words.
-fn shown(label: &str) -> String {
-    label
-        .chars()
-        .filter(|char| char.is_ascii_alphanumeric() || *char == ' ')
-        .take(32)
-        .collect()
+    let label = line.strip_prefix(BEGIN)?.strip_suffix(DASHES)?;
+    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    (label.len() <= 32 && label.bytes().all(fits)).then_some(label)
 }
 
 /// Decodes one block; `None` when it is damaged.

@@ -83,6 +83,10 @@ pub(crate) struct Relay<'t> {
     down: Direction,
     /// What ended the first direction.
     first: Option<End>,
+    /// What ended both directions at once, if something did.
+    lost: Option<End>,
+    /// The backend takes nothing more. What it said before is still passed on.
+    backend_failed: bool,
     /// How long one direction may outlive the other.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -115,6 +119,8 @@ impl<'t> Relay<'t> {
             up,
             down: Direction::Open,
             first: (up == Direction::Ending).then_some(End::ClientClosed),
+            lost: None,
+            backend_failed: false,
             half_close,
             deadline: None,
             traffic,
@@ -130,6 +136,21 @@ impl<'t> Relay<'t> {
         }
     }
 
+    /// Whether there is no client any more to say anything to.
+    pub(crate) fn client_is_gone(&self) -> bool {
+        self.lost == Some(End::ClientReset)
+    }
+
+    /// Whether the client may be told close_notify: nothing that the backend had to say was cut off.
+    pub(crate) fn ends_in_order(&self) -> bool {
+        self.lost.is_none() && !self.backend_failed
+    }
+
+    /// Whether the backend has got everything, and its FIN.
+    pub(crate) fn backend_has_all(&self) -> bool {
+        self.up == Direction::Done && !self.backend_failed
+    }
+
     /// Moves what can be moved; ready when both directions have ended, when one has outlived the
     /// other for too long, or when there is nobody left to talk to.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -139,7 +160,10 @@ impl<'t> Relay<'t> {
                 .step_up(cx)
                 .and_then(|up| Ok((up, self.step_down(cx)?)));
             match steps {
-                Err(end) => return Poll::Ready(self.first.unwrap_or(end)),
+                Err(end) => {
+                    self.lost = Some(end);
+                    return Poll::Ready(self.first.unwrap_or(end));
+                }
                 Ok((Step::Done, Step::Done)) => {
                     return Poll::Ready(self.first.unwrap_or(End::BackendClosed));
                 }
@@ -166,17 +190,18 @@ impl<'t> Relay<'t> {
         }
         match self.to_backend.poll_flush(&mut self.backend, cx) {
             Poll::Pending => return Ok(Step::Blocked),
-            Poll::Ready(flushed) => flushed.map_err(|_| End::BackendReset)?,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Ok(self.give_up_backend()),
         }
         if self.up == Direction::Ending {
-            return match Pin::new(&mut self.backend).poll_shutdown(cx) {
-                Poll::Pending => Ok(Step::Blocked),
-                Poll::Ready(shutdown) => {
-                    shutdown.map_err(|_| End::BackendReset)?;
+            return Ok(match Pin::new(&mut self.backend).poll_shutdown(cx) {
+                Poll::Pending => Step::Blocked,
+                Poll::Ready(Ok(())) => {
                     self.up = Direction::Done;
-                    Ok(Step::Moved)
+                    Step::Moved
                 }
-            };
+                Poll::Ready(Err(_)) => self.give_up_backend(),
+            });
         }
         scratch::with(|scratch| {
             let held = self.session.restore(&mut scratch.cipher);
@@ -195,9 +220,9 @@ impl<'t> Relay<'t> {
                 .session
                 .receive(&mut scratch.cipher[..filled], &mut scratch.plain);
             self.traffic.add_up(scratch.plain.len());
-            self.to_backend
-                .poll_send(&mut self.backend, cx, &scratch.plain)
-                .map_err(|_| End::BackendReset)?;
+            let sent = self
+                .to_backend
+                .poll_send(&mut self.backend, cx, &scratch.plain);
             received.map_err(|_| End::TlsError)?;
             if self.session.held() > HELD_MAX {
                 return Err(End::TlsError);
@@ -206,8 +231,21 @@ impl<'t> Relay<'t> {
                 self.first.get_or_insert(End::ClientClosed);
                 self.up = Direction::Ending;
             }
+            if sent.is_err() {
+                return Ok(self.give_up_backend());
+            }
             Ok(Step::Moved)
         })
+    }
+
+    /// The backend took no more. A broker that refuses a client answers and closes, while the client may
+    /// still be sending: the answer lies in our socket, and must not be lost with it.
+    fn give_up_backend(&mut self) -> Step {
+        self.first.get_or_insert(End::BackendReset);
+        self.backend_failed = true;
+        self.to_backend = Backlog::default();
+        self.up = Direction::Done;
+        Step::Moved
     }
 
     /// The client's TCP connection ended without close_notify. Once it has been told close_notify
@@ -239,6 +277,10 @@ impl<'t> Relay<'t> {
                 Poll::Ready(Ok(())) => {}
             }
             let plain = buffer.filled();
+            if plain.is_empty() && self.backend_failed {
+                // The write that failed took the reset with it: this is no end in order.
+                return Err(End::BackendReset);
+            }
             if plain.is_empty() {
                 self.first.get_or_insert(End::BackendClosed);
                 self.down = Direction::Ending;

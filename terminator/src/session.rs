@@ -113,9 +113,12 @@ impl Session {
             }
         }
         self.held.clear();
-        match &cipher[start..] {
-            [] => self.held = Vec::new(),
-            rest => self.held.extend_from_slice(rest),
+        let rest = &cipher[start..];
+        if rest.is_empty() || self.peer_closed {
+            // What follows close_notify is nothing.
+            self.held = Vec::new();
+        } else {
+            self.held.extend_from_slice(rest);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ pub struct Settings {
     pub(crate) port: u16,
     pub(crate) version: Option<String>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
-    /// What resumption is bound to: a ticket of other trust must not be accepted.
+    /// Whom it lets in.
     pub(crate) trust: ClientTrust,
     /// The default certificate first.
     pub(crate) certificates: Vec<Certificate>,
@@ -125,8 +125,8 @@ impl fmt::Display for Warning {
 impl Settings {
     /// Makes a configuration runnable.
     ///
-    /// `before` is what runs now: tickets issued under it stay good when the trust in clients is the
-    /// same.
+    /// `before` is what runs now: a session ticket that it issued stays good where clients show no
+    /// certificates, before and after.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl Settings {
             return Err(Problems(problems));
         };
         let tickets = before
-            .filter(|before| before.trust == trust)
+            .filter(|before| before.trust.is_nobody())
             .map(|before| Arc::clone(&before.tls.ticketer));
         let tls = tls::server_config(&certificates, &trust, tickets).map_err(|error| {
             Problems(vec![Problem {

@@ -11,15 +11,51 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 /// Connections that the kernel keeps for a thread that is busy.
 const BACKLOG: i32 = 4096;
 
-/// A peer that is gone without a word is noticed after these: 60 s of silence, then 4 probes, 15 s
-/// apart.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE_PROBES: u32 = 4;
+/// How a peer that is gone without a word is noticed: after so much silence, so many probes so far apart,
+/// or so much time without acknowledgement of what was sent, or without reading (tcp(7)).
+struct Patience {
+    silence: Duration,
+    interval: Duration,
+    probes: u32,
+    unacknowledged: Duration,
+}
 
-/// How long sent data may go without acknowledgement, or a peer without reading (tcp(7),
-/// `TCP_USER_TIMEOUT`).
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
+/// Devices sleep, and wake for each probe: MQTT has a keep-alive of its own, by which the broker notices.
+const WITH_CLIENTS: Patience = Patience {
+    silence: Duration::from_secs(600),
+    interval: Duration::from_secs(60),
+    probes: 5,
+    unacknowledged: Duration::from_secs(900),
+};
+
+const WITH_BACKENDS: Patience = Patience {
+    silence: Duration::from_secs(60),
+    interval: Duration::from_secs(15),
+    probes: 4,
+    unacknowledged: Duration::from_secs(120),
+};
+
+/// Who is at the other end of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Backend,
+    Client,
+}
+
+/// File descriptors that are kept for everything but connections, and for each thread.
+const DESCRIPTORS_KEPT: u64 = 64;
+const DESCRIPTORS_KEPT_BY_THREAD: u64 = 16;
+
+/// How many connections there are file descriptors for: each has two sockets. Without what is kept, probes
+/// would go unanswered and renewed certificates unread when devices come in crowds.
+pub(crate) fn connections_possible(threads: usize) -> u32 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let kept = DESCRIPTORS_KEPT + DESCRIPTORS_KEPT_BY_THREAD * threads as u64;
+    let possible = limit
+        .current
+        .map_or(u64::MAX, |limit| limit.saturating_sub(kept) / 2);
+    u32::try_from(possible).unwrap_or(u32::MAX).max(1)
+}
 
 /// Whether someone else may already listen on the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +117,7 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     // Accepted sockets inherit what is set here.
-    tune(&socket);
+    tune(&socket, Peer::Client);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -89,15 +125,19 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
 }
 
 /// Sets the options of a connection. None of them is worth failing for.
-pub(crate) fn tune<S: std::os::fd::AsFd>(socket: &S) {
+pub(crate) fn tune<S: std::os::fd::AsFd>(socket: &S, peer: Peer) {
+    let patience = match peer {
+        Peer::Backend => WITH_BACKENDS,
+        Peer::Client => WITH_CLIENTS,
+    };
     let socket = SockRef::from(socket);
     let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
+        .with_time(patience.silence)
+        .with_interval(patience.interval)
+        .with_retries(patience.probes);
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&keepalive);
-    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
+    let _ = socket.set_tcp_user_timeout(Some(patience.unacknowledged));
 }
 
 /// Makes the close of a connection a reset: its peer learns that it was cut.

@@ -20,8 +20,12 @@ use crate::authorities::Authorities;
 use crate::certificate::Certificate;
 use crate::provider::provider;
 
+/// The names of authorities that clients are told, in bytes: with their lengths they must fit into 65,535
+/// (RFC 8446, section 4.2.4), and a client that is told none sends what it has.
+const HINTS_MAX: usize = 32 * 1024;
+
 /// Whom a listener lets in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum ClientTrust {
     /// Nobody is asked for a certificate.
     Nobody,
@@ -29,6 +33,13 @@ pub(crate) enum ClientTrust {
     Optional(Authorities),
     /// Everyone must show one that chains to these.
     Required(Authorities),
+}
+
+impl ClientTrust {
+    /// Whether clients are not asked for a certificate.
+    pub(crate) fn is_nobody(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
 }
 
 /// Why no TLS configuration could be built.
@@ -56,11 +67,12 @@ impl Error {
     }
 }
 
-/// Builds what rustls serves: TLS 1.3 and 1.2, no early data, one ticket a handshake.
+/// Builds what rustls serves: TLS 1.3 and 1.2, no early data.
 ///
-/// A ticket stands for an authenticated client. `tickets` may therefore come from another
-/// configuration only if that one trusts the same clients: rustls does not ask again (see
-/// `ServerConfig::ticketer`).
+/// Sessions are resumed only where clients show no certificates. A ticket stands for a certificate that
+/// was verified once, rustls does not ask again, and each resumption brings a new ticket: a device whose
+/// certificate is over would stay in for ever (RFC 8446, section 4.6.1). `tickets` are those of the
+/// configuration before, if that was so too.
 pub(crate) fn server_config(
     certificates: &[Certificate],
     trust: &ClientTrust,
@@ -71,12 +83,16 @@ pub(crate) fn server_config(
         .map_err(Error::Versions)?
         .with_client_cert_verifier(verifier(trust).map_err(Error::Verifier)?)
         .with_cert_resolver(Arc::new(ByName::new(certificates)));
+    // A session cache would be a lock between all threads, and tickets do the same.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    if !trust.is_nobody() {
+        config.send_tls13_tickets = 0;
+        return Ok(config);
+    }
     config.ticketer = match tickets {
         Some(tickets) => tickets,
         None => Ticketer::new().map_err(Error::Tickets)?,
     };
-    // A session cache would be a lock between all threads, and tickets do the same.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
     // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
     config.send_tls13_tickets = 1;
     Ok(config)
@@ -85,7 +101,13 @@ pub(crate) fn server_config(
 fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
     let builder = |authorities: &Authorities| {
         let roots = Arc::clone(authorities.roots());
-        WebPkiClientVerifier::builder_with_provider(roots, provider())
+        let hints: usize = roots.roots.iter().map(|root| root.subject.len() + 2).sum();
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        if hints > HINTS_MAX {
+            builder.clear_root_hint_subjects()
+        } else {
+            builder
+        }
     };
     match trust {
         ClientTrust::Nobody => Ok(Arc::new(NoClientAuth)),

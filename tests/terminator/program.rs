@@ -1,6 +1,7 @@
 //! The terminator as a program: exit codes and signals. It must not repeat what is tested in process.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -79,14 +80,36 @@ fn hangup_reloads_and_terminate_ends_it() {
     assert_eq!(exit_code(&process), Some(0));
 }
 
+/// What belongs to root in /proc belongs to a process that must not be dumped (proc(5)), if the process
+/// itself is not root's: so it runs as somebody else here, where the tests run as root.
 #[test]
 fn it_cannot_be_dumped() {
+    const NOBODY: &str = "65534";
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
-    let process = start(&write(&config(&leaf, ports::free_addr())), &[]);
+    // In a folder that others may read.
+    let folder = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir_in("/tmp")
+        .unwrap();
+    let (program, file) = (
+        folder.path().join("program"),
+        folder.path().join("config.yaml"),
+    );
+    std::fs::copy(programs::terminator(), &program).unwrap();
+    std::fs::write(&file, config(&leaf, ports::free_addr()).to_yaml().expose()).unwrap();
+    let mut command = if rustix::process::getuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"])
+            .arg(&program);
+        command
+    } else {
+        Command::new(&program)
+    };
+    command.arg(&file);
+    let process = Process::spawn("terminator", command);
     process.wait_for_line("serving", SOON);
-    // What belongs to root there belongs to a process that must not be dumped (proc(5)).
-    let owner = std::fs::metadata(format!("/proc/{}/environ", process.pid()))
-        .unwrap()
-        .uid();
-    assert_eq!(owner, 0);
+    let entry = |name: &str| std::fs::metadata(format!("/proc/{}/{name}", process.pid())).unwrap();
+    assert_ne!(rustix::process::getuid().is_root(), entry("").uid() == 0);
+    assert_eq!(entry("environ").uid(), 0);
 }

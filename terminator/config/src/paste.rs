@@ -2,36 +2,23 @@
 //!
 //! It must keep the number of lines, so that errors name the lines that the user sees.
 
-use std::borrow::Cow;
-
 use zeroize::Zeroizing;
-
-use crate::read::KEYS;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 
-/// Indents the lines that belong to an unindented `pem: |`; text that is right already is returned
-/// as it is.
+/// Indents the lines that belong to an unindented `pem: |`; `None` for text that is right already.
 ///
 /// The PEM's text reaches from the line after `pem: |` to the last end marker before a line that can
 /// only be another key.
-pub(crate) fn indent(text: &str) -> Cow<'_, str> {
+pub(crate) fn indent(text: &str) -> Option<Zeroizing<String>> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let Some(first) = lines
-        .iter()
-        .position(|line| opens_pem(line))
-        .map(|key| key + 1)
-    else {
-        return Cow::Borrowed(text);
-    };
+    let first = lines.iter().position(|line| opens_pem(line))? + 1;
     let next = lines[first..].iter().find(|line| !line.trim().is_empty());
     if next.is_none_or(|line| line.starts_with([' ', '\t'])) {
-        return Cow::Borrowed(text);
+        return None;
     }
-    let Some(last) = last_end_marker(&lines, first) else {
-        return Cow::Borrowed(text);
-    };
+    let last = last_end_marker(&lines, first)?;
     let mut indented = Zeroizing::new(String::with_capacity(text.len() + 2 * lines.len()));
     for (index, line) in lines.iter().enumerate() {
         if (first..=last).contains(&index) && !line.trim().is_empty() {
@@ -39,7 +26,7 @@ pub(crate) fn indent(text: &str) -> Cow<'_, str> {
         }
         indented.push_str(line);
     }
-    Cow::Owned(std::mem::take(&mut *indented))
+    Some(indented)
 }
 
 /// Whether the line is the top-level key `pem` with a block scalar's sign.
@@ -66,10 +53,16 @@ fn last_end_marker(lines: &[&str], first: usize) -> Option<usize> {
     last
 }
 
-/// Whether the line begins with one of the file's own keys.
+/// Whether the line begins with a key, also one that is misspelt: one word, perhaps in quotes, and a
+/// colon. Of what tools write beside PEM blocks, only `openssl x509 -text` begins a line so.
 fn is_key(line: &str) -> bool {
-    line.split_once(':')
-        .is_some_and(|(key, _)| KEYS.contains(&key.trim_end()))
+    let Some((key, _)) = line.split_once(':') else {
+        return false;
+    };
+    let word = key.trim_matches(['"', '\'']);
+    !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && word != "Certificate"
 }
 
 #[cfg(test)]
@@ -82,28 +75,30 @@ mod tests {
             "port: 8883\npem: |\n-----BEGIN X-----\r\nAA\n\n-----END X-----\nhost: 0.0.0.0\n";
         let expected =
             "port: 8883\npem: |\n  -----BEGIN X-----\r\n  AA\n\n  -----END X-----\nhost: 0.0.0.0\n";
-        assert_eq!(indent(text), expected);
+        assert_eq!(indent(text).unwrap().as_str(), expected);
     }
 
     #[test]
     fn the_keys_behind_it_are_not_swallowed() {
         let text = "pem: |\n-----BEGIN X-----\nAA\n-----END X-----\nclientAuth:\n  mode: Require\n  \
                     ca: |\n-----BEGIN Y-----\nAA\n-----END Y-----\n";
-        let indented = indent(text);
+        let indented = indent(text).unwrap();
         assert!(
             indented.contains("\nclientAuth:\n  mode: Require\n"),
-            "{indented}"
+            "{}",
+            *indented
         );
         assert!(
             indented.contains("\n  -----END X-----\nclientAuth"),
-            "{indented}"
+            "{}",
+            *indented
         );
     }
 
     #[test]
     fn indented_text_stays() {
         let text = "pem: |\n  -----BEGIN X-----\n  -----END X-----\nport: 1\n";
-        assert_eq!(indent(text), text);
-        assert_eq!(indent("port: 1\n"), "port: 1\n");
+        assert!(indent(text).is_none());
+        assert!(indent("port: 1\n").is_none());
     }
 }

@@ -10,29 +10,15 @@ use crate::section::{Report, Section, kind};
 use crate::yaml::{self, Step, Value};
 use crate::{
     Admin, Backend, CERTIFICATES_MAX, Certificate, ClientAuth, ClientAuthMode, Config, Drain,
-    Limits, Pem, Timeouts, VERSION_LENGTH_MAX, paste,
+    Limits, Timeouts, paste,
 };
-
-/// The keys at the top of the file.
-pub(crate) const KEYS: [&str; 11] = [
-    "admin",
-    "backend",
-    "certificates",
-    "clientAuth",
-    "drain",
-    "host",
-    "limits",
-    "pem",
-    "port",
-    "timeouts",
-    "version",
-];
 
 /// Reads the file's text.
 pub(crate) fn config(text: &str) -> Result<Config, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let text = paste::indent(text);
-    let root = yaml::value(&text).map_err(|error| {
+    let indented = paste::indent(text);
+    let text = indented.as_ref().map_or(text, |indented| indented.as_str());
+    let root = yaml::value(text).map_err(|error| {
         let message = format!("this is not YAML: {}", error.message);
         Problems::one(Problem {
             line: error.line,
@@ -40,12 +26,9 @@ pub(crate) fn config(text: &str) -> Result<Config, Problems> {
             message,
         })
     })?;
-    let mut report = Report {
-        text: &text,
-        problems: Vec::new(),
-    };
+    let mut report = Report::new(text);
     let config = top(root, &mut report);
-    Problems::check(report.problems)?;
+    Problems::check(report.into_problems())?;
     // Without problems all mandatory keys were there.
     config.ok_or_else(|| {
         let message = "the file could not be read; please report this".to_owned();
@@ -141,10 +124,11 @@ fn backend(section: &mut Section<'_, '_>) -> Backend {
 }
 
 fn client_auth(section: &mut Section<'_, '_>) -> ClientAuth {
-    let mode = section
-        .take("mode", "None, Optional or Require", |value| mode(&value))
-        .unwrap_or_default();
+    let mode = section.take("mode", "None, Optional or Require", |value| mode(&value));
     let ca = section.take("ca", "the text of a PEM with CA certificates", text);
+    // Who names a CA wants it used, and a mode that is not said would be none.
+    section.require("mode", mode.is_some() || ca.is_none());
+    let mode = mode.unwrap_or_default();
     if mode != ClientAuthMode::None && ca.is_none() {
         let message = "missing: without CA certificates no client certificate can be verified; \
                        add them, or set `mode: None`";

@@ -1,7 +1,7 @@
 //! Single values: from what YAML made of them to what they must be. `None` says that a value is none of
 //! that kind; the caller knows what was expected, and says so without showing the value.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::yaml::Value;
@@ -25,23 +25,27 @@ pub(crate) fn number<T: TryFrom<u64>>(least: u64, most: u64) -> impl FnOnce(Valu
     }
 }
 
-/// Reads an IP address. Brackets around IPv6 are accepted, as in a URL.
+/// Reads an IP address, or `localhost`, which the plugin's users write. Brackets around IPv6 are accepted,
+/// as in a URL.
 pub(crate) fn address(value: &Value) -> Option<IpAddr> {
     let text = value.as_str()?.trim();
     let text = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'))
         .unwrap_or(text);
+    if text == "localhost" {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
     text.parse().ok()
 }
 
 /// Reads a name in the shape of RFC 1123, section 2.1, with an optional dot at its end, or an IP
 /// address. Underscores are accepted: they resolve.
 pub(crate) fn host(value: &Value) -> Option<String> {
-    if let Some(address) = address(value) {
+    let name = value.as_str()?;
+    if let Some(address) = address(value).filter(|_| name != "localhost") {
         return Some(address.to_string());
     }
-    let name = value.as_str()?;
     let labels = name.strip_suffix('.').unwrap_or(name).split('.');
     let fits = |label: &str| {
         let bytes = label.as_bytes();

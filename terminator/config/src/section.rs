@@ -12,10 +12,51 @@ const NEAREST_MIN: f64 = 0.75;
 /// The longest unknown key that is shown, in characters.
 const KEY_SHOWN_MAX: usize = 64;
 
+/// How many problems are told; for each, the text is read once more to find its line.
+const PROBLEMS_MAX: usize = 20;
+
 /// What has been found so far, and the text that the lines are looked up in.
 pub(crate) struct Report<'t> {
-    pub(crate) text: &'t str,
-    pub(crate) problems: Vec<Problem>,
+    text: &'t str,
+    problems: Vec<Problem>,
+    untold: usize,
+}
+
+impl<'t> Report<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            problems: Vec::new(),
+            untold: 0,
+        }
+    }
+
+    /// The problems, and how many more there are than are told.
+    pub(crate) fn into_problems(mut self) -> Vec<Problem> {
+        if self.untold > 0 {
+            let message = format!("and {} more problems", self.untold);
+            self.problems.push(Problem {
+                line: None,
+                key: String::new(),
+                message,
+            });
+        }
+        self.problems
+    }
+
+    /// Notes a problem at the end of a path, or else at the end of the path to its parent: a missing
+    /// key has no line of its own.
+    fn note(&mut self, paths: [&[Step]; 2], key: String, message: String) {
+        if self.problems.len() == PROBLEMS_MAX {
+            self.untold += 1;
+            return;
+        }
+        let line = paths
+            .into_iter()
+            .filter(|path| !path.is_empty())
+            .find_map(|path| yaml::line_of(self.text, path));
+        self.problems.push(Problem { line, key, message });
+    }
 }
 
 /// One mapping of the file, of which each key is taken at most once.
@@ -133,20 +174,13 @@ impl<'r, 't> Section<'r, 't> {
     pub(crate) fn complain(&mut self, key: &str, message: String) {
         let mut path = self.path.clone();
         path.push(Step::Key(key.to_owned()));
-        // A missing key has no line of its own: its parent's is the nearest.
-        let line = yaml::line_of(self.report.text, &path).or_else(|| {
-            (!self.path.is_empty())
-                .then(|| yaml::line_of(self.report.text, &self.path))
-                .flatten()
-        });
         let key = dotted(&self.path, &shown(key));
-        self.report.problems.push(Problem { line, key, message });
+        self.report.note([&path, &self.path], key, message);
     }
 
     fn complain_here(&mut self, message: String) {
-        let line = yaml::line_of(self.report.text, &self.path);
         let key = dotted(&self.path, "");
-        self.report.problems.push(Problem { line, key, message });
+        self.report.note([&self.path, &[]], key, message);
     }
 }
 

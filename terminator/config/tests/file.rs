@@ -147,17 +147,17 @@ fn an_unindented_pem_does_not_swallow_client_authentication() {
 }
 
 #[test]
-fn the_list_of_keys_is_that_of_the_file() {
-    let known = &problems("port: 1\npem: x\nqqqqqqqq: 1\n")[0];
-    for key in [
-        "host",
-        "port",
-        "pem",
-        "version",
-        "backend",
-        "clientAuth",
-        "timeouts",
-    ] {
-        assert!(known.contains(key), "{known}");
-    }
+fn a_ca_without_a_mode_is_no_open_door() {
+    assert_eq!(
+        problems("port: 1\npem: x\nclientAuth:\n  ca: y\n"),
+        ["line 3: clientAuth.mode: missing: it is mandatory"]
+    );
+}
+
+#[test]
+fn there_is_an_end_to_what_is_told() {
+    let keys: Vec<String> = (0..50).map(|index| format!("key{index}: 1")).collect();
+    let said = problems(&format!("port: 1\npem: x\n{}\n", keys.join("\n")));
+    assert_eq!(said.len(), 21);
+    assert_eq!(said[20], "and 30 more problems");
 }
