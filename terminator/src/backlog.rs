@@ -32,6 +32,12 @@ impl Backlog {
         &mut self.bytes[end..]
     }
 
+    /// What waits to be sent.
+    #[cfg(test)]
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes[self.sent..].to_vec()
+    }
+
     /// Takes back the last `size` bytes.
     pub(crate) fn shrink(&mut self, size: usize) {
         self.bytes.truncate(self.bytes.len().saturating_sub(size));

@@ -184,3 +184,141 @@ fn encode<Data>(mut data: EncodeTlsData<'_, Data>, to_client: &mut Backlog) -> b
     }
     encoded.is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+
+    use super::Session;
+    use crate::provider::provider;
+    use crate::scratch::CIPHER_SIZE;
+
+    fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let der = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![der.clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(der).unwrap();
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(server), Arc::new(client))
+    }
+
+    /// Hands bytes to a session in pieces of these sizes, over and over, as reads would.
+    fn feed(session: &mut Session, mut bytes: &[u8], sizes: &[usize]) -> Vec<u8> {
+        let (mut cipher, mut plain) = (vec![0; CIPHER_SIZE], Vec::new());
+        let mut sizes = sizes.iter().cycle();
+        while !bytes.is_empty() {
+            let held = session.restore(&mut cipher);
+            let size = (*sizes.next().unwrap())
+                .min(bytes.len())
+                .min(cipher.len() - held);
+            let (piece, rest) = bytes.split_at(size);
+            cipher[held..held + size].copy_from_slice(piece);
+            session
+                .receive(&mut cipher[..held + size], &mut plain)
+                .unwrap();
+            bytes = rest;
+        }
+        plain
+    }
+
+    /// What a session has for its client.
+    fn taken(session: &mut Session) -> Vec<u8> {
+        std::mem::take(&mut session.to_client).into_bytes()
+    }
+
+    fn shaken(sizes: &[usize]) -> (Session, ClientConnection) {
+        let (server, client) = configs();
+        let mut session = Session::new(server).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(client, name).unwrap();
+        while client.is_handshaking() || session.is_handshaking() {
+            let flight = said(&mut client);
+            assert!(feed(&mut session, &flight, sizes).is_empty());
+            hear(&mut client, &taken(&mut session));
+        }
+        (session, client)
+    }
+
+    fn said(client: &mut ClientConnection) -> Vec<u8> {
+        let mut flight = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut flight).unwrap();
+        }
+        flight
+    }
+
+    fn hear(client: &mut ClientConnection, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            client.read_tls(&mut bytes).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn however_it_is_cut_it_says_the_same(
+            sizes in proptest::collection::vec(1_usize..20_000, 1..6),
+            text in proptest::collection::vec(any::<u8>(), 0..50_000),
+        ) {
+            let (mut session, mut client) = shaken(&sizes);
+            client.writer().write_all(&text).unwrap();
+            client.send_close_notify();
+            let flight = said(&mut client);
+            prop_assert!(!session.peer_closed());
+            prop_assert_eq!(feed(&mut session, &flight, &sizes), text);
+            prop_assert!(session.peer_closed());
+            prop_assert_eq!(session.held(), 0);
+        }
+
+        #[test]
+        fn what_is_encrypted_is_read_also_while_a_record_is_half_there(
+            text in proptest::collection::vec(any::<u8>(), 1..32_000),
+            half in 1_usize..20,
+        ) {
+            let (mut session, mut client) = shaken(&[CIPHER_SIZE]);
+            client.writer().write_all(b"half a record").unwrap();
+            let flight = said(&mut client);
+            prop_assert!(feed(&mut session, &flight[..half], &[half]).is_empty());
+            let mut cipher = vec![0; CIPHER_SIZE];
+            let size = session.encrypt(&text, &mut cipher).unwrap();
+            // The session's tickets may come first.
+            let tickets = taken(&mut session);
+            hear(&mut client, &tickets);
+            hear(&mut client, &cipher[..size]);
+            let mut read = vec![0; text.len()];
+            client.reader().read_exact(&mut read).unwrap();
+            prop_assert_eq!(read, text);
+            prop_assert_eq!(feed(&mut session, &flight[half..], &[7]), b"half a record");
+        }
+    }
+
+    #[test]
+    fn close_notify_is_said_once() {
+        let (mut session, mut client) = shaken(&[CIPHER_SIZE]);
+        hear(&mut client, &taken(&mut session));
+        session.queue_close_notify();
+        let words = taken(&mut session);
+        hear(&mut client, &words);
+        assert_eq!(client.reader().read(&mut [0; 1]).unwrap(), 0);
+        session.queue_close_notify();
+        assert!(taken(&mut session).is_empty());
+    }
+}
