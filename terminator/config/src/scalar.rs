@@ -18,8 +18,10 @@ pub(crate) fn text(value: Value) -> Option<Pem> {
 /// Reads a whole number between two bounds, both allowed.
 pub(crate) fn number<T: TryFrom<u64>>(least: u64, most: u64) -> impl FnOnce(Value) -> Option<T> {
     move |value| {
+        // In quotes it is the same number.
         let number = value
             .as_u64()
+            .or_else(|| value.as_str()?.parse().ok())
             .filter(|number| (least..=most).contains(number))?;
         T::try_from(number).ok()
     }

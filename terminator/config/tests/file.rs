@@ -81,7 +81,7 @@ backend:
             "line 4: timeouts.handshake: expected a duration from 100ms to 10m, found the number 10",
             "line 5: timeouts.dail: unknown key; did you mean `dial`?",
             "line 7: backend.host: expected a DNS name or an IP address, at most 253 characters, \
-             found a text that is not one",
+             found another text",
             "pem: missing: it is mandatory",
         ]
     );

@@ -1,0 +1,37 @@
+//! Files as people write them, in `corpus/*.yaml`, and beside each what it is told: `*.txt`, renewed with
+//! `UPDATE=1`. New complaints of users become new files here.
+
+use std::path::{Path, PathBuf};
+
+use mqtt_tls_config::Config;
+
+fn verdict(text: &str) -> String {
+    match Config::parse(text) {
+        Ok(config) => format!("{config:#?}\n"),
+        Err(problems) => format!("{problems}\n"),
+    }
+}
+
+#[test]
+fn each_file_is_told_what_stands_beside_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() >= 10, "the corpus is gone: {files:?}");
+    for file in files {
+        let found = verdict(&std::fs::read_to_string(&file).unwrap());
+        let beside = file.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&beside, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(&beside).unwrap_or_default();
+        assert_eq!(found, expected, "{}", file.display());
+    }
+}
