@@ -71,7 +71,13 @@ pub async fn apply(
     let disruption_budget = writer
         .one(disruption_budget, old_disruption_budget.as_ref())
         .await;
-    let deployment = writer.one(deployment, old_deployment.as_ref()).await;
+    // Pods mount whatever has the configuration's name: if that could not be made, someone else may have it.
+    let is_mountable = config_secret.is_ok() || old_config_secret.is_some();
+    let deployment = if is_mountable {
+        writer.one(deployment, old_deployment.as_ref()).await
+    } else {
+        Ok(Wanted::Kept)
+    };
     Ok(Objects {
         config_secret: config_secret?,
         service: service?,
@@ -204,6 +210,7 @@ impl Writer<'_> {
         let patch = Patch::Merge(json!({"metadata": {"annotations": {CONFIG_VERSION: &version}}}));
         let params = merge_params();
         let mut told = Vec::with_capacity(pods.len());
+        let mut refused = None;
         for pod in pods {
             if pod.version.as_ref() != Some(&version) {
                 let object = format!("Pod {}", pod.name);
@@ -211,7 +218,10 @@ impl Writer<'_> {
                 let patched = call("patch", &object, patched).await;
                 self.metrics.wrote("Pod", "patch", patched.is_ok());
                 match patched {
-                    Err(error) if !error.is_not_found() => return Err(error),
+                    // The other pods are told all the same.
+                    Err(error) if !error.is_not_found() => {
+                        refused.get_or_insert(error);
+                    }
                     // A pod that is gone needs no telling.
                     Ok(_) | Err(_) => {}
                 }
@@ -221,7 +231,7 @@ impl Writer<'_> {
                 ..pod
             });
         }
-        Ok(told)
+        refused.map_or(Ok(told), Err)
     }
 }
 

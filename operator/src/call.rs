@@ -32,6 +32,14 @@ pub enum Error {
         /// On which object.
         object: String,
     },
+    /// The answer does not read. The parser's message is left out: it may quote the content.
+    #[error("{verb} {object} had an answer that does not read")]
+    Unreadable {
+        /// What was tried.
+        verb: &'static str,
+        /// On which object.
+        object: String,
+    },
     /// There was no usable answer.
     #[error("{verb} {object} failed")]
     Unanswered {
@@ -56,6 +64,7 @@ impl Error {
             } => "Invalid",
             Self::Refused { .. } => "Refused",
             Self::TimedOut { .. } => "TimedOut",
+            Self::Unreadable { .. } => "Unreadable",
             Self::Unanswered { .. } => "Unanswered",
         }
     }
@@ -101,6 +110,7 @@ pub async fn call<T>(
                 message,
             })
         }
+        Ok(Err(kube::Error::SerdeError(_))) => Err(Error::Unreadable { verb, object }),
         Ok(Err(error)) => Err(Error::Unanswered {
             verb,
             object,
@@ -114,6 +124,7 @@ mod tests {
     use kube::core::Status;
 
     use super::call;
+    use crate::error::chain;
 
     #[tokio::test]
     async fn what_is_said_about_a_secret_is_not_shown() {
@@ -124,6 +135,11 @@ mod tests {
         let error = call("apply", "Secret a", refusal()).await.unwrap_err();
         assert!(!error.to_string().contains("MIIE"), "{error}");
         assert_eq!(error.reason(), "Invalid");
+        let parsed = serde_json::from_str::<u8>("\"MIIE\"").unwrap_err();
+        assert!(parsed.to_string().contains("MIIE"));
+        let answer = async { Err::<(), _>(kube::Error::SerdeError(parsed)) };
+        let error = call("get", "Secret a", answer).await.unwrap_err();
+        assert!(!chain(&error).contains("MIIE"), "{error}");
         let error = call("apply", "Service a", refusal()).await.unwrap_err();
         assert!(error.to_string().contains("MIIE"), "{error}");
     }

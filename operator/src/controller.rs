@@ -22,7 +22,7 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, applier, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::admin::Board;
 use crate::apply::apply;
@@ -119,6 +119,7 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     let (store, writer) = reflector::store::<Guarded>();
     let listeners = settled::<Guarded>(&context, &scope, "MqttTlsListener", watch_config());
     let known = (store.clone(), context.metrics.clone());
+    let known_to = Arc::clone(&board);
     let triggers = reflector(writer, listeners.map(Ok))
         .filter_map(move |event: Result<_, watcher::Error>| {
             known.1.know(known.0.len());
@@ -129,20 +130,34 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     streams.push(triggers);
     let queue = select_all(streams)
         .map(Ok::<_, Infallible>)
-        .take_until(shutdown.begun());
+        .take_until(shutdown.clone().begun());
     let config = Config::default()
         .debounce(DEBOUNCE)
         .concurrency(scope.concurrency);
     let reconcile = |object, context| reconcile(object, context).boxed();
     let retry = |object: Arc<Guarded>, error: &_, context: Arc<_>| retry(&object, error, &context);
-    applier(reconcile, retry, context, store, queue, config)
-        .for_each(async |result| {
-            if let Err(controller::Error::ObjectNotFound(object)) = result {
-                debug!(%object, "deleted before it was reconciled");
-            }
-        })
-        .await;
+    let failures = Arc::clone(&context);
+    let work = applier(reconcile, retry, context, store, queue, config).for_each(async |result| {
+        if let Err(controller::Error::ObjectNotFound(object)) = result {
+            debug!(%object, "deleted before it was reconciled");
+            let namespace = object.namespace.unwrap_or_default();
+            failures.lock().remove(&(namespace, object.name));
+        }
+    });
+    tokio::select! {
+        () = work => {}
+        () = end_before_beginning(shutdown, known_to) => {}
+    }
     info!("no reconciliation runs any more");
+}
+
+/// The first signal, if it comes before the listeners are known. No reconciliation has run then, and the
+/// applier would wait for their list for ever.
+async fn end_before_beginning(shutdown: Shutdown, board: Arc<Board>) {
+    shutdown.begun().await;
+    if board.is_synced.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn watch_config() -> watcher::Config {
@@ -284,13 +299,8 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
     let world = match Box::pin(gather(client, namespace, name)).await? {
         Gathered::World(world) => world,
         Gathered::Gone => return Ok(Action::await_change()),
-        Gathered::Malformed(error) => {
-            error!(
-                namespace,
-                listener = name,
-                error,
-                "this does not read as a listener; mend it"
-            );
+        Gathered::Malformed(invalid) => {
+            status::complain(recorder, &invalid).await;
             return Ok(Action::await_change());
         }
     };

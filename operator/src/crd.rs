@@ -192,8 +192,8 @@ pub struct SecretRef {
 )]
 pub struct ClientAuth {
     /// `None`: devices are not asked for a certificate. `Optional`: one that does not verify is refused,
-    /// none at all is let in. `Require`: only a certificate that verifies is let in. Default: None.
-    #[serde(default)]
+    /// none at all is let in. `Require`: only a certificate that verifies is let in. It has no default: one
+    /// that is forgotten or misspelt must not let everyone in.
     pub mode: ClientAuthMode,
 
     /// The CA certificates that devices' certificates must chain to. Needed unless `mode` is None.

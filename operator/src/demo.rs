@@ -84,7 +84,7 @@ async fn show(arguments: &Demo) -> Result<bool, Error> {
         drain_deadline: DRAIN,
     };
     let (end, ending) = Shutdown::by_hand();
-    let serving = tokio::spawn(async move { standalone::serve(&serve, ending).await });
+    let mut serving = tokio::spawn(async move { standalone::serve(&serve, ending).await });
     say(&format!(
         "4. planned the listener as in a cluster, and serve it on port {port}"
     ));
@@ -98,8 +98,12 @@ async fn show(arguments: &Demo) -> Result<bool, Error> {
     // Nobody may be listening any more.
     let _ = end.send(1);
     tokio::select! {
-        _ = serving => {}
-        () = shutdown.aborted() => {}
+        _ = &mut serving => {}
+        () = shutdown.aborted() => {
+            // Its folder, with the key, goes with it.
+            serving.abort();
+            let _ = serving.await;
+        }
     }
     Ok(is_proved)
 }
@@ -139,7 +143,7 @@ fn invite(port: u16, manifests: &Manifests) {
 
 /// The port, if it is free, or another one if any will do.
 fn free_port(port: u16, any: bool) -> Result<u16, Error> {
-    let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     if let Ok(listener) = bind(port) {
         drop(listener);
         return Ok(port);
@@ -201,11 +205,13 @@ impl Manifests {
     }
 }
 
-/// The listener, as one would apply it to a cluster.
+/// The listener, as one would apply it to a cluster but for its host: the broker asks for no password, so
+/// nobody else may reach it.
 fn manifest(port: u16) -> String {
     format!(
         "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata:\n  name: demo\nspec:\n  \
-         port: {port}\n  certificates:\n  - secretRef:\n      name: demo-tls\n  backend:\n    service:\n      \
-         name: smart-mqtt\n      port: 1883\n"
+         host: {host}\n  port: {port}\n  certificates:\n  - secretRef:\n      name: demo-tls\n  backend:\n    service:\n      \
+         name: smart-mqtt\n      port: 1883\n",
+        host = Ipv4Addr::LOCALHOST,
     )
 }

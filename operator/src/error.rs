@@ -2,14 +2,45 @@
 
 use std::error::Error;
 
-/// An error and its causes, each after a colon.
+/// An error and its causes, each after a colon. A cause that an error has told already is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
         cause = error.source();
     }
     text
+}
+
+/// What a parser says, without the values that it quotes: someone may have put a key into the wrong field.
+///
+/// Quoted are strings, between `"`; field names and expectations are between backquotes.
+pub fn without_values(message: &str) -> String {
+    let Some((before, rest)) = message.split_once('"') else {
+        return message.to_owned();
+    };
+    let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+    format!("{before}\"…\"{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn no_value_is_quoted() {
+        let said = "invalid type: string \"-----BEGIN \\\"MIIE\\\"\", expected struct SecretRef";
+        let wanted = "invalid type: string \"…\", expected struct SecretRef";
+        assert_eq!(without_values(said), wanted);
+        assert_eq!(
+            without_values("missing field `mode`"),
+            "missing field `mode`"
+        );
+        assert_eq!(without_values("open \"MIIE"), "open \"…\"");
+    }
 }

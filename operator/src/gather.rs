@@ -12,6 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
+use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -20,6 +21,9 @@ use crate::call::{Error, call};
 use crate::crd::{CaKind, MqttTlsListener};
 use crate::plan::names::Identity;
 use crate::plan::{Children, World};
+
+/// Pods that have ended, such as evicted ones, stay for long and mount nothing any more.
+const RUNNING: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// How many pods of one listener are looked at: as many as replicas, during a rollout twice.
 const PODS_MAX: u32 = 500;
@@ -31,7 +35,7 @@ pub enum Gathered {
     /// There is no such listener, or it is about to go: the garbage collector takes its children.
     Gone,
     /// It is there, and it does not read as a listener.
-    Malformed(String),
+    Malformed(Box<InvalidObject>),
 }
 
 /// Reads the world of one listener.
@@ -39,7 +43,7 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
     let found = get::<DeserializeGuard<MqttTlsListener>>(client, namespace, name).await?;
     let listener = match found {
         None => return Ok(Gathered::Gone),
-        Some(DeserializeGuard(Err(invalid))) => return Ok(Gathered::Malformed(invalid.error)),
+        Some(DeserializeGuard(Err(invalid))) => return Ok(Gathered::Malformed(Box::new(invalid))),
         Some(DeserializeGuard(Ok(listener))) => listener,
     };
     if listener.metadata.deletion_timestamp.is_some() {
@@ -168,6 +172,7 @@ async fn pods(
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selected = ListParams::default()
         .labels(&identity.selector_text())
+        .fields(RUNNING)
         .limit(PODS_MAX);
     let object = format!("Pods of {}", identity.child_name());
     let pods = call("list", &object, api.list_metadata(&selected)).await?;

@@ -10,6 +10,9 @@ use clap::Parser;
 use mqtt_tls_operator::args::{Arguments, Command, Log, LogFormat};
 use mqtt_tls_operator::{crd, run, screen, standalone};
 
+/// The API client logs every answer that it cannot read as a whole, and that may be a Secret.
+const SILENT: &str = "kube_client::client=off";
+
 fn main() -> ExitCode {
     let Arguments {
         command,
@@ -54,6 +57,10 @@ fn log(options: &Log, command: &Command) -> Result<(), String> {
     let filter = options.log.as_deref().unwrap_or(usual);
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| format!("--log is not a filter: {error}"))?;
+    let filter = match SILENT.parse() {
+        Ok(silent) => filter.add_directive(silent),
+        Err(_) => filter,
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

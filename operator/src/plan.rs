@@ -241,7 +241,7 @@ pub fn plan(world: &World, settings: &Settings, now: Timestamp) -> Plan {
 
 /// The plan for a listener that makes no sense: what runs goes on as it is.
 fn unaccepted(identity: Identity, world: &World, problems: Vec<Problem>) -> Plan {
-    let previous = Previous::read(world.children.config_secret.as_ref());
+    let previous = Previous::read(&identity, world.children.config_secret.as_ref());
     let certificates = previous.certificates.iter().map(Served::status).collect();
     let report = Report {
         identity,
@@ -273,12 +273,20 @@ fn objects(
     problems: &mut Vec<Problem>,
 ) -> Objects<Prepared> {
     let children = &world.children;
+    let identity = &listener.identity;
     let config_secret = match &rendering.config {
         Some(config) => present(config_secret::build(listener, config, rendering)),
         None => Wanted::Kept,
     };
-    // Pods without a configuration could not start. Where there are some already, they follow the spec.
-    let deployment = if rendering.config.is_some() || children.deployment.is_some() {
+    let config_secret = ours(
+        config_secret,
+        children.config_secret.as_ref(),
+        identity,
+        problems,
+    );
+    // Pods without a configuration could not start, and with someone else's, or an earlier listener's, they
+    // might let in whom this one does not. Where there are pods already, they follow the spec.
+    let deployment = if config_secret.present().is_some() || children.deployment.is_some() {
         present(deployment::build(listener, settings))
     } else {
         Wanted::Kept
@@ -288,14 +296,8 @@ fn objects(
         None => Wanted::Absent,
     };
     let service = present(service::build(listener));
-    let identity = &listener.identity;
     Objects {
-        config_secret: ours(
-            config_secret,
-            children.config_secret.as_ref(),
-            identity,
-            problems,
-        ),
+        config_secret,
         service: ours(service, children.service.as_ref(), identity, problems),
         disruption_budget: ours(
             disruption_budget,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kube::Client;
+use kube::{Client, Config};
 use prometheus_client::registry::Registry;
 use tracing::{error, info, warn};
 
@@ -27,11 +27,19 @@ pub async fn run(arguments: &Run) -> ExitCode {
         Ok(shutdown) => shutdown,
         Err(error) => return unavailable("signals cannot be handled", &error),
     };
-    let client = match Client::try_default().await {
-        Ok(client) => client,
+    let config = match Config::infer().await {
+        Ok(config) => config,
         Err(error) => {
-            return unavailable("there is neither a kubeconfig nor a cluster around", &error);
+            return unavailable(
+                "there is neither a usable kubeconfig nor a cluster around; set KUBECONFIG, or correct it",
+                &error,
+            );
         }
+    };
+    info!(server = %config.cluster_url, "the API server");
+    let client = match Client::try_from(config) {
+        Ok(client) => client,
+        Err(error) => return unavailable("the kubeconfig cannot be used", &error),
     };
     let admin = match admin::bind(arguments.admin).await {
         Ok(admin) => admin,
@@ -45,7 +53,8 @@ pub async fn run(arguments: &Run) -> ExitCode {
     });
     let admin = tokio::spawn(admin::serve(admin, Arc::clone(&board), shutdown.clone()));
     let scope = Scope {
-        namespace: arguments.namespace.clone(),
+        // A variable that is set to nothing says nothing.
+        namespace: arguments.namespace.clone().filter(|name| !name.is_empty()),
         concurrency: arguments.concurrency,
     };
     let instance = arguments.instance.clone();

@@ -1,14 +1,16 @@
 //! Writes the listener's status, and its events. It must not write a status that is there already.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, Resource};
 use serde_json::json;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::call::{Error, call};
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
-use crate::error::chain;
+use crate::error::{chain, without_values};
 use crate::metrics::Metrics;
 use crate::plan::conditions::shortened;
 use crate::plan::names::MANAGER;
@@ -25,7 +27,11 @@ pub async fn write(
     status: &MqttTlsListenerStatus,
     metrics: &Metrics,
 ) -> Result<(), Error> {
-    if listener.status.as_ref() == Some(status) {
+    if listener
+        .status
+        .as_ref()
+        .is_some_and(|found| is_written(found, status))
+    {
         return Ok(());
     }
     let metadata = &listener.metadata;
@@ -51,19 +57,62 @@ pub async fn write(
     Ok(())
 }
 
+/// Whether the status is there already. Conditions of other types are someone else's, who keeps them.
+fn is_written(found: &MqttTlsListenerStatus, wanted: &MqttTlsListenerStatus) -> bool {
+    let mut found = found.clone();
+    found.conditions.retain(|one| {
+        let type_ = &one.type_;
+        wanted.conditions.iter().any(|own| own.type_ == *type_)
+    });
+    found == *wanted
+}
+
+/// Says that an object does not read as a listener: it has no status that could say so.
+pub async fn complain(recorder: &Recorder, invalid: &InvalidObject) {
+    let metadata = &invalid.metadata;
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    // The parser's message may quote what was put into the wrong field.
+    let message = format!(
+        "this does not read as a MqttTlsListener ({}); what was made for it stays as it is: mend it, or \
+         apply the resource definition that belongs to this operator",
+        without_values(&invalid.error)
+    );
+    error!(namespace, listener = name, "{message}");
+    let reference = ObjectReference {
+        api_version: Some(MqttTlsListener::api_version(&()).into_owned()),
+        kind: Some(MqttTlsListener::kind(&()).into_owned()),
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        ..ObjectReference::default()
+    };
+    let notice = Notice {
+        is_warning: true,
+        reason: "Malformed".to_owned(),
+        message,
+    };
+    record(recorder, name, &reference, notice).await;
+}
+
 /// Tells something as an event. An event that is lost is not worth a retry: the conditions say it too.
 async fn publish(recorder: &Recorder, listener: &MqttTlsListener, notice: Notice) {
+    let name = listener.metadata.name.as_deref().unwrap_or_default();
+    let (reason, message) = (&notice.reason, &notice.message);
+    if notice.is_warning {
+        warn!(listener = name, reason, "{message}");
+    } else {
+        info!(listener = name, reason, "{message}");
+    }
+    record(recorder, name, &listener.object_ref(&()), notice).await;
+}
+
+async fn record(recorder: &Recorder, name: &str, reference: &ObjectReference, notice: Notice) {
     let Notice {
         is_warning,
         reason,
         message,
     } = notice;
-    let name = listener.metadata.name.as_deref().unwrap_or_default();
-    if is_warning {
-        warn!(listener = name, reason, "{message}");
-    } else {
-        info!(listener = name, reason, "{message}");
-    }
     let event = Event {
         type_: if is_warning {
             EventType::Warning
@@ -75,13 +124,43 @@ async fn publish(recorder: &Recorder, listener: &MqttTlsListener, notice: Notice
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    let reference = listener.object_ref(&());
-    let published = call("create", "an event", recorder.publish(&event, &reference)).await;
+    let published = call("create", "an event", recorder.publish(&event, reference)).await;
     if let Err(error) = published {
         warn!(
             listener = name,
             error = chain(&error),
             "an event could not be written"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::is_written;
+    use crate::crd::MqttTlsListenerStatus;
+
+    #[test]
+    fn a_condition_of_someone_else_is_no_difference() {
+        let condition = |type_: &str, status: &str| Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: "Reason".to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+        };
+        let status = |conditions| MqttTlsListenerStatus {
+            conditions,
+            ..MqttTlsListenerStatus::default()
+        };
+        let wanted = status(vec![condition("Ready", "True")]);
+        let theirs = condition("Theirs", "True");
+        let found = status(vec![theirs.clone(), condition("Ready", "True")]);
+        assert!(is_written(&found, &wanted));
+        let found = status(vec![theirs, condition("Ready", "False")]);
+        assert!(!is_written(&found, &wanted));
+        assert!(!is_written(&MqttTlsListenerStatus::default(), &wanted));
     }
 }

@@ -109,6 +109,7 @@ fn delete(step: &Value, world: &mut World) {
             ("Secret", name) => drop(world.secrets.remove(name).unwrap()),
             ("ConfigMap", name) => drop(world.config_maps.remove(name).unwrap()),
             ("Service", _) => world.backend = None,
+            ("Child", "Deployment") => world.children.deployment = None,
             (kind, _) => panic!("a kind that the tests do not know: {kind}"),
         }
     }

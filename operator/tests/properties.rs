@@ -231,3 +231,61 @@ proptest! {
         }
     }
 }
+
+/// What programs and people write around PEM blocks, and what YAML finds hard to hold.
+const AROUND: &[&str] = &[
+    "Bag Attributes\r\n    friendlyName: edge\r\n",
+    "\u{feff}",
+    "\u{0}\n",
+    "\u{7f}\u{85}\u{2028}\n",
+    "\t \n\n",
+    "---\n",
+    "...\n",
+    "%YAML 1.2\n",
+    "pem: |\nhost: 127.0.0.1\n",
+    "clientAuth: {mode: None}\n",
+    "\"'#&*!\\\n",
+];
+
+#[test]
+fn text_around_a_pem_is_rendered_so_that_it_reads_or_not_at_all() {
+    let text = "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\n\
+                metadata: {name: edge, namespace: iot, uid: uid-1}\nspec:\n  \
+                certificates: [{secretRef: {name: a-tls}}]\n  backend: {address: {host: broker}}\n  \
+                clientAuth: {mode: Require, caRef: {kind: Secret, name: device-ca}}\n";
+    let read =
+        |text| mqtt_tls_config::yaml::value(text).and_then(mqtt_tls_config::yaml::from_value);
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    for around in AROUND {
+        let mut world = world(read(text).unwrap());
+        for (name, key, pem) in [
+            ("a-tls", "pem", "@edge.pem"),
+            ("device-ca", "ca.crt", "@ca.crt"),
+        ] {
+            let bytes = format!("{around}{}{around}", PKI.text(pem)).into_bytes();
+            let data = BTreeMap::from([(key.to_owned(), ByteString(bytes))]);
+            let secret = Secret {
+                data: Some(data),
+                ..Secret::default()
+            };
+            world.secrets.insert(name.to_owned(), secret);
+        }
+        let Plan { objects, report } = plan(&world, &settings(), now);
+        check(&world, &objects, &PKI);
+        assert_eq!(
+            report.rendered,
+            report.problems.is_empty(),
+            "{around:?}: {report:?}"
+        );
+        let Some(secret) = objects.config_secret.present() else {
+            continue;
+        };
+        let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
+        let config = mqtt_tls_config::Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap();
+        assert_eq!(
+            config.client_auth.mode,
+            mqtt_tls_config::ClientAuthMode::Require
+        );
+        assert_eq!(config.backend.to_string(), "broker:1883", "{around:?}");
+    }
+}

@@ -83,7 +83,8 @@ pub(crate) fn blocks(text: &str) -> Result<Vec<Block>, Error> {
     let mut lines = text
         .lines()
         .enumerate()
-        .map(|(index, line)| (index + 1, line.trim()));
+        // Some editors put a byte order mark before the first line.
+        .map(|(index, line)| (index + 1, line.trim_start_matches('\u{feff}').trim()));
     while let Some((line, begin)) = lines.next() {
         if !begin.starts_with(BEGIN) {
             continue;
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn preamble_blanks_and_either_line_end_are_accepted() {
-        let text = format!("subject=CN = a\r\n{}", CERTIFICATE.replace('\n', "  \r\n"));
+        let text = format!("subject=CN = a\r\n\u{feff}{}", CERTIFICATE.replace('\n', "  \r\n"));
         let blocks = blocks(&text).unwrap();
         assert!(
             matches!(&blocks[0].content, Content::Certificate(der) if der.as_ref() == [0, 1, 2])

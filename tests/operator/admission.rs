@@ -78,6 +78,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "",
+        "clientAuth: {caRef: {kind: Secret, name: a}}",
+        "spec.clientAuth.mode: Required value",
+    ),
+    (
+        "",
         "clientAuth: {mode: Require, caRef: {kind: Pod, name: a}}",
         "supported values: \"Secret\", \"ConfigMap\"",
     ),

@@ -1,9 +1,13 @@
 //! What is in `deploy/` is what a cluster takes: base and samples, with server-side validation, and the
 //! operator's own pod under restricted pod security.
 
-use tests::apiserver::ApiServer;
+use std::process::Command;
 
-use crate::fixture::{Fixture, installed, listener, root, start_operator};
+use tests::apiserver::ApiServer;
+use tests::process::run;
+use tests::programs;
+
+use crate::fixture::{Fixture, SOON, installed, root, start_operator};
 
 fn folder(name: &str) -> String {
     root()
@@ -34,12 +38,31 @@ async fn base_and_samples_are_accepted() {
     assert!(!said.contains("Warning"), "{said}");
 }
 
+/// With the plain commands that the README has, and in each way that `kubectl apply` works.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_at_once_into_an_empty_cluster() {
     let server = ApiServer::start();
-    server
-        .kubectl(&["apply", "-k", &folder("")])
+    let (all, samples) = (folder(""), folder("samples"));
+    server.kubectl(&["apply", "-k", &all]).expect_success();
+    let crd = run(
+        {
+            let mut command = Command::new(programs::operator());
+            command.arg("crd");
+            command
+        },
+        b"",
+        SOON,
+    )
+    .expect_success();
+    let said = server
+        .kubectl_with_input(&["apply", "-f", "-"], &crd.stdout)
         .expect_success();
+    assert!(said.stdout.contains("unchanged"), "{}", said.stdout);
+    let server_side = ["apply", "--server-side", "--force-conflicts", "-k", &all];
+    server.kubectl(&server_side).expect_success();
+    let established = "--for=condition=Established";
+    let crd = "crd/mqtttlslisteners.mqtt.smartboot.tech";
+    server.kubectl(&["wait", established, crd]).expect_success();
     let found = server
         .kubectl(&["get", "deployment", "-n", "smart-mqtt-tls"])
         .expect_success()
@@ -47,19 +70,22 @@ async fn everything_at_once_into_an_empty_cluster() {
     assert!(found.contains("mqtt-tls-operator"), "{found}");
     // All namespaces are watched there.
     let operator = start_operator(&server, &[]);
-    let manifest = listener("edge", "edge-tls", "");
-    let apply = ["apply", "-n", "default", "-f", "-"];
+    server.kubectl(&["apply", "-k", &samples]).expect_success();
+    let (wait, unresolved) = ("wait", "--for=condition=ResolvedRefs=false");
     server
-        .kubectl_with_input(&apply, &manifest)
+        .kubectl(&[
+            wait,
+            unresolved,
+            "mtl/edge",
+            "mtl/mutual",
+            "mtl/from-plugin",
+        ])
         .expect_success();
-    let wait = [
-        "wait",
-        "-n",
-        "default",
-        "--for=condition=ResolvedRefs=false",
-        "mtl/edge",
-    ];
-    server.kubectl(&wait).expect_success();
+    let explained = server
+        .kubectl(&["explain", "mqtttlslistener.spec.clientAuth"])
+        .expect_success()
+        .stdout;
+    assert!(explained.contains("caRef"), "{explained}");
     assert!(operator.is_running());
 }
 

@@ -14,6 +14,7 @@ mod delete;
 mod deploy;
 mod edited;
 mod fixture;
+mod program;
 mod quiet;
 mod restart;
 mod rotate;

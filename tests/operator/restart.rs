@@ -101,6 +101,12 @@ async fn killed_at_any_moment_it_reaches_the_same_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_it_in_order() {
     let cluster = Fixture::start("sigterm").await;
+    // It is to be looked at again in ten minutes: that must not hold up the end.
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
     let operator = cluster.operator.as_ref().unwrap();
     operator.signal(Signal::TERM);
     let status = operator.wait_exit(SOON);

@@ -3,6 +3,8 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 use tests::wait::eventually_async;
 
 use crate::fixture::{Fixture, SOON};
@@ -31,6 +33,17 @@ async fn a_renewed_certificate_replaces_no_pod() {
     cluster.apply_listener("edge", "");
     cluster.make_pod("edge", "edge-mqtts-1").await;
     cluster.make_pod("edge", "edge-mqtts-2").await;
+    // One that was evicted: it stays, mounts nothing, and needs no telling.
+    let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted"}});
+    let pods = cluster.api::<Pod>();
+    cluster.make_pod("edge", "edge-mqtts-0").await;
+    pods.patch_status(
+        "edge-mqtts-0",
+        &PatchParams::default(),
+        &Patch::Merge(evicted),
+    )
+    .await
+    .unwrap();
     let first = is_told(&cluster, "edge-mqtts-1").await;
     is_told(&cluster, "edge-mqtts-2").await;
     let deployment = cluster.child::<Deployment>("edge").await;
@@ -45,6 +58,8 @@ async fn a_renewed_certificate_replaces_no_pod() {
     let second = is_told(&cluster, "edge-mqtts-1").await;
     is_told(&cluster, "edge-mqtts-2").await;
     assert_ne!(first, second);
+    let ended = pods.get("edge-mqtts-0").await.unwrap();
+    assert_ne!(ended.annotations().get(VERSION), Some(&second));
     let after = cluster.child::<Deployment>("edge").await;
     assert_eq!(after.metadata.generation, deployment.metadata.generation);
     assert_eq!(

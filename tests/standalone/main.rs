@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -76,6 +76,9 @@ fn the_demos_lines_for_mosquitto_work() {
     ]);
     publish.args(["-t", "demo/hello", "-m", "hello", "-q", "1"]);
     run(publish, b"", SOON).expect_success();
+    // Its broker has no passwords: a socket for all addresses would answer here.
+    let elsewhere = TcpStream::connect(("127.0.0.2", port));
+    assert!(elsewhere.is_err(), "the demo can be reached from elsewhere");
     demo.signal(Signal::INT);
     assert_eq!(demo.wait_exit(SOON).code(), Some(0));
     assert!(!folder.exists(), "the demo leaves its folder behind");
@@ -88,19 +91,23 @@ impl Folder {
     /// With a listener `edge` and its Secret.
     fn new(leaf: &Leaf, port: u16, broker: SocketAddr) -> Self {
         let folder = Self(workdir::scratch("standalone"));
-        folder.write(
+        folder.write_listener(port, broker, "");
+        folder.write_secret(leaf);
+        folder
+    }
+
+    fn write_listener(&self, port: u16, broker: SocketAddr, more: &str) {
+        self.write(
             "listener.yaml",
             &format!(
                 "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\n\
                  metadata: {{name: edge}}\nspec:\n  port: {port}\n  \
                  certificates: [{{secretRef: {{name: edge-tls}}}}]\n  \
-                 backend: {{address: {{host: {}, port: {}}}}}\n",
+                 backend: {{address: {{host: {}, port: {}}}}}\n{more}",
                 broker.ip(),
                 broker.port()
             ),
         );
-        folder.write_secret(leaf);
-        folder
     }
 
     fn write_secret(&self, leaf: &Leaf) {
@@ -175,6 +182,17 @@ async fn a_folder_is_served_to_mosquitto_and_followed() {
         .send()
         .expect_success();
     assert_eq!(subscriber.next_message(), "standalone two");
+
+    // What has no effect is named, and without a CA what serves goes on, and is said to.
+    let auth =
+        "  clientAuth: {mode: Require, caRef: {kind: Secret, name: device-ca}}\n  porrt: 1\n";
+    folder.write_listener(port, broker.addr(), auth);
+    process.wait_for_line("spec.porrt is not known here", SOON);
+    process.wait_for_line("Ready=False (CaNotFound)", SOON);
+    is_served(&ca, &second, addr).await;
+    let log = process.log();
+    let since = log.rsplit("spec.porrt").next().unwrap();
+    assert!(!since.contains("NoTerminators"), "{since}");
 
     process.signal(Signal::TERM);
     assert_eq!(process.wait_exit(SOON).code(), Some(0));

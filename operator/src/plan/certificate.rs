@@ -13,12 +13,17 @@ use mqtt_tls_config::Pem;
 use mqtt_tls_terminator::authorities;
 use mqtt_tls_terminator::certificate::{self, Facts, Validity};
 
+use super::conditions::shortened;
 use super::{About, Problem};
 use crate::crd::{CaKind, CaRef, CertificateStatus};
 use crate::error::chain;
 
 /// How many names of a certificate are shown in a status.
 const NAMES_SHOWN_MAX: usize = 64;
+
+/// How long each text of a certificate may be in a status, in bytes: as long as a DNS name. A certificate may
+/// hold texts of any length, and a status that is too large could never be written.
+const TEXT_SHOWN_MAX: usize = 253;
 
 /// A certificate that can be served.
 #[derive(Clone)]
@@ -58,14 +63,18 @@ impl Served {
         let names = facts.dns_names.iter().cloned().chain(addresses);
         CertificateStatus {
             secret_name: self.source.clone(),
-            dns_names: names.take(NAMES_SHOWN_MAX).collect(),
+            dns_names: names.take(NAMES_SHOWN_MAX).map(shown).collect(),
             not_before: facts.not_before.to_string(),
             not_after: facts.not_after.to_string(),
             fingerprint: facts.fingerprint.clone(),
-            serial: facts.serial.clone(),
-            issuer: facts.issuer.clone(),
+            serial: shown(facts.serial.clone()),
+            issuer: shown(facts.issuer.clone()),
         }
     }
+}
+
+fn shown(text: String) -> String {
+    shortened(text, TEXT_SHOWN_MAX)
 }
 
 /// Reads the certificate in a Secret.

@@ -7,7 +7,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::names::Identity;
+use kube::Resource;
+
+use super::names::{Identity, Ownership};
 use super::{About, Applied, Objects, Problem, Report, World};
 use crate::crd::{Address, AddressType, MqttTlsListenerStatus};
 
@@ -46,27 +48,22 @@ pub fn status(
     outcome: &Outcome<'_>,
     now: Timestamp,
 ) -> MqttTlsListenerStatus {
-    let (deployment, service) = match outcome {
-        Outcome::Done(applied) => (
-            applied
-                .deployment
-                .present()
-                .or(world.children.deployment.as_ref()),
-            applied
-                .service
-                .present()
-                .or(world.children.service.as_ref()),
-        ),
-        Outcome::Failed { .. } => (
-            world.children.deployment.as_ref(),
-            world.children.service.as_ref(),
-        ),
+    let applied = match outcome {
+        Outcome::Done(applied) => Some(applied),
+        Outcome::Failed { .. } => None,
     };
+    let children = &world.children;
+    let deployment = applied
+        .and_then(|applied| applied.deployment.present())
+        .or_else(|| own(&report.identity, children.deployment.as_ref()));
+    let service = applied
+        .and_then(|applied| applied.service.present())
+        .or_else(|| own(&report.identity, children.service.as_ref()));
     let before = world.listener.status.as_ref();
     let counted = deployment.and_then(|deployment| deployment.status.as_ref());
     MqttTlsListenerStatus {
         observed_generation: report.identity.generation,
-        conditions: findings(report, outcome, deployment)
+        conditions: findings(report, outcome, deployment, before)
             .into_iter()
             .map(|finding| condition(finding, before, report.identity.generation, now))
             .collect(),
@@ -82,11 +79,17 @@ pub fn status(
     }
 }
 
+/// What is there, if it is the listener's own: pods and addresses of someone else say nothing about it.
+fn own<'c, K: Resource>(identity: &Identity, child: Option<&'c K>) -> Option<&'c K> {
+    child.filter(|child| identity.ownership(child.meta()) == Ownership::Ours)
+}
+
 /// All conditions, `Ready` last.
 fn findings(
     report: &Report,
     outcome: &Outcome<'_>,
     deployment: Option<&Deployment>,
+    before: Option<&MqttTlsListenerStatus>,
 ) -> Vec<Finding> {
     let mut findings = vec![
         by_problems(report, About::Accepted, "the spec makes sense"),
@@ -96,7 +99,7 @@ fn findings(
             "every object that the spec names is usable",
         ),
         certificate_valid(report),
-        programmed(report, outcome),
+        programmed(report, outcome, before),
         available(&report.identity, deployment),
     ];
     let ready = ready(&findings);
@@ -191,13 +194,21 @@ fn certificate_valid(report: &Report) -> Finding {
 }
 
 /// False also if a child could not be written, or if there is nothing to write.
-fn programmed(report: &Report, outcome: &Outcome<'_>) -> Finding {
+fn programmed(
+    report: &Report,
+    outcome: &Outcome<'_>,
+    before: Option<&MqttTlsListenerStatus>,
+) -> Finding {
     let finding = by_problems(report, About::Programmed, "all children are as wanted");
     if finding.status != TRUE {
         return finding;
     }
     if let Outcome::Failed { reason, message } = outcome {
-        let (reason, message) = ((*reason).to_owned(), message.clone());
+        let said = before.and_then(|before| find(before, finding.type_));
+        let said =
+            said.filter(|said| said.status == FALSE && says_the_same(&said.message, message));
+        let message = said.map_or(message, |said| &said.message).clone();
+        let reason = (*reason).to_owned();
         return Finding {
             status: FALSE,
             reason,
@@ -221,6 +232,16 @@ fn programmed(report: &Report, outcome: &Outcome<'_>) -> Finding {
         message: message.to_owned(),
         ..finding
     }
+}
+
+/// Whether two messages differ at most in words with digits: numbers of requests, times and versions, as API
+/// servers and webhooks put them into every refusal. A status that changed with each try would call for the
+/// next one at once, whatever the back-off says.
+fn says_the_same(one: &str, other: &str) -> bool {
+    let words = |text| {
+        str::split_whitespace(text).filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()))
+    };
+    words(one).eq(words(other))
 }
 
 /// Whether as many pods are ready as are wanted.
@@ -366,4 +387,21 @@ fn addresses(identity: &Identity, service: Option<&Service>) -> Vec<Address> {
         port,
     });
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_the_same;
+
+    #[test]
+    fn only_words_with_digits_may_differ() {
+        let refused = "admission webhook denied request 7f3a-11 at 12:00:01Z: no quota";
+        let again = "admission webhook denied request 8e01-12 at 12:00:07Z: no quota";
+        assert!(says_the_same(refused, again));
+        assert!(!says_the_same(
+            refused,
+            "admission webhook denied request 7f3a-11: no"
+        ));
+        assert!(!says_the_same("Service a", "Deployment a"));
+    }
 }

@@ -45,7 +45,7 @@ pub fn render(
     settings: &Settings,
     now: Timestamp,
 ) -> Rendering {
-    let previous = Previous::read(world.children.config_secret.as_ref());
+    let previous = Previous::read(&listener.identity, world.children.config_secret.as_ref());
     let mut rendering = Rendering::default();
     choose_all(listener, world, &previous, now, &mut rendering);
     let client_auth = client_auth(listener, world, &previous, &mut rendering);

@@ -38,6 +38,12 @@ const USER: i64 = 65_532;
 /// The lowest port that needs no privilege.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
+/// The ports that connections to the backend are made from, first and last. Each connection takes one for as
+/// long as it lives, and Linux's own range ends at some 28,000 of them for each address of the backend. It
+/// begins above the ports that people listen on (8883, 9443, the admin port): a connection that happened to
+/// have one of those would be in the way when a listener changes to it.
+const OUTGOING_PORTS: &str = "10240 65535";
+
 /// How long a pod goes on accepting after it was told to end, in seconds: until then, some nodes still
 /// send it new connections.
 const PRE_STOP: i64 = 5;
@@ -169,11 +175,15 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
 }
 
 fn pod_security(port: u16) -> PodSecurityContext {
-    // One of the sysctls that Kubernetes counts as safe; a capability would need more than that.
-    let unprivileged = Sysctl {
-        name: "net.ipv4.ip_unprivileged_port_start".to_owned(),
-        value: port.to_string(),
+    // Both are among the sysctls that Kubernetes counts as safe, and restricted pod security allows. For the
+    // second one, a capability would need more than that.
+    let sysctl = |name: &str, value: String| Sysctl {
+        name: name.to_owned(),
+        value,
     };
+    let outgoing = sysctl("net.ipv4.ip_local_port_range", OUTGOING_PORTS.to_owned());
+    let unprivileged = (port < FIRST_UNPRIVILEGED_PORT)
+        .then(|| sysctl("net.ipv4.ip_unprivileged_port_start", port.to_string()));
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
@@ -184,7 +194,7 @@ fn pod_security(port: u16) -> PodSecurityContext {
             type_: "RuntimeDefault".to_owned(),
             ..SeccompProfile::default()
         }),
-        sysctls: (port < FIRST_UNPRIVILEGED_PORT).then(|| vec![unprivileged]),
+        sysctls: Some(std::iter::once(outgoing).chain(unprivileged).collect()),
         ..PodSecurityContext::default()
     }
 }

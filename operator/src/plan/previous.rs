@@ -1,6 +1,7 @@
 //! The last good rendering, read back from the configuration Secret.
 //!
-//! It must take nothing over that could not be served, and it must not decide whether it is.
+//! It must take nothing over that could not be served, nor from a Secret that is not the listener's own, and
+//! it must not decide whether it is served.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -8,7 +9,7 @@ use mqtt_tls_config::{Config, Pem};
 use mqtt_tls_terminator::authorities;
 
 use super::certificate::Served;
-use super::names::{CA_SOURCE, CERTIFICATE_SOURCES, CONFIG_KEY};
+use super::names::{CA_SOURCE, CERTIFICATE_SOURCES, CONFIG_KEY, Identity, Ownership};
 
 /// What was rendered before.
 #[derive(Clone, Default)]
@@ -21,8 +22,9 @@ pub struct Previous {
 
 impl Previous {
     /// Reads it back; what cannot be read is as if it had never been.
-    pub fn read(secret: Option<&Secret>) -> Self {
-        let Some(secret) = secret else {
+    pub fn read(identity: &Identity, secret: Option<&Secret>) -> Self {
+        let is_ours = |secret: &&Secret| identity.ownership(&secret.metadata) == Ownership::Ours;
+        let Some(secret) = secret.filter(is_ours) else {
             return Self::default();
         };
         let bytes = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));

@@ -26,6 +26,9 @@ use crate::plan::names::CONFIG_KEY;
 use crate::plan::notices::notices;
 use crate::plan::{Applied, Children, Objects, Place, Plan, Settings, Wanted, World, plan};
 
+/// How long after the choice of another admin port the terminator is started again.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// The terminators of this process.
 pub struct Fleet {
     backend: Option<Backend>,
@@ -42,6 +45,8 @@ struct Member {
     admin: SocketAddr,
     config_secret: Option<Secret>,
     terminator: Option<Terminator>,
+    /// As if the terminator were its one pod.
+    deployment: Option<Deployment>,
     status: Option<MqttTlsListenerStatus>,
 }
 
@@ -132,13 +137,13 @@ impl Fleet {
         self.count += 1;
         let directory = self.directory.path().join(self.count.to_string());
         std::fs::create_dir(&directory)?;
-        let (config_secret, terminator, status) = (None, None, None);
         Ok(Member {
             directory,
             admin: free_admin()?,
-            config_secret,
-            terminator,
-            status,
+            config_secret: None,
+            terminator: None,
+            deployment: None,
+            status: None,
         })
     }
 
@@ -188,7 +193,13 @@ impl Member {
             },
         };
         let status = conditions::status(&world, &report, &outcome, now);
+        let is_port_taken = matches!(&applied, Err(Error::Start(error)) if error.is_port_taken());
         self.tell(&key.1, status);
+        // The admin port was free when it was chosen; if someone else has it by now, any other will do.
+        if is_port_taken && TcpListener::bind(self.admin).is_err() {
+            self.admin = free_admin().unwrap_or(self.admin);
+            return RETRY;
+        }
         report.look_again
     }
 
@@ -205,6 +216,7 @@ impl Member {
             backend: None,
             children: Children {
                 config_secret: self.config_secret.clone(),
+                deployment: self.deployment.clone(),
                 ..Children::default()
             },
             pods: Vec::new(),
@@ -230,14 +242,16 @@ impl Member {
             // One that lost a thread has ended by itself; the log says why.
             let has_ended = |one: &mut Terminator| one.ended().now_or_never().is_some();
             if self.terminator.as_mut().is_none_or(has_ended) {
-                self.terminator = None;
+                (self.terminator, self.deployment) = (None, None);
                 let file = self.directory.join(CONFIG_KEY);
                 self.terminator = Some(Terminator::start(&file, None).map_err(Error::Start)?);
             }
         }
         let deployment = match deployment {
             Wanted::Present(deployment) if self.terminator.is_some() => {
-                Wanted::Present(Box::new(running(*deployment)))
+                let deployment = running(*deployment);
+                self.deployment = Some(deployment.clone());
+                Wanted::Present(Box::new(deployment))
             }
             Wanted::Present(_) | Wanted::Absent | Wanted::Kept => Wanted::Kept,
         };

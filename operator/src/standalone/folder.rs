@@ -16,6 +16,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::crd::MqttTlsListener;
+use crate::error::without_values;
 
 /// How many files are read.
 const FILES_MAX: usize = 1000;
@@ -82,8 +83,9 @@ impl Folder {
             Ok(paths) => {
                 for path in paths {
                     let before = self.files.remove(&path);
-                    let objects = objects(&path).unwrap_or_else(|error| {
-                        told.insert(format!("{}: {error}", path.display()));
+                    let objects = objects(&path, &mut told).unwrap_or_else(|error| {
+                        let path = path.display();
+                        told.insert(format!("{path}: {error}; what it held before stays"));
                         before.unwrap_or_default()
                     });
                     files.insert(path, objects);
@@ -91,11 +93,14 @@ impl Folder {
                 self.files = files;
             }
             Err(error) => {
-                told.insert(format!("{}: it cannot be read: {error}", folder.display()));
+                let folder = folder.display();
+                told.insert(format!(
+                    "{folder}: it cannot be read: {error}; what it held before stays"
+                ));
             }
         }
         for complaint in told.difference(&self.told) {
-            warn!("{complaint}; what it held before stays");
+            warn!("{complaint}");
         }
         self.told = told;
     }
@@ -161,8 +166,8 @@ fn manifests(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The objects of one file.
-fn objects(path: &Path) -> Result<Vec<Object>, Error> {
+/// The objects of one file, and what in them has no effect.
+fn objects(path: &Path, told: &mut BTreeSet<String>) -> Result<Vec<Object>, Error> {
     let mut text = Zeroizing::new(String::new());
     File::open(path)?
         .take(FILE_SIZE_MAX + 1)
@@ -171,17 +176,24 @@ fn objects(path: &Path) -> Result<Vec<Object>, Error> {
         return Err(Error::TooLarge);
     }
     let documents = yaml::documents(&text).map_err(Error::Syntax)?;
-    let numbered = documents.into_iter().enumerate();
-    let objects = numbered.map(|(index, document)| object(index + 1, document));
-    Ok(objects
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .flatten()
-        .collect())
+    let (mut objects, mut unknown) = (Vec::new(), Vec::new());
+    for (index, document) in documents.into_iter().enumerate() {
+        objects.extend(object(index + 1, document, &mut unknown)?);
+    }
+    let unknown = unknown.into_iter().map(|what| {
+        let path = path.display();
+        format!("{path}: {what} is not known here and has no effect; correct it, or remove it")
+    });
+    told.extend(unknown);
+    Ok(objects)
 }
 
 /// One object, if it is of a kind that matters here.
-fn object(document: usize, value: Value) -> Result<Option<Object>, Error> {
+fn object(
+    document: usize,
+    value: Value,
+    unknown: &mut Vec<String>,
+) -> Result<Option<Object>, Error> {
     let field = |name: &str| {
         value
             .get(name)
@@ -189,42 +201,62 @@ fn object(document: usize, value: Value) -> Result<Option<Object>, Error> {
             .unwrap_or_default()
             .to_owned()
     };
-    let (kind, group) = (field("kind"), field("apiVersion"));
-    match (kind.as_str(), group.as_str()) {
-        ("MqttTlsListener", group) if group.starts_with("mqtt.smartboot.tech/") => {
-            let listener = read(value).map_err(|error: yaml::Error| Error::Object {
-                document,
-                kind: "MqttTlsListener",
-                why: format!(": {}", error.message),
-            })?;
-            Ok(Some(Object::Listener(Box::new(listener))))
+    let (kind, version) = (field("kind"), field("apiVersion"));
+    let ours = version.starts_with("mqtt.smartboot.tech/");
+    let mut reading = Reading { document, unknown };
+    Ok(match (kind.as_str(), version.as_str()) {
+        ("MqttTlsListener", _) if ours => {
+            let listener = reading.read("MqttTlsListener", value)?;
+            Some(Object::Listener(Box::new(listener)))
         }
         ("Secret", "v1") => {
-            // The parser's message may quote the Secret.
-            let unreadable = |_| Error::Object {
-                document,
-                kind: "Secret",
-                why: String::new(),
-            };
-            let secret = read(value).map_err(unreadable)?;
-            Ok(Some(Object::Secret(Box::new(merged(secret)))))
+            let secret = reading.read("Secret", value)?;
+            Some(Object::Secret(Box::new(merged(secret))))
         }
-        ("ConfigMap", "v1") => {
-            let unreadable = |_| Error::Object {
-                document,
-                kind: "ConfigMap",
-                why: String::new(),
-            };
-            Ok(Some(Object::ConfigMap(Box::new(
-                read(value).map_err(unreadable)?,
-            ))))
+        ("ConfigMap", "v1") => Some(Object::ConfigMap(Box::new(
+            reading.read("ConfigMap", value)?,
+        ))),
+        _ => {
+            // Manifests of other things may lie beside ours.
+            if ours {
+                unknown.push(format!("document {document}, kind {kind}"));
+            }
+            None
         }
-        _ => Ok(None),
-    }
+    })
 }
 
-fn read<T: DeserializeOwned>(value: Value) -> Result<T, yaml::Error> {
-    yaml::from_value(value)
+/// The reading of one document.
+struct Reading<'r> {
+    /// Its number in the file, counted from 1.
+    document: usize,
+    /// Fields that have no effect.
+    unknown: &'r mut Vec<String>,
+}
+
+impl Reading<'_> {
+    fn read<T: DeserializeOwned>(&mut self, kind: &'static str, value: Value) -> Result<T, Error> {
+        let document = self.document;
+        let note = |path: serde_ignored::Path<'_>| {
+            // A step into an optional field is a question mark.
+            let path = path.to_string().replace(".?", "");
+            if path == "apiVersion" || path == "kind" {
+                return;
+            }
+            self.unknown
+                .push(format!("document {document}, {kind}: {path}"));
+        };
+        serde_ignored::deserialize(value, note).map_err(|error| Error::Object {
+            document,
+            kind,
+            why: if kind == "MqttTlsListener" {
+                format!(": {}", without_values(&error.to_string()))
+            } else {
+                // The parser's message may quote the content.
+                String::new()
+            },
+        })
+    }
 }
 
 /// What the API server does with `stringData`.
@@ -277,6 +309,66 @@ metadata: {name: other}
         fs::remove_file(&file).unwrap();
         folder.read(directory.path());
         assert_eq!(folder.listeners().len(), 0);
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let auth =
+            "  clientAuth: {mode: Require, caRef: {kind: Secret, name: a, kye: b}}\n  porrt: 1\n";
+        let listener = LISTENER.replacen("---\n", &format!("{auth}---\n"), 1);
+        let secret = listener.replacen("stringData", "typ: Opaque\nstringData", 1);
+        let typo = "---\napiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListner\n";
+        fs::write(directory.path().join("a.yaml"), secret + typo).unwrap();
+        let mut folder = Folder::default();
+        folder.read(directory.path());
+        assert_eq!(folder.listeners().len(), 1);
+        let told: Vec<&str> = folder
+            .told
+            .iter()
+            .map(|one| {
+                one.split_once(": ")
+                    .unwrap()
+                    .1
+                    .split(" is not")
+                    .next()
+                    .unwrap()
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "document 1, MqttTlsListener: spec.clientAuth.caRef.kye",
+                "document 1, MqttTlsListener: spec.porrt",
+                "document 2, Secret: typ",
+                "document 4, kind MqttTlsListner",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_mode_is_no_reason_to_let_everyone_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let auth = "  clientAuth: {mdoe: Require, caRef: {kind: Secret, name: a}}\n";
+        let text = LISTENER.replacen("---\n", &format!("{auth}---\n"), 1);
+        fs::write(directory.path().join("a.yaml"), text).unwrap();
+        let mut folder = Folder::default();
+        folder.read(directory.path());
+        assert_eq!(folder.listeners().len(), 0);
+        let told = folder.told.first().unwrap();
+        assert!(told.contains("missing field `mode`"), "{told}");
+    }
+
+    #[test]
+    fn no_message_quotes_a_key_in_the_wrong_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = LISTENER.replace("{name: edge-tls}", "MIIEsecret");
+        fs::write(directory.path().join("a.yaml"), text).unwrap();
+        let mut folder = Folder::default();
+        folder.read(directory.path());
+        assert_eq!(folder.told.len(), 1);
+        let told = folder.told.first().unwrap();
+        assert!(!told.contains("MIIE"), "{told}");
     }
 
     #[test]

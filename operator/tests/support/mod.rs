@@ -151,9 +151,12 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
                 let bytes = ByteString(pki.text(&text).into_bytes());
                 secret.data.get_or_insert_default().insert(key, bytes);
             }
-            world
-                .secrets
-                .insert(secret.metadata.name.clone().unwrap(), secret);
+            let name = secret.metadata.name.clone().unwrap();
+            if name.ends_with("-mqtts") {
+                world.children.config_secret = Some(secret);
+            } else {
+                world.secrets.insert(name, secret);
+            }
         }
         "ConfigMap" => {
             let mut map: ConfigMap = read(document);
@@ -165,7 +168,7 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
                 .config_maps
                 .insert(map.metadata.name.clone().unwrap(), map);
         }
-        // A Service named as a child is one; any other is the backend.
+        // A Service named as a child is one, as with Secrets; any other is the backend.
         "Service" => {
             let service: Service = read(document);
             if service.metadata.name.as_ref().unwrap().ends_with("-mqtts") {

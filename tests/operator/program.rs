@@ -1,0 +1,152 @@
+//! The operator as a program: what it says when there is nothing to work with, and what its admin port tells.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use mqtt_tls_operator::crd;
+use rustix::process::Signal;
+use tests::apiserver::ApiServer;
+use tests::process::{Finished, Process, run};
+use tests::wait::eventually_async;
+use tests::{ports, programs, workdir};
+
+use crate::fixture::{Fixture, SOON, root, start_operator};
+
+/// The operator with this kubeconfig.
+fn operator(kubeconfig: &Path) -> Command {
+    let mut command = Command::new(programs::operator());
+    let admin = ports::free_addr().to_string();
+    command
+        .env("KUBECONFIG", kubeconfig)
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .args(["run", "--terminator-image", "a", "--admin", &admin]);
+    command
+}
+
+fn ends(kubeconfig: &Path) -> Finished {
+    run(operator(kubeconfig), b"", SOON)
+}
+
+#[test]
+fn a_wrong_kubeconfig_ends_it_with_a_message() {
+    let folder = workdir::scratch("kubeconfig");
+    let missing = ends(&folder.join("missing"));
+    let file = folder.join("wrong");
+    std::fs::write(&file, "current-context: none\n").unwrap();
+    let wrong = ends(&file);
+    for finished in [missing, wrong] {
+        assert_eq!(finished.status.code(), Some(69));
+        let said = &finished.stderr;
+        assert!(
+            said.contains("there is neither a usable kubeconfig nor a cluster around"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn an_api_server_that_does_not_answer_is_told_and_waited_for() {
+    let file = workdir::scratch("kubeconfig").join("nobody");
+    let nobody = ports::free_addr();
+    let config = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
+         clusters: [{{name: a, cluster: {{server: 'http://{nobody}'}}}}]\n\
+         users: [{{name: a, user: {{}}}}]\n\
+         contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n"
+    );
+    std::fs::write(&file, config).unwrap();
+    let process = Process::spawn("operator", operator(&file));
+    process.wait_for_line(&format!("http://{nobody}"), SOON);
+    let line = process.wait_for_line("a watch failed", SOON);
+    assert!(line.contains("refused"), "{line}");
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait_exit(SOON).code(), Some(0));
+}
+
+/// One request to the admin port.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_tells_how_it_is() {
+    let cluster = Fixture::start("admin").await;
+    cluster.apply_listener("edge", "");
+    cluster
+        .wait_for("edge", "ResolvedRefs", "False", "SecretNotFound")
+        .await;
+    let operator = cluster.operator.as_ref().unwrap();
+    let line = operator.wait_for_line("the admin port is open", SOON);
+    let address = line.rsplit("address=").next().unwrap().trim().to_owned();
+    assert!(get(&address, "/livez").starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/readyz").starts_with("HTTP/1.1 200"));
+    // A status is written before its reconciliation is counted.
+    let look = || async {
+        let metrics = get(&address, "/metrics");
+        let wanted = [
+            "mqtt_tls_operator_listeners 1\n",
+            "mqtt_tls_operator_reconciliations_total{outcome=\"done\"}",
+            "mqtt_tls_operator_writes_total{kind=\"Service\",verb=\"apply\",outcome=\"ok\"} 1\n",
+        ];
+        wanted.iter().all(|one| metrics.contains(one)).then_some(())
+    };
+    eventually_async(SOON, "the metrics tell of it", look).await;
+}
+
+/// With a schema that lets everything through, as one that someone else installed might.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
+    let server = ApiServer::start();
+    let mut crd: serde_json::Value =
+        mqtt_tls_config::yaml::from_value(mqtt_tls_config::yaml::value(&crd::yaml()).unwrap())
+            .unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
+        serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    server.install_crd_yaml(&crd.to_string()).await;
+    let base = root().join("deploy/base");
+    server
+        .kubectl(&["apply", "-k", base.to_str().unwrap()])
+        .expect_success();
+    let operator = start_operator(&server, &[]);
+    let manifest = |name: &str, secret: &str| {
+        format!(
+            "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata: {{name: {name}}}\n\
+             spec:\n  certificates: [{{secretRef: {secret}}}]\n  backend: {{address: {{host: a.b}}}}\n"
+        )
+    };
+    let apply = ["apply", "-n", "default", "-f", "-"];
+    for (name, secret) in [("bad", "'MIIEsecret'"), ("good", "{name: a}")] {
+        server
+            .kubectl_with_input(&apply, &manifest(name, secret))
+            .expect_success();
+    }
+    let events: Api<Event> = Api::namespaced(server.client().await, "default");
+    let look = || async {
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        events
+            .into_iter()
+            .find(|event| event.reason.as_deref() == Some("Malformed"))
+    };
+    let event = eventually_async(SOON, "there is an event", look).await;
+    let note = event.note.unwrap();
+    assert!(
+        note.contains("does not read") && !note.contains("MIIE"),
+        "{note}"
+    );
+    let wait = ["wait", "--for=condition=ResolvedRefs=false", "mtl/good"];
+    server.kubectl(&wait).expect_success();
+    assert!(!operator.log().contains("MIIE"));
+}
