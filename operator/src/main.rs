@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         screen::complain(&error);
         return ExitCode::from(2);
     }
+    mqtt_tls_terminator::hardening::harden();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -21,6 +21,7 @@ mod connection;
 mod control;
 mod drain;
 mod handshake;
+pub mod hardening;
 pub mod load;
 mod metrics;
 pub mod pem;

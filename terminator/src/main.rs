@@ -11,10 +11,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use jiff::Timestamp;
+use mqtt_tls_terminator::hardening::harden;
 use mqtt_tls_terminator::{Ended, StartError, Terminator, load};
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::args::{Arguments, Command, LogFormat, Serve};
 
@@ -100,21 +100,6 @@ fn log(serve: &Serve) -> Result<(), String> {
         LogFormat::Text => log.init(),
     }
     Ok(())
-}
-
-/// No core dump and no debugger may show a key, and each connection needs two file descriptors.
-fn harden() {
-    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        warn!(%error, "core dumps cannot be switched off");
-    }
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
-        warn!(%error, limit = ?limit.current, "the limit on file descriptors cannot be raised");
-    }
 }
 
 struct Signals {

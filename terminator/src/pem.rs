@@ -162,7 +162,10 @@ mod tests {
 
     #[test]
     fn preamble_blanks_and_either_line_end_are_accepted() {
-        let text = format!("subject=CN = a\r\n\u{feff}{}", CERTIFICATE.replace('\n', "  \r\n"));
+        let text = format!(
+            "subject=CN = a\r\n\u{feff}{}",
+            CERTIFICATE.replace('\n', "  \r\n")
+        );
         let blocks = blocks(&text).unwrap();
         assert!(
             matches!(&blocks[0].content, Content::Certificate(der) if der.as_ref() == [0, 1, 2])
