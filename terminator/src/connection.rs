@@ -189,7 +189,6 @@ async fn shake_hands(
     record: &mut Record<'_>,
 ) -> Option<(TcpStream, Established)> {
     let metrics = &record.context.metrics;
-    record.end = "handshake_failed";
     let deadline = (accepted + settings.timeouts.handshake).into();
     let accept = handshake::accept(&mut client, Arc::clone(&settings.tls));
     let shaken = timeout_at(deadline, accept).await;
@@ -212,6 +211,7 @@ async fn shake_hands(
             version: "none",
         },
     };
+    record.end = "handshake_failed";
     let reason = failed.error.reason();
     metrics.handshake_failed(reason, failed.version);
     debug!(reason, error = %failed.error, cause = ?std::error::Error::source(&failed.error), "handshake failed");
