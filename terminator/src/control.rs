@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
 use crate::certificate::Certificate;
+use crate::error::chain;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -302,15 +303,4 @@ pub(crate) fn listen(settings: &Settings) -> String {
         Some(IpAddr::V4(host)) => format!("{host}:{}", settings.port),
         None => format!("*:{}", settings.port),
     }
-}
-
-/// An error with all its causes, in one line each.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

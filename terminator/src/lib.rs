@@ -20,6 +20,7 @@ pub mod certificate;
 mod connection;
 mod control;
 mod drain;
+pub mod error;
 mod handshake;
 pub mod hardening;
 pub mod load;
@@ -86,7 +87,7 @@ impl StartError {
 
     /// The error with all its causes, in one line.
     pub fn chain(&self) -> String {
-        control::chain(self)
+        error::chain(self)
     }
 }
 
