@@ -85,7 +85,15 @@ fn good() -> impl Strategy<Value = BTreeMap<String, ByteString>> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof![20 => Just("edge".to_owned()), 1 => "[a-z0-9.-]{0,70}", 1 => any::<String>()]
+    let nearly = [
+        "", ".", "a.", "a.b", "a-", "-a", "1", "a.1", "a..b", "fd00::1",
+    ];
+    prop_oneof![
+        20 => Just("edge".to_owned()),
+        1 => prop::sample::select(nearly.to_vec()).prop_map(str::to_owned),
+        1 => "[a-z0-9.-]{0,70}",
+        1 => any::<String>(),
+    ]
 }
 
 fn secret_ref() -> impl Strategy<Value = String> {

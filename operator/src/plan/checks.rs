@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use kube::ResourceExt;
+use mqtt_tls_config::is_dns_name;
 
 use super::{About, Place, Problem, Settings};
 use crate::crd::{
@@ -122,9 +123,15 @@ fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Settings) -> Option<Stri
 fn backend_is_one(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
     let backend = &listener.spec.backend;
     match (&backend.service, &backend.address) {
-        (Some(service), None) if service.port != 0 && is_host(&service.name) => None,
+        (Some(service), None) if service.port != 0 && is_service_name(&service.name) => {
+            None
+        },
         (None, Some(address)) if address.port != 0 && is_host(&address.host) => None,
-        (Some(_), None) => Some("spec.backend.service needs a name and a port from 1".to_owned()),
+        (Some(_), None) => Some(
+            "spec.backend.service needs the name of a Service in this namespace, without dots, and a port \
+             from 1"
+                .to_owned(),
+        ),
         (None, Some(_)) => Some(
             "spec.backend.address needs a DNS name or an IP address as host, and a port from 1"
                 .to_owned(),
@@ -145,26 +152,18 @@ fn replicas_are_bounded(listener: &MqttTlsListener, _: &Settings) -> Option<Stri
 
 /// Whether a text is an IP address or a DNS name as the contract takes it.
 fn is_host(text: &str) -> bool {
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    // A name whose last label is a number is a mistyped IPv4 address.
-    let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    let is_name = text.len() <= 253
-        && name.split('.').all(label)
-        && !name.rsplit('.').next().is_some_and(numeric);
-    text.parse::<IpAddr>().is_ok() || is_name
+    text.parse::<IpAddr>().is_ok() || is_dns_name(text)
+}
+
+/// Whether a text can be a Service's name: one label of a DNS name. Anything else would make another name
+/// of it, or none, once the namespace and the cluster's domain stand behind it.
+fn is_service_name(text: &str) -> bool {
+    !text.contains('.') && is_dns_name(&format!("{text}.svc"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECKS, is_host};
+    use super::{CHECKS, is_host, is_service_name};
 
     #[test]
     fn the_order_in_which_problems_are_told() {
@@ -205,6 +204,26 @@ mod tests {
             &"a".repeat(64),
         ] {
             assert!(!is_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn service_names() {
+        for good in ["smart-mqtt", "a", "1883"] {
+            assert!(is_service_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "a.",
+            "a.b",
+            "-a",
+            "a:1",
+            "10.0.0.1",
+            "fd00::1",
+            &"a".repeat(64),
+        ] {
+            assert!(!is_service_name(bad), "{bad}");
         }
     }
 }

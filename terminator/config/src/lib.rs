@@ -52,6 +52,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use problem::{Problem, Problems};
+pub use scalar::is_dns_name;
 pub use secret::Pem;
 
 /// The largest file that is read, in bytes: a Secret of Kubernetes holds no more than 1 MiB.

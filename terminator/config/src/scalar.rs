@@ -41,28 +41,30 @@ pub(crate) fn address(value: &Value) -> Option<IpAddr> {
     text.parse().ok()
 }
 
-/// Reads a name in the shape of RFC 1123, section 2.1, with an optional dot at its end, or an IP
-/// address. Underscores are accepted: they resolve.
+/// Reads a name as [`is_dns_name`] knows it, or an IP address.
 pub(crate) fn host(value: &Value) -> Option<String> {
     let name = value.as_str()?;
     if let Some(address) = address(value).filter(|_| name != "localhost") {
         return Some(address.to_string());
     }
-    let labels = name.strip_suffix('.').unwrap_or(name).split('.');
-    let fits = |label: &str| {
-        let bytes = label.as_bytes();
-        !bytes.is_empty()
-            && bytes.len() <= 63
-            && bytes
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+    is_dns_name(name).then(|| name.to_owned())
+}
+
+/// Whether a text is a name in the shape of RFC 1123, section 2.1, with an optional dot at its end, at
+/// most 253 characters. Underscores are accepted: they resolve. A name whose last label is a number is
+/// none: it is a mistyped IPv4 address.
+pub fn is_dns_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    // A name whose last label is a number is a mistyped IPv4 address.
-    let last_is_numeric = labels.clone().next_back().is_some_and(numeric);
-    (name.len() <= 253 && !last_is_numeric && labels.clone().all(fits)).then(|| name.to_owned())
+    text.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(numeric)
 }
 
 pub(crate) fn version(value: Value) -> Option<String> {
