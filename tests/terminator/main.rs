@@ -16,6 +16,7 @@ mod client_auth;
 mod close;
 mod drain;
 mod fixture;
+mod fleet;
 mod garbage;
 mod handshake;
 mod limits;
