@@ -1,4 +1,5 @@
-//! A real kube-apiserver on a real etcd, on loopback, with RBAC and an audit log. There are no controllers:
+//! A real kube-apiserver on a real etcd, with RBAC and an audit log; on loopback, unless it is part of a whole
+//! node ([`crate::node`]). Alone it has no controllers:
 //! nobody collects garbage, makes pods of Deployments, empties a deleted namespace, or fills the aggregated
 //! roles `view`, `edit` and `admin`; tests play those parts where they need them.
 
@@ -25,6 +26,8 @@ use crate::wait::eventually_async;
 use crate::{assets, ports, workdir};
 
 pub use audit::AuditEvent;
+use flags::Purpose;
+pub use flags::SERVICE_CIDR;
 
 /// Ten seconds on an idle machine; tests run on busy ones.
 const START: Duration = Duration::from_secs(120);
@@ -37,6 +40,7 @@ pub struct ApiServer {
     addr: SocketAddr,
     etcd: SocketAddr,
     ca: Ca,
+    purpose: Purpose,
     // In this order, for fields are dropped in it: an API server without etcd takes its time to end.
     process: Option<Process>,
     _etcd: Process,
@@ -53,17 +57,29 @@ impl ApiServer {
     #[track_caller]
     pub fn start() -> Self {
         let folder = workdir::scratch("apiserver");
+        Self::start_in(folder, ports::free_addr(), Purpose::Alone)
+    }
+
+    /// The API server of a whole node, whose other parts the caller starts. It listens at `addr` and keeps its
+    /// files, etcd's included, in `folder`, which is there.
+    #[track_caller]
+    pub fn start_for_a_node(folder: PathBuf, addr: SocketAddr) -> Self {
+        Self::start_in(folder, addr, Purpose::Node)
+    }
+
+    #[track_caller]
+    fn start_in(folder: PathBuf, addr: SocketAddr, purpose: Purpose) -> Self {
         let ca = Ca::new("kubernetes");
-        flags::write_files(&folder, &ca);
+        flags::write_files(&folder, &ca, addr.ip());
         let (etcd, peers) = (ports::free_addr(), ports::free_addr());
         let etcd_process = Process::spawn("etcd", flags::etcd(&folder, etcd, peers));
         etcd_process.wait_for_port(etcd, START);
-        let addr = ports::free_addr();
         let mut server = Self {
             folder,
             addr,
             etcd,
             ca,
+            purpose,
             process: None,
             _etcd: etcd_process,
         };
@@ -89,7 +105,7 @@ impl ApiServer {
     /// Starts it again at the same address, and waits until it is ready.
     #[track_caller]
     pub fn start_again(&mut self) {
-        let command = flags::kube_apiserver(&self.folder, self.addr, self.etcd);
+        let command = flags::kube_apiserver(&self.folder, self.addr, self.etcd, self.purpose);
         let process = Process::spawn("kube-apiserver", command);
         process.wait_for_port(self.addr, START);
         // kubectl, and not a kube::Client, so that this works inside and outside of a tokio runtime. The
@@ -102,7 +118,7 @@ impl ApiServer {
         self.process = Some(process);
     }
 
-    /// `https://127.0.0.1:PORT`
+    /// `https://ADDRESS:PORT`
     pub fn url(&self) -> String {
         format!("https://{}", self.addr)
     }
@@ -110,6 +126,21 @@ impl ApiServer {
     /// Where it listens; the same after a restart.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where etcd answers, in plaintext: what is in it is tested there, at rest.
+    pub fn etcd_addr(&self) -> SocketAddr {
+        self.etcd
+    }
+
+    /// The CA of all of the cluster's own certificates.
+    pub fn ca(&self) -> &Ca {
+        &self.ca
+    }
+
+    /// Its files: `ca.crt`, `service-account.key`, `audit.log` and more.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The running API server. Panics while it is stopped.
@@ -245,7 +276,8 @@ impl ApiServer {
     }
 }
 
-fn kubectl_command(kubeconfig: &Path, args: &[&str]) -> Command {
+/// `kubectl` for the cluster of `kubeconfig`.
+pub fn kubectl_command(kubeconfig: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(assets::kubernetes("kubectl"));
     // Its discovery cache would otherwise lie in the home folder, and be shared with other servers.
     let cache = kubeconfig.with_file_name("kubectl-cache");

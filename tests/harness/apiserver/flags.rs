@@ -1,7 +1,7 @@
 //! How etcd and kube-apiserver are called, and the files they need. Nothing is started here.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -20,7 +20,20 @@ rules:
 - {level: Metadata}
 ";
 
-pub(super) fn write_files(folder: &Path, ca: &Ca) {
+/// The Service addresses of a cluster; the first is the API server's own.
+pub const SERVICE_CIDR: &str = "10.96.0.0/16";
+const OWN_SERVICE: &str = "10.96.0.1";
+
+/// What the server is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be talked to on loopback; there are no controllers.
+    Alone,
+    /// The API server of a whole node.
+    Node,
+}
+
+pub(super) fn write_files(folder: &Path, ca: &Ca, ip: IpAddr) {
     let write = |name: &str, text: &str| {
         fs::write(folder.join(name), text).expect("the folder is ours");
     };
@@ -29,11 +42,22 @@ pub(super) fn write_files(folder: &Path, ca: &Ca) {
     let serving = ca
         .leaf()
         .common_name("kube-apiserver")
-        .ip("127.0.0.1")
+        .ip(&ip.to_string())
+        .ip(OWN_SERVICE)
         .dns("localhost")
+        .dns("kubernetes.default.svc")
         .issue();
     write("serving.crt", &serving.chain_pem);
     write("serving.key", &serving.key_pem);
+    // With which it calls the kubelet, for logs, exec and port-forward.
+    let kubelet_client = ca
+        .leaf()
+        .common_name("kube-apiserver")
+        .organizations(&["system:masters"])
+        .client_auth()
+        .issue();
+    write("kubelet-client.crt", &kubelet_client.chain_pem);
+    write("kubelet-client.key", &kubelet_client.key_pem);
     write(
         "service-account.key",
         &ca.leaf().key(KeyKind::Rsa2048).issue().key_pem,
@@ -64,7 +88,12 @@ pub(super) fn etcd(folder: &Path, clients: SocketAddr, peers: SocketAddr) -> Com
     command
 }
 
-pub(super) fn kube_apiserver(folder: &Path, addr: SocketAddr, etcd: SocketAddr) -> Command {
+pub(super) fn kube_apiserver(
+    folder: &Path,
+    addr: SocketAddr,
+    etcd: SocketAddr,
+    purpose: Purpose,
+) -> Command {
     let mut command = Command::new(assets::kubernetes("kube-apiserver"));
     for (flag, file) in [
         ("--client-ca-file", "ca.crt"),
@@ -81,19 +110,40 @@ pub(super) fn kube_apiserver(folder: &Path, addr: SocketAddr, etcd: SocketAddr) 
     command
         .args(["--bind-address", &addr.ip().to_string()])
         .args(["--secure-port", &addr.port().to_string()])
-        // Loopback cannot be advertised; nothing uses the address.
-        .args([
-            "--advertise-address",
-            "192.0.2.1",
-            "--endpoint-reconciler-type",
-            "none",
-        ])
         .args(["--etcd-servers", &format!("http://{etcd}")])
-        .args(["--authorization-mode", "RBAC"])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
-        .args(["--service-cluster-ip-range", "10.96.0.0/16"])
-        // It would refuse pods until a controller, which is not there, has made the ServiceAccounts.
-        .args(["--disable-admission-plugins", "ServiceAccount"])
+        .args(["--service-cluster-ip-range", SERVICE_CIDR])
         .args(["--profiling=false", "--shutdown-delay-duration=0s"]);
+    match purpose {
+        Purpose::Alone => alone(&mut command),
+        Purpose::Node => for_a_node(&mut command, folder, addr),
+    }
     command
+}
+
+fn alone(command: &mut Command) {
+    command
+        // Loopback cannot be advertised; nothing uses the address.
+        .args(["--advertise-address", "192.0.2.1"])
+        .args(["--endpoint-reconciler-type", "none"])
+        .args(["--authorization-mode", "RBAC"])
+        // It would refuse pods until a controller, which is not there, has made the ServiceAccounts.
+        .args(["--disable-admission-plugins", "ServiceAccount"]);
+}
+
+fn for_a_node(command: &mut Command, folder: &Path, addr: SocketAddr) {
+    for (flag, file) in [
+        ("--kubelet-certificate-authority", "ca.crt"),
+        ("--kubelet-client-certificate", "kubelet-client.crt"),
+        ("--kubelet-client-key", "kubelet-client.key"),
+    ] {
+        command.arg(flag).arg(folder.join(file));
+    }
+    command
+        .args(["--advertise-address", &addr.ip().to_string()])
+        .args(["--authorization-mode", "Node,RBAC"])
+        .args(["--enable-admission-plugins", "NodeRestriction"])
+        // The kubelet's certificate names its address, and no name resolves here.
+        .args(["--kubelet-preferred-address-types", "InternalIP"])
+        .arg("--allow-privileged=true");
 }

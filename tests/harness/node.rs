@@ -1,0 +1,120 @@
+//! A whole Kubernetes node on this machine: etcd, API server, controller manager, scheduler, containerd, kubelet,
+//! kube-proxy, CoreDNS and the cert-manager controllers, as programs that `tests/setup node` has made.
+//!
+//! It runs inside of an [`enclosure`] only: its interfaces, rules, mounts and processes are in namespaces of their
+//! own, and go with them. It knows nothing of what is tested on it.
+//!
+//! Nothing here enforces a NetworkPolicy, and there is one node: what needs two cannot be shown.
+
+mod addons;
+mod control;
+pub mod enclosure;
+mod machine;
+mod runtime;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::apiserver::ApiServer;
+use crate::process::{Finished, Process, run};
+
+/// The node's name.
+pub const NAME: &str = "node";
+/// Its address, and the API server's.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);
+/// The addresses of pods.
+const POD_CIDR: &str = "10.244.0.0/16";
+/// The Service `kube-dns`.
+const DNS_SERVICE: &str = "10.96.0.10";
+/// Where everything is written: a file system in memory, seen from the inside only.
+const FOLDER: &str = "/mnt/node";
+/// A part starts in seconds on an idle machine; tests run on busy ones.
+const START: Duration = Duration::from_secs(180);
+
+/// A running node. Dropping it ends its programs; its containers end with the enclosure.
+pub struct Node {
+    server: ApiServer,
+    // Dropped in this order, users of the API server first.
+    _addons: Vec<Process>,
+    _runtime: Vec<Process>,
+    _control: Vec<Process>,
+}
+
+impl Node {
+    /// Starts it, and waits until it is Ready and names resolve. Panics outside of an enclosure.
+    #[track_caller]
+    pub fn start() -> Self {
+        assert!(
+            enclosure::inside(),
+            "a node starts in an enclosure only: it changes interfaces and mounts"
+        );
+        let folder = machine::prepare();
+        let addr = SocketAddr::new(IpAddr::V4(ADDRESS), 6443);
+        let server = ApiServer::start_for_a_node(folder.to_owned(), addr);
+        let control = control::start(&server);
+        let runtime = runtime::start(&server);
+        let addons = addons::start(&server);
+        let node = Self {
+            server,
+            _addons: addons,
+            _runtime: runtime,
+            _control: control,
+        };
+        node.kubectl_within(
+            &[
+                "wait",
+                "--for=condition=Ready",
+                "node",
+                NAME,
+                "--timeout=120s",
+            ],
+            START,
+        );
+        node
+    }
+
+    /// Its API server.
+    pub fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
+    /// Loads images from a docker-archive file, as `docker load` would.
+    #[track_caller]
+    pub fn load_image(&self, archive: &Path) {
+        let mut ctr = runtime::ctr();
+        ctr.args(["images", "import", "--snapshotter", "overlayfs"])
+            .arg(archive);
+        run(ctr, b"", START).expect_success();
+    }
+
+    /// The folder of the node's own files, for those who look for what should not be in them.
+    pub fn folder(&self) -> &'static Path {
+        Path::new(FOLDER)
+    }
+
+    #[track_caller]
+    fn kubectl_within(&self, args: &[&str], within: Duration) -> Finished {
+        let command = crate::apiserver::kubectl_command(&self.server.kubeconfig(), args);
+        run(command, b"", within).expect_success()
+    }
+}
+
+/// Writes one of the node's files.
+fn write(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(FOLDER).join(name);
+    let parent = path.parent().expect("it lies in the folder");
+    std::fs::create_dir_all(parent)
+        .and_then(|()| std::fs::write(&path, text))
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    path
+}
+
+/// Runs a command of the system that must succeed.
+#[track_caller]
+fn system(program: &str, args: &[&str]) {
+    let mut command: Command = crate::assets::installed(program);
+    command.args(args);
+    run(command, b"", START).expect_success();
+}
