@@ -1,0 +1,208 @@
+//! Key material is in Secrets and in the mounts of those who serve with it, and nowhere else: not in logs, events,
+//! objects, metrics, the audit log, etcd outside of its Secrets, or files of the node.
+//!
+//! [`remember`] is told of every key that the journeys make; the last journey looks for all of them, in each form
+//! that a key takes on its way.
+
+mod etcd;
+mod needles;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use serde_json::Value;
+
+use needles::Needles;
+
+use crate::cluster::Cluster;
+use crate::install;
+use crate::listener::Edge;
+use crate::place::Kind;
+
+/// Private keys, as the lines between a PEM's first and last.
+static KEYS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Remembers the private keys in a PEM text.
+pub(crate) fn remember(pem: &str) {
+    let mut keys = KEYS.lock().expect("no one panics here");
+    for block in pem.split("-----BEGIN ").skip(1) {
+        let Some((label, rest)) = block.split_once("-----") else {
+            continue;
+        };
+        let body = rest.split_once("-----END ").map(|(body, _)| body);
+        // An encrypted key is no secret without its password.
+        if let Some(body) =
+            body.filter(|_| label.ends_with("PRIVATE KEY") && !label.starts_with("ENC"))
+        {
+            keys.insert(body.split_whitespace().collect());
+        }
+    }
+}
+
+pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
+    install::ensure(cluster);
+    // A listener that is there now, so that there is something to be found where it may be.
+    let edge = Edge::start(cluster, "canary");
+    let secrets = secrets(cluster);
+    let needles = Needles::of(&KEYS.lock().expect("no one panics here"));
+
+    // What looks must be able to find: in Secrets, as the API server shows them, and decoded.
+    assert!(
+        needles.are_in(secrets.as_bytes()),
+        "keys are found where they are: base64 of PEM"
+    );
+    let decoded = decoded(&secrets);
+    assert!(
+        decoded.iter().any(|value| needles.are_in(value)),
+        "keys are found where they are: PEM"
+    );
+
+    let mut places = 0;
+    let mut look = |place: &str, bytes: &[u8]| {
+        places += 1;
+        assert!(!needles.are_in(bytes), "a private key is in {place}");
+    };
+    objects(cluster, &mut look);
+    admin_ports(cluster, &mut look);
+    if let Kind::Local(node) = &cluster.place.kind {
+        let server = node.server();
+        etcd::outside_of_secrets(server.etcd_addr(), &mut look);
+        let etcd = server.folder().join("etcd");
+        for folder in [
+            node.folder(),
+            Path::new("/run"),
+            Path::new("/var/log"),
+            Path::new("/var/lib/cni"),
+        ] {
+            files(folder, &etcd, &mut look);
+        }
+    }
+    assert!(places > 100, "only {places} places were looked at");
+    drop(edge);
+}
+
+/// All Secrets as JSON; their keys are remembered, those of cert-manager among them.
+fn secrets(cluster: &Cluster) -> String {
+    let text = cluster.kubectl(&["get", "secrets", "-A", "-o", "json"]);
+    for value in decoded(&text) {
+        remember(&String::from_utf8_lossy(&value));
+    }
+    text
+}
+
+fn decoded(secrets: &str) -> Vec<Vec<u8>> {
+    let list: Value = serde_json::from_str(secrets).expect("kubectl prints JSON");
+    let secrets: Vec<Secret> =
+        serde_json::from_value(list["items"].clone()).expect("a list of Secrets");
+    let values = secrets.into_iter().filter_map(|secret| secret.data);
+    values
+        .flat_map(|data| data.into_values().map(|bytes| bytes.0))
+        .collect()
+}
+
+/// Everything that can be listed, but Secrets; and what every container has said.
+fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
+    let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "-o", "name"]);
+    for kind in kinds.lines().filter(|kind| *kind != "secrets") {
+        let args = [
+            "get",
+            kind,
+            "-A",
+            "-o",
+            "yaml",
+            "--show-managed-fields",
+            "--ignore-not-found",
+        ];
+        look(kind, cluster.kubectl(&args).as_bytes());
+    }
+    for pod in pods(cluster) {
+        let (namespace, name) = name_of(&pod);
+        let args = [
+            "-n",
+            &namespace,
+            "logs",
+            &name,
+            "--all-containers",
+            "--tail=-1",
+        ];
+        let log = cluster.try_kubectl(&args).stdout;
+        look(&format!("the log of {namespace}/{name}"), log.as_bytes());
+    }
+}
+
+/// What both programs say on their admin ports, asked by way of the API server.
+fn admin_ports(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
+    let mut asked = 0;
+    for pod in pods(cluster) {
+        let (namespace, name) = name_of(&pod);
+        let label = pod
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get("app.kubernetes.io/name"));
+        let (port, paths): (_, &[_]) = match label.map(String::as_str) {
+            Some("mqtt-tls-terminator") => (9883, &["metrics", "status", "readyz"]),
+            Some("mqtt-tls-operator") => (9884, &["metrics", "readyz"]),
+            _ => continue,
+        };
+        for path in paths {
+            let url = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{path}");
+            let answer = cluster.try_kubectl(&["get", "--raw", &url]);
+            asked += usize::from(answer.status.success());
+            look(
+                &format!("{path} of {namespace}/{name}"),
+                answer.stdout.as_bytes(),
+            );
+        }
+    }
+    assert!(asked > 4, "only {asked} answers from admin ports");
+}
+
+fn pods(cluster: &Cluster) -> Vec<Pod> {
+    let list = cluster.kubectl(&["get", "pods", "-A", "-o", "json"]);
+    let list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
+    serde_json::from_value(list["items"].clone()).expect("a list of pods")
+}
+
+fn name_of(pod: &Pod) -> (String, String) {
+    let metadata = pod.metadata.clone();
+    (
+        metadata.namespace.unwrap_or_default(),
+        metadata.name.unwrap_or_default(),
+    )
+}
+
+/// Every file below a folder, without what is mounted there: those mounts are the volumes of pods, in memory.
+fn files(folder: &Path, but: &Path, look: &mut impl FnMut(&str, &[u8])) {
+    let Ok(here) = folder.metadata() else { return };
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            // It may be gone already; links lead to what is looked at in its own place.
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            if metadata.dev() != here.dev() || path == but {
+                continue;
+            }
+            if metadata.is_dir() {
+                folders.push(path);
+            } else if metadata.is_file()
+                && let Ok(bytes) = std::fs::read(&path)
+            {
+                look(&path.display().to_string(), &bytes);
+            }
+        }
+    }
+}
+
+/// Standard base64, as Secrets and etcd's gateway have it.
+fn from_base64(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).expect("it is base64")
+}

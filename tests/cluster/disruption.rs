@@ -1,0 +1,203 @@
+//! Whatever happens to terminators, nodes' drains and brokers, devices come back by themselves, and no message
+//! that was acknowledged to one of them is lost.
+//!
+//! smart-mqtt keeps no sessions over its own restart, so nobody can promise anything for one; there it is shown
+//! that devices come back. That nothing is lost then is shown with mosquitto, which keeps them.
+
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::EvictParams;
+use serde_json::Value;
+use tests::fleet::{Fleet, FleetPlan, Report};
+use tests::wait::{eventually, eventually_async};
+
+use crate::cluster::{Cluster, SOON};
+use crate::install;
+use crate::listener::{Edge, HOST, Terminator};
+use crate::operator::Fate;
+use crate::place::Kind;
+
+const CLIENTS: usize = 500;
+const MOSQUITTO: &str = include_str!("mosquitto.yaml");
+
+pub(crate) fn pods_come_and_go(cluster: &'static Cluster) {
+    journey(cluster, Fate::Lives);
+}
+
+pub(crate) fn pods_come_and_go_while_the_operator_is_killed(cluster: &'static Cluster) {
+    journey(cluster, Fate::IsKilled);
+}
+
+fn journey(cluster: &'static Cluster, fate: Fate) {
+    install::ensure(cluster);
+    let edge = Edge::start(cluster, &format!("disruption{}", fate.suffix()));
+    let fleet = start_fleet(&edge, "edge", "smart-mqtt");
+    let steps: [(&str, fn(&Edge)); 6] = [
+        ("a terminator is killed", kill),
+        ("a pod is deleted", |edge| {
+            edge.kubectl(&["delete", "pod", &first(edge).name]);
+        }),
+        ("a pod is evicted", evict),
+        ("more pods", |edge| scale(edge, 4)),
+        ("fewer pods", |edge| scale(edge, 2)),
+        ("other resources", |edge| {
+            let patch = r#"{"spec": {"pod": {"resources": {"requests": {"cpu": "60m", "memory": "70Mi"}}}}}"#;
+            edge.kubectl(&["patch", "mtl", "edge", "--type=merge", "-p", patch]);
+        }),
+    ];
+    for (name, step) in steps {
+        println!("{name}");
+        step(&edge);
+        fate.strikes(cluster);
+        edge.settled();
+        cluster.block_on(fleet.wait_all_connected(SOON));
+    }
+    let report = cluster.block_on(fleet.stop());
+    println!("{report}");
+    nothing_is_lost(&report);
+}
+
+pub(crate) fn brokers_restart(cluster: &'static Cluster) {
+    install::ensure(cluster);
+    let edge = Edge::start(cluster, "brokers");
+    let fleet = start_fleet(&edge, "edge", "smart-mqtt");
+    edge.kubectl(&["delete", "pod", "-l", "app.kubernetes.io/name=smart-mqtt"]);
+    let before = fleet.report().up.acknowledged;
+    cluster.block_on(async {
+        fleet.wait_all_connected(SOON).await;
+        eventually_async(SOON, "messages are acknowledged again", async || {
+            let more = fleet.report().up.acknowledged - before;
+            (more > 2 * CLIENTS as u64).then_some(())
+        })
+        .await;
+        drop(fleet);
+    });
+
+    cluster.apply(&edge.namespace, MOSQUITTO);
+    edge.kubectl(&[
+        "rollout",
+        "status",
+        "deployment/mosquitto",
+        "--timeout=120s",
+    ]);
+    edge.listener_named(
+        "keeping",
+        "  port: 8884\n  backend: {service: {name: mosquitto, port: 1883}}",
+    );
+    edge.wait_for("keeping", "Ready", |it| {
+        it.type_ == "Ready" && it.status == "True"
+    });
+    let fleet = start_fleet(&edge, "keeping", "mosquitto");
+    restart_in_its_pod(&edge);
+    cluster.block_on(fleet.wait_all_connected(SOON));
+    let report = cluster.block_on(fleet.stop());
+    println!("{report}");
+    assert!(
+        report.connects >= 2 * CLIENTS,
+        "all of them were cut off: {report}"
+    );
+    nothing_is_lost(&report);
+}
+
+fn start_fleet(edge: &Edge, listener: &str, broker: &str) -> Fleet {
+    let broker_keeps_sessions = broker == "mosquitto";
+    edge.cluster.block_on(async {
+        let (address, broker) = (
+            edge.address(listener).to_string(),
+            edge.service(broker).to_string(),
+        );
+        let plan = FleetPlan {
+            clients: CLIENTS,
+            broker_keeps_sessions,
+            ..FleetPlan::new(&address, HOST, &edge.ca.cert_pem(), &broker)
+        };
+        let fleet = Fleet::start(plan).await;
+        fleet.wait_all_connected(SOON).await;
+        fleet
+    })
+}
+
+#[track_caller]
+fn nothing_is_lost(report: &Report) {
+    assert!(report.up.acknowledged > 1000, "{report}");
+    assert!(report.up.lost.is_empty(), "{report}");
+}
+
+fn first(edge: &Edge) -> Terminator {
+    edge.pods().into_iter().next().expect("there is a pod")
+}
+
+fn scale(edge: &Edge, replicas: usize) {
+    edge.kubectl(&["scale", "mtl/edge", &format!("--replicas={replicas}")]);
+}
+
+/// SIGKILL where its process can be seen; elsewhere its pod goes without a word.
+fn kill(edge: &Edge) {
+    let pod = first(edge);
+    let uid = edge.kubectl(&["get", "pod", &pod.name, "-o", "jsonpath={.metadata.uid}"]);
+    if matches!(edge.cluster.place.kind, Kind::Local(_)) {
+        let pid = process_of(&uid).expect("the node's processes are seen from here");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process id is positive");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("root may");
+        eventually(SOON, "the kubelet has started it again", || {
+            let pods = edge.pods();
+            pods.iter()
+                .any(|it| it.name == pod.name && it.restarts == 1)
+                .then_some(())
+        });
+    } else {
+        edge.kubectl(&["delete", "pod", &pod.name, "--grace-period=0", "--force"]);
+    }
+}
+
+/// The terminator's process in the pod with this uid: its control group is called after that.
+fn process_of(uid: &str) -> Option<i32> {
+    std::fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .find_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let read =
+                |name: &str| std::fs::read_to_string(Path::new(&entry.path()).join(name)).ok();
+            let ours =
+                read("cgroup")?.contains(uid) && read("cmdline")?.contains("mqtt-tls-terminator");
+            ours.then_some(pid)
+        })
+}
+
+fn evict(edge: &Edge) {
+    let name = first(edge).name;
+    edge.cluster.block_on(async {
+        let pods: Api<Pod> = Api::namespaced(edge.cluster.client().await, &edge.namespace);
+        pods.evict(&name, &EvictParams::default())
+            .await
+            .expect("the budget allows one");
+    });
+}
+
+/// Another name of the same image: the kubelet ends the container in order and starts it again in its pod, so
+/// what the broker has on its volume stays.
+fn restart_in_its_pod(edge: &Edge) {
+    let label = ["-l", "app.kubernetes.io/name=mosquitto"];
+    let pod = edge.kubectl(&[
+        "get",
+        "pods",
+        label[0],
+        label[1],
+        "-o",
+        "jsonpath={.items[0].metadata.name}",
+    ]);
+    edge.kubectl(&[
+        "set",
+        "image",
+        &format!("pod/{pod}"),
+        "mosquitto=docker.io/library/mosquitto:test",
+    ]);
+    eventually(SOON, "the broker has been started again", || {
+        let pod: Value = edge.get("pod", &pod);
+        let status = &pod["status"]["containerStatuses"][0];
+        (status["restartCount"] == 1 && status["ready"] == true).then_some(())
+    });
+}

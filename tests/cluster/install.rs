@@ -1,0 +1,84 @@
+//! From nothing to a message: the README's commands, as they stand, by Helm and by kustomize.
+
+use tests::wait::{eventually, eventually_ok};
+
+use crate::cluster::{Cluster, SOON};
+use crate::readme;
+
+/// Where the README installs the operator.
+pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
+/// Where the README makes its first listener.
+const FIRST: &str = "iot";
+
+/// Sees to it that the operator is there, by Helm. For journeys that begin with it.
+#[track_caller]
+pub(crate) fn ensure(cluster: &Cluster) {
+    if !is_installed(cluster) {
+        readme::run(cluster, "helm-install");
+    }
+}
+
+fn is_installed(cluster: &Cluster) -> bool {
+    cluster
+        .try_helm(&["status", "smart-mqtt-tls", "-n", NAMESPACE])
+        .status
+        .success()
+}
+
+pub(crate) fn kustomize_and_a_first_message(cluster: &'static Cluster) {
+    no_warning(&readme::run(cluster, "kustomize-install"));
+    first_listener(cluster);
+    first_message(cluster, "edge.crt");
+    readme::run(cluster, "kustomize-uninstall");
+    // The operator is gone, and what it has made goes on.
+    first_message(cluster, "edge.crt");
+    readme::run(cluster, "crd-uninstall");
+    nothing_is_left(cluster);
+    cluster.kubectl(&["delete", "namespace", FIRST]);
+}
+
+pub(crate) fn helm_and_a_first_message(cluster: &'static Cluster) {
+    no_warning(&readme::run(cluster, "helm-install"));
+    first_listener(cluster);
+    first_message(cluster, "edge.crt");
+    readme::run(cluster, "cert-manager");
+    first_message(cluster, "edge-ca.crt");
+    cluster.kubectl(&["delete", "namespace", FIRST]);
+}
+
+/// A broker and a listener, with the README's commands.
+fn first_listener(cluster: &Cluster) {
+    no_warning(&readme::run(cluster, "broker"));
+    no_warning(&readme::run(cluster, "first-listener"));
+}
+
+/// By way of the Service, with the README's commands; `ca` is what the client trusts.
+fn first_message(cluster: &Cluster, ca: &str) {
+    let forward = cluster.sh_in_background("port-forward", readme::commands("port-forward"));
+    forward.wait_for_line("Forwarding from", SOON);
+    let message = readme::commands("first-message").replace("edge.crt", ca);
+    // A renewed certificate may be on its way.
+    let said = eventually_ok(SOON, "the message arrives", || {
+        let finished = cluster.try_sh(&message);
+        let arrived = finished.stdout.contains("room/temperature 21.5");
+        if arrived { Ok(finished) } else { Err(finished) }
+    });
+    no_warning(&said.stderr);
+    forward.stop();
+}
+
+#[track_caller]
+fn no_warning(said: &str) {
+    assert!(!said.contains("Warning"), "{said}");
+}
+
+/// Of what the installation made, whatever was made by whom.
+#[track_caller]
+pub(crate) fn nothing_is_left(cluster: &Cluster) {
+    eventually(SOON, "nothing of the installation is left", || {
+        let kinds = "namespaces,crds,clusterroles,clusterrolebindings";
+        let all = cluster.kubectl(&["get", kinds, "-o", "name"]);
+        let ours = |line: &&str| line.contains("mqtt-tls") || line.contains("mqtttlslistener");
+        (all.lines().find(ours).is_none()).then_some(())
+    });
+}

@@ -1,0 +1,314 @@
+//! A listener as the journeys use it: a namespace with a real smart-mqtt, a certificate, and pods that serve it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tests::clients::mosquitto::Endpoint;
+use tests::clients::tls::Connector;
+use tests::pki::{self, Ca, Leaf};
+use tests::wait::eventually;
+
+use crate::canary;
+use crate::cluster::{Cluster, SOON};
+
+/// The host name that devices know.
+pub(crate) const HOST: &str = "mqtt.example.com";
+
+/// A listener `edge` with its broker, in a namespace of its own.
+pub(crate) struct Edge {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) namespace: String,
+    pub(crate) ca: Ca,
+}
+
+/// A pod of a listener, as far as journeys look at it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Terminator {
+    pub(crate) name: String,
+    pub(crate) ip: IpAddr,
+    pub(crate) restarts: i32,
+}
+
+impl Edge {
+    /// A namespace, a broker, and a certificate, without a listener yet.
+    #[track_caller]
+    pub(crate) fn prepare(cluster: &'static Cluster, namespace: &str) -> Self {
+        let edge = Self {
+            cluster,
+            namespace: cluster.namespace(namespace),
+            ca: Ca::new("device CA"),
+        };
+        cluster.kubectl(&[
+            "-n",
+            namespace,
+            "apply",
+            "-f",
+            "deploy/samples/smart-mqtt.yaml",
+        ]);
+        edge.certificate("edge-tls", &edge.leaf());
+        edge.kubectl(&[
+            "rollout",
+            "status",
+            "deployment/smart-mqtt",
+            "--timeout=120s",
+        ]);
+        edge
+    }
+
+    /// With a listener of two pods, Ready.
+    #[track_caller]
+    pub(crate) fn start(cluster: &'static Cluster, namespace: &str) -> Self {
+        let edge = Self::prepare(cluster, namespace);
+        edge.listener("");
+        edge.wait("Ready", "True");
+        edge
+    }
+
+    /// A new certificate for [`HOST`].
+    pub(crate) fn leaf(&self) -> Leaf {
+        self.ca.leaf().dns(HOST).issue()
+    }
+
+    /// Writes a certificate into a Secret, as `kubectl create secret tls` would.
+    #[track_caller]
+    pub(crate) fn certificate(&self, name: &str, leaf: &Leaf) {
+        self.secret(
+            name,
+            "kubernetes.io/tls",
+            &[("tls.crt", &leaf.chain_pem), ("tls.key", &leaf.key_pem)],
+        );
+    }
+
+    /// Writes a Secret, whatever is in it.
+    #[track_caller]
+    pub(crate) fn secret(&self, name: &str, kind: &str, data: &[(&str, &str)]) {
+        for (_, text) in data {
+            canary::remember(text);
+        }
+        let data: serde_json::Map<String, Value> = data
+            .iter()
+            .map(|&(key, text)| (key.to_owned(), text.into()))
+            .collect();
+        let secret = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "type": kind,
+            "metadata": {"name": name}, "stringData": data,
+        });
+        // Replaced, and not applied: kubectl would keep a copy of the keys in an annotation.
+        let text = secret.to_string();
+        self.cluster.replace(&self.namespace, &text);
+    }
+
+    /// Applies the listener `edge`; `more` is YAML of its spec, each line indented by two.
+    #[track_caller]
+    pub(crate) fn listener(&self, more: &str) {
+        self.listener_named("edge", more);
+    }
+
+    /// Applies a listener; `more` replaces what it says of the same key.
+    #[track_caller]
+    pub(crate) fn listener_named(&self, name: &str, more: &str) {
+        let mut spec = String::new();
+        for (key, text) in [
+            (
+                "certificates",
+                "  certificates: [{secretRef: {name: edge-tls}}]\n",
+            ),
+            (
+                "backend",
+                "  backend: {service: {name: smart-mqtt, port: 1883}}\n",
+            ),
+            ("replicas", "  replicas: 2\n"),
+        ] {
+            if !more.contains(&format!("  {key}:")) {
+                spec.push_str(text);
+            }
+        }
+        self.cluster.apply(
+            &self.namespace,
+            &format!(
+                "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\n\
+                 metadata: {{name: {name}}}\nspec:\n{spec}{more}\n"
+            ),
+        );
+    }
+
+    /// Waits until a condition of `edge` has a status, of the newest generation; hands it back.
+    #[track_caller]
+    pub(crate) fn wait(&self, kind: &str, status: &str) -> Condition {
+        self.wait_for("edge", &format!("{kind} is {status}"), |condition| {
+            condition.type_ == kind && condition.status == status
+        })
+    }
+
+    /// Waits until a listener has a condition like this, of the newest generation.
+    #[track_caller]
+    pub(crate) fn wait_for(
+        &self,
+        name: &str,
+        what: &str,
+        like: impl Fn(&Condition) -> bool,
+    ) -> Condition {
+        let what = format!("{}/{name}: {what}", self.namespace);
+        eventually(SOON, &what, || {
+            let listener: Value = self.get("mtl", name);
+            let generation = listener["metadata"]["generation"].as_i64();
+            let conditions = listener["status"]["conditions"].clone();
+            let conditions: Vec<Condition> = serde_json::from_value(conditions).ok()?;
+            conditions
+                .into_iter()
+                .find(|it| it.observed_generation == generation && like(it))
+        })
+    }
+
+    /// An object of this namespace.
+    #[track_caller]
+    pub(crate) fn get<T: DeserializeOwned>(&self, kind: &str, name: &str) -> T {
+        let args = ["-n", &self.namespace, "get", kind, name, "-o", "json"];
+        serde_json::from_str(&self.cluster.kubectl(&args)).expect("kubectl prints JSON")
+    }
+
+    /// Where devices connect: the address and port of the Service.
+    #[track_caller]
+    pub(crate) fn address(&self, listener: &str) -> SocketAddr {
+        self.service(&format!("{listener}-mqtts"))
+    }
+
+    /// The address and port of a Service, such as a broker's.
+    #[track_caller]
+    pub(crate) fn service(&self, name: &str) -> SocketAddr {
+        service_address(&self.get("service", name))
+    }
+
+    /// Waits until `edge` is Ready in its newest generation, and its Deployment has no pod too many or too few.
+    #[track_caller]
+    pub(crate) fn settled(&self) {
+        self.wait("Ready", "True");
+        self.kubectl(&[
+            "rollout",
+            "status",
+            "deployment/edge-mqtts",
+            "--timeout=120s",
+        ]);
+        eventually(SOON, "no pod is on its way in or out", || {
+            let deployment: Value = self.get("deployment", "edge-mqtts");
+            let (wanted, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
+            let settled = ["replicas", "readyReplicas", "updatedReplicas"];
+            settled
+                .iter()
+                .all(|key| status[*key] == *wanted)
+                .then_some(())
+        });
+    }
+
+    /// A listener for clients that verify the address which they connect to: once it is Ready, its certificate
+    /// is issued anew by `ca` for its Service's address, in the key `pem` if it was there.
+    #[track_caller]
+    pub(crate) fn endpoint(&self, listener: &str, secret: &str, ca: &Ca) -> Endpoint {
+        self.wait_for(listener, "Ready", |it| {
+            it.type_ == "Ready" && it.status == "True"
+        });
+        let address = self.address(listener);
+        let leaf = ca.leaf().dns(HOST).ip(&address.ip().to_string()).issue();
+        let now: Secret = self.get("secret", secret);
+        if now.data.unwrap_or_default().contains_key("pem") {
+            let pem = format!("{}{}", leaf.chain_pem, leaf.key_pem);
+            self.secret(secret, "Opaque", &[("pem", &pem)]);
+        } else {
+            self.certificate(secret, &leaf);
+        }
+        self.all_pods_serve(listener, ca, &leaf);
+        Endpoint::tls(address.port(), ca).host(&address.ip().to_string())
+    }
+
+    /// Waits until each pod, asked by itself, shows this certificate to a client that verifies it.
+    #[track_caller]
+    pub(crate) fn all_pods_serve(&self, listener: &str, ca: &Ca, leaf: &Leaf) {
+        let wanted = pki::fingerprint(&leaf.cert_der);
+        let connector = Connector::new(ca).server_name(HOST);
+        let port = self.address(listener).port();
+        let replicas = self.get::<Value>("mtl", listener)["spec"]["replicas"].as_u64();
+        let what = format!(
+            "each pod of {}/{listener} serves the certificate",
+            self.namespace
+        );
+        eventually(SOON, &what, || {
+            let serves = |pod: &Terminator| {
+                let addr = SocketAddr::new(pod.ip, port);
+                let client = self.cluster.block_on(connector.connect(addr)).ok()?;
+                Some(pki::fingerprint(&client.server_cert()))
+            };
+            let pods = self.pods_of(listener);
+            let served = pods.iter().map(serves).collect::<Option<Vec<_>>>()?;
+            let all = u64::try_from(served.len()).ok() == replicas;
+            (all && served.iter().all(|one| *one == wanted)).then_some(())
+        });
+    }
+
+    /// The pods of `edge` that run, by name.
+    #[track_caller]
+    pub(crate) fn pods(&self) -> Vec<Terminator> {
+        self.pods_of("edge")
+    }
+
+    #[track_caller]
+    fn pods_of(&self, listener: &str) -> Vec<Terminator> {
+        let name = "app.kubernetes.io/name=mqtt-tls-terminator";
+        let selector = format!("{name},app.kubernetes.io/instance={listener}");
+        let args = [
+            "-n",
+            &self.namespace,
+            "get",
+            "pods",
+            "-l",
+            &selector,
+            "-o",
+            "json",
+        ];
+        let list: Value =
+            serde_json::from_str(&self.cluster.kubectl(&args)).expect("kubectl prints JSON");
+        let pods: Vec<Pod> = serde_json::from_value(list["items"].clone()).expect("a list of pods");
+        let mut pods: Vec<Terminator> = pods.into_iter().filter_map(terminator).collect();
+        pods.sort();
+        pods
+    }
+
+    /// Runs kubectl in this namespace.
+    #[track_caller]
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        self.cluster
+            .kubectl(&[&["-n", &self.namespace][..], args].concat())
+    }
+}
+
+fn service_address(service: &Service) -> SocketAddr {
+    let spec = service.spec.as_ref().expect("a Service has one");
+    let ip = spec.cluster_ip.as_ref().expect("it is not headless");
+    let port = spec
+        .ports
+        .as_ref()
+        .and_then(|ports| ports.first())
+        .expect("it has a port")
+        .port;
+    let port = u16::try_from(port).expect("a port");
+    SocketAddr::new(ip.parse().expect("an IP address"), port)
+}
+
+/// None for a pod that is on its way in or out.
+fn terminator(pod: Pod) -> Option<Terminator> {
+    let status = pod.status?;
+    if pod.metadata.deletion_timestamp.is_some() || status.phase.as_deref() != Some("Running") {
+        return None;
+    }
+    let restarts = status.container_statuses.unwrap_or_default();
+    Some(Terminator {
+        name: pod.metadata.name?,
+        ip: status.pod_ip?.parse().ok()?,
+        restarts: restarts
+            .iter()
+            .map(|container| container.restart_count)
+            .sum(),
+    })
+}

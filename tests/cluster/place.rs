@@ -1,0 +1,193 @@
+//! Where the journeys run. It makes a cluster, or finds one, and knows nothing of what is installed there.
+//!
+//! Wherever it is, the suite talks to pods and Services by their own addresses. On the local node they are its
+//! own; to a kind cluster this adds two routes; any other cluster must be reachable so.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use tests::images::Images;
+use tests::node::{Node, enclosure};
+use tests::process::run;
+use tests::{assets, workdir};
+
+/// To make or to delete a kind cluster.
+const KIND: Duration = Duration::from_secs(600);
+/// The kind cluster's name; one of this name is ours to delete.
+const KIND_NAME: &str = "smart-mqtt-tls-tests";
+/// The answer that `E2E=context` wants where nobody can be asked: the context's name.
+const CONFIRM: &str = "E2E_CONTEXT";
+
+/// What [`find`] came to.
+pub(crate) enum Way {
+    /// All was run in an enclosure; this is how it ended.
+    Enclosed(ExitCode),
+    /// Run here, against this.
+    Here(Place),
+    /// It cannot be.
+    Nowhere(String),
+}
+
+/// A cluster.
+pub(crate) struct Place {
+    /// With an administrator's rights.
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) kind: Kind,
+}
+
+/// Whose it is.
+pub(crate) enum Kind {
+    /// A node on this machine, which ends with us.
+    Local(Box<Node>),
+    /// A kind cluster, which we delete.
+    Kind,
+    /// Somebody's, where we delete what we have made.
+    Context,
+}
+
+/// Finds the place that `E2E` names; enters the enclosure for a local node.
+pub(crate) fn find() -> Way {
+    let wanted = std::env::var("E2E").unwrap_or_default();
+    match wanted.as_str() {
+        "" | "local" => local(),
+        "kind" => kind(),
+        "context" => context(),
+        other => Way::Nowhere(format!("E2E={other}: it is local, kind or context")),
+    }
+}
+
+fn local() -> Way {
+    if enclosure::inside() {
+        let node = Node::start();
+        for archive in archives() {
+            node.load_image(&archive);
+        }
+        return Way::Here(Place {
+            kubeconfig: node.server().kubeconfig(),
+            kind: Kind::Local(Box::new(node)),
+        });
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Way::Nowhere("E2E=local needs root: it makes namespaces and mounts".to_owned());
+    }
+    // Outside: cargo and the image tools need the machine as it is.
+    archives();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    Way::Enclosed(enclosure::enter(&arguments, &[]))
+}
+
+/// The images' files.
+fn archives() -> Vec<PathBuf> {
+    let images = Images::built();
+    let all = [
+        &images.operator,
+        &images.terminator,
+        &images.smart_mqtt,
+        &images.mosquitto,
+    ];
+    all.map(|image| image.file.clone()).into()
+}
+
+fn kind() -> Way {
+    let kubeconfig = workdir::scratch("kind").join("kubeconfig");
+    let config = root().join("deploy/overlays/kind/cluster.yaml");
+    let mut create = kind_command("create");
+    create
+        .args(["--wait", "5m", "--config"])
+        .arg(config)
+        .arg("--kubeconfig")
+        .arg(&kubeconfig);
+    run(create, b"", KIND).expect_success();
+    for archive in archives() {
+        let mut load = Command::new("kind");
+        load.args(["load", "image-archive", "--name", KIND_NAME])
+            .arg(archive);
+        run(load, b"", KIND).expect_success();
+    }
+    add_routes(&kubeconfig);
+    Way::Here(Place {
+        kubeconfig,
+        kind: Kind::Kind,
+    })
+}
+
+fn kind_command(verb: &str) -> Command {
+    let mut command = Command::new("kind");
+    command.args([verb, "cluster", "--name", KIND_NAME]);
+    command
+}
+
+/// kind's node is a container on this machine: pods and Services are behind its address.
+fn add_routes(kubeconfig: &Path) {
+    let node = kubectl(
+        kubeconfig,
+        &[
+            "get",
+            "nodes",
+            "-o",
+            "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}",
+        ],
+    );
+    for cidr in ["10.244.0.0/16", "10.96.0.0/16"] {
+        let mut route = Command::new("sudo");
+        route.args(["ip", "route", "replace", cidr, "via", &node]);
+        run(route, b"", KIND).expect_success();
+    }
+}
+
+fn context() -> Way {
+    let kubeconfig = std::env::var_os("KUBECONFIG").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".kube/config"),
+        PathBuf::from,
+    );
+    let name = kubectl(&kubeconfig, &["config", "current-context"]);
+    if !confirmed(&name) {
+        return Way::Nowhere(format!(
+            "not confirmed: this suite installs and removes an operator, a CustomResourceDefinition and \
+             namespaces in the cluster of the context {name}. Answer yes, or set {CONFIRM}={name}"
+        ));
+    }
+    Way::Here(Place {
+        kubeconfig,
+        kind: Kind::Context,
+    })
+}
+
+fn confirmed(context: &str) -> bool {
+    if let Ok(answer) = std::env::var(CONFIRM) {
+        return answer == context;
+    }
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    print!("Install and remove things in the cluster of the context {context}? [yes/no] ");
+    let mut answer = String::new();
+    std::io::stdout().flush().is_ok()
+        && std::io::stdin().lock().read_line(&mut answer).is_ok()
+        && answer.trim() == "yes"
+}
+
+impl Place {
+    /// Deletes a cluster that was made for the tests.
+    pub(crate) fn end(&self) {
+        if matches!(self.kind, Kind::Kind) {
+            run(kind_command("delete"), b"", KIND).expect_success();
+        }
+    }
+}
+
+fn kubectl(kubeconfig: &Path, args: &[&str]) -> String {
+    let mut command = Command::new(assets::kubernetes("kubectl"));
+    command.arg("--kubeconfig").arg(kubeconfig).args(args);
+    let finished = run(command, b"", KIND).expect_success();
+    finished.stdout.trim().to_owned()
+}
+
+/// The workspace's folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+}

@@ -1,0 +1,62 @@
+//! Where the restricted level of pod security is enforced, everything is admitted, and nobody is warned.
+
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::install::{self, NAMESPACE};
+use crate::listener::Edge;
+
+const LEVELS: [&str; 3] = ["enforce", "warn", "audit"];
+
+pub(crate) fn everything_is_admitted_without_a_warning(cluster: &'static Cluster) {
+    install::ensure(cluster);
+    let edge = Edge::start(cluster, "restricted");
+    for namespace in [NAMESPACE, &edge.namespace] {
+        // The API server judges the pods that are there, and warns of each that falls short.
+        let labels = LEVELS.map(|level| format!("pod-security.kubernetes.io/{level}=restricted"));
+        let mut args = vec!["label", "--overwrite", "namespace", namespace];
+        args.extend(labels.iter().map(String::as_str));
+        no_warning(&cluster.try_kubectl(&args));
+        for deployment in deployments(cluster, namespace) {
+            // Written once more, as if by hand: a template that falls short is warned of.
+            let name = deployment["metadata"]["name"]
+                .as_str()
+                .expect("it has a name");
+            let args = [
+                "-n",
+                namespace,
+                "annotate",
+                "--dry-run=server",
+                "--overwrite",
+                "deployment",
+                name,
+                "seen=yes",
+            ];
+            no_warning(&cluster.try_kubectl(&args));
+            let template = deployment["spec"]["template"].clone();
+            let pod = serde_json::json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": format!("{name}-by-hand"), "labels": template["metadata"]["labels"]},
+                "spec": template["spec"],
+            });
+            no_warning(&cluster.try_dry_run(namespace, &pod.to_string()));
+        }
+    }
+}
+
+#[track_caller]
+fn no_warning(finished: &tests::process::Finished) {
+    assert!(finished.status.success(), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("Warning"), "{}", finished.stderr);
+}
+
+fn deployments(cluster: &Cluster, namespace: &str) -> Vec<Value> {
+    let list = cluster.kubectl(&["-n", namespace, "get", "deployments", "-o", "json"]);
+    let list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    assert!(
+        !items.is_empty(),
+        "there is something to be judged in {namespace}"
+    );
+    items
+}

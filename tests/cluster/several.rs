@@ -1,0 +1,73 @@
+//! Two listeners side by side: ports, certificates and namespaces of their own; and what smart-mqtt's own TLS
+//! plugin was configured with, taken over as a Secret.
+
+use tests::clients::mosquitto::{Endpoint, Subscriber};
+use tests::pki::Ca;
+
+use crate::cluster::Cluster;
+use crate::install;
+use crate::listener::Edge;
+
+pub(crate) fn two_listeners_keep_apart(cluster: &'static Cluster) {
+    install::ensure(cluster);
+    let one = Edge::prepare(cluster, "several-one");
+    let other = Edge::prepare(cluster, "several-other");
+    one.listener("  port: 8883");
+    other.listener("  port: 18883\n  replicas: 1");
+    // And a second one in the first namespace, with a certificate of another CA.
+    let factory = Ca::new("factory CA");
+    one.certificate(
+        "factory-tls",
+        &factory.leaf().dns("factory.example.com").issue(),
+    );
+    one.listener_named(
+        "factory",
+        "  port: 8884\n  certificates: [{secretRef: {name: factory-tls}}]\n  replicas: 1",
+    );
+    let first = one.endpoint("edge", "edge-tls", &one.ca);
+    let second = other.endpoint("edge", "edge-tls", &other.ca);
+    let third = one.endpoint("factory", "factory-tls", &factory);
+    let ports = [(&one, "edge"), (&other, "edge"), (&one, "factory")]
+        .map(|(edge, name)| edge.address(name).port());
+    assert_eq!(ports, [8883, 18883, 8884]);
+
+    // The same broker is behind both of one namespace, and another behind the other's.
+    let mut here = Subscriber::start(&third.subscribe("several/topic").qos(1));
+    let mut there = Subscriber::start(&second.subscribe("several/topic").qos(1));
+    publish(&first, "from the first");
+    publish(&second, "from the second");
+    assert_eq!(here.next_message(), "several/topic from the first");
+    assert_eq!(there.next_message(), "several/topic from the second");
+    assert_eq!((here.messages().len(), there.messages().len()), (1, 1));
+
+    let wrong = Endpoint::tls(8883, &other.ca).host(&one.address("edge").ip().to_string());
+    let refused = wrong.publish("several/topic").payload("x").send();
+    assert!(
+        !refused.status.success(),
+        "the other namespace's CA is not this one's"
+    );
+}
+
+/// `plugin.yaml` as the plugin has it: `host`, `port`, `pem`.
+pub(crate) fn the_plugins_file_becomes_a_secret(cluster: &'static Cluster) {
+    install::ensure(cluster);
+    let edge = Edge::prepare(cluster, "plugin");
+    let leaf = edge.leaf();
+    let pem = format!("{}{}", leaf.chain_pem, leaf.key_pem);
+    edge.secret("plugin-tls", "Opaque", &[("pem", &pem)]);
+    edge.listener(
+        "  host: 0.0.0.0\n  port: 8883\n  certificates: [{secretRef: {name: plugin-tls}}]",
+    );
+    let endpoint = edge.endpoint("edge", "plugin-tls", &edge.ca);
+    let mut subscriber = Subscriber::start(&endpoint.subscribe("several/topic").qos(1));
+    publish(&endpoint, "as ever");
+    assert_eq!(subscriber.next_message(), "several/topic as ever");
+}
+
+fn publish(at: &Endpoint, payload: &str) {
+    at.publish("several/topic")
+        .qos(1)
+        .payload(payload)
+        .send()
+        .expect_success();
+}
