@@ -5,19 +5,29 @@ use std::process::Command;
 
 /// NAME=VERSION lines, which `tests/setup` reads too.
 const VERSIONS: &str = include_str!("../assets/versions");
-/// `tests/setup` names the client's folder after its source.
-const GO_CLIENT: &[u8] = include_bytes!("../assets/go-client/main.go");
+/// `tests/setup` names a folder after the sources of what is in it.
+const GO_CLIENT: &str = include_str!("../assets/go-client/main.go");
+const PROGRAMS: &str = include_str!("../assets/programs/go.mod");
+const COREDNS: &str = include_str!("../assets/programs/coredns/main.go");
+const CERT_MANAGER: &str = include_str!("../assets/programs/cert-manager/controller/main.go");
+const KUBE_SCORE: &str = include_str!("../assets/kube-score/go.mod");
+const UNITTEST: &str = include_str!("../assets/helm-plugins/unittest/plugin.yaml");
+const PAUSE: &str = include_str!("../assets/pause/pause.c");
+const CHECKOV: &str = include_str!("../assets/checkov/requirements.txt");
 
-/// kube-apiserver, etcd or kubectl: from `KUBEBUILDER_ASSETS` if that is set, else from the cache.
+/// A program of Kubernetes, or etcd. kube-apiserver, etcd and kubectl are taken from `KUBEBUILDER_ASSETS` if that
+/// is set; it never holds the programs of a node.
 pub fn kubernetes(program: &str) -> PathBuf {
-    let folder = variable("KUBEBUILDER_ASSETS").unwrap_or_else(|| {
-        cache().join(format!(
-            "kubernetes-{}-etcd-{}",
-            version("KUBERNETES"),
-            version("ETCD")
-        ))
-    });
-    existing(folder.join(program), "kubernetes")
+    let built = || {
+        let versions = (version("KUBERNETES"), version("ETCD"));
+        cache().join(format!("kubernetes-{}-etcd-{}", versions.0, versions.1))
+    };
+    if let "kube-apiserver" | "etcd" | "kubectl" = program {
+        let folder = variable("KUBEBUILDER_ASSETS").unwrap_or_else(built);
+        existing(folder.join(program), "kubernetes")
+    } else {
+        existing(built().join(program), "node")
+    }
 }
 
 /// The folder of smart-mqtt's jars.
@@ -30,15 +40,53 @@ pub fn smart_mqtt_jars() -> PathBuf {
 
 /// The TLS client written in Go.
 pub fn go_client() -> PathBuf {
-    let hash = crate::pki::fingerprint(GO_CLIENT);
-    existing(
-        cache().join(format!("go-client-{}/go-client", &hash[..12])),
-        "go-client",
-    )
+    named_after(&[GO_CLIENT], "go-client", "go-client", "go-client")
 }
 
-/// A command for mosquitto, its clients, openssl or java: what is installed as a package. Debian keeps
-/// servers in `/usr/sbin`, which is not on everyone's path.
+/// CoreDNS.
+pub fn coredns() -> PathBuf {
+    named_after(&[PROGRAMS, COREDNS], "coredns", "coredns", "node")
+}
+
+/// A program of cert-manager: `controller`.
+pub fn cert_manager(program: &str) -> PathBuf {
+    let sources = [PROGRAMS, CERT_MANAGER];
+    named_after(&sources, "cert-manager", program, "node")
+}
+
+/// cert-manager's resource definitions, in one file.
+pub fn cert_manager_crds() -> PathBuf {
+    tool("crds/cert-manager.yaml")
+}
+
+/// The first process of a pod's sandbox. It is alone in its folder.
+pub fn pause() -> PathBuf {
+    named_after(&[PAUSE], "pause", "pause", "node")
+}
+
+/// helm, helm-docs, kube-score or kubeconform.
+pub fn tool(program: &str) -> PathBuf {
+    let sources = [PROGRAMS, KUBE_SCORE, UNITTEST, VERSIONS];
+    named_after(&sources, "tools", program, "tools")
+}
+
+/// What `HELM_PLUGINS` is set to for `helm unittest`.
+pub fn helm_plugins() -> PathBuf {
+    tool("helm-plugins")
+}
+
+/// The resource definitions of `PodMonitor`, `ServiceMonitor` and `PrometheusRule`, in one file.
+pub fn prometheus_operator_crds() -> PathBuf {
+    tool("crds/prometheus-operator.yaml")
+}
+
+/// checkov, with a Python environment of its own.
+pub fn checkov() -> PathBuf {
+    named_after(&[CHECKOV], "checkov", "bin/checkov", "tools")
+}
+
+/// A command for what is installed as a package, such as mosquitto, containerd or java. Debian keeps servers in
+/// `/usr/sbin`, which is not on everyone's path.
 pub fn installed(program: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
@@ -55,11 +103,13 @@ fn part_of(program: &str) -> &'static str {
     match program {
         "openssl" => "openssl",
         "java" => "smart-mqtt",
+        "containerd" | "ctr" | "runc" | "nft" | "iptables" | "ip" | "sysctl" => "node",
+        "prometheus" | "promtool" | "buildah" | "podman" => "tools",
         _ => "mosquitto",
     }
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     variable("SMART_MQTT_TLS_CACHE").unwrap_or_else(|| {
         variable("XDG_CACHE_HOME")
             .or_else(|| variable("HOME").map(|home| home.join(".cache")))
@@ -75,12 +125,21 @@ fn variable(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-fn version(name: &str) -> &'static str {
+pub(crate) fn version(name: &str) -> &'static str {
     VERSIONS
         .lines()
         .filter_map(|line| line.split_once('='))
         .find_map(|(key, value)| (key == name).then_some(value))
         .unwrap_or_else(|| panic!("tests/assets/versions has no {name}"))
+}
+
+/// A file in the folder NAME-HASH of the cache, HASH being that of the sources one after the other.
+fn named_after(sources: &[&str], name: &str, file: &str, part: &str) -> PathBuf {
+    let hash = crate::pki::fingerprint(sources.concat().as_bytes());
+    existing(
+        cache().join(format!("{name}-{}", &hash[..12])).join(file),
+        part,
+    )
 }
 
 fn existing(path: PathBuf, part: &str) -> PathBuf {
