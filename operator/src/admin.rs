@@ -2,8 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
@@ -21,8 +20,41 @@ use crate::shutdown::Shutdown;
 pub struct Board {
     /// What is counted.
     pub registry: Registry,
-    /// Whether the listeners have been listed once.
-    pub is_synced: AtomicBool,
+    /// How far it is.
+    stage: Mutex<Stage>,
+}
+
+/// How far this operator is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is not ready: it waits for this.
+    Waiting(String),
+    /// Another one leads: it is ready to take over from this one.
+    StandingBy(String),
+    /// The listeners are known, and are worked on.
+    Working,
+}
+
+impl Board {
+    /// At the start.
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            stage: Mutex::new(Stage::Waiting("the API server".to_owned())),
+        }
+    }
+
+    /// It is this far now. What was before is handed back.
+    pub fn reach(&self, stage: Stage) -> Stage {
+        let mut current = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, stage)
+    }
+
+    /// How far it is.
+    pub fn stage(&self) -> Stage {
+        let current = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    }
 }
 
 /// Binds the admin port. Where there is no IPv6, all addresses are those of IPv4.
@@ -58,13 +90,13 @@ pub async fn serve(listener: TcpListener, board: Arc<Board>, shutdown: Shutdown)
 }
 
 async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
-    if board.is_synced.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (
+    match board.stage() {
+        Stage::Working => (StatusCode::OK, "ok\n".to_owned()),
+        Stage::StandingBy(leader) => (StatusCode::OK, format!("standing by; {leader} leads\n")),
+        Stage::Waiting(what) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "waiting for the list of listeners\n",
-        )
+            format!("waiting for {what}\n"),
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqtt_tls_config::Backend;
 
+use crate::plan::names::MANAGER;
 use crate::plan::{Place, Settings};
 
 /// Puts smart-mqtt behind TLS on Kubernetes: MqttTlsListener resources and Secrets in, terminators out.
@@ -26,8 +27,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run the controller, against the cluster of the kubeconfig or the one that this pod is in
     Run(Box<Run>),
-    /// Print the CustomResourceDefinition
-    Crd,
+    /// Print the CustomResourceDefinition, or put it into the cluster
+    Crd(Crd),
     /// Serve the listeners in a folder of manifests, in this process and without a cluster
     Standalone(Standalone),
     /// Show it all on this machine: a CA, a listener, a broker, and a message through TLS
@@ -77,9 +78,27 @@ pub struct Run {
     /// Where /livez, /readyz and /metrics are answered
     #[arg(long, env = "MQTT_TLS_ADMIN", default_value = "[::]:9884")]
     pub admin: SocketAddr,
-    /// What this process is called in events
+    /// What this process is called in events, and as the holder of the Lease
     #[arg(long, env = "POD_NAME")]
     pub instance: Option<String>,
+    /// The namespace of the Lease by which one of several operators is chosen [default: that of this pod; outside
+    /// of a cluster no Lease is used]
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// The name of that Lease. Operators that are not replicas of each other need different ones
+    #[arg(long, env = "MQTT_TLS_LEASE_NAME", default_value = MANAGER)]
+    pub lease_name: String,
+    /// How long a leader that says nothing more is waited for, from 5s to 10m; it gives up itself after two thirds
+    #[arg(long, env = "MQTT_TLS_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
+    pub lease_duration: Duration,
+}
+
+/// The arguments of `crd`.
+#[derive(Clone, Debug, Args)]
+pub struct Crd {
+    /// Put it into the cluster of the kubeconfig or the one that this pod is in, and wait until it can be used
+    #[arg(long)]
+    pub apply: bool,
 }
 
 impl Run {
@@ -134,6 +153,15 @@ fn deadline(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    // The Lease holds whole seconds.
+    if !(5..=600).contains(&duration.as_secs()) || duration.subsec_nanos() > 0 {
+        return Err("whole seconds, from 5s to 10m".to_owned());
+    }
+    Ok(duration)
+}
+
 fn domain(text: &str) -> Result<String, String> {
     let domain = text.trim_matches('.');
     let plain = |char: char| char.is_ascii_alphanumeric() || "-.".contains(char);
@@ -166,7 +194,7 @@ fn backend(text: &str) -> Result<Backend, String> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{Arguments, backend};
+    use super::{Arguments, backend, lease_duration};
 
     #[test]
     fn the_command_line_is_sound() {
@@ -185,6 +213,14 @@ mod tests {
             "2h",
         ];
         assert!(Arguments::try_parse_from(deadline).is_err());
+    }
+
+    #[test]
+    fn lease_durations() {
+        assert_eq!(lease_duration("15s").unwrap().as_secs(), 15);
+        for bad in ["4s", "11m", "5500ms", "0s", "15"] {
+            assert!(lease_duration(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

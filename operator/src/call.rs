@@ -4,6 +4,10 @@
 
 use std::time::Duration;
 
+use crate::error::chain;
+use crate::plan::About;
+use crate::plan::unread::Failure;
+
 /// How long one call may take, retries by the client included.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -78,6 +82,39 @@ impl Error {
                 ..
             }
         )
+    }
+
+    /// Whether the object was not as the writer thought, or was there already.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { code: 409, .. })
+    }
+
+    /// Whether trying again soon is pointless: someone has to change something first.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => {
+                matches!(code, 400..=499) && !matches!(code, 408 | 409 | 429)
+            }
+            Self::Unreadable { .. } => true,
+            Self::TimedOut { .. } | Self::Unanswered { .. } => false,
+        }
+    }
+
+    /// As a read that failed, on which a condition depends.
+    pub fn failure(&self, about: About, failures: u32) -> Failure {
+        let (Self::Refused { verb, object, .. }
+        | Self::TimedOut { verb, object }
+        | Self::Unreadable { verb, object }
+        | Self::Unanswered { verb, object, .. }) = self;
+        Failure {
+            about,
+            verb,
+            object: object.clone(),
+            told: chain(self),
+            is_forbidden: matches!(self, Self::Refused { code: 403, .. }),
+            is_lasting: self.is_lasting(),
+            failures,
+        }
     }
 
     /// Whether the object was not there.

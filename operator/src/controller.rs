@@ -1,45 +1,32 @@
-//! Watches, and reconciles: gather, plan, apply, status. Decides only when; what is decided in `plan`.
+//! Reconciles what the watches report: gather, plan, apply, status. Decides only when; what is decided in `plan`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fmt::Debug;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::stream::{self, BoxStream, select_all};
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::PartialObjectMeta;
+use kube::runtime::applier;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, applier, reflector, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Client, ResourceExt};
 use tracing::{debug, info, warn};
 
 use crate::admin::Board;
 use crate::apply::apply;
 use crate::call;
 use crate::error::chain;
-use crate::gather::{Gathered, gather};
+use crate::gather::{Gathered, Unread, gather};
 use crate::metrics::Metrics;
 use crate::plan::conditions::{self, Outcome};
-use crate::plan::names::{MANAGER, all_pods};
-use crate::plan::{Plan, Settings, plan};
-use crate::references::{Guarded, Watched, listeners_of};
+use crate::plan::names::MANAGER;
+use crate::plan::{Plan, Settings, plan, unread};
+use crate::references::Guarded;
 use crate::shutdown::Shutdown;
 use crate::status;
-
-/// How long a watch lasts before it is begun anew, in seconds: a connection that died without a word is
-/// noticed by then.
-const WATCH_TIMEOUT: u32 = 45;
+use crate::watches::Watches;
 
 /// How long events of one listener are collected before it is reconciled.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -101,34 +88,19 @@ pub struct Scope {
     pub concurrency: u16,
 }
 
-impl Scope {
-    fn api<K>(&self, client: &Client) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
-        match &self.namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        }
-    }
-}
-
 /// Runs until the first signal, and then until the reconciliations that run are over.
 pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Shutdown) {
     let context = Arc::new(context);
-    let (store, writer) = reflector::store::<Guarded>();
-    let listeners = settled::<Guarded>(&context, &scope, "MqttTlsListener", watch_config());
-    let known = (store.clone(), context.metrics.clone());
-    let known_to = Arc::clone(&board);
-    let triggers = reflector(writer, listeners.map(Ok))
-        .filter_map(move |event: Result<_, watcher::Error>| {
-            known.1.know(known.0.len());
-            std::future::ready(event.ok().and_then(|event| trigger(event, &board)))
-        })
-        .boxed();
-    let mut streams = related(&context, &scope, &store);
-    streams.push(triggers);
-    let queue = select_all(streams)
+    let is_listed = Arc::new(AtomicBool::new(false));
+    let watches = Watches {
+        client: context.client.clone(),
+        namespace: scope.namespace,
+        metrics: context.metrics.clone(),
+        board,
+        is_listed: Arc::clone(&is_listed),
+    };
+    let (store, triggers) = watches.open();
+    let queue = triggers
         .map(Ok::<_, Infallible>)
         .take_until(shutdown.clone().begun());
     let config = Config::default()
@@ -146,125 +118,18 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     });
     tokio::select! {
         () = work => {}
-        () = end_before_beginning(shutdown, known_to) => {}
+        () = end_before_beginning(shutdown, &is_listed) => {}
     }
     info!("no reconciliation runs any more");
 }
 
 /// The first signal, if it comes before the listeners are known. No reconciliation has run then, and the
 /// applier would wait for their list for ever.
-async fn end_before_beginning(shutdown: Shutdown, board: Arc<Board>) {
+async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
     shutdown.begun().await;
-    if board.is_synced.load(Ordering::Relaxed) {
+    if is_listed.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
-}
-
-fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_TIMEOUT)
-}
-
-/// The listener that an event is about, if there is something to do for it.
-///
-/// Readiness is told from here, and not by waiting for the store: of those who wait for that, only the
-/// last is woken, and that has to be the applier.
-fn trigger(event: Event<Guarded>, board: &Board) -> Option<ObjectRef<Guarded>> {
-    match event {
-        Event::Apply(listener) | Event::InitApply(listener) => Some(ObjectRef::from_obj(&listener)),
-        Event::InitDone => {
-            if !board.is_synced.swap(true, Ordering::Relaxed) {
-                info!("the listeners are known");
-            }
-            None
-        }
-        // Whatever belongs to a listener that is gone is collected.
-        Event::Delete(_) | Event::Init => None,
-    }
-}
-
-/// A watch that never fails: it is tried again and again, and each failure is told.
-fn settled<K>(
-    context: &Context,
-    scope: &Scope,
-    kind: &'static str,
-    config: watcher::Config,
-) -> impl Stream<Item = Event<K>> + Send + use<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + 'static,
-{
-    let metrics = context.metrics.clone();
-    // The back-off sits on each watch by itself: on the merged stream, one watch that is forbidden
-    // would hold up the others.
-    watcher(scope.api::<K>(&context.client), config)
-        .default_backoff()
-        .filter_map(move |event| {
-            let event = event.map_err(|error| {
-                metrics.watch_failed(kind);
-                warn!(
-                    kind,
-                    error = chain(&error),
-                    "a watch failed; it is tried again"
-                );
-            });
-            std::future::ready(event.ok())
-        })
-}
-
-/// Triggers by everything that listeners name or own. Only metadata is watched: all Secrets of a cluster
-/// do not fit into memory, and most of them are none of ours.
-fn related(context: &Context, scope: &Scope, store: &Store<Guarded>) -> Vec<Triggers> {
-    let all = watch_config;
-    let pods = watch_config().labels(&all_pods());
-    vec![
-        triggers::<Secret>(context, scope, store, Watched::Secret, all()),
-        triggers::<ConfigMap>(context, scope, store, Watched::ConfigMap, all()),
-        triggers::<Service>(context, scope, store, Watched::Service, all()),
-        triggers::<Deployment>(context, scope, store, Watched::Deployment, all()),
-        triggers::<PodDisruptionBudget>(context, scope, store, Watched::PodDisruptionBudget, all()),
-        triggers::<Pod>(context, scope, store, Watched::Pod, pods),
-    ]
-}
-
-type Triggers = BoxStream<'static, ObjectRef<Guarded>>;
-
-/// Triggers by one kind of objects.
-fn triggers<K>(
-    context: &Context,
-    scope: &Scope,
-    store: &Store<Guarded>,
-    kind: Watched,
-    config: watcher::Config,
-) -> Triggers
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let store = store.clone();
-    settled::<PartialObjectMeta<K>>(context, scope, kind.name(), config)
-        .flat_map(move |event| {
-            let listeners = store.state();
-            let listeners = listeners.iter().map(|listener| &**listener);
-            let found = match event {
-                Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
-                    listeners_of(kind, &object.metadata, listeners)
-                }
-                // What was deleted while the watch was down shows only by its absence from the list.
-                Event::InitDone => listeners.map(ObjectRef::from_obj).collect(),
-                Event::Init => Vec::new(),
-            };
-            stream::iter(found)
-        })
-        .boxed()
 }
 
 /// Makes the cluster as one listener wants it.
@@ -283,6 +148,7 @@ async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     );
     if result.is_ok() {
         context.lock().remove(&name);
+        context.metrics.failing(&name.0, &name.1, 0);
     }
     result
 }
@@ -303,6 +169,7 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
             status::complain(recorder, &invalid).await;
             return Ok(Action::await_change());
         }
+        Gathered::Unread(unread) => return tell(*unread, context).await,
     };
     let now = Timestamp::now();
     let Plan { objects, report } = plan(&world, settings, now);
@@ -320,6 +187,31 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
     Ok(Action::requeue(report.look_again))
 }
 
+/// Says what cannot be read, once it is time to say it. Nothing else is done.
+async fn tell(unread: Unread, context: &Context) -> Result<Action, call::Error> {
+    let Unread {
+        listener,
+        about,
+        error,
+    } = unread;
+    let name = (
+        listener.namespace().unwrap_or_default(),
+        listener.name_any(),
+    );
+    let failures = context.lock().get(&name).copied().unwrap_or(0);
+    if let Some(problem) = unread::problem(&error.failure(about, failures)) {
+        let status = unread::status(&listener, problem, &context.settings, Timestamp::now());
+        let Context {
+            client,
+            recorder,
+            metrics,
+            ..
+        } = context;
+        status::write(client, recorder, &listener, &status, metrics).await?;
+    }
+    Err(error)
+}
+
 /// When to try again what failed: later each time, and not with the others.
 fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
     let name = (object.namespace().unwrap_or_default(), object.name_any());
@@ -329,6 +221,7 @@ fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
         *failures = failures.saturating_add(1);
         *failures
     };
+    context.metrics.failing(&name.0, &name.1, failures);
     let wait = back_off(failures);
     warn!(
         namespace = name.0,

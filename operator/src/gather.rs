@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::call::{Error, call};
 use crate::crd::{CaKind, MqttTlsListener};
 use crate::plan::names::Identity;
-use crate::plan::{Children, World};
+use crate::plan::{About, Children, World};
 
 /// Pods that have ended, such as evicted ones, stay for long and mount nothing any more.
 const RUNNING: &str = "status.phase!=Failed,status.phase!=Succeeded";
@@ -36,6 +36,18 @@ pub enum Gathered {
     Gone,
     /// It is there, and it does not read as a listener.
     Malformed(Box<InvalidObject>),
+    /// It is there, and not all that it takes to judge it can be read: then nothing is planned.
+    Unread(Box<Unread>),
+}
+
+/// A listener around which something cannot be read.
+pub struct Unread {
+    /// The listener itself.
+    pub listener: MqttTlsListener,
+    /// The condition that depends on it.
+    pub about: About,
+    /// Why not.
+    pub error: Error,
 }
 
 /// Reads the world of one listener.
@@ -50,22 +62,36 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
         return Ok(Gathered::Gone);
     }
     let identity = Identity::of(&listener);
-    let (secrets, config_maps, backend, children, pods) = futures::try_join!(
+    let (secrets, config_maps, backend, children, pods) = futures::join!(
         named(client, namespace, secret_names(&listener)),
         named(client, namespace, config_map_names(&listener)),
         backend(client, namespace, &listener),
         children(client, namespace, &identity),
         pods(client, namespace, &identity),
-    )?;
-    let world = World {
-        listener,
-        secrets,
-        config_maps,
-        backend,
-        children,
-        pods,
-    };
-    Ok(Gathered::World(Box::new(world)))
+    );
+    let named = secrets.and_then(|secrets| Ok((secrets, config_maps?, backend?)));
+    let named = named.map_err(|error| (About::ResolvedRefs, error));
+    let made = children.and_then(|children| Ok((children, pods?)));
+    let made = made.map_err(|error| (About::Programmed, error));
+    // Told is the first in this order, and not what failed first: the status would change with each try, and
+    // call for the next one at once.
+    Ok(match named.and_then(|named| Ok((named, made?))) {
+        Ok(((secrets, config_maps, backend), (children, pods))) => {
+            Gathered::World(Box::new(World {
+                listener,
+                secrets,
+                config_maps,
+                backend,
+                children,
+                pods,
+            }))
+        }
+        Err((about, error)) => Gathered::Unread(Box::new(Unread {
+            listener,
+            about,
+            error,
+        })),
+    })
 }
 
 /// The Secrets that a listener names.
@@ -130,7 +156,12 @@ where
         let found = get::<K>(client, namespace, name).await?;
         Ok::<_, Error>(found.map(|object| (name.to_owned(), object)))
     });
-    Ok(try_join_all(gets).await?.into_iter().flatten().collect())
+    // All are waited for, so that of several errors it is always the same one that is told.
+    let found: Vec<Option<_>> = join_all(gets)
+        .await
+        .into_iter()
+        .collect::<Result<_, Error>>()?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 async fn backend(
@@ -150,17 +181,17 @@ async fn children(
     identity: &Identity,
 ) -> Result<Children, Error> {
     let name = identity.child_name();
-    let (config_secret, service, disruption_budget, deployment) = futures::try_join!(
+    let (config_secret, service, disruption_budget, deployment) = futures::join!(
         get::<Secret>(client, namespace, &name),
         get::<Service>(client, namespace, &name),
         get::<PodDisruptionBudget>(client, namespace, &name),
         get::<Deployment>(client, namespace, &name),
-    )?;
+    );
     Ok(Children {
-        config_secret,
-        service,
-        disruption_budget,
-        deployment,
+        config_secret: config_secret?,
+        service: service?,
+        disruption_budget: disruption_budget?,
+        deployment: deployment?,
     })
 }
 

@@ -10,6 +10,8 @@
 //! write, and write nothing when nothing differs. [`standalone`] runs the same plan over a folder, with
 //! the terminators in its own process.
 //!
+//! Of several operators one works, the one that holds the Lease ([`leader`]); [`run`] says when.
+//!
 //! Words: a `Listener` is a valid MqttTlsListener; the `World` is all that was read for one
 //! reconciliation; `kube::Client` talks to the API server, and a client is an MQTT device.
 //!
@@ -19,10 +21,14 @@
 
 pub mod args;
 pub mod crd;
+pub mod install;
 pub mod run;
+
+pub mod leader;
 
 pub mod controller;
 pub mod references;
+pub mod watches;
 
 pub mod gather;
 pub mod plan;

@@ -1,14 +1,15 @@
 //! The program: arguments, log, command, exit code. It must not do anything else.
 //!
-//! Exit codes: 0 ended as asked, 1 the proof of `demo` failed, 2 wrong arguments, 69 the cluster, a port or
-//! a folder cannot be used, 130 a second signal came while it was ending.
+//! Exit codes: 0 ended as asked, 1 the proof of `demo` failed or `crd --apply` would lose data, 2 wrong
+//! arguments, 69 the cluster, a port or a folder cannot be used, 75 the Lease was lost, so that another operator
+//! works, 130 a second signal came while it was ending.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mqtt_tls_operator::args::{Arguments, Command, Log, LogFormat};
-use mqtt_tls_operator::{crd, run, screen, standalone};
+use mqtt_tls_operator::args::{Arguments, Command, Crd, Log, LogFormat};
+use mqtt_tls_operator::{crd, install, run, screen, standalone};
 
 /// The API client logs every answer that it cannot read as a whole, and that may be a Secret.
 const SILENT: &str = "kube_client::client=off";
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         }
     };
     let code = match command {
-        Command::Crd => {
+        Command::Crd(Crd { apply: true }) => runtime.block_on(install::run()),
+        Command::Crd(Crd { apply: false }) => {
             screen::say(crd::yaml().trim_end());
             ExitCode::SUCCESS
         }

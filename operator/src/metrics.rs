@@ -1,8 +1,17 @@
-//! What the operator counts. Labels take values of fixed sets only: no names of objects.
+//! What the operator counts. Labels take values of fixed sets, but for the names of listeners, whose series
+//! end with them (`listeners`). No name of a Secret, and nothing of what is in one, may be in here.
+//!
+//! Each counter is there from the start, at 0 for each value of its labels: the first increase of one that
+//! appears with it cannot be seen (`rate`).
 
-use std::sync::atomic::AtomicI64;
-use std::time::{Duration, Instant};
+mod listeners;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use kube::ResourceExt;
+use mqtt_tls_terminator::process::Process;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,8 +20,39 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
+use crate::metrics::listeners::{Listeners, Live};
+
 /// The bounds of the histogram of durations, in seconds.
 const SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// How a reconciliation ends: done, cancelled, or with the reason of an error of a call.
+const OUTCOMES: [&str; 9] = [
+    "done",
+    "cancelled",
+    "Conflict",
+    "Forbidden",
+    "Invalid",
+    "Refused",
+    "TimedOut",
+    "Unanswered",
+    "Unreadable",
+];
+
+/// What is written to the API server.
+const WRITES: [(&str, &str); 11] = [
+    ("Deployment", "apply"),
+    ("Deployment", "delete"),
+    ("MqttTlsListener", "apply"),
+    ("Pod", "patch"),
+    ("PodDisruptionBudget", "apply"),
+    ("PodDisruptionBudget", "delete"),
+    ("Secret", "apply"),
+    ("Secret", "delete"),
+    ("Service", "apply"),
+    ("Service", "delete"),
+    ("Service", "patch"),
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -37,9 +77,11 @@ pub struct Metrics {
     reconciliations: Family<Outcome, Counter>,
     durations: Histogram,
     in_flight: Gauge,
-    listeners: Gauge<i64, AtomicI64>,
+    last_success: Gauge<f64, AtomicU64>,
+    listeners: Arc<Listeners>,
     writes: Family<Write, Counter>,
     watch_failures: Family<Watched, Counter>,
+    leader: Gauge,
 }
 
 impl Metrics {
@@ -49,45 +91,71 @@ impl Metrics {
             reconciliations: Family::default(),
             durations: Histogram::new(SECONDS),
             in_flight: Gauge::default(),
-            listeners: Gauge::default(),
+            last_success: Gauge::default(),
+            listeners: Arc::default(),
             writes: Family::default(),
             watch_failures: Family::default(),
+            leader: Gauge::default(),
         };
-        let registry = registry.sub_registry_with_prefix("mqtt_tls_operator");
+        metrics.begin();
+        registry.register_collector(Box::new(Process::default()));
+        metrics.register(registry.sub_registry_with_prefix("mqtt_tls_operator"));
+        metrics
+    }
+
+    /// Puts the counters there, at 0.
+    fn begin(&self) {
+        for outcome in OUTCOMES {
+            drop(self.reconciliations.get_or_create(&Outcome { outcome }));
+        }
+        for (kind, verb) in WRITES {
+            for is_ok in [true, false] {
+                drop(self.writes.get_or_create(&Write::of(kind, verb, is_ok)));
+            }
+        }
+    }
+
+    fn register(&self, registry: &mut Registry) {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version of this program", build);
         registry.register(
             "reconciliations",
             "Reconciliations by their outcome: done, or the reason of the error",
-            metrics.reconciliations.clone(),
+            self.reconciliations.clone(),
         );
         registry.register_with_unit(
             "reconciliation_duration",
             "How long a reconciliation took",
             Unit::Seconds,
-            metrics.durations.clone(),
+            self.durations.clone(),
         );
         registry.register(
             "reconciliations_in_flight",
             "Reconciliations that run now",
-            metrics.in_flight.clone(),
+            self.in_flight.clone(),
         );
-        registry.register(
-            "listeners",
-            "Listeners that are known",
-            metrics.listeners.clone(),
+        registry.register_with_unit(
+            "reconciliation_last_success_timestamp",
+            "When a reconciliation was done last, since the epoch; 0 if none was",
+            Unit::Seconds,
+            self.last_success.clone(),
         );
         registry.register(
             "writes",
             "Writes to the API server by kind, verb and outcome",
-            metrics.writes.clone(),
+            self.writes.clone(),
         );
         registry.register(
             "watch_failures",
             "Failures of watches, each of which is tried again",
-            metrics.watch_failures.clone(),
+            self.watch_failures.clone(),
         );
-        metrics
+        registry.register(
+            "leader",
+            "1 if this operator works, 0 if it stands by",
+            self.leader.clone(),
+        );
+        registry.register_collector(Box::new(Live(Arc::clone(&self.listeners))));
     }
 
     /// A reconciliation begins; it is over when what is returned is consumed or dropped.
@@ -102,14 +170,17 @@ impl Metrics {
 
     /// A write was tried.
     pub fn wrote(&self, kind: &str, verb: &'static str, is_ok: bool) {
-        let outcome = if is_ok { "ok" } else { "failed" };
-        self.writes
-            .get_or_create(&Write {
-                kind: kind.to_owned(),
-                verb,
-                outcome,
-            })
-            .inc();
+        debug_assert!(
+            WRITES.contains(&(kind, verb)),
+            "{verb} of {kind} is not listed"
+        );
+        let labels = Write::of(kind, verb, is_ok);
+        self.writes.get_or_create(&labels).inc();
+    }
+
+    /// A watch begins.
+    pub fn watching(&self, kind: &'static str) {
+        drop(self.watch_failures.get_or_create(&Watched { kind }));
     }
 
     /// A watch failed.
@@ -117,10 +188,48 @@ impl Metrics {
         self.watch_failures.get_or_create(&Watched { kind }).inc();
     }
 
-    /// So many listeners are known.
-    pub fn know(&self, listeners: usize) {
-        self.listeners
-            .set(i64::try_from(listeners).unwrap_or(i64::MAX));
+    /// This operator works from now on.
+    pub fn lead(&self) {
+        self.leader.set(1);
+    }
+
+    /// There is this listener.
+    pub fn know<K: ResourceExt>(&self, listener: &K) {
+        let namespace = listener.namespace().unwrap_or_default();
+        self.listeners.know(&namespace, &listener.name_any());
+    }
+
+    /// There are these listeners, and no others.
+    pub fn know_only<'l, K: ResourceExt + 'l>(&self, listeners: impl Iterator<Item = &'l K>) {
+        let names = listeners.map(|one| (one.namespace().unwrap_or_default(), one.name_any()));
+        self.listeners.know_only(names);
+    }
+
+    /// There is this listener no longer.
+    pub fn forget<K: ResourceExt>(&self, listener: &K) {
+        let namespace = listener.namespace().unwrap_or_default();
+        self.listeners.forget(&namespace, &listener.name_any());
+    }
+
+    /// The reconciliation of a listener failed so many times in a row; 0 if the last did not.
+    pub fn failing(&self, namespace: &str, name: &str, failures: u32) {
+        self.listeners.failing(namespace, name, failures);
+    }
+
+    /// This is the status that a listener has from now on.
+    pub fn observed(&self, listener: &MqttTlsListener, status: &MqttTlsListenerStatus) {
+        self.listeners.observed(listener, status);
+    }
+}
+
+impl Write {
+    fn of(kind: &str, verb: &'static str, is_ok: bool) -> Self {
+        let outcome = if is_ok { "ok" } else { "failed" };
+        Self {
+            kind: kind.to_owned(),
+            verb,
+            outcome,
+        }
     }
 }
 
@@ -141,15 +250,114 @@ impl Reconciling {
 
 impl Drop for Reconciling {
     fn drop(&mut self) {
-        self.metrics.in_flight.dec();
-        self.metrics
+        let (metrics, outcome) = (&self.metrics, self.outcome);
+        debug_assert!(OUTCOMES.contains(&outcome), "{outcome} is not listed");
+        metrics.in_flight.dec();
+        metrics
             .durations
             .observe(self.since.elapsed().as_secs_f64());
-        self.metrics
+        metrics
             .reconciliations
-            .get_or_create(&Outcome {
-                outcome: self.outcome,
-            })
+            .get_or_create(&Outcome { outcome })
             .inc();
+        if outcome == "done" {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            metrics
+                .last_success
+                .set(now.unwrap_or_default().as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    use super::Metrics;
+    use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
+
+    fn listener(name: &str) -> MqttTlsListener {
+        let spec = serde_json::json!({
+            "metadata": {"name": name, "namespace": "iot"},
+            "spec": {"certificates": [{"secretRef": {"name": "a"}}], "backend": {"address": {"host": "b"}}},
+        });
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn status(ready: &str) -> MqttTlsListenerStatus {
+        let condition = Condition {
+            type_: "Ready".to_owned(),
+            status: ready.to_owned(),
+            reason: "Reason".to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+        };
+        MqttTlsListenerStatus {
+            conditions: vec![condition],
+            ready_replicas: Some(1),
+            ..MqttTlsListenerStatus::default()
+        }
+    }
+
+    fn text(registry: &Registry) -> String {
+        let mut text = String::new();
+        encode(&mut text, registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_listeners_series_are_there_as_long_as_it_is() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let (edge, other) = (listener("edge"), listener("other"));
+        metrics.know(&edge);
+        metrics.know(&other);
+        metrics.observed(&edge, &status("False"));
+        metrics.failing("iot", "edge", 3);
+        let shown = text(&registry);
+        for line in [
+            "mqtt_tls_operator_listeners 2",
+            "mqtt_tls_operator_listener_failures{namespace=\"iot\",listener=\"edge\"} 3",
+            "mqtt_tls_operator_listener_failures{namespace=\"iot\",listener=\"other\"} 0",
+            "mqtt_tls_operator_listener_replicas{namespace=\"iot\",listener=\"edge\"} 2",
+            "mqtt_tls_operator_listener_replicas_ready{namespace=\"iot\",listener=\"edge\"} 1",
+            "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
+             condition=\"Ready\",status=\"False\"} 1",
+            "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
+             condition=\"Ready\",status=\"True\"} 0",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+        }
+        metrics.forget(&edge);
+        // A reconciliation that was running when it was deleted.
+        metrics.observed(&edge, &status("True"));
+        metrics.failing("iot", "edge", 4);
+        assert!(!text(&registry).contains("=\"edge\""));
+        metrics.know_only([&edge].into_iter());
+        let shown = text(&registry);
+        assert!(
+            shown.contains("=\"edge\"") && !shown.contains("=\"other\""),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn every_counter_is_there_before_the_first_event() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        metrics.watching("Secret");
+        let shown = text(&registry);
+        for line in [
+            "mqtt_tls_operator_reconciliations_total{outcome=\"Forbidden\"} 0",
+            "mqtt_tls_operator_writes_total{kind=\"Pod\",verb=\"patch\",outcome=\"failed\"} 0",
+            "mqtt_tls_operator_watch_failures_total{kind=\"Secret\"} 0",
+            "mqtt_tls_operator_reconciliation_last_success_timestamp_seconds 0.0",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+        }
+        assert!(shown.contains("process_resident_memory_bytes "), "{shown}");
     }
 }

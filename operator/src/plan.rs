@@ -17,6 +17,7 @@ pub mod names;
 pub mod notices;
 pub mod previous;
 pub mod service;
+pub mod unread;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;

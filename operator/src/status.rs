@@ -27,6 +27,7 @@ pub async fn write(
     status: &MqttTlsListenerStatus,
     metrics: &Metrics,
 ) -> Result<(), Error> {
+    metrics.observed(listener, status);
     if listener
         .status
         .as_ref()

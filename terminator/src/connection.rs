@@ -91,7 +91,7 @@ pub(crate) fn admit(
     metrics.accepted.inc();
     let limits = &settings.limits;
     let refuse = |limit| {
-        metrics.refused.get_or_create(&[("limit", limit)]).inc();
+        metrics.refused(limit);
         // Nothing is owed to it, not even a socket in TIME_WAIT.
         sockets::reset_on_close(&client);
     };

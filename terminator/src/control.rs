@@ -241,6 +241,7 @@ impl Control {
     pub(crate) fn announce(&self, now: Timestamp) {
         let settings = &self.loaded.settings;
         self.metrics.reloaded("ok", true);
+        self.metrics.allowing(settings.limits.connections);
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
         let generation = self.board.update(|status| {

@@ -26,6 +26,7 @@ pub mod hardening;
 pub mod load;
 mod metrics;
 pub mod pem;
+pub mod process;
 pub mod provider;
 mod rehearsal;
 mod relay;
@@ -130,7 +131,8 @@ impl Terminator {
             .map_err(bind("the admin port", &settings.admin.to_string()))?;
 
         let mut registry = Registry::default();
-        let metrics = Metrics::new(&mut registry, threads);
+        let connections_possible = sockets::connections_possible(threads);
+        let metrics = Metrics::new(&mut registry, threads, connections_possible);
         let status = Status::of(settings, listen, 0, Timestamp::now());
         let board = Arc::new(Board::new(
             registry,
@@ -139,7 +141,6 @@ impl Terminator {
         ));
         let shared = Arc::new(settings.clone());
         let outages = Arc::new(Outages::default());
-        let connections_possible = sockets::connections_possible(threads);
         if connections_possible < settings.limits.connections {
             warn!(
                 connections_possible,

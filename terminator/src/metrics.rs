@@ -1,7 +1,9 @@
 //! What is counted, in OpenMetrics' terms. Handles are handed to whoever counts; there is no global.
 //!
-//! It must not have a label whose values come from a client.
+//! It must not have a label whose values come from a client. Each counter is there from the start, at 0 for
+//! each value of its labels: the first increase of one that appears with it cannot be seen (`rate`).
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::certificate::Facts;
+use crate::process::Process;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type CertificateLabels = [(&'static str, String); 2];
@@ -24,6 +27,69 @@ type CertificateLabels = [(&'static str, String); 2];
 const DURATION_BUCKETS: [f64; 17] = [
     0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0,
     2.0, 4.0, 8.0, 16.0,
+];
+
+/// Why a connection is closed before its handshake.
+const LIMITS: [&str; 3] = ["connections", "descriptors", "handshakes"];
+
+/// How a connection ends.
+const ENDS: [&str; 14] = [
+    "backend_closed",
+    "backend_refused",
+    "backend_reset",
+    "backend_timeout",
+    "backend_unresolved",
+    "client_closed",
+    "client_cut",
+    "client_reset",
+    "cut_off",
+    "descriptors_exhausted",
+    "drained",
+    "handshake_failed",
+    "local_ports_exhausted",
+    "tls_error",
+];
+
+/// How a handshake fails.
+const HANDSHAKE_FAILURES: [&str; 11] = [
+    "bad_message",
+    "client_alert",
+    "client_certificate_missing",
+    "client_certificate_refused",
+    "cut",
+    "incompatible",
+    "io",
+    "not_tls",
+    "setup",
+    "timeout",
+    "too_large",
+];
+
+/// What comes of loading a configuration.
+const RELOADS: [&str; 23] = [
+    "BrokenPem",
+    "ChainOutOfOrder",
+    "ChainTooLong",
+    "ClientVerifier",
+    "EncryptedPrivateKey",
+    "KeyMismatch",
+    "NoCertificate",
+    "NoPrivateKey",
+    "PrivateKeyInBundle",
+    "Provider",
+    "SeveralPrivateKeys",
+    "Tickets",
+    "UnusableCertificate",
+    "UnusablePrivateKey",
+    "expired",
+    "malformed",
+    "not_yet_valid",
+    "ok",
+    "reverted",
+    "unbindable",
+    "unchanged",
+    "unreadable",
+    "unusable",
 ];
 
 /// The bytes that one thread has relayed. Each thread has its own, on a cache line of its own.
@@ -55,8 +121,8 @@ pub(crate) struct Population {
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pub(crate) accepted: Counter,
-    /// By reason.
-    pub(crate) refused: Family<Labels<1>, Counter>,
+    /// By limit.
+    refused: Family<Labels<1>, Counter>,
     pub(crate) accept_errors: Counter,
     /// By how they ended.
     ended: Family<Labels<1>, Counter>,
@@ -67,14 +133,18 @@ pub(crate) struct Metrics {
     /// By outcome.
     reloads: Family<Labels<1>, Counter>,
     reload_succeeded: Gauge,
-    certificates: Family<CertificateLabels, Gauge>,
+    connections_limit: Gauge,
+    /// How many connections there are file descriptors for, whatever the configuration says.
+    connections_possible: u32,
+    not_before: Family<CertificateLabels, Gauge>,
+    not_after: Family<CertificateLabels, Gauge>,
     pub(crate) population: Arc<Population>,
     pub(crate) traffic: Arc<Vec<Traffic>>,
 }
 
 impl Metrics {
-    /// Registers everything, for so many threads.
-    pub(crate) fn new(registry: &mut Registry, threads: usize) -> Self {
+    /// Registers everything, for so many threads, and as many connections as there are descriptors for.
+    pub(crate) fn new(registry: &mut Registry, threads: usize, connections_possible: u32) -> Self {
         let metrics = Self {
             accepted: Counter::default(),
             refused: Family::default(),
@@ -85,12 +155,40 @@ impl Metrics {
             dial_duration: Histogram::new(DURATION_BUCKETS),
             reloads: Family::default(),
             reload_succeeded: Gauge::default(),
-            certificates: Family::default(),
+            connections_limit: Gauge::default(),
+            connections_possible,
+            not_before: Family::default(),
+            not_after: Family::default(),
             population: Arc::default(),
             traffic: Arc::new((0..threads).map(|_| Traffic::default()).collect()),
         };
+        metrics.begin();
         metrics.register(registry.sub_registry_with_prefix("mqtt_tls"));
+        registry.register_collector(Box::new(Process::default()));
         metrics
+    }
+
+    /// Puts every counter there, at 0.
+    fn begin(&self) {
+        for limit in LIMITS {
+            drop(self.refused.get_or_create(&[("limit", limit)]));
+        }
+        for end in ENDS {
+            drop(self.ended.get_or_create(&[("end", end)]));
+        }
+        for outcome in RELOADS {
+            drop(self.reloads.get_or_create(&[("outcome", outcome)]));
+        }
+        for version in ["1.2", "1.3"] {
+            for kind in ["full", "resumed"] {
+                drop(self.handshakes_with("ok", version, kind));
+            }
+        }
+        for outcome in HANDSHAKE_FAILURES {
+            for version in ["none", "1.2", "1.3"] {
+                drop(self.handshakes_with(outcome, version, "none"));
+            }
+        }
     }
 
     fn register(&self, registry: &mut Registry) {
@@ -133,6 +231,15 @@ impl Metrics {
             Unit::Seconds,
             self.dial_duration.clone(),
         );
+        self.register_configuration(registry);
+        registry.register_collector(Box::new(Live {
+            population: Arc::clone(&self.population),
+            traffic: Arc::clone(&self.traffic),
+        }));
+    }
+
+    /// What follows from the configuration.
+    fn register_configuration(&self, registry: &mut Registry) {
         registry.register(
             "reloads",
             "Loads of the configuration, by outcome",
@@ -143,16 +250,23 @@ impl Metrics {
             "Whether the newest configuration is the one that runs",
             self.reload_succeeded.clone(),
         );
+        registry.register(
+            "connections_limit",
+            "How many connections may be open, by the configuration and by file descriptors",
+            self.connections_limit.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_not_before_timestamp",
+            "From when a served certificate is valid",
+            Unit::Seconds,
+            self.not_before.clone(),
+        );
         registry.register_with_unit(
             "certificate_not_after_timestamp",
             "Until when a served certificate is valid",
             Unit::Seconds,
-            self.certificates.clone(),
+            self.not_after.clone(),
         );
-        registry.register_collector(Box::new(Live {
-            population: Arc::clone(&self.population),
-            traffic: Arc::clone(&self.traffic),
-        }));
     }
 
     /// Counts a handshake that succeeded.
@@ -163,15 +277,33 @@ impl Metrics {
         duration: Duration,
     ) {
         let kind = if is_resumed { "resumed" } else { "full" };
-        let labels = [("outcome", "ok"), ("version", version), ("kind", kind)];
-        self.handshakes.get_or_create(&labels).inc();
+        self.handshakes_with("ok", version, kind).inc();
         self.handshake_duration.observe(duration.as_secs_f64());
     }
 
     /// Counts a handshake that failed.
     pub(crate) fn handshake_failed(&self, reason: &'static str, version: &'static str) {
-        let labels = [("outcome", reason), ("version", version), ("kind", "none")];
-        self.handshakes.get_or_create(&labels).inc();
+        debug_assert!(
+            HANDSHAKE_FAILURES.contains(&reason),
+            "{reason} is not listed"
+        );
+        self.handshakes_with(reason, version, "none").inc();
+    }
+
+    fn handshakes_with(
+        &self,
+        outcome: &'static str,
+        version: &'static str,
+        kind: &'static str,
+    ) -> impl Deref<Target = Counter> {
+        let labels = [("outcome", outcome), ("version", version), ("kind", kind)];
+        self.handshakes.get_or_create(&labels)
+    }
+
+    /// Counts a connection that was closed before its handshake.
+    pub(crate) fn refused(&self, limit: &'static str) {
+        debug_assert!(LIMITS.contains(&limit), "{limit} is not listed");
+        self.refused.get_or_create(&[("limit", limit)]).inc();
     }
 
     /// Counts a connection to the backend.
@@ -181,26 +313,35 @@ impl Metrics {
 
     /// Counts the end of a connection.
     pub(crate) fn ended(&self, how: &'static str) {
+        debug_assert!(ENDS.contains(&how), "{how} is not listed");
         self.ended.get_or_create(&[("end", how)]).inc();
     }
 
     /// Counts a load of the configuration, and whether what runs is now the newest.
     pub(crate) fn reloaded(&self, outcome: &'static str, is_newest: bool) {
+        debug_assert!(RELOADS.contains(&outcome), "{outcome} is not listed");
         self.reloads.get_or_create(&[("outcome", outcome)]).inc();
         self.reload_succeeded.set(is_newest.into());
     }
 
+    /// Tells how many connections the configuration that runs now allows.
+    pub(crate) fn allowing(&self, connections: u32) {
+        let most = connections.min(self.connections_possible);
+        self.connections_limit.set(most.into());
+    }
+
     /// Tells of the certificates that are served now, and of no others.
     pub(crate) fn serving<'a>(&self, certificates: impl Iterator<Item = &'a Arc<Facts>>) {
-        self.certificates.clear();
+        self.not_before.clear();
+        self.not_after.clear();
         for (index, facts) in certificates.enumerate() {
             let labels = [
                 ("index", index.to_string()),
                 ("fingerprint", facts.fingerprint.clone()),
             ];
-            self.certificates
-                .get_or_create(&labels)
-                .set(facts.not_after.as_second());
+            let (from, until) = (facts.not_before.as_second(), facts.not_after.as_second());
+            self.not_before.get_or_create(&labels).set(from);
+            self.not_after.get_or_create(&labels).set(until);
         }
     }
 }

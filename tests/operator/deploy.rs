@@ -3,6 +3,9 @@
 
 use std::process::Command;
 
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ObjectMeta;
 use tests::apiserver::ApiServer;
 use tests::process::run;
 use tests::programs;
@@ -103,4 +106,50 @@ async fn the_operators_pod_passes_restricted_pod_security() {
     let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default}\n";
     cluster.apply(account);
     cluster.apply(&pod.to_string());
+}
+
+/// What the operator makes is admitted there without a warning, also with a port that needs a sysctl.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terminators_pass_restricted_pod_security() {
+    let cluster = Fixture::start("restricted").await;
+    let namespace = cluster.namespace.as_str();
+    let warn = "pod-security.kubernetes.io/warn=restricted";
+    let label = ["label", "namespace", namespace, warn];
+    cluster.server.kubectl(&label).expect_success();
+    for (name, more) in [("edge", ""), ("low", "  port: 443\n")] {
+        cluster
+            .put_tls(&format!("{name}-tls"), &cluster.leaf(name))
+            .await;
+        cluster.apply_listener(name, more);
+        let made = cluster.child::<Deployment>(name).await;
+        let template = made.spec.clone().unwrap().template;
+        let deployment = Deployment {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}-again")),
+                ..ObjectMeta::default()
+            },
+            ..made
+        };
+        let pod = Pod {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}-pod")),
+                ..template.metadata.unwrap()
+            },
+            spec: template.spec,
+            status: None,
+        };
+        cluster.make_pod(name, &format!("{name}-mqtts-1")).await;
+        let objects = [
+            serde_json::to_string(&deployment).unwrap(),
+            serde_json::to_string(&pod).unwrap(),
+        ];
+        for object in objects {
+            let dry = ["create", "--dry-run=server", "-n", namespace, "-f", "-"];
+            let said = cluster
+                .server
+                .kubectl_with_input(&dry, &object)
+                .expect_success();
+            assert_eq!(said.stderr, "", "{object}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! what is tested.
 
 use std::fmt::Debug;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
@@ -31,8 +33,11 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Who the operator is, as `deploy/base` has it.
-const NAMESPACE: &str = "smart-mqtt-tls";
+pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
 const ACCOUNT: &str = "mqtt-tls-operator";
+
+/// The terminator's image; nothing runs it here.
+const IMAGE: &str = "mqtt-tls-terminator:test";
 
 /// A namespace with an operator.
 pub(crate) struct Fixture {
@@ -280,24 +285,40 @@ impl Fixture {
     }
 }
 
-/// Starts the operator as the user that `deploy/base` makes it.
+/// Starts the operator as the user that `deploy/base` makes it, and waits until it works.
 pub(crate) fn start_operator(server: &ApiServer, args: &[&str]) -> Process {
-    let admin = ports::free_addr();
-    let mut command = Command::new(programs::operator());
-    command
-        .env("KUBECONFIG", kubeconfig(server))
-        .args([
-            "run",
-            "--terminator-image",
-            "mqtt-tls-terminator:test",
-            "--log",
-            "info,mqtt_tls_operator=debug",
-        ])
-        .args(["--admin", &admin.to_string()])
-        .args(args);
-    let process = Process::spawn("operator", command);
+    let process = spawn_operator(&kubeconfig(server), args);
     process.wait_for_line("the listeners are known", SOON);
     process
+}
+
+/// Starts the operator as any user. `--terminator-image` among the arguments wins over the usual one.
+pub(crate) fn spawn_operator(kubeconfig: &Path, args: &[&str]) -> Process {
+    let admin = ports::free_addr().to_string();
+    let mut command = Command::new(programs::operator());
+    command
+        .env("KUBECONFIG", kubeconfig)
+        // The tests may themselves run in a pod: that is none of its business.
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env_remove("POD_NAMESPACE")
+        .env_remove("POD_NAME")
+        .args(["run", "--log", "info,mqtt_tls_operator=debug"])
+        .env("MQTT_TLS_TERMINATOR_IMAGE", IMAGE)
+        .args(["--admin", &admin])
+        .args(args);
+    Process::spawn("operator", command)
+}
+
+/// One request to the admin port of an operator.
+pub(crate) fn ask(operator: &Process, path: &str) -> String {
+    let line = operator.wait_for_line("the admin port is open", SOON);
+    let address = line.rsplit("address=").next().unwrap().trim();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn kubeconfig(server: &ApiServer) -> PathBuf {

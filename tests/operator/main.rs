@@ -7,15 +7,20 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod account;
 mod admission;
 mod bad_secret;
 mod create;
+mod definition;
 mod delete;
 mod deploy;
 mod edited;
 mod fixture;
+mod lease;
+mod namespaced;
 mod program;
 mod quiet;
 mod restart;
 mod rotate;
 mod shared_secret;
+mod unread;

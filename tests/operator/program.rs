@@ -1,7 +1,5 @@
 //! The operator as a program: what it says when there is nothing to work with, and what its admin port tells.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,10 +10,10 @@ use mqtt_tls_operator::crd;
 use rustix::process::Signal;
 use tests::apiserver::ApiServer;
 use tests::process::{Finished, Process, run};
-use tests::wait::eventually_async;
+use tests::wait::{eventually, eventually_async};
 use tests::{ports, programs, workdir};
 
-use crate::fixture::{Fixture, SOON, root, start_operator};
+use crate::fixture::{Fixture, SOON, ask, root, start_operator};
 
 /// The operator with this kubeconfig.
 fn operator(kubeconfig: &Path) -> Command {
@@ -68,19 +66,6 @@ fn an_api_server_that_does_not_answer_is_told_and_waited_for() {
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
 }
 
-/// One request to the admin port.
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_port_tells_how_it_is() {
     let cluster = Fixture::start("admin").await;
@@ -89,14 +74,13 @@ async fn the_admin_port_tells_how_it_is() {
         .wait_for("edge", "ResolvedRefs", "False", "SecretNotFound")
         .await;
     let operator = cluster.operator.as_ref().unwrap();
-    let line = operator.wait_for_line("the admin port is open", SOON);
-    let address = line.rsplit("address=").next().unwrap().trim().to_owned();
-    assert!(get(&address, "/livez").starts_with("HTTP/1.1 200"));
-    assert!(get(&address, "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(ask(operator, "/livez").starts_with("HTTP/1.1 200"));
+    assert!(ask(operator, "/readyz").starts_with("HTTP/1.1 200"));
     // A status is written before its reconciliation is counted.
     let look = || async {
-        let metrics = get(&address, "/metrics");
+        let metrics = ask(operator, "/metrics");
         let wanted = [
+            "mqtt_tls_operator_leader 1\n",
             "mqtt_tls_operator_listeners 1\n",
             "mqtt_tls_operator_reconciliations_total{outcome=\"done\"}",
             "mqtt_tls_operator_writes_total{kind=\"Service\",verb=\"apply\",outcome=\"ok\"} 1\n",
@@ -115,11 +99,11 @@ async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
             .unwrap();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
         serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    server.install_crd_yaml(&crd.to_string()).await;
     let base = root().join("deploy/base");
     server
         .kubectl(&["apply", "-k", base.to_str().unwrap()])
         .expect_success();
+    server.install_crd_yaml(&crd.to_string()).await;
     let operator = start_operator(&server, &[]);
     let manifest = |name: &str, secret: &str| {
         format!(
@@ -129,9 +113,11 @@ async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
     };
     let apply = ["apply", "-n", "default", "-f", "-"];
     for (name, secret) in [("bad", "'MIIEsecret'"), ("good", "{name: a}")] {
-        server
-            .kubectl_with_input(&apply, &manifest(name, secret))
-            .expect_success();
+        // The new schema counts a moment after it was taken.
+        eventually(SOON, "it is taken", || {
+            let applied = server.kubectl_with_input(&apply, &manifest(name, secret));
+            applied.status.success().then_some(())
+        });
     }
     let events: Api<Event> = Api::namespaced(server.client().await, "default");
     let look = || async {

@@ -30,16 +30,18 @@ pub enum Outcome<'o> {
 }
 
 /// A condition before it is compared with the one that is there.
-struct Finding {
-    type_: &'static str,
-    status: &'static str,
-    reason: String,
-    message: String,
+pub(super) struct Finding {
+    pub(super) type_: &'static str,
+    pub(super) status: &'static str,
+    pub(super) reason: String,
+    pub(super) message: String,
 }
+
+pub(super) const ACCEPTED: &str = "the spec makes sense";
 
 pub(super) const TRUE: &str = "True";
 pub(super) const FALSE: &str = "False";
-const UNKNOWN: &str = "Unknown";
+pub(super) const UNKNOWN: &str = "Unknown";
 
 /// The listener's status.
 pub fn status(
@@ -64,7 +66,7 @@ pub fn status(
     MqttTlsListenerStatus {
         observed_generation: report.identity.generation,
         conditions: findings(report, outcome, deployment, before)
-            .into_iter()
+            .iter()
             .map(|finding| condition(finding, before, report.identity.generation, now))
             .collect(),
         certificates: report.certificates.clone(),
@@ -92,7 +94,7 @@ fn findings(
     before: Option<&MqttTlsListenerStatus>,
 ) -> Vec<Finding> {
     let mut findings = vec![
-        by_problems(report, About::Accepted, "the spec makes sense"),
+        by_problems(report, About::Accepted, ACCEPTED),
         by_problems(
             report,
             About::ResolvedRefs,
@@ -107,7 +109,7 @@ fn findings(
     findings
 }
 
-fn name(about: About) -> &'static str {
+pub(super) fn name(about: About) -> &'static str {
     match about {
         About::Accepted => "Accepted",
         About::ResolvedRefs => "ResolvedRefs",
@@ -117,7 +119,7 @@ fn name(about: About) -> &'static str {
 }
 
 /// False if there are problems; unknown if the spec itself is not accepted; or else true.
-fn by_problems(report: &Report, about: About, good: &str) -> Finding {
+pub(super) fn by_problems(report: &Report, about: About, good: &str) -> Finding {
     let type_ = name(about);
     let problems: Vec<&Problem> = report
         .problems
@@ -204,10 +206,7 @@ fn programmed(
         return finding;
     }
     if let Outcome::Failed { reason, message } = outcome {
-        let said = before.and_then(|before| find(before, finding.type_));
-        let said =
-            said.filter(|said| said.status == FALSE && says_the_same(&said.message, message));
-        let message = said.map_or(message, |said| &said.message).clone();
+        let message = steady(message, finding.type_, before);
         let reason = (*reason).to_owned();
         return Finding {
             status: FALSE,
@@ -234,9 +233,16 @@ fn programmed(
     }
 }
 
+/// The message of an error, or the one that is there if it says the same. A status that changed with each try
+/// would call for the next one at once, whatever the back-off says.
+pub(super) fn steady(message: &str, type_: &str, before: Option<&MqttTlsListenerStatus>) -> String {
+    let said = before.and_then(|before| find(before, type_));
+    let said = said.filter(|said| said.status == FALSE && says_the_same(&said.message, message));
+    said.map_or(message, |said| &said.message).to_owned()
+}
+
 /// Whether two messages differ at most in words with digits: numbers of requests, times and versions, as API
-/// servers and webhooks put them into every refusal. A status that changed with each try would call for the
-/// next one at once, whatever the back-off says.
+/// servers and webhooks put them into every refusal.
 fn says_the_same(one: &str, other: &str) -> bool {
     let words = |text| {
         str::split_whitespace(text).filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()))
@@ -287,7 +293,7 @@ fn available(identity: &Identity, deployment: Option<&Deployment>) -> Finding {
 }
 
 /// All of these; the first that is not true says why.
-fn ready(findings: &[Finding]) -> Finding {
+pub(super) fn ready(findings: &[Finding]) -> Finding {
     let type_ = "Ready";
     let worst = [FALSE, UNKNOWN]
         .iter()
@@ -309,8 +315,8 @@ fn ready(findings: &[Finding]) -> Finding {
 }
 
 /// The condition, with the time of the one that is there if the status is the same.
-fn condition(
-    finding: Finding,
+pub(super) fn condition(
+    finding: &Finding,
     before: Option<&MqttTlsListenerStatus>,
     generation: Option<i64>,
     now: Timestamp,
@@ -323,8 +329,8 @@ fn condition(
     Condition {
         type_: finding.type_.to_owned(),
         status: finding.status.to_owned(),
-        reason: finding.reason,
-        message: shortened(finding.message, MESSAGE_LENGTH_MAX),
+        reason: finding.reason.clone(),
+        message: shortened(finding.message.clone(), MESSAGE_LENGTH_MAX),
         observed_generation: generation,
         last_transition_time: same.map_or(now, |condition| condition.last_transition_time.clone()),
     }

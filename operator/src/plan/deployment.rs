@@ -139,6 +139,8 @@ fn container(listener: &Listener, settings: &Settings) -> Container {
         startup_probe: Some(probe("/livez", 1, 120)),
         liveness_probe: Some(probe("/livez", 5, 3)),
         readiness_probe: Some(probe("/readyz", 5, 1)),
+        // Why it ended, in `kubectl describe pod`, without a look at the log.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(resources(listener)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),

@@ -38,6 +38,19 @@ pub fn all_pods() -> String {
     format!("{LABEL_NAME}={APPLICATION},{LABEL_MANAGER}={MANAGER}")
 }
 
+/// The labels of what belongs to the operator itself and to no listener.
+pub fn manager_labels() -> BTreeMap<String, String> {
+    let labels = [
+        (LABEL_NAME, MANAGER),
+        ("app.kubernetes.io/part-of", "smart-mqtt"),
+        (LABEL_MANAGER, MANAGER),
+    ];
+    labels
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
 /// Who a listener is, however its spec looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {

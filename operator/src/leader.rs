@@ -1,0 +1,361 @@
+//! Which of several operators works: the one that holds the Lease. It must not know what the work is.
+//!
+//! The protocol is that of client-go's leader election. Nobody's clock is compared with anybody else's: whoever
+//! stands by measures by itself how long the Lease has not changed, and the leader how long ago it sent the
+//! last renewal that came through. Each change carries the version that it was decided on, so of two that
+//! reach for the Lease one is refused. The leader gives up after two thirds of the time that others wait.
+//! (The crates that do this for the kube of today compare the holder's clock with their own.)
+//!
+//! What holds: no write is sent unless the Lease was surely held when it was handed to the client
+//! ([`Gate`]). A write that is on its way by then, in a process that is stopped at this very moment, can still
+//! arrive later; it is server-side apply of a plan, bound to the object's identity, and the new leader's
+//! next look puts right whatever is in it.
+
+mod gate;
+mod record;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{debug, info, warn};
+
+use crate::call::{Error, call};
+use crate::error::chain;
+use crate::plan::names::manager_labels;
+
+pub use gate::Gate;
+use record::Seen;
+
+/// The longest time between two looks at the Lease.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What it takes to become the leader.
+pub struct Election {
+    /// The API server; no other work goes over this client.
+    pub client: Client,
+    /// Who reaches for which Lease.
+    pub candidate: Candidate,
+    /// What holds back the writes of whoever does not lead.
+    pub gate: Gate,
+}
+
+/// Which Lease, and who reaches for it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// The Lease's name.
+    pub lease: String,
+    /// Who this is: unlike any other process, also one that had this pod before.
+    pub identity: String,
+    /// How long others wait for a leader that says nothing more.
+    pub duration: Duration,
+}
+
+impl Candidate {
+    /// How long after the last renewal the leader gives up.
+    fn deadline(&self) -> Duration {
+        self.duration * 2 / 3
+    }
+
+    /// The time between two looks at the Lease, or two renewals; a little more or less each time, so that not
+    /// all come at once. However long a leader that is silent is waited for, one that gives the Lease back is
+    /// followed soon.
+    fn pause(&self) -> Duration {
+        let pause = (self.duration * 2 / 15).min(PAUSE_MAX);
+        pause.mul_f64(0.9 + 0.2 * fastrand::f64())
+    }
+
+    /// The time for one call: two of them fit into the leader's deadline.
+    fn patience(&self) -> Duration {
+        self.deadline() / 2
+    }
+
+    /// What this one writes into the Lease; `before` is what is in it.
+    fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let held = before.filter(|before| before.holder_identity.as_ref() == Some(&self.identity));
+        let transitions = before.and_then(|before| before.lease_transitions);
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(self.duration.as_secs()).ok(),
+            acquire_time: held.map_or(Some(now.clone()), |held| held.acquire_time.clone()),
+            renew_time: Some(now),
+            // Counted are the times that it went from one to another.
+            lease_transitions: match (before, held) {
+                (None, _) => Some(0),
+                (Some(_), Some(_)) => transitions,
+                (Some(_), None) => Some(transitions.unwrap_or(0).saturating_add(1)),
+            },
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+/// How it stands with whoever is not the leader yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Another one leads.
+    By(String),
+    /// It cannot be known who leads.
+    Nowhere(String),
+}
+
+/// Why the work has to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// Another one has the Lease.
+    #[error("{0} has the Lease now")]
+    Taken(String),
+    /// Someone deleted the Lease.
+    #[error("the Lease was deleted")]
+    Deleted,
+    /// It was not renewed in time: the API server was out of reach, or this process was stopped.
+    #[error("the Lease was not renewed in time")]
+    Late,
+}
+
+/// Holds the Lease.
+pub struct Leadership {
+    leases: Api<Lease>,
+    candidate: Candidate,
+    lease: Lease,
+    gate: Gate,
+}
+
+impl Election {
+    /// Stands by until this one leads. `tell` hears how that stands, whenever it changes.
+    pub async fn win(self, tell: impl Fn(Standing)) -> Leadership {
+        let Self {
+            client,
+            candidate,
+            gate,
+        } = self;
+        let leases = Api::namespaced(client, &candidate.namespace);
+        let (mut seen, mut told) = (None, None);
+        loop {
+            let sent = Instant::now();
+            let standing = match reach(&leases, &candidate, &mut seen).await {
+                Ok(Some(lease)) => {
+                    gate.open_until(sent + candidate.deadline());
+                    info!(
+                        lease = candidate.lease,
+                        identity = candidate.identity,
+                        "this operator leads"
+                    );
+                    return Leadership {
+                        leases,
+                        candidate,
+                        lease,
+                        gate,
+                    };
+                }
+                Ok(None) => Standing::By(seen.as_ref().map_or("nobody", Seen::holder).to_owned()),
+                Err(error) => Standing::Nowhere(chain(&error)),
+            };
+            if told.as_ref() != Some(&standing) {
+                match &standing {
+                    Standing::By(leader) => info!(leader, "standing by"),
+                    Standing::Nowhere(error) => {
+                        warn!(error, "the Lease cannot be had; it is tried again");
+                    }
+                }
+                tell(standing.clone());
+                told = Some(standing);
+            }
+            sleep(candidate.pause()).await;
+        }
+    }
+}
+
+/// Reaches for the Lease once: `None` if another one has it, or was quicker.
+async fn reach(
+    leases: &Api<Lease>,
+    candidate: &Candidate,
+    seen: &mut Option<Seen>,
+) -> Result<Option<Lease>, Error> {
+    let (name, object) = (&candidate.lease, format!("Lease {}", candidate.lease));
+    let found = call("get", &object, leases.get_opt(name)).await?;
+    let now = Instant::now();
+    *seen = record::look(seen.take(), found.as_ref(), now);
+    if seen
+        .as_ref()
+        .is_some_and(|seen| seen.is_held(now, candidate.duration))
+    {
+        return Ok(None);
+    }
+    let params = PostParams::default();
+    let claimed = if let Some(mut lease) = found {
+        lease.spec = Some(candidate.claim(lease.spec.as_ref()));
+        call("update", &object, leases.replace(name, &params, &lease)).await
+    } else {
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                labels: Some(manager_labels()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(candidate.claim(None)),
+        };
+        call("create", &object, leases.create(&params, &lease)).await
+    };
+    match claimed {
+        Ok(lease) => Ok(Some(lease)),
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Leadership {
+    /// Renews the Lease for as long as that goes, and tells why it does not.
+    pub async fn hold(&mut self) -> Lost {
+        let lost = loop {
+            sleep(self.candidate.pause()).await;
+            // Late, another one may lead by now, even if the Lease does not say so yet.
+            let Some(deadline) = self.gate.deadline() else {
+                break Lost::Late;
+            };
+            match timeout_at(deadline, self.renew()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(lost)) => break lost,
+                Err(_) => break Lost::Late,
+            }
+        };
+        self.gate.close();
+        lost
+    }
+
+    /// Renews it once, however often that has to be tried.
+    async fn renew(&mut self) -> Result<(), Lost> {
+        let name = self.candidate.lease.clone();
+        let (object, params) = (format!("Lease {name}"), PostParams::default());
+        loop {
+            let mut lease = self.lease.clone();
+            lease.spec = Some(self.candidate.claim(lease.spec.as_ref()));
+            let sent = Instant::now();
+            let update = call(
+                "update",
+                &object,
+                self.leases.replace(&name, &params, &lease),
+            );
+            // A connection that died without a word must not take all the time that there is.
+            match timeout(self.candidate.patience(), update).await {
+                Ok(Ok(lease)) => {
+                    self.lease = lease;
+                    self.gate.open_until(sent + self.candidate.deadline());
+                    return Ok(());
+                }
+                Ok(Err(error)) if error.is_conflict() => self.look().await?,
+                // It is not made again: whoever takes this operator off a cluster deletes it too.
+                Ok(Err(error)) if error.is_not_found() => return Err(Lost::Deleted),
+                Ok(Err(error)) => {
+                    warn!(
+                        error = chain(&error),
+                        "the Lease was not renewed; it is tried again"
+                    );
+                    sleep(self.candidate.pause() / 2).await;
+                }
+                Err(_) => warn!("there is no answer to the Lease's renewal; it is tried again"),
+            }
+        }
+    }
+
+    /// Looks who changed it: someone may only have put a label on it, or an earlier renewal came through after all.
+    async fn look(&mut self) -> Result<(), Lost> {
+        let name = &self.candidate.lease;
+        let object = format!("Lease {name}");
+        match call("get", &object, self.leases.get_opt(name)).await {
+            Ok(Some(lease)) => match record::holder(&lease) {
+                Some(holder) if holder == self.candidate.identity => {
+                    debug!("the Lease was changed, and is held still");
+                    self.lease = lease;
+                    Ok(())
+                }
+                holder => Err(Lost::Taken(holder.unwrap_or("nobody").to_owned())),
+            },
+            Ok(None) => Err(Lost::Deleted),
+            // The renewal is tried again, and leads here again.
+            Err(error) => {
+                warn!(
+                    error = chain(&error),
+                    "the Lease cannot be read; it is tried again"
+                );
+                sleep(self.candidate.pause() / 2).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the Lease back at the end, so that the next one need not wait for it to run out.
+    pub async fn release(self) {
+        self.gate.close();
+        let mut lease = self.lease;
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = None;
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        let name = &self.candidate.lease;
+        let (object, params) = (format!("Lease {name}"), PostParams::default());
+        let update = call(
+            "update",
+            &object,
+            self.leases.replace(name, &params, &lease),
+        );
+        match timeout(self.candidate.patience(), update).await {
+            Ok(Ok(_)) => info!("the Lease is given back"),
+            Ok(Err(error)) => warn!(error = chain(&error), "the Lease is left to run out"),
+            Err(_) => warn!("the Lease is left to run out: there is no answer"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use k8s_openapi::api::coordination::v1::LeaseSpec;
+
+    use super::Candidate;
+
+    fn candidate() -> Candidate {
+        Candidate {
+            namespace: "a".to_owned(),
+            lease: "b".to_owned(),
+            identity: "me".to_owned(),
+            duration: Duration::from_secs(15),
+        }
+    }
+
+    #[test]
+    fn the_times_are_those_of_client_go() {
+        let candidate = candidate();
+        assert_eq!(candidate.deadline(), Duration::from_secs(10));
+        for _ in 0..100 {
+            let pause = candidate.pause().as_millis();
+            assert!((1_799..=2_201).contains(&pause), "{pause}");
+        }
+    }
+
+    #[test]
+    fn a_claim_counts_the_holders() {
+        let candidate = candidate();
+        let first = candidate.claim(None);
+        assert_eq!(first.holder_identity.as_deref(), Some("me"));
+        assert_eq!(first.lease_duration_seconds, Some(15));
+        assert_eq!(first.lease_transitions, Some(0));
+        let again = candidate.claim(Some(&first));
+        assert_eq!(again.lease_transitions, Some(0));
+        assert_eq!(again.acquire_time, first.acquire_time);
+        let theirs = LeaseSpec {
+            holder_identity: Some("they".to_owned()),
+            ..first
+        };
+        assert_eq!(candidate.claim(Some(&theirs)).lease_transitions, Some(1));
+    }
+}

@@ -1,0 +1,152 @@
+//! What is told of each listener. Its series end with the listener, however many come and go: nothing is
+//! told of one that is not known, also when a reconciliation ends after it was deleted.
+
+use std::collections::BTreeMap;
+use std::fmt::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
+
+/// What a condition's status can be (the type's own values in Kubernetes).
+const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
+
+/// A namespace and a name.
+type Key = (String, String);
+
+/// All listeners that are known.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(Mutex<BTreeMap<Key, Listener>>);
+
+/// What was seen of one listener last; nothing before its first reconciliation.
+#[derive(Debug, Default)]
+struct Listener {
+    /// How often it failed in a row.
+    failures: u32,
+    seen: Option<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    replicas: i32,
+    replicas_ready: i32,
+    /// Types and statuses.
+    conditions: Vec<(String, String)>,
+}
+
+impl Listeners {
+    pub(super) fn know(&self, namespace: &str, name: &str) {
+        self.lock().entry(key(namespace, name)).or_default();
+    }
+
+    pub(super) fn know_only(&self, listeners: impl Iterator<Item = Key>) {
+        let mut before = self.lock();
+        let now = listeners.map(|key| {
+            let listener = before.remove(&key).unwrap_or_default();
+            (key, listener)
+        });
+        *before = now.collect();
+    }
+
+    pub(super) fn forget(&self, namespace: &str, name: &str) {
+        self.lock().remove(&key(namespace, name));
+    }
+
+    pub(super) fn failing(&self, namespace: &str, name: &str, failures: u32) {
+        if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
+            listener.failures = failures;
+        }
+    }
+
+    pub(super) fn observed(&self, listener: &MqttTlsListener, status: &MqttTlsListenerStatus) {
+        let metadata = &listener.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let conditions = status.conditions.iter();
+        let seen = Seen {
+            replicas: listener.spec.replicas,
+            replicas_ready: status.ready_replicas.unwrap_or(0),
+            conditions: conditions
+                .map(|one| (one.type_.clone(), one.status.clone()))
+                .collect(),
+        };
+        if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
+            listener.seen = Some(seen);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Listener>> {
+        // Each change is whole, whatever happened to the one who made it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(namespace: &str, name: &str) -> Key {
+    (namespace.to_owned(), name.to_owned())
+}
+
+/// One gauge for each listener: its name, its help, and its value.
+type PerListener = (&'static str, &'static str, fn(&Listener) -> Option<i64>);
+
+const PER_LISTENER: [PerListener; 3] = [
+    (
+        "listener_failures",
+        "How many reconciliations of a listener failed in a row",
+        |listener| Some(listener.failures.into()),
+    ),
+    (
+        "listener_replicas",
+        "How many terminator pods a listener asks for",
+        |listener| Some(listener.seen.as_ref()?.replicas.into()),
+    ),
+    (
+        "listener_replicas_ready",
+        "How many terminator pods of a listener are ready",
+        |listener| Some(listener.seen.as_ref()?.replicas_ready.into()),
+    ),
+];
+
+/// Hands the listeners out when someone asks.
+#[derive(Debug)]
+pub(super) struct Live(pub(super) std::sync::Arc<Listeners>);
+
+impl Collector for Live {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let listeners = self.0.lock();
+        let count = ConstGauge::new(listeners.len());
+        let kind = count.metric_type();
+        let known = ("listeners", "Listeners that are known");
+        count.encode(encoder.encode_descriptor(known.0, known.1, None, kind)?)?;
+        for (name, help, value) in PER_LISTENER {
+            let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
+            for ((namespace, name), listener) in &*listeners {
+                let labels = [("namespace", namespace.as_str()), ("listener", name)];
+                if let Some(value) = value(listener) {
+                    ConstGauge::new(value).encode(encoder.encode_family(&labels)?)?;
+                }
+            }
+        }
+        let help =
+            "The conditions of each listener: 1 for the status that it has, 0 for the others";
+        let mut encoder = encoder.encode_descriptor("listener_condition", help, None, kind)?;
+        for ((namespace, name), listener) in &*listeners {
+            let seen = listener.seen.iter();
+            for (condition, has) in seen.flat_map(|seen| &seen.conditions) {
+                for status in STATUSES {
+                    let labels = [
+                        ("namespace", namespace.as_str()),
+                        ("listener", name),
+                        ("condition", condition),
+                        ("status", status),
+                    ];
+                    let value = i64::from(has == status);
+                    ConstGauge::new(value).encode(encoder.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! The watches: what happens in the cluster comes out as the listeners that are to be looked at. It must not
+//! decide what is done about them.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::stream::{self, BoxStream, SelectAll, select_all};
+use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{Config, Error, Event};
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+
+use crate::admin::{Board, Stage};
+use crate::error::chain;
+use crate::metrics::Metrics;
+use crate::plan::names::all_pods;
+use crate::references::{Guarded, Watched, listeners_of};
+
+/// How long a watch lasts before it is begun anew, in seconds: a connection that died without a word is
+/// noticed by then.
+const WATCH_TIMEOUT: u32 = 45;
+
+/// What is waited for at the start.
+const LIST: &str = "the list of listeners";
+
+/// Why there can be no such list.
+const NO_DEFINITION: &str = "the resource definition mqtttlslisteners.mqtt.smartboot.tech is not installed; \
+                             install it with `mqtt-tls-operator crd --apply`";
+
+/// What is watched, and who hears how that goes.
+pub struct Watches {
+    /// The API server.
+    pub client: Client,
+    /// The namespace that is watched; none for all.
+    pub namespace: Option<String>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What the admin port shows.
+    pub board: Arc<Board>,
+    /// Whether the listeners have been listed once.
+    pub is_listed: Arc<AtomicBool>,
+}
+
+/// Listeners that are to be looked at.
+type Triggers = BoxStream<'static, ObjectRef<Guarded>>;
+
+impl Watches {
+    /// Opens them all. The store holds the listeners, for as long as the stream is read.
+    pub fn open(&self) -> (Store<Guarded>, SelectAll<Triggers>) {
+        let (store, writer) = reflector::store::<Guarded>();
+        let (board, is_listed) = (Arc::clone(&self.board), Arc::clone(&self.is_listed));
+        let (metrics, known) = (self.metrics.clone(), store.clone());
+        let listeners = reflector(writer, self.listeners().map(Ok))
+            .filter_map(move |event: Result<_, Error>| {
+                let event = event.ok().inspect(|event| count(event, &known, &metrics));
+                std::future::ready(event.and_then(|event| trigger(event, &board, &is_listed)))
+            })
+            .boxed();
+        let mut streams = self.related(&store);
+        streams.push(listeners);
+        (store, select_all(streams))
+    }
+
+    fn listeners(&self) -> impl Stream<Item = Event<Guarded>> + Send + use<> {
+        let board = Arc::clone(&self.board);
+        board.reach(Stage::Waiting(LIST.to_owned()));
+        self.settled("MqttTlsListener", watch_config(), move |error| {
+            hold_up(&board, error)
+        })
+    }
+
+    /// Triggers by everything that listeners name or own. Only metadata is watched: all Secrets of a cluster
+    /// do not fit into memory, and most of them are none of ours.
+    fn related(&self, store: &Store<Guarded>) -> Vec<Triggers> {
+        let all = watch_config;
+        let pods = watch_config().labels(&all_pods());
+        vec![
+            self.triggers::<Secret>(store, Watched::Secret, all()),
+            self.triggers::<ConfigMap>(store, Watched::ConfigMap, all()),
+            self.triggers::<Service>(store, Watched::Service, all()),
+            self.triggers::<Deployment>(store, Watched::Deployment, all()),
+            self.triggers::<PodDisruptionBudget>(store, Watched::PodDisruptionBudget, all()),
+            self.triggers::<Pod>(store, Watched::Pod, pods),
+        ]
+    }
+
+    /// Triggers by one kind of objects.
+    fn triggers<K>(&self, store: &Store<Guarded>, kind: Watched, config: Config) -> Triggers
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let store = store.clone();
+        self.settled::<PartialObjectMeta<K>, _>(kind.name(), config, |error| chain(error))
+            .flat_map(move |event| {
+                let listeners = store.state();
+                let listeners = listeners.iter().map(|listener| &**listener);
+                let found = match event {
+                    Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
+                        listeners_of(kind, &object.metadata, listeners)
+                    }
+                    // What was deleted while the watch was down shows only by its absence from the list.
+                    Event::InitDone => listeners.map(ObjectRef::from_obj).collect(),
+                    Event::Init => Vec::new(),
+                };
+                stream::iter(found)
+            })
+            .boxed()
+    }
+
+    /// A watch that never fails: it is tried again and again, and each failure is told, in the words of `why`.
+    fn settled<K, F>(
+        &self,
+        kind: &'static str,
+        config: Config,
+        why: F,
+    ) -> impl Stream<Item = Event<K>> + Send + use<K, F>
+    where
+        F: Fn(&Error) -> String + Send,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        let api: Api<K> = match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let metrics = self.metrics.clone();
+        metrics.watching(kind);
+        // The back-off sits on each watch by itself: on the merged stream, one watch that is forbidden
+        // would hold up the others.
+        watcher(api, config)
+            .default_backoff()
+            .filter_map(move |event| {
+                let event = event.map_err(|error| {
+                    metrics.watch_failed(kind);
+                    warn!(
+                        kind,
+                        error = why(&error),
+                        "a watch failed; it is tried again"
+                    );
+                });
+                std::future::ready(event.ok())
+            })
+    }
+}
+
+fn watch_config() -> Config {
+    Config::default().timeout(WATCH_TIMEOUT)
+}
+
+/// Keeps the metrics to the listeners that there are.
+fn count(event: &Event<Guarded>, store: &Store<Guarded>, metrics: &Metrics) {
+    match event {
+        Event::Apply(listener) => metrics.know(listener),
+        Event::Delete(listener) => metrics.forget(listener),
+        Event::InitDone => metrics.know_only(store.state().iter().map(Arc::as_ref)),
+        Event::Init | Event::InitApply(_) => {}
+    }
+}
+
+/// The listener that an event is about, if there is something to do for it.
+///
+/// Readiness is told from here, and not by waiting for the store: of those who wait for that, only the
+/// last is woken, and that has to be the applier.
+fn trigger(
+    event: Event<Guarded>,
+    board: &Board,
+    is_listed: &AtomicBool,
+) -> Option<ObjectRef<Guarded>> {
+    match event {
+        Event::Apply(listener) | Event::InitApply(listener) => Some(ObjectRef::from_obj(&listener)),
+        Event::InitDone => {
+            is_listed.store(true, Ordering::Relaxed);
+            if board.reach(Stage::Working) != Stage::Working {
+                info!("the listeners are known");
+            }
+            None
+        }
+        // Whatever belongs to a listener that is gone is collected.
+        Event::Delete(_) | Event::Init => None,
+    }
+}
+
+/// Why the listeners cannot be watched. Once they are known, readiness depends no more on whether the API
+/// server answers, but it does on whether there can be listeners at all.
+fn hold_up(board: &Board, error: &Error) -> String {
+    let is_unknown = is_unknown(error);
+    let why = if is_unknown {
+        NO_DEFINITION.to_owned()
+    } else {
+        chain(error)
+    };
+    if is_unknown || board.stage() != Stage::Working {
+        board.reach(Stage::Waiting(format!("{LIST}: {why}")));
+    }
+    why
+}
+
+/// Whether the API server does not know what is watched.
+fn is_unknown(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InitialListFailed(kube::Error::Api(status))
+            | Error::WatchStartFailed(kube::Error::Api(status))
+            | Error::WatchFailed(kube::Error::Api(status))
+            if status.code == 404
+    )
+}

@@ -1,0 +1,123 @@
+//! Users that are told apart in the audit log, with the rights that `deploy/base` gives to the operator, in one
+//! namespace only. What those rights are is read from the API server, so it is never a copy of them.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams};
+use tests::apiserver::{ApiServer, AuditEvent};
+
+use crate::fixture::NAMESPACE;
+
+/// A user with Roles in one namespace.
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) kubeconfig: PathBuf,
+    server: &'static ApiServer,
+    namespace: String,
+}
+
+impl Account {
+    /// A user who may nothing yet.
+    pub(crate) fn new(server: &'static ApiServer, namespace: &str, name: &str) -> Self {
+        let name = format!("{namespace}:{name}");
+        let kubeconfig = server.kubeconfig_for(&name, &[]);
+        Self {
+            name,
+            kubeconfig,
+            server,
+            namespace: namespace.to_owned(),
+        }
+    }
+
+    /// A user who may what the operator may with its listeners and with its Lease.
+    pub(crate) async fn operator(server: &'static ApiServer, namespace: &str, name: &str) -> Self {
+        let account = Self::new(server, namespace, name);
+        let mut rules = working_rules(server).await;
+        rules.extend(any_name(lease_rules(server).await));
+        account.may(rules).await;
+        account
+    }
+
+    /// From now on the user may this, and nothing else.
+    pub(crate) async fn may(&self, rules: Vec<PolicyRule>) {
+        let metadata = ObjectMeta {
+            name: Some(self.name.replace(':', "-")),
+            ..ObjectMeta::default()
+        };
+        let role = Role {
+            metadata: metadata.clone(),
+            rules: Some(rules),
+        };
+        let binding = RoleBinding {
+            role_ref: RoleRef {
+                api_group: "rbac.authorization.k8s.io".to_owned(),
+                kind: "Role".to_owned(),
+                name: self.name.replace(':', "-"),
+            },
+            subjects: Some(vec![Subject {
+                kind: "User".to_owned(),
+                name: self.name.clone(),
+                ..Subject::default()
+            }]),
+            metadata,
+        };
+        let client = self.server.client().await;
+        let params = PatchParams::apply("user").force();
+        let name = role.metadata.name.clone().unwrap();
+        let api: Api<Role> = Api::namespaced(client.clone(), &self.namespace);
+        api.patch(&name, &params, &Patch::Apply(&role))
+            .await
+            .unwrap();
+        let api: Api<RoleBinding> = Api::namespaced(client, &self.namespace);
+        api.patch(&name, &params, &Patch::Apply(&binding))
+            .await
+            .unwrap();
+    }
+
+    /// What this user asked for so far, in the order of the answers.
+    pub(crate) fn requests(&self) -> Vec<AuditEvent> {
+        let mut events = self.server.audit_events();
+        events.retain(|event| event.user.username == self.name);
+        events
+    }
+}
+
+/// What the operator may wherever there are listeners.
+pub(crate) async fn working_rules(server: &ApiServer) -> Vec<PolicyRule> {
+    let roles: Api<ClusterRole> = Api::all(server.client().await);
+    roles.get("mqtt-tls-operator").await.unwrap().rules.unwrap()
+}
+
+/// What the operator may in its own namespace.
+pub(crate) async fn lease_rules(server: &ApiServer) -> Vec<PolicyRule> {
+    let api: Api<Role> = Api::namespaced(server.client().await, NAMESPACE);
+    let found = api.list(&ListParams::default()).await.unwrap().items;
+    let all = found.into_iter().filter_map(|role| role.rules).flatten();
+    let rules: Vec<_> = all
+        .filter(|rule| rule.resources.iter().flatten().any(|one| one == "leases"))
+        .collect();
+    assert!(!rules.is_empty(), "deploy/base says nothing about Leases");
+    rules
+}
+
+/// The same, for a Lease of any name: tests have several of them.
+fn any_name(rules: Vec<PolicyRule>) -> Vec<PolicyRule> {
+    let anew = rules.into_iter().map(|rule| PolicyRule {
+        resource_names: None,
+        ..rule
+    });
+    anew.collect()
+}
+
+/// The rules without one verb on one resource.
+pub(crate) fn without(rules: &[PolicyRule], verb: &str, resource: &str) -> Vec<PolicyRule> {
+    let mut rules = rules.to_vec();
+    for rule in &mut rules {
+        if rule.resources.iter().flatten().any(|one| one == resource) {
+            rule.verbs.retain(|one| one != verb);
+        }
+    }
+    rules
+}

@@ -1,0 +1,165 @@
+//! The resource definition: what is said while it is missing, and `crd --apply`, which puts it there with two
+//! rights, and never takes anything away.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use mqtt_tls_operator::crd;
+use serde_json::{Value, json};
+use tests::apiserver::ApiServer;
+use tests::process::{Finished, run};
+use tests::programs;
+use tests::wait::eventually_async;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::fixture::{SOON, ask, spawn_operator};
+
+const NAME: &str = "mqtttlslisteners.mqtt.smartboot.tech";
+
+/// A watch that failed several times is tried again only after a while.
+const NOTICED: Duration = Duration::from_secs(90);
+
+/// What Helm's hook may do, with these verbs.
+fn rights(verbs: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: installer}}
+rules:
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames: [{NAME}]
+  verbs: [{verbs}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: installer}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: installer}}
+subjects: [{{kind: User, name: installer, apiGroup: rbac.authorization.k8s.io}}]
+"
+    )
+}
+
+/// An API server without the definition, for one test at a time: there is one definition in a cluster.
+async fn without_definition() -> MutexGuard<'static, ApiServer> {
+    static SERVER: LazyLock<Mutex<ApiServer>> = LazyLock::new(|| Mutex::new(ApiServer::start()));
+    let server = SERVER.lock().await;
+    let delete = ["delete", "crd", NAME, "--ignore-not-found"];
+    server.kubectl(&delete).expect_success();
+    server
+}
+
+fn crd_apply(kubeconfig: &Path) -> Finished {
+    let mut command = Command::new(programs::operator());
+    command
+        .env("KUBECONFIG", kubeconfig)
+        .args(["crd", "--apply"]);
+    run(command, b"", 3 * SOON)
+}
+
+fn with_versions(change: impl FnOnce(&mut Value)) -> String {
+    let crd = mqtt_tls_config::yaml::value(&crd::yaml()).unwrap();
+    let mut crd: Value = mqtt_tls_config::yaml::from_value(crd).unwrap();
+    change(&mut crd["spec"]["versions"]);
+    crd.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_is_missing_the_operator_says_so_and_waits() {
+    let server = without_definition().await;
+    let admin = server.kubeconfig();
+    let operator = spawn_operator(&admin, &[]);
+    let line = operator.wait_for_line("a watch failed", SOON);
+    assert!(
+        line.contains("is not installed; install it with `mqtt-tls-operator crd --apply`"),
+        "{line}"
+    );
+    let is_missing = || async {
+        let ready = ask(&operator, "/readyz");
+        let is_told = ready.contains("waiting for the list of listeners: the resource definition");
+        (ready.starts_with("HTTP/1.1 503") && is_told).then_some(())
+    };
+    let is_ready = || async {
+        ask(&operator, "/readyz")
+            .starts_with("HTTP/1.1 200")
+            .then_some(())
+    };
+    eventually_async(SOON, "it is not ready", is_missing).await;
+    crd_apply(&admin).expect_success();
+    eventually_async(NOTICED, "it is ready when it is installed", is_ready).await;
+    server.kubectl(&["delete", "crd", NAME]).expect_success();
+    eventually_async(NOTICED, "it is not ready when it is gone", is_missing).await;
+    crd_apply(&admin).expect_success();
+    eventually_async(NOTICED, "it is ready when it is back", is_ready).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_created_updated_and_left_alone() {
+    let server = without_definition().await;
+    let installer = server.kubeconfig_for("installer", &[]);
+    let refused = crd_apply(&installer);
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(refused.stderr.contains("Forbidden"), "{}", refused.stderr);
+
+    let allow = |verbs| {
+        let apply = ["apply", "-f", "-"];
+        server
+            .kubectl_with_input(&apply, &rights(verbs))
+            .expect_success();
+    };
+    // For one that is not there, applying takes the right to create it as well.
+    allow("get, patch");
+    let refused = crd_apply(&installer);
+    assert_eq!(refused.status.code(), Some(69), "{}", refused.stdout);
+    allow("get, patch, create");
+    let says = |word: &str| {
+        let said = crd_apply(&installer).expect_success().stdout;
+        assert_eq!(said, format!("customresourcedefinition {NAME} {word}\n"));
+    };
+    says("created");
+    says("unchanged");
+    // As an earlier release would have installed it, by kubectl.
+    let earlier = with_versions(|versions| versions[0]["additionalPrinterColumns"] = json!([]));
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    server.kubectl_with_input(&apply, &earlier).expect_success();
+    says("updated");
+    let crd = server
+        .kubectl(&["get", "crd", NAME, "-o", "json"])
+        .expect_success();
+    let crd: Value = serde_json::from_str(&crd.stdout).unwrap();
+    let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array();
+    assert!(
+        columns.is_some_and(|columns| columns.len() > 4),
+        "{columns:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_in_which_listeners_are_stored_is_not_taken_away() {
+    let server = without_definition().await;
+    let later = with_versions(|versions| {
+        let mut v1 = versions[0].clone();
+        v1["name"] = json!("v1");
+        versions[0]["storage"] = json!(false);
+        versions.as_array_mut().unwrap().push(v1);
+    });
+    server.install_crd_yaml(&later).await;
+    let refused = crd_apply(&server.kubeconfig());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        refused.stderr.contains("listeners are stored as v1, which"),
+        "{}",
+        refused.stderr
+    );
+    let versions = [
+        "get",
+        "crd",
+        NAME,
+        "-o",
+        "jsonpath={.spec.versions[*].name}",
+    ];
+    let versions = server.kubectl(&versions).expect_success().stdout;
+    assert_eq!(versions, "v1alpha1 v1");
+}

@@ -1,0 +1,244 @@
+//! Of several operators one works. The next one takes over when it is told to end, when it is killed, and when
+//! it is silent for too long; and whoever lost the Lease writes no more.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use rustix::process::Signal;
+use serde_json::json;
+use tests::apiserver::{ApiServer, AuditEvent};
+use tests::process::Process;
+use tests::wait::eventually_async;
+
+use crate::account::Account;
+use crate::fixture::{Fixture, NAMESPACE, SOON, ask, listener, root, spawn_operator};
+
+/// The usual Lease runs out in this time, and someone has to notice.
+const RUN_OUT: Duration = Duration::from_secs(60);
+
+/// What an operator says that reaches for a Lease and has it.
+const LEADS: &str = "this operator leads";
+
+/// The exit code of one that lost it.
+const LOST: Option<i32> = Some(75);
+
+/// An operator for the fixture's namespace, with its Lease there too.
+fn candidate(cluster: &Fixture, account: &Account, more: &[&str]) -> Process {
+    let namespace = cluster.namespace.as_str();
+    let args = ["--namespace", namespace, "--lease-namespace", namespace];
+    spawn_operator(&account.kubeconfig, &[&args[..], more].concat())
+}
+
+async fn lease(cluster: &Fixture) -> LeaseSpec {
+    let lease = cluster.api::<Lease>().get("mqtt-tls-operator").await;
+    lease.unwrap().spec.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_leader_is_killed_the_one_that_stands_by_takes_over() {
+    let cluster = Fixture::without_operator("lease-kill").await;
+    let one = Account::operator(cluster.server, &cluster.namespace, "one").await;
+    let other = Account::operator(cluster.server, &cluster.namespace, "other").await;
+    let leader = candidate(&cluster, &one, &[]);
+    leader.wait_for_line(LEADS, SOON);
+    let standby = candidate(&cluster, &other, &[]);
+    standby.wait_for_line("standing by", SOON);
+    let holder = lease(&cluster).await.holder_identity.unwrap();
+    let ready = ask(&standby, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(
+        ready.contains(&format!("standing by; {holder} leads")),
+        "{ready}"
+    );
+    assert!(ask(&standby, "/metrics").contains("mqtt_tls_operator_leader 0\n"));
+    assert!(ask(&leader, "/metrics").contains("mqtt_tls_operator_leader 1\n"));
+    leader.kill();
+
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    standby.wait_for_line(LEADS, RUN_OUT);
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    let after = lease(&cluster).await;
+    assert_ne!(after.holder_identity.unwrap(), holder);
+    assert_eq!(after.lease_transitions, Some(1));
+    assert!(ask(&standby, "/metrics").contains("mqtt_tls_operator_leader 1\n"));
+    // Until it led it looked at the Lease, and at nothing else.
+    let requests = other.requests();
+    let begin = requests.iter().position(AuditEvent::is_write).unwrap();
+    for request in &requests[..begin] {
+        let about = request.object_ref.as_ref().unwrap();
+        assert_eq!(about.resource, "leases", "{}", request.request_uri);
+    }
+}
+
+/// With the rights and the name that it has in a cluster, and a Lease that nobody could wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_hands_the_lease_over() {
+    let cluster = Fixture::without_operator("lease-term").await;
+    let account = cluster
+        .server
+        .kubeconfig_for_service_account(NAMESPACE, "mqtt-tls-operator");
+    let args = [
+        "--namespace",
+        &cluster.namespace,
+        "--lease-namespace",
+        NAMESPACE,
+        "--lease-duration",
+        "10m",
+    ];
+    let leader = spawn_operator(&account, &args);
+    leader.wait_for_line(LEADS, SOON);
+    let standby = spawn_operator(&account, &args);
+    standby.wait_for_line("standing by", SOON);
+    leader.signal(Signal::TERM);
+    let status = leader.wait_exit(SOON);
+    assert!(status.success(), "{status}\n{}", leader.log());
+    leader.wait_for_line("the Lease is given back", SOON);
+    standby.wait_for_line(LEADS, SOON);
+    standby.wait_for_line("the listeners are known", SOON);
+    // One that stands by ends at once: it has nothing to hand over.
+    let third = spawn_operator(&account, &args);
+    third.wait_for_line("standing by", SOON);
+    third.signal(Signal::TERM);
+    assert_eq!(third.wait_exit(SOON).code(), Some(0));
+    standby.signal(Signal::TERM);
+    assert_eq!(standby.wait_exit(SOON).code(), Some(0));
+    let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let spec = leases.get("mqtt-tls-operator").await.unwrap().spec.unwrap();
+    assert_eq!(spec.holder_identity, None);
+}
+
+/// The two run different images, so that whichever works last is seen, and one that comes back would have
+/// something to write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_stopped_for_too_long_writes_no_more() {
+    let cluster = Fixture::without_operator("lease-stop").await;
+    let old = Account::operator(cluster.server, &cluster.namespace, "old").await;
+    let new = Account::operator(cluster.server, &cluster.namespace, "new").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    let leader = candidate(&cluster, &old, &["--terminator-image", "old"]);
+    leader.wait_for_line(LEADS, SOON);
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    let standby = candidate(&cluster, &new, &["--terminator-image", "new"]);
+    standby.wait_for_line("standing by", SOON);
+    leader.signal(Signal::STOP);
+    standby.wait_for_line(LEADS, RUN_OUT);
+    let look = || async {
+        let spec = cluster.child::<Deployment>("edge").await.spec.unwrap();
+        let container = spec.template.spec.unwrap().containers.remove(0);
+        (container.image.as_deref() == Some("new")).then_some(())
+    };
+    eventually_async(SOON, "the new leader's image is there", look).await;
+    // Reaching for the Lease would be one of them.
+    let writes = || {
+        let mut requests = old.requests();
+        requests.retain(AuditEvent::is_write);
+        requests
+    };
+    let before = writes().len();
+    leader.signal(Signal::CONT);
+    let status = leader.wait_exit(SOON);
+    assert_eq!(status.code(), LOST, "{}", leader.log());
+    leader.wait_for_line("another operator may work now", SOON);
+    cluster.settle().await;
+    let after = writes().split_off(before);
+    assert!(after.is_empty(), "{after:#?}");
+    look().await.expect("nobody put the old image back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_someone_takes_or_deletes_is_lost() {
+    let cluster = Fixture::without_operator("lease-lost").await;
+    let account = Account::operator(cluster.server, &cluster.namespace, "one").await;
+    let leases = cluster.api::<Lease>();
+    let name = "mqtt-tls-operator";
+    // A long one: what ends it is not that it runs out.
+    let leader = candidate(&cluster, &account, &["--lease-duration", "10m"]);
+    leader.wait_for_line(LEADS, SOON);
+    let label = json!({"metadata": {"labels": {"theirs": "yes"}}});
+    let patch = |patch| async {
+        let (leases, params) = (leases.clone(), PatchParams::default());
+        leases
+            .patch(name, &params, &Patch::Merge(patch))
+            .await
+            .unwrap()
+    };
+    patch(label).await;
+    leader.wait_for_line("the Lease was changed, and is held still", SOON);
+    patch(json!({"spec": {"holderIdentity": "someone", "leaseDurationSeconds": 1}})).await;
+    assert_eq!(leader.wait_exit(SOON).code(), LOST, "{}", leader.log());
+    leader.wait_for_line("someone has the Lease now", SOON);
+
+    let leader = candidate(&cluster, &account, &["--lease-duration", "10m"]);
+    leader.wait_for_line(LEADS, SOON);
+    leases.delete(name, &DeleteParams::default()).await.unwrap();
+    assert_eq!(leader.wait_exit(SOON).code(), LOST, "{}", leader.log());
+    leader.wait_for_line("the Lease was deleted", SOON);
+    let left = leases.get_opt(name).await.unwrap();
+    assert!(
+        left.is_none(),
+        "who takes the operator off a cluster would find it again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_the_lease_it_says_so_and_is_not_ready() {
+    let cluster = Fixture::without_operator("lease-right").await;
+    let account = Account::new(cluster.server, &cluster.namespace, "nobody");
+    let operator = candidate(&cluster, &account, &[]);
+    let line = operator.wait_for_line("the Lease cannot be had", SOON);
+    assert!(line.contains("Forbidden"), "{line}");
+    let ready = ask(&operator, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    assert!(
+        ready.contains("waiting for the Lease: get Lease mqtt-tls-operator was refused"),
+        "{ready}"
+    );
+    operator.signal(Signal::TERM);
+    assert_eq!(operator.wait_exit(SOON).code(), Some(0));
+}
+
+/// One that may wait for ten minutes outlasts it, and one that has three seconds ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_away_costs_the_lease_only_in_the_end() {
+    let mut server = ApiServer::start();
+    let base = root().join("deploy/base");
+    let apply = ["apply", "--server-side", "-k", base.to_str().unwrap()];
+    server.kubectl(&apply).expect_success();
+    let candidate = |name: &str, duration: &str| {
+        let args = ["--lease-namespace", "default", "--lease-name", name];
+        let args = [&args[..], &["--lease-duration", duration]].concat();
+        let operator = spawn_operator(&server.kubeconfig(), &args);
+        operator.wait_for_line("the listeners are known", SOON);
+        operator
+    };
+    let (patient, hasty) = (candidate("patient", "10m"), candidate("hasty", "5s"));
+    server.stop();
+    assert_eq!(hasty.wait_exit(SOON).code(), LOST, "{}", hasty.log());
+    hasty.wait_for_line("the Lease was not renewed in time", SOON);
+    patient.wait_for_line("the Lease was not renewed; it is tried again", SOON);
+    server.start_again();
+    let apply = ["apply", "-n", "default", "-f", "-"];
+    let manifest = listener("edge", "edge-tls", "");
+    server
+        .kubectl_with_input(&apply, &manifest)
+        .expect_success();
+    let wait = [
+        "wait",
+        "--for=condition=ResolvedRefs=false",
+        "--timeout=50s",
+        "mtl/edge",
+    ];
+    server.kubectl(&wait).expect_success();
+    patient.signal(Signal::TERM);
+    assert_eq!(patient.wait_exit(SOON).code(), Some(0), "{}", patient.log());
+    patient.wait_for_line("the Lease is given back", SOON);
+}

@@ -1,0 +1,118 @@
+//! When something cannot be read, the conditions say what and why, and what serves stays; when it can be read
+//! again, it goes on.
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use tests::wait::eventually_async;
+
+use crate::account::{Account, without, working_rules};
+use crate::fixture::{Fixture, SOON, spawn_operator};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_missing_is_a_condition_until_it_is_given() {
+    let cluster = Fixture::without_operator("unread").await;
+    let account = Account::operator(cluster.server, &cluster.namespace, "operator").await;
+    let all = working_rules(cluster.server).await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    let operator = spawn_operator(&account.kubeconfig, &["--namespace", &cluster.namespace]);
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    cluster.run_pods("edge").await;
+    cluster.wait_for("edge", "Ready", "True", "Ready").await;
+    let served = cluster.child::<Secret>("edge").await.resource_version();
+
+    for (verb, resource, condition) in [
+        ("get", "secrets", "ResolvedRefs"),
+        ("list", "pods", "Programmed"),
+        ("get", "deployments", "Programmed"),
+    ] {
+        account.may(without(&all, verb, resource)).await;
+        // Something that makes it look.
+        let touch = [
+            "annotate",
+            "mtl/edge",
+            "--overwrite",
+            "-n",
+            &cluster.namespace,
+        ];
+        let touched = format!("touched={verb}-{resource}");
+        cluster
+            .server
+            .kubectl(&[&touch[..], &[&touched]].concat())
+            .expect_success();
+        let said = cluster
+            .wait_for("edge", condition, "False", "Forbidden")
+            .await;
+        let wanted = format!("the verb `{verb}` on `{resource}`");
+        assert!(said.message.contains(&wanted), "{}", said.message);
+        let ready = cluster
+            .wait_for("edge", "Ready", "False", "Forbidden")
+            .await;
+        assert!(ready.message.starts_with(condition), "{}", ready.message);
+        cluster
+            .wait_for("edge", "Available", "True", "PodsAvailable")
+            .await;
+        let status = cluster.listener("edge").await.status.unwrap();
+        assert_eq!(status.certificates.len(), 1, "what serves is told still");
+        nothing_new_is_written(&cluster, &account).await;
+        account.may(all.clone()).await;
+        cluster.wait_for("edge", "Ready", "True", "Ready").await;
+    }
+    assert_eq!(
+        cluster.child::<Secret>("edge").await.resource_version(),
+        served
+    );
+    let events = cluster.api::<Event>();
+    let look = || async {
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let is_told = |event: &Event| {
+            event.reason.as_deref() == Some("Forbidden")
+                && event.type_.as_deref() == Some("Warning")
+        };
+        events.iter().any(is_told).then_some(())
+    };
+    eventually_async(SOON, "there is an event", look).await;
+    assert!(operator.is_running());
+}
+
+/// It is tried again and again, and the status says the same.
+async fn nothing_new_is_written(cluster: &Fixture, account: &Account) {
+    let writes = || {
+        let requests = account.requests();
+        requests.iter().filter(|one| one.is_write()).count()
+    };
+    // The event comes after the status.
+    cluster.settle().await;
+    let before = writes();
+    cluster.settle().await;
+    assert_eq!(writes(), before);
+}
+
+/// A listener that was never looked at before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_listener_is_told_of_it_too() {
+    let cluster = Fixture::without_operator("unread-new").await;
+    let account = Account::new(cluster.server, &cluster.namespace, "operator");
+    let all = working_rules(cluster.server).await;
+    account.may(without(&all, "get", "secrets")).await;
+    let _operator = spawn_operator(&account.kubeconfig, &["--namespace", &cluster.namespace]);
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    cluster
+        .wait_for("edge", "ResolvedRefs", "False", "Forbidden")
+        .await;
+    cluster
+        .wait_for("edge", "Accepted", "True", "Accepted")
+        .await;
+    cluster
+        .wait_for("edge", "Programmed", "Unknown", "NotRead")
+        .await;
+    account.may(all).await;
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+}
