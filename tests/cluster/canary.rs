@@ -22,7 +22,7 @@ use needles::Needles;
 use crate::cluster::Cluster;
 use crate::install;
 use crate::listener::Edge;
-use crate::place::Kind;
+use crate::place::Owner;
 
 /// Private keys, as the lines between a PEM's first and last.
 static KEYS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -69,7 +69,7 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     };
     objects(cluster, &mut look);
     admin_ports(cluster, &mut look);
-    if let Kind::Local(node) = &cluster.place.kind {
+    if let Owner::Local(node) = &cluster.place.owner {
         let server = node.server();
         etcd::outside_of_secrets(server.etcd_addr(), &mut look);
         let etcd = server.folder().join("etcd");
@@ -120,7 +120,7 @@ fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
         ];
         look(kind, cluster.kubectl(&args).as_bytes());
     }
-    for pod in pods(cluster) {
+    for pod in cluster.pods() {
         let (namespace, name) = name_of(&pod);
         let args = [
             "-n",
@@ -138,7 +138,7 @@ fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
 /// What both programs say on their admin ports, asked by way of the API server.
 fn admin_ports(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
     let mut asked = 0;
-    for pod in pods(cluster) {
+    for pod in cluster.pods() {
         let (namespace, name) = name_of(&pod);
         let label = pod
             .metadata
@@ -161,12 +161,6 @@ fn admin_ports(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
         }
     }
     assert!(asked > 4, "only {asked} answers from admin ports");
-}
-
-fn pods(cluster: &Cluster) -> Vec<Pod> {
-    let list = cluster.kubectl(&["get", "pods", "-A", "-o", "json"]);
-    let list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
-    serde_json::from_value(list["items"].clone()).expect("a list of pods")
 }
 
 fn name_of(pod: &Pod) -> (String, String) {

@@ -6,8 +6,10 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
 use tests::process::{Finished, Process, run};
 use tests::{assets, workdir};
 use tokio::runtime::Runtime;
@@ -101,6 +103,14 @@ impl Cluster {
         self.try_kubectl(args).expect_success().stdout
     }
 
+    /// All pods there are.
+    #[track_caller]
+    pub(crate) fn pods(&self) -> Vec<Pod> {
+        let list = self.kubectl(&["get", "pods", "-A", "-o", "json"]);
+        let list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
+        serde_json::from_value(list["items"].clone()).expect("a list of pods")
+    }
+
     /// Applies manifests to a namespace, as a user would.
     #[track_caller]
     pub(crate) fn apply(&self, namespace: &str, manifests: &str) {
@@ -173,7 +183,7 @@ impl Cluster {
 
     /// Leaves the place as it was found, as far as these tools have changed it.
     pub(crate) fn end(&self) {
-        if matches!(self.place.kind, crate::place::Kind::Context) {
+        if matches!(self.place.owner, crate::place::Owner::Context) {
             for name in self.namespaces.lock().expect("no one panics here").iter() {
                 self.kubectl(&["delete", "namespace", name, "--ignore-not-found"]);
             }

@@ -17,9 +17,12 @@ use crate::cluster::{Cluster, SOON};
 use crate::install;
 use crate::listener::{Edge, HOST, Terminator};
 use crate::operator::Fate;
-use crate::place::Kind;
+use crate::place::Owner;
 
 const CLIENTS: usize = 500;
+/// What is done, in words, and how.
+type Step = (&'static str, fn(&Edge));
+
 const MOSQUITTO: &str = include_str!("mosquitto.yaml");
 
 pub(crate) fn pods_come_and_go(cluster: &'static Cluster) {
@@ -34,7 +37,7 @@ fn journey(cluster: &'static Cluster, fate: Fate) {
     install::ensure(cluster);
     let edge = Edge::start(cluster, &format!("disruption{}", fate.suffix()));
     let fleet = start_fleet(&edge, "edge", "smart-mqtt");
-    let steps: [(&str, fn(&Edge)); 6] = [
+    let steps: [Step; 6] = [
         ("a terminator is killed", kill),
         ("a pod is deleted", |edge| {
             edge.kubectl(&["delete", "pod", &first(edge).name]);
@@ -137,7 +140,7 @@ fn scale(edge: &Edge, replicas: usize) {
 fn kill(edge: &Edge) {
     let pod = first(edge);
     let uid = edge.kubectl(&["get", "pod", &pod.name, "-o", "jsonpath={.metadata.uid}"]);
-    if matches!(edge.cluster.place.kind, Kind::Local(_)) {
+    if matches!(edge.cluster.place.owner, Owner::Local(_)) {
         let pid = process_of(&uid).expect("the node's processes are seen from here");
         let pid = rustix::process::Pid::from_raw(pid).expect("a process id is positive");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("root may");

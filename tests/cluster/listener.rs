@@ -196,10 +196,10 @@ impl Edge {
             let deployment: Value = self.get("deployment", "edge-mqtts");
             let (wanted, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
             let settled = ["replicas", "readyReplicas", "updatedReplicas"];
-            settled
-                .iter()
-                .all(|key| status[*key] == *wanted)
-                .then_some(())
+            let settled = settled.iter().all(|key| status[*key] == *wanted);
+            // Those that drain are no longer the Deployment's, and still have connections.
+            let all = self.all_pods_of("edge").len() as u64;
+            (settled && Some(all) == wanted.as_u64()).then_some(())
         });
     }
 
@@ -235,13 +235,13 @@ impl Edge {
             self.namespace
         );
         eventually(SOON, &what, || {
-            let serves = |pod: &Terminator| {
+            let ask = |pod: &Terminator| {
                 let addr = SocketAddr::new(pod.ip, port);
                 let client = self.cluster.block_on(connector.connect(addr)).ok()?;
                 Some(pki::fingerprint(&client.server_cert()))
             };
             let pods = self.pods_of(listener);
-            let served = pods.iter().map(serves).collect::<Option<Vec<_>>>()?;
+            let served = pods.iter().map(ask).collect::<Option<Vec<_>>>()?;
             let all = u64::try_from(served.len()).ok() == replicas;
             (all && served.iter().all(|one| *one == wanted)).then_some(())
         });
@@ -255,6 +255,14 @@ impl Edge {
 
     #[track_caller]
     fn pods_of(&self, listener: &str) -> Vec<Terminator> {
+        let pods = self.all_pods_of(listener).into_iter();
+        let mut pods: Vec<Terminator> = pods.filter_map(terminator).collect();
+        pods.sort();
+        pods
+    }
+
+    #[track_caller]
+    fn all_pods_of(&self, listener: &str) -> Vec<Pod> {
         let name = "app.kubernetes.io/name=mqtt-tls-terminator";
         let selector = format!("{name},app.kubernetes.io/instance={listener}");
         let args = [
@@ -269,10 +277,7 @@ impl Edge {
         ];
         let list: Value =
             serde_json::from_str(&self.cluster.kubectl(&args)).expect("kubectl prints JSON");
-        let pods: Vec<Pod> = serde_json::from_value(list["items"].clone()).expect("a list of pods");
-        let mut pods: Vec<Terminator> = pods.into_iter().filter_map(terminator).collect();
-        pods.sort();
-        pods
+        serde_json::from_value(list["items"].clone()).expect("a list of pods")
     }
 
     /// Runs kubectl in this namespace.

@@ -9,8 +9,10 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
+    reason = "a test fails by panicking, in its helpers too, and its words are for whoever runs it"
 )]
 
 mod bad_secrets;
@@ -36,6 +38,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use cluster::Cluster;
 use place::{Place, Way};
+use tests::node::enclosure::Ended;
 
 /// A journey's name and what it does.
 type Journey = (&'static str, fn(&'static Cluster));
@@ -111,10 +114,25 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
     match place::find() {
-        Way::Enclosed(code) => code,
+        Way::Enclosed(ended) => report(&ended),
         Way::Here(place) => run(&arguments, place),
         Way::Nowhere(why) => {
             eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A node that leaves something behind on this machine is a failure, whatever became of the journeys.
+fn report(ended: &Ended) -> ExitCode {
+    for line in &ended.left_behind {
+        eprintln!("left behind on this machine: {line}");
+    }
+    match ended.code {
+        Some(0) if !ended.left_behind.is_empty() => ExitCode::FAILURE,
+        Some(code) => ExitCode::from(code),
+        None => {
+            eprintln!("a signal ended the node and the journeys on it");
             ExitCode::FAILURE
         }
     }

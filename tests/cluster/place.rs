@@ -5,11 +5,12 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Duration;
 
 use tests::images::Images;
-use tests::node::{Node, enclosure};
+use tests::node::Node;
+use tests::node::enclosure::{self, Ended};
 use tests::process::run;
 use tests::{assets, workdir};
 
@@ -23,7 +24,7 @@ const CONFIRM: &str = "E2E_CONTEXT";
 /// What [`find`] came to.
 pub(crate) enum Way {
     /// All was run in an enclosure; this is how it ended.
-    Enclosed(ExitCode),
+    Enclosed(Ended),
     /// Run here, against this.
     Here(Place),
     /// It cannot be.
@@ -34,11 +35,11 @@ pub(crate) enum Way {
 pub(crate) struct Place {
     /// With an administrator's rights.
     pub(crate) kubeconfig: PathBuf,
-    pub(crate) kind: Kind,
+    pub(crate) owner: Owner,
 }
 
 /// Whose it is.
-pub(crate) enum Kind {
+pub(crate) enum Owner {
     /// A node on this machine, which ends with us.
     Local(Box<Node>),
     /// A kind cluster, which we delete.
@@ -66,7 +67,7 @@ fn local() -> Way {
         }
         return Way::Here(Place {
             kubeconfig: node.server().kubeconfig(),
-            kind: Kind::Local(Box::new(node)),
+            owner: Owner::Local(Box::new(node)),
         });
     }
     if !rustix::process::geteuid().is_root() {
@@ -75,7 +76,7 @@ fn local() -> Way {
     // Outside: cargo and the image tools need the machine as it is.
     archives();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    Way::Enclosed(enclosure::enter(&arguments, &[]))
+    Way::Enclosed(enclosure::enter(&arguments))
 }
 
 /// The images' files.
@@ -109,7 +110,7 @@ fn kind() -> Way {
     add_routes(&kubeconfig);
     Way::Here(Place {
         kubeconfig,
-        kind: Kind::Kind,
+        owner: Owner::Kind,
     })
 }
 
@@ -151,7 +152,7 @@ fn context() -> Way {
     }
     Way::Here(Place {
         kubeconfig,
-        kind: Kind::Context,
+        owner: Owner::Context,
     })
 }
 
@@ -172,7 +173,7 @@ fn confirmed(context: &str) -> bool {
 impl Place {
     /// Deletes a cluster that was made for the tests.
     pub(crate) fn end(&self) {
-        if matches!(self.kind, Kind::Kind) {
+        if matches!(self.owner, Owner::Kind) {
             run(kind_command("delete"), b"", KIND).expect_success();
         }
     }

@@ -131,7 +131,7 @@ async fn watch(edge: &Edge, fate: Fate, long: Duration) -> Arrivals {
             && let Some(leaf) = leaf(&secret)
         {
             let new = arrivals.insert(leaf, Instant::now()).is_none();
-            if new && arrivals.len() % 2 == 0 {
+            if new && arrivals.len().is_multiple_of(2) {
                 let cluster = edge.cluster;
                 let strike = tokio::task::spawn_blocking(move || fate.strikes(cluster));
                 strike.await.expect("it can be killed");

@@ -1,10 +1,11 @@
 //! A real Prometheus scrapes operator and terminators as the chart's PodMonitors say; the chart's alert about a
 //! certificate that is not renewed fires; every query of its dashboard returns data.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mqtt_tls_config::yaml;
-use tests::fleet::{Fleet, FleetPlan};
+use tests::fleet::{Fleet, FleetPlan, Prober};
 use tests::prometheus::{Prometheus, Scrape, at_once};
 
 use crate::cluster::{Cluster, SOON};
@@ -32,8 +33,9 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
     let monitors = monitors
         .into_iter()
         .map(|it| yaml::from_value(it).expect("it is an object"));
+    let pods = cluster.pods();
     let scrapes: Vec<Scrape> = monitors
-        .flat_map(|it| Scrape::pod_monitor(&it, install::NAMESPACE, &cluster.place.kubeconfig))
+        .flat_map(|it| Scrape::pod_monitor(&it, install::NAMESPACE, &pods))
         .collect();
     assert_eq!(scrapes.len(), 2, "one for operators, one for terminators");
     let prometheus = Prometheus::start(&scrapes, &at_once(&rules));
@@ -50,7 +52,18 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
         Fleet::start(plan).await
     });
     cluster.block_on(fleet.wait_all_connected(SOON));
-    prometheus.wait_for_dashboard(&chart_file(cluster, "dashboard.json"), SOON);
+    // Rates are of what goes on: somebody connects all the while.
+    let address = edge.address("edge");
+    let often = Duration::from_millis(200);
+    let prober =
+        cluster.block_on(async { Prober::start(vec![address], HOST, &edge.ca.cert_pem(), often) });
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| keep_changing(&edge, &done));
+        let _done = Done(&done);
+        prometheus.wait_for_dashboard(&chart_file(cluster, "dashboard.json"), SOON);
+    });
+    drop(prober);
     let labels = [("namespace", edge.namespace.as_str()), ("listener", "edge")];
     prometheus.wait_for_no_alert(ALERT, &labels, SOON);
 
@@ -67,6 +80,27 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
     edge.certificate("edge-tls", &edge.leaf());
     prometheus.wait_for_no_alert(ALERT, &labels, SOON);
     drop(fleet);
+}
+
+/// Gives the operator something to do until it is enough.
+fn keep_changing(edge: &Edge, done: &AtomicBool) {
+    for number in 0.. {
+        if done.load(Ordering::Relaxed) {
+            return;
+        }
+        edge.listener(&format!(
+            "  service: {{annotations: {{number: \"{number}\"}}}}"
+        ));
+    }
+}
+
+/// Says so when it is dropped, by a panic too.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn chart_file(cluster: &Cluster, name: &str) -> String {

@@ -8,7 +8,7 @@ use crate::assets;
 use crate::process::Process;
 
 /// CoreDNS runs on the node itself, so its Service has an endpoint that no selector finds.
-const MANIFESTS: &str = r#"
+const MANIFESTS: &str = r"
 apiVersion: v1
 kind: Service
 metadata: {name: kube-dns, namespace: kube-system}
@@ -41,7 +41,7 @@ subjects:
 apiVersion: v1
 kind: Namespace
 metadata: {name: cert-manager}
-"#;
+";
 
 pub(super) fn start(server: &ApiServer) -> Vec<Process> {
     let manifests = MANIFESTS

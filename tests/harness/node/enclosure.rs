@@ -9,7 +9,7 @@ mod footprint;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use std::os::unix::process::CommandExt;
 
@@ -34,9 +34,8 @@ pub(super) fn control_group() -> String {
     std::env::var(INSIDE).expect("this is inside")
 }
 
-/// Runs this program with these arguments and variables in an enclosure, to its end. Fails, too, when something
-/// was left behind on the machine. Must be called by the main thread: the enclosure dies with its caller.
-pub fn enter(arguments: &[OsString], variables: &[(&str, PathBuf)]) -> ExitCode {
+/// Runs this program with these arguments in an enclosure, to its end. Must be called by the main thread: the enclosure dies with its caller.
+pub fn enter(arguments: &[OsString]) -> Ended {
     let before = Footprint::take();
     let group = format!("smart-mqtt-tls-{}", std::process::id());
     let mut reaper = start_reaper(&group);
@@ -57,23 +56,23 @@ pub fn enter(arguments: &[OsString], variables: &[(&str, PathBuf)]) -> ExitCode 
         .arg(exe)
         .args(arguments)
         .env(INSIDE, &group)
-        .envs(variables.iter().map(|(name, value)| (name, value)))
         .status()
         .expect("setpriv and unshare are part of util-linux");
     drop(reaper.stdin.take());
     reaper.wait().expect("it is our child");
-    let left = before.differences(&Footprint::take());
-    for line in &left {
-        eprintln!("left behind on this machine: {line}");
+    Ended {
+        code: status.code().and_then(|code| u8::try_from(code).ok()),
+        left_behind: before.differences(&Footprint::take()),
     }
-    match status.code().and_then(|code| u8::try_from(code).ok()) {
-        Some(0) if !left.is_empty() => ExitCode::FAILURE,
-        Some(code) => ExitCode::from(code),
-        None => {
-            eprintln!("the enclosure ended by {status}");
-            ExitCode::FAILURE
-        }
-    }
+}
+
+/// How an enclosure ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The program's exit code; none if a signal ended it.
+    pub code: Option<u8>,
+    /// What is not as it was on this machine, a line each.
+    pub left_behind: Vec<String>,
 }
 
 fn start_reaper(group: &str) -> Child {

@@ -1,0 +1,342 @@
+//! The alert rules and the dashboard: promtool judges the rules and runs their unit tests; a real Prometheus
+//! scrapes the real programs, and every query and every series that a rule looks at is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use mqtt_tls_config::{Backend, Config, Pem, yaml};
+use mqtt_tls_operator::crd;
+use serde_json::Value;
+use tests::apiserver::ApiServer;
+use tests::broker::Mosquitto;
+use tests::clients::mosquitto::Endpoint;
+use tests::pki::{Ca, Leaf};
+use tests::process::Process;
+use tests::prometheus::{
+    Alert, Prometheus, Scrape, at_once, dashboard, promtool, without_annotations,
+};
+use tests::{ports, programs, workdir};
+
+const ALERTS: &str = include_str!("../../charts/smart-mqtt-tls/files/alerts.yaml");
+const DASHBOARD: &str = include_str!("../../charts/smart-mqtt-tls/files/dashboard.json");
+
+/// The rules' unit tests.
+const UNIT_TESTS: [(&str, &str); 3] = [
+    (
+        "certificates.yaml",
+        include_str!("../assets/monitoring/certificates.yaml"),
+    ),
+    (
+        "operator.yaml",
+        include_str!("../assets/monitoring/operator.yaml"),
+    ),
+    (
+        "terminator.yaml",
+        include_str!("../assets/monitoring/terminator.yaml"),
+    ),
+];
+
+/// How the names begin of what the programs tell, and of what Prometheus adds.
+const PREFIXES: [&str; 3] = ["mqtt_tls_", "process_", "up"];
+
+/// How long anything may take that takes seconds: a failure, not a measure.
+const SOON: Duration = Duration::from_secs(60);
+
+fn parsed(text: &str) -> Value {
+    yaml::from_value(yaml::value(text).unwrap()).unwrap()
+}
+
+/// What is under a key, as a list.
+fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
+/// All rules, each of which is an alert.
+fn rules() -> Vec<Value> {
+    let alerts = parsed(ALERTS);
+    let rules: Vec<Value> = list(&alerts, "groups")
+        .flat_map(|group| list(group, "rules"))
+        .cloned()
+        .collect();
+    assert!(rules.iter().all(|rule| rule["alert"].is_string()));
+    rules
+}
+
+/// The labels that each alert has where its unit tests let it fire, and whether it is tested not to.
+fn tested() -> BTreeMap<String, (BTreeSet<String>, bool)> {
+    let mut tested: BTreeMap<String, (BTreeSet<String>, bool)> = BTreeMap::new();
+    for (_, text) in UNIT_TESTS {
+        let file = parsed(text);
+        for case in list(&file, "tests").flat_map(|test| list(test, "alert_rule_test")) {
+            let name = case["alertname"].as_str().unwrap().to_owned();
+            let (labels, not_to) = tested.entry(name).or_default();
+            let fired: Vec<&Value> = list(case, "exp_alerts").collect();
+            *not_to |= fired.is_empty();
+            for alert in fired {
+                labels.extend(alert["exp_labels"].as_object().unwrap().keys().cloned());
+            }
+        }
+    }
+    tested
+}
+
+#[test]
+fn prometheus_takes_the_rules() {
+    let folder = workdir::scratch("rules");
+    std::fs::write(folder.join("alerts.yaml"), ALERTS).unwrap();
+    promtool(&folder, &["check", "rules", "alerts.yaml"]).expect_success();
+}
+
+#[test]
+fn the_alerts_fire_when_they_should_and_only_then() {
+    let folder = workdir::scratch("rules");
+    // promtool compares annotations as a whole, and texts for people are not what is tested here.
+    let rules = without_annotations(ALERTS);
+    std::fs::write(folder.join("alerts.yaml"), rules).unwrap();
+    let mut args = vec!["test", "rules"];
+    for (name, text) in UNIT_TESTS {
+        std::fs::write(folder.join(name), text).unwrap();
+        args.push(name);
+    }
+    promtool(&folder, &args).expect_success();
+}
+
+#[test]
+fn each_alert_is_tested_to_fire_and_not_to() {
+    let tested = tested();
+    let named: BTreeSet<String> = rules()
+        .iter()
+        .map(|rule| rule["alert"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        named,
+        tested.keys().cloned().collect(),
+        "rules, and what is tested"
+    );
+    for (name, (labels, not_to)) in tested {
+        assert!(!labels.is_empty(), "no test lets {name} fire");
+        assert!(not_to, "no test keeps {name} from firing");
+    }
+}
+
+/// A text of an alert can use the labels that it has, and no others: those would be empty.
+#[test]
+fn each_alert_says_how_bad_it_is_what_is_wrong_and_what_to_do() {
+    let tested = tested();
+    for rule in rules() {
+        let name = rule["alert"].as_str().unwrap();
+        let severity = rule["labels"]["severity"].as_str();
+        assert!(
+            matches!(severity, Some("critical" | "warning")),
+            "{name}: {severity:?}"
+        );
+        assert!(rule["for"].is_string(), "{name} fires for every hiccup");
+        let annotations = rule["annotations"].as_object().unwrap();
+        let keys: Vec<&str> = annotations.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["action", "description", "summary"], "{name}");
+        for text in annotations.values().map(|text| text.as_str().unwrap()) {
+            for used in text.split("$labels.").skip(1) {
+                let label = used
+                    .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                    .next();
+                assert!(
+                    tested[name].0.contains(label.unwrap()),
+                    "{name} has no label {label:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_can_be_imported_anywhere() {
+    let board: Value = serde_json::from_str(DASHBOARD).unwrap();
+    assert!(board["schemaVersion"].as_u64().unwrap() >= 38);
+    let variables: Vec<&str> = list(&board["templating"], "list")
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(variables, ["datasource", "namespace", "listener"]);
+    let panels = dashboard::panels(&board);
+    let ids: BTreeSet<u64> = panels
+        .iter()
+        .map(|panel| panel["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ids.len(), panels.len(), "an id is used twice");
+    let wanted = serde_json::json!({"type": "prometheus", "uid": "${datasource}"});
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        let title = panel["title"].as_str().unwrap();
+        assert_eq!(panel["datasource"], wanted, "{title}");
+        assert!(list(panel, "targets").count() > 0, "{title} asks nothing");
+        let names: BTreeSet<&str> = list(panel, "targets")
+            .map(|one| one["refId"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            names.len(),
+            list(panel, "targets").count(),
+            "{title}: a query's name is used twice"
+        );
+        for target in list(panel, "targets") {
+            assert_eq!(target["datasource"], wanted, "{title}");
+        }
+    }
+}
+
+/// A terminator's program, before a broker.
+struct Terminator {
+    ca: Ca,
+    config: Config,
+    file: PathBuf,
+    process: Process,
+}
+
+impl Terminator {
+    fn start(broker: &Mosquitto, lifetime: Duration) -> Self {
+        let ca = Ca::new("server CA");
+        let leaf = ca.leaf().dns("localhost").valid_for(lifetime).issue();
+        let mut config = Config::new(ports::free_port(), Pem::new(leaf.bundle()));
+        config.backend = Backend {
+            host: broker.addr().ip().to_string(),
+            port: broker.port(),
+        };
+        config.admin.port = ports::free_port();
+        let file = workdir::scratch("terminator").join("config.yaml");
+        write(&file, &config);
+        let mut command = Command::new(programs::terminator());
+        command.arg(&file);
+        let process = Process::spawn("terminator", command);
+        process.wait_for_line("serving", SOON);
+        Self {
+            ca,
+            config,
+            file,
+            process,
+        }
+    }
+
+    /// As a PodMonitor would have it.
+    fn scrape(&self, namespace: &str, listener: &str) -> Scrape {
+        let labels = [
+            ("namespace", namespace),
+            ("listener", listener),
+            ("pod", "edge-mqtts-0"),
+        ];
+        let admin = SocketAddr::new(self.config.admin.host, self.config.admin.port);
+        Scrape::fixed("mqtt-tls-terminator", &[admin], &labels)
+    }
+
+    fn renew(&mut self, leaf: &Leaf) {
+        self.config.pem = Pem::new(leaf.bundle());
+        write(&self.file, &self.config);
+    }
+
+    fn publish(&self) {
+        let at = Endpoint::tls(self.config.port, &self.ca);
+        at.publish("monitored")
+            .qos(1)
+            .payload("one")
+            .send()
+            .expect_success();
+    }
+}
+
+fn write(file: &Path, config: &Config) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, config.to_yaml().expose()).unwrap();
+    std::fs::rename(&new, file).unwrap();
+}
+
+#[test]
+fn a_certificate_that_is_not_renewed_fires_until_it_is() {
+    // Valid from yesterday on: about a twentieth of the lifetime is left.
+    let mut terminator = Terminator::start(Mosquitto::shared(), Duration::from_secs(4500));
+    let scrape = terminator.scrape("iot", "edge");
+    let prometheus = Prometheus::start(&[scrape], &at_once(ALERTS));
+    let labels = [("namespace", "iot"), ("listener", "edge")];
+    for name in [
+        "MqttTlsCertificateNotRenewed",
+        "MqttTlsCertificateAboutToExpire",
+    ] {
+        let alert = prometheus.wait_for_alert(name, &labels, SOON);
+        let summary = &alert.annotations["summary"];
+        assert!(
+            summary.starts_with("A certificate of listener iot/edge ends in 1h 1"),
+            "{summary}"
+        );
+    }
+    let renewed = terminator.ca.leaf().dns("localhost").issue();
+    terminator.renew(&renewed);
+    for name in [
+        "MqttTlsCertificateNotRenewed",
+        "MqttTlsCertificateAboutToExpire",
+    ] {
+        prometheus.wait_for_no_alert(name, &labels, SOON);
+    }
+    assert!(terminator.process.is_running());
+}
+
+/// The operator's program, and a listener for it in a namespace of its own.
+async fn start_operator(server: &ApiServer) -> (Process, SocketAddr, String) {
+    server.install_crd_yaml(&crd::yaml()).await;
+    let namespace = server.namespace("monitored").await;
+    let admin = ports::free_addr();
+    let mut command = Command::new(programs::operator());
+    command
+        .env("KUBECONFIG", server.kubeconfig())
+        .args(["run", "--terminator-image", "a", "--namespace", &namespace])
+        .args(["--admin", &admin.to_string()]);
+    let process = Process::spawn("operator", command);
+    process.wait_for_line("the listeners are known", SOON);
+    (process, admin, namespace)
+}
+
+/// With a listener whose Secret is missing: it is not ready, and no alert but those of this fires.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_dashboard_and_alerts_ask_for_is_there() {
+    let terminator = Terminator::start(Mosquitto::shared(), Duration::from_secs(90 * 86_400));
+    let server = ApiServer::shared();
+    let (_operator, admin, namespace) = start_operator(server).await;
+    let labels = [("namespace", "smart-mqtt-tls"), ("pod", "operator-0")];
+    let scrapes = [
+        terminator.scrape(&namespace, "edge"),
+        Scrape::fixed("mqtt-tls-operator", &[admin], &labels).honoring_labels(),
+    ];
+    let prometheus = Prometheus::start(&scrapes, &at_once(ALERTS));
+    // Both have been seen before anything happens: what follows is an increase.
+    prometheus.wait_for_data("mqtt_tls_connections_accepted_total == 0", SOON);
+    prometheus.wait_for_data("mqtt_tls_operator_listeners == 0", SOON);
+    terminator.publish();
+    let listener = "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata: {name: edge}\n\
+                    spec:\n  certificates: [{secretRef: {name: edge-tls}}]\n  \
+                    backend: {address: {host: broker.example.com}}\n";
+    let apply = ["apply", "-n", &namespace, "-f", "-"];
+    server.kubectl_with_input(&apply, listener).expect_success();
+
+    prometheus.wait_for_dashboard(DASHBOARD, SOON);
+    let board = dashboard::queries(DASHBOARD);
+    let of_board = board.iter().map(|query| query.expr.clone());
+    let of_rules = rules();
+    let of_rules = of_rules
+        .iter()
+        .map(|rule| rule["expr"].as_str().unwrap().to_owned());
+    let asked: BTreeSet<String> = of_board
+        .chain(of_rules)
+        .flat_map(|expr| dashboard::selectors(&expr, &PREFIXES))
+        .collect();
+    assert!(asked.len() > 40, "{asked:?}");
+    for series in asked {
+        prometheus.wait_for_data(&series, SOON);
+    }
+
+    let labels = [("namespace", namespace.as_str()), ("listener", "edge")];
+    prometheus.wait_for_alert("MqttTlsListenerNotReady", &labels, SOON);
+    let alerts = prometheus.alerts().unwrap();
+    let names: BTreeSet<&str> = alerts.iter().map(Alert::name).collect();
+    assert_eq!(
+        names,
+        BTreeSet::from(["MqttTlsListenerNotReady"]),
+        "{alerts:?}"
+    );
+}
