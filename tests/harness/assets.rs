@@ -104,7 +104,7 @@ fn part_of(program: &str) -> &'static str {
         "openssl" => "openssl",
         "java" => "smart-mqtt",
         "containerd" | "ctr" | "runc" | "nft" | "iptables" | "ip" | "sysctl" => "node",
-        "prometheus" | "promtool" | "buildah" | "podman" => "tools",
+        "prometheus" | "promtool" | "buildah" | "podman" | "jq" => "tools",
         _ => "mosquitto",
     }
 }
