@@ -145,7 +145,9 @@ impl Cluster {
     #[track_caller]
     fn kubectl_with(&self, args: &[&str], input: &str) -> Finished {
         let mut command = tests::apiserver::kubectl_command(&self.place.kubeconfig, args);
-        command.env("HOME", self.desk.join(".home"));
+        command
+            .env("HOME", self.desk.join(".home"))
+            .current_dir(&self.desk);
         run(command, input.as_bytes(), SOON)
     }
 

@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 /// Writes them, and says where.
 pub(crate) fn write(cluster: &Cluster, journey: &str) {
     let folder = workdir::logs().join(journey.replace("::", "-"));
-    let commands: [(&str, &[&str]); 6] = [
+    let commands: [(&str, &[&str]); 4] = [
         (
             "objects",
             &[
@@ -26,34 +26,30 @@ pub(crate) fn write(cluster: &Cluster, journey: &str) {
         ),
         ("listeners", &["get", "mtl", "-A", "-o", "yaml"]),
         ("pods", &["describe", "pods", "-A"]),
-        (
-            "operator",
-            &[
-                "logs",
-                "-A",
-                "-l",
-                "app.kubernetes.io/name=mqtt-tls-operator",
-                "--tail=-1",
-                "--prefix",
-            ],
-        ),
-        (
-            "terminators",
-            &[
-                "logs",
-                "-A",
-                "-l",
-                "app.kubernetes.io/name=mqtt-tls-terminator",
-                "--tail=300",
-                "--prefix",
-            ],
-        ),
     ];
     std::fs::create_dir_all(&folder).expect("the folder is ours");
     for (name, args) in commands {
         let finished = cluster.try_kubectl(args);
         let text = finished.stdout + &finished.stderr;
         std::fs::write(folder.join(name), text).expect("the folder is ours");
+    }
+    for pod in cluster.pods() {
+        let namespace = pod.metadata.namespace.unwrap_or_default();
+        let name = pod.metadata.name.unwrap_or_default();
+        let args = [
+            "-n",
+            &namespace,
+            "logs",
+            &name,
+            "--all-containers",
+            "--tail=2000",
+        ];
+        let finished = cluster.try_kubectl(&args);
+        std::fs::write(
+            folder.join(format!("{namespace}-{name}.log")),
+            finished.stdout,
+        )
+        .expect("the folder is ours");
     }
     eprintln!("what the cluster looked like: {}", folder.display());
 }

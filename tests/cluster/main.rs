@@ -103,7 +103,23 @@ fn journeys() -> Vec<Journey> {
     ]
 }
 
+/// The README's commands that the journeys run.
+const COMMANDS: [&str; 11] = [
+    "broker",
+    "cert-manager",
+    "crd-uninstall",
+    "first-listener",
+    "first-message",
+    "helm-install",
+    "helm-uninstall",
+    "helm-upgrade",
+    "kustomize-install",
+    "kustomize-uninstall",
+    "port-forward",
+];
+
 fn main() -> ExitCode {
+    readme::all_commands_are_run(&COMMANDS);
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     if arguments.list {

@@ -22,6 +22,25 @@ pub(crate) fn run(cluster: &Cluster, name: &str) -> String {
     finished.stdout + &finished.stderr
 }
 
+/// Panics if there are shell commands that no journey runs, unless a comment above says who does.
+#[track_caller]
+pub(crate) fn all_commands_are_run(journeys: &[&str]) {
+    let told = README.matches("\n```sh\n").count();
+    let elsewhere = README.matches("<!-- elsewhere: ").count();
+    let blocks = blocks();
+    assert_eq!(
+        told,
+        blocks.len() + elsewhere,
+        "each ```sh of README.md has its comment"
+    );
+    for name in blocks.keys() {
+        assert!(
+            journeys.contains(name),
+            "no journey runs README.md's {name}"
+        );
+    }
+}
+
 /// The blocks, each a fence of the language `sh` below its comment.
 fn blocks() -> BTreeMap<&'static str, &'static str> {
     README

@@ -90,7 +90,9 @@ fn checkov(skips: &str, group: &[&Rendered]) -> Vec<String> {
         .args(["--framework", "kubernetes", "--skip-download", "--compact"])
         .args(["--quiet", "--output", "json", "--skip-check", skips])
         .arg("--directory")
-        .arg(&folder);
+        .arg(&folder)
+        // Else it sees nothing where the target folder lies below one such as .cache.
+        .env("CKV_IGNORE_HIDDEN_DIRECTORIES", "False");
     let said = run(command, b"", LONG);
     let report: Value = serde_json::from_str(&said.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}\n{}", said.stdout, said.stderr));
