@@ -9,9 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use tests::images::Images;
-use tests::node::Node;
 use tests::node::enclosure::{self, Ended};
-use tests::process::run;
+use tests::node::{Node, cert_manager};
+use tests::process::{Process, run};
 use tests::{assets, workdir};
 
 /// To make or to delete a kind cluster.
@@ -42,8 +42,8 @@ pub(crate) struct Place {
 pub(crate) enum Owner {
     /// A node on this machine, which ends with us.
     Local(Box<Node>),
-    /// A kind cluster, which we delete.
-    Kind,
+    /// A kind cluster, which we delete, and the cert-manager that runs here for it.
+    Kind { _cert_manager: Process },
     /// Somebody's, where we delete what we have made.
     Context,
 }
@@ -93,15 +93,15 @@ fn archives() -> Vec<PathBuf> {
 
 fn kind() -> Way {
     let kubeconfig = workdir::scratch("kind").join("kubeconfig");
-    let config = root().join("deploy/overlays/kind/cluster.yaml");
+    let archives = archives();
+    // One that an interrupted run has left.
+    run(kind_command("delete"), b"", KIND).expect_success();
     let mut create = kind_command("create");
     create
-        .args(["--wait", "5m", "--config"])
-        .arg(config)
-        .arg("--kubeconfig")
+        .args(["--wait", "5m", "--kubeconfig"])
         .arg(&kubeconfig);
     run(create, b"", KIND).expect_success();
-    for archive in archives() {
+    for archive in archives {
         let mut load = Command::new("kind");
         load.args(["load", "image-archive", "--name", KIND_NAME])
             .arg(archive);
@@ -109,8 +109,10 @@ fn kind() -> Way {
     }
     add_routes(&kubeconfig);
     Way::Here(Place {
+        owner: Owner::Kind {
+            _cert_manager: cert_manager(&kubeconfig),
+        },
         kubeconfig,
-        owner: Owner::Kind,
     })
 }
 
@@ -150,6 +152,19 @@ fn context() -> Way {
              namespaces in the cluster of the context {name}. Answer yes, or set {CONFIRM}={name}"
         ));
     }
+    let cert_manager = [
+        "get",
+        "crd",
+        "certificates.cert-manager.io",
+        "--ignore-not-found",
+        "-o",
+        "name",
+    ];
+    if kubectl(&kubeconfig, &cert_manager).is_empty() {
+        return Way::Nowhere(
+            "the cluster has no cert-manager, and the journeys need one".to_owned(),
+        );
+    }
     Way::Here(Place {
         kubeconfig,
         owner: Owner::Context,
@@ -173,7 +188,7 @@ fn confirmed(context: &str) -> bool {
 impl Place {
     /// Deletes a cluster that was made for the tests.
     pub(crate) fn end(&self) {
-        if matches!(self.owner, Owner::Kind) {
+        if matches!(self.owner, Owner::Kind { .. }) {
             run(kind_command("delete"), b"", KIND).expect_success();
         }
     }

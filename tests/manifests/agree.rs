@@ -48,5 +48,5 @@ fn the_cluster_for_kind_opens_the_port_of_the_sample() {
     let node_port = &listeners[0]["spec"]["service"]["nodePort"];
     assert!(node_port.is_u64(), "{node_port}");
     assert_eq!(&mapping["containerPort"], node_port);
-    assert_eq!(mapping["hostPort"], 8883);
+    assert_eq!(mapping["hostPort"], 30883);
 }

@@ -1,11 +1,12 @@
 //! What a cluster has beside its node: CoreDNS as the Service `kube-dns`, the role of kube-proxy, cert-manager.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{ADDRESS, DNS_SERVICE, START, write};
-use crate::apiserver::{ApiServer, SERVICE_CIDR};
+use crate::apiserver::{ApiServer, SERVICE_CIDR, kubectl_command};
 use crate::assets;
-use crate::process::Process;
+use crate::process::{Process, run};
 
 /// CoreDNS runs on the node itself, so its Service has an endpoint that no selector finds.
 const MANIFESTS: &str = r"
@@ -50,7 +51,8 @@ pub(super) fn start(server: &ApiServer) -> Vec<Process> {
     server
         .kubectl_with_input(&["apply", "-f", "-"], &manifests)
         .expect_success();
-    vec![coredns(server), cert_manager(server)]
+    let kubeconfig = server.kubeconfig_for("cert-manager", &["system:masters"]);
+    vec![coredns(server), cert_manager(&kubeconfig)]
 }
 
 fn coredns(server: &ApiServer) -> Process {
@@ -70,23 +72,26 @@ fn coredns(server: &ApiServer) -> Process {
     process
 }
 
-/// The real controllers, started beside the node; without the webhook, which checks what users write.
-fn cert_manager(server: &ApiServer) -> Process {
+/// The real controllers, started on this machine for the cluster of `kubeconfig`; without the webhook, which checks what users write.
+///
+/// # Panics
+///
+/// If the cluster does not take its resource definitions.
+pub fn cert_manager(kubeconfig: &Path) -> Process {
     let crds = assets::cert_manager_crds();
     let crds = crds.to_str().expect("the cache's path is plain text");
-    server
-        .kubectl(&["apply", "--server-side", "-f", crds])
-        .expect_success();
-    server
-        .kubectl(&[
+    for args in [
+        &["apply", "--server-side", "-f", crds][..],
+        &[
             "wait",
             "--for=condition=Established",
             "--timeout=60s",
             "-f",
             crds,
-        ])
-        .expect_success();
-    let kubeconfig = server.kubeconfig_for("cert-manager", &["system:masters"]);
+        ],
+    ] {
+        run(kubectl_command(kubeconfig, args), b"", START).expect_success();
+    }
     let mut command = Command::new(assets::cert_manager("controller"));
     command.arg("--kubeconfig").arg(kubeconfig);
     Process::spawn("cert-manager", command)
