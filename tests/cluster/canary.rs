@@ -44,6 +44,18 @@ pub(crate) fn remember(pem: &str) {
     }
 }
 
+/// After each journey, for the logs go with its pods.
+pub(crate) fn no_key_is_logged(cluster: &Cluster) {
+    let keys = KEYS.lock().expect("no one panics here").clone();
+    if keys.is_empty() {
+        return;
+    }
+    let needles = Needles::of(&keys);
+    logs(cluster, &mut |place, bytes| {
+        assert!(!needles.are_in(bytes), "a private key is in {place}");
+    });
+}
+
 pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     install::ensure(cluster);
     // A listener that is there now, so that there is something to be found where it may be.
@@ -120,6 +132,11 @@ fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
         ];
         look(kind, cluster.kubectl(&args).as_bytes());
     }
+    logs(cluster, look);
+}
+
+/// What every container has said.
+fn logs(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
     for pod in cluster.pods() {
         let (namespace, name) = name_of(&pod);
         let args = [

@@ -183,6 +183,22 @@ impl Cluster {
         name.to_owned()
     }
 
+    /// Makes room for the next journey: what ran in the namespaces so far runs no more, and its objects stay.
+    pub(crate) fn make_room(&self) {
+        for name in self.namespaces.lock().expect("no one panics here").iter() {
+            // There may be no listeners, or no such kind of objects any more.
+            self.try_kubectl(&["-n", name, "scale", "mtl", "--all", "--replicas=0"]);
+            self.try_kubectl(&[
+                "-n",
+                name,
+                "delete",
+                "deployments",
+                "-l",
+                "!app.kubernetes.io/managed-by",
+            ]);
+        }
+    }
+
     /// Leaves the place as it was found, as far as these tools have changed it.
     pub(crate) fn end(&self) {
         if matches!(self.place.owner, crate::place::Owner::Context) {

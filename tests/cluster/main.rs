@@ -158,11 +158,16 @@ fn run(arguments: &Arguments, place: Place) -> ExitCode {
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::new(place)));
     let trials = journeys().into_iter().map(|(name, journey)| {
         Trial::test(name, move || {
-            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| journey(cluster)));
-            outcome.map_err(|panic| {
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                journey(cluster);
+                canary::no_key_is_logged(cluster);
+            }));
+            let outcome = outcome.map_err(|panic| {
                 diagnostics::write(cluster, name);
                 diagnostics::text(&*panic).into()
-            })
+            });
+            cluster.make_room();
+            outcome
         })
     });
     let conclusion = libtest_mimic::run(arguments, trials.collect());
