@@ -46,13 +46,9 @@ pub(crate) fn renewals_under_load(cluster: &'static Cluster) {
 
 /// An operator that is killed with every second renewal: another takes over before the certificate ends.
 pub(crate) fn renewals_with_an_operator_that_is_killed(cluster: &'static Cluster) {
-    journey(
-        cluster,
-        Fate::IsKilled,
-        "120s",
-        "100s",
-        Duration::from_secs(80),
-    );
+    // Every 40 s: twice as long as another operator needs to have the Lease.
+    let long = Duration::from_secs(130);
+    journey(cluster, Fate::IsKilled, "240s", "200s", long);
 }
 
 fn journey(
