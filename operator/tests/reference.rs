@@ -16,41 +16,52 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mqtt_tls_operator::crd::{self, MqttTlsListener};
-use reasons::{CONDITIONS, REASONS};
+use reasons::{CONDITIONS, EVENTS, REASONS};
 use serde_json::Value;
 
 /// Where reasons are given, in the programs' own words.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 13] = [
     "operator/src/call.rs",
     "operator/src/plan.rs",
     "operator/src/plan/certificate.rs",
     "operator/src/plan/checks.rs",
     "operator/src/plan/conditions.rs",
     "operator/src/plan/config.rs",
+    "operator/src/plan/notices.rs",
     "operator/src/plan/unread.rs",
     "operator/src/apply.rs",
+    "operator/src/standalone/fleet.rs",
+    "operator/src/status.rs",
+    "terminator/src/authorities.rs",
     "terminator/src/certificate.rs",
 ];
 
-/// Words in capitals there that are no reasons: kinds, types and statuses.
-const NO_REASONS: [&str; 10] = [
+/// Words in capitals there that are no reasons: kinds, types, statuses, an event's action, and what would be said
+/// about a certificate within its dates, if anything were.
+const NO_REASONS: [&str; 12] = [
     "Certificate",
     "ExternalName",
     "False",
     "MqttTlsListener",
     "Pod",
     "PreconditionFailed",
+    "Reconcile",
     "Secret",
     "Service",
     "True",
     "Unknown",
+    "Valid",
 ];
 
-/// Kubernetes' own types, which its documentation tells.
-const NOT_UNFOLDED: [&str; 3] = [
-    "spec.pod.affinity",
-    "spec.pod.tolerations[]",
-    "spec.pod.topologySpreadConstraints[]",
+/// Kubernetes' own types, which its documentation tells: where, and what they are called there.
+const OF_KUBERNETES: [(&str, &str); 4] = [
+    ("spec.pod.affinity", "Affinity"),
+    ("spec.pod.tolerations[]", "Toleration"),
+    (
+        "spec.pod.topologySpreadConstraints[]",
+        "TopologySpreadConstraint",
+    ),
+    ("status.conditions[]", "Condition"),
 ];
 
 const EXAMPLE: &str = "\
@@ -110,9 +121,14 @@ fn the_example_reads() {
 
 #[test]
 fn every_reason_is_told_and_no_other() {
-    let told: BTreeSet<&str> = REASONS.iter().map(|one| one.name).collect();
-    assert_eq!(told.len(), REASONS.len(), "each once");
+    let events = EVENTS.iter().map(|(name, _)| *name);
+    let told: BTreeSet<&str> = REASONS.iter().map(|one| one.name).chain(events).collect();
+    assert_eq!(told.len(), REASONS.len() + EVENTS.len(), "each once");
     let conditions: BTreeSet<&str> = CONDITIONS.iter().map(|(name, _)| *name).collect();
+    for one in &REASONS {
+        let known = one.conditions.iter().all(|name| conditions.contains(name));
+        assert!(known && !one.conditions.is_empty(), "{}", one.name);
+    }
     let mut known = BTreeSet::new();
     let texts: Vec<String> = SOURCES
         .iter()
@@ -152,10 +168,14 @@ fn reference() -> String {
          Generated from the resource definition; `UPDATE=1 cargo test --workspace --all-features --test reference` \
          writes it.\n\n\
          API group `{}`, version `{}`, short name `mtl`, category `smart-mqtt`, namespaced.\n\n\
-         ```yaml\n{EXAMPLE}```\n\n## spec\n\n",
+         ```yaml\n{EXAMPLE}```\n\n## metadata\n\n",
         crd["spec"]["group"].as_str().unwrap(),
         version["name"].as_str().unwrap(),
     );
+    for message in rules_of(schema) {
+        writeln!(page, "- {message}").unwrap();
+    }
+    page.push_str("\n## spec\n\n");
     fields(&mut page, "spec", &schema["properties"]["spec"]);
     page.push_str("\n## status\n\nWritten by the operator.\n\n");
     fields(&mut page, "status", &schema["properties"]["status"]);
@@ -163,23 +183,52 @@ fn reference() -> String {
     for (name, meaning) in CONDITIONS {
         writeln!(page, "| `{name}` | {meaning} |").unwrap();
     }
+    reasons(&mut page);
+    columns(&mut page, &version["additionalPrinterColumns"]);
+    page
+}
+
+fn reasons(page: &mut String) {
     page.push_str(
         "\n## Reasons\n\nA condition that is true has its own name as its reason, or one that says more. The \
-         message names the object and the key.\n\n| reason | condition | what it means | what to do |\n\
-         |---|---|---|---|\n",
+         message names the object and the key. `Ready` has the reason of the first that is false, or else unknown.\n\n\
+         | reason | condition | what it means | what to do |\n|---|---|---|---|\n",
     );
     for one in REASONS {
-        let conditions = one
-            .conditions
-            .map_or_else(String::new, |name| format!("`{name}`"));
+        let conditions = one.conditions.iter().map(|name| format!("`{name}`"));
+        let conditions = conditions.collect::<Vec<_>>().join(", ");
+        let (name, means, to_do) = (one.name, one.means, one.to_do);
+        writeln!(page, "| `{name}` | {conditions} | {means} | {to_do} |").unwrap();
+    }
+    page.push_str(
+        "\n## Events\n\nThey tell when a condition, other than `Available`, has become false, or true again, with \
+         its reason. Beside that:\n\n| reason | when |\n|---|---|\n",
+    );
+    for (name, when) in EVENTS {
+        writeln!(page, "| `{name}` | {when} |").unwrap();
+    }
+}
+
+fn columns(page: &mut String, columns: &Value) {
+    page.push_str(
+        "\n## Columns\n\nWhat `kubectl get mtl` prints; the last ones only with `-o wide`.\n\n\
+         | column | from | |\n|---|---|---|\n",
+    );
+    for column in columns.as_array().unwrap() {
+        let text = |key: &str| column[key].as_str().unwrap_or_default();
+        let (name, path) = (text("name"), text("jsonPath"));
+        let wide = if column["priority"] == 1 {
+            " With `-o wide`."
+        } else {
+            ""
+        };
         writeln!(
             page,
-            "| `{}` | {conditions} | {} | {} |",
-            one.name, one.means, one.to_do
+            "| {name} | `{path}` | {}{wide} |",
+            text("description")
         )
         .unwrap();
     }
-    page
 }
 
 fn fields(page: &mut String, path: &str, schema: &Value) {
@@ -196,20 +245,10 @@ fn fields(page: &mut String, path: &str, schema: &Value) {
 
 /// A row for each field below `path`, and what its rules say.
 fn rows(page: &mut String, rules: &mut Vec<(String, String)>, path: &str, schema: &Value) {
-    for rule in schema["x-kubernetes-validations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        rules.push((
-            path.to_owned(),
-            rule["message"].as_str().unwrap().to_owned(),
-        ));
-    }
+    rules.extend(rules_of(schema).map(|message| (path.to_owned(), message.to_owned())));
     let required: Vec<&str> = strings(&schema["required"]);
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
-        let is_list = field["type"] == "array";
         let default = match &field["default"] {
             Value::Null if required.contains(&name.as_str()) => "**required**".to_owned(),
             Value::Null => String::new(),
@@ -218,35 +257,47 @@ fn rows(page: &mut String, rules: &mut Vec<(String, String)>, path: &str, schema
         writeln!(
             page,
             "| `{path}` | {} | {default} | {} | {} |",
-            type_of(field),
+            type_of(&path, field),
             bounds(field),
             description(field)
         )
         .unwrap();
-        let (inner, below) = if is_list {
+        let (inner, below) = if field["type"] == "array" {
+            rules.extend(rules_of(field).map(|message| (path.clone(), message.to_owned())));
             (&field["items"], format!("{path}[]"))
         } else {
-            (field, path.clone())
+            (field, path)
         };
-        if is_list {
-            for rule in field["x-kubernetes-validations"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
-                rules.push((path.clone(), rule["message"].as_str().unwrap().to_owned()));
-            }
-        }
-        if !NOT_UNFOLDED.contains(&below.as_str()) {
+        if of_kubernetes(&below).is_none() {
             rows(page, rules, &below, inner);
         }
     }
 }
 
-fn type_of(field: &Value) -> String {
+/// What the API server says to those who break the rules of a schema.
+fn rules_of(schema: &Value) -> impl Iterator<Item = &str> {
+    let rules = schema["x-kubernetes-validations"].as_array();
+    rules
+        .into_iter()
+        .flatten()
+        .map(|rule| rule["message"].as_str().unwrap())
+}
+
+fn of_kubernetes(path: &str) -> Option<&'static str> {
+    let mut all = OF_KUBERNETES.iter();
+    all.find(|(place, _)| *place == path).map(|(_, name)| *name)
+}
+
+fn type_of(path: &str, field: &Value) -> String {
+    if let Some(name) = of_kubernetes(path) {
+        return format!("Kubernetes' `{name}`");
+    }
+    let of = |inner: &Value| type_of(&format!("{path}[]"), inner);
     match field["type"].as_str() {
-        Some("array") => format!("list of {}", type_of(&field["items"])),
-        Some("object") if field["additionalProperties"].is_object() => "map".to_owned(),
+        Some("array") => format!("list of {}", of(&field["items"])),
+        Some("object") if field["additionalProperties"].is_object() => {
+            format!("map to {}", of(&field["additionalProperties"]))
+        }
         Some(name) => name.to_owned(),
         None => "integer or string".to_owned(),
     }
@@ -279,6 +330,16 @@ fn bounds(field: &Value) -> String {
     }
     if let Some(pattern) = field["pattern"].as_str() {
         told.push(format!("`{}`", pattern.replace('|', "\\|")));
+    }
+    for inner in [&field["items"], &field["additionalProperties"]] {
+        let each = if inner.is_object() {
+            bounds(inner)
+        } else {
+            String::new()
+        };
+        if !each.is_empty() {
+            told.push(format!("each {each}"));
+        }
     }
     told.join("; ")
 }

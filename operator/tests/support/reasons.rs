@@ -3,30 +3,21 @@
 /// A reason.
 pub(crate) struct Reason {
     pub(crate) name: &'static str,
-    /// The condition that has it; none if several can.
-    pub(crate) conditions: Option<&'static str>,
+    /// The conditions that can have it.
+    pub(crate) conditions: &'static [&'static str],
     pub(crate) means: &'static str,
     pub(crate) to_do: &'static str,
 }
 
 const fn reason(
     name: &'static str,
-    condition: &'static str,
+    conditions: &'static [&'static str],
     means: &'static str,
     to_do: &'static str,
 ) -> Reason {
     Reason {
         name,
-        conditions: Some(condition),
-        means,
-        to_do,
-    }
-}
-
-const fn of_several(name: &'static str, means: &'static str, to_do: &'static str) -> Reason {
-    Reason {
-        name,
-        conditions: None,
+        conditions,
         means,
         to_do,
     }
@@ -48,14 +39,14 @@ pub(crate) const CONDITIONS: [(&str, &str); 6] = [
     ("Ready", "all of these"),
 ];
 
-const ACCEPTED: &str = "Accepted";
-const REFS: &str = "ResolvedRefs";
-const VALID: &str = "CertificateValid";
-const PROGRAMMED: &str = "Programmed";
-const AVAILABLE: &str = "Available";
+const ACCEPTED: &[&str] = &["Accepted"];
+const REFS: &[&str] = &["ResolvedRefs"];
+const VALID: &[&str] = &["CertificateValid"];
+const PROGRAMMED: &[&str] = &["Programmed"];
+const AVAILABLE: &[&str] = &["Available"];
 
-/// The reasons, by condition and then by name.
-pub(crate) const REASONS: [Reason; 47] = [
+/// The reasons, by condition and then by name; last those of several conditions.
+pub(crate) const REASONS: [Reason; 50] = [
     reason(
         "DuplicateCertificate",
         ACCEPTED,
@@ -171,6 +162,18 @@ pub(crate) const REASONS: [Reason; 47] = [
         "a Secret has `tls.crt` and `tls.key`, or `pem`; a CA bundle `ca.crt` or what `caRef.key` says",
     ),
     reason(
+        "NoPrivateKey",
+        REFS,
+        "there is no private key in the Secret",
+        "add it",
+    ),
+    reason(
+        "PrivateKeyInBundle",
+        REFS,
+        "there is a private key among the CA certificates; it does not belong there",
+        "take it out, and count it as known to all who could read the object",
+    ),
+    reason(
         "SecretNotFound",
         REFS,
         "the Secret is not there",
@@ -197,13 +200,13 @@ pub(crate) const REASONS: [Reason; 47] = [
     reason(
         "Expired",
         VALID,
-        "a certificate that is served is over",
-        "renew it; it is served all the same, for devices without a clock",
+        "a Secret's certificate is over",
+        "renew it; a valid one from before stays, else it is served all the same, for devices without a clock",
     ),
     reason(
         "NotYetValid",
         VALID,
-        "a certificate that is served is not valid yet",
+        "a Secret's certificate is not valid yet",
         "wait, or issue one that is; look at the clocks",
     ),
     reason(
@@ -212,7 +215,18 @@ pub(crate) const REASONS: [Reason; 47] = [
         "true, but the key is the one that smart-mqtt ships: everyone has it",
         "replace it before a device depends on it",
     ),
-    reason("Valid", VALID, "it is within its dates", ""),
+    reason(
+        "Conflict",
+        PROGRAMMED,
+        "the API server says that somebody else changes the same fields",
+        "see the message; it is tried again",
+    ),
+    reason(
+        "Invalid",
+        PROGRAMMED,
+        "the API server refuses a child",
+        "see the message: often a policy of the cluster, or a value under `spec.pod`",
+    ),
     reason(
         "NameTaken",
         PROGRAMMED,
@@ -226,22 +240,28 @@ pub(crate) const REASONS: [Reason; 47] = [
         "see `ResolvedRefs`",
     ),
     reason(
+        "NotStarted",
+        PROGRAMMED,
+        "only `standalone`: the terminator does not start",
+        "see the message",
+    ),
+    reason(
+        "NotWritten",
+        PROGRAMMED,
+        "only `standalone`: the configuration cannot be written",
+        "see the message: is there room, and a right to write?",
+    ),
+    reason(
+        "PortTaken",
+        PROGRAMMED,
+        "only `standalone`: another program has the port",
+        "end it, or choose another port",
+    ),
+    reason(
         "PredecessorRemains",
         PROGRAMMED,
         "an earlier listener of this name is still being collected",
         "wait",
-    ),
-    reason(
-        "Conflict",
-        PROGRAMMED,
-        "the API server says that somebody else changes the same fields",
-        "see the message; it is tried again",
-    ),
-    reason(
-        "Invalid",
-        PROGRAMMED,
-        "the API server refuses a child",
-        "see the message: often a policy of the cluster, or a value under `spec.pod`",
     ),
     reason(
         "Refused",
@@ -292,34 +312,52 @@ pub(crate) const REASONS: [Reason; 47] = [
         "some pods are not ready",
         "`kubectl describe pods -l app.kubernetes.io/instance=NAME`; the log of one says what it waits for",
     ),
-    of_several(
+    reason(
         "Forbidden",
+        &["ResolvedRefs", "Programmed"],
         "the operator lacks a right, which the message names",
         "give its service account that verb; the chart and `deploy/base` do",
     ),
-    of_several(
+    reason(
         "NoCertificate",
+        &["ResolvedRefs", "CertificateValid"],
         "there is no certificate, in the Secret (`ResolvedRefs`) or at all (`CertificateValid`)",
         "put the chain into the Secret",
     ),
-    of_several(
-        "NoPrivateKey",
-        "there is no private key in the Secret",
-        "add it",
-    ),
-    of_several(
+    reason(
         "NotAccepted",
+        &["ResolvedRefs", "CertificateValid", "Programmed"],
         "the spec is not accepted, and what was made before stays",
         "see `Accepted`",
     ),
-    of_several(
+    reason(
         "NotRead",
+        &[
+            "ResolvedRefs",
+            "CertificateValid",
+            "Programmed",
+            "Available",
+        ],
         "what this rests on could not be read",
         "see the condition that says `Forbidden` or `ReadFailed`",
     ),
-    of_several(
+    reason(
         "ReadFailed",
+        &["ResolvedRefs", "Programmed"],
         "the API server failed three times in a row",
         "it is tried again; look at the API server",
+    ),
+];
+
+/// What events tell beside the conditions: reason, when.
+pub(crate) const EVENTS: [(&str, &str); 2] = [
+    (
+        "CertificateLoaded",
+        "a certificate is rendered that was not before; the message says for which names, and until when",
+    ),
+    (
+        "Malformed",
+        "the object does not read as a listener, so that it has no conditions; what was made for it stays: \
+         mend it, or apply the resource definition that belongs to this operator",
     ),
 ];
