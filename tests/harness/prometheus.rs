@@ -5,7 +5,7 @@ pub mod dashboard;
 mod http;
 mod scrape;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -161,6 +161,20 @@ impl Prometheus {
             } else {
                 Err(format!("{alerts:?}"))
             }
+        });
+    }
+
+    /// Waits until alerts of these names fire, and none else. With rules of [`at_once`] one may fire for a moment
+    /// between two scrapes, which its `for` is there to wait out.
+    #[track_caller]
+    pub fn wait_for_only(&self, names: &[&str], within: Duration) {
+        let wanted: BTreeSet<&str> = names.iter().copied().collect();
+        eventually_ok(within, &format!("{names:?} fire and none else"), || {
+            let alerts = self.alerts()?;
+            let fire: BTreeSet<&str> = alerts.iter().map(Alert::name).collect();
+            (fire == wanted)
+                .then_some(())
+                .ok_or_else(|| format!("{alerts:?}"))
         });
     }
 
