@@ -165,17 +165,18 @@ impl Cluster {
         self.try_helm(args).expect_success().stdout
     }
 
-    /// A new namespace, where restricted pod security is enforced.
+    /// A new namespace, where restricted pod security is enforced. One that is there already is somebody's.
     #[track_caller]
     pub(crate) fn namespace(&self, name: &str) -> String {
-        self.apply(
-            "default",
+        self.kubectl_with(
+            &["create", "-f", "-"],
             &format!(
                 "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:\n    \
                  pod-security.kubernetes.io/enforce: restricted\n    \
                  pod-security.kubernetes.io/warn: restricted\n"
             ),
-        );
+        )
+        .expect_success();
         self.namespaces
             .lock()
             .expect("no one panics here")

@@ -48,6 +48,8 @@ impl Edge {
             "-f",
             "deploy/samples/smart-mqtt.yaml",
         ]);
+        // The fleet asks the broker itself what has arrived, from outside of the cluster.
+        edge.kubectl(&["delete", "networkpolicy", "smart-mqtt"]);
         edge.certificate("edge-tls", &edge.leaf());
         edge.kubectl(&[
             "rollout",

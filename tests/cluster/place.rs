@@ -18,6 +18,14 @@ use tests::{assets, workdir};
 const KIND: Duration = Duration::from_secs(600);
 /// The kind cluster's name; one of this name is ours to delete.
 const KIND_NAME: &str = "smart-mqtt-tls-tests";
+/// Pods and Services of a kind cluster, as kind has them by default.
+const KIND_NETWORKS: [&str; 2] = ["10.244.0.0/16", "10.96.0.0/16"];
+/// What the journeys install and remove for a whole cluster: where one of these is, somebody may live by it.
+const NOT_OURS: [&str; 3] = [
+    "crd/mqtttlslisteners.mqtt.smartboot.tech",
+    "namespace/smart-mqtt-tls",
+    "namespace/iot",
+];
 /// The answer that `E2E=context` wants where nobody can be asked: the context's name.
 const CONFIRM: &str = "E2E_CONTEXT";
 
@@ -92,10 +100,18 @@ fn archives() -> Vec<PathBuf> {
 }
 
 fn kind() -> Way {
-    let kubeconfig = workdir::scratch("kind").join("kubeconfig");
     let archives = archives();
     // One that an interrupted run has left.
-    run(kind_command("delete"), b"", KIND).expect_success();
+    delete_kind();
+    let made = std::panic::catch_unwind(|| make_kind(&archives));
+    Way::Here(made.unwrap_or_else(|panic| {
+        delete_kind();
+        std::panic::resume_unwind(panic)
+    }))
+}
+
+fn make_kind(archives: &[PathBuf]) -> Place {
+    let kubeconfig = workdir::scratch("kind").join("kubeconfig");
     let mut create = kind_command("create");
     create
         .args(["--wait", "5m", "--kubeconfig"])
@@ -108,12 +124,20 @@ fn kind() -> Way {
         run(load, b"", KIND).expect_success();
     }
     add_routes(&kubeconfig);
-    Way::Here(Place {
+    Place {
         owner: Owner::Kind {
             _cert_manager: cert_manager(&kubeconfig),
         },
         kubeconfig,
-    })
+    }
+}
+
+fn delete_kind() {
+    run(kind_command("delete"), b"", KIND).expect_success();
+    for network in KIND_NETWORKS {
+        // There may be none.
+        run(route(&["del", network]), b"", KIND);
+    }
 }
 
 fn kind_command(verb: &str) -> Command {
@@ -133,11 +157,22 @@ fn add_routes(kubeconfig: &Path) {
             "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}",
         ],
     );
-    for cidr in ["10.244.0.0/16", "10.96.0.0/16"] {
-        let mut route = Command::new("sudo");
-        route.args(["ip", "route", "replace", cidr, "via", &node]);
-        run(route, b"", KIND).expect_success();
+    for network in KIND_NETWORKS {
+        run(route(&["replace", network, "via", &node]), b"", KIND).expect_success();
     }
+}
+
+/// `ip route`, with the rights that it needs; nobody is asked for a password.
+fn route(args: &[&str]) -> Command {
+    let mut command = if rustix::process::geteuid().is_root() {
+        Command::new("ip")
+    } else {
+        let mut command = Command::new("sudo");
+        command.args(["-n", "ip"]);
+        command
+    };
+    command.arg("route").args(args);
+    command
 }
 
 fn context() -> Way {
@@ -152,15 +187,19 @@ fn context() -> Way {
              namespaces in the cluster of the context {name}. Answer yes, or set {CONFIRM}={name}"
         ));
     }
-    let cert_manager = [
-        "get",
-        "crd",
-        "certificates.cert-manager.io",
-        "--ignore-not-found",
-        "-o",
-        "name",
-    ];
-    if kubectl(&kubeconfig, &cert_manager).is_empty() {
+    let there = |what| {
+        kubectl(
+            &kubeconfig,
+            &["get", what, "--ignore-not-found", "-o", "name"],
+        )
+    };
+    if let Some(what) = NOT_OURS.into_iter().find(|what| !there(what).is_empty()) {
+        return Way::Nowhere(format!(
+            "the cluster has a {what} already. The journeys make one and delete it, with all that depends on \
+             it: they do so in no cluster where somebody may use it. Delete it if an interrupted run has left it"
+        ));
+    }
+    if there("crd/certificates.cert-manager.io").is_empty() {
         return Way::Nowhere(
             "the cluster has no cert-manager, and the journeys need one".to_owned(),
         );
@@ -189,7 +228,7 @@ impl Place {
     /// Deletes a cluster that was made for the tests.
     pub(crate) fn end(&self) {
         if matches!(self.owner, Owner::Kind { .. }) {
-            run(kind_command("delete"), b"", KIND).expect_success();
+            delete_kind();
         }
     }
 }
