@@ -190,6 +190,7 @@ async fn reach(
         return Ok(None);
     }
     let params = PostParams::default();
+    let was_there = found.is_some();
     let claimed = if let Some(mut lease) = found {
         lease.spec = Some(candidate.claim(lease.spec.as_ref()));
         call("update", &object, leases.replace(name, &params, &lease)).await
@@ -206,7 +207,9 @@ async fn reach(
     };
     match claimed {
         Ok(lease) => Ok(Some(lease)),
-        Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
+        Err(error) if error.is_conflict() => Ok(None),
+        // Deleted since. Where there was none, it is the namespace that is not there.
+        Err(error) if error.is_not_found() && was_there => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -206,6 +206,21 @@ async fn without_the_right_to_the_lease_it_says_so_and_is_not_ready() {
     assert_eq!(operator.wait_exit(SOON).code(), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_not_there_holds_no_lease() {
+    let cluster = Fixture::without_operator("lease-nowhere").await;
+    let args = ["--namespace", &cluster.namespace, "--lease-namespace"];
+    let args = [&args[..], &["not-there"]].concat();
+    let operator = spawn_operator(&cluster.server.kubeconfig(), &args);
+    let line = operator.wait_for_line("the Lease cannot be had", SOON);
+    assert!(
+        line.contains("namespaces \\\"not-there\\\" not found"),
+        "{line}"
+    );
+    let ready = ask(&operator, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+}
+
 /// One that may wait for ten minutes outlasts it, and one that has three seconds ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_is_away_costs_the_lease_only_in_the_end() {
