@@ -16,7 +16,7 @@ app.kubernetes.io/name: {{ include "smart-mqtt-tls.name" . }}
 
 {{- define "smart-mqtt-tls.commonLabels" -}}
 app.kubernetes.io/part-of: smart-mqtt
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
