@@ -143,17 +143,7 @@ fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
 
 /// What every container has said.
 fn logs(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
-    for pod in cluster.pods() {
-        let (namespace, name) = name_of(&pod);
-        let args = [
-            "-n",
-            &namespace,
-            "logs",
-            &name,
-            "--all-containers",
-            "--tail=-1",
-        ];
-        let log = cluster.try_kubectl(&args).stdout;
+    for (namespace, name, log) in cluster.logs(-1) {
         look(&format!("the log of {namespace}/{name}"), log.as_bytes());
     }
 }

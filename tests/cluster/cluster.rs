@@ -111,6 +111,22 @@ impl Cluster {
         serde_json::from_value(list["items"].clone()).expect("a list of pods")
     }
 
+    /// What every container that there is has said, at most so many lines of each: the pod's namespace and name, and
+    /// the text. -1 is all lines.
+    #[track_caller]
+    pub(crate) fn logs(&self, lines: i32) -> Vec<(String, String, String)> {
+        let tail = format!("--tail={lines}");
+        let of_one = |pod: Pod| {
+            let namespace = pod.metadata.namespace.unwrap_or_default();
+            let name = pod.metadata.name.unwrap_or_default();
+            let args = ["-n", &namespace, "logs", &name, "--all-containers", &tail];
+            // A pod may be gone since, or not have begun yet.
+            let text = self.try_kubectl(&args).stdout;
+            (namespace, name, text)
+        };
+        self.pods().into_iter().map(of_one).collect()
+    }
+
     /// Applies manifests to a namespace, as a user would.
     #[track_caller]
     pub(crate) fn apply(&self, namespace: &str, manifests: &str) {

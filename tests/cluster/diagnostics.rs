@@ -33,23 +33,9 @@ pub(crate) fn write(cluster: &Cluster, journey: &str) {
         let text = finished.stdout + &finished.stderr;
         std::fs::write(folder.join(name), text).expect("the folder is ours");
     }
-    for pod in cluster.pods() {
-        let namespace = pod.metadata.namespace.unwrap_or_default();
-        let name = pod.metadata.name.unwrap_or_default();
-        let args = [
-            "-n",
-            &namespace,
-            "logs",
-            &name,
-            "--all-containers",
-            "--tail=2000",
-        ];
-        let finished = cluster.try_kubectl(&args);
-        std::fs::write(
-            folder.join(format!("{namespace}-{name}.log")),
-            finished.stdout,
-        )
-        .expect("the folder is ours");
+    for (namespace, name, log) in cluster.logs(2000) {
+        let file = folder.join(format!("{namespace}-{name}.log"));
+        std::fs::write(file, log).expect("the folder is ours");
     }
     eprintln!("what the cluster looked like: {}", folder.display());
 }

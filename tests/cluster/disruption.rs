@@ -67,6 +67,7 @@ pub(crate) fn brokers_restart(cluster: &'static Cluster) {
     let edge = Edge::start(cluster, "brokers");
     let fleet = start_fleet(&edge, "edge", "smart-mqtt");
     edge.kubectl(&["delete", "pod", "-l", "app.kubernetes.io/name=smart-mqtt"]);
+    Fate::IsKilled.strikes(cluster);
     let before = fleet.report().up.acknowledged;
     cluster.block_on(async {
         fleet.wait_all_connected(SOON).await;
@@ -93,6 +94,7 @@ pub(crate) fn brokers_restart(cluster: &'static Cluster) {
         it.type_ == "Ready" && it.status == "True"
     });
     let fleet = start_fleet(&edge, "keeping", "mosquitto");
+    Fate::IsKilled.strikes(cluster);
     restart_in_its_pod(&edge);
     cluster.block_on(fleet.wait_all_connected(SOON));
     let report = cluster.block_on(fleet.stop());
