@@ -16,6 +16,7 @@ use crate::leader::{Candidate, Election, Gate, Leadership, Lost, Standing};
 use crate::metrics::Metrics;
 use crate::plan::names::MANAGER;
 use crate::shutdown::Shutdown;
+use crate::watches::SILENCE_MAX;
 
 /// What cannot be used: the cluster, or a port.
 pub const UNAVAILABLE: u8 = 69;
@@ -72,7 +73,8 @@ pub async fn run(arguments: &Run) -> ExitCode {
 /// The API server: of the kubeconfig, or the one around this pod.
 pub async fn cluster() -> Result<Config, ExitCode> {
     match Config::infer().await {
-        Ok(config) => {
+        Ok(mut config) => {
+            config.read_timeout = Some(SILENCE_MAX);
             info!(server = %config.cluster_url, "the API server");
             Ok(config)
         }

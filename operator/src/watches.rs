@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, select_all};
 use futures::{Stream, StreamExt};
@@ -25,9 +26,14 @@ use crate::metrics::Metrics;
 use crate::plan::names::all_pods;
 use crate::references::{Guarded, Watched, listeners_of};
 
-/// How long a watch lasts before it is begun anew, in seconds: a connection that died without a word is
-/// noticed by then.
-const WATCH_TIMEOUT: u32 = 45;
+/// How long a watch lasts before it is begun anew, in seconds: so often at least the API server says something.
+const WATCH_TIMEOUT: u32 = 30;
+
+/// How long a connection to the API server may say nothing before it is taken for dead. Without that, a list or
+/// the beginning of a watch would wait on such a one for ever.
+pub const SILENCE_MAX: Duration = Duration::from_secs(45);
+
+const _: () = assert!(SILENCE_MAX.as_secs() > WATCH_TIMEOUT as u64);
 
 /// What is waited for at the start.
 const LIST: &str = "the list of listeners";
