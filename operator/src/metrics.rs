@@ -136,7 +136,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "reconciliation_last_success_timestamp",
-            "When a reconciliation was done last, since the epoch; 0 if none was",
+            "When a reconciliation was done last, or since when this operator leads, if none was since; since the epoch; 0 if it does not lead",
             Unit::Seconds,
             self.last_success.clone(),
         );
@@ -191,6 +191,8 @@ impl Metrics {
     /// This operator works from now on.
     pub fn lead(&self) {
         self.leader.set(1);
+        // How long it has been without success is measured from here on.
+        self.last_success.set(seconds_now());
     }
 
     /// There is this listener.
@@ -261,12 +263,15 @@ impl Drop for Reconciling {
             .get_or_create(&Outcome { outcome })
             .inc();
         if outcome == "done" {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            metrics
-                .last_success
-                .set(now.unwrap_or_default().as_secs_f64());
+            metrics.last_success.set(seconds_now());
         }
     }
+}
+
+/// The time of day, in seconds since the epoch.
+fn seconds_now() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
 }
 
 #[cfg(test)]
@@ -359,5 +364,15 @@ mod tests {
             assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
         }
         assert!(shown.contains("process_resident_memory_bytes "), "{shown}");
+    }
+
+    #[test]
+    fn success_is_waited_for_from_the_beginning_of_the_lead() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        metrics.lead();
+        let never = "mqtt_tls_operator_reconciliation_last_success_timestamp_seconds 0.0";
+        let shown = text(&registry);
+        assert!(!shown.contains(never), "{shown}");
     }
 }

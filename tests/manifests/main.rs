@@ -11,6 +11,7 @@
 mod accepted;
 mod agree;
 mod chart;
+mod elsewhere;
 mod images;
 mod install;
 mod linters;

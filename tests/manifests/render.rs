@@ -114,12 +114,17 @@ pub(crate) fn charts() -> Vec<Rendered> {
     ci_values().into_iter().map(render).collect()
 }
 
-/// A folder by kustomize.
+/// A folder of the checkout by kustomize.
 pub(crate) fn kustomize(folder: &str) -> Rendered {
+    kustomization(&folder.replace('/', "-"), &root().join(folder))
+}
+
+/// Any folder by kustomize.
+pub(crate) fn kustomization(name: &str, folder: &Path) -> Rendered {
     let mut command = Command::new(assets::kubernetes("kubectl"));
-    command.arg("kustomize").arg(root().join(folder));
+    command.arg("kustomize").arg(folder);
     Rendered {
-        name: folder.replace('/', "-"),
+        name: name.to_owned(),
         text: run(command, b"", LONG).expect_success().stdout,
     }
 }

@@ -95,7 +95,7 @@ fn the_short_way_installs_the_base() {
 fn chart_and_overlay_are_the_same_for_one_namespace() {
     let chart = template("own", &["--set", "watchNamespace=smart-mqtt-tls"]);
     let text = chart.text.replace(
-        "- name: MQTT_TLS_NAMESPACE\n          value: smart-mqtt-tls",
+        "- name: MQTT_TLS_NAMESPACE\n          value: \"smart-mqtt-tls\"",
         "- {name: MQTT_TLS_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}",
     );
     assert_ne!(text, chart.text, "the chart names the namespace");
