@@ -134,6 +134,14 @@ impl Cluster {
             .expect_success();
     }
 
+    /// [`Cluster::apply`] by another user.
+    #[track_caller]
+    pub(crate) fn apply_as(&self, user: &str, namespace: &str, manifests: &str) {
+        let user = format!("--as={user}");
+        self.kubectl_with(&["-n", namespace, &user, "apply", "-f", "-"], manifests)
+            .expect_success();
+    }
+
     /// Creates or replaces an object, without the copy that `apply` keeps in an annotation.
     #[track_caller]
     pub(crate) fn replace(&self, namespace: &str, manifest: &str) {

@@ -29,9 +29,12 @@ pub(crate) fn kustomize_and_a_first_message(cluster: &'static Cluster) {
     no_warning(&readme::run(cluster, "kustomize-install"));
     first_listener(cluster);
     first_message(cluster, "edge.crt");
+    let theirs = ["-n", NAMESPACE, "create", "configmap", "theirs"];
+    cluster.kubectl(&theirs);
     readme::run(cluster, "kustomize-uninstall");
-    // The operator is gone, and what it has made goes on.
+    // The operator is gone, and what it has made goes on. What others have in its namespace stays.
     first_message(cluster, "edge.crt");
+    cluster.kubectl(&["-n", NAMESPACE, "get", "configmap", "theirs"]);
     readme::run(cluster, "crd-uninstall");
     nothing_is_left(cluster);
     cluster.kubectl(&["delete", "namespace", FIRST]);

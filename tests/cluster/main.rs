@@ -20,6 +20,7 @@ mod canary;
 mod cluster;
 mod diagnostics;
 mod disruption;
+mod editors;
 mod install;
 mod listener;
 mod operator;
@@ -57,6 +58,10 @@ fn journeys() -> Vec<Journey> {
         (
             "restricted::everything_is_admitted_without_a_warning",
             restricted::everything_is_admitted_without_a_warning,
+        ),
+        (
+            "editors::kubernetes_own_roles_hold_for_listeners",
+            editors::kubernetes_own_roles_hold_for_listeners,
         ),
         (
             "several::two_listeners_keep_apart",

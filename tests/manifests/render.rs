@@ -135,6 +135,7 @@ pub(crate) fn kustomizations() -> Vec<Rendered> {
         "deploy/base",
         "deploy/overlays/namespaced",
         "deploy/overlays/kind",
+        "deploy/overlays/registry",
     ]
     .map(kustomize)
     .into()

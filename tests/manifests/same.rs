@@ -116,6 +116,26 @@ fn chart_and_overlay_for_kind_differ_in_the_number_of_replicas_alone() {
 }
 
 #[test]
+fn chart_and_overlay_are_the_same_for_another_registry() {
+    let mut args = vec!["--set".to_owned()];
+    let image = |key: &str, program: &str| {
+        format!("{key}.repository=registry.example.com/mqtt-tls-{program},{key}.tag=0.1.0")
+    };
+    args.push(format!(
+        "{},{}",
+        image("image", "operator"),
+        image("terminator.image", "terminator")
+    ));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let chart = template("registry", &args);
+    assert!(
+        !chart.text.contains(" mqtt-tls-terminator:"),
+        "nobody has that"
+    );
+    assert_same(&chart, &kustomize("deploy/overlays/registry"));
+}
+
+#[test]
 fn the_rules_do_not_depend_on_the_scope() {
     let pairs = [
         (

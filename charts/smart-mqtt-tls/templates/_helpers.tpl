@@ -2,7 +2,7 @@
 Names, labels, images, and the operator's rights, each in one place.
 
 The names do not depend on the release: two operators that watch the same namespace would be of no use, and
-the fixed name of their roles keeps a second one from being installed. In one namespace there is one operator,
+the fixed name of their roles keeps a second one of the same scope from being installed. In one namespace there is one operator,
 and the Lease by which its replicas agree has a fixed name too.
 */}}
 

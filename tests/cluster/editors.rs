@@ -1,0 +1,50 @@
+//! Whoever may edit a namespace may make listeners there and nowhere else; whoever may view it sees them.
+
+use tests::wait::eventually;
+
+use crate::cluster::{Cluster, SOON};
+use crate::install;
+use crate::listener::Edge;
+
+const NAMESPACE: &str = "editors";
+const LISTENER: &str = "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata: {name: theirs}\n\
+                        spec: {certificates: [{secretRef: {name: edge-tls}}], \
+                        backend: {service: {name: smart-mqtt}}, replicas: 1}\n";
+
+pub(crate) fn kubernetes_own_roles_hold_for_listeners(cluster: &'static Cluster) {
+    install::ensure(cluster);
+    let edge = Edge::start(cluster, NAMESPACE);
+    for (user, role) in [("editor", "edit"), ("viewer", "view")] {
+        let (role, user) = (format!("--clusterrole={role}"), format!("--user={user}"));
+        edge.kubectl(&["create", "rolebinding", &user[7..], &role, &user]);
+    }
+    // The controller that adds rules to Kubernetes' own roles takes a moment.
+    eventually(SOON, "the viewer sees the listener", || {
+        may(cluster, "viewer", NAMESPACE, "get").then_some(())
+    });
+    eventually(SOON, "the editor may make one", || {
+        may(cluster, "editor", NAMESPACE, "create").then_some(())
+    });
+    for (user, namespace, verb) in [
+        ("viewer", NAMESPACE, "create"),
+        ("viewer", NAMESPACE, "delete"),
+        ("editor", "default", "get"),
+        ("editor", "default", "create"),
+    ] {
+        let is_allowed = may(cluster, user, namespace, verb);
+        assert!(!is_allowed, "{user} may {verb} listeners in {namespace}");
+    }
+    cluster.apply_as("editor", NAMESPACE, LISTENER);
+    edge.wait_for("theirs", "Ready", |it| {
+        it.type_ == "Ready" && it.status == "True"
+    });
+    let scale = ["scale", "mtl/theirs", "--replicas=0", "--as=editor"];
+    edge.kubectl(&scale);
+    edge.kubectl(&["delete", "mtl/theirs", "--as=editor"]);
+}
+
+fn may(cluster: &Cluster, user: &str, namespace: &str, verb: &str) -> bool {
+    let user = format!("--as={user}");
+    let args = ["auth", "can-i", verb, "mtl", "-n", namespace, &user, "-q"];
+    cluster.try_kubectl(&args).status.success()
+}
