@@ -28,6 +28,7 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// Also a reset before the first byte: load balancers end their health checks so.
     #[error("the client ended the connection in the middle of the handshake")]
     Cut,
     #[error("the connection failed in the handshake")]
@@ -129,7 +130,11 @@ fn step(
     scratch::with(|scratch| {
         let held = session.restore(&mut scratch.cipher);
         let mut buffer = ReadBuf::new(&mut scratch.cipher[held..held + BUFFER_MAX]);
-        ready!(Pin::new(client).poll_read(cx, &mut buffer)).map_err(Error::Io)?;
+        let read = ready!(Pin::new(client).poll_read(cx, &mut buffer));
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionReset if is_first => Error::Cut,
+            _ => Error::Io(error),
+        })?;
         let filled = held + buffer.filled().len();
         if filled == held {
             return Poll::Ready(Err(Error::Cut));

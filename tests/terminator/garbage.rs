@@ -32,6 +32,29 @@ async fn plaintext_mqtt_and_http_are_recognised_and_closed() {
     fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
 }
 
+/// Health checks of load balancers end with FIN or with a reset. Neither is a handshake that fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_before_a_word_is_told_from_a_failure() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    drop(TcpStream::connect(fixture.addr()).unwrap());
+    fixture.wait_for_metric(&failed("cut"), 1.0);
+    reset(TcpStream::connect(fixture.addr()).unwrap());
+    fixture.wait_for_metric(&failed("cut"), 2.0);
+    // In the middle of it something has failed.
+    let mut begun = TcpStream::connect(fixture.addr()).unwrap();
+    begun.write_all(&[22, 3, 1]).unwrap();
+    reset(begun);
+    fixture.wait_for_metric(&failed("io"), 1.0);
+    fixture.wait_for_metric(&failed("cut"), 2.0);
+}
+
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream)
+        .set_linger(Some(std::time::Duration::ZERO))
+        .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_client_hello_is_answered_with_an_alert() {
     let backend = Scripted::start().await;
