@@ -1,11 +1,12 @@
 //! A Secret that goes bad, in every way that people manage: what serves goes on, the condition tells what is
 //! wrong, and the good one is taken when it comes.
 
+use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::pki::Leaf;
 
 use crate::cluster::Cluster;
 use crate::install;
-use crate::listener::Edge;
+use crate::listener::{Edge, HOST};
 use crate::operator::Fate;
 
 /// What is in the Secret, its type, and the reason that is told.
@@ -13,24 +14,28 @@ type Case = (&'static str, Vec<(&'static str, String)>, &'static str);
 
 const TLS: &str = "kubernetes.io/tls";
 const OPAQUE: &str = "Opaque";
+const TOPIC: &str = "bad/secrets";
 
 pub(crate) fn each_is_told_and_changes_nothing(cluster: &'static Cluster) {
     journey(cluster, Fate::Lives, cases);
 }
 
 pub(crate) fn each_is_told_by_an_operator_that_is_killed(cluster: &'static Cluster) {
-    // Each costs the time until another has the Lease: three stand for all.
+    // Each costs the time until another has the Lease, twice: two stand for all.
     journey(cluster, Fate::IsKilled, |edge| {
-        cases(edge).into_iter().step_by(3).collect()
+        cases(edge).into_iter().step_by(7).collect()
     });
 }
 
 fn journey(cluster: &'static Cluster, fate: Fate, cases: fn(&Edge) -> Vec<Case>) {
     install::ensure(cluster);
     let edge = Edge::start(cluster, &format!("bad{}", fate.suffix()));
-    let first = edge.leaf();
-    edge.certificate("edge-tls", &first);
-    all_pods_serve(&edge, &first);
+    let endpoint = edge.endpoint("edge", "edge-tls", &edge.ca);
+    // A device that is connected all the while.
+    let mut device = Subscriber::start(&endpoint.subscribe(TOPIC).qos(1));
+    let mut good = edge.leaf();
+    edge.certificate("edge-tls", &good);
+    all_pods_serve(&edge, &good);
     for (kind, data, reason) in cases(&edge) {
         // A Secret's type cannot be changed.
         edge.kubectl(&["delete", "secret", "edge-tls"]);
@@ -39,30 +44,17 @@ fn journey(cluster: &'static Cluster, fate: Fate, cases: fn(&Edge) -> Vec<Case>)
             .map(|(key, text)| (*key, text.as_str()))
             .collect();
         edge.secret("edge-tls", kind, &data);
-        fate.strikes(cluster);
-        let told = edge.wait_for("edge", reason, |condition| {
-            condition.type_ == "ResolvedRefs"
-                && condition.status == "False"
-                && condition.reason == reason
-        });
-        assert!(
-            told.message.contains("edge-tls"),
-            "it names the Secret: {}",
-            told.message
-        );
-        all_pods_serve(&edge, &first);
+        is_told_and_mended(&edge, fate, reason, &mut good);
     }
     edge.kubectl(&["delete", "secret", "edge-tls"]);
-    fate.strikes(cluster);
-    edge.wait_for("edge", "SecretNotFound", |condition| {
-        condition.reason == "SecretNotFound"
-    });
-    all_pods_serve(&edge, &first);
-    let second = edge.leaf();
-    edge.certificate("edge-tls", &second);
-    fate.strikes(cluster);
-    edge.wait("Ready", "True");
-    all_pods_serve(&edge, &second);
+    is_told_and_mended(&edge, fate, "SecretNotFound", &mut good);
+
+    let now = edge.endpoint("edge", "edge-tls", &edge.ca);
+    publish(&now, "still here");
+    assert_eq!(device.next_message(), "bad/secrets still here");
+    let lines = device.process().lines();
+    let connected = lines.iter().filter(|line| line.contains("CONNACK"));
+    assert_eq!(connected.count(), 1, "its session is the first: {lines:?}");
     assert!(
         edge.pods().iter().all(|pod| pod.restarts == 0),
         "{:?}",
@@ -70,48 +62,72 @@ fn journey(cluster: &'static Cluster, fate: Fate, cases: fn(&Edge) -> Vec<Case>)
     );
 }
 
+/// The condition says what is wrong while `good` is served all the same; the next good certificate takes its place.
+fn is_told_and_mended(edge: &Edge, fate: Fate, reason: &str, good: &mut Leaf) {
+    fate.strikes(edge.cluster);
+    let of = match reason {
+        "Expired" | "NotYetValid" => "CertificateValid",
+        _ => "ResolvedRefs",
+    };
+    let told = edge.wait_for("edge", reason, |condition| {
+        condition.type_ == of && condition.status == "False" && condition.reason == reason
+    });
+    assert!(
+        told.message.contains("edge-tls"),
+        "it names the Secret: {}",
+        told.message
+    );
+    all_pods_serve(edge, good);
+    *good = edge.leaf();
+    edge.kubectl(&["delete", "secret", "edge-tls", "--ignore-not-found"]);
+    edge.certificate("edge-tls", good);
+    fate.strikes(edge.cluster);
+    edge.wait("Ready", "True");
+    all_pods_serve(edge, good);
+}
+
 fn cases(edge: &Edge) -> Vec<Case> {
     let (good, other) = (edge.leaf(), edge.leaf());
+    let expired = edge.ca.leaf().dns(HOST).expired().issue();
+    let early = edge.ca.leaf().dns(HOST).not_yet_valid().issue();
     let (chain, key) = (good.chain_pem.clone(), good.key_pem.clone());
     let cut: String = chain.lines().take(3).collect::<Vec<_>>().join("\n");
+    // Whole lines are missing: the PEM is in order, and what is in it is not.
+    let mut half_a_key: Vec<&str> = key.lines().take(3).collect();
+    half_a_key.extend(key.lines().last());
+    let half_a_key = half_a_key.join("\n");
+    let no_certificate =
+        "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
+    let encrypted = good.encrypted_key("x");
+    let tls = |chain: &str, key: &str, reason| {
+        let data = vec![("tls.crt", chain.to_owned()), ("tls.key", key.to_owned())];
+        (TLS, data, reason)
+    };
+    let pem = |text: String, reason| (OPAQUE, vec![("pem", text)], reason);
     vec![
-        (
-            TLS,
-            vec![
-                ("tls.crt", chain.clone()),
-                ("tls.key", other.key_pem.clone()),
-            ],
-            "KeyMismatch",
-        ),
-        (
-            TLS,
-            vec![("tls.crt", cut), ("tls.key", key.clone())],
-            "BrokenPem",
-        ),
-        (
-            TLS,
-            vec![("tls.crt", key.clone()), ("tls.key", key.clone())],
-            "NoCertificate",
-        ),
+        tls(&chain, &other.key_pem, "KeyMismatch"),
+        tls(&cut, &key, "BrokenPem"),
+        tls(&key, &key, "NoCertificate"),
+        tls(no_certificate, &key, "UnusableCertificate"),
+        tls(&chain, &half_a_key, "UnusablePrivateKey"),
+        tls(&chain.repeat(20), &key, "ChainTooLong"),
+        tls(&expired.chain_pem, &expired.key_pem, "Expired"),
+        tls(&early.chain_pem, &early.key_pem, "NotYetValid"),
         (OPAQUE, vec![("tls.crt", chain.clone())], "MissingKey"),
-        (OPAQUE, vec![("pem", chain.clone())], "NoPrivateKey"),
-        (
-            OPAQUE,
-            vec![("pem", format!("{chain}{key}{}", other.key_pem))],
+        (OPAQUE, vec![("certificate", chain.clone())], "MissingKey"),
+        pem(chain.clone(), "NoPrivateKey"),
+        pem(
+            format!("{chain}{key}{}", other.key_pem),
             "SeveralPrivateKeys",
         ),
-        (
-            OPAQUE,
-            vec![("pem", format!("{chain}{}", good.encrypted_key("x")))],
-            "EncryptedPrivateKey",
-        ),
-        (
-            OPAQUE,
-            vec![("pem", format!("{}{chain}{key}", other.cert_pem))],
-            "ChainOutOfOrder",
-        ),
-        (OPAQUE, vec![("certificate", chain)], "MissingKey"),
+        pem(format!("{chain}{encrypted}"), "EncryptedPrivateKey"),
+        pem(format!("{}{chain}{key}", other.cert_pem), "ChainOutOfOrder"),
     ]
+}
+
+fn publish(at: &Endpoint, payload: &str) {
+    let publish = at.publish(TOPIC).qos(1).payload(payload);
+    publish.send().expect_success();
 }
 
 fn all_pods_serve(edge: &Edge, leaf: &Leaf) {

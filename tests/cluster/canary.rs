@@ -1,8 +1,8 @@
 //! Key material is in Secrets and in the mounts of those who serve with it, and nowhere else: not in logs, events,
 //! objects, metrics, the audit log, etcd outside of its Secrets, or files of the node.
 //!
-//! [`remember`] is told of every key that the journeys make; the last journey looks for all of them, in each form
-//! that a key takes on its way.
+//! [`remember`] is told of every key that the journeys make, [`remember_secrets`] of those that others have made for
+//! them; the last journey looks for all of them, in each form that a key takes on its way.
 
 mod etcd;
 mod needles;
@@ -45,9 +45,18 @@ pub(crate) fn remember(pem: &str) {
     }
 }
 
+/// Remembers the private keys in a Secret that somebody else has made.
+pub(crate) fn remember_secret(secret: &Secret) {
+    for value in secret.data.iter().flat_map(|data| data.values()) {
+        remember(&String::from_utf8_lossy(&value.0));
+    }
+}
+
 /// After each journey, for the logs go with its pods.
 pub(crate) fn no_key_is_logged(cluster: &Cluster) {
+    remember_secrets(cluster);
     let keys = KEYS.lock().expect("no one panics here").clone();
+    // After a journey that has installed and removed all, there may be none yet.
     if keys.is_empty() {
         return;
     }
@@ -61,7 +70,7 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     install::ensure(cluster);
     // A listener that is there now, so that there is something to be found where it may be.
     let edge = Edge::start(cluster, "canary");
-    let secrets = secrets(cluster);
+    let secrets = remember_secrets(cluster);
     let needles = Needles::of(&KEYS.lock().expect("no one panics here"));
 
     // What looks must be able to find: in Secrets, as the API server shows them, and decoded.
@@ -69,9 +78,12 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
         needles.are_in(secrets.as_bytes()),
         "keys are found where they are: base64 of PEM"
     );
-    let decoded = decoded(&secrets);
+    let parsed = parse(&secrets);
+    let mut values = parsed
+        .iter()
+        .flat_map(|secret| secret.data.iter().flat_map(|data| data.values()));
     assert!(
-        decoded.iter().any(|value| needles.are_in(value)),
+        values.any(|value| needles.are_in(&value.0)),
         "keys are found where they are: PEM"
     );
 
@@ -100,43 +112,50 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
             files(folder, &etcd, &mut look);
         }
         enough(500);
+        // It is one of those files, and a key could be in it: whatever was written stands there.
+        let audit = std::fs::read_to_string(server.audit_log()).expect("there is an audit log");
+        let written = ["requestObject", "mqtttlslisteners", "deployments"];
+        assert!(written.iter().all(|word| audit.contains(word)));
     }
     drop(edge);
 }
 
 /// All Secrets as JSON; their keys are remembered, those of cert-manager among them.
-fn secrets(cluster: &Cluster) -> String {
-    let text = cluster.kubectl(&["get", "secrets", "-A", "-o", "json"]);
-    for value in decoded(&text) {
-        remember(&String::from_utf8_lossy(&value));
-    }
+#[track_caller]
+pub(crate) fn remember_secrets(cluster: &Cluster) -> String {
+    let of_one = |scope: &String| cluster.kubectl(&["get", "secrets", scope, "-o", "json"]);
+    let text: String = cluster.scopes().iter().map(of_one).collect();
+    parse(&text).iter().for_each(remember_secret);
     text
 }
 
-fn decoded(secrets: &str) -> Vec<Vec<u8>> {
-    let list: Value = serde_json::from_str(secrets).expect("kubectl prints JSON");
-    let secrets: Vec<Secret> =
-        serde_json::from_value(list["items"].clone()).expect("a list of Secrets");
-    let values = secrets.into_iter().filter_map(|secret| secret.data);
-    values
-        .flat_map(|data| data.into_values().map(|bytes| bytes.0))
-        .collect()
+/// The Secrets in kubectl's lists, one after the other.
+fn parse(lists: &str) -> Vec<Secret> {
+    let lists = serde_json::Deserializer::from_str(lists).into_iter::<Value>();
+    let items = lists.flat_map(|list| {
+        let mut list = list.expect("kubectl prints JSON");
+        serde_json::from_value::<Vec<Secret>>(list["items"].take()).expect("a list of Secrets")
+    });
+    items.collect()
 }
 
 /// Everything that can be listed, but Secrets; and what every container has said.
 fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
     let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "-o", "name"]);
-    for kind in kinds.lines().filter(|kind| *kind != "secrets") {
+    let scopes = cluster.scopes();
+    let kinds = kinds.lines().filter(|kind| *kind != "secrets");
+    for (kind, scope) in kinds.flat_map(|kind| scopes.iter().map(move |scope| (kind, scope))) {
         let args = [
             "get",
             kind,
-            "-A",
+            scope,
             "-o",
             "yaml",
             "--show-managed-fields",
             "--ignore-not-found",
         ];
-        look(kind, cluster.kubectl(&args).as_bytes());
+        let what = format!("{kind} of {scope}");
+        look(&what, cluster.kubectl(&args).as_bytes());
     }
     logs(cluster, look);
 }

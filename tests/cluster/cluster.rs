@@ -9,15 +9,19 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tests::process::{Finished, Process, run};
 use tests::{assets, workdir};
 use tokio::runtime::Runtime;
 
-use crate::place::{Place, root};
+use crate::install;
+use crate::place::{Owner, Place, root};
 
 /// How long a command may take: a failure, not a measure.
 pub(crate) const SOON: Duration = Duration::from_secs(180);
+/// The namespaces that the README's commands make.
+const OURS: [&str; 2] = [install::NAMESPACE, install::FIRST];
 
 /// A cluster, and the tools to work with it.
 pub(crate) struct Cluster {
@@ -25,7 +29,10 @@ pub(crate) struct Cluster {
     runtime: Runtime,
     /// A folder to run commands in, which looks like the checkout and may be written to.
     desk: PathBuf,
+    /// Those that journeys have made.
     namespaces: Mutex<Vec<String>>,
+    /// Those of them where something may still run.
+    full: Mutex<Vec<String>>,
 }
 
 impl Cluster {
@@ -35,6 +42,7 @@ impl Cluster {
             runtime: Runtime::new().expect("a runtime can be made"),
             desk: desk(),
             namespaces: Mutex::default(),
+            full: Mutex::default(),
         }
     }
 
@@ -85,10 +93,27 @@ impl Cluster {
             .args(["-euo", "pipefail", "-c", script])
             .current_dir(&self.desk)
             .env("PATH", path)
-            .env("KUBECONFIG", &self.place.kubeconfig)
-            // helm and kubectl keep caches and settings: not those of whoever runs this.
-            .env("HOME", self.desk.join(".home"));
+            .env("KUBECONFIG", &self.place.kubeconfig);
+        self.at_home(&mut command);
         command
+    }
+
+    /// kubectl, helm and mosquitto keep caches and settings at home: not those of whoever runs this. Only the way to
+    /// log in to somebody's cluster may lie there.
+    fn at_home(&self, command: &mut Command) {
+        let home = self.desk.join(".home");
+        for variable in [
+            "HELM_CACHE_HOME",
+            "HELM_CONFIG_HOME",
+            "HELM_DATA_HOME",
+            "KUBECACHEDIR",
+        ] {
+            command.env(variable, &home);
+        }
+        command.env("KUBERC", "off");
+        if !matches!(self.place.owner, Owner::Context) {
+            command.env("HOME", home);
+        }
     }
 
     /// kubectl, to its end; it may fail.
@@ -103,15 +128,42 @@ impl Cluster {
         self.try_kubectl(args).expect_success().stdout
     }
 
-    /// All pods there are.
+    /// The objects of a kind, as kubectl's arguments select them.
     #[track_caller]
-    pub(crate) fn pods(&self) -> Vec<Pod> {
-        let list = self.kubectl(&["get", "pods", "-A", "-o", "json"]);
-        let list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
-        serde_json::from_value(list["items"].clone()).expect("a list of pods")
+    pub(crate) fn list<T: DeserializeOwned>(&self, kind: &str, args: &[&str]) -> Vec<T> {
+        let list = self.kubectl(&[&["get", kind, "-o", "json"], args].concat());
+        let mut list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
+        serde_json::from_value(list["items"].take()).expect("objects of one kind")
     }
 
-    /// What every container that there is has said, at most so many lines of each: the pod's namespace and name, and
+    /// kubectl's argument, or one after the other, for all that the journeys have made or caused. In somebody's cluster
+    /// that is what is in their namespaces: the rest is none of our business.
+    pub(crate) fn scopes(&self) -> Vec<String> {
+        if !matches!(self.place.owner, Owner::Context) {
+            return vec!["--all-namespaces".to_owned()];
+        }
+        let namespace = |name| format!("--namespace={name}");
+        self.made().iter().map(namespace).collect()
+    }
+
+    /// The namespaces that the journeys and the README's commands make.
+    fn made(&self) -> Vec<String> {
+        let mut made = self.namespaces.lock().expect("no one panics here").clone();
+        made.extend(OURS.map(str::to_owned));
+        made
+    }
+
+    /// All pods of ours; where the cluster is ours, all that there are.
+    #[track_caller]
+    pub(crate) fn pods(&self) -> Vec<Pod> {
+        let scopes = self.scopes();
+        scopes
+            .iter()
+            .flat_map(|scope| self.list("pods", &[scope]))
+            .collect()
+    }
+
+    /// What every container of [`Cluster::pods`] has said, at most so many lines of each: the pod's namespace and name, and
     /// the text. -1 is all lines.
     #[track_caller]
     pub(crate) fn logs(&self, lines: i32) -> Vec<(String, String, String)> {
@@ -169,9 +221,8 @@ impl Cluster {
     #[track_caller]
     fn kubectl_with(&self, args: &[&str], input: &str) -> Finished {
         let mut command = tests::apiserver::kubectl_command(&self.place.kubeconfig, args);
-        command
-            .env("HOME", self.desk.join(".home"))
-            .current_dir(&self.desk);
+        command.current_dir(&self.desk);
+        self.at_home(&mut command);
         run(command, input.as_bytes(), SOON)
     }
 
@@ -201,21 +252,22 @@ impl Cluster {
             ),
         )
         .expect_success();
-        self.namespaces
-            .lock()
-            .expect("no one panics here")
-            .push(name.to_owned());
+        for list in [&self.namespaces, &self.full] {
+            let mut list = list.lock().expect("no one panics here");
+            list.push(name.to_owned());
+        }
         name.to_owned()
     }
 
     /// Makes room for the next journey: what ran in the namespaces so far runs no more, and its objects stay.
     pub(crate) fn make_room(&self) {
-        for name in self.namespaces.lock().expect("no one panics here").iter() {
+        let mut full = self.full.lock().expect("no one panics here");
+        for name in full.drain(..) {
             // There may be no listeners, or no such kind of objects any more.
-            self.try_kubectl(&["-n", name, "scale", "mtl", "--all", "--replicas=0"]);
+            self.try_kubectl(&["-n", &name, "scale", "mtl", "--all", "--replicas=0"]);
             self.try_kubectl(&[
                 "-n",
-                name,
+                &name,
                 "delete",
                 "deployments",
                 "-l",
@@ -224,11 +276,18 @@ impl Cluster {
         }
     }
 
-    /// Leaves the place as it was found, as far as these tools have changed it.
+    /// Leaves the place as it was found, as far as these tools have changed it; also after a journey that failed on
+    /// its way. A cluster that is made for the tests goes as a whole.
     pub(crate) fn end(&self) {
-        if matches!(self.place.owner, crate::place::Owner::Context) {
-            for name in self.namespaces.lock().expect("no one panics here").iter() {
-                self.kubectl(&["delete", "namespace", name, "--ignore-not-found"]);
+        if matches!(self.place.owner, Owner::Context) {
+            self.try_helm(&["uninstall", "smart-mqtt-tls", "-n", OURS[0], "--wait"]);
+            self.try_kubectl(&["delete", "-k", "deploy/base", "--ignore-not-found"]);
+            for name in self.made() {
+                let delete = ["delete", "namespace", &name, "--ignore-not-found"];
+                let finished = self.try_kubectl(&delete);
+                if !finished.status.success() {
+                    eprintln!("{name} stays: {}", finished.stderr);
+                }
             }
         }
         self.place.end();

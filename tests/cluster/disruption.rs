@@ -4,8 +4,6 @@
 //! smart-mqtt keeps no sessions over its own restart, so nobody can promise anything for one; there it is shown
 //! that devices come back. That nothing is lost then is shown with mosquitto, which keeps them.
 
-use std::path::Path;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::EvictParams;
@@ -17,7 +15,7 @@ use crate::cluster::{Cluster, SOON};
 use crate::install;
 use crate::listener::{Edge, HOST, Terminator};
 use crate::operator::Fate;
-use crate::place::Owner;
+use crate::processes;
 
 const CLIENTS: usize = 500;
 /// What is done, in words, and how.
@@ -138,14 +136,10 @@ fn scale(edge: &Edge, replicas: usize) {
     edge.kubectl(&["scale", "mtl/edge", &format!("--replicas={replicas}")]);
 }
 
-/// SIGKILL where its process can be seen; elsewhere its pod goes without a word.
+/// SIGKILL where its process can be seen; elsewhere its pod goes at once.
 fn kill(edge: &Edge) {
     let pod = first(edge);
-    let uid = edge.kubectl(&["get", "pod", &pod.name, "-o", "jsonpath={.metadata.uid}"]);
-    if matches!(edge.cluster.place.owner, Owner::Local(_)) {
-        let pid = process_of(&uid).expect("the node's processes are seen from here");
-        let pid = rustix::process::Pid::from_raw(pid).expect("a process id is positive");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("root may");
+    if processes::kill(edge.cluster, &pod.uid, "mqtt-tls-terminator") {
         eventually(SOON, "the kubelet has started it again", || {
             let pods = edge.pods();
             pods.iter()
@@ -155,21 +149,6 @@ fn kill(edge: &Edge) {
     } else {
         edge.kubectl(&["delete", "pod", &pod.name, "--grace-period=0", "--force"]);
     }
-}
-
-/// The terminator's process in the pod with this uid: its control group is called after that.
-fn process_of(uid: &str) -> Option<i32> {
-    std::fs::read_dir("/proc")
-        .ok()?
-        .flatten()
-        .find_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let read =
-                |name: &str| std::fs::read_to_string(Path::new(&entry.path()).join(name)).ok();
-            let ours =
-                read("cgroup")?.contains(uid) && read("cmdline")?.contains("mqtt-tls-terminator");
-            ours.then_some(pid)
-        })
 }
 
 fn evict(edge: &Edge) {

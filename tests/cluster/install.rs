@@ -3,12 +3,12 @@
 use tests::wait::{eventually, eventually_ok};
 
 use crate::cluster::{Cluster, SOON};
-use crate::{operator, readme};
+use crate::{canary, operator, readme};
 
 /// Where the README installs the operator.
 pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
 /// Where the README makes its first listener.
-const FIRST: &str = "iot";
+pub(crate) const FIRST: &str = "iot";
 
 /// Sees to it that the operator is there, by Helm. For journeys that begin with it.
 #[track_caller]
@@ -48,6 +48,7 @@ pub(crate) fn helm_and_a_first_message(cluster: &'static Cluster) {
     first_message(cluster, "edge.crt");
     readme::run(cluster, "cert-manager");
     first_message(cluster, "edge-ca.crt");
+    canary::remember_secrets(cluster);
     cluster.kubectl(&["delete", "namespace", FIRST]);
 }
 
@@ -55,21 +56,33 @@ pub(crate) fn helm_and_a_first_message(cluster: &'static Cluster) {
 fn first_listener(cluster: &Cluster) {
     no_warning(&readme::run(cluster, "broker"));
     no_warning(&readme::run(cluster, "first-listener"));
+    canary::remember_secrets(cluster);
 }
 
-/// By way of the Service, with the README's commands; `ca` is what the client trusts.
+/// By the Service, with the README's commands; `ca` is what the client trusts.
 fn first_message(cluster: &Cluster, ca: &str) {
     let forward = cluster.sh_in_background("port-forward", readme::commands("port-forward"));
     forward.wait_for_line("Forwarding from", SOON);
     let message = readme::commands("first-message").replace("edge.crt", ca);
+    arrives(cluster, &message);
+    forward.stop();
+    // What kubectl forwards goes to a pod. Devices go by the Service's own address, which is not in the certificate.
+    let address = "jsonpath={.spec.clusterIP}";
+    let address = cluster.kubectl(&["-n", FIRST, "get", "service", "edge-mqtts", "-o", address]);
+    arrives(
+        cluster,
+        &message.replace("localhost", &format!("{address} --insecure")),
+    );
+}
+
+fn arrives(cluster: &Cluster, message: &str) {
     // A renewed certificate may be on its way.
     let said = eventually_ok(SOON, "the message arrives", || {
-        let finished = cluster.try_sh(&message);
+        let finished = cluster.try_sh(message);
         let arrived = finished.stdout.contains("room/temperature 21.5");
         if arrived { Ok(finished) } else { Err(finished) }
     });
     no_warning(&said.stderr);
-    forward.stop();
 }
 
 #[track_caller]

@@ -28,6 +28,7 @@ pub(crate) struct Edge {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Terminator {
     pub(crate) name: String,
+    pub(crate) uid: String,
     pub(crate) ip: IpAddr,
     pub(crate) restarts: i32,
 }
@@ -312,6 +313,7 @@ fn terminator(pod: Pod) -> Option<Terminator> {
     let restarts = status.container_statuses.unwrap_or_default();
     Some(Terminator {
         name: pod.metadata.name?,
+        uid: pod.metadata.uid?,
         ip: status.pod_ip?.parse().ok()?,
         restarts: restarts
             .iter()

@@ -4,8 +4,9 @@
 //! `E2E` says where: `local` (the default) is a whole node on this machine, in an enclosure; `kind` makes a
 //! cluster with kind; `context` takes the current kubeconfig, and asks before it touches it. See [`place`].
 //!
-//! The journeys run one after the other, in the order of [`journeys`]: two cores carry one of them, the later
-//! ones use what the earlier have installed, and the last looks for keys in what all of them have left.
+//! The journeys run one after the other, in the order of [`journeys`]: the later ones use what the earlier have
+//! installed, and the last looks for keys in what all of them have left. A whole run on this machine has two lanes
+//! ([`Lane`]), each with a node of its own.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -25,118 +26,128 @@ mod install;
 mod listener;
 mod operator;
 mod place;
+mod processes;
 mod readme;
 mod restricted;
 mod rotation;
 mod several;
 mod upgrade;
+mod values;
 mod watching;
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 
 use cluster::Cluster;
-use place::{Place, Way};
+use place::{Lane, Place, Way};
 use tests::node::enclosure::Ended;
 
 /// A journey's name and what it does.
 type Journey = (&'static str, fn(&'static Cluster));
 
-/// All of them, in their order.
-fn journeys() -> Vec<Journey> {
-    vec![
-        (
-            "install::kustomize_and_a_first_message",
-            install::kustomize_and_a_first_message,
-        ),
-        (
-            "install::helm_and_a_first_message",
-            install::helm_and_a_first_message,
-        ),
-        (
-            "restricted::everything_is_admitted_without_a_warning",
-            restricted::everything_is_admitted_without_a_warning,
-        ),
-        (
-            "editors::kubernetes_own_roles_hold_for_listeners",
-            editors::kubernetes_own_roles_hold_for_listeners,
-        ),
-        (
-            "several::two_listeners_keep_apart",
-            several::two_listeners_keep_apart,
-        ),
-        (
-            "several::the_plugins_file_becomes_a_secret",
-            several::the_plugins_file_becomes_a_secret,
-        ),
-        (
-            "bad_secrets::each_is_told_and_changes_nothing",
-            bad_secrets::each_is_told_and_changes_nothing,
-        ),
-        (
-            "bad_secrets::each_is_told_by_an_operator_that_is_killed",
-            bad_secrets::each_is_told_by_an_operator_that_is_killed,
-        ),
-        (
-            "rotation::renewals_under_load",
-            rotation::renewals_under_load,
-        ),
-        (
-            "rotation::renewals_with_an_operator_that_is_killed",
-            rotation::renewals_with_an_operator_that_is_killed,
-        ),
-        ("disruption::pods_come_and_go", disruption::pods_come_and_go),
-        (
-            "disruption::pods_come_and_go_while_the_operator_is_killed",
-            disruption::pods_come_and_go_while_the_operator_is_killed,
-        ),
-        ("disruption::brokers_restart", disruption::brokers_restart),
-        (
-            "watching::prometheus_sees_all_and_the_alert_fires",
-            watching::prometheus_sees_all_and_the_alert_fires,
-        ),
-        (
-            "canary::keys_are_in_secrets_only",
-            canary::keys_are_in_secrets_only,
-        ),
-        (
-            "upgrade::upgrade_rollback_and_uninstall_with_clients_connected",
-            upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
-        ),
-    ]
+const ORDER: [Journey; 8] = [
+    (
+        "install::kustomize_and_a_first_message",
+        install::kustomize_and_a_first_message,
+    ),
+    (
+        "values::every_case_of_the_chart_serves",
+        values::every_case_of_the_chart_serves,
+    ),
+    ("values::every_overlay_serves", values::every_overlay_serves),
+    (
+        "install::helm_and_a_first_message",
+        install::helm_and_a_first_message,
+    ),
+    (
+        "bad_secrets::each_is_told_and_changes_nothing",
+        bad_secrets::each_is_told_and_changes_nothing,
+    ),
+    (
+        "rotation::renewals_under_load",
+        rotation::renewals_under_load,
+    ),
+    ("disruption::pods_come_and_go", disruption::pods_come_and_go),
+    (
+        "upgrade::upgrade_rollback_and_uninstall_with_clients_connected",
+        upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
+    ),
+];
+const TROUBLE: [Journey; 9] = [
+    (
+        "restricted::everything_is_admitted_without_a_warning",
+        restricted::everything_is_admitted_without_a_warning,
+    ),
+    (
+        "editors::kubernetes_own_roles_hold_for_listeners",
+        editors::kubernetes_own_roles_hold_for_listeners,
+    ),
+    (
+        "several::two_listeners_keep_apart",
+        several::two_listeners_keep_apart,
+    ),
+    (
+        "several::the_plugins_file_becomes_a_secret",
+        several::the_plugins_file_becomes_a_secret,
+    ),
+    (
+        "bad_secrets::each_is_told_by_an_operator_that_is_killed",
+        bad_secrets::each_is_told_by_an_operator_that_is_killed,
+    ),
+    (
+        "rotation::renewals_with_an_operator_that_is_killed",
+        rotation::renewals_with_an_operator_that_is_killed,
+    ),
+    (
+        "disruption::pods_come_and_go_while_the_operator_is_killed",
+        disruption::pods_come_and_go_while_the_operator_is_killed,
+    ),
+    ("disruption::brokers_restart", disruption::brokers_restart),
+    (
+        "watching::prometheus_sees_all_and_the_alert_fires",
+        watching::prometheus_sees_all_and_the_alert_fires,
+    ),
+];
+/// Looks at what the others of its node have left.
+const LAST: Journey = (
+    "canary::keys_are_in_secrets_only",
+    canary::keys_are_in_secrets_only,
+);
+
+/// Those of a lane, or all of them, in their order.
+fn journeys(lane: Option<Lane>) -> Vec<Journey> {
+    let (order, trouble) = (&ORDER[..], &TROUBLE[..]);
+    let mut journeys = match lane {
+        Some(Lane::Order) => order.to_vec(),
+        Some(Lane::Trouble) => trouble.to_vec(),
+        None => [order, trouble].concat(),
+    };
+    journeys.push(LAST);
+    journeys
 }
 
-/// The README's commands that the journeys run.
-const COMMANDS: [&str; 11] = [
-    "broker",
-    "cert-manager",
-    "crd-uninstall",
-    "first-listener",
-    "first-message",
-    "helm-install",
-    "helm-uninstall",
-    "helm-upgrade",
-    "kustomize-install",
-    "kustomize-uninstall",
-    "port-forward",
-];
-
 fn main() -> ExitCode {
-    readme::all_commands_are_run(&COMMANDS);
+    readme::each_command_has_its_comment();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     if arguments.list {
-        let trials = journeys()
+        let trials = journeys(None)
             .into_iter()
             .map(|(name, _)| Trial::test(name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
-    match place::find() {
-        Way::Enclosed(ended) => report(&ended),
-        Way::Here(place) => run(&arguments, place),
+    let of_all = arguments.filter.is_none();
+    match place::find(of_all) {
+        Way::Enclosed(ended) => {
+            let codes: Vec<ExitCode> = ended.iter().map(Ended::report).collect();
+            let failed = codes.into_iter().find(|code| *code != ExitCode::SUCCESS);
+            failed.unwrap_or(ExitCode::SUCCESS)
+        }
+        Way::Here(place, lane) => run(&arguments, place, lane),
         Way::Nowhere(why) => {
             eprintln!("{why}");
             ExitCode::FAILURE
@@ -144,25 +155,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// A node that leaves something behind on this machine is a failure, whatever became of the journeys.
-fn report(ended: &Ended) -> ExitCode {
-    for line in &ended.left_behind {
-        eprintln!("left behind on this machine: {line}");
-    }
-    match ended.code {
-        Some(0) if !ended.left_behind.is_empty() => ExitCode::FAILURE,
-        Some(code) => ExitCode::from(code),
-        None => {
-            eprintln!("a signal ended the node and the journeys on it");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(arguments: &Arguments, place: Place) -> ExitCode {
+fn run(arguments: &Arguments, place: Place, lane: Option<Lane>) -> ExitCode {
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::new(place)));
-    let trials = journeys().into_iter().map(|(name, journey)| {
+    let trials = journeys(lane).into_iter().map(|(name, journey)| {
         Trial::test(name, move || {
+            let begun = Instant::now();
             let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
                 journey(cluster);
                 canary::no_key_is_logged(cluster);
@@ -172,10 +169,18 @@ fn run(arguments: &Arguments, place: Place) -> ExitCode {
                 diagnostics::text(&*panic).into()
             });
             cluster.make_room();
+            println!("took {} s", begun.elapsed().as_secs());
             outcome
         })
     });
     let conclusion = libtest_mimic::run(arguments, trials.collect());
     cluster.end();
+    let left_out = readme::left_out();
+    let all_were_run =
+        conclusion.num_filtered_out == 0 && lane != Some(Lane::Trouble) && !conclusion.has_failed();
+    if all_were_run && !left_out.is_empty() {
+        eprintln!("README.md has commands that no journey has run: {left_out:?}");
+        return ExitCode::FAILURE;
+    }
     conclusion.exit_code()
 }

@@ -3,6 +3,7 @@
 //! Wherever it is, the suite talks to pods and Services by their own addresses. On the local node they are its
 //! own; to a kind cluster this adds two routes; any other cluster must be reachable so.
 
+use std::fs::File;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +13,7 @@ use tests::images::Images;
 use tests::node::enclosure::{self, Ended};
 use tests::node::{Node, cert_manager};
 use tests::process::{Process, run};
-use tests::{assets, workdir};
+use tests::{assets, programs, workdir};
 
 /// To make or to delete a kind cluster.
 const KIND: Duration = Duration::from_secs(600);
@@ -20,6 +21,8 @@ const KIND: Duration = Duration::from_secs(600);
 const KIND_NAME: &str = "smart-mqtt-tls-tests";
 /// Pods and Services of a kind cluster, as kind has them by default.
 const KIND_NETWORKS: [&str; 2] = ["10.244.0.0/16", "10.96.0.0/16"];
+/// The protocol number of our routes, by which they are told from others' when they are deleted.
+const OUR_ROUTES: &str = "99";
 /// What the journeys install and remove for a whole cluster: where one of these is, somebody may live by it.
 const NOT_OURS: [&str; 3] = [
     "crd/mqtttlslisteners.mqtt.smartboot.tech",
@@ -31,12 +34,21 @@ const CONFIRM: &str = "E2E_CONTEXT";
 
 /// What [`find`] came to.
 pub(crate) enum Way {
-    /// All was run in an enclosure; this is how it ended.
-    Enclosed(Ended),
-    /// Run here, against this.
-    Here(Place),
+    /// All was run in enclosures; this is how they ended.
+    Enclosed(Vec<Ended>),
+    /// Those of a lane are to be run here, against this.
+    Here(Place, Option<Lane>),
     /// It cannot be.
     Nowhere(String),
+}
+
+/// Two nodes at once share the journeys of a whole run on this machine: much of each is waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// What users do.
+    Order,
+    /// What goes wrong.
+    Trouble,
 }
 
 /// A cluster.
@@ -56,71 +68,113 @@ pub(crate) enum Owner {
     Context,
 }
 
-/// Finds the place that `E2E` names; enters the enclosure for a local node.
-pub(crate) fn find() -> Way {
+/// Finds the place that `E2E` names; enters the enclosure for a local node. `of_all` journeys, or of some only.
+pub(crate) fn find(of_all: bool) -> Way {
     let wanted = std::env::var("E2E").unwrap_or_default();
     match wanted.as_str() {
-        "" | "local" => local(),
+        "" | "local" => local(of_all),
         "kind" => kind(),
         "context" => context(),
         other => Way::Nowhere(format!("E2E={other}: it is local, kind or context")),
     }
 }
 
-fn local() -> Way {
-    if enclosure::inside() {
-        let node = Node::start();
-        for archive in archives() {
-            node.load_image(&archive);
-        }
-        return Way::Here(Place {
-            kubeconfig: node.server().kubeconfig(),
-            owner: Owner::Local(Box::new(node)),
-        });
+fn local(of_all: bool) -> Way {
+    if let Some((_, name)) = enclosure::made_by() {
+        let lanes = [Lane::Order, Lane::Trouble];
+        let lane = lanes.into_iter().find(|lane| format!("{lane:?}") == name);
+        return Way::Here(start_node(), lane);
     }
     if !rustix::process::geteuid().is_root() {
         return Way::Nowhere("E2E=local needs root: it makes namespaces and mounts".to_owned());
     }
     // Outside: cargo and the image tools need the machine as it is.
-    archives();
+    Images::built();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    Way::Enclosed(enclosure::enter(&arguments))
+    if !of_all {
+        return Way::Enclosed(vec![enclosure::enter("some", &arguments, None)]);
+    }
+    let enter = |lane: Lane, output| enclosure::enter(&format!("{lane:?}"), &arguments, output);
+    let log = workdir::logs().join("trouble.log");
+    let output = File::create(&log).expect("the folder is ours");
+    let ended = std::thread::scope(|scope| {
+        let trouble = scope.spawn(|| {
+            killed_with_its_node();
+            enter(Lane::Trouble, Some(output))
+        });
+        let order = enter(Lane::Order, None);
+        let trouble = trouble.join();
+        // One after the other, for readers.
+        print!("{}", std::fs::read_to_string(&log).unwrap_or_default());
+        let trouble = trouble.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        vec![order, trouble]
+    });
+    Way::Enclosed(ended)
 }
 
-/// The images' files.
-fn archives() -> Vec<PathBuf> {
-    let images = Images::built();
-    let all = [
-        &images.operator,
-        &images.terminator,
-        &images.smart_mqtt,
-        &images.mosquitto,
-    ];
-    all.map(|image| image.file.clone()).into()
+fn start_node() -> Place {
+    let node = Node::start();
+    for image in Images::built().all() {
+        node.load_image(&image.file);
+    }
+    Place {
+        kubeconfig: node.server().kubeconfig(),
+        owner: Owner::Local(Box::new(node)),
+    }
+}
+
+/// The worst end that a run can have, with a pod on the node: it leaves nothing on this machine either.
+fn killed_with_its_node() {
+    const SCRIPT: &str = "kubectl create deployment broker --image=smart-mqtt:0.42 && \
+        kubectl rollout status deployment/broker --timeout=180s && \
+        kill -KILL $PPID";
+    let mut command = Command::new(programs::node());
+    command.args(["bash", "-c", SCRIPT]);
+    let finished = run(command, b"", 2 * KIND);
+    let said = finished.stdout + &finished.stderr;
+    assert!(said.contains("successfully rolled out"), "{said}");
+    assert_eq!(finished.status.code(), Some(137), "{said}");
 }
 
 fn kind() -> Way {
-    let archives = archives();
+    // Also whether there is a container engine that answers.
+    let mut clusters = Command::new("kind");
+    clusters.args(["get", "clusters"]);
+    match clusters.output() {
+        Ok(said) if said.status.success() => {}
+        Ok(said) => {
+            let said = String::from_utf8_lossy(&said.stderr).into_owned();
+            return Way::Nowhere(format!("E2E=kind: kind does not work here: {said}"));
+        }
+        Err(error) => {
+            return Way::Nowhere(format!("E2E=kind needs kind and docker or podman: {error}"));
+        }
+    }
+    let images = Images::built();
     // One that an interrupted run has left.
     delete_kind();
-    let made = std::panic::catch_unwind(|| make_kind(&archives));
-    Way::Here(made.unwrap_or_else(|panic| {
+    let made = std::panic::catch_unwind(|| make_kind(images));
+    let place = made.unwrap_or_else(|panic| {
         delete_kind();
         std::panic::resume_unwind(panic)
-    }))
+    });
+    Way::Here(place, None)
 }
 
-fn make_kind(archives: &[PathBuf]) -> Place {
+fn make_kind(images: &Images) -> Place {
     let kubeconfig = workdir::scratch("kind").join("kubeconfig");
     let mut create = kind_command("create");
     create
         .args(["--wait", "5m", "--kubeconfig"])
-        .arg(&kubeconfig);
+        .arg(&kubeconfig)
+        // The README's; the name is ours all the same.
+        .arg("--config")
+        .arg(root().join("deploy/overlays/kind/cluster.yaml"));
     run(create, b"", KIND).expect_success();
-    for archive in archives {
+    for image in images.all() {
         let mut load = Command::new("kind");
         load.args(["load", "image-archive", "--name", KIND_NAME])
-            .arg(archive);
+            .arg(&image.file);
         run(load, b"", KIND).expect_success();
     }
     add_routes(&kubeconfig);
@@ -136,7 +190,7 @@ fn delete_kind() {
     run(kind_command("delete"), b"", KIND).expect_success();
     for network in KIND_NETWORKS {
         // There may be none.
-        run(route(&["del", network]), b"", KIND);
+        run(route(&["del", network, "proto", OUR_ROUTES]), b"", KIND);
     }
 }
 
@@ -146,7 +200,8 @@ fn kind_command(verb: &str) -> Command {
     command
 }
 
-/// kind's node is a container on this machine: pods and Services are behind its address.
+/// kind's node is a container on this machine: pods and Services are behind its address. A route that somebody has
+/// for these addresses is not replaced: then this fails.
 fn add_routes(kubeconfig: &Path) {
     let node = kubectl(
         kubeconfig,
@@ -158,7 +213,8 @@ fn add_routes(kubeconfig: &Path) {
         ],
     );
     for network in KIND_NETWORKS {
-        run(route(&["replace", network, "via", &node]), b"", KIND).expect_success();
+        let add = ["add", network, "via", &node, "proto", OUR_ROUTES];
+        run(route(&add), b"", KIND).expect_success();
     }
 }
 
@@ -176,11 +232,9 @@ fn route(args: &[&str]) -> Command {
 }
 
 fn context() -> Way {
-    let kubeconfig = std::env::var_os("KUBECONFIG").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".kube/config"),
-        PathBuf::from,
-    );
-    let name = kubectl(&kubeconfig, &["config", "current-context"]);
+    let Some((name, kubeconfig)) = current_context() else {
+        return Way::Nowhere("E2E=context: kubectl has no current context".to_owned());
+    };
     if !confirmed(&name) {
         return Way::Nowhere(format!(
             "not confirmed: this suite installs and removes an operator, a CustomResourceDefinition and \
@@ -204,10 +258,28 @@ fn context() -> Way {
             "the cluster has no cert-manager, and the journeys need one".to_owned(),
         );
     }
-    Way::Here(Place {
-        kubeconfig,
-        owner: Owner::Context,
-    })
+    let owner = Owner::Context;
+    Way::Here(Place { kubeconfig, owner }, None)
+}
+
+/// Its name, and a file with it alone: whoever changes the current context meanwhile does not lead the journeys to
+/// another cluster.
+fn current_context() -> Option<(String, PathBuf)> {
+    let ask = |args: &[&str]| {
+        let mut command = Command::new(assets::kubernetes("kubectl"));
+        command.arg("config").args(args);
+        let finished = run(command, b"", KIND);
+        finished.status.success().then_some(finished.stdout)
+    };
+    let name = ask(&["current-context"])?.trim().to_owned();
+    let config = ask(&["view", "--raw", "--minify", "--flatten"])?;
+    let folder = workdir::scratch("context");
+    // It may hold a key.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&folder, private).expect("the folder is ours");
+    let kubeconfig = folder.join("kubeconfig");
+    std::fs::write(&kubeconfig, config).expect("the folder is ours");
+    Some((name, kubeconfig))
 }
 
 fn confirmed(context: &str) -> bool {

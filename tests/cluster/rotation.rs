@@ -3,21 +3,25 @@
 //! everywhere is printed, and not judged here but for a bound that the kubelet alone would not keep.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{WatchEvent, WatchParams};
 use tests::fleet::{Fleet, FleetPlan, Prober, Who, percentile};
 use tests::pki;
 use tests::wait::eventually;
+use tokio::task::JoinSet;
 
+use crate::canary;
 use crate::cluster::{Cluster, SOON};
 use crate::install;
 use crate::listener::{Edge, HOST};
 use crate::operator::Fate;
+use crate::place::Owner;
 
 const CLIENTS: usize = 500;
 /// Twice a second would be enough to see who fails; this is for the figures.
@@ -28,9 +32,22 @@ const NOT_THE_KUBELET_ALONE: Duration = Duration::from_secs(30);
 /// When each leaf came into the Secret, by fingerprint.
 type Arrivals = BTreeMap<String, Instant>;
 
+/// How often certificates are renewed, and how long that is looked at.
+struct Course {
+    /// A certificate's time, and how much of it is left when it is renewed, in seconds.
+    lifetime: u64,
+    renew_before: u64,
+    long: Duration,
+}
+
 /// 30 seconds, renewed every 10, for three minutes.
 pub(crate) fn renewals_under_load(cluster: &'static Cluster) {
-    let renewals = journey(cluster, Fate::Lives, "30s", "20s", Duration::from_secs(180));
+    let course = Course {
+        lifetime: 30,
+        renew_before: 20,
+        long: Duration::from_secs(180),
+    };
+    let renewals = journey(cluster, Fate::Lives, &course);
     let times: Vec<Duration> = renewals.iter().map(|(_, took)| *took).collect();
     println!(
         "{} renewals under {CLIENTS} clients, from the Secret's change to the last pod serving it: \
@@ -44,27 +61,35 @@ pub(crate) fn renewals_under_load(cluster: &'static Cluster) {
     }
 }
 
-/// An operator that is killed with every second renewal: another takes over before the certificate ends.
+/// An operator that is killed with every renewal: another takes over before the next.
 pub(crate) fn renewals_with_an_operator_that_is_killed(cluster: &'static Cluster) {
-    // Every 40 s: twice as long as another operator needs to have the Lease.
-    let long = Duration::from_secs(130);
-    journey(cluster, Fate::IsKilled, "240s", "200s", long);
+    let course = Course {
+        lifetime: 240,
+        // Every 40 s: twice as long as another operator needs to have the Lease.
+        renew_before: 200,
+        long: Duration::from_secs(130),
+    };
+    journey(cluster, Fate::IsKilled, &course);
 }
 
-fn journey(
-    cluster: &'static Cluster,
-    fate: Fate,
-    duration: &str,
-    renew_before: &str,
-    long: Duration,
-) -> Vec<(String, Duration)> {
+fn journey(cluster: &'static Cluster, fate: Fate, course: &Course) -> Vec<(String, Duration)> {
     install::ensure(cluster);
     let edge = Edge::prepare(cluster, &format!("rotation{}", fate.suffix()));
+    let of_its_own = !matches!(cluster.place.owner, Owner::Context);
+    // cert-manager's webhook, which only somebody's cluster has, lets nobody go below these.
+    let (lifetime, renew_before) = if of_its_own {
+        (course.lifetime, course.renew_before)
+    } else {
+        (3600, 300)
+    };
     let manifests =
         std::fs::read_to_string(cluster.desk().join("deploy/samples/cert-manager.yaml"))
             .expect("the sample is there")
-            .replace("duration: 2160h", &format!("duration: {duration}"))
-            .replace("renewBefore: 720h", &format!("renewBefore: {renew_before}"));
+            .replace("duration: 2160h", &format!("duration: {lifetime}s"))
+            .replace(
+                "renewBefore: 720h",
+                &format!("renewBefore: {renew_before}s"),
+            );
     edge.kubectl(&["delete", "secret", "edge-tls"]);
     cluster.apply(&edge.namespace, &manifests);
     edge.wait("Ready", "True");
@@ -89,7 +114,13 @@ fn journey(
             .map(|pod| SocketAddr::new(pod.ip, port))
             .collect();
         let prober = Prober::start(addresses, HOST, &ca, PROBE_EVERY);
-        let arrivals = watch(&edge, fate, long).await;
+        let mut asking = JoinSet::new();
+        if !of_its_own {
+            let every = Duration::from_secs(course.lifetime - course.renew_before);
+            asking.spawn(keep_asking(cluster, edge.namespace.clone(), every));
+        }
+        let arrivals = watch(&edge, fate, course.long).await;
+        drop(asking);
         let renewals = served(&prober, &arrivals).await;
         assert!(prober.failures().is_empty(), "{:?}", prober.failures());
         assert!(prober.handshakes() > 100, "there was somebody who looked");
@@ -109,28 +140,54 @@ fn journey(
     renewals
 }
 
-/// Follows the Secret for so long, and kills the operator with every second change if that is its fate.
+/// Asks cert-manager for a new certificate again and again, as its own tool does.
+async fn keep_asking(cluster: &'static Cluster, namespace: String, every: Duration) {
+    const ISSUING: &str = r#"[{"op": "add", "path": "/status/conditions/-", "value": {"type": "Issuing",
+        "status": "True", "reason": "ManuallyTriggered", "message": "asked for by a test"}}]"#;
+    let mut beat = tokio::time::interval(every);
+    loop {
+        beat.tick().await;
+        let namespace = format!("--namespace={namespace}");
+        let ask = move || {
+            let patch = ["patch", "certificate", "edge-tls", "--subresource=status"];
+            let what = [&namespace, "--type=json", "-p", ISSUING];
+            // It is refused while the one before is not issued yet.
+            cluster.try_kubectl(&[&patch[..], &what[..]].concat());
+        };
+        let asked = tokio::task::spawn_blocking(ask).await;
+        asked.expect("kubectl can be started");
+    }
+}
+
+/// Follows the Secret for so long, and lets the operator meet its fate with every renewal.
 async fn watch(edge: &Edge, fate: Fate, long: Duration) -> Arrivals {
     let secrets: Api<Secret> = Api::namespaced(edge.cluster.client().await, &edge.namespace);
-    let params = WatchParams::default()
-        .fields("metadata.name=edge-tls")
-        .timeout(290);
-    let events = secrets
-        .watch(&params, "0")
-        .await
-        .expect("Secrets can be watched");
-    let deadline = tokio::time::sleep(long);
-    let mut events = events.take_until(Box::pin(deadline)).boxed();
+    let params = WatchParams::default().fields("metadata.name=edge-tls");
+    let deadline = tokio::time::Instant::now() + long;
     let mut arrivals = Arrivals::new();
-    while let Some(event) = events.try_next().await.expect("the watch goes on") {
-        if let WatchEvent::Added(secret) | WatchEvent::Modified(secret) = event
-            && let Some(leaf) = leaf(&secret)
-        {
-            let new = arrivals.insert(leaf, Instant::now()).is_none();
-            if new && arrivals.len().is_multiple_of(2) {
-                let cluster = edge.cluster;
-                let strike = tokio::task::spawn_blocking(move || fate.strikes(cluster));
-                strike.await.expect("it can be killed");
+    let mut version = "0".to_owned();
+    // A watch ends sooner or later; the next goes on where it was.
+    while tokio::time::Instant::now() < deadline {
+        let events = secrets.watch(&params, &version).await;
+        let mut events = events.expect("Secrets can be watched").boxed();
+        while let Ok(Some(event)) = tokio::time::timeout_at(deadline, events.next()).await {
+            let secret = match event.expect("the watch goes on") {
+                WatchEvent::Added(secret) | WatchEvent::Modified(secret) => secret,
+                WatchEvent::Deleted(_) => panic!("the Secret is not deleted"),
+                WatchEvent::Error(error) => panic!("the watch fails: {error}"),
+                WatchEvent::Bookmark(_) => continue,
+            };
+            version = secret.metadata.resource_version.clone().unwrap_or(version);
+            canary::remember_secret(&secret);
+            let Some(leaf) = leaf(&secret) else { continue };
+            // Its metadata may change once more.
+            if let Entry::Vacant(new) = arrivals.entry(leaf) {
+                new.insert(Instant::now());
+                if arrivals.len() > 1 {
+                    let cluster = edge.cluster;
+                    let strike = tokio::task::spawn_blocking(move || fate.strikes(cluster));
+                    strike.await.expect("it can be killed");
+                }
             }
         }
     }

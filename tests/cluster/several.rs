@@ -4,6 +4,7 @@
 use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::pki::Ca;
 
+use crate::canary;
 use crate::cluster::Cluster;
 use crate::install;
 use crate::listener::Edge;
@@ -48,17 +49,30 @@ pub(crate) fn two_listeners_keep_apart(cluster: &'static Cluster) {
     );
 }
 
-/// `plugin.yaml` as the plugin has it: `host`, `port`, `pem`.
+/// `plugin.yaml` as the plugin has it, `host`, `port` and `pem`, goes into a Secret as the file that it is.
 pub(crate) fn the_plugins_file_becomes_a_secret(cluster: &'static Cluster) {
     install::ensure(cluster);
     let edge = Edge::prepare(cluster, "plugin");
     let leaf = edge.leaf();
-    let pem = format!("{}{}", leaf.chain_pem, leaf.key_pem);
-    edge.secret("plugin-tls", "Opaque", &[("pem", &pem)]);
-    edge.listener(
-        "  host: 0.0.0.0\n  port: 8883\n  certificates: [{secretRef: {name: plugin-tls}}]",
-    );
-    let endpoint = edge.endpoint("edge", "plugin-tls", &edge.ca);
+    canary::remember(&leaf.key_pem);
+    // As the plugin's page shows it, which is no YAML; and as it should be.
+    let pem = leaf.bundle();
+    let indented = format!("  {}\n", pem.trim_end().replace('\n', "\n  "));
+    for (number, pem) in [pem, indented].iter().enumerate() {
+        let name = format!("plugin-tls-{number}");
+        let file = cluster.desk().join("plugin.yaml");
+        let text = format!("host: 0.0.0.0\nport: 8883\npem: |\n{pem}");
+        std::fs::write(&file, text).expect("the desk is ours");
+        let create = ["create", "secret", "generic", &name];
+        edge.kubectl(&[&create[..], &["--from-file=pem=plugin.yaml"]].concat());
+        std::fs::remove_file(&file).expect("the desk is ours");
+        edge.listener(&format!(
+            "  host: 0.0.0.0\n  port: 8883\n  certificates: [{{secretRef: {{name: {name}}}}}]"
+        ));
+        edge.wait("Ready", "True");
+        edge.all_pods_serve("edge", &edge.ca, &leaf);
+    }
+    let endpoint = edge.endpoint("edge", "plugin-tls-1", &edge.ca);
     let mut subscriber = Subscriber::start(&endpoint.subscribe("several/topic").qos(1));
     publish(&endpoint, "as ever");
     assert_eq!(subscriber.next_message(), "several/topic as ever");

@@ -70,7 +70,7 @@ impl ApiServer {
     #[track_caller]
     fn start_in(folder: PathBuf, addr: SocketAddr, purpose: Purpose) -> Self {
         let ca = Ca::new("kubernetes");
-        flags::write_files(&folder, &ca, addr.ip());
+        flags::write_files(&folder, &ca, addr.ip(), purpose);
         let (etcd, peers) = (ports::free_addr(), ports::free_addr());
         let etcd_process = Process::spawn("etcd", flags::etcd(&folder, etcd, peers));
         etcd_process.wait_for_port(etcd, START);
@@ -111,9 +111,14 @@ impl ApiServer {
         // kubectl, and not a kube::Client, so that this works inside and outside of a tokio runtime. The
         // default namespace is made last.
         process.wait_until("it is ready", START, || {
-            let ready = self.kubectl_at(&process, &["get", "--raw", "/readyz"]);
-            let default = self.kubectl_at(&process, &["get", "namespace", "default"]);
-            (ready.status.success() && default.status.success()).then_some(())
+            let steps: [&[&str]; 2] = [
+                &["get", "--raw", "/readyz"],
+                &["get", "namespace", "default"],
+            ];
+            let mut steps = steps.iter();
+            steps
+                .all(|step| self.kubectl_at(&process, step).status.success())
+                .then_some(())
         });
         self.process = Some(process);
     }
@@ -258,9 +263,15 @@ impl ApiServer {
         )
     }
 
+    /// Where it writes who did what; see [`ApiServer::audit_events`]. That of a node's server has what was written, too,
+    /// but for Secrets.
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder.join("audit.log")
+    }
+
     /// All requests so far that the audit log has (metadata only, one event per answered request).
     pub fn audit_events(&self) -> Vec<AuditEvent> {
-        audit::read(&self.folder.join("audit.log"))
+        audit::read(&self.audit_log())
     }
 
     /// While it starts: a call that gives up at once if the server has ended.

@@ -51,7 +51,7 @@ pub fn coredns() -> PathBuf {
 /// A program of cert-manager: `controller`.
 pub fn cert_manager(program: &str) -> PathBuf {
     let sources = [PROGRAMS, CERT_MANAGER];
-    named_after(&sources, "cert-manager", program, "node")
+    named_after(&sources, "cert-manager", program, "cert-manager")
 }
 
 /// cert-manager's resource definitions, in one file.
@@ -64,7 +64,7 @@ pub fn pause() -> PathBuf {
     named_after(&[PAUSE], "pause", "pause", "node")
 }
 
-/// helm, helm-docs, kube-score or kubeconform.
+/// helm, helm-docs or kube-score.
 pub fn tool(program: &str) -> PathBuf {
     let sources = [PROGRAMS, KUBE_SCORE, UNITTEST, VERSIONS];
     named_after(&sources, "tools", program, "tools")
@@ -102,7 +102,7 @@ pub fn installed(program: &str) -> Command {
 fn part_of(program: &str) -> &'static str {
     match program {
         "openssl" => "openssl",
-        "java" => "smart-mqtt",
+        "java" | "jlink" | "mvn" => "smart-mqtt",
         "containerd" | "ctr" | "runc" | "nft" | "iptables" | "ip" | "sysctl" => "node",
         "prometheus" | "promtool" | "buildah" | "podman" | "jq" => "tools",
         _ => "mosquitto",

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::assets;
 use crate::pki::fingerprint;
 use crate::process::run;
+use crate::workdir;
 
 /// For optimised programs from nothing, on a busy machine.
 const BUILD: Duration = Duration::from_secs(3600);
@@ -57,6 +58,17 @@ impl Images {
         })
     }
 
+    /// Each of them.
+    pub fn all(&self) -> [&ImageArchive; 4] {
+        let Self {
+            operator,
+            terminator,
+            smart_mqtt,
+            mosquitto,
+        } = self;
+        [operator, terminator, smart_mqtt, mosquitto]
+    }
+
     fn find_or_build(cache: &Path) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let [operator, terminator] = programs();
@@ -94,14 +106,11 @@ impl Images {
 
 /// `deploy/images/build`, writing where these tests write. For tests of that program itself.
 pub fn build_command() -> Command {
-    let exe = std::env::current_exe().expect("a running program has a path");
     let mut command = Command::new(repository().join("deploy/images/build"));
-    // target/debug/deps/name
+    let target = workdir::output().parent();
     command.env(
         "CARGO_TARGET_DIR",
-        exe.ancestors()
-            .nth(3)
-            .expect("a test binary lies in the target folder"),
+        target.expect("it lies in the target folder"),
     );
     command
 }
@@ -222,7 +231,6 @@ fn remove_old(cache: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workdir;
 
     #[test]
     fn the_images_used_last_stay_in_the_cache() {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::log::Log;
-use crate::wait::eventually;
+use crate::wait::{eventually, pause_after};
 
 /// How long a server may take to end by itself after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -154,9 +154,11 @@ impl Process {
             if ended.is_some() {
                 self.log.drain();
             }
+            let before = Instant::now();
             if let Some(found) = look() {
                 return found;
             }
+            let looked = before.elapsed();
             if let Some(status) = ended {
                 panic!(
                     "{} ended ({status}) before this: {what}\n{}",
@@ -170,7 +172,7 @@ impl Process {
                 self.name,
                 self.log()
             );
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(pause_after(looked));
         }
     }
 
@@ -256,6 +258,10 @@ pub fn run(mut command: Command, input: &[u8], within: Duration) -> Finished {
             ended => break ended,
         }
     };
+    if ended.is_none() {
+        // Else a shell's own children would hold its output open, and what it said would never be told.
+        kill_below(child.id());
+    }
     child.kill().expect("our own child may be killed");
     child.wait().expect("it is our child");
     writer.join().expect("writing does not panic");
@@ -268,6 +274,21 @@ pub fn run(mut command: Command, input: &[u8], within: Duration) -> Finished {
             stderr,
         },
         None => panic!("{command:?} still ran after {within:?}\n{stdout}\n{stderr}"),
+    }
+}
+
+/// Kills the children of a process of ours that has not been reaped, and theirs.
+fn kill_below(pid: u32) {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    for task in tasks.into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children"));
+        let children = children.unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|id| id.parse().ok()) {
+            kill_below(child);
+            let id = i32::try_from(child).ok().and_then(Pid::from_raw);
+            // It may have ended by itself.
+            let _ = id.map(|id| kill_process(id, Signal::KILL));
+        }
     }
 }
 
@@ -342,6 +363,13 @@ mod tests {
         let process = Process::spawn("grandchild", shell("exec sleep 1000"));
         println!("grandchild {}", process.pid());
         process.wait_exit(Duration::from_secs(100));
+    }
+
+    #[test]
+    #[should_panic(expected = "said before")]
+    fn what_was_said_is_told_although_a_grandchild_hangs() {
+        let hangs = shell("echo said before; sleep 1000; echo and after");
+        run(hangs, b"", Duration::from_millis(300));
     }
 
     #[test]

@@ -8,11 +8,17 @@ use std::time::{Duration, Instant};
 /// Between two looks. Short beside what tests wait for, long enough to cost nothing.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// After a look that has taken so long: one that starts a program must not keep a core busy.
+pub(crate) fn pause_after(look: Duration) -> Duration {
+    PAUSE.max(2 * look).min(Duration::from_secs(1))
+}
+
 /// Looks until `look` yields a value, and hands it back. Panics with `what` when `within` is over.
 #[track_caller]
 pub fn eventually<T>(within: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;
     loop {
+        let before = Instant::now();
         if let Some(found) = look() {
             return found;
         }
@@ -20,7 +26,7 @@ pub fn eventually<T>(within: Duration, what: &str, mut look: impl FnMut() -> Opt
             Instant::now() < deadline,
             "after {within:?} still not so: {what}"
         );
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause_after(before.elapsed()));
     }
 }
 
@@ -33,6 +39,7 @@ pub fn eventually_ok<T, E: Debug>(
 ) -> T {
     let deadline = Instant::now() + within;
     loop {
+        let before = Instant::now();
         match look() {
             Ok(found) => return found,
             Err(error) => {
@@ -42,7 +49,7 @@ pub fn eventually_ok<T, E: Debug>(
                 );
             }
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause_after(before.elapsed()));
     }
 }
 

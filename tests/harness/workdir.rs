@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use std::os::unix::process::CommandExt;
 
+use crate::node::enclosure;
+
 /// What the reaper runs: when its input ends, the test process is gone. Servers that the kernel is still
 /// killing may yet write a file, so it tries again, for 30 seconds at most.
 const REAP: &str = "trap '' INT TERM HUP; cat >/dev/null; for _ in $(seq 150); do \
@@ -28,22 +30,38 @@ pub fn logs() -> &'static Path {
     &run().logs
 }
 
+/// Cargo's output folder of the profile that this program is built with, such as `target/debug`.
+pub fn output() -> &'static Path {
+    static OUTPUT: OnceLock<PathBuf> = OnceLock::new();
+    OUTPUT.get_or_init(|| {
+        let exe = exe();
+        let folder = exe.parent().expect("a program lies in a folder");
+        // A program lies there, a test one deeper.
+        let of_tests = folder.ends_with("deps");
+        let folder = folder.parent().filter(|_| of_tests).unwrap_or(folder);
+        folder.to_owned()
+    })
+}
+
+fn exe() -> PathBuf {
+    std::env::current_exe().expect("Linux knows the path of a program")
+}
+
 struct Run {
     scratch: PathBuf,
     logs: PathBuf,
-    /// Its standard input is a pipe from us, which the kernel closes when we end.
-    _reaper: Child,
+    /// Its standard input is a pipe from us, which the kernel closes when we end. In an enclosure it would end with
+    /// us: there it is the one of the process that made the enclosure.
+    _reaper: Option<Child>,
 }
 
 fn run() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
     RUN.get_or_init(|| {
-        let exe = std::env::current_exe().expect("a running program has a path");
-        // target/debug/deps/name-hash, or target/debug/name
-        let target = exe
-            .ancestors()
-            .nth(3)
-            .expect("a test binary lies in the target folder");
+        let exe = exe();
+        let target = output()
+            .parent()
+            .expect("cargo's folder of a profile lies in its target folder");
         let stem = exe
             .file_stem()
             .expect("a program has a name")
@@ -53,17 +71,23 @@ fn run() -> &'static Run {
             .rsplit_once('-')
             .map_or(stem.as_str(), |(name, _)| name);
         let logs = target.join("test-logs").join(binary);
-        remove_logs_of_ended_runs(&logs);
-        let logs = logs.join(std::process::id().to_string());
-        let scratch = target
-            .join("test-runs")
-            .join(format!("{binary}-{}", std::process::id()));
+        // Inside, the ids of processes are the same in each run, and nothing is known of those outside. Its folders lie
+        // in those of the process that made it.
+        let made_by = enclosure::made_by();
+        let is_outside = made_by.is_none();
+        let (id, within) = made_by.unwrap_or_else(|| (std::process::id(), String::new()));
+        if is_outside {
+            remove_logs_of_ended_runs(&logs);
+        }
+        let logs = logs.join(id.to_string()).join(&within);
+        let scratch = target.join("test-runs").join(format!("{binary}-{id}"));
+        let scratch = scratch.join(&within);
         for folder in [&logs, &scratch] {
             fs::create_dir_all(folder)
                 .unwrap_or_else(|error| panic!("cannot create {}: {error}", folder.display()));
         }
         Run {
-            _reaper: start_reaper(&scratch),
+            _reaper: is_outside.then(|| start_reaper(&scratch)),
             scratch,
             logs,
         }

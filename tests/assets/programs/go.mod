@@ -1,6 +1,6 @@
 // Builds what the tests run from the Go world and Kubernetes' own module does not hold: CoreDNS and
-// cert-manager's controllers (each by a main of a few lines here), helm, its plugin unittest, helm-docs and
-// kubeconform. One module, so that the libraries which they share are compiled once. tests/setup runs
+// cert-manager's controllers (each by a main of a few lines here), helm, its plugin unittest and helm-docs.
+// One module, so that the libraries which they share are compiled once. tests/setup runs
 // `go build` here; nothing imports this module. The replace is helm-unittest's own, repeated because a
 // module's replaces do not count where it is only required.
 module smart-mqtt-tls.test/programs
@@ -12,7 +12,6 @@ replace github.com/vmware-labs/yaml-jsonpath v0.3.2 => github.com/helm-unittest/
 tool (
 	github.com/helm-unittest/helm-unittest/cmd/helm-unittest
 	github.com/norwoodj/helm-docs/cmd/helm-docs
-	github.com/yannh/kubeconform/cmd/kubeconform
 	helm.sh/helm/v3/cmd/helm
 )
 
@@ -97,9 +96,7 @@ require (
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect
 	github.com/grpc-ecosystem/grpc-opentracing v0.0.0-20180507213350-8e809c8a8645 // indirect
 	github.com/hashicorp/errwrap v1.1.0 // indirect
-	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
-	github.com/hashicorp/go-retryablehttp v0.7.8 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/hashicorp/hcl v1.0.1-vault-7 // indirect
 	github.com/helm-unittest/helm-unittest v1.1.2 // indirect
@@ -164,7 +161,6 @@ require (
 	github.com/vmware-labs/yaml-jsonpath v0.3.2 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	github.com/xlab/treeprint v1.2.0 // indirect
-	github.com/yannh/kubeconform v0.8.0 // indirect
 	github.com/yargevad/filepathx v1.0.0 // indirect
 	go.etcd.io/etcd/api/v3 v3.7.2 // indirect
 	go.etcd.io/etcd/client/pkg/v3 v3.7.2 // indirect

@@ -8,15 +8,20 @@
 mod footprint;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use std::os::unix::process::CommandExt;
 
 use footprint::Footprint;
 
+use crate::workdir;
+
 /// Set inside; its value is the name of the control groups.
 const INSIDE: &str = "SMART_MQTT_TLS_ENCLOSURE";
+/// Control groups are called so, and then after the process that made the enclosure, and what it calls it.
+const GROUP: &str = "smart-mqtt-tls-";
 
 /// When its input ends, the enclosure is gone or about to be: control groups can be removed once their last
 /// process is.
@@ -34,13 +39,25 @@ pub(super) fn control_group() -> String {
     std::env::var(INSIDE).expect("this is inside")
 }
 
-/// Runs this program with these arguments in an enclosure, to its end. Must be called by the main thread: the enclosure dies with its caller.
-pub fn enter(arguments: &[OsString]) -> Ended {
-    let before = Footprint::take();
-    let group = format!("smart-mqtt-tls-{}", std::process::id());
+/// Inside: the id, as the machine counts, of the process that has made this enclosure, and what it calls it. In here
+/// ids begin anew.
+pub fn made_by() -> Option<(u32, String)> {
+    let group = std::env::var(INSIDE).ok()?;
+    let (id, name) = group.strip_prefix(GROUP)?.split_once('-')?;
+    Some((id.parse().ok()?, name.to_owned()))
+}
+
+/// Runs this program with these arguments in an enclosure, to its end; what it prints goes to `output`, if one is
+/// given. A process may have several at once, of different names. One dies with the thread that has entered it.
+pub fn enter(name: &str, arguments: &[OsString], output: Option<File>) -> Ended {
+    // What is written inside to the folders of this run is cleaned up out here, for no cleaner outlives the inside.
+    workdir::logs();
+    let group = format!("{GROUP}{}-{name}", std::process::id());
+    let before = Footprint::take(&group);
     let mut reaper = start_reaper(&group);
     let exe = std::env::current_exe().expect("a running program has a path");
-    let status = Command::new("setpriv")
+    let mut command = Command::new("setpriv");
+    command
         .args([
             "--pdeathsig",
             "KILL",
@@ -55,14 +72,19 @@ pub fn enter(arguments: &[OsString]) -> Ended {
         .args(["sh", "-c", "\"$0\" \"$@\"; exit $?"])
         .arg(exe)
         .args(arguments)
-        .env(INSIDE, &group)
+        .env(INSIDE, &group);
+    if let Some(output) = output {
+        let copy = output.try_clone().expect("a file can be opened twice");
+        command.stdin(Stdio::null()).stdout(output).stderr(copy);
+    }
+    let status = command
         .status()
         .expect("setpriv and unshare are part of util-linux");
     drop(reaper.stdin.take());
     reaper.wait().expect("it is our child");
     Ended {
         code: status.code().and_then(|code| u8::try_from(code).ok()),
-        left_behind: before.differences(&Footprint::take()),
+        left_behind: before.differences(&Footprint::take(&group)),
     }
 }
 
@@ -73,6 +95,27 @@ pub struct Ended {
     pub code: Option<u8>,
     /// What is not as it was on this machine, a line each.
     pub left_behind: Vec<String>,
+}
+
+impl Ended {
+    /// Says what is left behind, if anything is, which makes any outcome a failure; else the program's own code.
+    #[expect(
+        clippy::print_stderr,
+        reason = "it is for programs that do nothing else"
+    )]
+    pub fn report(&self) -> ExitCode {
+        for line in &self.left_behind {
+            eprintln!("left behind on this machine: {line}");
+        }
+        match self.code {
+            _ if !self.left_behind.is_empty() => ExitCode::FAILURE,
+            Some(code) => ExitCode::from(code),
+            None => {
+                eprintln!("a signal ended the node and what ran on it");
+                ExitCode::FAILURE
+            }
+        }
+    }
 }
 
 fn start_reaper(group: &str) -> Child {

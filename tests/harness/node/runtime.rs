@@ -63,6 +63,7 @@ fn containerd() -> Process {
              [grpc]\naddress = \"{socket}\"\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{PAUSE}\"\n\
              # Without the capability to lower it, a sandbox would not start.\nrestrict_oom_score_adj = true\n\
+             # It would load a profile into the kernel of the whole machine.\ndisable_apparmor = true\n\
              [plugins.\"io.containerd.grpc.v1.cri\".cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = \"{FOLDER}/cni\"\n",
             socket = socket().display()
         ),

@@ -1,0 +1,73 @@
+//! A Kubernetes node on this machine to try things on, with all images of this project, cert-manager's controllers,
+//! and `kubectl` and `helm` on the path:
+//!
+//! `cargo run -p tests --bin node [-- COMMAND…]`, as root. Without a command it is a shell. When that ends, the node
+//! is gone, and with it all that was on it; the exit code is the command's, or 1 if something is left on the machine.
+//!
+//! It decides nothing about what runs on the node.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a node that cannot be started ends the program, with a text that says why"
+)]
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode};
+
+use tests::images::Images;
+use tests::node::{Node, enclosure};
+use tests::{assets, workdir};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if enclosure::inside() {
+        return on_a_node(&arguments);
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("a node needs root: it makes namespaces and mounts");
+        return ExitCode::FAILURE;
+    }
+    // Out here, where the tools that build them work.
+    Images::built();
+    enclosure::enter("node", &arguments, None).report()
+}
+
+fn on_a_node(arguments: &[OsString]) -> ExitCode {
+    let node = Node::start();
+    for image in Images::built().all() {
+        node.load_image(&image.file);
+    }
+    let shell = [OsString::from("bash")];
+    let command = if arguments.is_empty() {
+        &shell
+    } else {
+        arguments
+    };
+    let bin = workdir::scratch("bin");
+    for (tool, name) in [
+        (assets::kubernetes("kubectl"), "kubectl"),
+        (assets::tool("helm"), "helm"),
+    ] {
+        std::os::unix::fs::symlink(tool, bin.join(name)).expect("the folder is ours");
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [bin].into_iter().chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(folders).expect("no folder has a colon in its name");
+    let status = Command::new(&command[0])
+        .args(&command[1..])
+        .env("PATH", path)
+        .env("KUBECONFIG", node.server().kubeconfig())
+        .status();
+    match status {
+        Ok(status) => {
+            let signalled = status.signal().map(|signal| 128 + signal);
+            let code = status.code().or(signalled).unwrap_or(1);
+            ExitCode::from(u8::try_from(code).unwrap_or(1))
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", command[0].to_string_lossy());
+            ExitCode::from(127)
+        }
+    }
+}
