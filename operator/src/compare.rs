@@ -2,7 +2,8 @@
 //!
 //! It must see what someone changed, what is no longer wanted, and what was taken from us; and it must
 //! not see the defaults that the API server fills in, nor what others added. Otherwise the operator
-//! would write for ever, or not when it should.
+//! would write for ever, or not when it should. Found, wanted, and the record of what is ours are walked together:
+//! the record says what is taken and given as a whole, and what field by field.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::Resource;
@@ -29,7 +30,7 @@ pub fn is_applied<K: Resource + Serialize>(wanted: &K, observed: &K) -> bool {
     else {
         return false;
     };
-    contains(&found, &wanted, Values::Plain) && owns_exactly(fields, &without_identity(wanted))
+    agrees(fields, &found, &without_identity(wanted), Values::Plain)
 }
 
 fn is_our_apply(entry: &ManagedFieldsEntry) -> bool {
@@ -63,73 +64,61 @@ enum Values {
     Quantities,
 }
 
-/// Whether everything wanted is found, with the same value.
-fn contains(found: &Value, wanted: &Value, values: Values) -> bool {
-    match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
-            let amounts = key == "limits" || key == "requests";
-            let values = if amounts { Values::Quantities } else { values };
-            found
-                .get(key)
-                .map_or_else(|| is_empty(wanted), |found| contains(found, wanted, values))
-        }),
-        (Value::Array(found), Value::Array(wanted)) if wanted.iter().all(Value::is_object) => {
-            wanted
-                .iter()
-                .all(|one| found.iter().any(|found| contains(found, one, values)))
+impl Values {
+    /// How they are compared below this key.
+    fn below(self, key: &str) -> Self {
+        if key == "limits" || key == "requests" {
+            Self::Quantities
+        } else {
+            self
         }
-        (Value::String(found), Value::String(wanted)) if values == Values::Quantities => {
-            found == wanted || (amount(found).is_some() && amount(found) == amount(wanted))
-        }
-        (found, wanted) => found == wanted,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
 /// Whether the fields recorded as ours are those of the wanted object: not one less, which someone took,
-/// and not one more, which is no longer wanted.
-fn owns_exactly(fields: &Value, wanted: &Value) -> bool {
+/// and not one more, which is no longer wanted; and whether what is found there is what is wanted.
+fn agrees(fields: &Value, found: &Value, wanted: &Value, values: Values) -> bool {
     let Some(fields) = fields.as_object() else {
         return false;
     };
-    // A leaf: the value below it is ours as a whole.
-    if fields.is_empty() {
-        return true;
-    }
     match wanted {
-        Value::Object(wanted) => owns_keys(fields, wanted),
-        Value::Array(wanted) => owns_elements(fields, wanted),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        Value::Object(wanted) if !fields.is_empty() => keys_agree(fields, found, wanted, values),
+        Value::Array(wanted) if !fields.is_empty() => elements_agree(fields, found, wanted, values),
+        // A leaf: the value below it is ours as a whole, such as a list of tolerations, and what others have put
+        // into it is a difference.
+        _ => is_same(found, wanted, values),
     }
 }
 
-fn owns_keys(fields: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
-    let wanted_are_ours =
+fn keys_agree(
+    fields: &Map<String, Value>,
+    found: &Value,
+    wanted: &Map<String, Value>,
+    values: Values,
+) -> bool {
+    let wanted_are_there =
         wanted
             .iter()
             .filter(|(_, value)| !value.is_null())
-            .all(|(key, value)| {
+            .all(|(key, wanted)| {
                 fields
                     .get(&format!("f:{key}"))
-                    .is_some_and(|fields| owns_exactly(fields, value))
+                    .is_some_and(|fields| agrees(fields, &found[key], wanted, values.below(key)))
             });
     let ours_are_wanted = fields.keys().all(|field| match field.strip_prefix("f:") {
         Some(key) => wanted.get(key).is_some_and(|value| !value.is_null()),
         None => true,
     });
-    wanted_are_ours && ours_are_wanted
+    wanted_are_there && ours_are_wanted
 }
 
 /// Elements are recorded by their value (`v:`) or by the fields that tell them apart (`k:`).
-fn owns_elements(fields: &Map<String, Value>, wanted: &[Value]) -> bool {
+fn elements_agree(
+    fields: &Map<String, Value>,
+    found: &Value,
+    wanted: &[Value],
+    values: Values,
+) -> bool {
     let recorded = |prefix: &str| {
         let prefix = prefix.to_owned();
         fields.iter().filter_map(move |(field, below)| {
@@ -137,16 +126,53 @@ fn owns_elements(fields: &Map<String, Value>, wanted: &[Value]) -> bool {
             Some((key, below))
         })
     };
-    let wanted_are_ours = wanted.iter().all(|element| {
-        recorded("v:").any(|(value, _)| value == *element)
+    let found = found.as_array().map(Vec::as_slice).unwrap_or_default();
+    let wanted_are_there = wanted.iter().all(|element| {
+        recorded("v:").any(|(value, _)| value == *element && found.contains(element))
             || recorded("k:").any(|(key, below)| {
-                contains(element, &key, Values::Plain) && owns_exactly(below, element)
+                let mut same = found.iter().filter(|found| has(found, &key));
+                has(element, &key) && same.any(|found| agrees(below, found, element, values))
             })
     });
     let ours_are_wanted = recorded("v:").all(|(value, _)| wanted.contains(&value))
-        && recorded("k:")
-            .all(|(key, _)| wanted.iter().any(|one| contains(one, &key, Values::Plain)));
-    wanted_are_ours && ours_are_wanted
+        && recorded("k:").all(|(key, _)| wanted.iter().any(|one| has(one, &key)));
+    wanted_are_there && ours_are_wanted
+}
+
+/// Whether an element is the one with these fields.
+fn has(element: &Value, key: &Value) -> bool {
+    let mut key = key.as_object().into_iter().flatten();
+    key.all(|(name, value)| element[name] == *value)
+}
+
+/// Whether two values are the same, but for how amounts are written, and for what the API server leaves out.
+fn is_same(found: &Value, wanted: &Value, values: Values) -> bool {
+    match (found, wanted) {
+        (Value::Object(one), Value::Object(other)) => one.keys().chain(other.keys()).all(|key| {
+            let (found, wanted) = (&found[key], &wanted[key]);
+            let both_are_left_out = is_left_out(key, found) && is_left_out(key, wanted);
+            both_are_left_out || is_same(found, wanted, values.below(key))
+        }),
+        (Value::Array(one), Value::Array(other)) => {
+            let mut pairs = one.iter().zip(other);
+            one.len() == other.len() && pairs.all(|(one, other)| is_same(one, other, values))
+        }
+        (Value::String(one), Value::String(other)) if values == Values::Quantities => {
+            one == other || (amount(one).is_some() && amount(one) == amount(other))
+        }
+        (found, wanted) => found == wanted || (is_left_out("", found) && is_left_out("", wanted)),
+    }
+}
+
+/// Whether the API server does not keep this. Of objects it leaves out only maps: a `labelSelector` without
+/// anything in it selects all, and none at all selects nothing.
+fn is_left_out(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => key == "matchLabels" && map.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// A Kubernetes quantity in billionths.
@@ -200,7 +226,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Service;
     use serde_json::{Value, json};
 
-    use super::{Values, amount, contains, is_applied, owns_exactly};
+    use super::{Values, agrees, amount, is_applied, is_same};
 
     fn service(extra: &Value, fields: &Value) -> (Service, Service) {
         let wanted = json!({
@@ -275,12 +301,90 @@ mod tests {
         assert!(!is_applied(&wanted, &found));
     }
 
+    fn agree(fields: &Value, found: &Value, wanted: &Value) -> bool {
+        agrees(fields, found, wanted, Values::Plain)
+    }
+
     #[test]
     fn sets_and_leaves() {
-        assert!(owns_exactly(&json!({"v:\"a\"": {}}), &json!(["a"])));
-        assert!(!owns_exactly(&json!({"v:\"a\"": {}}), &json!(["b"])));
-        assert!(owns_exactly(&json!({}), &json!({"anything": 1})));
-        assert!(!owns_exactly(&json!({"f:a": {}}), &json!({"a": null})));
+        let set = json!({"v:\"a\"": {}});
+        assert!(agree(&set, &json!(["a", "theirs"]), &json!(["a"])));
+        assert!(!agree(&set, &json!(["theirs"]), &json!(["a"])));
+        assert!(!agree(&set, &json!(["a", "b"]), &json!(["b"])));
+        let anything = json!({"anything": 1});
+        assert!(agree(&json!({}), &anything, &anything));
+        assert!(!agree(&json!({}), &anything, &json!({"anything": 2})));
+        assert!(!agree(&json!({"f:a": {}}), &json!({}), &json!({"a": null})));
+    }
+
+    /// A pod's part that is taken and given as a whole, as it is recorded in a Deployment.
+    #[test]
+    fn less_of_what_is_one_whole_is_a_difference() {
+        let toleration = |key: &str, seconds: Option<i64>| {
+            let toleration = json!({"key": key, "operator": "Exists"});
+            match seconds {
+                Some(seconds) => {
+                    let mut toleration = toleration;
+                    toleration["tolerationSeconds"] = json!(seconds);
+                    toleration
+                }
+                None => toleration,
+            }
+        };
+        let term = |key: &str| json!({"matchExpressions": [{"key": key, "operator": "Exists"}]});
+        let terms =
+            |terms: Value| json!({"requiredDuringScheduling": {"nodeSelectorTerms": terms}});
+        let labels = |labels: Value| json!({"labelSelector": {"matchLabels": labels}});
+        for (name, more, less) in [
+            (
+                "tolerations",
+                json!([toleration("a", None), toleration("b", None)]),
+                json!([toleration("a", None)]),
+            ),
+            (
+                "tolerations",
+                json!([toleration("a", Some(30))]),
+                json!([toleration("a", None)]),
+            ),
+            (
+                "nodeSelector",
+                json!({"disk": "ssd", "zone": "a"}),
+                json!({"disk": "ssd"}),
+            ),
+            (
+                "nodeAffinity",
+                terms(json!([term("a"), term("b")])),
+                terms(json!([term("a")])),
+            ),
+            (
+                "podAffinityTerm",
+                labels(json!({"a": "b", "c": ""})),
+                labels(json!({"a": "b"})),
+            ),
+            (
+                "podAffinityTerm",
+                json!({"labelSelector": {}}),
+                json!({"topologyKey": null}),
+            ),
+            ("args", json!(["a", "b"]), json!(["a"])),
+        ] {
+            let fields = json!({format!("f:{name}"): {}});
+            let (more, less) = (json!({name: more}), json!({name: less}));
+            assert!(agree(&fields, &more, &more), "{more}");
+            assert!(!agree(&fields, &more, &less), "{more} {less}");
+            assert!(!agree(&fields, &less, &more), "{less} {more}");
+        }
+    }
+
+    #[test]
+    fn what_the_api_server_leaves_out_is_no_difference() {
+        let fields = json!({"f:affinity": {}});
+        let of = |affinity: Value| json!({"affinity": affinity});
+        let wanted = of(json!([{"matchLabels": {}, "values": [], "weight": null, "a": {}}]));
+        assert!(agree(&fields, &of(json!([{"a": {}}])), &wanted));
+        assert!(!agree(&fields, &of(json!([{}])), &wanted));
+        assert!(agree(&fields, &json!({}), &of(json!([]))));
+        assert!(!agree(&fields, &json!({}), &of(json!({}))));
     }
 
     #[test]
@@ -303,12 +407,12 @@ mod tests {
             assert_eq!(amount(bad), None, "{bad}");
         }
         let limits = |text: &str| json!({"limits": {"cpu": text}});
-        assert!(contains(&limits("500m"), &limits("0.5"), Values::Plain));
-        assert!(!contains(&limits("500m"), &limits("0.6"), Values::Plain));
-        assert!(!contains(
-            &json!({"a": "500m"}),
-            &json!({"a": "0.5"}),
-            Values::Plain
-        ));
+        let granular = json!({"f:limits": {"f:cpu": {}}});
+        for fields in [granular, json!({"f:limits": {}})] {
+            assert!(agree(&fields, &limits("500m"), &limits("0.5")));
+            assert!(!agree(&fields, &limits("500m"), &limits("0.6")));
+        }
+        let other = |text: &str| json!({"a": text});
+        assert!(!is_same(&other("500m"), &other("0.5"), Values::Plain));
     }
 }

@@ -15,14 +15,14 @@ use kube::{Client, ResourceExt};
 use tracing::{debug, info, warn};
 
 use crate::admin::Board;
-use crate::apply::apply;
+use crate::apply::{Failed, apply};
 use crate::call;
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
 use crate::metrics::Metrics;
 use crate::plan::conditions::{self, Outcome};
 use crate::plan::names::MANAGER;
-use crate::plan::{Plan, Settings, plan, unread};
+use crate::plan::{LOOK_AGAIN, Plan, Settings, plan, unread};
 use crate::references::Guarded;
 use crate::shutdown::Shutdown;
 use crate::status;
@@ -45,7 +45,9 @@ pub struct Context {
     pub settings: Settings,
     /// What is counted.
     pub metrics: Metrics,
-    /// Where events go.
+    /// Who says what events say.
+    pub reporter: Reporter,
+    /// For events that say the same again and again.
     pub recorder: Recorder,
     /// How often each listener failed in a row, by namespace and name.
     failures: Mutex<HashMap<(String, String), u32>>,
@@ -63,11 +65,12 @@ impl Context {
             controller: MANAGER.to_owned(),
             instance,
         };
-        let recorder = Recorder::new(client.clone(), reporter);
+        let recorder = Recorder::new(client.clone(), reporter.clone());
         Self {
             client,
             settings,
             metrics,
+            reporter,
             recorder,
             failures: Mutex::default(),
         }
@@ -159,6 +162,7 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
         client,
         settings,
         metrics,
+        reporter,
         recorder,
         failures: _,
     } = context;
@@ -166,8 +170,9 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
         Gathered::World(world) => world,
         Gathered::Gone => return Ok(Action::await_change()),
         Gathered::Malformed(invalid) => {
-            status::complain(recorder, &invalid).await;
-            return Ok(Action::await_change());
+            status::complain(recorder, &invalid, metrics).await;
+            // As often as any other: that it is looked at shows that the operator works.
+            return Ok(Action::requeue(LOOK_AGAIN));
         }
         Gathered::Unread(unread) => return tell(*unread, context).await,
     };
@@ -176,14 +181,18 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
     let applied = apply(client, &report.identity, objects, &world.children, metrics).await;
     let outcome = match &applied {
         Ok(applied) => Outcome::Done(applied),
-        Err(error) => Outcome::Failed {
+        Err(Failed {
+            error,
+            is_configured,
+        }) => Outcome::Failed {
             reason: error.reason(),
             message: chain(error),
+            is_configured: *is_configured,
         },
     };
     let status = conditions::status(&world, &report, &outcome, now);
-    status::write(client, recorder, &world.listener, &status, metrics).await?;
-    applied?;
+    status::write(client, reporter, &world.listener, &status, metrics).await?;
+    applied.map_err(|failed| failed.error)?;
     Ok(Action::requeue(report.look_again))
 }
 
@@ -203,11 +212,11 @@ async fn tell(unread: Unread, context: &Context) -> Result<Action, call::Error> 
         let status = unread::status(&listener, problem, &context.settings, Timestamp::now());
         let Context {
             client,
-            recorder,
+            reporter,
             metrics,
             ..
         } = context;
-        status::write(client, recorder, &listener, &status, metrics).await?;
+        status::write(client, reporter, &listener, &status, metrics).await?;
     }
     Err(error)
 }
@@ -242,9 +251,39 @@ fn back_off(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::time::Duration;
 
-    use super::back_off;
+    use axum::http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use kube::runtime::controller::Action;
+    use prometheus_client::registry::Registry;
+    use tower::service_fn;
+
+    use super::{Context, back_off, run_once};
+    use crate::metrics::Metrics;
+    use crate::plan::{LOOK_AGAIN, Place, Settings};
+
+    /// Whoever waits for a change of it would look as if it did nothing at all.
+    #[tokio::test]
+    async fn a_listener_that_does_not_read_is_looked_at_again() {
+        let malformed =
+            r#"{"metadata": {"name": "edge", "namespace": "iot"}, "spec": {"port": "a"}}"#;
+        let server = service_fn(async |_: Request<Body>| {
+            Ok::<_, Infallible>(Response::new(Body::from(malformed.as_bytes().to_vec())))
+        });
+        let settings = Settings {
+            terminator_image: "a".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            drain_deadline: Duration::from_secs(30),
+            place: Place::Cluster,
+        };
+        let metrics = Metrics::new(&mut Registry::default());
+        let context = Context::new(Client::new(server, "iot"), settings, metrics, None);
+        let action = run_once("iot", "edge", &context).await.unwrap();
+        assert_eq!(action, Action::requeue(LOOK_AGAIN));
+    }
 
     #[test]
     fn the_wait_doubles_and_has_an_end() {

@@ -218,6 +218,11 @@ impl Metrics {
         self.listeners.failing(namespace, name, failures);
     }
 
+    /// A listener does not read as one: it is not ready, and has no status that says so.
+    pub fn malformed(&self, namespace: &str, name: &str) {
+        self.listeners.malformed(namespace, name);
+    }
+
     /// This is the status that a listener has from now on.
     pub fn observed(&self, listener: &MqttTlsListener, status: &MqttTlsListenerStatus) {
         self.listeners.observed(listener, status);
@@ -347,6 +352,26 @@ mod tests {
             shown.contains("=\"edge\"") && !shown.contains("=\"other\""),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn one_that_does_not_read_is_not_ready_and_asks_for_nothing_known() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let edge = listener("edge");
+        metrics.know(&edge);
+        metrics.observed(&edge, &status("True"));
+        metrics.malformed("iot", "edge");
+        metrics.malformed("iot", "unknown");
+        let shown = text(&registry);
+        let told = "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
+                    condition=\"Ready\",status=\"False\"} 1";
+        assert!(shown.lines().any(|line| line == told), "{shown}");
+        // The alert is silent about a listener that asks for no pods.
+        let other = ["listener_replicas{", "unknown\""];
+        assert!(other.iter().all(|one| !shown.contains(one)), "{shown}");
+        metrics.observed(&edge, &status("True"));
+        assert!(!text(&registry).contains(told));
     }
 
     #[test]

@@ -31,15 +31,15 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
-use crate::crd::{CertificateStatus, MqttTlsListener};
-use certificate::Served;
+use crate::crd::MqttTlsListener;
+use certificate::Serving;
 use config::Rendering;
 use listener::Listener;
 use names::{Identity, Ownership};
 use previous::Previous;
 
 /// When a listener is looked at again if nothing happens before: for events that were missed.
-const LOOK_AGAIN: Duration = Duration::from_secs(600);
+pub const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
 /// How long after a certificate's date the listener is looked at, so that the date is surely over.
 const DATE_MARGIN: Duration = Duration::from_secs(1);
@@ -116,12 +116,12 @@ pub struct Report {
     pub identity: Identity,
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// The certificates that are rendered, the default first.
-    pub certificates: Vec<CertificateStatus>,
+    /// What is served by the planned configuration.
+    pub planned: Serving,
+    /// What is served by the one that is there, for as long as the planned one is not.
+    pub before: Serving,
     /// Whether there is a configuration for the terminators.
     pub rendered: bool,
-    /// The Secret whose private key is public, if one of them is.
-    pub public_key: Option<String>,
     /// When to look again if nothing happens before.
     pub look_again: Duration,
 }
@@ -224,45 +224,44 @@ pub fn plan(world: &World, settings: &Settings, now: Timestamp) -> Plan {
     let identity = Identity::of(&world.listener);
     let listener = match listener::parse(&world.listener, settings) {
         Ok(listener) => listener,
-        Err(problems) => return unaccepted(identity, world, problems),
+        Err(problems) => return unaccepted(identity, world, problems, now),
     };
     let mut rendering = config::render(&listener, world, settings, now);
     let mut problems = std::mem::take(&mut rendering.problems);
     let objects = objects(&listener, world, &rendering, settings, &mut problems);
+    let before = Serving::before(&rendering.before, now);
+    let planned = match objects.config_secret {
+        Wanted::Present(_) => Serving::planned(&rendering.served, now),
+        // There is nothing to write, or someone else's object is in the way.
+        Wanted::Absent | Wanted::Kept => before.clone(),
+    };
     let report = Report {
         identity,
         problems,
-        certificates: rendering.certificates(),
+        planned,
+        before,
         rendered: rendering.config.is_some(),
-        public_key: public_key(&rendering.served),
         look_again: look_again(&rendering.dates, now),
     };
     Plan { objects, report }
 }
 
 /// The plan for a listener that makes no sense: what runs goes on as it is.
-fn unaccepted(identity: Identity, world: &World, problems: Vec<Problem>) -> Plan {
+fn unaccepted(identity: Identity, world: &World, problems: Vec<Problem>, now: Timestamp) -> Plan {
     let previous = Previous::read(&identity, world.children.config_secret.as_ref());
-    let certificates = previous.certificates.iter().map(Served::status).collect();
+    let before = Serving::before(&previous.certificates, now);
     let report = Report {
         identity,
         problems,
-        certificates,
+        planned: before.clone(),
+        before,
         rendered: false,
-        public_key: public_key(&previous.certificates),
         look_again: LOOK_AGAIN,
     };
     Plan {
         objects: Objects::kept(),
         report,
     }
-}
-
-fn public_key(served: &[Served]) -> Option<String> {
-    served
-        .iter()
-        .find(|one| one.facts.is_public_demo)
-        .map(|one| one.source.clone())
 }
 
 /// The wanted children. Each that exists and belongs to someone else is a problem, and is kept.

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 use tracing::{error, info, warn};
@@ -22,7 +22,7 @@ const NOTE_LENGTH_MAX: usize = 1000;
 /// Writes a status if it differs from what is there, and tells what changed as events.
 pub async fn write(
     client: &Client,
-    recorder: &Recorder,
+    reporter: &Reporter,
     listener: &MqttTlsListener,
     status: &MqttTlsListenerStatus,
     metrics: &Metrics,
@@ -53,7 +53,10 @@ pub async fn write(
     metrics.wrote("MqttTlsListener", "apply", written.is_ok());
     written?;
     for notice in notices(listener.status.as_ref(), status) {
-        publish(recorder, listener, notice).await;
+        // A recorder takes an event for a repetition of one that had the same reason, and tells the words of that
+        // one again. Each of these has words of its own.
+        let recorder = Recorder::new(client.clone(), reporter.clone());
+        publish(&recorder, listener, notice).await;
     }
     Ok(())
 }
@@ -69,10 +72,11 @@ fn is_written(found: &MqttTlsListenerStatus, wanted: &MqttTlsListenerStatus) -> 
 }
 
 /// Says that an object does not read as a listener: it has no status that could say so.
-pub async fn complain(recorder: &Recorder, invalid: &InvalidObject) {
+pub async fn complain(recorder: &Recorder, invalid: &InvalidObject, metrics: &Metrics) {
     let metadata = &invalid.metadata;
     let name = metadata.name.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    metrics.malformed(namespace, name);
     // The parser's message may quote what was put into the wrong field.
     let message = format!(
         "this does not read as a MqttTlsListener ({}); what was made for it stays as it is: mend it, or \

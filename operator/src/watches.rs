@@ -152,7 +152,7 @@ impl Watches {
         metrics.watching(kind);
         // The back-off sits on each watch by itself: on the merged stream, one watch that is forbidden
         // would hold up the others.
-        watcher(api, config)
+        relisting(api, config)
             .default_backoff()
             .filter_map(move |event| {
                 let event = event.map_err(|error| {
@@ -166,6 +166,25 @@ impl Watches {
                 std::future::ready(event.ok())
             })
     }
+}
+
+/// A watch that lists anew when what it watches was not found. Kube's own would go on from where it was, and say
+/// nothing when that goes again: an API server that has just started does not know its resources for a moment.
+fn relisting<K>(
+    api: Api<K>,
+    config: Config,
+) -> impl Stream<Item = Result<Event<K>, Error>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let begin = move || watcher(api.clone(), config.clone()).boxed();
+    stream::unfold((begin(), begin), async |(mut watch, begin)| {
+        let event = watch.next().await?;
+        if event.as_ref().is_err_and(is_unknown) {
+            watch = begin();
+        }
+        Some((event, (watch, begin)))
+    })
 }
 
 fn watch_config() -> Config {
@@ -191,17 +210,19 @@ fn trigger(
     board: &Board,
     is_listed: &AtomicBool,
 ) -> Option<ObjectRef<Guarded>> {
+    if matches!(event, Event::InitDone) {
+        is_listed.store(true, Ordering::Relaxed);
+    }
+    // An event that is not of a list shows that the watch works, whatever was wrong with it.
+    let is_sign = matches!(event, Event::InitDone | Event::Apply(_) | Event::Delete(_));
+    if is_sign && is_listed.load(Ordering::Relaxed) && board.reach(Stage::Working) != Stage::Working
+    {
+        info!("the listeners are known");
+    }
     match event {
         Event::Apply(listener) | Event::InitApply(listener) => Some(ObjectRef::from_obj(&listener)),
-        Event::InitDone => {
-            is_listed.store(true, Ordering::Relaxed);
-            if board.reach(Stage::Working) != Stage::Working {
-                info!("the listeners are known");
-            }
-            None
-        }
         // Whatever belongs to a listener that is gone is collected.
-        Event::Delete(_) | Event::Init => None,
+        Event::Delete(_) | Event::Init | Event::InitDone => None,
     }
 }
 
@@ -229,4 +250,46 @@ fn is_unknown(error: &Error) -> bool {
             | Error::WatchFailed(kube::Error::Api(status))
             if status.code == 404
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use kube::core::DeserializeGuard;
+    use kube::runtime::watcher::Event;
+    use mqtt_tls_config::yaml;
+    use prometheus_client::registry::Registry;
+
+    use super::{Guarded, trigger};
+    use crate::admin::{Board, Stage};
+
+    fn edge() -> Guarded {
+        let text = "metadata: {name: edge, namespace: iot}\n\
+                    spec: {certificates: [], backend: {address: {host: a.b}}}\n";
+        DeserializeGuard(Ok(yaml::from_value(yaml::value(text).unwrap()).unwrap()))
+    }
+
+    #[test]
+    fn an_event_after_the_first_list_shows_that_the_watch_works() {
+        let board = Board::new(Registry::default());
+        let is_listed = AtomicBool::new(false);
+        let lost = || Stage::Waiting("it".to_owned());
+        board.reach(lost());
+        // Of the first list, which is not over.
+        for event in [Event::Init, Event::InitApply(edge()), Event::Apply(edge())] {
+            trigger(event, &board, &is_listed);
+            assert_eq!(board.stage(), lost());
+        }
+        for sign in [Event::InitDone, Event::Apply(edge()), Event::Delete(edge())] {
+            board.reach(lost());
+            trigger(sign, &board, &is_listed);
+            assert_eq!(board.stage(), Stage::Working);
+        }
+        board.reach(lost());
+        for event in [Event::Init, Event::InitApply(edge())] {
+            trigger(event, &board, &is_listed);
+            assert_eq!(board.stage(), lost());
+        }
+    }
 }

@@ -84,7 +84,8 @@ fn tell(name: &str, text: &str, pki: &Pki) -> String {
             put(&mut current, object, pki);
         }
         writeln!(story, "# {title}").unwrap();
-        let after = play(&mut current, time, pki, name == FULL, &mut told);
+        let refused = step.get("refused").is_some();
+        let after = play(&mut current, time, pki, (name == FULL, refused), &mut told);
         story.push_str(&after);
         around = Some(current);
     }
@@ -115,8 +116,14 @@ fn delete(step: &Value, world: &mut World) {
     }
 }
 
-/// Plans, applies, and plans again.
-fn play(world: &mut World, time: Timestamp, pki: &Pki, is_full: bool, told: &mut String) -> String {
+/// Plans, applies, and plans again. With `refused` the configuration cannot be written.
+fn play(
+    world: &mut World,
+    time: Timestamp,
+    pki: &Pki,
+    (is_full, refused): (bool, bool),
+    told: &mut String,
+) -> String {
     let Plan { objects, report } = plan(world, &settings(), time);
     check(world, &objects, pki);
     let mut story = children(&objects);
@@ -132,14 +139,32 @@ fn play(world: &mut World, time: Timestamp, pki: &Pki, is_full: bool, told: &mut
         writeln!(story, "config:\n{}", difference(told, &config)).unwrap();
         *told = config;
     }
+    let served = world.children.config_secret.clone();
     world.children = applied(&world.children, &objects);
+    if refused {
+        world.children.config_secret = served;
+    }
     observe(world.children.deployment.as_mut());
-    let status = conditions::status(world, &report, &Outcome::Done(&Objects::kept()), time);
+    let kept = Objects::kept();
+    let outcome = if refused {
+        refusal()
+    } else {
+        Outcome::Done(&kept)
+    };
+    let status = conditions::status(world, &report, &outcome, time);
     assert!(!pki.shows_a_key(&serde_json::to_string(&status).unwrap()));
     story.push_str(&said(world, &report, &status));
     world.listener.status = Some(status);
-    unchanged(world, time, &objects, &report);
+    unchanged(world, time, &objects, &report, &outcome);
     story
+}
+
+fn refusal() -> Outcome<'static> {
+    Outcome::Failed {
+        reason: "Forbidden",
+        message: "apply Secret edge-mqtts was refused".to_owned(),
+        is_configured: false,
+    }
 }
 
 /// What a controller of Deployments would say.
@@ -155,7 +180,13 @@ fn observe(deployment: Option<&mut Deployment>) {
 }
 
 /// Plan again: no change.
-fn unchanged(world: &World, time: Timestamp, before: &Objects<Prepared>, said: &Report) {
+fn unchanged(
+    world: &World,
+    time: Timestamp,
+    before: &Objects<Prepared>,
+    said: &Report,
+    outcome: &Outcome<'_>,
+) {
     let again = plan(world, &settings(), time);
     assert_eq!(
         planned(before),
@@ -163,9 +194,8 @@ fn unchanged(world: &World, time: Timestamp, before: &Objects<Prepared>, said: &
         "the second plan differs"
     );
     assert_eq!(said.problems, again.report.problems);
-    assert_eq!(said.certificates, again.report.certificates);
-    let outcome = Outcome::Done(&Objects::kept());
-    let status = conditions::status(world, &again.report, &outcome, time);
+    assert_eq!(said.planned.certificates, again.report.planned.certificates);
+    let status = conditions::status(world, &again.report, outcome, time);
     assert_eq!(
         world.listener.status.as_ref(),
         Some(&status),

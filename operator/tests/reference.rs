@@ -20,12 +20,13 @@ use reasons::{CONDITIONS, EVENTS, REASONS};
 use serde_json::Value;
 
 /// Where reasons are given, in the programs' own words.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "operator/src/call.rs",
     "operator/src/plan.rs",
     "operator/src/plan/certificate.rs",
     "operator/src/plan/checks.rs",
     "operator/src/plan/conditions.rs",
+    "operator/src/plan/conditions/children.rs",
     "operator/src/plan/config.rs",
     "operator/src/plan/notices.rs",
     "operator/src/plan/unread.rs",
@@ -38,13 +39,14 @@ const SOURCES: [&str; 13] = [
 
 /// Words in capitals there that are no reasons: kinds, types, statuses, an event's action, and what would be said
 /// about a certificate within its dates, if anything were.
-const NO_REASONS: [&str; 12] = [
+const NO_REASONS: [&str; 13] = [
     "Certificate",
     "ExternalName",
     "False",
     "MqttTlsListener",
     "Pod",
     "PreconditionFailed",
+    "ProgressDeadlineExceeded",
     "Reconcile",
     "Secret",
     "Service",

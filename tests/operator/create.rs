@@ -7,8 +7,9 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
 use kube::api::ListParams;
 use tests::pki::Leaf;
+use tests::wait::eventually_async;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_belong_to_the_listener_and_it_becomes_ready() {
@@ -208,4 +209,36 @@ async fn a_changed_spec_reaches_the_children() {
         budgets.get_opt("edge-mqtts").await.unwrap().is_none(),
         "one pod has no budget"
     );
+}
+
+/// Several of a kind, at once and one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_event_has_its_own_words() {
+    let cluster = Fixture::start("events").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.put_tls("other-tls", &cluster.leaf("other")).await;
+    let certificates =
+        "  certificates: [{secretRef: {name: edge-tls}}, {secretRef: {name: other-tls}}]\n";
+    cluster.apply_listener("edge", certificates);
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    cluster.put_tls("edge-tls", &cluster.leaf("renewed")).await;
+    let events = cluster.api::<Event>();
+    let look = || async {
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let loaded = |event: &Event| event.reason.as_deref() == Some("CertificateLoaded");
+        let notes = events.into_iter().filter(loaded).filter_map(|one| one.note);
+        let mut notes: Vec<String> = notes
+            .map(|note| note.split(',').next().unwrap_or_default().to_owned())
+            .collect();
+        notes.sort();
+        let wanted = [
+            "Secret edge-tls: certificate for edge.example.com",
+            "Secret edge-tls: certificate for renewed.example.com",
+            "Secret other-tls: certificate for other.example.com",
+        ];
+        (notes == wanted).then_some(())
+    };
+    eventually_async(SOON, "each certificate is told of", look).await;
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mqtt_tls_operator::crd;
 use serde_json::{Value, json};
 use tests::apiserver::ApiServer;
-use tests::process::{Finished, run};
+use tests::process::{Finished, Process, run};
 use tests::programs;
 use tests::wait::eventually_async;
 use tokio::sync::{Mutex, MutexGuard};
@@ -17,6 +17,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::fixture::{SOON, ask, spawn_operator};
 
 const NAME: &str = "mqtttlslisteners.mqtt.smartboot.tech";
+
+/// The definition's annotation with the release that made it.
+const RELEASE: &str = "mqtt.smartboot.tech/release";
 
 /// A watch that failed several times is tried again only after a while.
 const NOTICED: Duration = Duration::from_secs(90);
@@ -51,19 +54,31 @@ async fn without_definition() -> MutexGuard<'static, ApiServer> {
     server
 }
 
-fn crd_apply(kubeconfig: &Path) -> Finished {
+fn command(kubeconfig: &Path) -> Command {
     let mut command = Command::new(programs::operator());
     command
         .env("KUBECONFIG", kubeconfig)
         .args(["crd", "--apply"]);
-    run(command, b"", 3 * SOON)
+    command
+}
+
+fn crd_apply(kubeconfig: &Path) -> Finished {
+    run(command(kubeconfig), b"", 3 * SOON)
+}
+
+fn with(change: impl FnOnce(&mut Value)) -> String {
+    let crd = mqtt_tls_config::yaml::value(&crd::yaml()).unwrap();
+    let mut crd: Value = mqtt_tls_config::yaml::from_value(crd).unwrap();
+    change(&mut crd);
+    crd.to_string()
 }
 
 fn with_versions(change: impl FnOnce(&mut Value)) -> String {
-    let crd = mqtt_tls_config::yaml::value(&crd::yaml()).unwrap();
-    let mut crd: Value = mqtt_tls_config::yaml::from_value(crd).unwrap();
-    change(&mut crd["spec"]["versions"]);
-    crd.to_string()
+    with(|crd| change(&mut crd["spec"]["versions"]))
+}
+
+fn with_release(release: &str) -> String {
+    with(|crd| crd["metadata"]["annotations"][RELEASE] = json!(release))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,4 +177,74 @@ async fn a_version_in_which_listeners_are_stored_is_not_taken_away() {
     ];
     let versions = server.kubectl(&versions).expect_success().stdout;
     assert_eq!(versions, "v1alpha1 v1");
+}
+
+/// Of two releases in one cluster, the older one may come last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_of_a_later_release_is_left_as_it_is() {
+    let server = without_definition().await;
+    let later = with_release("999.0.0");
+    server.install_crd_yaml(&later).await;
+    let version = || {
+        let version = [
+            "get",
+            "crd",
+            NAME,
+            "-o",
+            "jsonpath={.metadata.resourceVersion}",
+        ];
+        server.kubectl(&version).expect_success().stdout
+    };
+    let before = version();
+    let said = crd_apply(&server.kubeconfig()).expect_success().stdout;
+    assert!(
+        said.contains("left as it is") && said.contains("999.0.0"),
+        "{said}"
+    );
+    assert_eq!(version(), before);
+    // An earlier one is brought up to date, and so is one that says nothing that can be read.
+    for release in ["0.0.1", "of mine"] {
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        let other = with_release(release);
+        server.kubectl_with_input(&apply, &other).expect_success();
+        let said = crd_apply(&server.kubeconfig()).expect_success().stdout;
+        assert!(said.ends_with(" updated\n"), "{release}: {said}");
+    }
+    let crd = server
+        .kubectl(&["get", "crd", NAME, "-o", "json"])
+        .expect_success();
+    let crd: Value = serde_json::from_str(&crd.stdout).unwrap();
+    let annotations = &crd["metadata"]["annotations"];
+    assert_eq!(annotations[RELEASE], env!("CARGO_PKG_VERSION"));
+    // Tools that delete what is no longer in a folder of theirs leave it, and with it the listeners.
+    assert_eq!(annotations["kustomize.toolkit.fluxcd.io/prune"], "disabled");
+    let argo = &annotations["argocd.argoproj.io/sync-options"];
+    assert_eq!(argo, "Prune=false,Delete=false");
+}
+
+/// As after `kubectl delete crd`, while something still holds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_is_being_deleted_is_waited_for() {
+    let server = without_definition().await;
+    let admin = server.kubeconfig();
+    crd_apply(&admin).expect_success();
+    let uid = || {
+        let uid = ["get", "crd", NAME, "-o", "jsonpath={.metadata.uid}"];
+        server.kubectl(&uid).expect_success().stdout
+    };
+    let before = uid();
+    let hold = |finalizers: &str| {
+        let patch = format!("{{\"metadata\":{{\"finalizers\":{finalizers}}}}}");
+        let patch = ["patch", "crd", NAME, "--type=merge", "-p", &patch];
+        server.kubectl(&patch).expect_success();
+    };
+    hold("[\"example.com/hold\"]");
+    let delete = ["delete", "crd", NAME, "--wait=false"];
+    server.kubectl(&delete).expect_success();
+    let installer = Process::spawn("installer", command(&admin));
+    installer.wait_for_line("is being deleted", SOON);
+    hold("[]");
+    let status = installer.wait_exit(2 * SOON);
+    assert!(status.success(), "{status}\n{}", installer.log());
+    assert_ne!(uid(), before, "it is another one");
 }

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use tests::process::Process;
 use tests::wait::eventually_async;
 
-use crate::fixture::{Fixture, SOON, spawn_operator};
+use crate::fixture::{Fixture, SOON, ask, spawn_operator};
 use crate::proxy::{Fault, Proxy};
 
 /// How many kinds of objects an operator watches.
@@ -64,6 +64,27 @@ async fn what_an_expired_watch_missed_is_seen() {
     cluster.put_tls("edge-tls", &new).await;
     proxy.becomes(Fault::None);
     serves(&cluster, &new.chain_pem).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_was_not_found_once_costs_readiness_for_a_moment_only() {
+    let (cluster, proxy, operator) = start("faults-unknown").await;
+    let is_ready = |is_ready: bool| {
+        let operator = &operator;
+        let wanted = if is_ready {
+            "HTTP/1.1 200"
+        } else {
+            "HTTP/1.1 503"
+        };
+        move || async move { ask(operator, "/readyz").starts_with(wanted).then_some(()) }
+    };
+    eventually_async(SOON, "it is ready", is_ready(true)).await;
+    proxy.becomes(Fault::Unknown);
+    eventually_async(SOON, "it is not ready", is_ready(false)).await;
+    // Nothing happens to any listener meanwhile.
+    proxy.becomes(Fault::None);
+    eventually_async(2 * SOON, "it is ready again", is_ready(true)).await;
+    drop(cluster);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,5 +134,9 @@ async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
     );
     let wait = ["wait", "--for=condition=ResolvedRefs=false", "mtl/good"];
     server.kubectl(&wait).expect_success();
+    // It has no conditions that could say so; the alert about listeners that are not ready rests on this.
+    let told = "mqtt_tls_operator_listener_condition{namespace=\"default\",listener=\"bad\",\
+                condition=\"Ready\",status=\"False\"} 1\n";
+    assert!(ask(&operator, "/metrics").contains(told));
     assert!(!operator.log().contains("MIIE"));
 }

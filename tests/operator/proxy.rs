@@ -30,6 +30,9 @@ pub(crate) enum Fault {
     Internal(String),
     /// Every watch ends, and there is no going on from where it was; and nothing can be listed.
     Expired,
+    /// Watches of listeners end, and when they are begun again it is said that there is no such resource, as by an
+    /// API server that has just started; lists do not fail.
+    Unknown,
     /// No answer goes on, and no request is answered, though connections stay open: also later, if they began
     /// before or during this.
     Silent,
@@ -103,9 +106,13 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
     let now = fault.borrow_and_update().clone();
     let query = request.uri().query().unwrap_or_default();
     let is_watch = query.contains("watch=true");
+    let is_listeners = request.uri().path().ends_with("/mqtttlslisteners");
     match now {
         Fault::Internal(path) if request.uri().path().ends_with(&path) => {
             return refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+        }
+        Fault::Unknown if is_watch && is_listeners => {
+            return refuse(StatusCode::NOT_FOUND, "NotFound");
         }
         Fault::Expired if is_watch => return refuse(StatusCode::GONE, "Expired"),
         Fault::Expired => return refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
@@ -114,7 +121,7 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
                 .fetch_add(usize::from(is_watch), Ordering::Relaxed);
             std::future::pending::<()>().await;
         }
-        Fault::Internal(_) | Fault::None => {}
+        Fault::Internal(_) | Fault::Unknown | Fault::None => {}
     }
     way.answered
         .fetch_add(usize::from(is_watch), Ordering::Relaxed);
@@ -136,7 +143,7 @@ async fn hand_on(
 ) {
     let mut answer = answer.into_data_stream();
     let wrong = async {
-        let found = fault.wait_for(|now| matches!(now, Fault::Expired | Fault::Silent));
+        let found = fault.wait_for(|now| !matches!(now, Fault::Internal(_) | Fault::None));
         found.await.is_ok_and(|found| *found == Fault::Silent)
     };
     let all = async {

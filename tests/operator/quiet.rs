@@ -7,12 +7,25 @@ use serde_json::json;
 use crate::fixture::{Fixture, installed, is_operator};
 
 /// Values that the API server writes in another way than they were given, and fields that it fills in.
-const AWKWARD: &str = "  service: {type: LoadBalancer, externalTrafficPolicy: Local}
+const AWKWARD: &str = "  service: {type: LoadBalancer, externalTrafficPolicy: Local, loadBalancerSourceRanges: []}
   pod:
     resources: {requests: {cpu: '0.5', memory: 1024Mi}, limits: {memory: 1Gi, cpu: '1000m'}}
-    tolerations: [{key: edge, operator: Exists, effect: NoExecute, tolerationSeconds: 30}]
-    affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: zone}}]}}
-    topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
+    tolerations:
+    - {key: edge, operator: Exists, effect: NoExecute, tolerationSeconds: 30, value: ''}
+    - {key: '', operator: Exists, effect: ''}
+    affinity:
+      nodeAffinity:
+        requiredDuringSchedulingIgnoredDuringExecution:
+          nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists, values: []}], matchFields: []}]
+      podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: []}
+      podAntiAffinity:
+        preferredDuringSchedulingIgnoredDuringExecution:
+        - {weight: 1, podAffinityTerm: {topologyKey: zone}}
+        - {weight: 2, podAffinityTerm: {topologyKey: zone, labelSelector: {}, namespaceSelector: {}, namespaces: []}}
+        - {weight: 3, podAffinityTerm: {topologyKey: zone, labelSelector: {matchLabels: {}, matchExpressions: []}}}
+    topologySpreadConstraints:
+    - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}
+    - {maxSkew: 1, topologyKey: rack, whenUnsatisfiable: DoNotSchedule, matchLabelKeys: [], labelSelector: {matchLabels: {}}}
     imagePullSecrets: [{name: pull}, {name: other}]
     nodeSelector: {}
     annotations: {example.com/a: ''}

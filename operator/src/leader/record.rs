@@ -40,15 +40,16 @@ impl Seen {
         self.spec.holder_identity.as_deref().unwrap_or("nobody")
     }
 
-    /// Whether someone else may still work under it.
-    pub(super) fn is_held(&self, now: Instant, own_duration: Duration) -> bool {
+    /// Whether someone else may still work under it. Who finds it held by itself has not heard of that yet.
+    pub(super) fn is_held_from(&self, own: &str, now: Instant, own_duration: Duration) -> bool {
         let holder = self.spec.holder_identity.as_deref();
         let said = self.spec.lease_duration_seconds;
         let duration = said
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(own_duration, Duration::from_secs)
             .min(DURATION_MAX);
-        holder.is_some_and(|holder| !holder.is_empty()) && now < self.since + duration
+        let is_other = holder.is_some_and(|holder| !holder.is_empty() && holder != own);
+        is_other && now < self.since + duration
     }
 }
 
@@ -78,7 +79,7 @@ mod tests {
     }
 
     fn is_held(seen: Option<&Seen>, now: Instant) -> bool {
-        seen.is_some_and(|seen| seen.is_held(now, OWN))
+        seen.is_some_and(|seen| seen.is_held_from("me", now, OWN))
     }
 
     #[test]
@@ -107,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_given_back_is_free() {
+    fn one_that_was_given_back_or_is_ones_own_is_free() {
         let now = Instant::now();
-        for free in [lease("", 15, 0), Lease::default()] {
+        for free in [lease("", 15, 0), lease("me", 15, 0), Lease::default()] {
             let seen = look(None, Some(&free), now);
             assert!(!is_held(seen.as_ref(), now));
         }

@@ -31,8 +31,9 @@ struct Listener {
 
 #[derive(Debug)]
 struct Seen {
-    replicas: i32,
-    replicas_ready: i32,
+    /// None if nobody knows, because the listener does not read as one.
+    replicas: Option<i32>,
+    replicas_ready: Option<i32>,
     /// Types and statuses.
     conditions: Vec<(String, String)>,
 }
@@ -67,12 +68,25 @@ impl Listeners {
         let name = metadata.name.as_deref().unwrap_or_default();
         let conditions = status.conditions.iter();
         let seen = Seen {
-            replicas: listener.spec.replicas,
-            replicas_ready: status.ready_replicas.unwrap_or(0),
+            replicas: Some(listener.spec.replicas),
+            replicas_ready: Some(status.ready_replicas.unwrap_or(0)),
             conditions: conditions
                 .map(|one| (one.type_.clone(), one.status.clone()))
                 .collect(),
         };
+        self.see(namespace, name, seen);
+    }
+
+    pub(super) fn malformed(&self, namespace: &str, name: &str) {
+        let seen = Seen {
+            replicas: None,
+            replicas_ready: None,
+            conditions: vec![("Ready".to_owned(), "False".to_owned())],
+        };
+        self.see(namespace, name, seen);
+    }
+
+    fn see(&self, namespace: &str, name: &str, seen: Seen) {
         if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
             listener.seen = Some(seen);
         }
@@ -100,12 +114,12 @@ const PER_LISTENER: [PerListener; 3] = [
     (
         "listener_replicas",
         "How many terminator pods a listener asks for",
-        |listener| Some(listener.seen.as_ref()?.replicas.into()),
+        |listener| listener.seen.as_ref()?.replicas.map(i64::from),
     ),
     (
         "listener_replicas_ready",
         "How many terminator pods of a listener are ready",
-        |listener| Some(listener.seen.as_ref()?.replicas_ready.into()),
+        |listener| listener.seen.as_ref()?.replicas_ready.map(i64::from),
     ),
 ];
 

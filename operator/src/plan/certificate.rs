@@ -56,6 +56,28 @@ impl Served {
         self.facts.validity(now) == Validity::Valid
     }
 
+    /// Why it is not within its dates, in one word.
+    pub fn invalidity(&self, now: Timestamp) -> &'static str {
+        match self.facts.validity(now) {
+            Validity::Expired => "Expired",
+            Validity::NotYetValid => "NotYetValid",
+            Validity::Valid => "Valid",
+        }
+    }
+
+    /// How it stands with its dates.
+    pub fn told(&self, now: Timestamp) -> String {
+        let (source, facts) = (&self.source, &self.facts);
+        let certificate = format!("the certificate in Secret {source}");
+        match facts.validity(now) {
+            Validity::Expired => format!("{certificate} expired on {}", facts.not_after),
+            Validity::NotYetValid => {
+                format!("{certificate} is not valid before {}", facts.not_before)
+            }
+            Validity::Valid => format!("{certificate} is valid"),
+        }
+    }
+
     /// The facts as they stand in a listener's status.
     pub fn status(&self) -> CertificateStatus {
         let facts = &self.facts;
@@ -75,6 +97,53 @@ impl Served {
 
 fn shown(text: String) -> String {
     shortened(text, TEXT_SHOWN_MAX)
+}
+
+/// The certificates of a configuration, and what is to be said about them.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    /// The certificates, the default first.
+    pub certificates: Vec<CertificateStatus>,
+    /// The Secret whose private key is public, if one of them is.
+    pub public_key: Option<String>,
+    /// What is wrong with their dates.
+    pub problems: Vec<Problem>,
+}
+
+impl Serving {
+    /// What is to be said about those of a planned configuration, the default first.
+    pub fn planned(served: &[Served], now: Timestamp) -> Self {
+        Self::of(served, now, "renew it")
+    }
+
+    /// What is to be said about those of the configuration that is there, for as long as there is no other.
+    pub fn before(served: &[Served], now: Timestamp) -> Self {
+        Self::of(served, now, "renew it, or see why no other one is served")
+    }
+
+    fn of(served: &[Served], now: Timestamp, to_do: &str) -> Self {
+        let public = served.iter().find(|one| one.facts.is_public_demo);
+        Self {
+            certificates: served.iter().map(Served::status).collect(),
+            public_key: public.map(|one| one.source.clone()),
+            problems: served
+                .iter()
+                .filter_map(|one| dated(one, now, to_do))
+                .collect(),
+        }
+    }
+}
+
+/// What is wrong with the dates of a certificate that is served.
+fn dated(served: &Served, now: Timestamp, to_do: &str) -> Option<Problem> {
+    (!served.is_valid(now)).then(|| Problem {
+        about: About::CertificateValid,
+        reason: served.invalidity(now),
+        message: format!(
+            "{}; it is served all the same, for devices without a clock: {to_do}",
+            served.told(now)
+        ),
+    })
 }
 
 /// Reads the certificate in a Secret.

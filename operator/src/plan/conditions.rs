@@ -2,16 +2,16 @@
 //!
 //! It must not move a condition's time unless its status changed.
 
+mod children;
+
 use jiff::{Timestamp, Unit};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use kube::Resource;
-
-use super::names::{Identity, Ownership};
+use super::certificate::Serving;
 use super::{About, Applied, Objects, Problem, Report, World};
-use crate::crd::{Address, AddressType, MqttTlsListenerStatus};
+use crate::crd::MqttTlsListenerStatus;
+use children::{addresses, available, own, stuck};
 
 /// How long a condition's message may be, in bytes: as much as Kubernetes takes.
 const MESSAGE_LENGTH_MAX: usize = 32_768;
@@ -26,10 +26,30 @@ pub enum Outcome<'o> {
         reason: &'static str,
         /// The object, what is wrong, and what to do.
         message: String,
+        /// Whether the configuration is as wanted all the same.
+        is_configured: bool,
     },
 }
 
+impl Outcome<'_> {
+    /// What is served after it.
+    fn serving<'r>(&self, report: &'r Report) -> &'r Serving {
+        match self {
+            Self::Done(_)
+            | Self::Failed {
+                is_configured: true,
+                ..
+            } => &report.planned,
+            Self::Failed {
+                is_configured: false,
+                ..
+            } => &report.before,
+        }
+    }
+}
+
 /// A condition before it is compared with the one that is there.
+#[derive(Clone)]
 pub(super) struct Finding {
     pub(super) type_: &'static str,
     pub(super) status: &'static str,
@@ -69,7 +89,7 @@ pub fn status(
             .iter()
             .map(|finding| condition(finding, before, report.identity.generation, now))
             .collect(),
-        certificates: report.certificates.clone(),
+        certificates: outcome.serving(report).certificates.clone(),
         addresses: addresses(&report.identity, service),
         replicas: Some(counted.and_then(|status| status.replicas).unwrap_or(0)),
         ready_replicas: Some(
@@ -81,11 +101,6 @@ pub fn status(
     }
 }
 
-/// What is there, if it is the listener's own: pods and addresses of someone else say nothing about it.
-fn own<'c, K: Resource>(identity: &Identity, child: Option<&'c K>) -> Option<&'c K> {
-    child.filter(|child| identity.ownership(child.meta()) == Ownership::Ours)
-}
-
 /// All conditions, `Ready` last.
 fn findings(
     report: &Report,
@@ -94,14 +109,14 @@ fn findings(
     before: Option<&MqttTlsListenerStatus>,
 ) -> Vec<Finding> {
     let mut findings = vec![
-        by_problems(report, About::Accepted, ACCEPTED),
+        by_problems(&report.problems, About::Accepted, ACCEPTED),
         by_problems(
-            report,
+            &report.problems,
             About::ResolvedRefs,
             "every object that the spec names is usable",
         ),
-        certificate_valid(report),
-        programmed(report, outcome, before),
+        certificate_valid(report, outcome.serving(report)),
+        programmed(report, outcome, deployment, before),
         available(&report.identity, deployment),
     ];
     let ready = ready(&findings);
@@ -119,18 +134,14 @@ pub(super) fn name(about: About) -> &'static str {
 }
 
 /// False if there are problems; unknown if the spec itself is not accepted; or else true.
-pub(super) fn by_problems(report: &Report, about: About, good: &str) -> Finding {
+pub(super) fn by_problems(problems: &[Problem], about: About, good: &str) -> Finding {
     let type_ = name(about);
-    let problems: Vec<&Problem> = report
-        .problems
+    let own: Vec<&Problem> = problems
         .iter()
         .filter(|problem| problem.about == about)
         .collect();
-    if let Some(first) = problems.first() {
-        let messages: Vec<&str> = problems
-            .iter()
-            .map(|problem| problem.message.as_str())
-            .collect();
+    if let Some(first) = own.first() {
+        let messages: Vec<&str> = own.iter().map(|problem| problem.message.as_str()).collect();
         let (reason, message) = (first.reason.to_owned(), messages.join("; "));
         return Finding {
             type_,
@@ -139,8 +150,7 @@ pub(super) fn by_problems(report: &Report, about: About, good: &str) -> Finding 
             message,
         };
     }
-    if report
-        .problems
+    if problems
         .iter()
         .any(|problem| problem.about == About::Accepted)
     {
@@ -161,20 +171,21 @@ pub(super) fn by_problems(report: &Report, about: About, good: &str) -> Finding 
 }
 
 /// Also unknown if there is no certificate, and true with a warning if the key is public.
-fn certificate_valid(report: &Report) -> Finding {
-    let finding = by_problems(report, About::CertificateValid, "");
+fn certificate_valid(report: &Report, serving: &Serving) -> Finding {
+    let problems = [&report.problems[..], &serving.problems].concat();
+    let finding = by_problems(&problems, About::CertificateValid, "");
     if finding.status != TRUE {
         return finding;
     }
-    let first = report
+    let first = serving
         .certificates
         .iter()
         .min_by(|one, other| one.not_after.cmp(&other.not_after));
-    match (first, &report.public_key) {
+    match (first, &serving.public_key) {
         (None, _) => Finding {
             status: UNKNOWN,
             reason: "NoCertificate".to_owned(),
-            message: "there is no certificate yet; see ResolvedRefs".to_owned(),
+            message: "no certificate is served yet; see ResolvedRefs and Programmed".to_owned(),
             ..finding
         },
         (Some(_), Some(source)) => Finding {
@@ -195,49 +206,64 @@ fn certificate_valid(report: &Report) -> Finding {
     }
 }
 
-/// False also if a child could not be written, or if there is nothing to write.
+/// False also if a child could not be written, if there is nothing to write, or if the newest pods do not come up.
 fn programmed(
     report: &Report,
     outcome: &Outcome<'_>,
+    deployment: Option<&Deployment>,
     before: Option<&MqttTlsListenerStatus>,
 ) -> Finding {
-    let finding = by_problems(report, About::Programmed, "all children are as wanted");
+    let finding = by_problems(
+        &report.problems,
+        About::Programmed,
+        "all children are as wanted",
+    );
     if finding.status != TRUE {
         return finding;
     }
-    if let Outcome::Failed { reason, message } = outcome {
-        let message = steady(message, finding.type_, before);
-        let reason = (*reason).to_owned();
-        return Finding {
-            status: FALSE,
-            reason,
-            message,
-            ..finding
-        };
+    let generation = report.identity.generation;
+    let is_not = |reason: &str, message: String| Finding {
+        status: FALSE,
+        reason: reason.to_owned(),
+        message,
+        ..finding.clone()
+    };
+    if let Outcome::Failed {
+        reason, message, ..
+    } = outcome
+    {
+        let message = steady(message, finding.type_, generation, before);
+        return is_not(reason, message);
     }
     if report.rendered {
-        return finding;
+        let stuck = deployment.and_then(|deployment| stuck(&report.identity, deployment));
+        return match stuck {
+            Some(message) => is_not("RolloutStuck", message),
+            None => finding,
+        };
     }
-    let message = if report.certificates.is_empty() {
+    let message = if report.before.certificates.is_empty() {
         "no terminators are started, because there is no configuration for them; see ResolvedRefs"
     } else {
         "the configuration that was rendered before stays, because no new one can be made; see \
          ResolvedRefs"
     };
-    let reason = "NotRendered".to_owned();
-    Finding {
-        status: FALSE,
-        reason,
-        message: message.to_owned(),
-        ..finding
-    }
+    is_not("NotRendered", message.to_owned())
 }
 
-/// The message of an error, or the one that is there if it says the same. A status that changed with each try
-/// would call for the next one at once, whatever the back-off says.
-pub(super) fn steady(message: &str, type_: &str, before: Option<&MqttTlsListenerStatus>) -> String {
+/// The message of an error, or the one that is there if it says the same of the same spec. A status that changed
+/// with each try would call for the next one at once, whatever the back-off says.
+pub(super) fn steady(
+    message: &str,
+    type_: &str,
+    generation: Option<i64>,
+    before: Option<&MqttTlsListenerStatus>,
+) -> String {
     let said = before.and_then(|before| find(before, type_));
-    let said = said.filter(|said| said.status == FALSE && says_the_same(&said.message, message));
+    let said = said.filter(|said| {
+        let is_current = said.observed_generation == generation;
+        said.status == FALSE && is_current && says_the_same(&said.message, message)
+    });
     said.map_or(message, |said| &said.message).to_owned()
 }
 
@@ -248,48 +274,6 @@ fn says_the_same(one: &str, other: &str) -> bool {
         str::split_whitespace(text).filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()))
     };
     words(one).eq(words(other))
-}
-
-/// Whether as many pods are ready as are wanted.
-fn available(identity: &Identity, deployment: Option<&Deployment>) -> Finding {
-    let finding = |status, reason: &str, message| Finding {
-        type_: "Available",
-        status,
-        reason: reason.to_owned(),
-        message,
-    };
-    let Some(deployment) = deployment else {
-        return finding(
-            FALSE,
-            "NoTerminators",
-            "there are no terminators".to_owned(),
-        );
-    };
-    let counted = deployment.status.clone().unwrap_or_default();
-    if counted.observed_generation < deployment.metadata.generation {
-        let message = "the Deployment controller has not seen the latest change yet".to_owned();
-        return finding(UNKNOWN, "Progressing", message);
-    }
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
-    let ready = counted.available_replicas.unwrap_or(0);
-    if wanted == 0 {
-        let message = "spec.replicas is 0, so nothing is served".to_owned();
-        return finding(FALSE, "ScaledToZero", message);
-    }
-    let message = format!("{ready} of {wanted} pods are ready");
-    if ready >= wanted {
-        return finding(TRUE, "PodsAvailable", message);
-    }
-    let selector = identity.selector_text();
-    finding(
-        FALSE,
-        "TooFewPods",
-        format!("{message}; see `kubectl describe pods -l {selector}`"),
-    )
 }
 
 /// All of these; the first that is not true says why.
@@ -355,49 +339,11 @@ pub(super) fn find<'s>(status: &'s MqttTlsListenerStatus, type_: &str) -> Option
         .find(|condition| condition.type_ == type_)
 }
 
-/// Where devices connect: what the load balancer says, or else the Service's name.
-fn addresses(identity: &Identity, service: Option<&Service>) -> Vec<Address> {
-    let Some(service) = service else {
-        return Vec::new();
-    };
-    let spec = service.spec.as_ref();
-    let port = spec
-        .and_then(|spec| spec.ports.as_ref()?.first())
-        .map_or(0, |port| port.port);
-    let ingress = service
-        .status
-        .as_ref()
-        .and_then(|status| status.load_balancer.as_ref()?.ingress.clone())
-        .unwrap_or_default();
-    let mut addresses: Vec<Address> = ingress
-        .into_iter()
-        .filter_map(|one| match (one.ip, one.hostname) {
-            (Some(value), _) => Some(Address {
-                type_: AddressType::IpAddress,
-                value,
-                port,
-            }),
-            (None, Some(value)) => Some(Address {
-                type_: AddressType::Hostname,
-                value,
-                port,
-            }),
-            (None, None) => None,
-        })
-        .take(15)
-        .collect();
-    let value = format!("{}.{}.svc", identity.child_name(), identity.namespace);
-    addresses.push(Address {
-        type_: AddressType::Hostname,
-        value,
-        port,
-    });
-    addresses
-}
-
 #[cfg(test)]
 mod tests {
-    use super::says_the_same;
+    use jiff::Timestamp;
+
+    use super::{FALSE, Finding, MqttTlsListenerStatus, condition, says_the_same, steady};
 
     #[test]
     fn only_words_with_digits_may_differ() {
@@ -409,5 +355,24 @@ mod tests {
             "admission webhook denied request 7f3a-11: no"
         ));
         assert!(!says_the_same("Service a", "Deployment a"));
+    }
+
+    #[test]
+    fn a_message_stays_for_as_long_as_the_spec_does() {
+        let finding = Finding {
+            type_: "Programmed",
+            status: FALSE,
+            reason: "Invalid".to_owned(),
+            message: "replicas: Invalid value: -1".to_owned(),
+        };
+        let said = condition(&finding, None, Some(1), Timestamp::UNIX_EPOCH);
+        let before = MqttTlsListenerStatus {
+            conditions: vec![said],
+            ..MqttTlsListenerStatus::default()
+        };
+        let now = "replicas: Invalid value: -2";
+        let same = steady(now, "Programmed", Some(1), Some(&before));
+        assert_eq!(same, "replicas: Invalid value: -1");
+        assert_eq!(steady(now, "Programmed", Some(2), Some(&before)), now);
     }
 }

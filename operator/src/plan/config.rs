@@ -8,13 +8,12 @@ use std::net::{IpAddr, Ipv6Addr};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use mqtt_tls_config::{Admin, Backend, Certificate, ClientAuth, Config, Drain, FILE_SIZE_MAX, Pem};
-use mqtt_tls_terminator::certificate::Validity;
 
 use super::certificate::{self, Served};
 use super::listener::{self, Listener};
 use super::previous::Previous;
 use super::{About, Place, Problem, Settings, World};
-use crate::crd::{ADMIN_PORT, CaRef, CertificateStatus};
+use crate::crd::{ADMIN_PORT, CaRef};
 
 /// What the terminators are given.
 #[derive(Default)]
@@ -23,19 +22,14 @@ pub struct Rendering {
     pub config: Option<Config>,
     /// The certificates in it, the default first.
     pub served: Vec<Served>,
+    /// The certificates that were rendered before.
+    pub before: Vec<Served>,
     /// The object behind the CA bundle in it.
     pub ca_source: Option<String>,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// When a certificate begins or ends.
     pub dates: Vec<Timestamp>,
-}
-
-impl Rendering {
-    /// The rendered certificates as they stand in a listener's status.
-    pub fn certificates(&self) -> Vec<CertificateStatus> {
-        self.served.iter().map(Served::status).collect()
-    }
 }
 
 /// Renders the configuration.
@@ -73,10 +67,7 @@ pub fn render(
             ),
         });
     }
-    if rendering.config.is_none() {
-        // What is served now, if anything, is what was rendered before.
-        rendering.served = previous.certificates;
-    }
+    rendering.before = previous.certificates;
     rendering
 }
 
@@ -91,7 +82,7 @@ fn is_default(chosen: &Served, listener: &Listener, previous: &Previous) -> bool
         || before.is_some_and(|before| before.source == chosen.source)
 }
 
-/// Chooses each certificate, and tells what is wrong with those that are served.
+/// Chooses each certificate, and tells what is wrong with those that cannot be.
 fn choose_all(
     listener: &Listener,
     world: &World,
@@ -126,7 +117,6 @@ fn choose_all(
         rendering
             .dates
             .extend([chosen.facts.not_before, chosen.facts.not_after]);
-        rendering.problems.extend(dated(&chosen, now));
         rendering.served.push(chosen);
     }
 }
@@ -158,10 +148,10 @@ fn choose(
         (Ok(fresh), Some(before)) if !fresh.is_valid(now) && before.is_valid(now) => {
             problems.push(Problem {
                 about: About::CertificateValid,
-                reason: invalidity(&fresh, now),
+                reason: fresh.invalidity(now),
                 message: format!(
                     "{}; the valid certificate that was served before stays until {}",
-                    told(&fresh, now),
+                    fresh.told(now),
                     before.facts.not_after
                 ),
             });
@@ -180,45 +170,6 @@ fn choose(
             problems.push(problem);
             None
         }
-    }
-}
-
-/// What is wrong with the dates of a certificate that is served.
-fn dated(served: &Served, now: Timestamp) -> Option<Problem> {
-    (!served.is_valid(now)).then(|| Problem {
-        about: About::CertificateValid,
-        reason: invalidity(served, now),
-        message: format!(
-            "{}; it is served all the same, for devices without a clock: renew it",
-            told(served, now)
-        ),
-    })
-}
-
-fn invalidity(served: &Served, now: Timestamp) -> &'static str {
-    match served.facts.validity(now) {
-        Validity::Expired => "Expired",
-        Validity::NotYetValid => "NotYetValid",
-        Validity::Valid => "Valid",
-    }
-}
-
-fn told(served: &Served, now: Timestamp) -> String {
-    let (source, facts) = (&served.source, &served.facts);
-    match facts.validity(now) {
-        Validity::Expired => {
-            format!(
-                "the certificate in Secret {source} expired on {}",
-                facts.not_after
-            )
-        }
-        Validity::NotYetValid => {
-            format!(
-                "the certificate in Secret {source} is not valid before {}",
-                facts.not_before
-            )
-        }
-        Validity::Valid => format!("the certificate in Secret {source} is valid"),
     }
 }
 

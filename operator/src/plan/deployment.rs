@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler,
     LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
     ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction, Sysctl,
-    TopologySpreadConstraint, Volume, VolumeMount,
+    Toleration, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -97,7 +97,7 @@ fn template(listener: &Listener, settings: &Settings) -> PodTemplateSpec {
             volumes: Some(vec![volume(listener)]),
             topology_spread_constraints: Some(spread(listener)),
             node_selector: filled_map(&pod.node_selector),
-            tolerations: filled(&pod.tolerations),
+            tolerations: filled(&tolerations(listener)),
             affinity: pod.affinity.clone(),
             priority_class_name: pod.priority_class_name.clone(),
             image_pull_secrets: filled(&pod.image_pull_secrets).map(|secrets| {
@@ -234,6 +234,21 @@ fn volume(listener: &Listener) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// The user's, without texts that are empty: the API server leaves them out, and would be asked for them for ever.
+fn tolerations(listener: &Listener) -> Vec<Toleration> {
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let tolerations = listener.pod.tolerations.iter();
+    tolerations
+        .map(|one| Toleration {
+            effect: said(&one.effect),
+            key: said(&one.key),
+            operator: said(&one.operator),
+            toleration_seconds: one.toleration_seconds,
+            value: said(&one.value),
+        })
+        .collect()
 }
 
 /// The user's constraints, or one that spreads the pods over the nodes.

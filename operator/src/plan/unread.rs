@@ -10,7 +10,7 @@ use super::conditions::{
     ACCEPTED, FALSE, Finding, TRUE, UNKNOWN, by_problems, condition, find, name, ready, steady,
 };
 use super::names::Identity;
-use super::{About, LOOK_AGAIN, Problem, Report, Settings, listener};
+use super::{About, Problem, Settings, listener};
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
 
 /// How often in a row a read may fail before it is told, if nobody has to do something about it first. An API
@@ -98,23 +98,15 @@ pub fn status(
         .err()
         .unwrap_or_default();
     problems.push(problem);
-    let report = Report {
-        identity,
-        problems,
-        certificates: Vec::new(),
-        rendered: false,
-        public_key: None,
-        look_again: LOOK_AGAIN,
-    };
     let mut findings = Vec::new();
     let mut conditions = Vec::new();
     for type_ in TYPES {
         let kept = before.and_then(|before| find(before, type_));
         let finding = if type_ == name(About::Accepted) {
-            by_problems(&report, About::Accepted, ACCEPTED)
+            by_problems(&problems, About::Accepted, ACCEPTED)
         } else if type_ == name(about) {
-            let finding = by_problems(&report, about, "");
-            let message = steady(&finding.message, type_, before);
+            let finding = by_problems(&problems, about, "");
+            let message = steady(&finding.message, type_, generation, before);
             Finding { message, ..finding }
         } else if let Some(kept) = kept {
             findings.push(last_known(type_, kept));

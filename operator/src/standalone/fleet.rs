@@ -190,6 +190,7 @@ impl Member {
             Err(error) => Outcome::Failed {
                 reason: error.reason(),
                 message: error.to_string(),
+                is_configured: !matches!(error, Error::Write(_)),
             },
         };
         let status = conditions::status(&world, &report, &outcome, now);

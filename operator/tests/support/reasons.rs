@@ -33,7 +33,7 @@ pub(crate) const CONDITIONS: [(&str, &str); 6] = [
     ("CertificateValid", "what is served is within its dates"),
     (
         "Programmed",
-        "the config Secret, Deployment, Service and PodDisruptionBudget are as wanted",
+        "the config Secret, Deployment, Service and PodDisruptionBudget are as wanted, and no rollout is stuck",
     ),
     ("Available", "all pods that are wanted are ready"),
     ("Ready", "all of these"),
@@ -46,7 +46,7 @@ const PROGRAMMED: &[&str] = &["Programmed"];
 const AVAILABLE: &[&str] = &["Available"];
 
 /// The reasons, by condition and then by name; last those of several conditions.
-pub(crate) const REASONS: [Reason; 50] = [
+pub(crate) const REASONS: [Reason; 51] = [
     reason(
         "DuplicateCertificate",
         ACCEPTED,
@@ -268,6 +268,13 @@ pub(crate) const REASONS: [Reason; 50] = [
         PROGRAMMED,
         "the API server or a webhook refuses a child",
         "see the message",
+    ),
+    reason(
+        "RolloutStuck",
+        PROGRAMMED,
+        "the newest pods have not become ready within ten minutes; those of before go on serving",
+        "`kubectl describe pods -l app.kubernetes.io/instance=NAME`: as a rule an image that cannot be pulled, or no \
+         node with room",
     ),
     reason(
         "TimedOut",

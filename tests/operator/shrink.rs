@@ -1,0 +1,90 @@
+//! What the API server takes and gives as a whole, such as tolerations, follows the spec when there is less of it;
+//! and afterwards nothing is written.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use tests::wait::eventually_async;
+
+use crate::fixture::{Fixture, SOON};
+
+/// A field of the pods, and what it is at first and then. Beside it nothing changes.
+fn cases() -> Vec<(&'static str, Value, Value)> {
+    let edge = json!({"key": "edge", "operator": "Equal", "value": "yes", "effect": "NoExecute"});
+    let mut patient = edge.clone();
+    patient["tolerationSeconds"] = json!(30);
+    let gpu = json!({"key": "gpu", "operator": "Exists"});
+    let term = |key: &str| json!({"matchExpressions": [{"key": key, "operator": "Exists"}]});
+    let node = |terms: Value| {
+        let required = json!({"nodeSelectorTerms": terms});
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}})
+    };
+    let two = json!({"a": "b", "c": "d"});
+    let one = json!({"a": "b"});
+    let apart = |labels: &Value| {
+        let term = json!({"topologyKey": "zone", "labelSelector": {"matchLabels": labels}});
+        let preferred = json!([{"weight": 1, "podAffinityTerm": term}]);
+        json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}})
+    };
+    let spread = |labels: &Value| {
+        json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": labels}}])
+    };
+    vec![
+        ("nodeSelector", two.clone(), one.clone()),
+        ("tolerations", json!([edge, gpu]), json!([edge])),
+        ("tolerations", json!([patient]), json!([edge])),
+        (
+            "affinity",
+            node(json!([term("a"), term("b")])),
+            node(json!([term("a")])),
+        ),
+        ("affinity", apart(&two), apart(&one)),
+        ("topologySpreadConstraints", spread(&two), spread(&one)),
+        (
+            "imagePullSecrets",
+            json!([{"name": "a"}, {"name": "b"}]),
+            json!([{"name": "a"}]),
+        ),
+    ]
+}
+
+/// Waits until the pods have this.
+async fn becomes(cluster: &Fixture, field: &str, wanted: &Value) {
+    // JSON is YAML.
+    cluster.apply_listener("edge", &format!("  pod: {{{field}: {wanted}}}\n"));
+    let look = || async {
+        let spec = cluster.child::<Deployment>("edge").await.spec.unwrap();
+        let pod = serde_json::to_value(spec.template.spec).unwrap();
+        (pod[field] == *wanted).then_some(())
+    };
+    let what = format!("the pods have {field}: {wanted}");
+    eventually_async(SOON, &what, look).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_spec_wants_no_longer_is_taken_away() {
+    let cluster = Fixture::start("shrink").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    for (field, much, little) in cases() {
+        becomes(&cluster, field, &much).await;
+        becomes(&cluster, field, &little).await;
+    }
+    cluster
+        .wait_for("edge", "Programmed", "True", "Programmed")
+        .await;
+    cluster.settle().await;
+    let writes = cluster.writes().len();
+    // Something that makes it look, and that changes nothing.
+    let label = json!({"metadata": {"labels": {"touched": "yes"}}});
+    let secrets = cluster.api::<Secret>();
+    let params = PatchParams::default();
+    secrets
+        .patch("edge-tls", &params, &Patch::Merge(label))
+        .await
+        .unwrap();
+    cluster.settle().await;
+    let after = cluster.writes();
+    assert_eq!(after.len(), writes, "{:?}", &after[writes..]);
+}
