@@ -1,11 +1,14 @@
 //! What is said in several places agrees: versions, ports, and the files that the documents name.
 
 use std::fs;
+use std::process::Command;
 
 use mqtt_tls_config::yaml;
 use serde_json::Value;
+use tests::process::{Finished, run};
+use tests::programs;
 
-use crate::render::{kustomize, objects, root};
+use crate::render::{LONG, kustomize, objects, root, template, try_template};
 
 fn file(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -49,4 +52,72 @@ fn the_cluster_for_kind_opens_the_port_of_the_sample() {
     assert!(node_port.is_u64(), "{node_port}");
     assert_eq!(&mapping["containerPort"], node_port);
     assert_eq!(mapping["hostPort"], 30883);
+}
+
+/// `run` where there is no cluster.
+fn operator(args: &[&str]) -> Finished {
+    let mut command = Command::new(programs::operator());
+    command
+        .args(["run", "--terminator-image", "a"])
+        .args(args)
+        .env("KUBECONFIG", "/nonexistent")
+        .env_remove("KUBERNETES_SERVICE_HOST");
+    run(command, b"", LONG)
+}
+
+/// What the chart takes away from its Deployment, for a value that is null, must not change anything.
+#[test]
+fn the_charts_defaults_are_the_operators() {
+    let help = operator(&["--help"]).expect_success().stdout;
+    let help: Vec<&str> = help.split_whitespace().collect();
+    let help = help.join(" ");
+    let objects = template("defaults", &[]).objects();
+    let deployment = objects.iter().find(|it| it["kind"] == "Deployment");
+    let env = &deployment.unwrap()["spec"]["template"]["spec"]["containers"][0]["env"];
+    let mut compared = 0;
+    for variable in env.as_array().unwrap() {
+        let name = variable["name"].as_str().unwrap();
+        // In a pod it is a machine that reads the log.
+        if name == "MQTT_TLS_LOG_FORMAT" || !help.contains(&format!("[env: {name}=] [default: ")) {
+            continue;
+        }
+        let value = variable["value"].as_str().unwrap();
+        let wanted = format!("[env: {name}=] [default: {value}]");
+        assert!(help.contains(&wanted), "{wanted}: {help}");
+        compared += 1;
+    }
+    assert_eq!(compared, 5, "{help}");
+}
+
+#[test]
+fn chart_and_operator_take_the_same_durations_of_a_lease() {
+    let durations = [
+        ("5s", true),
+        ("15s", true),
+        ("599s", true),
+        ("600s", true),
+        ("1m", true),
+        ("9m59s", true),
+        ("1m 30s", true),
+        ("10m", true),
+        ("4s", false),
+        ("601s", false),
+        ("10m 1s", false),
+        ("11m", false),
+        ("15", false),
+        ("5500ms", false),
+        ("0s", false),
+    ];
+    for (duration, is_good) in durations {
+        let code = operator(&["--lease-duration", duration]).status.code();
+        assert_eq!(code, Some(if is_good { 69 } else { 2 }), "{duration}");
+        let set = format!("leaseDuration={duration}");
+        let chart = try_template(&["--set-string", &set]);
+        assert_eq!(
+            chart.status.success(),
+            is_good,
+            "{duration}: {}",
+            chart.stderr
+        );
+    }
 }

@@ -1,14 +1,21 @@
 //! The chart by itself: Helm's own judgement, its unit tests, and that what is generated or said twice agrees.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use mqtt_tls_config::yaml;
 use serde_json::Value;
 use tests::assets;
 use tests::process::run;
+use tests::workdir;
 
-use crate::render::{LONG, case, chart, ci_values, helm, template, try_template};
+use crate::render::{
+    LONG, case, chart, ci_values, helm, objects, samples, template, try_template, try_template_of,
+};
+
+/// Keys that charts which hold this one may give it: Helm's own, and the `condition` of the dependency.
+const OF_PARENTS: [&str; 2] = ["global", "enabled"];
 
 /// A file of the chart as a value.
 fn file(name: &str) -> Value {
@@ -45,7 +52,7 @@ fn its_unit_tests_pass() {
 
 #[test]
 fn it_packs_without_what_only_tests_need() {
-    let folder = tests::workdir::scratch("package");
+    let folder = workdir::scratch("package");
     let mut command = helm();
     command
         .args(["package", "--destination"])
@@ -113,21 +120,178 @@ fn compare(path: &str, schema: &Value, values: &Value, faults: &mut Vec<String>)
         faults.push(format!("{path}: the schema lets unknown keys in"));
     }
     for (name, schema) in properties {
-        // Helm puts it into the values of each chart.
-        if path.is_empty() && name == "global" {
-            continue;
-        }
+        let is_of_parents = path.is_empty() && OF_PARENTS.contains(&name.as_str());
         let path = format!("{path}.{name}");
-        if values.get(name).is_none() {
-            faults.push(format!(
+        match values.get(name) {
+            None if !is_of_parents => faults.push(format!(
                 "{path} is in values.schema.json and not in values.yaml"
-            ));
+            )),
+            Some(_) if is_of_parents => {
+                faults.push(format!(
+                    "{path} is for other charts, and values.yaml has it"
+                ));
+            }
+            _ => {}
         }
         if schema.get("description").is_none() && schema.get("$ref").is_none() {
             faults.push(format!("{path} has no description in values.schema.json"));
         }
         compare(&path, schema, &values[name], faults);
     }
+}
+
+/// The chart, below a folder.
+fn copy_to(folder: &Path) {
+    let mut command = Command::new("cp");
+    command.arg("-r").arg(chart()).arg(folder);
+    run(command, b"", LONG).expect_success();
+}
+
+#[test]
+fn another_chart_holds_it_under_a_condition() {
+    let parent = workdir::scratch("parent");
+    fs::create_dir(parent.join("charts")).unwrap();
+    copy_to(&parent.join("charts"));
+    let version = env!("CARGO_PKG_VERSION");
+    let about = format!(
+        "{{apiVersion: v2, name: parent, version: 1.0.0, dependencies: [{{name: smart-mqtt-tls, \
+         version: {version}, condition: smart-mqtt-tls.enabled}}]}}"
+    );
+    fs::write(parent.join("Chart.yaml"), about).unwrap();
+    let rendered = |enabled: bool| {
+        let set = format!("smart-mqtt-tls.enabled={enabled}");
+        let said = try_template_of(&parent, &["--set", &set]);
+        said.expect_success().stdout.matches("\nkind: ").count()
+    };
+    assert!(rendered(true) > 7);
+    assert_eq!(rendered(false), 0);
+}
+
+/// All values and groups of them, as `--set` names them.
+fn paths(prefix: &str, values: &Value, found: &mut Vec<String>) {
+    for (name, value) in values.as_object().into_iter().flatten() {
+        let path = format!("{prefix}{name}");
+        paths(&format!("{path}."), value, found);
+        found.push(path);
+    }
+}
+
+/// Where something is null, a variable is empty, or a rule for the network names no port.
+fn empty(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                empty(&format!("{path}[{index}]"), item, found);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let path = format!("{path}.{name}");
+                empty(&path, field, found);
+                let is_empty = match (name.as_str(), field) {
+                    ("value", Value::String(text)) => text.is_empty(),
+                    ("ports", Value::Array(ports)) => ports.is_empty(),
+                    _ => field.is_null(),
+                };
+                if is_empty {
+                    found.push(path);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_value_that_is_null_is_refused_by_its_name_or_leaves_nothing_empty() {
+    let mut all = Vec::new();
+    paths("", &file("values.yaml"), &mut all);
+    assert!(all.len() > 50, "{all:?}");
+    let on =
+        ["podMonitor", "rules", "dashboard"].map(|what| format!("monitoring.{what}.enabled=true"));
+    let on = on.join(",");
+    let mut faults = Vec::new();
+    for path in all {
+        let said = try_template(&["--set", &on, "--set", &format!("{path}=null")]);
+        if said.status.success() {
+            for object in objects(&said.stdout) {
+                let kind = object["kind"].as_str().unwrap();
+                empty(&format!("{path}: {kind}"), &object, &mut faults);
+            }
+        } else if !said.stderr.contains(&format!("{path} must not be null")) {
+            faults.push(format!("{path}: {}", said.stderr));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A definition with what ours does not have yet.
+const OTHER_DEFINITION: &str = "
+spec:
+  versions:
+  - name: v1alpha1
+    schema:
+      openAPIV3Schema:
+        properties:
+          spec:
+            properties:
+              map: {additionalProperties: {properties: {known: {type: string}}}}
+              all: {additionalProperties: true}
+              open: {x-kubernetes-preserve-unknown-fields: true, properties: {known: {type: string}}}
+";
+
+#[test]
+fn keys_of_listeners_are_judged_by_the_definition_whatever_it_has() {
+    let folder = workdir::scratch("definition");
+    copy_to(&folder);
+    let chart = folder.join("smart-mqtt-tls");
+    let definition = chart.join("crds/mqtttlslisteners.yaml");
+    let judged = |key: &str| {
+        let set = format!("listeners.edge.spec.{key}=x");
+        try_template_of(&chart, &["--set", &set])
+    };
+    fs::write(&definition, OTHER_DEFINITION).unwrap();
+    for good in ["map.any.known", "all.any.thing", "open.any.thing"] {
+        judged(good).expect_success();
+    }
+    for (bad, known) in [("map.any.thing", "known"), ("thing", "all, map, open")] {
+        let said = judged(bad).stderr;
+        let wanted = format!("listeners.edge.spec.{bad}: there is no such key; there are {known}");
+        assert!(said.contains(&wanted), "{said}");
+    }
+    // Without a definition nothing could be judged.
+    fs::write(&definition, OTHER_DEFINITION.replace("v1alpha1", "v1")).unwrap();
+    let said = judged("thing").stderr;
+    assert!(said.contains("has no version v1alpha1"), "{said}");
+}
+
+/// The check of keys is by the same definition, so it knows each key that the samples have.
+#[test]
+fn listeners_of_the_samples_are_taken_as_values() {
+    let all = samples("iot").into_iter().flat_map(|it| it.objects());
+    let listeners = all.filter(|object| object["kind"] == "MqttTlsListener");
+    let listeners: serde_json::Map<String, Value> = listeners
+        .enumerate()
+        .map(|(index, object)| {
+            (
+                format!("l{index}"),
+                serde_json::json!({"spec": object["spec"]}),
+            )
+        })
+        .collect();
+    let count = listeners.len();
+    assert!(count > 3, "{count}");
+    let values = workdir::scratch("samples").join("values.yaml");
+    fs::write(
+        &values,
+        serde_json::json!({"listeners": listeners}).to_string(),
+    )
+    .unwrap();
+    let rendered = template("samples", &["--values", values.to_str().unwrap()]).objects();
+    let made = rendered
+        .iter()
+        .filter(|object| object["kind"] == "MqttTlsListener");
+    assert_eq!(made.count(), count);
 }
 
 #[test]

@@ -2,28 +2,17 @@
 //! nothing of the user's.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use serde_json::Value;
-use tests::process::run;
-use tests::workdir;
 
-use crate::render::{LONG, Rendered, kustomization, kustomizations, root};
+use crate::render::{Rendered, edited, kustomizations, root};
 
 /// As `deploy/overlays/namespaced/kustomization.yaml` tells how.
 #[test]
 fn the_operator_of_one_namespace_goes_into_any() {
-    let copy = workdir::scratch("elsewhere");
-    let mut command = Command::new("cp");
-    command.arg("-rL").arg(root().join("deploy")).arg(&copy);
-    run(command, b"", LONG).expect_success();
-    let overlay = copy.join("deploy/overlays/namespaced");
-    let file = overlay.join("kustomization.yaml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let changed = text.replace("\nnamespace: smart-mqtt-tls\n", "\nnamespace: iot\n");
-    assert_ne!(changed, text);
-    std::fs::write(file, changed).unwrap();
-    let rendered = kustomization("elsewhere", &overlay);
+    let rendered = edited("elsewhere", "deploy/overlays/namespaced", |text| {
+        text.replace("\nnamespace: smart-mqtt-tls\n", "\nnamespace: iot\n")
+    });
     assert!(
         !rendered.text.contains("namespace: smart-mqtt-tls"),
         "{}",
@@ -72,6 +61,26 @@ fn the_end_of_an_installation_spares_what_others_made() {
             let wanted = BTreeSet::from(["CustomResourceDefinition", "Namespace"]);
             assert_eq!(kinds, wanted, "{name}");
             assert!(gone.len() > 7, "{name}");
+        }
+    }
+}
+
+/// Argo CD and Flux take away what they once applied, by no label.
+#[test]
+fn the_end_of_an_application_spares_the_same() {
+    for Rendered { name, text } in kustomizations() {
+        let objects = Rendered {
+            name: name.clone(),
+            text,
+        }
+        .objects();
+        for kind in ["CustomResourceDefinition", "Namespace"] {
+            let kept = of_kind(&objects, kind).next().unwrap();
+            let annotations = &kept["metadata"]["annotations"];
+            let argo = &annotations["argocd.argoproj.io/sync-options"];
+            assert_eq!(argo, "Prune=false,Delete=false", "{name}: {kind}");
+            let flux = &annotations["kustomize.toolkit.fluxcd.io/prune"];
+            assert_eq!(flux, "disabled", "{name}: {kind}");
         }
     }
 }

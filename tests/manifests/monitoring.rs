@@ -22,10 +22,14 @@ const ALERTS: &str = include_str!("../../charts/smart-mqtt-tls/files/alerts.yaml
 const DASHBOARD: &str = include_str!("../../charts/smart-mqtt-tls/files/dashboard.json");
 
 /// The rules' unit tests.
-const UNIT_TESTS: [(&str, &str); 3] = [
+const UNIT_TESTS: [(&str, &str); 4] = [
     (
         "certificates.yaml",
         include_str!("../assets/monitoring/certificates.yaml"),
+    ),
+    (
+        "clusters.yaml",
+        include_str!("../assets/monitoring/clusters.yaml"),
     ),
     (
         "operator.yaml",
@@ -117,6 +121,27 @@ fn each_alert_is_tested_to_fire_and_not_to() {
     for (name, (labels, not_to)) in tested {
         assert!(!labels.is_empty(), "no test lets {name} fire");
         assert!(not_to, "no test keeps {name} from firing");
+        assert!(
+            labels.contains("cluster"),
+            "no test has {name} in one of two clusters"
+        );
+    }
+}
+
+/// One ruler may see several clusters, with the same names in them.
+#[test]
+fn each_alert_keeps_clusters_apart() {
+    for rule in rules() {
+        let expr = rule["expr"].as_str().unwrap();
+        for grouping in ["by (", "on ("] {
+            for labels in expr.split(grouping).skip(1) {
+                let name = &rule["alert"];
+                assert!(
+                    labels.starts_with("cluster, "),
+                    "{name}: {grouping}{labels}"
+                );
+            }
+        }
     }
 }
 
@@ -180,6 +205,44 @@ fn the_dashboard_can_be_imported_anywhere() {
             assert_eq!(target["datasource"], wanted, "{title}");
         }
     }
+}
+
+/// The panel's colours and the alerts' bounds are in two files.
+#[test]
+fn the_dashboard_changes_colour_where_the_alerts_fire() {
+    let board: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard::panels(&board);
+    let panel = panels
+        .iter()
+        .find(|panel| panel["title"] == "Certificates: share of the lifetime left");
+    let steps = &panel.unwrap()["fieldConfig"]["defaults"]["thresholds"];
+    let bounds: Vec<f64> = list(steps, "steps")
+        .filter_map(|step| step["value"].as_f64())
+        .collect();
+    assert_eq!(bounds, [0.1, 0.15]);
+    let names = [
+        "MqttTlsCertificateAboutToExpire",
+        "MqttTlsCertificateNotRenewed",
+    ];
+    for (name, bound) in names.into_iter().zip(bounds) {
+        let rules = rules();
+        let rule = rules.iter().find(|rule| rule["alert"] == name).unwrap();
+        let expr = rule["expr"].as_str().unwrap();
+        assert!(expr.contains(&format!(" {bound} * (")), "{name}: {expr}");
+    }
+}
+
+/// Of two installations, one that works does not hide one that is stuck.
+#[test]
+fn the_dashboard_tells_when_each_installation_last_did_something() {
+    let queries = dashboard::queries(DASHBOARD);
+    let last = queries.iter().find(|query| {
+        query
+            .expr
+            .contains("mqtt_tls_operator_reconciliation_last_success_timestamp_seconds")
+    });
+    let expr = &last.unwrap().expr;
+    assert!(expr.contains("max by (namespace) ("), "{expr}");
 }
 
 /// A terminator's program, before a broker.

@@ -94,13 +94,18 @@ pub(crate) fn template(name: &str, args: &[&str]) -> Rendered {
 
 /// The same, where it may be refused. By itself helm would take an old Kubernetes to be there.
 pub(crate) fn try_template(args: &[&str]) -> Finished {
+    try_template_of(&chart(), args)
+}
+
+/// The same for another chart.
+pub(crate) fn try_template_of(chart: &Path, args: &[&str]) -> Finished {
     let version = include_str!("../assets/versions")
         .lines()
         .find_map(|line| line.strip_prefix("KUBERNETES="));
     let mut command = helm();
     command
         .args(["template", RELEASE])
-        .arg(chart())
+        .arg(chart)
         .args(["--namespace", NAMESPACE, "--include-crds"])
         .args(["--kube-version", version.unwrap()])
         .args(args);
@@ -120,13 +125,28 @@ pub(crate) fn kustomize(folder: &str) -> Rendered {
 }
 
 /// Any folder by kustomize.
-pub(crate) fn kustomization(name: &str, folder: &Path) -> Rendered {
+fn kustomization(name: &str, folder: &Path) -> Rendered {
     let mut command = Command::new(assets::kubernetes("kubectl"));
     command.arg("kustomize").arg(folder);
     Rendered {
         name: name.to_owned(),
         text: run(command, b"", LONG).expect_success().stdout,
     }
+}
+
+/// A folder of kustomize's after a user has changed something in it, in a copy.
+pub(crate) fn edited(name: &str, folder: &str, edit: impl FnOnce(&str) -> String) -> Rendered {
+    let copy = workdir::scratch("edited");
+    let mut command = Command::new("cp");
+    command.arg("-rL").arg(root().join("deploy")).arg(&copy);
+    run(command, b"", LONG).expect_success();
+    let folder = copy.join(folder);
+    let file = folder.join("kustomization.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = edit(&text);
+    assert_ne!(changed, text, "{name}: nothing was changed");
+    std::fs::write(file, changed).unwrap();
+    kustomization(name, &folder)
 }
 
 /// All that kustomize installs.

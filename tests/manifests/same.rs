@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::render::{Rendered, is_hook, kustomize, template};
+use crate::render::{Rendered, edited, is_hook, kustomize, template};
 
 /// The labels that say who installed an object, and nothing about it.
 const HELMS: [&str; 4] = [
@@ -24,11 +24,20 @@ fn comparable(rendered: &Rendered) -> BTreeMap<String, Value> {
             if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
                 labels.retain(|name, _| !HELMS.contains(&name.as_str()));
             }
+            let env = object.pointer_mut("/spec/template/spec/containers/0/env");
+            if let Some(env) = env.and_then(Value::as_array_mut) {
+                env.retain(|variable| !is_default(variable));
+            }
             (key(&object), object)
         })
         .collect();
     assert!(found.len() > 7, "{}: {:?}", rendered.name, found.keys());
     found
+}
+
+/// The chart says how long the lease is, kustomize leaves it to the operator, and that is the same: see `agree`.
+fn is_default(variable: &Value) -> bool {
+    variable["name"] == "MQTT_TLS_LEASE_DURATION" && variable["value"] == "15s"
 }
 
 fn key(object: &Value) -> String {
@@ -115,24 +124,37 @@ fn chart_and_overlay_for_kind_differ_in_the_number_of_replicas_alone() {
     assert_eq!(found, [deployment]);
 }
 
-#[test]
-fn chart_and_overlay_are_the_same_for_another_registry() {
-    let mut args = vec!["--set".to_owned()];
+/// The chart with images from a registry, and more arguments.
+fn of_a_registry(args: &[&str]) -> Rendered {
     let image = |key: &str, program: &str| {
         format!("{key}.repository=registry.example.com/mqtt-tls-{program},{key}.tag=0.1.0")
     };
-    args.push(format!(
-        "{},{}",
+    let images = [
         image("image", "operator"),
-        image("terminator.image", "terminator")
-    ));
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let chart = template("registry", &args);
+        image("terminator.image", "terminator"),
+    ];
+    template("registry", &[&["--set", &images.join(",")], args].concat())
+}
+
+#[test]
+fn chart_and_overlay_are_the_same_for_another_registry() {
+    let chart = of_a_registry(&[]);
     assert!(
         !chart.text.contains(" mqtt-tls-terminator:"),
         "nobody has that"
     );
     assert_same(&chart, &kustomize("deploy/overlays/registry"));
+}
+
+/// As the overlay tells how.
+#[test]
+fn chart_and_overlay_are_the_same_for_a_registry_that_asks_who_pulls() {
+    let chart = of_a_registry(&["--set", "imagePullSecrets[0].name=registry"]);
+    let overlay = edited("registry", "deploy/overlays/registry", |text| {
+        text.replace("# imagePullSecrets:", "imagePullSecrets:")
+            .replace("# - name: registry", "- name: registry")
+    });
+    assert_same(&chart, &overlay);
 }
 
 #[test]

@@ -92,6 +92,9 @@ seccompProfile:
     protocol: UDP
   - port: 53
     protocol: TCP
+{{- if not .Values.networkPolicy.apiServerPorts }}
+{{- fail "networkPolicy.apiServerPorts names no port: a rule without ports would let out to all of them" }}
+{{- end }}
 - ports:
   {{- range .Values.networkPolicy.apiServerPorts }}
   - port: {{ . }}
@@ -101,6 +104,34 @@ seccompProfile:
   to:
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end }}
+
+{{/*
+{listener, path, schema, value}: refuses a key that the resource definition does not have. The API server drops such a
+key from what Helm makes, and at most warns: of a misspelt `clientAuth`, a listener that is open to all would be left.
+Types and rules are left to the API server.
+*/}}
+{{- define "smart-mqtt-tls.checkKeys" -}}
+{{- $schema := ternary .schema dict (kindIs "map" .schema) }}
+{{- $known := get $schema "properties" | default dict }}
+{{- $more := get $schema "additionalProperties" }}
+{{- if get $schema "x-kubernetes-preserve-unknown-fields" }}
+{{- else if kindIs "map" .value }}
+{{- range $key, $value := .value }}
+{{- $path := printf "%s.%s" $.path $key }}
+{{- if and $known (not $more) (not (hasKey $known $key)) }}
+{{- fail (printf "listeners.%s.%s: there is no such key; there are %s" $.listener $path (join ", " (keys $known | sortAlpha))) }}
+{{- end }}
+{{- $below := get $known $key | default $more }}
+{{- include "smart-mqtt-tls.checkKeys" (dict "listener" $.listener "path" $path "schema" $below "value" $value) }}
+{{- end }}
+{{- else if kindIs "slice" .value }}
+{{- range $index, $value := .value }}
+{{- $path := printf "%s[%d]" $.path $index }}
+{{- $below := get $schema "items" }}
+{{- include "smart-mqtt-tls.checkKeys" (dict "listener" $.listener "path" $path "schema" $below "value" $value) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* What the operator may do where it watches: in a ClusterRole, or in the Role of one namespace. */}}
