@@ -53,6 +53,7 @@ fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream)
         .set_linger(Some(std::time::Duration::ZERO))
         .unwrap();
+    drop(stream);
 }
 
 #[tokio::test(flavor = "multi_thread")]
