@@ -283,6 +283,19 @@ impl Fixture {
             );
         }
     }
+
+    /// Lets it come to rest, and then look at everything again: that writes nothing.
+    pub(crate) async fn writes_nothing_more(&self) {
+        self.settle().await;
+        let writes = self.writes().len();
+        // Something that makes it look, and that changes nothing.
+        let label = Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}}));
+        let (secrets, params) = (self.api::<Secret>(), PatchParams::default());
+        secrets.patch("edge-tls", &params, &label).await.unwrap();
+        self.settle().await;
+        let after = self.writes();
+        assert_eq!(after.len(), writes, "{:?}", &after[writes..]);
+    }
 }
 
 /// Starts the operator as the user that `deploy/base` makes it, and waits until it works.
