@@ -74,11 +74,12 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     let needles = Needles::of(&KEYS.lock().expect("no one panics here"));
 
     // What looks must be able to find: in Secrets, as the API server shows them, and decoded.
+    let shown = serde_json::to_vec(&secrets).expect("it was JSON");
     assert!(
-        needles.are_in(secrets.as_bytes()),
+        needles.are_in(&shown),
         "keys are found where they are: base64 of PEM"
     );
-    let parsed = parse(&secrets);
+    let parsed: Vec<Secret> = secrets.into_iter().map(parse).collect();
     let mut values = parsed
         .iter()
         .flat_map(|secret| secret.data.iter().flat_map(|data| data.values()));
@@ -120,23 +121,18 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     drop(edge);
 }
 
-/// All Secrets as JSON; their keys are remembered, those of cert-manager among them.
+/// All Secrets as the API server shows them; their keys are remembered, those of cert-manager among them.
 #[track_caller]
-pub(crate) fn remember_secrets(cluster: &Cluster) -> String {
-    let of_one = |scope: &String| cluster.kubectl(&["get", "secrets", scope, "-o", "json"]);
-    let text: String = cluster.scopes().iter().map(of_one).collect();
-    parse(&text).iter().for_each(remember_secret);
-    text
+pub(crate) fn remember_secrets(cluster: &Cluster) -> Vec<Value> {
+    let secrets: Vec<Value> = cluster.list_all("secrets");
+    for secret in &secrets {
+        remember_secret(&parse(secret.clone()));
+    }
+    secrets
 }
 
-/// The Secrets in kubectl's lists, one after the other.
-fn parse(lists: &str) -> Vec<Secret> {
-    let lists = serde_json::Deserializer::from_str(lists).into_iter::<Value>();
-    let items = lists.flat_map(|list| {
-        let mut list = list.expect("kubectl prints JSON");
-        serde_json::from_value::<Vec<Secret>>(list["items"].take()).expect("a list of Secrets")
-    });
-    items.collect()
+fn parse(secret: Value) -> Secret {
+    serde_json::from_value(secret).expect("a Secret")
 }
 
 /// Everything that can be listed, but Secrets; and what every container has said.

@@ -1,5 +1,5 @@
-//! The cluster under the journeys: kubectl, helm and shell commands against it, an API client, namespaces. It
-//! knows nothing of what is installed there.
+//! The cluster under the journeys: kubectl, helm and shell commands against it, an API client, namespaces. Of what is
+//! installed there it knows no more than what must be taken away at the end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -153,14 +153,18 @@ impl Cluster {
         made
     }
 
+    /// All objects of a kind in [`Cluster::scopes`].
+    #[track_caller]
+    pub(crate) fn list_all<T: DeserializeOwned>(&self, kind: &str) -> Vec<T> {
+        let scopes = self.scopes();
+        let of_one = |scope: &String| self.list(kind, &[scope]);
+        scopes.iter().flat_map(of_one).collect()
+    }
+
     /// All pods of ours; where the cluster is ours, all that there are.
     #[track_caller]
     pub(crate) fn pods(&self) -> Vec<Pod> {
-        let scopes = self.scopes();
-        scopes
-            .iter()
-            .flat_map(|scope| self.list("pods", &[scope]))
-            .collect()
+        self.list_all("pods")
     }
 
     /// What every container of [`Cluster::pods`] has said, at most so many lines of each: the pod's namespace and name, and

@@ -268,19 +268,8 @@ impl Edge {
     fn all_pods_of(&self, listener: &str) -> Vec<Pod> {
         let name = "app.kubernetes.io/name=mqtt-tls-terminator";
         let selector = format!("{name},app.kubernetes.io/instance={listener}");
-        let args = [
-            "-n",
-            &self.namespace,
-            "get",
-            "pods",
-            "-l",
-            &selector,
-            "-o",
-            "json",
-        ];
-        let list: Value =
-            serde_json::from_str(&self.cluster.kubectl(&args)).expect("kubectl prints JSON");
-        serde_json::from_value(list["items"].clone()).expect("a list of pods")
+        let args = ["-n", &self.namespace, "-l", &selector];
+        self.cluster.list("pods", &args)
     }
 
     /// Runs kubectl in this namespace.

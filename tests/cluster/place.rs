@@ -51,6 +51,16 @@ pub(crate) enum Lane {
     Trouble,
 }
 
+impl Lane {
+    /// What its enclosure is called.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
 /// A cluster.
 pub(crate) struct Place {
     /// With an administrator's rights.
@@ -82,7 +92,7 @@ pub(crate) fn find(of_all: bool) -> Way {
 fn local(of_all: bool) -> Way {
     if let Some((_, name)) = enclosure::made_by() {
         let lanes = [Lane::Order, Lane::Trouble];
-        let lane = lanes.into_iter().find(|lane| format!("{lane:?}") == name);
+        let lane = lanes.into_iter().find(|lane| lane.name() == name);
         return Way::Here(start_node(), lane);
     }
     if !rustix::process::geteuid().is_root() {
@@ -94,7 +104,7 @@ fn local(of_all: bool) -> Way {
     if !of_all {
         return Way::Enclosed(vec![enclosure::enter("some", &arguments, None)]);
     }
-    let enter = |lane: Lane, output| enclosure::enter(&format!("{lane:?}"), &arguments, output);
+    let enter = |lane: Lane, output| enclosure::enter(lane.name(), &arguments, output);
     let log = workdir::logs().join("trouble.log");
     let output = File::create(&log).expect("the folder is ours");
     let ended = std::thread::scope(|scope| {
@@ -114,9 +124,7 @@ fn local(of_all: bool) -> Way {
 
 fn start_node() -> Place {
     let node = Node::start();
-    for image in Images::built().all() {
-        node.load_image(&image.file);
-    }
+    node.load(Images::built());
     Place {
         kubeconfig: node.server().kubeconfig(),
         owner: Owner::Local(Box::new(node)),

@@ -51,9 +51,7 @@ fn no_warning(finished: &tests::process::Finished) {
 }
 
 fn deployments(cluster: &Cluster, namespace: &str) -> Vec<Value> {
-    let list = cluster.kubectl(&["-n", namespace, "get", "deployments", "-o", "json"]);
-    let list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
-    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let items: Vec<Value> = cluster.list("deployments", &["-n", namespace]);
     assert!(
         !items.is_empty(),
         "there is something to be judged in {namespace}"

@@ -20,6 +20,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::apiserver::ApiServer;
+use crate::images::Images;
 use crate::process::{Finished, Process, run};
 
 /// The node's name.
@@ -82,13 +83,15 @@ impl Node {
         &self.server
     }
 
-    /// Loads images from a docker-archive file, as `docker load` would.
+    /// Loads all images, as `docker load` would.
     #[track_caller]
-    pub fn load_image(&self, archive: &Path) {
-        let mut ctr = runtime::ctr();
-        ctr.args(["images", "import", "--snapshotter", "overlayfs"])
-            .arg(archive);
-        run(ctr, b"", START).expect_success();
+    pub fn load(&self, images: &Images) {
+        for image in images.all() {
+            let mut ctr = runtime::ctr();
+            ctr.args(["images", "import", "--snapshotter", "overlayfs"])
+                .arg(&image.file);
+            run(ctr, b"", START).expect_success();
+        }
     }
 
     /// The folder of the node's own files, for those who look for what should not be in them.

@@ -35,9 +35,7 @@ fn main() -> ExitCode {
 
 fn on_a_node(arguments: &[OsString]) -> ExitCode {
     let node = Node::start();
-    for image in Images::built().all() {
-        node.load_image(&image.file);
-    }
+    node.load(Images::built());
     let shell = [OsString::from("bash")];
     let command = if arguments.is_empty() {
         &shell
