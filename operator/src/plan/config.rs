@@ -272,10 +272,12 @@ fn admin(settings: &Settings) -> Admin {
         Place::Cluster => Admin {
             host: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             port: ADMIN_PORT,
+            journal: true,
         },
         Place::Process { admin, .. } => Admin {
             host: admin.ip(),
             port: admin.port(),
+            journal: true,
         },
     }
 }

@@ -20,8 +20,11 @@
 //!   mode: None           # None, Optional or Require
 //!   ca: |                # what client certificates must chain to; needed unless mode is None
 //!     -----BEGIN CERTIFICATE-----
+//! tls:
+//!   tickets: Tls12       # None, Tls12 or All: with which versions clients get session tickets
 //! timeouts:
-//!   handshake: 10s       # from accept to the end of the handshake
+//!   handshake: 30s       # from accept to the end of the handshake
+//!   firstPacket: 20s     # from the end of the handshake to the end of the client's CONNECT
 //!   dial: 5s             # resolving the backend and connecting to it, all addresses together
 //!   halfClose: 30s       # how long one direction may outlive the other
 //! limits:
@@ -32,6 +35,7 @@
 //! admin:
 //!   host: 127.0.0.1      # an IP address
 //!   port: 9883
+//!   journal: true        # keep the last failed handshakes, for /handshakes
 //! ```
 //!
 //! This crate knows the file's shape and nothing of what is in a PEM: whether a certificate can be
@@ -80,6 +84,8 @@ pub struct Config {
     pub backend: Backend,
     /// Whether clients show a certificate, and to whom it must chain.
     pub client_auth: ClientAuth,
+    /// What TLS offers beyond its versions, suites and groups, which are fixed.
+    pub tls: Tls,
     /// How long each phase of a connection may take.
     pub timeouts: Timeouts,
     /// How many connections there may be.
@@ -104,6 +110,7 @@ impl Config {
             version: None,
             backend: Backend::default(),
             client_auth: ClientAuth::default(),
+            tls: Tls::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             drain: Drain::default(),
@@ -186,6 +193,26 @@ pub enum ClientAuthMode {
     Require,
 }
 
+/// What TLS offers beyond its versions, suites and groups, which are fixed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tls {
+    /// Which clients get session tickets, to resume their session with.
+    pub tickets: Tickets,
+}
+
+/// Which clients get session tickets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tickets {
+    /// None: each handshake is a full one.
+    None,
+    /// Those of TLS 1.2. Tickets of TLS 1.3 carry a nonce of 32 bytes here, and small stacks (wolfSSL)
+    /// have room for 8: their handshake succeeds, and each read after it fails.
+    #[default]
+    Tls12,
+    /// All.
+    All,
+}
+
 /// How long each phase of a connection may take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -193,6 +220,10 @@ pub struct Timeouts {
     /// From accept to the end of the handshake; 100 ms to 10 min.
     #[serde(with = "scalar::duration")]
     pub handshake: Duration,
+    /// From the end of the handshake to the end of the client's CONNECT; 100 ms to 10 min. The backend is
+    /// dialled after it.
+    #[serde(with = "scalar::duration")]
+    pub first_packet: Duration,
     /// Resolving the backend and connecting to it, all addresses together; 100 ms to 10 min.
     #[serde(with = "scalar::duration")]
     pub dial: Duration,
@@ -204,7 +235,8 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            handshake: Duration::from_secs(10),
+            handshake: Duration::from_secs(30),
+            first_packet: Duration::from_secs(20),
             dial: Duration::from_secs(5),
             half_close: Duration::from_secs(30),
         }
@@ -252,6 +284,8 @@ pub struct Admin {
     pub host: IpAddr,
     /// The TCP port.
     pub port: u16,
+    /// Whether the last failed handshakes are kept, for `/handshakes`.
+    pub journal: bool,
 }
 
 impl Default for Admin {
@@ -260,6 +294,7 @@ impl Default for Admin {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 9883,
+            journal: true,
         }
     }
 }

@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use crate::problem::{Problem, Problems};
-use crate::scalar::{address, duration_within, host, mode, number, text, version};
+use crate::scalar::{
+    address, duration_within, host, mode, number, switch, text, tickets, version,
+};
 use crate::section::{Report, Section, kind};
 use crate::yaml::{self, Step, Value};
 use crate::{
     Admin, Backend, CERTIFICATES_MAX, Certificate, ClientAuth, ClientAuthMode, Config, Drain,
-    Limits, Timeouts, paste,
+    Limits, Timeouts, Tls, paste,
 };
 
 /// Reads the file's text.
@@ -54,6 +56,7 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
     let version = section.take("version", VERSION, version);
     let backend = section.nested("backend", backend);
     let client_auth = section.nested("clientAuth", client_auth);
+    let tls = section.nested("tls", tls);
     let timeouts = section.nested("timeouts", timeouts);
     let limits = section.nested("limits", limits);
     let drain = section.nested("drain", drain);
@@ -66,6 +69,7 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         version,
         backend: backend.unwrap_or_default(),
         client_auth: client_auth.unwrap_or_default(),
+        tls: tls.unwrap_or_default(),
         timeouts: timeouts.unwrap_or_default(),
         limits: limits.unwrap_or_default(),
         drain: drain.unwrap_or_default(),
@@ -137,6 +141,13 @@ fn client_auth(section: &mut Section<'_, '_>) -> ClientAuth {
     ClientAuth { mode, ca }
 }
 
+fn tls(section: &mut Section<'_, '_>) -> Tls {
+    let tickets = section.take("tickets", "None, Tls12 or All", |value| tickets(&value));
+    Tls {
+        tickets: tickets.unwrap_or_default(),
+    }
+}
+
 fn timeouts(section: &mut Section<'_, '_>) -> Timeouts {
     let default = Timeouts::default();
     let (tenth, ten_minutes) = (Duration::from_millis(100), Duration::from_secs(600));
@@ -147,6 +158,9 @@ fn timeouts(section: &mut Section<'_, '_>) -> Timeouts {
         handshake: section
             .take("handshake", phase, duration_within(tenth, ten_minutes))
             .unwrap_or(default.handshake),
+        first_packet: section
+            .take("firstPacket", phase, duration_within(tenth, ten_minutes))
+            .unwrap_or(default.first_packet),
         dial: section
             .take("dial", phase, duration_within(tenth, ten_minutes))
             .unwrap_or(default.dial),
@@ -197,8 +211,12 @@ fn admin(section: &mut Section<'_, '_>) -> Admin {
         port: section
             .take("port", PORT, number(1, 65_535))
             .unwrap_or(default.port),
+        journal: section
+            .take("journal", "true or false", |value| switch(&value))
+            .unwrap_or(default.journal),
     }
 }
+
 const PORT: &str = "a port, a whole number from 1 to 65535";
 const ADDRESS: &str = "an IP address";
 const HOST: &str = "a DNS name or an IP address, at most 253 characters";

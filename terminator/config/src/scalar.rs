@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::yaml::Value;
-use crate::{ClientAuthMode, Pem, VERSION_LENGTH_MAX};
+use crate::{ClientAuthMode, Pem, Tickets, VERSION_LENGTH_MAX};
 
 /// Reads a text, taking it over without a copy.
 pub(crate) fn text(value: Value) -> Option<Pem> {
@@ -86,6 +86,21 @@ pub(crate) fn mode(value: &Value) -> Option<ClientAuthMode> {
         Some("Require") => Some(ClientAuthMode::Require),
         _ => None,
     }
+}
+
+/// Reads which clients get tickets, by the name of the choice.
+pub(crate) fn tickets(value: &Value) -> Option<Tickets> {
+    match value.as_str() {
+        Some("None") => Some(Tickets::None),
+        Some("Tls12") => Some(Tickets::Tls12),
+        Some("All") => Some(Tickets::All),
+        _ => None,
+    }
+}
+
+/// Reads `true` or `false`.
+pub(crate) fn switch(value: &Value) -> Option<bool> {
+    value.as_bool()
 }
 
 /// Reads a duration such as `10s` or `1m 30s` between two bounds, both allowed.
