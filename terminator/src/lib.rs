@@ -7,28 +7,25 @@
 //! ```
 //!
 //! The life of a connection is told in `connection`; read that first. What is judged about a
-//! certificate is told in [`certificate`]; the operator asks the same code.
+//! certificate is told in [`judge`]; the operator asks the same code.
 //!
 //! This crate never talks to the API server, and works without Kubernetes.
 
 mod acceptor;
 pub mod admin;
-pub mod authorities;
 mod backend;
 mod backlog;
-pub mod certificate;
 mod connection;
 mod control;
 mod drain;
 pub mod error;
 mod handshake;
 pub mod hardening;
+pub mod judge;
 pub mod load;
 mod metrics;
-pub mod pem;
 pub mod process;
 pub mod provider;
-mod rehearsal;
 mod relay;
 mod scratch;
 mod session;
@@ -57,6 +54,7 @@ use crate::sockets::Sharing;
 use crate::source::Changes;
 
 pub use control::Ended;
+pub use judge::{authorities, certificate, pem};
 
 /// Why a terminator could not start.
 #[derive(Debug, thiserror::Error)]

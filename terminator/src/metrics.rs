@@ -3,6 +3,8 @@
 //! It must not have a label whose values come from a client. Each counter is there from the start, at 0 for
 //! each value of its labels: the first increase of one that appears with it cannot be seen (`rate`).
 
+mod warnings;
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,6 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::certificate::Facts;
+use crate::metrics::warnings::Warnings;
 use crate::process::Process;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -66,19 +69,25 @@ const HANDSHAKE_FAILURES: [&str; 11] = [
 ];
 
 /// What comes of loading a configuration.
-const RELOADS: [&str; 23] = [
+const RELOADS: [&str; 29] = [
+    "BlockLeftOut",
     "BrokenPem",
     "ChainOutOfOrder",
     "ChainTooLong",
     "ClientVerifier",
     "EncryptedPrivateKey",
+    "IssuerNotCa",
     "KeyMismatch",
+    "NameNotPermitted",
     "NoCertificate",
     "NoPrivateKey",
+    "PathTooLong",
     "PrivateKeyInBundle",
     "Provider",
     "SeveralPrivateKeys",
+    "SignatureMismatch",
     "Tickets",
+    "UnusableAuthority",
     "UnusableCertificate",
     "UnusablePrivateKey",
     "expired",
@@ -138,6 +147,8 @@ pub(crate) struct Metrics {
     connections_possible: u32,
     not_before: Family<CertificateLabels, Gauge>,
     not_after: Family<CertificateLabels, Gauge>,
+    /// What someone should look at in what is served.
+    pub(crate) warnings: Warnings,
     pub(crate) population: Arc<Population>,
     pub(crate) traffic: Arc<Vec<Traffic>>,
 }
@@ -159,6 +170,7 @@ impl Metrics {
             connections_possible,
             not_before: Family::default(),
             not_after: Family::default(),
+            warnings: Warnings::default(),
             population: Arc::default(),
             traffic: Arc::new((0..threads).map(|_| Traffic::default()).collect()),
         };
@@ -267,6 +279,7 @@ impl Metrics {
             Unit::Seconds,
             self.not_after.clone(),
         );
+        registry.register_collector(Box::new(self.warnings.clone()));
     }
 
     /// Counts a handshake that succeeded.
