@@ -206,7 +206,7 @@ fn findings(place: &pem::Place, der: &CertificateDer<'_>) -> (Option<Finding>, b
         return (None, true);
     };
     let told = format!(
-        "the certificate in {place} ({})",
+        "the certificate of {} in {place}",
         Facts::of(&parsed, der).name()
     );
     let algorithm = Algorithm::of_public(parsed.subject_pki.raw);

@@ -30,7 +30,7 @@ pub(super) struct Link<'a> {
 impl Link<'_> {
     /// Which certificate, in full.
     pub(super) fn told(&self) -> String {
-        format!("the certificate in {} ({})", self.place, self.facts.name())
+        format!("the certificate of {} in {}", self.facts.name(), self.place)
     }
 
     /// Whether this one has the name of who issued that one.

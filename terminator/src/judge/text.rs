@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn one_within_a_block_is_named_by_its_line() {
-        let bytes = [b"a\nb\n-----BEGIN A-----\nAA\xFC\n-----END A-----\n"].concat();
-        let told = told(&bytes);
+        let bytes = b"a\nb\n-----BEGIN A-----\nAA\xFC\n-----END A-----\n";
+        let told = told(bytes);
         assert!(
             told.contains("line 4 holds a byte that is not UTF-8"),
             "{told}"

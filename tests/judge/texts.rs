@@ -1,0 +1,78 @@
+//! What people put where PEM belongs, and in which encodings.
+
+use mqtt_tls_terminator::certificate::judge;
+use mqtt_tls_terminator::pem::Part;
+use tests::pki::Ca;
+
+use crate::material::Verdict::{Fine, Refused};
+use crate::material::{assert_judged, folder, judge_text, openssl};
+
+#[test]
+fn what_stands_in_place_of_pem_is_told() {
+    let leaf = Ca::new("root").leaf().dns("localhost").issue();
+    let base64: String = leaf
+        .bundle()
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .collect();
+    let quoted = format!("\"{}\"", leaf.bundle().replace('\n', "\\n"));
+    let folder = folder();
+    std::fs::write(folder.join("cert"), &leaf.cert_pem).unwrap();
+    std::fs::write(folder.join("key"), &leaf.key_pem).unwrap();
+    let pkcs7 = openssl(&folder, "crl2pkcs7 -nocrl -certfile cert");
+    let request = openssl(&folder, "req -new -key key -subj /CN=edge");
+    for (text, words) in [
+        (
+            pkcs7.as_str(),
+            "block 1 (PKCS7, line 1 of the PEM) is a PKCS7; convert it: `openssl pkcs7 -print_certs",
+        ),
+        (request.as_str(), "is a request for a certificate (CSR)"),
+        (base64.as_str(), "this is base64 without markers"),
+        (
+            "/etc/ssl/certs/edge.pem",
+            "this is a path; the text itself belongs here",
+        ),
+        ("${EDGE_PEM}", "this is a placeholder"),
+        (quoted.as_str(), "this is a quoted string with `\\n`"),
+        ("https://ca.example/edge.pem", "this is a URL"),
+        ("{\"pem\": 1}", "this is JSON"),
+        ("", "put the chain here, leaf first"),
+        ("words", "put the chain here, leaf first"),
+    ] {
+        let judged = judge_text(text);
+        let shown = judged
+            .as_ref()
+            .err()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            !shown.contains(&base64[..20]),
+            "the message shows the text: {shown}"
+        );
+        assert_judged(words, judged, Refused("NoCertificate", words));
+    }
+}
+
+#[test]
+fn line_ends_are_told_and_yaml_is_for_files() {
+    let leaf = Ca::new("root").leaf().dns("localhost").issue();
+    let text = leaf.bundle().replace('\n', "\r");
+    let error = judge(&[Part::key("tls.crt", &text)]).unwrap_err();
+    assert_eq!(error.reason(), "BrokenPem");
+    let error = error.to_string();
+    assert!(
+        error.contains("line 1 of tls.crt ends in CR alone"),
+        "{error}"
+    );
+    assert!(!error.contains("YAML"), "{error}");
+    assert_judged(
+        "folded",
+        judge_text(&leaf.bundle().replace('\n', " ")),
+        Refused("BrokenPem", "(in YAML: `pem: |`, not `pem: >`)"),
+    );
+    assert_judged(
+        "CRLF",
+        judge_text(&leaf.bundle().replace('\n', "\r\n")),
+        Fine,
+    );
+}
