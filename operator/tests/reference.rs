@@ -20,9 +20,10 @@ use reasons::{CONDITIONS, EVENTS, REASONS};
 use serde_json::Value;
 
 /// Where reasons are given, in the programs' own words.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "operator/src/call.rs",
     "operator/src/plan.rs",
+    "operator/src/plan/authorities.rs",
     "operator/src/plan/certificate.rs",
     "operator/src/plan/checks.rs",
     "operator/src/plan/conditions.rs",

@@ -27,6 +27,7 @@ mod nothing;
 pub mod pem;
 mod rehearsal;
 mod signature;
+mod sorted;
 pub mod text;
 
 pub use date::Date;

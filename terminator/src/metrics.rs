@@ -147,7 +147,6 @@ pub(crate) struct Metrics {
     connections_possible: u32,
     not_before: Family<CertificateLabels, Gauge>,
     not_after: Family<CertificateLabels, Gauge>,
-    /// What someone should look at in what is served.
     pub(crate) warnings: Warnings,
     pub(crate) population: Arc<Population>,
     pub(crate) traffic: Arc<Vec<Traffic>>,

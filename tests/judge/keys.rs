@@ -1,7 +1,7 @@
 //! Keys by what is in them, whatever the label says, and what is said of kinds that TLS does not use here.
 
 use mqtt_tls_terminator::judge::finding::Reason;
-use tests::pki::{Ca, KeyEncoding, KeyKind};
+use tests::pki::{Ca, KeyKind};
 
 use crate::material::Verdict::{Fine, Refused, Warns};
 use crate::material::{assert_judged, folder, judge_text, openssl, relabelled, self_signed};

@@ -115,7 +115,9 @@ pub(crate) fn through(change: impl FnOnce(&mut CertificateParams)) -> Material {
 #[track_caller]
 pub(crate) fn openssl(folder: &Path, args: &str) -> String {
     let mut command = Command::new("openssl");
-    command.args(args.split(' ')).current_dir(folder);
+    command
+        .args(args.split_ascii_whitespace())
+        .current_dir(folder);
     let finished = run(command, b"", Duration::from_secs(60));
     finished.expect_success().stdout
 }
@@ -145,7 +147,7 @@ pub(crate) fn by_openssl(ca_key: &str, sign: &str, extensions: &str) -> Material
     openssl(&folder, &format!("genpkey {ca_key} -out ca.key"));
     openssl(
         &folder,
-        "req -x509 -key ca.key -out ca.pem -days 30 -subj /CN=ca",
+        "req -x509 -key ca.key -out ca.pem -days 300 -subj /CN=ca",
     );
     openssl(
         &folder,

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::{ClientAuth, ClientAuthMode, Config, Pem};
 use mqtt_tls_operator::crd::{MqttTlsListener, MqttTlsListenerStatus};
 use mqtt_tls_operator::plan::conditions::{self, Outcome};
-use mqtt_tls_operator::plan::notices::notices;
+use mqtt_tls_operator::plan::notices::{Notice, notices};
 use mqtt_tls_operator::plan::{Children, Objects, Place, Plan, Settings, World, plan};
 use mqtt_tls_terminator::{Terminator, load};
 use tests::wait::eventually;
@@ -192,14 +192,19 @@ impl Cluster {
             self.world.children.config_secret = Some(secret.clone());
         }
         let outcome = Outcome::Done(&Objects::kept());
-        let reasons = outcome.serving(&report).reasons();
         let status = conditions::status(&self.world, &report, &outcome, now);
         let events = notices(self.status.as_ref(), &status);
-        for reason in reasons {
-            let is_told = events
-                .iter()
-                .any(|event| event.is_warning && event.reason == reason);
-            assert!(is_told || self.status.is_some(), "{reason}: {events:?}");
+        // A warning is told by the condition, by an event and by a metric.
+        let valid = status
+            .conditions
+            .iter()
+            .find(|one| one.type_ == "CertificateValid");
+        let valid = valid.filter(|valid| valid.status == "True" && valid.reason != valid.type_);
+        if let (Some(valid), true) = (valid, self.status.is_none()) {
+            let is_told = |event: &Notice| event.is_warning && event.reason == valid.reason;
+            assert!(events.iter().any(is_told), "{events:?}");
+            let reasons = outcome.serving(&report).reasons();
+            assert!(reasons.contains(&valid.reason.as_str()), "{reasons:?}");
         }
         self.world.listener.status = Some(status.clone());
         self.status = Some(status);

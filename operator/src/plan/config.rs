@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::Service;
 use mqtt_tls_config::{Admin, Backend, Certificate, ClientAuth, Config, Drain, FILE_SIZE_MAX, Pem};
 use mqtt_tls_terminator::judge::Date;
 
-use super::certificate::{self, Bundle, Served, Warning};
+use super::authorities::{Bundle, read_authorities};
+use super::certificate::{self, Served, Warning};
 use super::listener::{self, Listener};
 use super::previous::Previous;
 use super::{About, Place, Problem, Settings, World};
@@ -100,7 +101,7 @@ impl New<'_> {
     /// What the object with the CA certificates holds now, by the same rule.
     fn bundle(&self, ca: &CaRef) -> Result<Bundle, Problem> {
         let (secrets, config_maps) = (&self.world.secrets, &self.world.config_maps);
-        let bundle = certificate::read_authorities(ca, secrets, config_maps)?;
+        let bundle = read_authorities(ca, secrets, config_maps)?;
         if self.is_at_start() || self.previous.trusts(&bundle) {
             return Ok(bundle);
         }

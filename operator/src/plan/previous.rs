@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use mqtt_tls_config::{Config, Pem};
 
-use super::certificate::{Bundle, Served};
+use super::authorities::Bundle;
+use super::certificate::Served;
 use super::names::{CA_SOURCE, CERTIFICATE_SOURCES, CONFIG_KEY, Identity, Ownership};
 
 /// What was rendered before.

@@ -12,12 +12,12 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::algorithm::Algorithm;
-use super::certificate::{ignored, instead};
 use super::facts::{Facts, sha256};
 use super::finding::{Finding, Grade, Reason, first_refusal};
 use super::kind::{self, Kind};
 use super::pem::{self, Content, Part};
 use super::signature::{self, Fit};
+use super::sorted::{ignored, instead};
 use super::{leaf, name};
 
 /// Certificates that client certificates must chain to; at least one.

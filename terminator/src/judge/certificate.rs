@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
-};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Version;
@@ -21,9 +19,10 @@ use super::algorithm::Algorithm;
 use super::chain::{self, Link, Term};
 use super::date::Date;
 use super::finding::{self, Finding, Reason};
-use super::kind::{self, Encoding, Kind};
-use super::pem::{self, Content, Part};
-use super::{leaf, nothing, rehearsal};
+use super::kind::{self, Encoding};
+use super::pem::{self, Part};
+use super::sorted::{Candidate, FoundKey, NO_CERTIFICATE, sort};
+use super::{leaf, rehearsal};
 
 pub use super::facts::{Facts, Validity};
 
@@ -148,132 +147,6 @@ pub fn judge(parts: &[Part<'_>]) -> Result<Certificate, Error> {
     })
 }
 
-/// A certificate as it was found.
-struct Candidate {
-    place: pem::Place,
-    der: CertificateDer<'static>,
-}
-
-/// A key as it was found.
-struct FoundKey {
-    place: pem::Place,
-    /// None if it is encrypted.
-    key: Option<pem::PrivateKey>,
-}
-
-/// Sorts blocks into certificates, of which there is one at least, and one key.
-fn sort(
-    parts: &[Part<'_>],
-    blocks: Vec<pem::Block>,
-    findings: &mut Vec<Finding>,
-) -> Result<(Vec<Candidate>, FoundKey), Error> {
-    let (mut chain, mut keys): (Vec<Candidate>, Vec<FoundKey>) = (Vec::new(), Vec::new());
-    let mut others = Vec::new();
-    let filled: Vec<Option<&str>> = blocks.iter().map(|block| block.place.key).collect();
-    for pem::Block { place, content } in blocks {
-        match content {
-            Content::Certificate { der, .. } => match chain.iter().find(|known| known.der == der) {
-                Some(known) => findings.push(twice(&place, &known.place)),
-                None => chain.push(Candidate { place, der }),
-            },
-            Content::PrivateKey(key) => {
-                let is_same =
-                    |known: &&FoundKey| known.key.as_ref().is_some_and(|one| one.der == key.der);
-                match keys.iter().find(is_same) {
-                    Some(known) => findings.push(twice(&place, &known.place)),
-                    None => keys.push(FoundKey {
-                        place,
-                        key: Some(key),
-                    }),
-                }
-            }
-            Content::EncryptedKey => keys.push(FoundKey { place, key: None }),
-            Content::Other(kind) => others.push((place, kind)),
-        }
-    }
-    if chain.is_empty() {
-        return Err(Error::NoCertificate(instead(
-            parts,
-            &filled,
-            &others,
-            "; put the chain here, leaf first, as CERTIFICATE blocks",
-        )));
-    }
-    let key = one_key(keys, findings)?.ok_or_else(|| {
-        Error::NoPrivateKey(instead(
-            parts,
-            &filled,
-            &others,
-            "; add the leaf's as a PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY block",
-        ))
-    })?;
-    findings.extend(
-        others
-            .iter()
-            .filter_map(|(place, kind)| ignored(place, *kind)),
-    );
-    Ok((chain, key))
-}
-
-/// The key, if there is one. Those of labels that the release before left aside count where there is no other.
-fn one_key(keys: Vec<FoundKey>, findings: &mut Vec<Finding>) -> Result<Option<FoundKey>, Error> {
-    let is_sure = |key: &FoundKey| key.key.is_none() || kind::was_known(&key.place.label);
-    let (mut sure, mut unsure): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_sure);
-    if sure.is_empty() {
-        std::mem::swap(&mut sure, &mut unsure);
-    }
-    if sure.len() > 1 {
-        return Err(Error::SeveralPrivateKeys(sure.len()));
-    }
-    findings.extend(unsure.iter().map(|key| {
-        let message = format!("{} is left out: there is another private key", key.place);
-        Finding::warning(Reason::BlockLeftOut, message)
-    }));
-    Ok(sure.pop())
-}
-
-fn twice(place: &pem::Place, known: &pem::Place) -> Finding {
-    Finding::warning(
-        Reason::DuplicateLeftOut,
-        format!(
-            "{place} is {} again, and is left out; take it out",
-            known.short()
-        ),
-    )
-}
-
-/// A block that is of no use here.
-pub(super) fn ignored(place: &pem::Place, kind: Kind) -> Option<Finding> {
-    // `openssl ecparam -genkey` writes them before the key, which repeats them.
-    if kind == Kind::EcParameters {
-        return None;
-    }
-    let message = format!("{place} is left out: it is {}", kind.told());
-    Some(Finding::warning(Reason::BlockLeftOut, message))
-}
-
-/// What is there in place of what is missing, in words that follow it, or else what to do. `filled` are the
-/// parts that have a block.
-pub(super) fn instead(
-    parts: &[Part<'_>],
-    filled: &[Option<&str>],
-    others: &[(pem::Place, Kind)],
-    else_: &str,
-) -> String {
-    if let Some((place, kind)) = others.first() {
-        return format!(": {place} is {}", kind.told());
-    }
-    let empty = parts.iter().filter(|part| !filled.contains(&part.name()));
-    let told = empty.filter_map(|part| {
-        let told = nothing::told(part.text())?;
-        Some(match part.name() {
-            Some(key) => format!(" in {key}: {told}"),
-            None => format!(": {told}"),
-        })
-    });
-    told.take(1).next().unwrap_or_else(|| else_.to_owned())
-}
-
 /// A key that can be used.
 struct Key {
     place: pem::Place,
@@ -356,8 +229,7 @@ fn with_leaf<'a>(
 ) -> Result<Vec<Link<'a>>, Error> {
     loop {
         let Some(leaf) = links.first() else {
-            let else_ = "; put the chain here, leaf first, as CERTIFICATE blocks".to_owned();
-            return Err(Error::NoCertificate(else_));
+            return Err(Error::NoCertificate(NO_CERTIFICATE.to_owned()));
         };
         let error = match fits_key(leaf, key) {
             Ok(()) => return Ok(links),

@@ -192,7 +192,7 @@ fn issued(child: &Link<'_>, issuer: &Link<'_>, findings: &mut Vec<Finding>) {
             },
         );
     }
-    if signs_certificates == Some(false) {
+    if is_ca && signs_certificates == Some(false) {
         findings.push(Finding::warning(
             Reason::IssuerCannotSign,
             format!(
