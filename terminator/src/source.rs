@@ -16,6 +16,8 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 use zeroize::Zeroizing;
 
+use crate::judge::text;
+
 /// How often the file is looked at without being told.
 const POLL: Duration = Duration::from_secs(10);
 
@@ -51,20 +53,21 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
         path: path.to_owned(),
         source,
     };
-    // Full size at once: a buffer that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::new());
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len().min(FILE_SIZE_MAX);
-    text.reserve_exact(usize::try_from(size).unwrap_or_default() + 1);
+    // Full size at once: a buffer that grows leaves copies behind.
+    let capacity = usize::try_from(size).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(FILE_SIZE_MAX + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if text.len() as u64 > FILE_SIZE_MAX {
+    if bytes.len() as u64 > FILE_SIZE_MAX {
         return Err(Error::TooLarge {
             path: path.to_owned(),
         });
     }
-    Ok(text)
+    text::from_bytes(bytes)
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 /// Tells when the file may have changed.

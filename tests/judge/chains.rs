@@ -165,7 +165,7 @@ fn of_issuers() -> Vec<Row> {
         ),
         (
             "an issuer that is soon over",
-            ends(-20, 9),
+            ends(-300, 9),
             Warns(Reason::IssuerExpiresSoon, "expires on"),
         ),
         (

@@ -1,8 +1,11 @@
 //! What people put where PEM belongs, and in which encodings.
 
 use mqtt_tls_terminator::certificate::judge;
+use mqtt_tls_terminator::error::chain;
+use mqtt_tls_terminator::load;
 use mqtt_tls_terminator::pem::Part;
 use tests::pki::Ca;
+use tests::workdir;
 
 use crate::material::Verdict::{Fine, Refused};
 use crate::material::{assert_judged, folder, judge_text, openssl};
@@ -75,4 +78,40 @@ fn line_ends_are_told_and_yaml_is_for_files() {
         judge_text(&leaf.bundle().replace('\n', "\r\n")),
         Fine,
     );
+}
+
+/// A file of these bytes, as `check` reads it.
+fn checked(bytes: &[u8]) -> Result<(), String> {
+    let file = workdir::scratch("judge").join("config.yaml");
+    std::fs::write(&file, bytes).unwrap();
+    load::check(&file).map(drop).map_err(|error| chain(&error))
+}
+
+#[test]
+fn a_file_may_have_any_bytes_between_its_blocks_and_no_others_elsewhere() {
+    let leaf = Ca::new("root").leaf().dns("localhost").issue();
+    let bundle = format!("friendlyName: M?ller\n{}", leaf.bundle()).replace('\n', "\n  ");
+    let file = format!("port: 8883\npem: |\n  {bundle}\n");
+    let with = |from: &str, to: &[u8]| {
+        let at = file.find(from).unwrap();
+        [
+            &file.as_bytes()[..at],
+            to,
+            &file.as_bytes()[at + from.len()..],
+        ]
+        .concat()
+    };
+    assert_eq!(checked(&with("?", b"\xFC")), Ok(()));
+    let told = checked(&with("MII", b"MI\xFC")).unwrap_err();
+    assert!(
+        told.contains("line 5 holds a byte that is not UTF-8"),
+        "{told}"
+    );
+    let units = file.encode_utf16().flat_map(u16::to_le_bytes);
+    let told = checked(&units.collect::<Vec<u8>>()).unwrap_err();
+    assert!(told.contains("it is UTF-16: save it as UTF-8"), "{told}");
+    let told = checked(&leaf.cert_der).unwrap_err();
+    assert!(told.contains("openssl x509 -inform DER"), "{told}");
+    let told = checked(&leaf.key_der).unwrap_err();
+    assert!(told.contains("openssl pkey -inform DER"), "{told}");
 }

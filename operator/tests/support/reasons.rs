@@ -239,7 +239,7 @@ pub(crate) const REASONS: [Reason; 72] = [
     reason(
         "IssuerExpiresSoon",
         VALID,
-        "true, but an issuer in the chain is over within 30 days",
+        "true, but an issuer in the chain is over within 30 days, or within a sixth of its life",
         "the same, in time",
     ),
     reason(

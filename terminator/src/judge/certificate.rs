@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::{CertificateError, OtherError};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Version;
 
@@ -206,7 +207,7 @@ fn parse<'a>(
             }
             Ok(([], _)) => "the chain is long enough".to_owned(),
             Ok(_) => "something stands behind its end".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => format!("it cannot be read as X.509 ({error})"),
         };
         if is_sure {
             let place = place.clone();
@@ -287,9 +288,22 @@ fn fits_key(link: &Link<'_>, key: &Key) -> Result<(), Error> {
         return Err(Error::UnusablePrivateKey { place, why });
     }
     Err(match matched {
-        Err(rustls::Error::InvalidCertificate(why)) => unusable(format!("{why:?}")),
+        Err(rustls::Error::InvalidCertificate(why)) => unusable(told(&why)),
         _ => Error::KeyMismatch(link.facts.name()),
     })
+}
+
+/// What rustls says of a certificate that it cannot use.
+fn told(why: &CertificateError) -> String {
+    let CertificateError::Other(OtherError(other)) = why else {
+        return format!("it is not as X.509 has it ({why:?})");
+    };
+    match other.downcast_ref::<webpki::Error>() {
+        Some(webpki::Error::UnsupportedCriticalExtension) => {
+            "it has a critical extension that clients do not know; issue it without".to_owned()
+        }
+        _ => format!("it is not as X.509 has it ({other})"),
+    }
 }
 
 impl Certificate {

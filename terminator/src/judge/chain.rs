@@ -350,8 +350,12 @@ pub(super) struct Term {
     not_after: Date,
 }
 
-/// How long before its end an issuer is told of, in days: time enough to get another one.
-const SOON_DAYS: i64 = 30;
+/// How long before its end an issuer is told of, at most: 30 days, in seconds, which is time enough to get
+/// another one.
+const SOON_MAX: i64 = 30 * 86_400;
+
+/// Which part of its life is the last one, of an issuer that does not live long.
+const SOON_PART: i64 = 6;
 
 impl Term {
     pub(super) fn of(issuer: &Link<'_>) -> Self {
@@ -364,7 +368,9 @@ impl Term {
 
     /// When something else is to be said.
     pub(super) fn dates(&self) -> [Date; 3] {
-        let soon = self.not_after.days_earlier(SOON_DAYS);
+        let (from, until) = (self.not_before.as_second(), self.not_after.as_second());
+        let last = (until.saturating_sub(from) / SOON_PART).clamp(0, SOON_MAX);
+        let soon = Date::from_second(until.saturating_sub(last));
         [self.not_before, soon, self.not_after]
     }
 

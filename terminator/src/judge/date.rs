@@ -33,11 +33,6 @@ impl Date {
         Timestamp::from_second(self.0).unwrap_or(bound)
     }
 
-    /// So many days earlier.
-    pub(super) fn days_earlier(self, days: i64) -> Self {
-        Self(self.0.saturating_sub(days * 86_400))
-    }
-
     /// Whether it is before this time.
     pub fn is_before(self, now: Timestamp) -> bool {
         self.0 < now.as_second() || (self.0 == now.as_second() && now.subsec_nanosecond() > 0)
