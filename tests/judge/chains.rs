@@ -186,7 +186,7 @@ fn of_issuers() -> Vec<Row> {
         (
             "an issuer for clients only",
             through(|params| {
-                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }),
             Warns(Reason::WrongPurpose, "of CN=middle in block 2"),
         ),
@@ -427,7 +427,7 @@ fn what_a_subject_hides_is_shown() {
 fn the_last_date_of_all_is_shown_as_it_is() {
     let material = leaf(&root("root"), &[], |params| {
         params.not_after =
-            rcgen::date_time_ymd(9999, 12, 31) + (DAY - std::time::Duration::from_secs(1));
+            rcgen::date_time_ymd(9999, 12, 31) + std::time::Duration::from_secs(24 * 3600 - 1);
     });
     let certificate = material.judged().unwrap();
     let until = certificate.facts().not_after;
