@@ -19,7 +19,7 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::certificate::{Certificate, Facts};
-use crate::metrics::Population;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
 use crate::tls::ClientTrust;
@@ -76,7 +76,7 @@ pub struct ReloadError {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connections {
-    /// Open, those in their handshake included.
+    /// Open: their clients have said a first packet.
     pub open: u32,
     /// In their handshake.
     pub handshaking: u32,
@@ -115,15 +115,15 @@ impl Status {
 /// What the admin port shows; the one place that both it and the control thread know.
 pub(crate) struct Board {
     registry: Registry,
-    population: Arc<Population>,
+    metrics: Metrics,
     status: Mutex<Status>,
 }
 
 impl Board {
-    pub(crate) fn new(registry: Registry, population: Arc<Population>, status: Status) -> Self {
+    pub(crate) fn new(registry: Registry, metrics: Metrics, status: Status) -> Self {
         Self {
             registry,
-            population,
+            metrics,
             status: Mutex::new(status),
         }
     }
@@ -137,8 +137,8 @@ impl Board {
     pub(crate) fn status(&self) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
         let mut status = self.lock().clone();
-        status.connections.open = self.population.connections.load(Relaxed);
-        status.connections.handshaking = self.population.handshakes.load(Relaxed);
+        status.connections.open = self.metrics.connections.load(Relaxed);
+        status.connections.handshaking = self.metrics.waiting.handshaking();
         status
     }
 
