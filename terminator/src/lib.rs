@@ -24,6 +24,7 @@ pub mod error;
 mod handshake;
 pub mod hardening;
 pub mod load;
+pub mod log;
 mod metrics;
 pub mod pem;
 pub mod process;

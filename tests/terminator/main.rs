@@ -20,6 +20,7 @@ mod fleet;
 mod garbage;
 mod handshake;
 mod limits;
+mod log;
 mod program;
 mod reload;
 mod slow_reader;
