@@ -23,12 +23,14 @@ mod drain;
 pub mod error;
 mod handshake;
 pub mod hardening;
+pub mod http;
 pub mod load;
 pub mod log;
 mod metrics;
 pub mod pem;
 pub mod process;
 pub mod provider;
+mod pulse;
 mod rehearsal;
 mod relay;
 mod scratch;
@@ -54,6 +56,7 @@ use crate::backend::Outages;
 use crate::connection::Context;
 use crate::control::{Control, Request};
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::sockets::Sharing;
 use crate::source::Changes;
 
@@ -135,11 +138,6 @@ impl Terminator {
         let connections_possible = sockets::connections_possible(threads);
         let metrics = Metrics::new(&mut registry, threads, connections_possible);
         let status = Status::of(settings, listen, 0, Timestamp::now());
-        let board = Arc::new(Board::new(
-            registry,
-            Arc::clone(&metrics.population),
-            status,
-        ));
         let shared = Arc::new(settings.clone());
         let outages = Arc::new(Outages::default());
         if connections_possible < settings.limits.connections {
@@ -162,6 +160,13 @@ impl Terminator {
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
+        let commands = acceptors.iter().map(|acceptor| acceptor.commands.clone());
+        let board = Arc::new(Board::new(
+            registry,
+            Arc::clone(&metrics.population),
+            Pulse::new(commands.collect()),
+            status,
+        ));
         let parts = Parts {
             path: path.to_owned(),
             loaded,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::http;
+
 /// Connections that the kernel keeps for a thread that is busy.
 const BACKLOG: i32 = 4096;
 
@@ -42,8 +44,9 @@ pub(crate) enum Peer {
     Client,
 }
 
-/// File descriptors that are kept for everything but connections, and for each thread.
-const DESCRIPTORS_KEPT: u64 = 64;
+/// File descriptors that are kept for everything but connections, of which the admin port's are 64 at most
+/// ([`http`]), and for each thread.
+const DESCRIPTORS_KEPT: u64 = 64 + http::CONNECTIONS_MAX as u64;
 const DESCRIPTORS_KEPT_BY_THREAD: u64 = 16;
 
 /// How many connections there are file descriptors for: each has two sockets. Without what is kept, probes

@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_load;
 mod backend;
 mod brokers;
 mod certificates;
