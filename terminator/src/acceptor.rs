@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Settings(Arc<Settings>),
     /// Accept from this socket, and no longer from the one before.
     Listen(BoundListener),
+    /// Answer, as a sign of life.
+    Ping(oneshot::Sender<()>),
     /// Accept no more, and end within this time.
     Drain(Duration),
 }
@@ -43,6 +45,11 @@ pub(crate) struct Acceptor {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     /// Resolves when the thread ends, for whatever reason.
     pub(crate) ended: oneshot::Receiver<()>,
+}
+
+/// What the thread with this index is called.
+pub(crate) fn name(index: usize) -> String {
+    format!("acceptor-{index}")
 }
 
 /// Starts a thread on a bound socket.
@@ -59,7 +66,7 @@ pub(crate) fn spawn(
     let (alive, ended) = oneshot::channel();
     let context = Arc::new(context);
     thread::Builder::new()
-        .name(format!("acceptor-{}", context.thread))
+        .name(name(context.thread))
         .spawn(move || {
             // Dropped when the thread ends, by a panic too.
             let _alive = alive;
@@ -102,6 +109,7 @@ async fn run(
                     let old = std::mem::replace(&mut listener, TcpListener::from_std(new)?);
                     empty(old, |accepted| serve(accepted, &settings))?;
                 }
+                Some(Command::Ping(answer)) => pong(answer),
                 Some(Command::Drain(within)) => break within,
                 // Whoever started this is gone.
                 None => return Ok(()),
@@ -127,8 +135,27 @@ async fn run(
     empty(listener, |accepted| serve(accepted, &settings))?;
     // Whoever has said nothing has nothing to lose.
     context.admission.empty(Stage::Silent);
-    drain.run(deadline).await;
+    tokio::select! {
+        () = drain.run(deadline) => {}
+        () = only_answer(commands) => {}
+    }
     Ok(())
+}
+
+fn pong(answer: oneshot::Sender<()>) {
+    // Who asked may have gone.
+    let _ = answer.send(());
+}
+
+/// Gives signs of life, and does nothing else that is asked.
+async fn only_answer(mut commands: mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if let Command::Ping(answer) = command {
+            pong(answer);
+        }
+    }
+    // Whoever started this is gone; that is no reason to end early.
+    std::future::pending::<()>().await;
 }
 
 /// Whether an error of accept is that of one connection, and the next may be fine (accept(2)).

@@ -18,8 +18,11 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tracing::error;
 
+use crate::acceptor;
 use crate::certificate::{Certificate, Facts};
+use crate::http::{self, Patience};
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
 use crate::tls::ClientTrust;
@@ -116,14 +119,16 @@ impl Status {
 pub(crate) struct Board {
     registry: Registry,
     metrics: Metrics,
+    pulse: Pulse,
     status: Mutex<Status>,
 }
 
 impl Board {
-    pub(crate) fn new(registry: Registry, metrics: Metrics, status: Status) -> Self {
+    pub(crate) fn new(registry: Registry, metrics: Metrics, pulse: Pulse, status: Status) -> Self {
         Self {
             registry,
             metrics,
+            pulse,
             status: Mutex::new(status),
         }
     }
@@ -161,7 +166,7 @@ pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListe
 /// Answers until dropped.
 pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
     let router = Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route(
@@ -169,12 +174,29 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
             get(async |State(board): State<Arc<Board>>| Json(board.status())),
         )
         .with_state(board);
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        error!(%error, "the admin port ended");
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => {
+            http::serve(
+                listener,
+                router,
+                Patience::default(),
+                std::future::pending(),
+            )
+            .await;
+        }
+        Err(error) => error!(%error, "the admin port cannot be served"),
+    }
+}
+
+/// This thread answers, so it lives; the accepting threads are asked.
+async fn livez(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    match board.pulse.silent().await {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(index) => {
+            let name = acceptor::name(index);
+            let answer = format!("the thread {name} does not answer\n");
+            (StatusCode::SERVICE_UNAVAILABLE, answer)
+        }
     }
 }
 

@@ -26,13 +26,16 @@ pub mod error;
 mod first_packet;
 mod handshake;
 pub mod hardening;
+pub mod http;
 mod inbound;
 pub mod load;
+pub mod log;
 mod metrics;
 mod mqtt;
 pub mod pem;
 pub mod process;
 pub mod provider;
+mod pulse;
 mod rehearsal;
 mod relay;
 mod scratch;
@@ -59,6 +62,7 @@ use crate::backend::Outages;
 use crate::connection::Context;
 use crate::control::{Control, Request};
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::sockets::{Room, Sharing};
 use crate::source::Changes;
 
@@ -140,7 +144,6 @@ impl Terminator {
         let room = Room::of(threads);
         let metrics = Metrics::new(&mut registry, threads);
         let status = Status::of(settings, listen, 0, Timestamp::now());
-        let board = Arc::new(Board::new(registry, metrics.clone(), status));
         let shared = Arc::new(settings.clone());
         let outages = Arc::new(Outages::default());
         let possible = room.connections(&settings.limits);
@@ -165,6 +168,13 @@ impl Terminator {
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
+        let commands = acceptors.iter().map(|acceptor| acceptor.commands.clone());
+        let board = Arc::new(Board::new(
+            registry,
+            metrics.clone(),
+            Pulse::new(commands.collect()),
+            status,
+        ));
         let parts = Parts {
             path: path.to_owned(),
             loaded,

@@ -10,6 +10,7 @@ use mqtt_tls_config::Limits;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::admission::Stage;
+use crate::http;
 
 /// Connections that the kernel keeps for a thread that is busy.
 const BACKLOG: i32 = 4096;
@@ -45,8 +46,9 @@ pub(crate) enum Peer {
     Client,
 }
 
-/// File descriptors that are kept for everything but connections, and for each thread.
-const DESCRIPTORS_KEPT: u64 = 128;
+/// File descriptors that are kept for everything but connections, of which the admin port's are 64 at most
+/// ([`http`]), and for each thread.
+const DESCRIPTORS_KEPT: u64 = 64 + http::CONNECTIONS_MAX as u64;
 const DESCRIPTORS_KEPT_BY_THREAD: u64 = 16;
 
 /// The part of the sockets that each kind of waiting may take.
