@@ -14,6 +14,7 @@ mod certificates;
 mod check;
 mod client_auth;
 mod close;
+mod devices;
 mod drain;
 mod fixture;
 mod fleet;
