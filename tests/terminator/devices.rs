@@ -4,6 +4,7 @@
 //! A failure names the stack and what it said.
 
 mod client;
+mod identity;
 mod odd;
 mod tickets;
 

@@ -41,6 +41,10 @@ void tls_set_up(const struct options *options) {
     must(context != NULL, "context");
     must(wolfSSL_CTX_load_verify_locations(context, options->ca, NULL) == WOLFSSL_SUCCESS, "CA file");
     wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_PEER, NULL);
+    if (options->cert)
+        must(wolfSSL_CTX_use_certificate_chain_file(context, options->cert) == WOLFSSL_SUCCESS &&
+                 wolfSSL_CTX_use_PrivateKey_file(context, options->key, WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS,
+             "own certificate");
     if (options->suites)
         must(wolfSSL_CTX_set_cipher_list(context, options->suites) == WOLFSSL_SUCCESS, "suites");
     if (options->fragment)

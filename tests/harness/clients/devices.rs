@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::pki::Ca;
+use crate::pki::{Ca, Leaf};
 use crate::process::run;
 use crate::{assets, workdir};
 
@@ -110,6 +110,15 @@ impl Device {
             .args([stack.host(addr), addr.port().to_string()])
             .arg(file);
         Self { command }
+    }
+
+    /// With a client certificate.
+    pub fn identity(self, leaf: &Leaf) -> Self {
+        let (cert, key) = leaf.files();
+        let text = |path: PathBuf| path.into_os_string().into_string();
+        let cert = text(cert).expect("the target folder's path is UTF-8");
+        let key = text(key).expect("the target folder's path is UTF-8");
+        self.option("cert", &cert).option("key", &key)
     }
 
     /// One TLS version only: `1.2` or `1.3`.
