@@ -19,10 +19,11 @@ use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
 use crate::certificate::Certificate;
 use crate::error::chain;
+use crate::journal::Journal;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::sockets::{self, Sharing};
+use crate::sockets::{self, Room, Sharing};
 use crate::source::{self, Changes};
 
 /// What is asked of a running terminator.
@@ -48,6 +49,8 @@ pub(crate) struct Control {
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
+    pub(crate) room: Room,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) board: Arc<Board>,
     pub(crate) admin: JoinHandle<()>,
     pub(crate) refused: Option<Refused>,
@@ -178,6 +181,9 @@ impl Control {
                 let _ = acceptor.commands.send(Command::Listen(listener));
             }
         }
+        if !settings.journal {
+            self.journal.clear();
+        }
         self.loaded = loaded;
         self.refused = None;
         self.announce(now);
@@ -241,7 +247,8 @@ impl Control {
     pub(crate) fn announce(&self, now: Timestamp) {
         let settings = &self.loaded.settings;
         self.metrics.reloaded("ok", true);
-        self.metrics.allowing(settings.limits.connections);
+        self.metrics
+            .allowing(self.room.connections(&settings.limits));
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
         let generation = self.board.update(|status| {

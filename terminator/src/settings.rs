@@ -31,6 +31,8 @@ pub struct Settings {
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
     pub(crate) admin: SocketAddr,
+    /// Whether failed handshakes are kept.
+    pub(crate) journal: bool,
 }
 
 /// One thing that keeps a configuration from running.
@@ -139,14 +141,16 @@ impl Settings {
             return Err(Problems(problems));
         };
         let tickets = before
-            .filter(|before| before.trust.is_nobody())
+            .filter(|before| before.trust.is_nobody() && before.tls.ticketer.enabled())
             .map(|before| Arc::clone(&before.tls.ticketer));
-        let tls = tls::server_config(&certificates, &trust, tickets).map_err(|error| {
-            Problems(vec![Problem {
-                key: "clientAuth".to_owned(),
-                cause: Cause::Tls(error),
-            }])
-        })?;
+        let tls = tls::server_config(&certificates, &trust, config.tls.tickets, tickets).map_err(
+            |error| {
+                Problems(vec![Problem {
+                    key: "clientAuth".to_owned(),
+                    cause: Cause::Tls(error),
+                }])
+            },
+        )?;
         Ok(Self {
             host: config.host,
             port: config.port,
@@ -159,6 +163,7 @@ impl Settings {
             limits: config.limits.clone(),
             drain_deadline: config.drain.deadline,
             admin: SocketAddr::new(config.admin.host, config.admin.port),
+            journal: config.admin.journal,
         })
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_load;
 mod backend;
 mod brokers;
 mod certificates;
@@ -20,7 +21,9 @@ mod fixture;
 mod fleet;
 mod garbage;
 mod handshake;
+mod journal;
 mod limits;
+mod log;
 mod program;
 mod reload;
 mod slow_reader;
