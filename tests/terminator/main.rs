@@ -15,6 +15,7 @@ mod certificates;
 mod check;
 mod client_auth;
 mod close;
+mod devices;
 mod drain;
 mod fixture;
 mod fleet;
