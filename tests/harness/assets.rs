@@ -14,6 +14,10 @@ const KUBE_SCORE: &str = include_str!("../assets/kube-score/go.mod");
 const UNITTEST: &str = include_str!("../assets/helm-plugins/unittest/plugin.yaml");
 const PAUSE: &str = include_str!("../assets/pause/pause.c");
 const CHECKOV: &str = include_str!("../assets/checkov/requirements.txt");
+const PAHO: [&str; 2] = [
+    include_str!("../assets/paho/requirements.txt"),
+    include_str!("../assets/paho/device.py"),
+];
 
 /// A program of Kubernetes, or etcd. kube-apiserver, etcd and kubectl are taken from `KUBEBUILDER_ASSETS` if that
 /// is set; it never holds the programs of a node.
@@ -85,6 +89,11 @@ pub fn checkov() -> PathBuf {
     named_after(&[CHECKOV], "checkov", "bin/checkov", "tools")
 }
 
+/// A Python that has paho-mqtt.
+pub fn paho() -> PathBuf {
+    named_after(&PAHO, "paho", "bin/python", "paho")
+}
+
 /// A command for what is installed as a package, such as mosquitto, containerd or java. Debian keeps servers in
 /// `/usr/sbin`, which is not on everyone's path.
 pub fn installed(program: &str) -> Command {
@@ -102,6 +111,7 @@ pub fn installed(program: &str) -> Command {
 fn part_of(program: &str) -> &'static str {
     match program {
         "openssl" => "openssl",
+        "nginx" => "nginx",
         "java" | "jlink" | "mvn" => "smart-mqtt",
         "containerd" | "ctr" | "runc" | "nft" | "iptables" | "ip" | "sysctl" => "node",
         "prometheus" | "promtool" | "buildah" | "podman" | "jq" => "tools",

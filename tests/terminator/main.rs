@@ -15,6 +15,7 @@ mod check;
 mod client_auth;
 mod close;
 mod drain;
+mod ends;
 mod fixture;
 mod fleet;
 mod garbage;

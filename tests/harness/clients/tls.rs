@@ -315,5 +315,6 @@ impl AsyncRead for Socket {
     }
 }
 
+mod cut;
 #[cfg(test)]
 mod tests;
