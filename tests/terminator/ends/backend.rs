@@ -20,7 +20,7 @@ use crate::fixture::SOON;
 const PAUSE: Duration = Duration::from_millis(300);
 /// How long [`Reading::Never`] reads nothing.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// What is said to a client that is gone: acknowledgements of nothing, enough for a few segments.
+/// What is said to a client that is gone: an acknowledgement of nothing.
 const TO_NOBODY: [u8; 4] = [mqtt::PUBACK, 2, 0, 1];
 
 /// How a client's connection to the backend ended.
@@ -55,11 +55,21 @@ impl Seen {
     }
 }
 
+/// What the backend knows of a client.
+pub(super) enum Company {
+    /// It sends a PINGREQ first, and says when it is gone.
+    Known {
+        is_gone: watch::Receiver<bool>,
+        /// Whether the backend says something to a client that has gone.
+        talks: bool,
+    },
+    Unknown,
+}
+
 /// What is done with one client.
 struct Script {
     reading: Reading,
-    /// Set when the client is gone; none for clients that do not tell, and send no PINGREQ first.
-    gone: Option<watch::Receiver<bool>>,
+    company: Company,
     tell: oneshot::Sender<Seen>,
 }
 
@@ -98,12 +108,12 @@ impl Backend {
         &self,
         client: &str,
         reading: Reading,
-        gone: Option<watch::Receiver<bool>>,
+        company: Company,
     ) -> oneshot::Receiver<Seen> {
         let (tell, told) = oneshot::channel();
         let script = Script {
             reading,
-            gone,
+            company,
             tell,
         };
         let before = self.scripts.lock().unwrap().insert(client.to_owned(), script);
@@ -115,41 +125,36 @@ impl Backend {
         let mut packets = Packets::default();
         let connect = packets.next(&mut stream).await?;
         let script = self.scripts.lock().unwrap().remove(&client_id(&connect.1));
-        let Some(Script {
-            reading,
-            mut gone,
-            tell,
-        }) = script
-        else {
+        let Some(script) = script else {
             return Err(io::Error::other("nobody expects this client"));
         };
         stream.write_all(&[mqtt::CONNACK, 2, 0, 0]).await?;
-        if let Some(gone) = &mut gone {
+        let mut gone = None;
+        if let Company::Known { mut is_gone, talks } = script.company {
             packets.next(&mut stream).await?;
             stream.write_all(&mqtt::PINGRESP).await?;
             // So that it is the backend who is late, also on a machine where the client is.
-            let is_gone = gone.wait_for(|gone| *gone);
-            match reading {
+            let departure = is_gone.wait_for(|gone| *gone);
+            match script.reading {
                 Reading::AtOnce => {}
-                Reading::Late => drop(timeout(4 * PAUSE, is_gone).await),
-                Reading::Never => drop(timeout(PATIENCE, is_gone).await),
+                Reading::Late => drop(timeout(4 * PAUSE, departure).await),
+                Reading::Never => drop(timeout(PATIENCE, departure).await),
             }
+            gone = talks.then_some(is_gone);
         }
-        match reading {
+        match script.reading {
             Reading::AtOnce => {}
             Reading::Late => sleep(PAUSE).await,
             Reading::Never => sleep(PATIENCE).await,
         }
         let seen = read_to_end(&mut stream, packets, gone).await;
-        // The last words of a broker that is ended by its client.
-        let _ = stream.write_all(&TO_NOBODY).await;
         // Nobody may be waiting any more.
-        let _ = tell.send(seen);
+        let _ = script.tell.send(seen);
         Ok(())
     }
 }
 
-/// Reads all that there is, and says something to a client that has gone meanwhile.
+/// Reads all that there is, and says something to a client of whom it is told that it has gone.
 async fn read_to_end(
     stream: &mut TcpStream,
     mut packets: Packets,
@@ -169,13 +174,15 @@ async fn read_to_end(
             }
         }
         let read = tokio::select! {
-            read = timeout(SOON, packets.read(stream)) => read,
+            // What is said to nobody goes out before anything is read.
+            biased;
             is_gone = departure(&mut gone) => {
                 gone = None;
-                // The answer to a reset is not told twice.
+                // A reset that was told once is not told again.
                 was_reset |= is_gone && stream.write_all(&TO_NOBODY.repeat(8)).await.is_err();
                 continue;
             }
+            read = timeout(SOON, packets.read(stream)) => read,
         };
         seen.end = match read {
             Ok(Ok(0)) if was_reset => SocketEnd::Reset,

@@ -198,7 +198,7 @@ impl Servers {
 }
 
 /// All clients are connected before the first one sends; a late broker stands still meanwhile.
-async fn compare(title: &str, reading: Reading) {
+async fn compare(reading: Reading) {
     let servers = Servers::start();
     let observer = Observer::start(servers.broker.addr()).await;
     let queues = SendQueues::watch();
@@ -232,7 +232,7 @@ async fn compare(title: &str, reading: Reading) {
         servers.broker.process().signal(Signal::CONT);
     }
     let sent = tasks.join_all().await;
-    let mut report = Report::new(title);
+    let mut report = Report::default();
     let outcomes = outcomes(&servers.broker, observer, sent).await;
     for (name, ..) in servers.all() {
         let of_this = outcomes.iter().filter(|(server, ..)| *server == name);
@@ -243,18 +243,18 @@ async fn compare(title: &str, reading: Reading) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mosquitto_gets_what_came_whole() {
-    compare("mosquitto", Reading::AtOnce).await;
+async fn mosquitto_gets_what_came_whole_as_through_nginx() {
+    compare(Reading::AtOnce).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mosquitto_that_stood_still_gets_what_came_whole() {
-    compare("mosquitto, late", Reading::Late).await;
+async fn a_mosquitto_that_stood_still_gets_what_came_whole_as_through_nginx() {
+    compare(Reading::Late).await;
 }
 
 /// Python devices that say all they have to say and go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bursts_of_paho_reach_mosquitto_and_publish_no_wills() {
+async fn bursts_of_paho_reach_mosquitto_as_through_nginx_and_publish_no_wills() {
     const CLIENTS: usize = 8;
     const MESSAGES: usize = 2_000;
     let servers = Servers::start();

@@ -51,21 +51,15 @@ impl std::fmt::Display for Outcome {
 }
 
 /// The outcomes of all servers, ours first.
+#[derive(Default)]
 pub(super) struct Report {
-    title: String,
     servers: Vec<(&'static str, Vec<(Cell, Outcome)>)>,
 }
 
 impl Report {
-    pub(super) fn new(title: &str) -> Self {
-        Self {
-            title: title.to_owned(),
-            servers: vec![],
-        }
-    }
-
     /// Adds what came of a server's cells.
-    pub(super) fn add(&mut self, server: &'static str, outcomes: Vec<(Cell, Outcome)>) {
+    pub(super) fn add(&mut self, server: &'static str, mut outcomes: Vec<(Cell, Outcome)>) {
+        outcomes.sort_by_key(|(cell, _)| *cell);
         match self.servers.iter_mut().find(|(name, _)| *name == server) {
             Some((_, before)) => before.extend(outcomes),
             None => self.servers.push((server, outcomes)),
@@ -102,12 +96,8 @@ impl Report {
         let summary = self.summary();
         assert!(
             wrong.is_empty(),
-            "{}: of {} cells, {lost} of {sent} messages lost, {wills} wrong wills, {disordered} ends not in order\n\
-             {summary}{wrong}",
-            self.title,
-            ours.1.len(),
+            "{lost} of {sent} messages lost, {wills} wrong wills, {disordered} ends not in order\n{summary}{wrong}",
         );
-        println!("{}\n{summary}", self.title);
     }
 
     /// A line for each server.
