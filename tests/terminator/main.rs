@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_load;
 mod backend;
 mod brokers;
 mod certificates;
@@ -21,6 +22,7 @@ mod fleet;
 mod garbage;
 mod handshake;
 mod limits;
+mod log;
 mod program;
 mod reload;
 mod slow_reader;
