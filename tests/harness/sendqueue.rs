@@ -47,7 +47,11 @@ impl SendQueues {
         while empty < 2 && looks.changed().await.is_ok() {
             let unsent = looks.borrow_and_update();
             let left = unsent.get(&(local.port(), remote.port())).copied();
-            empty = if first || left.unwrap_or(0) > 0 { 0 } else { empty + 1 };
+            empty = if first || left.unwrap_or(0) > 0 {
+                0
+            } else {
+                empty + 1
+            };
             first = false;
         }
     }
@@ -96,7 +100,9 @@ mod tests {
         assert!(timeout(10 * PAUSE, &mut drained).await.is_err());
         let mut read = vec![0; MUCH];
         server.read_exact(&mut read).await.expect("all comes");
-        timeout(Duration::from_secs(20), drained).await.expect("all has come");
+        timeout(Duration::from_secs(20), drained)
+            .await
+            .expect("all has come");
         writing.await.expect("no panic");
     }
 }

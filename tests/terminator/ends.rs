@@ -125,7 +125,11 @@ impl Cell {
 
     /// The client's ID, and its topic.
     fn id(self, server: &str) -> String {
-        let goodbye = if self.says_disconnect { "said" } else { "unsaid" };
+        let goodbye = if self.says_disconnect {
+            "said"
+        } else {
+            "unsaid"
+        };
         format!(
             "{:?}/{:?}/{:?}/{goodbye}/{server}",
             self.ending, self.sent, self.reading
@@ -163,7 +167,11 @@ async fn scripted(
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await.unwrap();
             let (gone, is_gone) = watch::channel(false);
-            let seen = backend.expect(&cell.id(name), cell.reading, Company::Known { is_gone, talks });
+            let seen = backend.expect(
+                &cell.id(name),
+                cell.reading,
+                Company::Known { is_gone, talks },
+            );
             let start = Start::at_once();
             let sent = client::run(&connector, addr, cell, name, start, &queues, gone).await;
             let seen = seen.await.unwrap_or_else(|_| Seen::nothing());
@@ -216,21 +224,31 @@ async fn what_paho_sent_is_delivered_as_by_nginx() {
     let mut report = Report::default();
     let mut running = Vec::new();
     for (name, addr) in [("terminator", fixture.addr()), ("nginx", nginx.addr())] {
-        for (end, ending) in [(PahoEnd::Disconnect, Ending::Fin), (PahoEnd::Kill, Ending::Killed)] {
+        for (end, ending) in [
+            (PahoEnd::Disconnect, Ending::Fin),
+            (PahoEnd::Kill, Ending::Killed),
+        ] {
             let mut cells = Cell::all(&Reading::ALL);
             cells.retain(|cell| {
                 cell.ending == ending && cell.says_disconnect == (end == PahoEnd::Disconnect)
             });
             let seen: Vec<_> = cells
                 .iter()
-                .map(|cell| (*cell, backend.expect(&cell.id(name), cell.reading, Company::Unknown)))
+                .map(|cell| {
+                    (
+                        *cell,
+                        backend.expect(&cell.id(name), cell.reading, Company::Unknown),
+                    )
+                })
                 .collect();
             let clients: Vec<_> = cells.iter().map(|cell| cell.paho(name)).collect();
             running.push((name, Paho::start(addr, &fixture.ca, end, &clients), seen));
         }
     }
     for (name, paho, seen) in running {
-        tokio::task::spawn_blocking(move || paho.finish()).await.unwrap();
+        tokio::task::spawn_blocking(move || paho.finish())
+            .await
+            .unwrap();
         let mut outcomes = Vec::new();
         for (cell, seen) in seen {
             let seen = seen.await.unwrap_or_else(|_| Seen::nothing());

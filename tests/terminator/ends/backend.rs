@@ -116,7 +116,11 @@ impl Backend {
             company,
             tell,
         };
-        let before = self.scripts.lock().unwrap().insert(client.to_owned(), script);
+        let before = self
+            .scripts
+            .lock()
+            .unwrap()
+            .insert(client.to_owned(), script);
         assert!(before.is_none(), "{client} is expected twice");
         told
     }
@@ -134,13 +138,14 @@ impl Backend {
             packets.next(&mut stream).await?;
             stream.write_all(&mqtt::PINGRESP).await?;
             // So that it is the backend who is late, also on a machine where the client is.
-            let departure = is_gone.wait_for(|gone| *gone);
-            match script.reading {
-                Reading::AtOnce => {}
-                Reading::Late => drop(timeout(4 * PAUSE, departure).await),
-                Reading::Never => drop(timeout(PATIENCE, departure).await),
-            }
-            gone = talks.then_some(is_gone);
+            let patience = match script.reading {
+                Reading::AtOnce => Duration::ZERO,
+                Reading::Late => 4 * PAUSE,
+                Reading::Never => PATIENCE,
+            };
+            let _ = timeout(patience, is_gone.wait_for(|gone| *gone)).await;
+            // It is told again to whoever asks later.
+            gone = talks.then(|| is_gone.clone());
         }
         match script.reading {
             Reading::AtOnce => {}
@@ -206,7 +211,9 @@ async fn departure(gone: &mut Option<watch::Receiver<bool>>) -> bool {
 /// The client's ID in the body of a CONNECT of MQTT 3.1.1.
 fn client_id(body: &[u8]) -> String {
     let rest = body.get(10..).unwrap_or_default();
-    let length = rest.get(..2).map_or(0, |length| u16::from_be_bytes([length[0], length[1]]));
+    let length = rest
+        .get(..2)
+        .map_or(0, |length| u16::from_be_bytes([length[0], length[1]]));
     let id = rest.get(2..2 + usize::from(length)).unwrap_or_default();
     String::from_utf8_lossy(id).into_owned()
 }

@@ -143,7 +143,10 @@ async fn outcomes(
     observer: Observer,
     sent: Vec<(&'static str, Cell, std::io::Result<()>)>,
 ) -> Vec<(&'static str, Cell, Outcome)> {
-    let ids = sent.iter().map(|(server, cell, _)| cell.id(server)).collect();
+    let ids = sent
+        .iter()
+        .map(|(server, cell, _)| cell.id(server))
+        .collect();
     let left = all_departed(broker, ids).await;
     let counts = observer.counts().await;
     let count = |topic: &str| counts.get(topic).copied().unwrap_or(0);
@@ -278,7 +281,10 @@ async fn bursts_of_paho_reach_mosquitto_as_through_nginx_and_publish_no_wills() 
         .await
         .unwrap();
     let all = servers.all().map(|(name, ..)| name);
-    let ids = all.iter().flat_map(|name| clients(name)).map(|client| client.id);
+    let ids = all
+        .iter()
+        .flat_map(|name| clients(name))
+        .map(|client| client.id);
     all_departed(&servers.broker, ids.collect()).await;
     let counts = observer.counts().await;
     let came = all.map(|name| {

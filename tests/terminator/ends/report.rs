@@ -46,7 +46,9 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let will = if self.willed { "will" } else { "-" };
         write!(f, "{:>5} {will:<4} {:<8}", self.delivered, self.end)?;
-        self.trouble.iter().try_for_each(|trouble| write!(f, " ({trouble})"))
+        self.trouble
+            .iter()
+            .try_for_each(|trouble| write!(f, " ({trouble})"))
     }
 }
 
