@@ -89,9 +89,9 @@ pub fn checkov() -> PathBuf {
     named_after(&[CHECKOV], "checkov", "bin/checkov", "tools")
 }
 
-/// A Python that has paho-mqtt.
-pub fn paho() -> PathBuf {
-    named_after(&PAHO, "paho", "bin/python", "paho")
+/// A file in the folder of paho-mqtt's device: `bin/python`, `device.py`.
+pub fn paho(file: &str) -> PathBuf {
+    named_after(&PAHO, "paho", file, "paho")
 }
 
 /// A command for what is installed as a package, such as mosquitto, containerd or java. Debian keeps servers in

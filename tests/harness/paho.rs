@@ -55,7 +55,7 @@ impl Paho {
             "host": addr.ip(), "port": addr.port(), "ca": file, "end": end, "clients": clients,
         });
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/paho/ends.py");
-        let mut command = Command::new(assets::paho());
+        let mut command = Command::new(assets::paho("bin/python"));
         command.arg(script).arg(order.to_string());
         Self {
             process: Process::spawn("paho", command),

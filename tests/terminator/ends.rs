@@ -150,13 +150,30 @@ impl Cell {
     }
 }
 
+/// What all cells of one comparison share.
+#[derive(Clone, Copy)]
+struct Way {
+    version: &'static SupportedProtocolVersion,
+    /// Clients send all without waiting for an answer.
+    is_eager: bool,
+    /// The backend talks to clients that have gone.
+    talks: bool,
+}
+
+/// Devices that wait for their CONNACK, and a backend that knows when nobody listens.
+const USUAL: Way = Way {
+    version: &rustls::version::TLS13,
+    is_eager: false,
+    talks: false,
+};
+
 /// The scripted backend's view of all cells, through one server.
 async fn scripted(
     backend: &Arc<Backend>,
     connector: &Connector,
     server: (&'static str, SocketAddr),
     queues: &SendQueues,
-    talks: bool,
+    way: Way,
 ) -> Vec<(Cell, Outcome)> {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
@@ -167,12 +184,16 @@ async fn scripted(
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await.unwrap();
             let (gone, is_gone) = watch::channel(false);
-            let seen = backend.expect(
-                &cell.id(name),
-                cell.reading,
-                Company::Known { is_gone, talks },
-            );
-            let start = Start::at_once();
+            let company = Company::Known {
+                is_gone,
+                talks: way.talks,
+            };
+            let seen = backend.expect(&cell.id(name), cell.reading, company);
+            let start = if way.is_eager {
+                Start::Eager
+            } else {
+                Start::Connected
+            };
             let sent = client::run(&connector, addr, cell, name, start, &queues, gone).await;
             let seen = seen.await.unwrap_or_else(|_| Seen::nothing());
             (cell, Outcome::scripted(cell, name, sent, &seen))
@@ -181,14 +202,14 @@ async fn scripted(
     tasks.join_all().await
 }
 
-/// Terminator and nginx before one scripted backend, which talks to clients that have gone, or does not.
-async fn compare(version: &'static SupportedProtocolVersion, talks: bool) {
+/// Terminator and nginx before one scripted backend.
+async fn compare(way: Way) {
     let backend = Backend::start().await;
     let fixture = Fixture::start(backend.addr());
     let nginx = Nginx::start(&fixture.leaf, backend.addr());
-    let connector = Connector::build(&fixture.ca, None, &[version]);
+    let connector = Connector::build(&fixture.ca, None, &[way.version]);
     let queues = SendQueues::watch();
-    let through = |server| scripted(&backend, &connector, server, &queues, talks);
+    let through = |server| scripted(&backend, &connector, server, &queues, way);
     let (ours, theirs) = tokio::join!(
         through(("terminator", fixture.addr())),
         through(("nginx", nginx.addr())),
@@ -201,18 +222,31 @@ async fn compare(version: &'static SupportedProtocolVersion, talks: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_whole_is_delivered_as_by_nginx_over_tls_1_3() {
-    compare(&rustls::version::TLS13, false).await;
+    compare(USUAL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_whole_is_delivered_as_by_nginx_over_tls_1_2() {
-    compare(&rustls::version::TLS12, false).await;
+    let version = &rustls::version::TLS12;
+    compare(Way { version, ..USUAL }).await;
 }
 
 /// What it says to nobody is refused by a socket that was closed too early, and with a reset: nginx loses by that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_whole_is_delivered_as_by_nginx_to_a_broker_that_goes_on_talking() {
-    compare(&rustls::version::TLS13, true).await;
+    let talks = true;
+    compare(Way { talks, ..USUAL }).await;
+}
+
+/// In TLS 1.2, where no ticket comes that such a client leaves unread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_eager_clients_sent_is_delivered_as_by_nginx() {
+    compare(Way {
+        version: &rustls::version::TLS12,
+        is_eager: true,
+        talks: true,
+    })
+    .await;
 }
 
 /// What paho-mqtt can do of the matrix: `disconnect()`, which closes with a bare FIN, and to be killed.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tests::clients::tls::Connector;
+use tests::clients::tls::{Connector, TlsClient};
 use tests::mqtt::{self, Version};
 use tests::sendqueue::SendQueues;
 use tokio::sync::{mpsc, watch};
@@ -12,22 +12,15 @@ use tokio::time::timeout;
 use super::{Cell, Ending};
 use crate::fixture::SOON;
 
-/// When a client sends: once it has said that it is connected, and has been told to go on.
-pub(super) struct Start {
-    /// Dropped when it is connected, or cannot be.
-    pub(super) connected: Option<mpsc::Sender<()>>,
-    pub(super) go: watch::Receiver<bool>,
-}
-
-impl Start {
+/// When a client sends.
+pub(super) enum Start {
+    /// With its CONNECT, without waiting for an answer, as MQTT allows. It leaves when all that has arrived: with an
+    /// answer unread, closing is a reset, which would take back what is still on the way.
+    Eager,
     /// As soon as it is connected.
-    pub(super) fn at_once() -> Self {
-        let (_, go) = watch::channel(true);
-        Self {
-            connected: None,
-            go,
-        }
-    }
+    Connected,
+    /// When it has said that it is connected, by dropping this, and has been told to go on.
+    Told(mpsc::Sender<()>, watch::Receiver<bool>),
 }
 
 /// Where the will of a client with this topic goes.
@@ -46,27 +39,29 @@ pub(super) async fn run(
     queues: &SendQueues,
     gone: watch::Sender<bool>,
 ) -> io::Result<()> {
-    let Start { connected, mut go } = start;
     let topic = cell.id(name);
     let mut client = connector.connect(server).await?;
     let local = client.tcp().local_addr()?;
-    client.send(&connect(&topic)).await?;
-    if !client.read_packet().await?.accepts() {
-        return Err(io::Error::other("refused"));
-    }
-    client.send(&mqtt::PINGREQ).await?;
-    if cell.ending == Ending::Killed {
-        // It stays unread.
-        timeout(SOON, client.tcp().peek(&mut [0])).await??;
-    } else {
-        client.read_packet().await?;
-    }
-    drop(connected);
-    // Who does not say go any more has said it.
-    let _ = go.wait_for(|go| *go).await;
-
-    client.send(&messages(cell, &topic)).await?;
     let arrived = async || timeout(SOON, queues.drained(local, server)).await;
+    let messages = messages(cell, &topic);
+    match start {
+        Start::Eager => {
+            let all = [connect(&topic), mqtt::PINGREQ.to_vec(), messages];
+            client.send(&all.concat()).await?;
+            arrived().await?;
+        }
+        Start::Connected => {
+            introduce(&mut client, &topic, cell.ending).await?;
+            client.send(&messages).await?;
+        }
+        Start::Told(connected, mut go) => {
+            introduce(&mut client, &topic, cell.ending).await?;
+            drop(connected);
+            // Who does not say go any more has said it.
+            let _ = go.wait_for(|go| *go).await;
+            client.send(&messages).await?;
+        }
+    }
     match cell.ending {
         Ending::Notify | Ending::NotifyAndGo => client.close_notify().await?,
         Ending::Fin => {}
@@ -89,6 +84,21 @@ pub(super) async fn run(
     }
     arrived().await?;
     gone.send_replace(true);
+    Ok(())
+}
+
+/// CONNECT and its answer, PINGREQ and its answer; the last one stays unread where that makes the ending.
+async fn introduce(client: &mut TlsClient, topic: &str, ending: Ending) -> io::Result<()> {
+    client.send(&connect(topic)).await?;
+    if !client.read_packet().await?.accepts() {
+        return Err(io::Error::other("refused"));
+    }
+    client.send(&mqtt::PINGREQ).await?;
+    if ending == Ending::Killed {
+        timeout(SOON, client.tcp().peek(&mut [0])).await??;
+    } else {
+        client.read_packet().await?;
+    }
     Ok(())
 }
 

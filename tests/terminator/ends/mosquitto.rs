@@ -212,10 +212,7 @@ async fn compare(reading: Reading) {
         let connector = Connector::new(ca);
         for cell in Cell::all(&[reading]) {
             let (connector, queues) = (connector.clone(), queues.clone());
-            let start = Start {
-                connected: Some(connecting.clone()),
-                go: gone_on.clone(),
-            };
+            let start = Start::Told(connecting.clone(), gone_on.clone());
             let (gone, _) = watch::channel(false);
             tasks.spawn(async move {
                 let sent = client::run(&connector, addr, cell, name, start, &queues, gone).await;
