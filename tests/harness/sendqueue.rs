@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,44 +16,39 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Bytes that are not acknowledged, by local and remote port.
 type Unsent = HashMap<(u16, u16), u32>;
 
-/// Looks at the table for as long as it lives.
-#[derive(Clone)]
-pub struct SendQueues {
-    looks: watch::Receiver<Arc<Unsent>>,
-}
-
-impl SendQueues {
-    /// Begins to look, in a task of the current runtime.
-    pub fn watch() -> Self {
-        let (found, looks) = watch::channel(Arc::default());
-        tokio::spawn(async move {
-            while !found.is_closed() {
-                let table = std::fs::read_to_string(TABLE).expect("Linux has this table");
-                found.send_replace(Arc::new(parse(&table)));
-                tokio::time::sleep(PAUSE).await;
+/// The table as it was at the last look. Only while somebody waits is there another one.
+fn looks() -> &'static watch::Sender<Unsent> {
+    static LOOKS: OnceLock<watch::Sender<Unsent>> = OnceLock::new();
+    LOOKS.get_or_init(|| {
+        // Of its own, for tests have runtimes of their own.
+        std::thread::spawn(|| {
+            loop {
+                std::thread::sleep(PAUSE);
+                let looks = looks();
+                if looks.receiver_count() > 0 {
+                    let table = std::fs::read_to_string(TABLE).expect("Linux has this table");
+                    looks.send_replace(parse(&table));
+                }
             }
         });
-        Self { looks }
-    }
+        watch::Sender::default()
+    })
+}
 
-    /// Waits until all that was written to the socket, its FIN too, was acknowledged, or the socket is gone.
-    pub async fn drained(&self, local: SocketAddr, remote: SocketAddr) {
-        let mut looks = self.looks.clone();
-        looks.mark_unchanged();
-        // The look that is under way may have begun before the last write, and one that meets a table in change may
-        // miss a socket.
-        let mut empty = 0;
-        let mut first = true;
-        while empty < 2 && looks.changed().await.is_ok() {
-            let unsent = looks.borrow_and_update();
-            let left = unsent.get(&(local.port(), remote.port())).copied();
-            empty = if first || left.unwrap_or(0) > 0 {
-                0
-            } else {
-                empty + 1
-            };
-            first = false;
-        }
+/// Waits until all that was written to a socket, its FIN too, was acknowledged, or the socket is gone.
+pub async fn drained(local: SocketAddr, remote: SocketAddr) {
+    let mut looks = looks().subscribe();
+    // The look that is under way may have begun before the last write, and one that meets a table in change may miss
+    // a socket.
+    let mut empty = 0;
+    looks.changed().await.expect("it looks for ever");
+    while empty < 2 {
+        looks.changed().await.expect("it looks for ever");
+        let left = looks
+            .borrow_and_update()
+            .get(&(local.port(), remote.port()))
+            .copied();
+        empty = if left.unwrap_or(0) > 0 { 0 } else { empty + 1 };
     }
 }
 
@@ -91,16 +86,15 @@ mod tests {
         let mut client = TcpStream::connect(remote).await.expect("it listens");
         let local = client.local_addr().expect("it is connected");
         let (mut server, _) = listener.accept().await.expect("one has connected");
-        let queues = SendQueues::watch();
         let writing = tokio::spawn(async move {
             let _ = client.write_all(&vec![0; MUCH]).await;
         });
-        let drained = queues.drained(local, remote);
-        tokio::pin!(drained);
-        assert!(timeout(10 * PAUSE, &mut drained).await.is_err());
+        let is_drained = drained(local, remote);
+        tokio::pin!(is_drained);
+        assert!(timeout(10 * PAUSE, &mut is_drained).await.is_err());
         let mut read = vec![0; MUCH];
         server.read_exact(&mut read).await.expect("all comes");
-        timeout(Duration::from_secs(20), drained)
+        timeout(Duration::from_secs(20), is_drained)
             .await
             .expect("all has come");
         writing.await.expect("no panic");

@@ -14,7 +14,6 @@ use rustls::SupportedProtocolVersion;
 use tests::clients::tls::Connector;
 use tests::paho::{Paho, PahoClient, PahoEnd};
 use tests::peers::Nginx;
-use tests::sendqueue::SendQueues;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -172,14 +171,13 @@ async fn scripted(
     backend: &Arc<Backend>,
     connector: &Connector,
     server: (&'static str, SocketAddr),
-    queues: &SendQueues,
     way: Way,
 ) -> Vec<(Cell, Outcome)> {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
     let (name, addr) = server;
     for cell in Cell::all(&Reading::ALL) {
-        let (backend, connector, queues) = (Arc::clone(backend), connector.clone(), queues.clone());
+        let (backend, connector) = (Arc::clone(backend), connector.clone());
         let slots = Arc::clone(&slots);
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await.unwrap();
@@ -194,7 +192,7 @@ async fn scripted(
             } else {
                 Start::Connected
             };
-            let sent = client::run(&connector, addr, cell, name, start, &queues, gone).await;
+            let sent = client::run(&connector, addr, cell, name, start, gone).await;
             let seen = seen.await.unwrap_or_else(|_| Seen::nothing());
             (cell, Outcome::scripted(cell, name, sent, &seen))
         });
@@ -208,8 +206,7 @@ async fn compare(way: Way) {
     let fixture = Fixture::start(backend.addr());
     let nginx = Nginx::start(&fixture.leaf, backend.addr());
     let connector = Connector::build(&fixture.ca, None, &[way.version]);
-    let queues = SendQueues::watch();
-    let through = |server| scripted(&backend, &connector, server, &queues, way);
+    let through = |server| scripted(&backend, &connector, server, way);
     let (ours, theirs) = tokio::join!(
         through(("terminator", fixture.addr())),
         through(("nginx", nginx.addr())),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tests::clients::tls::{Connector, TlsClient};
 use tests::mqtt::{self, Version};
-use tests::sendqueue::SendQueues;
+use tests::sendqueue::drained;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -36,13 +36,12 @@ pub(super) async fn run(
     cell: Cell,
     name: &str,
     start: Start,
-    queues: &SendQueues,
     gone: watch::Sender<bool>,
 ) -> io::Result<()> {
     let topic = cell.id(name);
     let mut client = connector.connect(server).await?;
     let local = client.tcp().local_addr()?;
-    let arrived = async || timeout(SOON, queues.drained(local, server)).await;
+    let arrived = async || timeout(SOON, drained(local, server)).await;
     let messages = messages(cell, &topic);
     match start {
         Start::Eager => {

@@ -12,7 +12,6 @@ use tests::mqtt::{self, Version};
 use tests::paho::{Paho, PahoClient, PahoEnd};
 use tests::peers::{MosquittoTls, Nginx};
 use tests::pki::Ca;
-use tests::sendqueue::SendQueues;
 use tests::wait::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -204,18 +203,17 @@ impl Servers {
 async fn compare(reading: Reading) {
     let servers = Servers::start();
     let observer = Observer::start(servers.broker.addr()).await;
-    let queues = SendQueues::watch();
     let (connecting, mut all_connected) = mpsc::channel(1);
     let (go, gone_on) = watch::channel(false);
     let mut tasks = JoinSet::new();
     for (name, addr, ca) in servers.all() {
         let connector = Connector::new(ca);
         for cell in Cell::all(&[reading]) {
-            let (connector, queues) = (connector.clone(), queues.clone());
+            let connector = connector.clone();
             let start = Start::Told(connecting.clone(), gone_on.clone());
             let (gone, _) = watch::channel(false);
             tasks.spawn(async move {
-                let sent = client::run(&connector, addr, cell, name, start, &queues, gone).await;
+                let sent = client::run(&connector, addr, cell, name, start, gone).await;
                 (name, cell, sent)
             });
         }
