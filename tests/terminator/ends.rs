@@ -14,10 +14,11 @@ use rustls::SupportedProtocolVersion;
 use tests::clients::tls::Connector;
 use tests::paho::{Paho, PahoClient, PahoEnd};
 use tests::peers::Nginx;
+use tests::pki::Ca;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use self::backend::{Backend, Company, Seen};
+use self::backend::{Backend, Company, Expected};
 use self::client::Start;
 use self::report::{Outcome, Report};
 use crate::fixture::Fixture;
@@ -186,22 +187,24 @@ async fn scripted(
                 is_gone,
                 talks: way.talks,
             };
-            let seen = backend.expect(&cell.id(name), cell.reading, company);
+            let expected = backend.expect(&cell.id(name), cell.reading, company);
             let start = if way.is_eager {
                 Start::Eager
             } else {
                 Start::Connected
             };
             let sent = client::run(&connector, addr, cell, name, start, gone).await;
-            let seen = seen.await.unwrap_or_else(|_| Seen::nothing());
-            (cell, Outcome::scripted(cell, name, sent, &seen))
+            (
+                cell,
+                Outcome::scripted(cell, name, sent, &expected.seen().await),
+            )
         });
     }
     tasks.join_all().await
 }
 
 /// Terminator and nginx before one scripted backend.
-async fn compare(way: Way) {
+async fn compare(way: Way) -> String {
     let backend = Backend::start().await;
     let fixture = Fixture::start(backend.addr());
     let nginx = Nginx::start(&fixture.leaf, backend.addr());
@@ -214,36 +217,61 @@ async fn compare(way: Way) {
     let mut report = Report::default();
     report.add("terminator", ours);
     report.add("nginx", theirs);
-    report.judge();
+    report.judge()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_whole_is_delivered_as_by_nginx_over_tls_1_3() {
-    compare(USUAL).await;
+    println!("{}", compare(USUAL).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_whole_is_delivered_as_by_nginx_over_tls_1_2() {
     let version = &rustls::version::TLS12;
-    compare(Way { version, ..USUAL }).await;
+    println!("{}", compare(Way { version, ..USUAL }).await);
 }
 
 /// What it says to nobody is refused by a socket that was closed too early, and with a reset: nginx loses by that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_whole_is_delivered_as_by_nginx_to_a_broker_that_goes_on_talking() {
     let talks = true;
-    compare(Way { talks, ..USUAL }).await;
+    println!("{}", compare(Way { talks, ..USUAL }).await);
 }
 
 /// In TLS 1.2, where no ticket comes that such a client leaves unread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_eager_clients_sent_is_delivered_as_by_nginx() {
-    compare(Way {
+    let way = Way {
         version: &rustls::version::TLS12,
         is_eager: true,
         talks: true,
-    })
-    .await;
+    };
+    println!("{}", compare(way).await);
+}
+
+/// Clients of paho-mqtt that end in this way, and the cells that they are in.
+fn paho(
+    backend: &Backend,
+    ca: &Ca,
+    server: (&'static str, SocketAddr),
+    end: PahoEnd,
+) -> (Paho, Vec<(Cell, Expected)>) {
+    let (ending, says_disconnect) = match end {
+        PahoEnd::Disconnect => (Ending::Fin, true),
+        PahoEnd::Kill => (Ending::Killed, false),
+    };
+    let (name, addr) = server;
+    let mut cells = Cell::all(&Reading::ALL);
+    cells.retain(|cell| (cell.ending, cell.says_disconnect) == (ending, says_disconnect));
+    let clients: Vec<_> = cells.iter().map(|cell| cell.paho(name)).collect();
+    let expect = |cell: Cell| {
+        (
+            cell,
+            backend.expect(&cell.id(name), cell.reading, Company::Unknown),
+        )
+    };
+    let expected = cells.into_iter().map(expect).collect();
+    (Paho::start(addr, ca, end, &clients), expected)
 }
 
 /// What paho-mqtt can do of the matrix: `disconnect()`, which closes with a bare FIN, and to be killed.
@@ -252,40 +280,22 @@ async fn what_paho_sent_is_delivered_as_by_nginx() {
     let backend = Backend::start().await;
     let fixture = Fixture::start(backend.addr());
     let nginx = Nginx::start(&fixture.leaf, backend.addr());
-    let mut report = Report::default();
     let mut running = Vec::new();
-    for (name, addr) in [("terminator", fixture.addr()), ("nginx", nginx.addr())] {
-        for (end, ending) in [
-            (PahoEnd::Disconnect, Ending::Fin),
-            (PahoEnd::Kill, Ending::Killed),
-        ] {
-            let mut cells = Cell::all(&Reading::ALL);
-            cells.retain(|cell| {
-                cell.ending == ending && cell.says_disconnect == (end == PahoEnd::Disconnect)
-            });
-            let seen: Vec<_> = cells
-                .iter()
-                .map(|cell| {
-                    (
-                        *cell,
-                        backend.expect(&cell.id(name), cell.reading, Company::Unknown),
-                    )
-                })
-                .collect();
-            let clients: Vec<_> = cells.iter().map(|cell| cell.paho(name)).collect();
-            running.push((name, Paho::start(addr, &fixture.ca, end, &clients), seen));
+    for server in [("terminator", fixture.addr()), ("nginx", nginx.addr())] {
+        for end in [PahoEnd::Disconnect, PahoEnd::Kill] {
+            running.push((server.0, paho(&backend, &fixture.ca, server, end)));
         }
     }
-    for (name, paho, seen) in running {
-        tokio::task::spawn_blocking(move || paho.finish())
-            .await
-            .unwrap();
+    let mut report = Report::default();
+    for (name, (paho, expected)) in running {
+        let finished = tokio::task::spawn_blocking(move || paho.finish());
+        finished.await.unwrap();
         let mut outcomes = Vec::new();
-        for (cell, seen) in seen {
-            let seen = seen.await.unwrap_or_else(|_| Seen::nothing());
+        for (cell, expected) in expected {
+            let seen = expected.seen().await;
             outcomes.push((cell, Outcome::scripted(cell, name, Ok(()), &seen)));
         }
         report.add(name, outcomes);
     }
-    report.judge();
+    println!("{}", report.judge());
 }

@@ -44,16 +44,12 @@ pub(super) struct Seen {
     pub(super) end: SocketEnd,
 }
 
-impl Seen {
-    pub(super) fn nothing() -> Self {
-        Self {
-            publishes: 0,
-            bytes: 0,
-            disconnect: false,
-            end: SocketEnd::Missing,
-        }
-    }
-}
+const NOTHING: Seen = Seen {
+    publishes: 0,
+    bytes: 0,
+    disconnect: false,
+    end: SocketEnd::Missing,
+};
 
 /// What the backend knows of a client.
 pub(super) enum Company {
@@ -64,6 +60,17 @@ pub(super) enum Company {
         talks: bool,
     },
     Unknown,
+}
+
+/// What will be seen of a client that is expected.
+pub(super) struct Expected(oneshot::Receiver<Seen>);
+
+impl Expected {
+    /// Waits for its end; nothing is seen of a client that does not come.
+    pub(super) async fn seen(self) -> Seen {
+        let told = timeout(3 * SOON, self.0).await;
+        told.ok().and_then(Result::ok).unwrap_or(NOTHING)
+    }
 }
 
 /// What is done with one client.
@@ -104,12 +111,7 @@ impl Backend {
     }
 
     /// Says what is to be done with a client that is going to come; what comes of it is told at its end.
-    pub(super) fn expect(
-        &self,
-        client: &str,
-        reading: Reading,
-        company: Company,
-    ) -> oneshot::Receiver<Seen> {
+    pub(super) fn expect(&self, client: &str, reading: Reading, company: Company) -> Expected {
         let (tell, told) = oneshot::channel();
         let script = Script {
             reading,
@@ -122,7 +124,7 @@ impl Backend {
             .unwrap()
             .insert(client.to_owned(), script);
         assert!(before.is_none(), "{client} is expected twice");
-        told
+        Expected(told)
     }
 
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
@@ -165,7 +167,7 @@ async fn read_to_end(
     mut packets: Packets,
     mut gone: Option<watch::Receiver<bool>>,
 ) -> Seen {
-    let mut seen = Seen::nothing();
+    let mut seen = NOTHING;
     let mut was_reset = false;
     loop {
         while let Some((head, body)) = packets.take() {

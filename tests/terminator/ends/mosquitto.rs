@@ -200,7 +200,7 @@ impl Servers {
 }
 
 /// All clients are connected before the first one sends; a late broker stands still meanwhile.
-async fn compare(reading: Reading) {
+async fn compare(reading: Reading) -> String {
     let servers = Servers::start();
     let observer = Observer::start(servers.broker.addr()).await;
     let (connecting, mut all_connected) = mpsc::channel(1);
@@ -237,17 +237,17 @@ async fn compare(reading: Reading) {
         let of_this = of_this.map(|(_, cell, outcome)| (*cell, outcome.clone()));
         report.add(name, of_this.collect());
     }
-    report.judge();
+    report.judge()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mosquitto_gets_what_came_whole_as_through_nginx() {
-    compare(Reading::AtOnce).await;
+    println!("{}", compare(Reading::AtOnce).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mosquitto_that_stood_still_gets_what_came_whole_as_through_nginx() {
-    compare(Reading::Late).await;
+    println!("{}", compare(Reading::Late).await);
 }
 
 /// Python devices that say all they have to say and go.
