@@ -21,6 +21,7 @@ mod fixture;
 mod fleet;
 mod garbage;
 mod handshake;
+mod journal;
 mod limits;
 mod log;
 mod program;
