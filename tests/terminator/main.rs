@@ -17,6 +17,7 @@ mod client_auth;
 mod close;
 mod devices;
 mod drain;
+mod ends;
 mod fixture;
 mod fleet;
 mod garbage;
