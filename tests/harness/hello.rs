@@ -152,7 +152,7 @@ impl Hello {
     }
 }
 
-/// A handshake message in records of at most `size` bytes each.
+/// A handshake message in records of at most `size` bytes each, whether such records are allowed or not.
 pub fn records_of(message: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in message.chunks(size) {

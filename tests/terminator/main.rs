@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod attack;
 mod backend;
 mod brokers;
 mod certificates;
@@ -15,11 +16,14 @@ mod check;
 mod client_auth;
 mod close;
 mod drain;
+mod first_packet;
 mod fixture;
 mod fleet;
 mod garbage;
 mod handshake;
+mod large_hello;
 mod limits;
+mod log_flood;
 mod program;
 mod reload;
 mod slow_reader;
