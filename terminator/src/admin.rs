@@ -18,8 +18,11 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tracing::error;
 
+use crate::acceptor;
 use crate::certificate::{Certificate, Facts};
-use crate::metrics::Population;
+use crate::http::{self, Patience};
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
 use crate::tls::ClientTrust;
@@ -76,7 +79,7 @@ pub struct ReloadError {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connections {
-    /// Open, those in their handshake included.
+    /// Open: their clients have said a first packet.
     pub open: u32,
     /// In their handshake.
     pub handshaking: u32,
@@ -115,15 +118,17 @@ impl Status {
 /// What the admin port shows; the one place that both it and the control thread know.
 pub(crate) struct Board {
     registry: Registry,
-    population: Arc<Population>,
+    metrics: Metrics,
+    pulse: Pulse,
     status: Mutex<Status>,
 }
 
 impl Board {
-    pub(crate) fn new(registry: Registry, population: Arc<Population>, status: Status) -> Self {
+    pub(crate) fn new(registry: Registry, metrics: Metrics, pulse: Pulse, status: Status) -> Self {
         Self {
             registry,
-            population,
+            metrics,
+            pulse,
             status: Mutex::new(status),
         }
     }
@@ -137,8 +142,8 @@ impl Board {
     pub(crate) fn status(&self) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
         let mut status = self.lock().clone();
-        status.connections.open = self.population.connections.load(Relaxed);
-        status.connections.handshaking = self.population.handshakes.load(Relaxed);
+        status.connections.open = self.metrics.connections.load(Relaxed);
+        status.connections.handshaking = self.metrics.waiting.handshaking();
         status
     }
 
@@ -161,7 +166,7 @@ pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListe
 /// Answers until dropped.
 pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
     let router = Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route(
@@ -169,12 +174,29 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
             get(async |State(board): State<Arc<Board>>| Json(board.status())),
         )
         .with_state(board);
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        error!(%error, "the admin port ended");
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => {
+            http::serve(
+                listener,
+                router,
+                Patience::default(),
+                std::future::pending(),
+            )
+            .await;
+        }
+        Err(error) => error!(%error, "the admin port cannot be served"),
+    }
+}
+
+/// This thread answers, so it lives; the accepting threads are asked.
+async fn livez(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    match board.pulse.silent().await {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(index) => {
+            let name = acceptor::name(index);
+            let answer = format!("the thread {name} does not answer\n");
+            (StatusCode::SERVICE_UNAVAILABLE, answer)
+        }
     }
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct Serve {
     /// How the log is written, to standard error.
     #[arg(long, env = "MQTT_TLS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them.
+    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them. Up to info, a
+    /// level is about this program's own lines; libraries are heard from debug on, or by name (info,rustls=warn).
     #[arg(long, env = "MQTT_TLS_LOG", default_value = "info")]
     pub(crate) log: String,
 }

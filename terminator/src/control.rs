@@ -22,7 +22,7 @@ use crate::error::chain;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::sockets::{self, Sharing};
+use crate::sockets::{self, Room, Sharing};
 use crate::source::{self, Changes};
 
 /// What is asked of a running terminator.
@@ -48,6 +48,7 @@ pub(crate) struct Control {
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
+    pub(crate) room: Room,
     pub(crate) board: Arc<Board>,
     pub(crate) admin: JoinHandle<()>,
     pub(crate) refused: Option<Refused>,
@@ -241,7 +242,8 @@ impl Control {
     pub(crate) fn announce(&self, now: Timestamp) {
         let settings = &self.loaded.settings;
         self.metrics.reloaded("ok", true);
-        self.metrics.allowing(settings.limits.connections);
+        self.metrics
+            .allowing(self.room.connections(&settings.limits));
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
         let generation = self.board.update(|status| {

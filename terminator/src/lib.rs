@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! file ─▶ source ─▶ load ─▶ settings + tls ─▶ control ─▶ acceptor, one a thread
-//! socket ─▶ acceptor ─▶ connection: admit ─▶ handshake ─▶ dial ─▶ relay ─▶ close
+//! socket ─▶ acceptor ─▶ connection: ClientHello ─▶ admit ─▶ handshake ─▶ first packet ─▶ dial ─▶ relay ─▶ close
 //! ```
 //!
 //! The life of a connection is told in `connection`; read that first. What is judged about a
@@ -13,6 +13,8 @@
 
 mod acceptor;
 pub mod admin;
+mod admission;
+mod arrival;
 pub mod authorities;
 mod backend;
 mod backlog;
@@ -21,13 +23,19 @@ mod connection;
 mod control;
 mod drain;
 pub mod error;
+mod first_packet;
 mod handshake;
 pub mod hardening;
+pub mod http;
+mod inbound;
 pub mod load;
+pub mod log;
 mod metrics;
+mod mqtt;
 pub mod pem;
 pub mod process;
 pub mod provider;
+mod pulse;
 mod rehearsal;
 mod relay;
 mod scratch;
@@ -49,11 +57,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::admin::{Board, Status};
+use crate::admission::Admission;
 use crate::backend::Outages;
 use crate::connection::Context;
 use crate::control::{Control, Request};
 use crate::metrics::Metrics;
-use crate::sockets::Sharing;
+use crate::pulse::Pulse;
+use crate::sockets::{Room, Sharing};
 use crate::source::Changes;
 
 pub use control::Ended;
@@ -131,19 +141,15 @@ impl Terminator {
             .map_err(bind("the admin port", &settings.admin.to_string()))?;
 
         let mut registry = Registry::default();
-        let connections_possible = sockets::connections_possible(threads);
-        let metrics = Metrics::new(&mut registry, threads, connections_possible);
+        let room = Room::of(threads);
+        let metrics = Metrics::new(&mut registry, threads);
         let status = Status::of(settings, listen, 0, Timestamp::now());
-        let board = Arc::new(Board::new(
-            registry,
-            Arc::clone(&metrics.population),
-            status,
-        ));
         let shared = Arc::new(settings.clone());
         let outages = Arc::new(Outages::default());
-        if connections_possible < settings.limits.connections {
+        let possible = room.connections(&settings.limits);
+        if possible < settings.limits.connections {
             warn!(
-                connections_possible,
+                possible,
                 "the limit on file descriptors allows fewer connections than the configuration"
             );
         }
@@ -154,18 +160,27 @@ impl Terminator {
                 let context = Context {
                     metrics: metrics.clone(),
                     thread: index,
-                    connections_possible,
+                    room,
+                    admission: Arc::new(Admission::new(Arc::clone(&metrics.waiting))),
                     outages: Arc::clone(&outages),
                 };
                 acceptor::spawn(listener, Arc::clone(&shared), context)
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
+        let commands = acceptors.iter().map(|acceptor| acceptor.commands.clone());
+        let board = Arc::new(Board::new(
+            registry,
+            metrics.clone(),
+            Pulse::new(commands.collect()),
+            status,
+        ));
         let parts = Parts {
             path: path.to_owned(),
             loaded,
             acceptors,
             metrics,
+            room,
             admin,
             changes,
         };
@@ -205,6 +220,7 @@ struct Parts {
     loaded: load::Loaded,
     acceptors: Vec<acceptor::Acceptor>,
     metrics: Metrics,
+    room: Room,
     admin: std::net::TcpListener,
     changes: Changes,
 }
@@ -229,6 +245,7 @@ impl Parts {
                         loaded,
                         acceptors,
                         metrics,
+                        room,
                         admin,
                         changes,
                     } = self;
@@ -238,6 +255,7 @@ impl Parts {
                         loaded,
                         acceptors,
                         metrics,
+                        room,
                         board,
                         admin,
                         refused: None,

@@ -239,7 +239,7 @@ mod tests {
 
     /// What a session has for its client.
     fn taken(session: &mut Session) -> Vec<u8> {
-        std::mem::take(&mut session.to_client).into_bytes()
+        std::mem::take(&mut session.to_client).waiting().to_vec()
     }
 
     fn shaken(sizes: &[usize]) -> (Session, ClientConnection) {

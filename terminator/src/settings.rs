@@ -139,14 +139,16 @@ impl Settings {
             return Err(Problems(problems));
         };
         let tickets = before
-            .filter(|before| before.trust.is_nobody())
+            .filter(|before| before.trust.is_nobody() && before.tls.ticketer.enabled())
             .map(|before| Arc::clone(&before.tls.ticketer));
-        let tls = tls::server_config(&certificates, &trust, tickets).map_err(|error| {
-            Problems(vec![Problem {
-                key: "clientAuth".to_owned(),
-                cause: Cause::Tls(error),
-            }])
-        })?;
+        let tls = tls::server_config(&certificates, &trust, config.tls.tickets, tickets).map_err(
+            |error| {
+                Problems(vec![Problem {
+                    key: "clientAuth".to_owned(),
+                    cause: Cause::Tls(error),
+                }])
+            },
+        )?;
         Ok(Self {
             host: config.host,
             port: config.port,

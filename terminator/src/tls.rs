@@ -4,8 +4,11 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod hello;
+
 use std::sync::Arc;
 
+use mqtt_tls_config::Tickets;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
@@ -72,10 +75,11 @@ impl Error {
 /// Sessions are resumed only where clients show no certificates. A ticket stands for a certificate that
 /// was verified once, rustls does not ask again, and each resumption brings a new ticket: a device whose
 /// certificate is over would stay in for ever (RFC 8446, section 4.6.1). `tickets` are those of the
-/// configuration before, if that was so too.
+/// configuration before, if that was so too; `given` says who gets some.
 pub(crate) fn server_config(
     certificates: &[Certificate],
     trust: &ClientTrust,
+    given: Tickets,
     tickets: Option<Arc<dyn ProducesTickets>>,
 ) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -85,16 +89,18 @@ pub(crate) fn server_config(
         .with_cert_resolver(Arc::new(ByName::new(certificates)));
     // A session cache would be a lock between all threads, and tickets do the same.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    if !trust.is_nobody() {
-        config.send_tls13_tickets = 0;
+    config.send_tls13_tickets = 0;
+    if given == Tickets::None || !trust.is_nobody() {
         return Ok(config);
     }
     config.ticketer = match tickets {
         Some(tickets) => tickets,
         None => Ticketer::new().map_err(Error::Tickets)?,
     };
-    // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
-    config.send_tls13_tickets = 1;
+    if given == Tickets::All {
+        // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
+        config.send_tls13_tickets = 1;
+    }
     Ok(config)
 }
 
@@ -152,10 +158,13 @@ impl ResolvesServerCert for ByName {
             .unwrap_or_default();
         let offered = hello.signature_schemes();
         let fits = |entry: &Entry, exact| entry.names.iter().any(|own| covers(own, &name, exact));
+        let is_verifiable = |entry: &Entry| entry.certified.key.choose_scheme(offered).is_some();
+        // Never none: rustls would say that access is denied, where it has a fitting alert for a client that
+        // can verify nothing (RFC 8446, section 6.2).
         self.entries
             .iter()
-            .filter(|entry| entry.certified.key.choose_scheme(offered).is_some())
             .min_by_key(|entry| match entry {
+                entry if !is_verifiable(entry) => 3,
                 entry if fits(entry, true) => 0,
                 entry if fits(entry, false) => 1,
                 _ => 2,

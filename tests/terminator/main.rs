@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_load;
 mod attack;
 mod backend;
 mod brokers;
@@ -23,6 +24,7 @@ mod garbage;
 mod handshake;
 mod large_hello;
 mod limits;
+mod log;
 mod log_flood;
 mod program;
 mod reload;

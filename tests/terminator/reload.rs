@@ -17,7 +17,7 @@ use crate::fixture::{Fixture, SOON, Scripted, config};
 
 /// A connection with its other end, to see that it lives.
 async fn open(fixture: &Fixture, backend: &Scripted) -> (TlsClient, crate::fixture::Peer) {
-    let client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let client = fixture.client().open(fixture.addr()).await.unwrap();
     (client, backend.accept().await)
 }
 
@@ -204,7 +204,7 @@ async fn another_port_is_opened_and_open_connections_stay() {
             .is_err()
             .then_some(())
     });
-    let new = fixture.client().connect(addr).await.unwrap();
+    let new = fixture.client().open(addr).await.unwrap();
     let mut new = (new, backend.accept().await);
     is_alive(&mut new).await;
     is_alive(&mut old).await;
@@ -303,7 +303,7 @@ async fn connect_for_ever(
 ) {
     loop {
         let mut client = connector
-            .connect(addr)
+            .open(addr)
             .await
             .expect("a handshake during a rotation");
         // The backend closes at once, in order.
