@@ -22,7 +22,7 @@ async fn the_backend_has_seen_nobody(fixture: &Fixture, backend: &Scripted) {
     let connect = mqtt::connect(Version::V311, "honest");
     let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
     client.send(&connect).await.unwrap();
-    let mut peer = backend.accept().await;
+    let mut peer = backend.accept_any().await;
     assert_eq!(peer.read_exact(connect.len()).await, connect);
     peer.send(&[mqtt::CONNACK, 2, 0, 0]).await;
     assert!(client.read_packet().await.unwrap().accepts());
@@ -64,6 +64,6 @@ async fn whoever_sends_the_connect_byte_by_byte_is_served() {
     let connect = mqtt::connect(Version::V31, "slow");
     let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
     client.send_one_byte_records(&connect).await.unwrap();
-    let mut peer = backend.accept().await;
+    let mut peer = backend.accept_any().await;
     assert_eq!(peer.read_exact(connect.len()).await, connect);
 }
