@@ -67,8 +67,8 @@ struct SiegeArguments {
     /// Honest clients a second.
     #[arg(long, default_value_t = 10)]
     honest: u32,
-    /// Kinds of attack, with commas: silent, half, go, stay, trickle.
-    #[arg(long, value_delimiter = ',', default_value = "silent,half,go,stay,trickle", value_parser = kind)]
+    /// Kinds of attack, with commas: silent, half, go, stay, trickle, idle.
+    #[arg(long, value_delimiter = ',', default_value = "silent,half,go,stay,trickle,idle", value_parser = kind)]
     kinds: Vec<Kind>,
     /// Where attackers come from, with commas: one, many.
     #[arg(long, value_delimiter = ',', default_value = "one,many", value_parser = origin)]

@@ -1,10 +1,11 @@
 //! One attack: who is served meanwhile, and what it costs. It says what is wrong with what it saw.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::attack::honest::{self, Coming, Honest, Served};
+use tests::attack::honest::{self, Honest, Served};
 use tests::attack::{Attack, Kind, Origin, Seen};
 
 use crate::server::{Figures, Server};
@@ -67,7 +68,7 @@ impl Siege {
         };
         let mark = server.process.mark();
         let before = server.figures().expect("nobody attacks it yet");
-        let coming = Honest {
+        let honest = Honest {
             config: honest::trusting(&server.ca),
             target: server.addr,
             attackers: self.from,
@@ -75,7 +76,7 @@ impl Siege {
             pause: PAUSE,
         };
         let backend = server.sink.connections();
-        let (attackers, honest, during) = self.attack(server, coming.start());
+        let (attackers, honest, during) = self.attack(server, honest);
         thread::sleep(REST);
         let after = server.figures().expect("nobody attacks it any more");
         let idle = Instant::now();
@@ -95,14 +96,16 @@ impl Siege {
         faults(&name, &honest, &cost)
     }
 
-    fn attack(&self, server: &Server, coming: Coming) -> (Seen, Served, During) {
+    fn attack(&self, server: &Server, honest: Honest) -> (Seen, Served, During) {
         let attack = Attack {
+            config: Arc::clone(&honest.config),
             kind: self.kind,
             origin: self.from,
             rate: self.rate,
             lasts: self.lasts,
             holds: HOLDS,
         };
+        let coming = honest.start();
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             let watcher = scope.spawn(|| watch(server, &is_over));

@@ -13,10 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio_rustls::TlsConnector;
 
 use crate::hello;
 
@@ -38,16 +41,19 @@ pub enum Kind {
     Stay,
     /// It sends a byte of a ClientHello each second.
     Trickle,
+    /// It shakes hands, and then says nothing.
+    Idle,
 }
 
 impl Kind {
     /// All of them, for tests that go through the list.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Silent,
         Self::Half,
         Self::Go,
         Self::Stay,
         Self::Trickle,
+        Self::Idle,
     ];
 
     /// A word for it.
@@ -58,6 +64,7 @@ impl Kind {
             Self::Go => "go",
             Self::Stay => "stay",
             Self::Trickle => "trickle",
+            Self::Idle => "idle",
         }
     }
 }
@@ -87,6 +94,8 @@ impl Origin {
 /// An attack.
 #[derive(Clone, Debug)]
 pub struct Attack {
+    /// What those shake hands with who do ([`honest::trusting`]).
+    pub config: Arc<ClientConfig>,
     /// What each attacker does.
     pub kind: Kind,
     /// Where they come from.
@@ -130,15 +139,15 @@ impl Attack {
                 if sent as f64 >= due {
                     break;
                 }
-                let source = self.origin.address(sent);
-                let attacker = attacker(
-                    self.kind,
-                    (source, target),
-                    Arc::clone(&hello),
-                    Instant::now() + self.holds,
-                    Arc::clone(&seen),
-                );
-                attackers.spawn(attacker);
+                let attacker = Attacker {
+                    kind: self.kind,
+                    source: self.origin.address(sent),
+                    target,
+                    hello: Arc::clone(&hello),
+                    config: Arc::clone(&self.config),
+                };
+                let until = Instant::now() + self.holds;
+                attackers.spawn(attacker.run(until, Arc::clone(&seen)));
                 sent += 1;
             }
             while attackers.try_join_next().is_some() {}
@@ -148,47 +157,63 @@ impl Attack {
     }
 }
 
-async fn attacker(
+struct Attacker {
     kind: Kind,
-    (source, target): (Ipv4Addr, SocketAddr),
+    source: Ipv4Addr,
+    target: SocketAddr,
     hello: Arc<[u8]>,
-    until: Instant,
-    seen: Arc<Seen>,
-) {
-    seen.tried.fetch_add(1, Ordering::Relaxed);
-    let Ok(Ok(mut stream)) = timeout_at(until, connect(source, target)).await else {
-        return;
-    };
-    seen.connected.fetch_add(1, Ordering::Relaxed);
-    let (mut reader, mut writer) = stream.split();
-    let speak = async {
-        let _ = match kind {
-            Kind::Silent => Ok(()),
-            Kind::Half => writer.write_all(&hello[..hello.len() / 2]).await,
-            Kind::Go => {
-                let _ = writer.write_all(&hello).await;
-                return;
-            }
-            Kind::Stay => writer.write_all(&hello).await,
-            Kind::Trickle => trickle(&mut writer, &hello).await,
-        };
-        std::future::pending::<()>().await;
-    };
-    let listen = async {
-        let mut ignored = [0; 4096];
-        while reader.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
-    };
-    let held = timeout_at(until, async {
-        tokio::select! {
-            biased;
-            () = speak => {}
-            () = listen => { seen.ended.fetch_add(1, Ordering::Relaxed); }
-        }
-    });
-    // At the time's end the socket is closed by its drop.
-    let _ = held.await;
+    config: Arc<ClientConfig>,
 }
 
+impl Attacker {
+    /// Attacks until the server has ended it, or the time is over. The socket is closed then.
+    async fn run(self, until: Instant, seen: Arc<Seen>) {
+        seen.tried.fetch_add(1, Ordering::Relaxed);
+        let Ok(Ok(stream)) = timeout_at(until, connect(self.source, self.target)).await else {
+            return;
+        };
+        seen.connected.fetch_add(1, Ordering::Relaxed);
+        if let Ok(is_ended) = timeout_at(until, self.hold(stream)).await
+            && is_ended
+        {
+            seen.ended.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Does what it does; returns when the server has ended it, or it has itself.
+    async fn hold(&self, mut stream: TcpStream) -> bool {
+        let half = self.hello.len() / 2;
+        // Who is cut off in the middle of a word reads the end below.
+        let _ = match self.kind {
+            Kind::Silent => Ok(()),
+            Kind::Half => stream.write_all(&self.hello[..half]).await,
+            Kind::Stay => stream.write_all(&self.hello).await,
+            Kind::Go => {
+                let _ = stream.write_all(&self.hello).await;
+                return false;
+            }
+            Kind::Trickle => trickle(&mut stream, &self.hello).await,
+            Kind::Idle => {
+                let name = ServerName::try_from("localhost").expect("it is a DNS name");
+                let connector = TlsConnector::from(Arc::clone(&self.config));
+                return match connector.connect(name, stream).await {
+                    Ok(mut stream) => until_ended(&mut stream).await,
+                    Err(_) => true,
+                };
+            }
+        };
+        until_ended(&mut stream).await
+    }
+}
+
+/// Reads until the server ends it.
+async fn until_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
+    true
+}
+
+/// Sends byte by byte, until one cannot be sent.
 async fn trickle(writer: &mut (impl AsyncWriteExt + Unpin), hello: &[u8]) -> std::io::Result<()> {
     for byte in hello.chunks(1) {
         writer.write_all(byte).await?;
@@ -238,6 +263,7 @@ mod tests {
             .await
             .expect("loopback");
         let attack = Attack {
+            config: honest::trusting(&crate::pki::Ca::new("root")),
             kind: Kind::Half,
             origin: Origin::Many(3),
             rate: 100,

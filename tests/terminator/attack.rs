@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tests::attack::honest::{self, Honest};
@@ -16,8 +17,8 @@ use crate::fixture::{Fixture, SOON};
 const PLACES: u32 = 128;
 const ATTACKERS_A_SECOND: u32 = 200;
 const ATTACK: Duration = Duration::from_secs(3);
-/// What slow clients wait: in this time fewer attackers come than a thread has places.
-const PAUSE: Duration = Duration::from_millis(200);
+/// What slow clients wait: in this time far fewer attackers come than a thread has places.
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn evicted(fixture: &Fixture) -> f64 {
     fixture.metric("mqtt_tls_connections_refused_total{limit=\"handshakes\"}")
@@ -28,8 +29,9 @@ async fn everyone_is_served_while(kind: Kind) {
     let sink = Sink::start();
     let fixture = Fixture::start_with(sink.addr(), |config| config.limits.handshakes = PLACES);
     for origin in [Origin::One, Origin::Many(50)] {
+        let config = honest::trusting(&fixture.ca);
         let coming = Honest {
-            config: honest::trusting(&fixture.ca),
+            config: Arc::clone(&config),
             target: fixture.addr(),
             attackers: origin,
             rate: 10,
@@ -38,6 +40,7 @@ async fn everyone_is_served_while(kind: Kind) {
         .start();
         let (seen, evictions) = (sink.connections(), evicted(&fixture));
         let attack = Attack {
+            config,
             kind,
             origin,
             rate: ATTACKERS_A_SECOND,
@@ -82,6 +85,11 @@ async fn client_hellos_that_stay_keep_nobody_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn client_hellos_that_trickle_keep_nobody_out() {
     everyone_is_served_while(Kind::Trickle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_without_a_connect_keep_nobody_out() {
+    everyone_is_served_while(Kind::Idle).await;
 }
 
 /// Whether the other side has not ended it.

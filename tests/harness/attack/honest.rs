@@ -30,27 +30,26 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How an honest client comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
-    /// From an address that attackers use too.
-    Neighbour,
-    /// From an address of its own.
-    Alone,
+    /// Without delay.
+    Promptly,
     /// It says nothing for a moment.
-    Pauses,
-    /// Its ClientHello comes in two pieces.
-    TwoPieces,
+    Silently,
+    /// Its ClientHello comes in two pieces, with a pause between them.
+    InPieces,
+    /// It takes its time over the server's certificate.
+    Thoughtfully,
 }
 
-impl Way {
-    /// Two thirds are prompt; of the slow third every other comes from an attacker's address.
-    fn of(index: u64) -> (Self, bool) {
-        match index % 12 {
-            0 | 3 | 6 | 9 => (Self::Neighbour, true),
-            1 | 4 | 7 | 10 => (Self::Alone, false),
-            2 => (Self::Pauses, false),
-            5 => (Self::Pauses, true),
-            8 => (Self::TwoPieces, false),
-            _ => (Self::TwoPieces, true),
-        }
+/// How client number `index` comes, and whether from an address that attackers use too. A third comes
+/// promptly from there, a third from addresses of its own, and the slow third now from there and now from elsewhere.
+fn way(index: u64) -> (Way, bool) {
+    let is_neighbour = (index / 9).is_multiple_of(2);
+    match (index % 3, index / 3 % 3) {
+        (0, _) => (Way::Promptly, true),
+        (1, _) => (Way::Promptly, false),
+        (_, 0) => (Way::Silently, is_neighbour),
+        (_, 1) => (Way::InPieces, is_neighbour),
+        (_, _) => (Way::Thoughtfully, is_neighbour),
     }
 }
 
@@ -65,7 +64,7 @@ pub struct Honest {
     pub attackers: Origin,
     /// So many a second.
     pub rate: u32,
-    /// What slow ones wait before their ClientHello, and a little more than half of it between its pieces.
+    /// What slow ones wait: before their ClientHello, in the middle of it, or before they end their handshake.
     pub pause: Duration,
 }
 
@@ -170,7 +169,7 @@ impl Honest {
     }
 
     async fn one(&self, index: u64) -> Result<Duration, String> {
-        let (way, is_neighbour) = Way::of(index);
+        let (way, is_neighbour) = way(index);
         let source = if is_neighbour {
             self.attackers.address(index)
         } else {
@@ -200,17 +199,7 @@ impl Honest {
         let tcp = connect(source, self.target)
             .await
             .map_err(|error| ("TCP connect", error))?;
-        let mut waited = Duration::ZERO;
-        if way == Way::Pauses {
-            let began = Instant::now();
-            sleep(self.pause).await;
-            waited = began.elapsed();
-        }
-        let mut socket = InPieces::new(tcp);
-        if way == Way::TwoPieces {
-            waited = self.pause * 3 / 5;
-            socket.pause = Some(waited);
-        }
+        let socket = Slow::new(tcp, way, self.pause);
         let name = ServerName::try_from("localhost").expect("it is a DNS name");
         let mut client = TlsConnector::from(Arc::clone(&self.config))
             .connect(name, socket)
@@ -224,6 +213,7 @@ impl Honest {
             expect(&mut client, &[mqtt::CONNACK, 2, 0, 0]).await
         };
         connack.await.map_err(|error| ("CONNACK", error))?;
+        let waited = client.get_ref().0.waited;
         let took = began.elapsed().saturating_sub(waited);
         let ping = async {
             client.write_all(&mqtt::PINGREQ).await?;
@@ -255,38 +245,65 @@ async fn expect(client: &mut (impl AsyncRead + Unpin), wanted: &[u8]) -> io::Res
     Err(io::Error::other(format!("{bytes:?} came")))
 }
 
-/// A TCP stream whose first write is sent in two pieces, if there is a pause between them.
-struct InPieces {
+/// A TCP stream that pauses once.
+struct Slow {
     tcp: TcpStream,
-    pause: Option<Duration>,
+    way: Way,
+    pause: Duration,
+    /// How often something was sent.
+    sent: usize,
     sleeps: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// How long it paused.
+    waited: Duration,
 }
 
-impl InPieces {
-    fn new(tcp: TcpStream) -> Self {
+impl Slow {
+    fn new(tcp: TcpStream, way: Way, pause: Duration) -> Self {
         Self {
             tcp,
-            pause: None,
+            way,
+            pause,
+            sent: 0,
             sleeps: None,
+            waited: Duration::ZERO,
         }
+    }
+
+    /// Resolves when this is the time to send something.
+    fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // The second write is the rest of the ClientHello, or what follows the server's answer.
+        let is_now = match self.way {
+            Way::Promptly => false,
+            Way::Silently => self.sent == 0,
+            Way::InPieces | Way::Thoughtfully => self.sent == 1,
+        };
+        if is_now && self.waited.is_zero() {
+            let pause = self.pause;
+            let sleeps = self.sleeps.get_or_insert_with(|| Box::pin(sleep(pause)));
+            std::task::ready!(sleeps.as_mut().poll(context));
+            self.waited = pause;
+        }
+        Poll::Ready(())
     }
 }
 
-impl AsyncWrite for InPieces {
+impl AsyncWrite for Slow {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(sleeps) = &mut self.sleeps {
-            std::task::ready!(sleeps.as_mut().poll(context));
-            self.sleeps = None;
-        }
-        let Some(pause) = self.pause.take() else {
-            return Pin::new(&mut self.tcp).poll_write(context, bytes);
+        std::task::ready!(self.poll_time(context));
+        let is_half = self.way == Way::InPieces && self.sent == 0;
+        let size = if is_half {
+            bytes.len() / 2
+        } else {
+            bytes.len()
         };
-        self.sleeps = Some(Box::pin(sleep(pause)));
-        Pin::new(&mut self.tcp).poll_write(context, &bytes[..bytes.len() / 2])
+        let written =
+            std::task::ready!(Pin::new(&mut self.tcp).poll_write(context, &bytes[..size]))?;
+        self.sent += 1;
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -298,7 +315,7 @@ impl AsyncWrite for InPieces {
     }
 }
 
-impl AsyncRead for InPieces {
+impl AsyncRead for Slow {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -315,16 +332,18 @@ mod tests {
     #[test]
     fn a_third_each_and_half_of_the_slow_ones_from_an_attackers_address() {
         let mut counts = BTreeMap::new();
-        for index in 0..12 {
-            *counts.entry(Way::of(index)).or_insert(0) += 1;
+        for index in 0..18 {
+            *counts.entry(way(index)).or_insert(0) += 1;
         }
         let expected = [
-            ((Way::Neighbour, true), 4),
-            ((Way::Alone, false), 4),
-            ((Way::Pauses, false), 1),
-            ((Way::Pauses, true), 1),
-            ((Way::TwoPieces, false), 1),
-            ((Way::TwoPieces, true), 1),
+            ((Way::Promptly, false), 6),
+            ((Way::Promptly, true), 6),
+            ((Way::Silently, false), 1),
+            ((Way::Silently, true), 1),
+            ((Way::InPieces, false), 1),
+            ((Way::InPieces, true), 1),
+            ((Way::Thoughtfully, false), 1),
+            ((Way::Thoughtfully, true), 1),
         ];
         assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
     }

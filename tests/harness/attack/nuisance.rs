@@ -98,7 +98,11 @@ fn not_tls() -> Vec<Nuisance> {
         ),
         Nuisance::new("HTTP", "http", http),
         Nuisance::new("garbage", "not_tls", vec![0xa5; 300]),
-        Nuisance::new("an alert and no hello", "client_alert", [21, 3, 3, 0, 2, 2, 48]),
+        Nuisance::new(
+            "an alert and no hello",
+            "client_alert",
+            [21, 3, 3, 0, 2, 2, 48],
+        ),
     ]
 }
 
