@@ -88,10 +88,10 @@ async fn run(
 ) -> io::Result<()> {
     let drain = Drain::new();
     let mut listener = TcpListener::from_std(listener)?;
-    let serve = |(client, from): (TcpStream, SocketAddr), settings: &Arc<Settings>| {
+    let serve = |(client, address): (TcpStream, SocketAddr), settings: &Arc<Settings>| {
         tokio::spawn(connection::serve(Accepted {
             client,
-            address: from.ip(),
+            address,
             at: Instant::now(),
             settings: Arc::clone(settings),
             context: Arc::clone(&context),

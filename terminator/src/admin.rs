@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics` and `/status`, in plain HTTP.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, `/status` and `/handshakes`, in plain HTTP.
 //!
 //! It must not change anything, and must not show key material. It runs on a thread of its own, so
 //! that a scrape does not delay a connection.
@@ -8,11 +8,11 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -20,7 +20,8 @@ use tracing::error;
 
 use crate::acceptor;
 use crate::certificate::{Certificate, Facts};
-use crate::http::{self, Patience};
+use crate::http::{self, Client, Patience};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::settings::Settings;
@@ -120,15 +121,23 @@ pub(crate) struct Board {
     registry: Registry,
     metrics: Metrics,
     pulse: Pulse,
+    journal: Arc<Journal>,
     status: Mutex<Status>,
 }
 
 impl Board {
-    pub(crate) fn new(registry: Registry, metrics: Metrics, pulse: Pulse, status: Status) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        metrics: Metrics,
+        pulse: Pulse,
+        journal: Arc<Journal>,
+        status: Status,
+    ) -> Self {
         Self {
             registry,
             metrics,
             pulse,
+            journal,
             status: Mutex::new(status),
         }
     }
@@ -173,6 +182,7 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
             "/status",
             get(async |State(board): State<Arc<Board>>| Json(board.status())),
         )
+        .route("/handshakes", get(handshakes))
         .with_state(board);
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => {
@@ -200,6 +210,22 @@ async fn livez(State(board): State<Arc<Board>>) -> impl IntoResponse {
     }
 }
 
+/// Addresses and names are nobody's business outside of the pod; `kubectl port-forward` comes from within.
+fn may_see_clients(from: SocketAddr) -> bool {
+    from.ip().to_canonical().is_loopback()
+}
+
+async fn handshakes(
+    State(board): State<Arc<Board>>,
+    Extension(Client(from)): Extension<Client>,
+) -> impl IntoResponse {
+    if may_see_clients(from) {
+        return Json(board.journal.entries()).into_response();
+    }
+    let answer = "told on the loopback address only: kubectl port-forward POD 9883\n";
+    (StatusCode::FORBIDDEN, answer).into_response()
+}
+
 async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
     let waiting_for = board.status().waiting_for;
     if waiting_for.is_empty() {
@@ -223,6 +249,25 @@ async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
         Err(error) => {
             error!(%error, "the metrics could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_see_clients;
+
+    #[test]
+    fn clients_are_told_of_on_loopback_only() {
+        for (from, expected) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("10.0.0.1:1", false),
+            ("[fe80::1]:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+        ] {
+            assert_eq!(may_see_clients(from.parse().unwrap()), expected, "{from}");
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Arrival {
     PlaintextMqtt,
     /// A header of the PROXY protocol, of version 1 or 2, before whatever follows.
     ProxyProtocol,
+    /// A ClientHello in the frame of SSL 2.0.
+    Ssl2,
     /// A TLS record.
     Tls,
     /// Too few bytes to know.
@@ -27,6 +29,7 @@ impl Arrival {
             Self::Http => "http",
             Self::PlaintextMqtt => "plaintext_mqtt",
             Self::ProxyProtocol => "proxy_protocol",
+            Self::Ssl2 => "incompatible",
             Self::Other(_) | Self::Tls | Self::Undecided => "not_tls",
         }
     }
@@ -45,7 +48,7 @@ impl Arrival {
                 "the load balancer sends PROXY protocol headers, which this listener does not take; switch them \
                  off there",
             ),
-            Self::Other(_) | Self::Tls | Self::Undecided => None,
+            Self::Other(_) | Self::Ssl2 | Self::Tls | Self::Undecided => None,
         }
     }
 }
@@ -83,6 +86,14 @@ pub(crate) fn name(bytes: &[u8]) -> Arrival {
     };
     if RECORDS.contains(first) {
         return Arrival::Tls;
+    }
+    if first & 0x80 != 0 {
+        // A length of two bytes with its first bit set, and the message's type (RFC 5246, appendix E.2).
+        return match bytes.get(2) {
+            Some(1) => Arrival::Ssl2,
+            Some(_) => Arrival::Other(*first),
+            None => Arrival::Undecided,
+        };
     }
     let starts = [
         (Arrival::ProxyProtocol, begins(bytes, PROXY_V1)),
@@ -161,7 +172,8 @@ mod tests {
             (b"OPTIONS * HTTP/1.1\r\n", Arrival::Http),
             (b"\x10\x0e\0\x04NQTT\x04\x02", Arrival::Other(0x10)),
             (b"SSH-2.0-OpenSSH", Arrival::Other(b'S')),
-            (b"\x80\x2e\x01\x03\x01", Arrival::Other(0x80)),
+            (b"\x80\x2e\x01\x03\x01", Arrival::Ssl2),
+            (b"\x80\x2e\x02\x03\x01", Arrival::Other(0x80)),
             (b"Getaway", Arrival::Other(b'G')),
             (b"", Arrival::Undecided),
             (b"PRO", Arrival::Undecided),

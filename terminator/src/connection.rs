@@ -4,11 +4,12 @@
 //! each connection that comes in is counted once when it ends, however it ends.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -20,7 +21,9 @@ use crate::backlog::Backlog;
 use crate::drain::Watch;
 use crate::first_packet;
 use crate::handshake::{self, Attempt, Established};
+use crate::journal::{Entry, Journal};
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::relay::{End, Relay};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -44,12 +47,16 @@ pub(crate) struct Context {
     pub(crate) admission: Arc<Admission>,
     /// Whether the backend is reached.
     pub(crate) outages: Arc<Outages>,
+    /// The handshakes that failed last.
+    pub(crate) journal: Arc<Journal>,
+    /// What was told of them, for all threads.
+    pub(crate) notices: Arc<Notices>,
 }
 
 /// A connection that was accepted, before anything is known of its client.
 pub(crate) struct Accepted {
     pub(crate) client: TcpStream,
-    pub(crate) address: IpAddr,
+    pub(crate) address: SocketAddr,
     pub(crate) at: Instant,
     pub(crate) settings: Arc<Settings>,
     pub(crate) context: Arc<Context>,
@@ -174,7 +181,7 @@ async fn open<'c>(
         ..
     } = accepted;
     let places = context.room.places(&settings.limits);
-    let mut place = Place::new(Arc::clone(&context.admission), address, places);
+    let mut place = Place::new(Arc::clone(&context.admission), address.ip(), places);
     let notice = place.notice();
     let mut attempt = Attempt::default();
     let introduced = tokio::select! {
@@ -199,6 +206,13 @@ async fn open<'c>(
             Some((relay, drain, permit))
         }
         Err(closed) => {
+            if let Closed::Handshake(error) = &closed {
+                let entry = Entry::of(address, Timestamp::now(), error, &attempt);
+                context.notices.handshake_failed(error, &entry, &attempt);
+                if settings.journal {
+                    context.journal.add(entry);
+                }
+            }
             let words = account(closed, attempt, record, &client)?;
             place.wait(Stage::LastWords);
             tokio::select! {
@@ -242,6 +256,7 @@ async fn introduce<'c>(
         Ok(()) => {}
         Err(error) => return Err(Closed::FirstPacket(error, Box::new(established.session))),
     }
+    context.metrics.opened.inc();
     let permit = Permit::take(context, settings).map_err(Closed::Refused)?;
     Ok((permit, established))
 }
@@ -294,7 +309,7 @@ fn account(
         }
         Closed::FirstPacket(error, mut session) => {
             record.end = error.reason();
-            debug!(reason = error.reason(), error = %error, "no first packet");
+            record.context.notices.no_first_packet(&error);
             if !error.is_alerted() {
                 session.queue_close_notify();
             }
@@ -303,11 +318,6 @@ fn account(
         Closed::Handshake(error) => {
             record.end = "handshake_failed";
             metrics.handshake_failed(error.reason(), attempt.version());
-            debug!(
-                reason = error.reason(),
-                error = error.words(),
-                "handshake failed"
-            );
             Some(attempt.into_alert())
         }
         Closed::Refused(refusal) => {

@@ -19,6 +19,7 @@ use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
 use crate::certificate::Certificate;
 use crate::error::chain;
+use crate::journal::Journal;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -49,6 +50,7 @@ pub(crate) struct Control {
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
     pub(crate) room: Room,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) board: Arc<Board>,
     pub(crate) admin: JoinHandle<()>,
     pub(crate) refused: Option<Refused>,
@@ -178,6 +180,9 @@ impl Control {
             if let Some(listener) = listeners.next() {
                 let _ = acceptor.commands.send(Command::Listen(listener));
             }
+        }
+        if !settings.journal {
+            self.journal.clear();
         }
         self.loaded = loaded;
         self.refused = None;

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::{PeerIncompatible, PeerMisbehaved, ServerConfig};
+use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved, ServerConfig};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -17,9 +17,10 @@ use crate::admission::{Place, Stage};
 use crate::arrival::{self, Arrival};
 use crate::backlog::Backlog;
 use crate::inbound;
+use crate::provider::provider;
 use crate::scratch;
 use crate::session::Session;
-use crate::tls::hello::{self, Progress};
+use crate::tls::hello::{self, Offer, Progress};
 
 /// How long a ClientHello may be with its records' headers, in bytes. The largest have 2 KiB.
 pub(crate) const HELLO_MAX: usize = 18 * 1024;
@@ -28,14 +29,26 @@ pub(crate) const HELLO_MAX: usize = 18 * 1024;
 /// a message that is too long.
 const TOO_LARGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
 
+/// The same: `protocol_version`, as GnuTLS and Go answer SSL 2.0.
+const SSL2: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
+
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The host name that it asks for is none.
+    #[error("the host name that the client asks for is none")]
+    BadServerName(#[source] rustls::Error),
     /// Also a reset before the first byte: load balancers end their health checks so.
-    #[error("the client ended the connection in the middle of the handshake")]
+    #[error("the client ended the connection before its ClientHello was there")]
     Cut,
     #[error("the connection failed in the handshake")]
     Io(#[source] io::Error),
+    /// Small clients and modems refuse a certificate so, without a word.
+    #[error(
+        "the client left after it had been shown the certificate, and did not say why: as a rule it does not trust \
+         it"
+    )]
+    Left,
     #[error("the client does not speak TLS: it began with {0:?}")]
     NotTls(Arrival),
     #[error("no session can be made")]
@@ -52,8 +65,10 @@ impl Error {
     /// The kind of error, one of a fixed set.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
+            Self::BadServerName(_) => "bad_sni",
             Self::Cut => "cut",
             Self::Io(_) => "io",
+            Self::Left => "left_after_certificate",
             Self::NotTls(arrival) => arrival.outcome(),
             Self::Setup(_) => "setup",
             Self::Timeout => "timeout",
@@ -63,27 +78,61 @@ impl Error {
                 rustls::Error::InvalidCertificate(_) => "client_certificate_refused",
                 rustls::Error::NoCertificatesPresented => "client_certificate_missing",
                 rustls::Error::PeerIncompatible(_) => "incompatible",
-                rustls::Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
-                    "bad_sni"
-                }
                 _ => "bad_message",
             },
         }
     }
 
-    /// What is wrong in words, the cause with it. Nothing in it is text from outside.
-    pub(crate) fn words(&self) -> String {
+    /// What rustls said, if it did.
+    pub(crate) fn tls(&self) -> Option<&rustls::Error> {
         match self {
+            Self::BadServerName(error) | Self::Setup(error) | Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What is wrong in words, the cause with it. Nothing in it is text from outside.
+    pub(crate) fn words(&self, offer: &Offer) -> String {
+        match self {
+            Self::BadServerName(_) => {
+                "the host name that the client asks for (SNI) is none: it must consist of letters, digits, hyphens \
+                 and dots, without port, scheme or brackets"
+                    .to_owned()
+            }
+            // Whoever offers none of the suites has, as a rule, no group for them either, and rustls misses that first.
+            Self::Tls(rustls::Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon))
+                if !offers_a_suite(offer) =>
+            {
+                incompatible(&PeerIncompatible::NoCipherSuitesInCommon).to_owned()
+            }
             Self::Tls(rustls::Error::PeerIncompatible(missing)) => incompatible(missing).to_owned(),
-            Self::Tls(rustls::Error::PeerMisbehaved(
-                PeerMisbehaved::ServerNameMustContainOneHostName,
-            )) => "the host name (SNI) that the client asks for is none: it must have no port, scheme, brackets \
-                   or other characters than letters, digits, - and dots"
-                .to_owned(),
             Self::Tls(error) => error.to_string(),
             other => crate::error::chain(other),
         }
     }
+
+    /// What rustls said of a client's messages. Of a name it may say that the message is broken.
+    fn of(error: rustls::Error, hello: &[u8]) -> Self {
+        let is_about_the_name = match &error {
+            rustls::Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName)
+            | rustls::Error::InvalidMessage(InvalidMessage::InvalidServerName) => true,
+            rustls::Error::InvalidMessage(_) => Offer::read(hello)
+                .server_name
+                .is_some_and(|name| name.is_empty()),
+            _ => false,
+        };
+        if is_about_the_name {
+            Self::BadServerName(error)
+        } else {
+            Self::Tls(error)
+        }
+    }
+}
+
+fn offers_a_suite(offer: &Offer) -> bool {
+    let provider = provider();
+    let mut served = provider.cipher_suites.iter();
+    served.any(|served| offer.suites.contains(&served.suite()))
 }
 
 /// What a client and this listener do not have in common.
@@ -152,6 +201,13 @@ impl Attempt {
         self.is_done
     }
 
+    /// The alert that waits to be sent, as far as it can be read.
+    pub(crate) fn alert(&self) -> &[u8] {
+        let queued = self.session.as_ref().map(|session| &session.to_client);
+        let queued = queued.filter(|queued| !queued.is_empty());
+        queued.unwrap_or(&self.alert).waiting()
+    }
+
     /// What the client is still owed: the alert that says why there is no session.
     pub(crate) fn into_alert(self) -> Backlog {
         let queued = self.session.map(|session| session.to_client);
@@ -211,7 +267,12 @@ impl Attempt {
             let progress = match arrival::name(&self.hello) {
                 Arrival::Tls => hello::progress(&self.hello, HELLO_MAX),
                 Arrival::Undecided => Progress::Partial,
-                other => return Poll::Ready(Err(Error::NotTls(other))),
+                other => {
+                    if other == Arrival::Ssl2 {
+                        self.alert.push(&SSL2);
+                    }
+                    return Poll::Ready(Err(Error::NotTls(other)));
+                }
             };
             if progress == Progress::TooLarge
                 || (progress == Progress::Partial && self.hello.len() > HELLO_MAX)
@@ -239,7 +300,7 @@ impl Attempt {
             hello.copy_from_slice(&self.hello);
             session.receive(hello, &mut scratch.plain)
         })
-        .map_err(Error::Tls)?;
+        .map_err(|error| Error::of(error, &self.hello))?;
         while session.is_handshaking() {
             poll_fn(|cx| {
                 let polled = step(client, session, &mut to_backend, cx);
@@ -268,7 +329,7 @@ fn step(
     to_backend: &mut Backlog,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Error>> {
-    ready!(session.to_client.poll_flush(client, cx)).map_err(Error::Io)?;
+    ready!(session.to_client.poll_flush(client, cx)).map_err(left)?;
     scratch::with(|scratch| {
         let read = ready!(inbound::poll_read(client, session, scratch, cx));
         Poll::Ready(match read {
@@ -278,10 +339,18 @@ fn step(
                 }
                 Ok(())
             }
-            Ok(inbound::Read::End) => Err(Error::Cut),
-            Err(inbound::Error::Io(error)) => Err(Error::Io(error)),
+            Ok(inbound::Read::End) => Err(Error::Left),
+            Err(inbound::Error::Io(error)) => Err(left(error)),
             Err(inbound::Error::Tls(error)) => Err(Error::Tls(error)),
             Err(inbound::Error::TooLarge(most)) => Err(Error::TooLarge(most)),
         })
     })
+}
+
+/// A client that has been sent something, and whose connection fails then.
+fn left(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Error::Left,
+        _ => Error::Io(error),
+    }
 }

@@ -5,10 +5,11 @@
 //! goes.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -27,6 +28,10 @@ const HEADERS_MAX: usize = 64;
 
 /// How long to wait after a failure to accept, as for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Where a request comes from, as its extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(pub SocketAddr);
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +66,13 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => open.answer(stream, router.clone(), patience),
+            Ok((stream, from)) => {
+                open.answer(
+                    stream,
+                    router.clone().layer(Extension(Client(from))),
+                    patience,
+                );
+            }
             Err(_) => sleep(ACCEPT_RETRY).await,
         }
         // In a flood those that were let in get their turn too, before they are the oldest.

@@ -28,10 +28,12 @@ mod handshake;
 pub mod hardening;
 pub mod http;
 mod inbound;
+mod journal;
 pub mod load;
 pub mod log;
 mod metrics;
 mod mqtt;
+mod notices;
 pub mod pem;
 pub mod process;
 pub mod provider;
@@ -61,7 +63,9 @@ use crate::admission::Admission;
 use crate::backend::Outages;
 use crate::connection::Context;
 use crate::control::{Control, Request};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::pulse::Pulse;
 use crate::sockets::{Room, Sharing};
 use crate::source::Changes;
@@ -146,6 +150,8 @@ impl Terminator {
         let status = Status::of(settings, listen, 0, Timestamp::now());
         let shared = Arc::new(settings.clone());
         let outages = Arc::new(Outages::default());
+        let journal = Arc::new(Journal::default());
+        let notices = Arc::new(Notices::default());
         let possible = room.connections(&settings.limits);
         if possible < settings.limits.connections {
             warn!(
@@ -163,6 +169,8 @@ impl Terminator {
                     room,
                     admission: Arc::new(Admission::new(Arc::clone(&metrics.waiting))),
                     outages: Arc::clone(&outages),
+                    journal: Arc::clone(&journal),
+                    notices: Arc::clone(&notices),
                 };
                 acceptor::spawn(listener, Arc::clone(&shared), context)
             })
@@ -173,6 +181,7 @@ impl Terminator {
             registry,
             metrics.clone(),
             Pulse::new(commands.collect()),
+            Arc::clone(&journal),
             status,
         ));
         let parts = Parts {
@@ -181,6 +190,7 @@ impl Terminator {
             acceptors,
             metrics,
             room,
+            journal,
             admin,
             changes,
         };
@@ -221,6 +231,7 @@ struct Parts {
     acceptors: Vec<acceptor::Acceptor>,
     metrics: Metrics,
     room: Room,
+    journal: Arc<Journal>,
     admin: std::net::TcpListener,
     changes: Changes,
 }
@@ -246,6 +257,7 @@ impl Parts {
                         acceptors,
                         metrics,
                         room,
+                        journal,
                         admin,
                         changes,
                     } = self;
@@ -256,6 +268,7 @@ impl Parts {
                         acceptors,
                         metrics,
                         room,
+                        journal,
                         board,
                         admin,
                         refused: None,

@@ -3,6 +3,8 @@
 //! It must not have a label whose values come from a client. Each counter is there from the start, at 0 for
 //! each value of its labels: the first increase of one that appears with it cannot be seen (`rate`).
 
+mod labels;
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,6 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::admission::{Population, Stage};
 use crate::certificate::Facts;
 use crate::process::Process;
+use labels::{ENDS, HANDSHAKE_FAILURES, LIMITS, RELOADS};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type CertificateLabels = [(&'static str, String); 2];
@@ -29,77 +32,6 @@ type CertificateLabels = [(&'static str, String); 2];
 const DURATION_BUCKETS: [f64; 17] = [
     0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0,
     2.0, 4.0, 8.0, 16.0,
-];
-
-/// What a connection is refused for want of.
-const LIMITS: [&str; 3] = ["connections", "descriptors", "handshakes"];
-
-/// How a connection ends.
-const ENDS: [&str; 17] = [
-    "backend_closed",
-    "backend_refused",
-    "backend_reset",
-    "backend_timeout",
-    "backend_unresolved",
-    "client_closed",
-    "client_cut",
-    "client_reset",
-    "cut_off",
-    "descriptors_exhausted",
-    "drained",
-    "first_packet_timeout",
-    "handshake_failed",
-    "local_ports_exhausted",
-    "not_mqtt",
-    "refused",
-    "tls_error",
-];
-
-/// How a handshake fails.
-const HANDSHAKE_FAILURES: [&str; 16] = [
-    "bad_message",
-    "bad_sni",
-    "client_alert",
-    "client_certificate_missing",
-    "client_certificate_refused",
-    "cut",
-    "evicted",
-    "http",
-    "incompatible",
-    "io",
-    "not_tls",
-    "plaintext_mqtt",
-    "proxy_protocol",
-    "setup",
-    "timeout",
-    "too_large",
-];
-
-/// What comes of loading a configuration.
-const RELOADS: [&str; 23] = [
-    "BrokenPem",
-    "ChainOutOfOrder",
-    "ChainTooLong",
-    "ClientVerifier",
-    "EncryptedPrivateKey",
-    "KeyMismatch",
-    "NoCertificate",
-    "NoPrivateKey",
-    "PrivateKeyInBundle",
-    "Provider",
-    "SeveralPrivateKeys",
-    "Tickets",
-    "UnusableCertificate",
-    "UnusablePrivateKey",
-    "expired",
-    "malformed",
-    "not_yet_valid",
-    "ok",
-    "reverted",
-    "unbindable",
-    "unchanged",
-    "unreadable",
-    "unusable",
 ];
 
 /// The bytes that one thread has relayed. Each thread has its own, on a cache line of its own.
@@ -124,6 +56,8 @@ impl Traffic {
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pub(crate) accepted: Counter,
+    /// Whose clients have said a first packet.
+    pub(crate) opened: Counter,
     /// By limit.
     refused: Family<Labels<1>, Counter>,
     pub(crate) accept_errors: Counter,
@@ -151,6 +85,7 @@ impl Metrics {
     pub(crate) fn new(registry: &mut Registry, threads: usize) -> Self {
         let metrics = Self {
             accepted: Counter::default(),
+            opened: Counter::default(),
             refused: Family::default(),
             accept_errors: Counter::default(),
             ended: Family::default(),
@@ -202,6 +137,11 @@ impl Metrics {
             "connections_accepted",
             "Connections accepted",
             self.accepted.clone(),
+        );
+        registry.register(
+            "connections_opened",
+            "Connections whose clients have said a first packet",
+            self.opened.clone(),
         );
         registry.register(
             "connections_refused",

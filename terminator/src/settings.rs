@@ -31,6 +31,8 @@ pub struct Settings {
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
     pub(crate) admin: SocketAddr,
+    /// Whether failed handshakes are kept.
+    pub(crate) journal: bool,
 }
 
 /// One thing that keeps a configuration from running.
@@ -161,6 +163,7 @@ impl Settings {
             limits: config.limits.clone(),
             drain_deadline: config.drain.deadline,
             admin: SocketAddr::new(config.admin.host, config.admin.port),
+            journal: config.admin.journal,
         })
     }
 

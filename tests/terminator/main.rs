@@ -22,6 +22,7 @@ mod fixture;
 mod fleet;
 mod garbage;
 mod handshake;
+mod journal;
 mod large_hello;
 mod limits;
 mod log;
