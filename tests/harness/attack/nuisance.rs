@@ -114,7 +114,7 @@ fn names() -> Vec<Nuisance> {
         Nuisance::new("SNI with a port", "bad_sni", named(b"localhost:8883")),
         Nuisance::new("SNI of escapes, 16,900 bytes", "bad_sni", named(&escapes)),
         // A server takes no notice, and is left alone in the middle of the handshake.
-        Nuisance::new("SNI that is an address", "cut", named(b"192.0.2.1")),
+        Nuisance::new("SNI that is an address", "left_after_certificate", named(b"192.0.2.1")),
     ]
 }
 
@@ -151,7 +151,7 @@ fn broken() -> Vec<Nuisance> {
     vec![
         Nuisance::new("nothing", "cut", []),
         Nuisance::new("half a hello", "cut", half),
-        Nuisance::new("hello and go", "cut", hello),
+        Nuisance::new("hello and go", "left_after_certificate", hello),
         Nuisance::new("an alert", "client_alert", alert),
         Nuisance::new("a hello of 30 kB", "too_large", large.records()),
         Nuisance::new(
