@@ -31,10 +31,6 @@ const KUBE_SCORE: &str = include_str!("../assets/kube-score/go.mod");
 const UNITTEST: &str = include_str!("../assets/helm-plugins/unittest/plugin.yaml");
 const PAUSE: &str = include_str!("../assets/pause/pause.c");
 const CHECKOV: &str = include_str!("../assets/checkov/requirements.txt");
-const PAHO: [&str; 2] = [
-    include_str!("../assets/paho/requirements.txt"),
-    include_str!("../assets/paho/device.py"),
-];
 
 /// A program of Kubernetes, or etcd. kube-apiserver, etcd and kubectl are taken from `KUBEBUILDER_ASSETS` if that
 /// is set; it never holds the programs of a node.
@@ -119,11 +115,6 @@ pub fn prometheus_operator_crds() -> PathBuf {
 /// checkov, with a Python environment of its own.
 pub fn checkov() -> PathBuf {
     named_after(&[CHECKOV], "checkov", "bin/checkov", "tools")
-}
-
-/// A file in the folder of paho-mqtt's device: `bin/python`, `device.py`.
-pub fn paho(file: &str) -> PathBuf {
-    named_after(&PAHO, "paho", file, "paho")
 }
 
 /// A command for what is installed as a package, such as mosquitto, containerd or java. Debian keeps servers in

@@ -114,7 +114,11 @@ fn names() -> Vec<Nuisance> {
         Nuisance::new("SNI with a port", "bad_sni", named(b"localhost:8883")),
         Nuisance::new("SNI of escapes, 16,900 bytes", "bad_sni", named(&escapes)),
         // A server takes no notice, and is left alone in the middle of the handshake.
-        Nuisance::new("SNI that is an address", "left_after_certificate", named(b"192.0.2.1")),
+        Nuisance::new(
+            "SNI that is an address",
+            "left_after_certificate",
+            named(b"192.0.2.1"),
+        ),
     ]
 }
 
