@@ -13,6 +13,9 @@ use rustls::unbuffered::{
 
 use crate::backlog::Backlog;
 
+/// The plaintext of a full record, in bytes (RFC 8446, section 5.1).
+const RECORD_MAX: u16 = 16 * 1024;
+
 /// The server's side of one TLS session.
 pub(crate) struct Session {
     /// Boxed: it is moved from phase to phase, and each phase's future would hold a place for it.
@@ -21,6 +24,8 @@ pub(crate) struct Session {
     /// positions in it, so it is handed in at each call, also where nothing new has come.
     held: Vec<u8>,
     peer_closed: bool,
+    /// The plaintext of a record for the client, in bytes, at most.
+    record_max: u16,
     /// Ciphertext for the client, in the order in which it was made.
     pub(crate) to_client: Backlog,
 }
@@ -31,6 +36,7 @@ impl Session {
             tls: Box::new(UnbufferedServerConnection::new(config)?),
             held: Vec::new(),
             peer_closed: false,
+            record_max: RECORD_MAX,
             to_client: Backlog::default(),
         })
     }
@@ -123,6 +129,12 @@ impl Session {
         Ok(())
     }
 
+    /// Makes no longer records of data than the client has room for, if it says so. Those of the handshake are
+    /// rustls' affair: what it cut apart, small clients could not put together again.
+    pub(crate) fn limit_records(&mut self, most: Option<u16>) {
+        self.record_max = most.map_or(RECORD_MAX, |most| most.clamp(1, RECORD_MAX));
+    }
+
     /// Encrypts plaintext, of at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes, into `cipher`,
     /// which is larger; says how much ciphertext it is.
     pub(crate) fn encrypt(
@@ -131,7 +143,13 @@ impl Session {
         cipher: &mut [u8],
     ) -> Result<usize, EncryptError> {
         match self.tls.process_tls_records(&mut self.held).state {
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.encrypt(plain, cipher),
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let mut size = 0;
+                for piece in plain.chunks(self.record_max.into()) {
+                    size += traffic.encrypt(piece, &mut cipher[size..])?;
+                }
+                Ok(size)
+            }
             _ => Err(EncryptError::EncryptExhausted),
         }
     }
@@ -196,7 +214,7 @@ mod tests {
 
     use super::Session;
     use crate::provider::provider;
-    use crate::scratch::CIPHER_SIZE;
+    use crate::scratch::{CIPHER_SIZE, PLAIN_READ};
 
     fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -308,6 +326,23 @@ mod tests {
             prop_assert_eq!(read, text);
             prop_assert_eq!(feed(&mut session, &flight[half..], &[7]), b"half a record");
         }
+    }
+
+    #[test]
+    fn the_smallest_records_fit_into_the_buffer() {
+        let (mut session, mut client) = shaken(&[CIPHER_SIZE]);
+        hear(&mut client, &taken(&mut session));
+        session.limit_records(Some(63));
+        let (text, mut cipher) = (vec![7; PLAIN_READ], vec![0; CIPHER_SIZE]);
+        let size = session.encrypt(&text, &mut cipher).unwrap();
+        let mut read = Vec::new();
+        for record in cipher[..size].chunks(63 + 22) {
+            hear(&mut client, record);
+            let mut piece = vec![0; 63];
+            let count = client.reader().read(&mut piece).unwrap();
+            read.extend_from_slice(&piece[..count]);
+        }
+        assert_eq!(read, text);
     }
 
     #[test]
