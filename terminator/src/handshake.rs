@@ -293,6 +293,7 @@ impl Attempt {
     ) -> Result<Established, Error> {
         let session = Session::new(config).map_err(Error::Setup)?;
         let session = self.session.insert(session);
+        session.limit_records(hello::record_max(&self.hello));
         let mut to_backend = Backlog::default();
         scratch::with(|scratch| {
             scratch.plain.clear();

@@ -17,8 +17,8 @@ use crate::backlog::Backlog;
 /// before that; TLS 1.2 cannot, and rustls then encrypts nothing more.
 const RECORDS_MAX: u32 = (1 << 24) - 1024;
 
-/// The largest record's plaintext, in bytes (RFC 8446, section 5.1).
-const RECORD_MAX: usize = 16 * 1024;
+/// The plaintext of a full record, in bytes (RFC 8446, section 5.1).
+const RECORD_MAX: u16 = 16 * 1024;
 
 /// The server's side of one TLS session.
 pub(crate) struct Session {
@@ -30,6 +30,8 @@ pub(crate) struct Session {
     peer_closed: bool,
     /// How many more records may be sent.
     records_left: u32,
+    /// The plaintext of a record for the client, in bytes, at most.
+    record_max: u16,
     /// Ciphertext for the client, in the order in which it was made.
     pub(crate) to_client: Backlog,
 }
@@ -41,6 +43,7 @@ impl Session {
             held: Vec::new(),
             peer_closed: false,
             records_left: RECORDS_MAX,
+            record_max: RECORD_MAX,
             to_client: Backlog::default(),
         })
     }
@@ -138,6 +141,12 @@ impl Session {
         Ok(())
     }
 
+    /// Makes no longer records of data than the client has room for, if it says so. Those of the handshake are
+    /// rustls' affair: what it cut apart, small clients could not put together again.
+    pub(crate) fn limit_records(&mut self, most: Option<u16>) {
+        self.record_max = most.map_or(RECORD_MAX, |most| most.clamp(1, RECORD_MAX));
+    }
+
     /// Encrypts plaintext, of at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes, into `cipher`,
     /// which is larger; says how much ciphertext it is.
     pub(crate) fn encrypt(
@@ -146,11 +155,18 @@ impl Session {
         cipher: &mut [u8],
     ) -> Result<usize, EncryptError> {
         if self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
-            let records = u32::try_from(plain.len().div_ceil(RECORD_MAX)).unwrap_or(u32::MAX);
+            let records =
+                u32::try_from(plain.len().div_ceil(self.record_max.into())).unwrap_or(u32::MAX);
             self.records_left = self.records_left.saturating_sub(records);
         }
         match self.tls.process_tls_records(&mut self.held).state {
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.encrypt(plain, cipher),
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let mut size = 0;
+                for piece in plain.chunks(self.record_max.into()) {
+                    size += traffic.encrypt(piece, &mut cipher[size..])?;
+                }
+                Ok(size)
+            }
             _ => Err(EncryptError::EncryptExhausted),
         }
     }
@@ -217,7 +233,7 @@ mod tests {
 
     use super::{RECORD_MAX, Session};
     use crate::provider::provider;
-    use crate::scratch::CIPHER_SIZE;
+    use crate::scratch::{CIPHER_SIZE, PLAIN_READ};
 
     fn configs(
         version: &'static SupportedProtocolVersion,
@@ -346,7 +362,7 @@ mod tests {
             let (mut session, mut client) = shaken_with(version, &[CIPHER_SIZE]);
             hear(&mut client, &taken(&mut session));
             session.records_left = 3;
-            let (mut cipher, text) = (vec![0; CIPHER_SIZE], vec![7; RECORD_MAX + 1]);
+            let (mut cipher, text) = (vec![0; CIPHER_SIZE], vec![7; usize::from(RECORD_MAX) + 1]);
             for _ in 0..2 {
                 assert!(!session.is_spent());
                 let size = session.encrypt(&text, &mut cipher).unwrap();
@@ -361,6 +377,23 @@ mod tests {
             hear(&mut client, &taken(&mut session));
             assert_eq!(client.reader().read(&mut [0; 1]).unwrap(), 0);
         }
+    }
+
+    #[test]
+    fn the_smallest_records_fit_into_the_buffer() {
+        let (mut session, mut client) = shaken(&[CIPHER_SIZE]);
+        hear(&mut client, &taken(&mut session));
+        session.limit_records(Some(63));
+        let (text, mut cipher) = (vec![7; PLAIN_READ], vec![0; CIPHER_SIZE]);
+        let size = session.encrypt(&text, &mut cipher).unwrap();
+        let mut read = Vec::new();
+        for record in cipher[..size].chunks(63 + 22) {
+            hear(&mut client, record);
+            let mut piece = vec![0; 63];
+            let count = client.reader().read(&mut piece).unwrap();
+            read.extend_from_slice(&piece[..count]);
+        }
+        assert_eq!(read, text);
     }
 
     #[test]

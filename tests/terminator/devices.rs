@@ -6,6 +6,7 @@
 mod client;
 mod identity;
 mod odd;
+mod records;
 mod tickets;
 
 use std::net::SocketAddr;

@@ -15,6 +15,9 @@ const RECORD_HEADER: usize = 5;
 /// A handshake message's header, in bytes: type, length.
 const MESSAGE_HEADER: usize = 4;
 
+/// The smallest record_size_limit, in bytes (RFC 8449, section 4).
+const RECORD_LIMIT_MIN: u16 = 64;
+
 /// How many suites, groups or schemes are told; more than any client offers.
 const LISTED_MAX: usize = 64;
 
@@ -124,6 +127,31 @@ impl Offer {
         }
         Some(())
     }
+}
+
+/// How much plaintext a record may have for the client's sake, in bytes: record_size_limit (RFC 8449), which may
+/// count one byte of type, before max_fragment_length (RFC 6066, section 4).
+pub(crate) fn record_max(records: &[u8]) -> Option<u16> {
+    let message = message(records);
+    let mut hello = Reader(message.get(MESSAGE_HEADER..)?);
+    hello.take(2 + 32)?;
+    hello.short_vector()?;
+    hello.vector()?;
+    hello.short_vector()?;
+    let mut extensions = hello.vector()?;
+    let (mut fragment, mut record) = (None, None);
+    while let Some(kind) = extensions.number() {
+        let mut body = extensions.vector()?;
+        match kind {
+            1 => {
+                let code = body.take(1)?[0];
+                fragment = (1..=4).contains(&code).then(|| 256 << code);
+            }
+            28 => record = body.number().filter(|limit| *limit >= RECORD_LIMIT_MIN),
+            _ => {}
+        }
+    }
+    record.map(|limit| limit - 1).or(fragment)
 }
 
 /// The handshake message in records, as far as it is there.
@@ -243,6 +271,25 @@ mod tests {
             assert_eq!(offer.protocols, [b"mqtt"]);
             assert!(!offer.suites.is_empty() && !offer.schemes.is_empty());
         }
+    }
+
+    #[test]
+    fn small_clients_say_what_they_have_room_for() {
+        let with = |extensions: &[u8]| {
+            let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0, 0]].concat();
+            let count = u8::try_from(extensions.len()).unwrap();
+            let size = u8::try_from(body.len() + 1 + extensions.len()).unwrap();
+            let head = [22, 3, 1, 0, size + 4, 1, 0, 0, size];
+            super::record_max(&[&head[..], &body, &[count], extensions].concat())
+        };
+        assert_eq!(with(&[]), None);
+        assert_eq!(with(&[0, 1, 0, 1, 1]), Some(512));
+        assert_eq!(with(&[0, 1, 0, 1, 4]), Some(4096));
+        assert_eq!(with(&[0, 1, 0, 1, 5]), None);
+        assert_eq!(with(&[0, 28, 0, 2, 2, 0]), Some(511));
+        assert_eq!(with(&[0, 28, 0, 2, 0, 63]), None);
+        assert_eq!(with(&[0, 1, 0, 1, 4, 0, 28, 0, 2, 0, 64]), Some(63));
+        assert_eq!(with(&[0, 28, 0, 2, 2]), None);
     }
 
     #[test]
