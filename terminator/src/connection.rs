@@ -25,6 +25,7 @@ use crate::journal::{Entry, Journal};
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::relay::{End, Relay};
+use crate::resolver::Resolver;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sockets::{self, Room};
@@ -45,6 +46,8 @@ pub(crate) struct Context {
     pub(crate) room: Room,
     /// Who keeps this thread waiting.
     pub(crate) admission: Arc<Admission>,
+    /// Where the backend is.
+    pub(crate) resolver: Arc<Resolver>,
     /// Whether the backend is reached.
     pub(crate) outages: Arc<Outages>,
     /// The handshakes that failed last.
@@ -268,10 +271,13 @@ async fn reach_backend(
     context: &Context,
 ) -> Result<(TcpStream, Established), Closed> {
     let Context {
-        metrics, outages, ..
+        metrics,
+        outages,
+        resolver,
+        ..
     } = context;
     let began = Instant::now();
-    match backend::dial(&settings.backend, settings.timeouts.dial).await {
+    match backend::dial(&settings.backend, resolver, settings.timeouts.dial).await {
         Ok(backend) => {
             metrics.dialed(began.elapsed());
             if outages.end() {

@@ -14,9 +14,11 @@
 
 pub mod apiserver;
 pub mod assets;
+pub mod attack;
 pub mod broker;
 pub mod clients;
 pub mod fleet;
+pub mod hello;
 pub mod images;
 pub mod mqtt;
 pub mod node;

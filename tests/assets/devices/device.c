@@ -166,7 +166,7 @@ static void parse(struct options *options, int count, char **values) {
         const char **text;
         int *number;
     } known[] = {
-        {"version", &options->version, NULL}, {"name", &options->name, NULL},   {"sni", &options->sni, NULL},
+        {"cert", &options->cert, NULL},       {"key", &options->key, NULL},     {"version", &options->version, NULL}, {"name", &options->name, NULL},   {"sni", &options->sni, NULL},
         {"groups", &options->groups, NULL},   {"suites", &options->suites, NULL}, {"alpn", &options->alpn, NULL},
         {"fragment", NULL, &options->fragment}, {"buffer", NULL, &options->buffer},
         {"no_ems", NULL, &options->no_ems},   {"no_reneg", NULL, &options->no_reneg},

@@ -5,6 +5,7 @@
 /* What the command line asks for. NULL or 0: what the library does by itself. */
 struct options {
     const char *host, *port, *ca; /* the address, and the file with the root */
+    const char *cert, *key;       /* files with the device's own chain and key */
     const char *version;          /* "1.2" or "1.3" alone */
     const char *name;             /* for the check of the certificate, and for SNI */
     const char *sni;              /* another SNI, or "none" */

@@ -24,6 +24,9 @@ void tls_set_up(const struct options *options) {
     must(gnutls_global_init(), "library");
     must(gnutls_certificate_allocate_credentials(&trusted), "credentials");
     must(gnutls_certificate_set_x509_trust_file(trusted, options->ca, GNUTLS_X509_FMT_PEM), "CA file");
+    if (options->cert)
+        must(gnutls_certificate_set_x509_key_file(trusted, options->cert, options->key, GNUTLS_X509_FMT_PEM),
+             "own certificate");
     snprintf(priority, sizeof priority, "NORMAL%s%s%s%s%s%s%s", options->version ? ":-VERS-ALL:+VERS-TLS" : "",
              options->version ? options->version : "", options->groups ? ":-GROUP-ALL:+GROUP-" : "",
              options->groups ? options->groups : "", options->suites ? options->suites : "",

@@ -11,7 +11,8 @@
 static const struct options *asked;
 static mbedtls_entropy_context entropy;
 static mbedtls_ctr_drbg_context random_bytes;
-static mbedtls_x509_crt trusted;
+static mbedtls_x509_crt trusted, own;
+static mbedtls_pk_context key;
 static mbedtls_ssl_config config;
 static mbedtls_ssl_context ssl;
 static mbedtls_ssl_session session;
@@ -74,6 +75,13 @@ void tls_set_up(const struct options *options) {
          "defaults");
     mbedtls_ssl_conf_ca_chain(&config, &trusted, NULL);
     mbedtls_ssl_conf_authmode(&config, MBEDTLS_SSL_VERIFY_REQUIRED);
+    mbedtls_x509_crt_init(&own);
+    mbedtls_pk_init(&key);
+    if (options->cert) {
+        must(mbedtls_x509_crt_parse_file(&own, options->cert), "own certificate");
+        must(mbedtls_pk_parse_keyfile(&key, options->key, NULL), "own key");
+        must(mbedtls_ssl_conf_own_cert(&config, &own, &key), "own certificate");
+    }
     mbedtls_ssl_conf_rng(&config, mbedtls_ctr_drbg_random, &random_bytes);
     narrow(options);
 }

@@ -40,6 +40,10 @@ void tls_set_up(const struct options *options) {
     must(context != NULL, "context");
     must(SSL_CTX_load_verify_file(context, options->ca), "CA file");
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    if (options->cert)
+        must(SSL_CTX_use_certificate_chain_file(context, options->cert) == 1 &&
+                 SSL_CTX_use_PrivateKey_file(context, options->key, SSL_FILETYPE_PEM) == 1,
+             "own certificate");
     if (version != 0)
         must(SSL_CTX_set_min_proto_version(context, version) && SSL_CTX_set_max_proto_version(context, version), "version");
     if (options->groups)

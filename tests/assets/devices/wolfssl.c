@@ -41,6 +41,10 @@ void tls_set_up(const struct options *options) {
     must(context != NULL, "context");
     must(wolfSSL_CTX_load_verify_locations(context, options->ca, NULL) == WOLFSSL_SUCCESS, "CA file");
     wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_PEER, NULL);
+    if (options->cert)
+        must(wolfSSL_CTX_use_certificate_chain_file(context, options->cert) == WOLFSSL_SUCCESS &&
+                 wolfSSL_CTX_use_PrivateKey_file(context, options->key, WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS,
+             "own certificate");
     if (options->suites)
         must(wolfSSL_CTX_set_cipher_list(context, options->suites) == WOLFSSL_SUCCESS, "suites");
     if (options->fragment)
@@ -65,8 +69,9 @@ void tls_connect(int fd, struct seen *seen) {
         must(wolfSSL_UseALPN(ssl, (char *)asked->alpn, (unsigned)strlen(asked->alpn),
                              WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) == WOLFSSL_SUCCESS,
              "ALPN");
+    /* It refuses a session that cannot be resumed; the handshake is a full one then. */
     if (session)
-        must(wolfSSL_set_session(ssl, session) == WOLFSSL_SUCCESS, "session");
+        (void)wolfSSL_set_session(ssl, session);
     must(wolfSSL_connect(ssl) == WOLFSSL_SUCCESS, "handshake");
     seen->version = wolfSSL_get_version(ssl);
     seen->suite = wolfSSL_get_cipher_name(ssl);

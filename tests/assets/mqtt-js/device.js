@@ -1,6 +1,6 @@
 // A device on MQTT.js and the TLS of Node.js (OpenSSL): it connects, pings, publishes at QoS 1, and ends.
 //
-//   node device.js HOST PORT CA-FILE [version=1.2|1.3] [echo=BYTES] [rounds=2]
+//   node device.js HOST PORT CA-FILE [version=1.2|1.3] [echo=BYTES] [rounds=2] [cert=FILE key=FILE]
 //
 // With `echo` it also subscribes, and waits for its own message. What it saw is one line of JSON, with the fields of
 // ../devices/device.c; harness/clients/devices.rs reads it. It judges nothing.
@@ -51,9 +51,10 @@ async function connection(url, options, echo) {
 
 async function main() {
   const [host, port, ca, ...rest] = process.argv.slice(2);
-  const { version, echo, rounds, ...unknown } = Object.fromEntries(rest.map((option) => option.split("=")));
+  const { version, echo, rounds, cert, key, ...unknown } = Object.fromEntries(rest.map((option) => option.split("=")));
   if (Object.keys(unknown).length > 0) throw new Error(`no such option: ${Object.keys(unknown)}`);
   const options = { ca: readFileSync(ca), servername: "localhost", reconnectPeriod: 0, connectTimeout: DEADLINE };
+  if (cert) Object.assign(options, { cert: readFileSync(cert), key: readFileSync(key) });
   if (version) options.minVersion = options.maxVersion = `TLSv${version}`;
   for (let round = 1; round <= Number(rounds ?? 1); round++) {
     options.clientId = `device-js-${process.pid}-${round}`;

@@ -1,6 +1,6 @@
 """A device on paho-mqtt: it connects over TLS, publishes at QoS 1, and disconnects as paho-mqtt does.
 
-    python device.py HOST PORT CA-FILE [version=1.2|1.3] [echo=BYTES]
+    python device.py HOST PORT CA-FILE [version=1.2|1.3] [echo=BYTES] [cert=FILE key=FILE]
 
 With `echo` it also subscribes, and waits for its own message. What it saw is one line of JSON, with the fields of
 ../devices/device.c; harness/clients/devices.rs reads it. It judges nothing.
@@ -19,13 +19,15 @@ VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class Device:
-    def __init__(self, ca, version, echo):
+    def __init__(self, ca, version, echo, cert, key):
         self.seen = {"error": "", "version": "", "cipher": "", "connack": -1, "acked": 0, "received": 0}
         self.topic = f"device-paho-{os.getpid()}"
         self.payload = b"x" * (echo or 4)
         self.steps = {name: threading.Event() for name in ("connack", "suback", "message")}
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.topic)
         context = ssl.create_default_context(cafile=ca)
+        if cert:
+            context.load_cert_chain(cert, key)
         if version:
             context.minimum_version = context.maximum_version = VERSIONS[version]
         self.client.tls_set_context(context)
@@ -68,7 +70,7 @@ def main():
     host, port, ca, *rest = sys.argv[1:]
     options = dict(option.split("=", 1) for option in rest)
     echo = int(options.pop("echo", 0))
-    device = Device(ca, options.pop("version", None), echo)
+    device = Device(ca, options.pop("version", None), echo, options.pop("cert", None), options.pop("key", None))
     try:
         if options:
             raise ValueError(f"no such option: {options}")
