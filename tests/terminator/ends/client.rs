@@ -41,7 +41,7 @@ pub(super) async fn run(
     let topic = cell.id(name);
     let mut client = connector.connect(server).await?;
     let local = client.tcp().local_addr()?;
-    let arrived = async || timeout(SOON, drained(local, server)).await;
+    let arrived = async || timeout(2 * SOON, drained(local, server)).await;
     let messages = messages(cell, &topic);
     match start {
         Start::Eager => {
