@@ -57,7 +57,7 @@ fn memory(process: &Process) -> usize {
 
 async fn serves(ca: &Ca, config: &Config, backend: &Scripted) {
     let addr = (config.host.unwrap(), config.port).into();
-    let mut client = Connector::new(ca).connect(addr).await.unwrap();
+    let mut client = Connector::new(ca).open(addr).await.unwrap();
     let mut peer = backend.accept().await;
     client.send(b"up").await.unwrap();
     assert_eq!(peer.read_exact(2).await, b"up");

@@ -168,7 +168,7 @@ fn lines_dropped(config: &Config) -> u64 {
 
 async fn serves(ca: &Ca, config: &Config, backend: &Scripted) {
     let connector = Connector::new(ca);
-    let connected = tokio::time::timeout(SOON, connector.connect(listener(config))).await;
+    let connected = tokio::time::timeout(SOON, connector.open(listener(config))).await;
     let mut client = connected.expect("a handshake").unwrap();
     let mut peer = backend.accept().await;
     client.send(b"up").await.unwrap();
