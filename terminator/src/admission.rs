@@ -21,6 +21,8 @@ pub(crate) enum Stage {
     Silent,
     /// The rest of its ClientHello.
     Hello,
+    /// Its turn: it waits for us, while cryptography is done for others.
+    Turn,
     /// The rest of its handshake.
     Handshake,
     /// Its first packet.
@@ -30,9 +32,10 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Silent,
         Self::Hello,
+        Self::Turn,
         Self::Handshake,
         Self::FirstPacket,
         Self::LastWords,
@@ -43,6 +46,7 @@ impl Stage {
         match self {
             Self::Silent => "silent",
             Self::Hello => "hello",
+            Self::Turn => "turn",
             Self::Handshake => "handshake",
             Self::FirstPacket => "first_packet",
             Self::LastWords => "last_words",
@@ -174,7 +178,7 @@ impl Population {
 
     /// Those whose handshake has begun and not ended.
     pub(crate) fn handshaking(&self) -> u32 {
-        self.of(Stage::Hello) + self.of(Stage::Handshake)
+        self.of(Stage::Hello) + self.of(Stage::Turn) + self.of(Stage::Handshake)
     }
 
     fn change(&self, stage: Stage, entered: usize, left: usize) {
@@ -245,14 +249,16 @@ impl Place {
         self.held = Some((stage, id));
     }
 
-    /// Gives the place back: nobody waits any more.
-    pub(crate) fn leave(&mut self) {
+    /// Gives the place back: nobody waits any more. False if it had been taken away already.
+    pub(crate) fn leave(&mut self) -> bool {
         let Some((stage, id)) = self.held.take() else {
-            return;
+            return true;
         };
-        if self.admission.lock().leave(stage, id) {
+        let was_held = self.admission.lock().leave(stage, id);
+        if was_held {
             self.admission.population.change(stage, 0, 1);
         }
+        was_held
     }
 }
 

@@ -236,6 +236,8 @@ async fn introduce<'c>(
     let shaken = timeout_at((at + settings.timeouts.handshake).into(), async {
         let heard = attempt.hear(client, place).await;
         heard.map_err(Closed::Handshake)?;
+        let comes = handshake::turn(client, place).await;
+        comes.map_err(Closed::Handshake)?;
         Permit::is_left(context, settings).map_err(Closed::Refused)?;
         let shaken = attempt
             .shake(client, Arc::clone(&settings.tls), place)

@@ -322,6 +322,32 @@ impl Attempt {
     }
 }
 
+/// Waits for its turn, behind all who came before, and sees whether the client is still there.
+///
+/// Cryptography takes longer than all that leads to it. A flood of ClientHellos would be accepted faster than it is
+/// answered, and everyone would wait behind all of it: so many wait as there are places, and who has to leave then is
+/// chosen as everywhere else.
+pub(crate) async fn turn(client: &TcpStream, place: &mut Place) -> Result<(), Error> {
+    place.wait(Stage::Turn);
+    tokio::task::yield_now().await;
+    if !place.leave() {
+        // It has to go, and has been told so.
+        return std::future::pending().await;
+    }
+    let peeked = poll_fn(|cx| {
+        let mut byte = [0];
+        Poll::Ready(match client.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(peeked) => peeked.map(|count| count > 0),
+            Poll::Pending => Ok(true),
+        })
+    });
+    match peeked.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Cut),
+        Err(error) => Err(Error::Io(error)),
+    }
+}
+
 /// Sends what there is to send, reads once, and takes in what came.
 fn step(
     client: &mut TcpStream,
