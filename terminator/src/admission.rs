@@ -24,6 +24,8 @@ pub(crate) enum Stage {
     Silent,
     /// The rest of its ClientHello.
     Hello,
+    /// Its turn: it waits for us, while cryptography is done for others.
+    Turn,
     /// The rest of its handshake.
     Handshake,
     /// Its first packet.
@@ -33,9 +35,10 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Silent,
         Self::Hello,
+        Self::Turn,
         Self::Handshake,
         Self::FirstPacket,
         Self::LastWords,
@@ -46,6 +49,7 @@ impl Stage {
         match self {
             Self::Silent => "silent",
             Self::Hello => "hello",
+            Self::Turn => "turn",
             Self::Handshake => "handshake",
             Self::FirstPacket => "first_packet",
             Self::LastWords => "last_words",
@@ -177,7 +181,7 @@ impl Population {
 
     /// Those whose handshake has begun and not ended.
     pub(crate) fn handshaking(&self) -> u32 {
-        self.of(Stage::Hello) + self.of(Stage::Handshake)
+        self.of(Stage::Hello) + self.of(Stage::Turn) + self.of(Stage::Handshake)
     }
 
     fn change(&self, stage: Stage, entered: usize, left: usize) {
@@ -248,14 +252,16 @@ impl Place {
         self.held = Some((stage, id));
     }
 
-    /// Gives the place back: nobody waits any more.
-    pub(crate) fn leave(&mut self) {
+    /// Gives the place back: nobody waits any more. False if it had been taken away already.
+    pub(crate) fn leave(&mut self) -> bool {
         let Some((stage, id)) = self.held.take() else {
-            return;
+            return true;
         };
-        if self.admission.lock().leave(stage, id) {
+        let was_held = self.admission.lock().leave(stage, id);
+        if was_held {
             self.admission.population.change(stage, 0, 1);
         }
+        was_held
     }
 }
 
@@ -359,7 +365,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_newest_of_a_room_is_never_the_one_to_leave(
-            crowd in proptest::collection::vec((0_u8..5, 0_usize..5), 1..80),
+            crowd in proptest::collection::vec((0_u8..5, 0..Stage::ALL.len()), 1..80),
             places in 1_usize..9,
         ) {
             let admission = admission();
@@ -374,7 +380,7 @@ mod tests {
                 }
             }
             drop(all);
-            prop_assert_eq!(Stage::ALL.map(|stage| admission.population.of(stage)), [0; 5]);
+            prop_assert_eq!(Stage::ALL.map(|stage| admission.population.of(stage)), [0; Stage::ALL.len()]);
             prop_assert!(admission.lock().rooms.iter().all(|room| room.addresses.is_empty()));
         }
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
 use tracing::{debug, info, warn};
 
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) admission: Arc<Admission>,
     /// Where the backend is.
     pub(crate) resolver: Arc<Resolver>,
+    /// Whose turn it is to have cryptography done: one at a time.
+    pub(crate) turns: Semaphore,
     /// Whether the backend is reached.
     pub(crate) outages: Arc<Outages>,
     /// The handshakes that failed last.
@@ -239,9 +242,11 @@ async fn introduce<'c>(
     let shaken = timeout_at((at + settings.timeouts.handshake).into(), async {
         let heard = attempt.hear(client, place).await;
         heard.map_err(Closed::Handshake)?;
+        let turn = handshake::turn(client, place, &context.turns).await;
+        let turn = turn.map_err(Closed::Handshake)?;
         Permit::is_left(context, settings).map_err(Closed::Refused)?;
         let shaken = attempt
-            .shake(client, Arc::clone(&settings.tls), place)
+            .shake(client, Arc::clone(&settings.tls), place, turn)
             .await;
         shaken.map_err(Closed::Handshake)
     });

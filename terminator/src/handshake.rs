@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved, ServerConfig};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::admission::{Place, Stage};
 use crate::arrival::{self, Arrival};
@@ -284,12 +285,13 @@ impl Attempt {
         })
     }
 
-    /// Shakes hands with a client whose ClientHello is there.
+    /// Shakes hands with a client whose ClientHello is there, and whose [`turn`] it is.
     pub(crate) async fn shake(
         &mut self,
         client: &mut TcpStream,
         config: Arc<ServerConfig>,
         place: &mut Place,
+        turn: Option<SemaphorePermit<'_>>,
     ) -> Result<Established, Error> {
         let session = Session::new(config).map_err(Error::Setup)?;
         let session = self.session.insert(session);
@@ -302,6 +304,7 @@ impl Attempt {
             session.receive(hello, &mut scratch.plain)
         })
         .map_err(|error| Error::of(error, &self.hello))?;
+        drop(turn);
         while session.is_handshaking() {
             poll_fn(|cx| {
                 let polled = step(client, session, &mut to_backend, cx);
@@ -320,6 +323,40 @@ impl Attempt {
             session,
             to_backend,
         })
+    }
+}
+
+/// Waits for its turn, behind all who came before, and sees whether the client is still there. Until what is handed
+/// back is dropped, nobody else has a turn.
+///
+/// Cryptography takes longer than all that leads to it. A flood of ClientHellos would be accepted faster than it is
+/// answered, and everyone would wait behind all of it, the relays too: so a thread goes once through all else that it
+/// has to do between two turns, so many wait as there are places, and who has to leave then is chosen as everywhere.
+pub(crate) async fn turn<'t>(
+    client: &TcpStream,
+    place: &mut Place,
+    turns: &'t Semaphore,
+) -> Result<Option<SemaphorePermit<'t>>, Error> {
+    place.wait(Stage::Turn);
+    // It is never closed.
+    let turn = turns.acquire().await.ok();
+    tokio::task::yield_now().await;
+    if !place.leave() {
+        // It has to go, and has been told so.
+        drop(turn);
+        return std::future::pending().await;
+    }
+    let peeked = poll_fn(|cx| {
+        let mut byte = [0];
+        Poll::Ready(match client.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(peeked) => peeked.map(|count| count > 0),
+            Poll::Pending => Ok(true),
+        })
+    });
+    match peeked.await {
+        Ok(true) => Ok(turn),
+        Ok(false) => Err(Error::Cut),
+        Err(error) => Err(Error::Io(error)),
     }
 }
 

@@ -56,7 +56,7 @@ use std::thread;
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use crate::admin::{Board, Status};
@@ -172,6 +172,7 @@ impl Terminator {
                     room,
                     admission: Arc::new(Admission::new(Arc::clone(&metrics.waiting))),
                     resolver: Arc::clone(&resolver),
+                    turns: Semaphore::new(1),
                     outages: Arc::clone(&outages),
                     journal: Arc::clone(&journal),
                     notices: Arc::clone(&notices),

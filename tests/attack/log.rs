@@ -25,7 +25,10 @@ pub(crate) fn measure(server: &Server, each: u64) -> Vec<String> {
         let (mark, began) = (server.process.mark(), Instant::now());
         let connected = runtime.block_on(nuisance.throw_often(server.addr, each));
         let after = server.figures().expect("it answers");
-        let counted = after.outcome(nuisance.outcome) - before.outcome(nuisance.outcome);
+        let outcomes = nuisance.outcomes.iter();
+        let counted: f64 = outcomes
+            .map(|outcome| after.outcome(outcome) - before.outcome(outcome))
+            .sum();
         println!(
             "{:<36} {connected:>10} {:>7} {:>7.1}  {}",
             nuisance.name,
@@ -39,8 +42,11 @@ pub(crate) fn measure(server: &Server, each: u64) -> Vec<String> {
             faults.push(format!("{}: {connected} connected", nuisance.name));
         }
         if short > 0.5 {
-            let outcome = nuisance.outcome;
-            faults.push(format!("{}: {counted} counted as {outcome}", nuisance.name));
+            let outcomes = nuisance.outcomes.join(" or ");
+            faults.push(format!(
+                "{}: {counted} counted as {outcomes}",
+                nuisance.name
+            ));
         }
     }
     let lines = server.process.mark() - start;

@@ -14,8 +14,8 @@ use tests::wait::eventually;
 use crate::fixture::{Fixture, SOON};
 
 /// Few places, so that a small attack takes all of them several times over. Each thread has its share.
-const PLACES: u32 = 128;
-const ATTACKERS_A_SECOND: u32 = 200;
+const PLACES: u32 = 256;
+const ATTACKERS_A_SECOND: u32 = 250;
 const ATTACK: Duration = Duration::from_secs(3);
 /// What slow clients wait: in this time far fewer attackers come than a thread has places.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -106,7 +106,7 @@ async fn silent_sockets_use_up_neither_connections_nor_descriptors() {
         config.limits.connections = CONNECTIONS;
         config.limits.handshakes = PLACES;
     });
-    let silent: Vec<TcpStream> = (0..4 * PLACES)
+    let silent: Vec<TcpStream> = (0..3 * PLACES)
         .map(|_| TcpStream::connect(fixture.addr()).unwrap())
         .collect();
     let connector = fixture.client();
