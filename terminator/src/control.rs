@@ -23,7 +23,8 @@ use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
-use crate::source::{self, Changes};
+use crate::source;
+use crate::watch::Watch;
 
 /// What is asked of a running terminator.
 pub(crate) enum Request {
@@ -94,7 +95,7 @@ impl Control {
     /// Serves until asked to end.
     pub(crate) async fn run(
         mut self,
-        mut changes: Changes,
+        mut changes: Watch,
         mut requests: mpsc::UnboundedReceiver<Request>,
     ) -> Ended {
         loop {

@@ -37,8 +37,9 @@ mod scratch;
 mod session;
 pub mod settings;
 mod sockets;
-mod source;
+pub mod source;
 mod tls;
+pub mod watch;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -58,7 +59,7 @@ use crate::control::{Control, Request};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::sockets::Sharing;
-use crate::source::Changes;
+use crate::watch::Watch;
 
 pub use control::Ended;
 
@@ -114,7 +115,7 @@ impl Terminator {
         let threads = threads.or_else(|| thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
         // Watched before it is read: a change in between is not missed.
-        let changes = Changes::watch(path);
+        let changes = Watch::file(path);
         let text = source::read(path)
             .map_err(load::Error::Read)
             .map_err(StartError::Load)?;
@@ -212,7 +213,7 @@ struct Parts {
     acceptors: Vec<acceptor::Acceptor>,
     metrics: Metrics,
     admin: std::net::TcpListener,
-    changes: Changes,
+    changes: Watch,
 }
 
 impl Parts {

@@ -24,4 +24,5 @@ mod limits;
 mod log;
 mod program;
 mod reload;
+mod replaced;
 mod slow_reader;
