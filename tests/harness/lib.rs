@@ -18,6 +18,7 @@ pub mod broker;
 pub mod clients;
 pub mod fleet;
 pub mod images;
+pub mod memory;
 pub mod mqtt;
 pub mod node;
 pub mod pki;

@@ -22,6 +22,7 @@ mod garbage;
 mod handshake;
 mod limits;
 mod log;
+mod memory;
 mod program;
 mod reload;
 mod replaced;
