@@ -7,6 +7,7 @@ use std::process::Command;
 use mqtt_tls_config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tests::clients::tls::Connector;
+use tests::mqtt::{self, Version};
 use tests::pki::Ca;
 use tests::process::Process;
 use tests::programs;
@@ -58,9 +59,10 @@ fn memory(process: &Process) -> usize {
 async fn serves(ca: &Ca, config: &Config, backend: &Scripted) {
     let addr = (config.host.unwrap(), config.port).into();
     let mut client = Connector::new(ca).connect(addr).await.unwrap();
+    let packet = mqtt::connect(Version::V311, "device");
+    client.send(&packet).await.unwrap();
     let mut peer = backend.accept().await;
-    client.send(b"up").await.unwrap();
-    assert_eq!(peer.read_exact(2).await, b"up");
+    assert_eq!(peer.read_exact(packet.len()).await, packet);
 }
 
 /// A probe, which does not wait for ever.

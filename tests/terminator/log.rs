@@ -10,6 +10,7 @@ use mqtt_tls_config::Config;
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::clients::tls::Connector;
+use tests::mqtt::{self, Version};
 use tests::pki::Ca;
 use tests::process::{Process, run};
 use tests::wait::eventually;
@@ -170,9 +171,10 @@ async fn serves(ca: &Ca, config: &Config, backend: &Scripted) {
     let connector = Connector::new(ca);
     let connected = tokio::time::timeout(SOON, connector.connect(listener(config))).await;
     let mut client = connected.expect("a handshake").unwrap();
+    let packet = mqtt::connect(Version::V311, "device");
+    client.send(&packet).await.unwrap();
     let mut peer = backend.accept().await;
-    client.send(b"up").await.unwrap();
-    assert_eq!(peer.read_exact(2).await, b"up");
+    assert_eq!(peer.read_exact(packet.len()).await, packet);
 }
 
 #[tokio::test(flavor = "multi_thread")]

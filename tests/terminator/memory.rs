@@ -5,6 +5,7 @@ use std::path::Path;
 use mqtt_tls_config::{Config, Pem};
 use tests::clients::tls::Connector;
 use tests::memory::Keys;
+use tests::mqtt::{self, Version};
 use tests::pki::{Ca, KeyEncoding, KeyKind, Leaf};
 use tests::process::Process;
 
@@ -41,7 +42,8 @@ impl Rotated {
     async fn connect(&self) {
         let addr = (self.config.host.unwrap(), self.config.port).into();
         let mut client = Connector::new(&self.ca).connect(addr).await.unwrap();
-        client.send(b"hello").await.unwrap();
+        let packet = mqtt::connect(Version::V311, "device");
+        client.send(&packet).await.unwrap();
         client.read_to_end().await;
     }
 
@@ -74,6 +76,9 @@ async fn nothing_stays_of_keys_that_are_not_served() {
     }
     let (rotated, first) = Rotated::start().await;
     let leaf = |kind| rotated.ca.leaf().dns("localhost").key(kind).issue();
+    // A connection does not hold the key by which it began.
+    let addr = (rotated.config.host.unwrap(), rotated.config.port).into();
+    let _open = Connector::new(&rotated.ca).connect(addr).await.unwrap();
     let mut gone = Keys::default();
     gone.add("the first", &first);
     // Served, and replaced.
