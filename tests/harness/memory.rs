@@ -68,7 +68,7 @@ impl Keys {
             let begin = index * width;
             let from = first.saturating_sub(begin).min(line.len());
             let to = last.saturating_sub(begin).min(line.len());
-            self.add_pieces(&format!("{name}, PEM"), line[from..to].as_bytes());
+            self.add_pieces(&format!("{name}, PEM"), &line.as_bytes()[from..to]);
         }
         // As in a Secret, where the key has a text of its own.
         let encoded = BASE64_STANDARD.encode(pem);

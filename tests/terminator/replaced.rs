@@ -149,8 +149,10 @@ fn make_pipe(path: &Path) {
     run(mkfifo, b"", SOON).expect_success();
 }
 
-/// Puts something that is no file at a path, and says what it is called.
-fn no_files() -> [(&'static str, fn(&Path)); 4] {
+/// What is no file: what it is called, and how it is put at a path.
+type NoFile = (&'static str, fn(&Path));
+
+fn no_files() -> [NoFile; 4] {
     [
         ("it is a named pipe", make_pipe),
         ("it is a folder", |path| fs::create_dir(path).unwrap()),
