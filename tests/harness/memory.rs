@@ -39,18 +39,18 @@ pub struct Hit {
 impl Keys {
     /// Adds a leaf's key in each of its forms.
     pub fn add(&mut self, name: &str, leaf: &Leaf) {
-        for (number, secret) in secrets(leaf).iter().enumerate() {
+        let secrets = secrets(leaf);
+        for (number, secret) in secrets.iter().enumerate() {
             let mut reversed = secret.clone();
             reversed.reverse();
             self.add_pieces(&format!("{name}: number {number}"), secret);
             self.add_pieces(&format!("{name}: number {number}, reversed"), &reversed);
-            for &encoding in leaf.key_kind.encodings() {
-                let pem = leaf.key_as(encoding);
-                self.add_pem(
-                    &format!("{name}: number {number} in {encoding:?}"),
-                    &pem,
-                    secret,
-                );
+        }
+        for &encoding in leaf.key_kind.encodings() {
+            let pem = leaf.key_as(encoding);
+            for (number, secret) in secrets.iter().enumerate() {
+                let name = format!("{name}: number {number} in {encoding:?}");
+                self.add_pem(&name, &pem, secret);
             }
         }
     }
