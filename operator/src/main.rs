@@ -4,15 +4,21 @@
 //! arguments, 69 the cluster, a port or a folder cannot be used, 75 the Lease was lost, so that another operator
 //! works, 130 a second signal came while it was ending.
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
 use mqtt_tls_operator::args::{self, Arguments, Command, Crd, LogFormat};
 use mqtt_tls_operator::{crd, install, run, screen, standalone};
 use mqtt_tls_terminator::log::{self, Log};
+use zeroizing_alloc::ZeroAlloc;
 
 /// The API client logs every answer that it cannot read as a whole, and that may be a Secret.
 const SILENT: &str = "kube_client::client";
+
+/// What is freed is wiped: libraries leave copies of keys behind, in buffers that we cannot reach.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let Arguments {

@@ -23,14 +23,14 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Judge a file without serving it: exit code 0 if it can be served, 1 if not.
     Check {
-        /// The configuration, as the operator or smart-mqtt's TLS plugin has it.
+        /// The configuration, as the operator or smart-mqtt's TLS plugin has it. A file, not a pipe.
         file: PathBuf,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The configuration, as the operator or smart-mqtt's TLS plugin has it. It is watched.
+    /// The configuration, as the operator or smart-mqtt's TLS plugin has it. A file, not a pipe; it is watched.
     pub(crate) file: PathBuf,
     /// How many threads accept connections [default: as many as there are cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]

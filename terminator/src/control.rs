@@ -24,7 +24,8 @@ use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::sockets::{self, Room, Sharing};
-use crate::source::{self, Changes};
+use crate::source;
+use crate::watch::Watch;
 
 /// What is asked of a running terminator.
 pub(crate) enum Request {
@@ -97,7 +98,7 @@ impl Control {
     /// Serves until asked to end.
     pub(crate) async fn run(
         mut self,
-        mut changes: Changes,
+        mut changes: Watch,
         mut requests: mpsc::UnboundedReceiver<Request>,
     ) -> Ended {
         loop {

@@ -45,8 +45,9 @@ mod scratch;
 mod session;
 pub mod settings;
 mod sockets;
-mod source;
+pub mod source;
 mod tls;
+pub mod watch;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -70,7 +71,7 @@ use crate::notices::Notices;
 use crate::pulse::Pulse;
 use crate::resolver::Resolver;
 use crate::sockets::{Room, Sharing};
-use crate::source::Changes;
+use crate::watch::Watch;
 
 pub use control::Ended;
 
@@ -126,7 +127,7 @@ impl Terminator {
         let threads = threads.or_else(|| thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
         // Watched before it is read: a change in between is not missed.
-        let changes = Changes::watch(path);
+        let changes = Watch::file(path);
         let text = source::read(path)
             .map_err(load::Error::Read)
             .map_err(StartError::Load)?;
@@ -238,7 +239,7 @@ struct Parts {
     room: Room,
     journal: Arc<Journal>,
     admin: std::net::TcpListener,
-    changes: Changes,
+    changes: Watch,
 }
 
 impl Parts {

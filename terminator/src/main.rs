@@ -6,6 +6,7 @@
 
 mod args;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,8 +16,13 @@ use mqtt_tls_terminator::log::{self, Log};
 use mqtt_tls_terminator::{Ended, StartError, Terminator, load};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::args::{Arguments, Command, LogFormat, Serve};
+
+/// What is freed is wiped: libraries leave copies of keys behind, in buffers that we cannot reach.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

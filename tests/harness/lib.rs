@@ -20,6 +20,7 @@ pub mod clients;
 pub mod fleet;
 pub mod hello;
 pub mod images;
+pub mod memory;
 pub mod mqtt;
 pub mod node;
 pub mod paho;

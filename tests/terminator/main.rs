@@ -29,6 +29,8 @@ mod large_hello;
 mod limits;
 mod log;
 mod log_flood;
+mod memory;
 mod program;
 mod reload;
+mod replaced;
 mod slow_reader;
