@@ -41,6 +41,7 @@
 //! This crate knows the file's shape and nothing of what is in a PEM: whether a certificate can be
 //! served is judged by the terminator's library. It must not depend on tokio, rustls or kube.
 
+mod nesting;
 mod paste;
 mod problem;
 mod read;

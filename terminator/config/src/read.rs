@@ -5,9 +5,7 @@
 use std::time::Duration;
 
 use crate::problem::{Problem, Problems};
-use crate::scalar::{
-    address, duration_within, host, mode, number, switch, text, tickets, version,
-};
+use crate::scalar::{address, duration_within, host, mode, number, switch, text, tickets, version};
 use crate::section::{Report, Section, kind};
 use crate::yaml::{self, Step, Value};
 use crate::{
