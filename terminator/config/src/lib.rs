@@ -86,6 +86,7 @@ pub struct Config {
     /// Whether clients show a certificate, and to whom it must chain.
     pub client_auth: ClientAuth,
     /// What TLS offers beyond its versions, suites and groups, which are fixed.
+    #[serde(skip_serializing_if = "is_default")]
     pub tls: Tls,
     /// How long each phase of a connection may take.
     pub timeouts: Timeouts,
@@ -132,6 +133,10 @@ impl Config {
     }
 
     /// Writes the file's text, which [`Config::parse`] reads back as the same value.
+    ///
+    /// A key that the first release did not know is left out where it says what holds anyhow: a terminator
+    /// refuses keys that it does not know, and while an operator is replaced by a newer one, terminators of
+    /// before read what the newer one writes.
     pub fn to_yaml(&self) -> Pem {
         Pem::new(yaml::to_string(self))
     }
@@ -223,7 +228,10 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From the end of the handshake to the end of the client's CONNECT; 100 ms to 10 min. The backend is
     /// dialled after it.
-    #[serde(with = "scalar::duration")]
+    #[serde(
+        with = "scalar::duration",
+        skip_serializing_if = "is_first_packet_default"
+    )]
     pub first_packet: Duration,
     /// Resolving the backend and connecting to it, all addresses together; 100 ms to 10 min.
     #[serde(with = "scalar::duration")]
@@ -286,6 +294,7 @@ pub struct Admin {
     /// The TCP port.
     pub port: u16,
     /// Whether the last failed handshakes are kept, for `/handshakes`.
+    #[serde(skip_serializing_if = "is_journal_default")]
     pub journal: bool,
 }
 
@@ -298,4 +307,20 @@ impl Default for Admin {
             journal: true,
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_first_packet_default(value: &Duration) -> bool {
+    *value == Timeouts::default().first_packet
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands in a reference"
+)]
+fn is_journal_default(value: &bool) -> bool {
+    *value == Admin::default().journal
 }

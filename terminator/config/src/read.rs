@@ -53,6 +53,10 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
     let host = section.take("host", ADDRESS, |value| address(&value));
     let version = section.take("version", VERSION, version);
     let backend = section.nested("backend", backend);
+    if section.says_nothing("clientAuth") {
+        // Whoever writes it wants it, and an empty one would let everyone in.
+        section.complain("clientAuth", CLIENT_AUTH_EMPTY.to_owned());
+    }
     let client_auth = section.nested("clientAuth", client_auth);
     let tls = section.nested("tls", tls);
     let timeouts = section.nested("timeouts", timeouts);
@@ -215,6 +219,8 @@ fn admin(section: &mut Section<'_, '_>) -> Admin {
     }
 }
 
+const CLIENT_AUTH_EMPTY: &str = "it is there and says nothing: set `mode: Require` or `mode: Optional`, with the \
+     CA certificates as `ca`, or `mode: None`";
 const PORT: &str = "a port, a whole number from 1 to 65535";
 const ADDRESS: &str = "an IP address";
 const HOST: &str = "a DNS name or an IP address, at most 253 characters";

@@ -150,6 +150,16 @@ impl<'r, 't> Section<'r, 't> {
         Some(read)
     }
 
+    /// Whether a key is there, and nothing is behind it, or nothing but braces.
+    pub(crate) fn says_nothing(&self, key: &str) -> bool {
+        let is_empty = |value: &Value| {
+            value.is_null() || value.as_mapping().is_some_and(yaml::Mapping::is_empty)
+        };
+        self.entries
+            .iter()
+            .any(|(name, value)| name == key && is_empty(value))
+    }
+
     /// Complains of a missing key, unless it was there and wrong: then that was said already.
     pub(crate) fn require(&mut self, key: &'static str, taken: bool) {
         let dotted = dotted(&self.path, key);

@@ -13,7 +13,7 @@ use serde::de::{
 use serde_yaml::value::{Tag, TaggedValue};
 
 use crate::nesting::{self, Excess};
-use bounded::{Bounded, Budget, TWICE};
+use bounded::{Bounded, Budget, EXPANDED, NAMELESS, TWICE};
 
 pub use serde_yaml::{Mapping, Value};
 pub use stream::{Document, stream};
@@ -112,16 +112,24 @@ const HERE: &str = "the path ends here";
 /// The library's word on a text that is not YAML. It names what was expected where, and quotes nothing.
 fn syntax(error: &serde_yaml::Error) -> Error {
     let message = error.to_string();
-    let message = if message.contains(TWICE) {
-        TWICE.to_owned()
-    } else {
-        message
+    // Before words of ours the library puts the keys that lead there, and a key may be a slipped secret.
+    let ours = [TWICE, EXPANDED, NAMELESS, UNKNOWN_KIND.0];
+    let message = match ours.into_iter().find(|ours| message.contains(ours)) {
+        Some(kind) if kind == UNKNOWN_KIND.0 => UNKNOWN_KIND.1.to_owned(),
+        Some(ours) => ours.to_owned(),
+        None => message,
     };
     Error {
         line: error.location().map(|location| location.line()),
         message,
     }
 }
+
+/// What serde says of a number beyond 64 bits, and what is said instead.
+const UNKNOWN_KIND: (&str, &str) = (
+    "invalid type",
+    "a value stands here that is neither a text, a number of 64 bits nor true or false",
+);
 
 /// Deserializes nothing: follows the path, and fails where it ends.
 struct Walk<'p> {

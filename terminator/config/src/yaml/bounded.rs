@@ -46,11 +46,15 @@ impl Budget {
     }
 }
 
-const EXPANDED: &str =
+/// The word on aliases that cost too much.
+pub(super) const EXPANDED: &str =
     "its aliases stand for far more than the text itself; write out what they stand for";
 
 /// The word on a key that stands in a mapping twice.
 pub(super) const TWICE: &str = "a key stands here twice";
+
+/// The word on a tag that is nothing but its sign.
+pub(super) const NAMELESS: &str = "a tag stands here without a name";
 
 /// Reads one value.
 #[derive(Clone, Copy)]
@@ -133,10 +137,66 @@ impl<'de> Visitor<'de> for Bounded<'_> {
         self.0.spend(0)?;
         let (tag, contents) = data.variant::<String>()?;
         if tag.is_empty() {
-            return Err(Error::custom("a tag stands here without a name"));
+            return Err(Error::custom(NAMELESS));
         }
         let value = contents.newtype_variant_seed(self)?;
         let tag = Tag::new(tag);
         Ok(Value::Tagged(Box::new(TaggedValue { tag, value })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::yaml::value;
+
+    /// Whatever the library makes of a text, and nothing else.
+    #[test]
+    fn values_are_the_librarys() {
+        for text in [
+            "",
+            "a",
+            "~",
+            "a: {b: [1, -2, 0x1f, 1.5, .inf, true, null, ~, '1', \"\"], 2: c, ? [d] : e}",
+            "a: &a [x, y]\nb: *a\nc: {<<: *a}\n",
+            "!t {a: !u b, c: !!str 1}",
+            "- |\n  a\n- >\n  b\n  c\n-\n",
+        ] {
+            let wanted: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+            assert_eq!(value(text), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn aliases_that_stand_for_little_are_read() {
+        let pem = "x".repeat(8000);
+        let text = format!("a: &a {pem}\nb: [{}]\n", "*a, ".repeat(100));
+        assert!(value(&text).is_ok());
+    }
+
+    #[test]
+    fn aliases_that_stand_for_too_much_are_refused_and_no_key_is_shown() {
+        let nested: Vec<String> = (1..12)
+            .map(|level| {
+                let aliases = vec![format!("*a{}", level - 1); 10];
+                format!("secret{level}: &a{level} [{}]", aliases.join(", "))
+            })
+            .collect();
+        let long = "x".repeat(8000);
+        for text in [
+            format!("a: &a0 [x, x, x]\n{}\n", nested.join("\n")),
+            format!(
+                "a: &a [{}]\nsecret: [{}]\n",
+                "1, ".repeat(1000),
+                "*a, ".repeat(1000)
+            ),
+            format!("a: &a {long}\nsecret: [{}]\n", "*a, ".repeat(1000)),
+        ] {
+            let error = value(&text).unwrap_err();
+            assert!(
+                error.message.starts_with("its aliases stand for"),
+                "{error:?}"
+            );
+            assert!(!error.message.contains("secret"), "{error:?}");
+        }
     }
 }
