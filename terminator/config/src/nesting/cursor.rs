@@ -80,7 +80,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    pub(super) fn to_line_end(&mut self) {
+    pub(super) fn skip_line(&mut self) {
         while self.byte(0).is_some() && !self.is_break(0) {
             self.skip(1);
         }
