@@ -66,7 +66,7 @@ const HANDSHAKE_FAILURES: [&str; 11] = [
 ];
 
 /// What comes of loading a configuration.
-const RELOADS: [&str; 23] = [
+const RELOADS: [&str; 25] = [
     "BrokenPem",
     "ChainOutOfOrder",
     "ChainTooLong",
