@@ -80,6 +80,13 @@ spec:
     caRef: {kind: ConfigMap, name: device-ca, key: ca.crt}
   backend:
     service: {name: smart-mqtt, port: 1883}
+  tls:
+    tickets: All
+  timeouts:
+    handshake: 1m
+    firstPacket: 20s
+  limits:
+    connections: 100000
   replicas: 3
   service:
     type: LoadBalancer

@@ -9,7 +9,7 @@ use mqtt_tls_config::Config;
 
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It can be bound, and no connection ever arrives.
     #[error("{address} is {kind}, to which nobody can connect; {advice}")]
     Unreachable {
@@ -30,7 +30,7 @@ pub enum Error {
 
 impl Error {
     /// The kind of error, one of a fixed set.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "UnreachableHost",
             Self::Shared(_) => "SharedPort",

@@ -241,6 +241,15 @@ pub struct Timeouts {
     pub half_close: Duration,
 }
 
+impl Timeouts {
+    /// What `handshake`, `firstPacket` and `dial` are at least and at most.
+    pub const PHASE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(600));
+
+    /// What `halfClose` is at least and at most.
+    pub const HALF_CLOSE: (Duration, Duration) =
+        (Duration::from_millis(100), Duration::from_secs(3600));
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
@@ -259,6 +268,14 @@ pub struct Limits {
     pub connections: u32,
     /// Handshakes in flight at once; 1 to 1,000,000.
     pub handshakes: u32,
+}
+
+impl Limits {
+    /// What `connections` is at least and at most.
+    pub const CONNECTIONS: (u32, u32) = (1, 10_000_000);
+
+    /// What `handshakes` is at least and at most.
+    pub const HANDSHAKES: (u32, u32) = (1, 1_000_000);
 }
 
 impl Default for Limits {
