@@ -81,6 +81,61 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "clientAuth: {caRef: {kind: Secret, name: a}}",
         "spec.clientAuth.mode: Required value",
     ),
+    ("", "clientAuth: {}", "spec.clientAuth.mode: Required value"),
+    // kubectl's and YAML's way to say nothing: it must not be taken for `mode: None`.
+    (
+        "",
+        "clientAuth:",
+        "clientAuth is there and says nothing: set clientAuth.mode to Require or Optional",
+    ),
+    (
+        "",
+        "timeouts: {handshake: 50ms}",
+        "spec.timeouts.handshake: Invalid value: \"50ms\": must be a duration from 100ms to 10m, such as 30s, \
+         1m30s or 500ms; it is 50ms",
+    ),
+    (
+        "",
+        "timeouts: {firstPacket: 10m1s}",
+        "must be a duration from 100ms to 10m, such as 30s, 1m30s or 500ms; it is 10m1s",
+    ),
+    (
+        "",
+        "timeouts: {dial: 1.5s}",
+        "must be a duration from 100ms to 10m, such as 30s, 1m30s or 500ms; it is 1.5s",
+    ),
+    (
+        "",
+        "timeouts: {dial: soon}",
+        "must be a duration from 100ms to 10m, such as 30s, 1m30s or 500ms; it is soon",
+    ),
+    (
+        "",
+        "timeouts: {halfClose: 61m}",
+        "must be a duration from 100ms to 1h, such as 30s, 1m30s or 500ms; it is 61m",
+    ),
+    ("", "timeouts: {handshake: 10}", "must be of type string"),
+    (
+        "",
+        "limits: {connections: 0}",
+        "spec.limits.connections: Invalid value: 0: spec.limits.connections in body should be greater than or \
+         equal to 1",
+    ),
+    (
+        "",
+        "limits: {connections: 10000001}",
+        "should be less than or equal to 1e+07",
+    ),
+    (
+        "",
+        "limits: {handshakes: 1000001}",
+        "should be less than or equal to 1e+06",
+    ),
+    (
+        "",
+        "tls: {tickets: Tls13}",
+        "supported values: \"None\", \"Tls12\", \"All\"",
+    ),
     (
         "",
         "clientAuth: {mode: Require, caRef: {kind: Pod, name: a}}",
@@ -188,6 +243,14 @@ const ACCEPTED: &[(&str, &str)] = &[
         "backend: {address: {host: 'fd00::1', port: 1884}}",
     ),
     ("backend", "backend: {address: {host: broker.example.com.}}"),
+    ("", "tls: {tickets: All}"),
+    (
+        "",
+        "timeouts: {handshake: 100ms, firstPacket: 10m, dial: 1s500ms, halfClose: 1h}",
+    ),
+    ("", "timeouts: {handshake: 1m30s}"),
+    ("", "timeouts: {}"),
+    ("", "limits: {connections: 10000000, handshakes: 1000000}"),
     ("", "replicas: 0"),
     (
         "",

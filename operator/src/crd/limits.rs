@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Open at once, in each pod; those beyond are closed. Give the pods memory for them
     /// (`pod.resources`). 1 to 10000000. Default: 250000.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connections")]
     pub connections: Option<u32>,
 
     /// Handshakes in flight at once, in each pod: what bounds memory and CPU when many come at once, or
     /// attack. 1 to 1000000. Default: 2048.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "handshakes")]
     pub handshakes: Option<u32>,
 }

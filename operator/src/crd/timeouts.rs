@@ -20,24 +20,24 @@ const DURATION_LENGTH_MAX: usize = 16;
 pub struct Timeouts {
     /// From accept to the end of the TLS handshake, 100ms to 10m. Devices on GPRS or NB-IoT take 12 to 20
     /// seconds for a chain of 4 KB. Default: 30s.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub handshake: Option<String>,
 
     /// From the end of the handshake to the end of the client's CONNECT, 100ms to 10m. The broker is dialled
     /// after it. Default: 20s.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub first_packet: Option<String>,
 
     /// Resolving the broker and connecting to it, all its addresses together, 100ms to 10m. Default: 5s.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub dial: Option<String>,
 
     /// How long one direction may outlive the other: after a client's end, how long the broker may still
     /// read and answer. 100ms to 1h. Default: 30s.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "half_close")]
     pub half_close: Option<String>,
 }

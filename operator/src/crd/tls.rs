@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Tls {
     /// Which clients get session tickets, with which they resume their session when they come back. `None`:
     /// nobody. `Tls12`: those of TLS 1.2. `All`: those of TLS 1.3, too; choose it where no device has a stack
-    /// that cannot take them (wolfSSL up to 5.5 cannot). Default: Tls12.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// that cannot take them (wolfSSL, as a rule, cannot). Default: Tls12.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tickets")]
     pub tickets: Option<Tickets>,
 }

@@ -114,7 +114,7 @@ fn wrong(name: &str, value: impl Display, wanted: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use mqtt_tls_config::{Config, Pem, Tickets};
+    use mqtt_tls_config::{Config, Limits, Pem, Tickets, Timeouts};
 
     use super::{limits, timeouts, tls};
     use crate::crd;
@@ -187,6 +187,56 @@ mod tests {
             handshakes: Some(1_000_000),
         };
         assert_eq!(limits(&spec).map(|limits| limits.handshakes), Ok(1_000_000));
+    }
+
+    /// What `kubectl explain` and the reference say.
+    #[test]
+    fn descriptions_tell_the_files_bounds_and_defaults() {
+        let definition = serde_json::to_value(crd::definition()).unwrap();
+        let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+        let spec = definition.pointer(spec).unwrap();
+        let said = |block: &str, field: &str, words: [String; 2]| {
+            let field = &spec[block]["properties"][field];
+            let text = field["description"].as_str().unwrap().replace('\n', " ");
+            for words in words {
+                assert!(text.contains(&words), "{words}: {text}");
+            }
+            assert!(
+                field["default"].is_null(),
+                "it would be written into each listener"
+            );
+            assert!(spec[block]["required"].is_null(), "{block}");
+        };
+        let words = |(least, most), default| {
+            let [least, most, default] = [least, most, default]
+                .map(|duration| humantime::format_duration(duration).to_string());
+            [format!("{least} to {most}"), format!("Default: {default}.")]
+        };
+        let (file, phase) = (Timeouts::default(), Timeouts::PHASE);
+        said("timeouts", "handshake", words(phase, file.handshake));
+        said("timeouts", "firstPacket", words(phase, file.first_packet));
+        said("timeouts", "dial", words(phase, file.dial));
+        said(
+            "timeouts",
+            "halfClose",
+            words(Timeouts::HALF_CLOSE, file.half_close),
+        );
+        let words = |(least, most): (u32, u32), default: u32| {
+            [format!("{least} to {most}"), format!("Default: {default}.")]
+        };
+        let file = Limits::default();
+        said(
+            "limits",
+            "connections",
+            words(Limits::CONNECTIONS, file.connections),
+        );
+        said(
+            "limits",
+            "handshakes",
+            words(Limits::HANDSHAKES, file.handshakes),
+        );
+        let default = format!("Default: {:?}.", Tickets::default());
+        said("tls", "tickets", [default, "`None`".to_owned()]);
     }
 
     #[test]
