@@ -91,7 +91,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "timeouts: {handshake: 50ms}",
-        "spec.timeouts.handshake: Invalid value: \"50ms\": must be a duration from 100ms to 10m, such as 30s, \
+        "spec.timeouts.handshake: Invalid value: \"string\": must be a duration from 100ms to 10m, such as 30s, \
          1m30s or 500ms; it is 50ms",
     ),
     (
@@ -124,12 +124,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "limits: {connections: 10000001}",
-        "should be less than or equal to 1e+07",
+        "should be less than or equal to 10000000",
     ),
     (
         "",
         "limits: {handshakes: 1000001}",
-        "should be less than or equal to 1e+06",
+        "should be less than or equal to 1000000",
     ),
     (
         "",
@@ -316,4 +316,44 @@ async fn what_makes_sense_is_accepted() {
     server
         .kubectl_with_input(&dry, &manifest(&longest, "", ""))
         .expect_success();
+}
+
+/// What `standalone` takes in a Secret's `data`, and what it refuses, is what the API server does: base64 over
+/// several lines, as the program `base64` wraps it, without blanks and with its padding.
+#[tokio::test(flavor = "multi_thread")]
+async fn base64_is_read_over_several_lines() {
+    let server = installed().await;
+    let namespace = server.namespace("base64").await;
+    let create = ["create", "--dry-run=server", "-n", &namespace, "-f", "-"];
+    let create = [&create[..], &["-o", "jsonpath={.data.pem}"]].concat();
+    let said = |data: &str| {
+        let secret = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: wrapped}}\ndata: {{pem: \"{data}\"}}\n"
+        );
+        server.kubectl_with_input(&create, &secret)
+    };
+    for good in [
+        "aGVsbG8=",
+        "aGVs\\nbG8=\\n",
+        "aGVs\\r\\nbG8=\\r\\n\\r\\n",
+        "\\naGVsbG8\\n=",
+        "aGVsbG9=",
+    ] {
+        assert_eq!(said(good).expect_success().stdout, "aGVsbG8=", "{good}");
+    }
+    for bad in [
+        "aGVsbG8",
+        "aGVsbG8=x",
+        "aGVs bG8=",
+        "aGVs\\tbG8=",
+        "aGVsbG8_",
+    ] {
+        let said = said(bad);
+        assert!(!said.status.success(), "{bad}: {}", said.stdout);
+        assert!(
+            said.stderr.contains("illegal base64"),
+            "{bad}: {}",
+            said.stderr
+        );
+    }
 }
