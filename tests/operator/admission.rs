@@ -292,6 +292,23 @@ async fn each_rule_has_its_message() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // As GitOps tools and `kubectl apply --server-side` write it.
+    let apply = [
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "-n",
+        &namespace,
+        "-f",
+        "-",
+    ];
+    let said = server.kubectl_with_input(&apply, &manifest(NAME, "", "clientAuth:"));
+    assert!(!said.status.success(), "{}", said.stdout);
+    assert!(
+        said.stderr.contains("clientAuth is there and says nothing"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
