@@ -214,9 +214,9 @@ fn listener() -> impl Strategy<Value = MqttTlsListener> {
 /// What happens between two reconciliations.
 #[derive(Clone, Debug)]
 enum Change {
-    Secret(String, Secret),
+    Secret(String, Box<Secret>),
     Gone(String),
-    Spec(MqttTlsListenerSpec),
+    Spec(Box<MqttTlsListenerSpec>),
     /// Someone writes into the configuration Secret.
     Vandal(Vec<u8>),
     Time(i64),
@@ -224,9 +224,9 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        4 => (secret_ref(), secret()).prop_map(|(name, secret)| Change::Secret(name, secret)),
+        4 => (secret_ref(), secret()).prop_map(|(name, secret)| Change::Secret(name, Box::new(secret))),
         1 => secret_ref().prop_map(Change::Gone),
-        2 => spec().prop_map(Change::Spec),
+        2 => spec().prop_map(|spec| Change::Spec(Box::new(spec))),
         1 => content().prop_map(Change::Vandal),
         1 => (0..4_000_000_000_i64).prop_map(Change::Time),
     ]
@@ -234,9 +234,9 @@ fn change() -> impl Strategy<Value = Change> {
 
 fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
     match change {
-        Change::Secret(name, secret) => drop(world.secrets.insert(name, secret)),
+        Change::Secret(name, secret) => drop(world.secrets.insert(name, *secret)),
         Change::Gone(name) => drop(world.secrets.remove(&name)),
-        Change::Spec(spec) => world.listener.spec = spec,
+        Change::Spec(spec) => world.listener.spec = *spec,
         Change::Vandal(bytes) => {
             if let Some(secret) = &mut world.children.config_secret {
                 let data = secret.data.get_or_insert_default();

@@ -368,7 +368,7 @@ mod tests {
         fn brackets_are_found_where_the_library_finds_them(before in text(), bracket in "[\\[{]") {
             let text = before + &bracket.repeat(DEEP);
             let told = serde_yaml::Deserializer::from_str(&text)
-                .map(|document| serde::Deserialize::deserialize(document))
+                .map(serde::Deserialize::deserialize)
                 .find_map(|read: Result<serde_yaml::Value, _>| read.err())
                 .map(|error| error.to_string());
             let is_deep = told.as_ref().is_some_and(|told| told.contains("recursion limit exceeded"));

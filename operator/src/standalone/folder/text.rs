@@ -31,7 +31,7 @@ fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = before.split(|byte| *byte == b'\n').count();
             Err(Error::Utf8 { line })
         }
     }
