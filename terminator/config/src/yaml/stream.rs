@@ -18,10 +18,32 @@ pub fn stream(text: &str) -> impl Iterator<Item = Document> {
     parts(text).into_iter().map(|(line, part)| {
         let value = value(part).map_err(|error| Error {
             line: error.line.map(|of_part| of_part + line - 1),
-            message: error.message,
+            message: without_places(&error.message),
         });
         Document { line, value }
     })
+}
+
+/// The parser's words without the lines and columns in them, which count from the document's beginning.
+fn without_places(message: &str) -> String {
+    let mut parts = message.split(" at line ");
+    let mut without = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_of_place = |word: &str| word.parse::<usize>().is_ok();
+        let mut words = part.splitn(3, ' ');
+        let (line, column) = (words.next(), words.next());
+        let rest = words.next().unwrap_or_default();
+        let digits = rest.len()
+            - rest
+                .trim_start_matches(|char: char| char.is_ascii_digit())
+                .len();
+        if line.is_some_and(is_of_place) && column == Some("column") && digits > 0 {
+            without.push_str(rest.get(digits..).unwrap_or_default());
+        } else {
+            without.extend([" at line ", part]);
+        }
+    }
+    without
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -95,6 +117,21 @@ mod tests {
     }
 
     #[test]
+    fn places_are_left_out_of_words() {
+        for (message, wanted) in [
+            (
+                "a at line 3 column 1, while b at line 21 column 40",
+                "a, while b",
+            ),
+            ("a at line 3 column 17", "a"),
+            ("a at line of it", "a at line of it"),
+            ("a", "a"),
+        ] {
+            assert_eq!(super::without_places(message), wanted);
+        }
+    }
+
+    #[test]
     fn byte_order_marks_are_passed_over_in_joined_files_too() {
         let text = "\u{feff}a: 1\nb: 2\n\u{feff}---\nc: 3\n---\n\u{feff}d: 4\ne: 5\n";
         let values: Vec<_> = stream(text).map(|document| document.value).collect();
@@ -115,5 +152,7 @@ mod tests {
             })
             .collect();
         assert_eq!(told, [(1, None), (2, Some(4)), (4, None)]);
+        let message = &documents[1].value.as_ref().unwrap_err().message;
+        assert!(!message.contains("line"), "{message}");
     }
 }
