@@ -12,6 +12,7 @@
 //! This crate never talks to the API server, and works without Kubernetes.
 
 mod acceptor;
+mod address;
 pub mod admin;
 mod admission;
 mod arrival;

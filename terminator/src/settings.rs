@@ -10,9 +10,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
 
-use crate::authorities;
 use crate::certificate::{self, Certificate, Facts, Validity};
 use crate::tls::{self, ClientTrust};
+use crate::{address, authorities};
 
 /// A configuration that can run.
 #[derive(Clone)]
@@ -47,6 +47,8 @@ pub struct Problem {
 #[derive(Debug, thiserror::Error)]
 enum Cause {
     #[error("{0}")]
+    Address(address::Error),
+    #[error("{0}")]
     Authorities(authorities::Error),
     #[error("{0}")]
     Certificate(certificate::Error),
@@ -58,6 +60,7 @@ impl Problem {
     /// The kind of error, one of a fixed set.
     pub fn reason(&self) -> &'static str {
         match &self.cause {
+            Cause::Address(error) => error.reason(),
             Cause::Authorities(error) => error.reason(),
             Cause::Certificate(error) => error.reason(),
             Cause::Tls(error) => error.reason(),
@@ -134,7 +137,7 @@ impl Settings {
     ///
     /// All that keeps it from running.
     pub fn prepare(config: &Config, before: Option<&Self>) -> Result<Self, Problems> {
-        let mut problems = Vec::new();
+        let mut problems = addresses(config);
         let certificates = certificates(config, &mut problems);
         let trust = trust(config, &mut problems);
         let Some(trust) = trust.filter(|_| problems.is_empty()) else {
@@ -213,6 +216,16 @@ impl fmt::Debug for Settings {
             .field("certificates", &self.certificates)
             .finish_non_exhaustive()
     }
+}
+
+fn addresses(config: &Config) -> Vec<Problem> {
+    let found = address::judge(config).into_iter();
+    found
+        .map(|(key, error)| Problem {
+            key: key.to_owned(),
+            cause: Cause::Address(error),
+        })
+        .collect()
 }
 
 fn certificates(config: &Config, problems: &mut Vec<Problem>) -> Vec<Certificate> {

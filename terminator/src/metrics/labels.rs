@@ -47,7 +47,7 @@ pub(super) const HANDSHAKE_FAILURES: [&str; 17] = [
 ];
 
 /// What comes of loading a configuration.
-pub(super) const RELOADS: [&str; 23] = [
+pub(super) const RELOADS: [&str; 25] = [
     "BrokenPem",
     "ChainOutOfOrder",
     "ChainTooLong",
@@ -59,7 +59,9 @@ pub(super) const RELOADS: [&str; 23] = [
     "PrivateKeyInBundle",
     "Provider",
     "SeveralPrivateKeys",
+    "SharedPort",
     "Tickets",
+    "UnreachableHost",
     "UnusableCertificate",
     "UnusablePrivateKey",
     "expired",
