@@ -191,6 +191,7 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
         },
     };
     let status = conditions::status(&world, &report, &outcome, now);
+    metrics.warned(&world.listener, outcome.serving(&report).reasons());
     status::write(client, reporter, &world.listener, &status, metrics).await?;
     applied.map_err(|failed| failed.error)?;
     Ok(Action::requeue(report.look_again))

@@ -223,6 +223,13 @@ impl Metrics {
         self.listeners.malformed(namespace, name);
     }
 
+    /// These are the reasons to look at what a listener serves from now on.
+    pub fn warned<K: ResourceExt>(&self, listener: &K, reasons: Vec<&'static str>) {
+        let namespace = listener.namespace().unwrap_or_default();
+        let name = listener.name_any();
+        self.listeners.warned(&namespace, &name, reasons);
+    }
+
     /// This is the status that a listener has from now on.
     pub fn observed(&self, listener: &MqttTlsListener, status: &MqttTlsListenerStatus) {
         self.listeners.observed(listener, status);

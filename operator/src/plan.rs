@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod authorities;
 pub mod bounds;
 pub mod certificate;
 pub mod checks;
@@ -69,6 +70,8 @@ pub enum Place {
         backend: Option<mqtt_tls_config::Backend>,
         /// Where this listener's terminator answers probes.
         admin: SocketAddr,
+        /// Whether this process begins: what it finds may have been served by an earlier release.
+        is_at_start: bool,
     },
 }
 
@@ -232,7 +235,7 @@ pub fn plan(world: &World, settings: &Settings, now: Timestamp) -> Plan {
     let objects = objects(&listener, world, &rendering, settings, &mut problems);
     let before = Serving::before(&rendering.before, now);
     let planned = match objects.config_secret {
-        Wanted::Present(_) => Serving::planned(&rendering.served, now),
+        Wanted::Present(_) => Serving::planned(&rendering.served, &rendering.ca_warnings, now),
         // There is nothing to write, or someone else's object is in the way.
         Wanted::Absent | Wanted::Kept => before.clone(),
     };

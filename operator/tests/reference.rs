@@ -20,9 +20,10 @@ use reasons::{CONDITIONS, EVENTS, REASONS};
 use serde_json::Value;
 
 /// Where reasons are given, in the programs' own words.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 16] = [
     "operator/src/call.rs",
     "operator/src/plan.rs",
+    "operator/src/plan/authorities.rs",
     "operator/src/plan/certificate.rs",
     "operator/src/plan/checks.rs",
     "operator/src/plan/conditions.rs",
@@ -33,8 +34,9 @@ const SOURCES: [&str; 14] = [
     "operator/src/apply.rs",
     "operator/src/standalone/fleet.rs",
     "operator/src/status.rs",
-    "terminator/src/authorities.rs",
-    "terminator/src/certificate.rs",
+    "terminator/src/judge/authorities.rs",
+    "terminator/src/judge/certificate.rs",
+    "terminator/src/judge/finding.rs",
 ];
 
 /// Words in capitals there that are no reasons: kinds, types, statuses, an event's action, and what would be said

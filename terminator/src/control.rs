@@ -252,6 +252,7 @@ impl Control {
             .allowing(self.room.connections(&settings.limits));
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
+        self.metrics.warnings.about(settings);
         let generation = self.board.update(|status| {
             let generation = status.configuration.generation + 1;
             *status = Status::of(settings, listen(settings), generation, now);
@@ -263,13 +264,13 @@ impl Control {
             version = settings.version,
             listen = listen(settings),
             backend = %settings.backend,
-            certificate = default.map(|facts| facts.subject.as_str()),
+            certificate = default.map(|facts| facts.name()),
             not_after = default.map(|facts| facts.not_after.to_string()),
             fingerprint = default.map(|facts| facts.fingerprint.as_str()),
             "serving"
         );
         for warning in settings.warnings(now) {
-            warn!("{warning}");
+            warn!(reason = warning.finding.reason.name(), "{warning}");
         }
     }
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The life of a connection is told in `connection`; read that first. What is judged about a
-//! certificate is told in [`certificate`]; the operator asks the same code.
+//! certificate is told in [`judge`]; the operator asks the same code.
 //!
 //! This crate never talks to the API server, and works without Kubernetes.
 
@@ -16,10 +16,8 @@ mod address;
 pub mod admin;
 mod admission;
 mod arrival;
-pub mod authorities;
 mod backend;
 mod backlog;
-pub mod certificate;
 mod connection;
 mod control;
 mod drain;
@@ -30,16 +28,15 @@ pub mod hardening;
 pub mod http;
 mod inbound;
 mod journal;
+pub mod judge;
 pub mod load;
 pub mod log;
 mod metrics;
 mod mqtt;
 mod notices;
-pub mod pem;
 pub mod process;
 pub mod provider;
 mod pulse;
-mod rehearsal;
 mod relay;
 mod resolver;
 mod scratch;
@@ -75,6 +72,7 @@ use crate::sockets::{Room, Sharing};
 use crate::watch::Watch;
 
 pub use control::Ended;
+pub use judge::{authorities, certificate, pem};
 
 /// Why a terminator could not start.
 #[derive(Debug, thiserror::Error)]

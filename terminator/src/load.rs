@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use mqtt_tls_config::Config;
 use zeroize::Zeroizing;
 
-use crate::settings::{self, Settings, Warning};
+use crate::judge::finding::Reason;
+use crate::settings::{self, Judgement, Settings, Warning};
 use crate::source;
 
 /// Why a file does not run.
@@ -38,7 +39,7 @@ impl Error {
                 .next()
                 .map_or("unusable", settings::Problem::reason),
             Self::Read(_) => "unreadable",
-            Self::Worse(Warning::Expired(_)) => "expired",
+            Self::Worse(warning) if warning.finding.reason == Reason::Expired => "expired",
             Self::Worse(_) => "not_yet_valid",
             Self::Written(_) => "malformed",
         }
@@ -51,9 +52,9 @@ pub(crate) struct Loaded {
     pub(crate) settings: Settings,
 }
 
-/// Judges a file's text as at the start.
+/// Judges a file's text as at the start: what an earlier release served is served.
 pub(crate) fn first(text: Zeroizing<String>) -> Result<Loaded, Error> {
-    let settings = prepare(&text, None)?;
+    let settings = prepare(&text, Judgement::AtStart)?;
     Ok(Loaded { text, settings })
 }
 
@@ -63,7 +64,7 @@ pub(crate) fn again(
     before: &Settings,
     now: Timestamp,
 ) -> Result<Loaded, Error> {
-    let settings = prepare(text, Some(before))?;
+    let settings = prepare(text, Judgement::InPlaceOf(before))?;
     settings.may_replace(before, now).map_err(Error::Worse)?;
     Ok(Loaded {
         text: text.clone(),
@@ -71,17 +72,17 @@ pub(crate) fn again(
     })
 }
 
-/// Reads and judges a file as the terminator would at its start.
+/// Reads and judges a file as the terminator would if it were new.
 ///
 /// # Errors
 ///
 /// All that keeps it from running.
 pub fn check(path: &Path) -> Result<Settings, Error> {
     let text = source::read(path).map_err(Error::Read)?;
-    first(text).map(|loaded| loaded.settings)
+    prepare(&text, Judgement::Strict)
 }
 
-fn prepare(text: &str, before: Option<&Settings>) -> Result<Settings, Error> {
+fn prepare(text: &str, judgement: Judgement<'_>) -> Result<Settings, Error> {
     let config = Config::parse(text).map_err(Error::Written)?;
-    Settings::prepare(&config, before).map_err(Error::Content)
+    Settings::prepare(&config, judgement).map_err(Error::Content)
 }

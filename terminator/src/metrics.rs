@@ -4,6 +4,7 @@
 //! each value of its labels: the first increase of one that appears with it cannot be seen (`rate`).
 
 mod labels;
+mod warnings;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::admission::{Population, Stage};
 use crate::certificate::Facts;
+use crate::metrics::warnings::Warnings;
 use crate::process::Process;
 use labels::{ENDS, HANDSHAKE_FAILURES, LIMITS, RELOADS};
 
@@ -73,6 +75,7 @@ pub(crate) struct Metrics {
     connections_limit: Gauge,
     not_before: Family<CertificateLabels, Gauge>,
     not_after: Family<CertificateLabels, Gauge>,
+    pub(crate) warnings: Warnings,
     /// How many are open; also what the limit is held against.
     pub(crate) connections: Arc<AtomicU32>,
     /// How many clients are waited for.
@@ -97,6 +100,7 @@ impl Metrics {
             connections_limit: Gauge::default(),
             not_before: Family::default(),
             not_after: Family::default(),
+            warnings: Warnings::default(),
             connections: Arc::default(),
             waiting: Arc::default(),
             traffic: Arc::new((0..threads).map(|_| Traffic::default()).collect()),
@@ -212,6 +216,7 @@ impl Metrics {
             Unit::Seconds,
             self.not_after.clone(),
         );
+        registry.register_collector(Box::new(self.warnings.clone()));
     }
 
     /// Counts a handshake that succeeded.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
 
-use crate::certificate::{self, Certificate, Facts, Validity};
+use crate::certificate::{self, Certificate, Validity};
+use crate::judge::finding::{Finding, Reason};
+use crate::pem::Part;
 use crate::tls::{self, ClientTrust};
 use crate::{address, authorities};
 
@@ -92,54 +94,51 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// How severely a configuration is judged.
+#[derive(Clone, Copy)]
+pub enum Judgement<'b> {
+    /// What ran before, under an earlier release, goes on running: only what cannot be served is refused.
+    AtStart,
+    /// In place of what runs: what can never verify is refused, unless it runs already.
+    InPlaceOf(&'b Settings),
+    /// What can never verify is refused.
+    Strict,
+}
+
 /// What runs, and yet someone should look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// The certificate is over. Devices without a clock still connect.
-    Expired(Arc<Facts>),
-    /// The certificate is yet to begin.
-    NotYetValid(Arc<Facts>),
-    /// The key is the one that smart-mqtt ships: everyone has it.
-    PublicDemoKey(Arc<Facts>),
+pub struct Warning {
+    /// The certificate's place in the configuration, 0 for the default; none if it is about authorities.
+    pub index: Option<usize>,
+    /// The configuration's key.
+    pub key: String,
+    /// What was found.
+    pub finding: Finding,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Expired(facts) => write!(
-                f,
-                "the certificate of {} expired at {}; clients that check dates refuse it: renew it",
-                facts.subject, facts.not_after
-            ),
-            Self::NotYetValid(facts) => write!(
-                f,
-                "the certificate of {} is valid only from {}; clients that check dates refuse it \
-                 until then",
-                facts.subject, facts.not_before
-            ),
-            Self::PublicDemoKey(facts) => write!(
-                f,
-                "the key of {} is the example that smart-mqtt ships: it is public, and anyone can \
-                 read and change what goes through this listener; replace it",
-                facts.subject
-            ),
-        }
+        write!(f, "{}: {}", self.key, self.finding)
     }
 }
 
 impl Settings {
     /// Makes a configuration runnable.
     ///
-    /// `before` is what runs now: a session ticket that it issued stays good where clients show no
-    /// certificates, before and after.
+    /// A session ticket that what runs now issued stays good where clients show no certificates, before and
+    /// after.
     ///
     /// # Errors
     ///
     /// All that keeps it from running.
-    pub fn prepare(config: &Config, before: Option<&Self>) -> Result<Self, Problems> {
+    pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
+        let before = match judgement {
+            Judgement::InPlaceOf(before) => Some(before),
+            Judgement::AtStart | Judgement::Strict => None,
+        };
         let mut problems = addresses(config);
-        let certificates = certificates(config, &mut problems);
-        let trust = trust(config, &mut problems);
+        let certificates = certificates(config, judgement, &mut problems);
+        let trust = trust(config, judgement, &mut problems);
         let Some(trust) = trust.filter(|_| problems.is_empty()) else {
             return Err(Problems(problems));
         };
@@ -170,20 +169,9 @@ impl Settings {
         })
     }
 
-    /// What someone should look at.
+    /// What someone should look at now.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
-        let mut warnings = Vec::new();
-        for facts in self.certificates.iter().map(Certificate::facts) {
-            match facts.validity(now) {
-                Validity::Expired => warnings.push(Warning::Expired(Arc::clone(facts))),
-                Validity::NotYetValid => warnings.push(Warning::NotYetValid(Arc::clone(facts))),
-                Validity::Valid => {}
-            }
-            if facts.is_public_demo {
-                warnings.push(Warning::PublicDemoKey(Arc::clone(facts)));
-            }
-        }
-        warnings
+        warnings(&self.certificates, self.trust.authorities(), now)
     }
 
     /// Whether these may take the place of others: a certificate outside of its dates never replaces
@@ -193,15 +181,17 @@ impl Settings {
     ///
     /// The warning that is a refusal here.
     pub fn may_replace(&self, before: &Self, now: Timestamp) -> Result<(), Warning> {
-        let valid = |facts: &Facts| facts.validity(now) == Validity::Valid;
-        if !before
-            .certificates
-            .iter()
-            .all(|certificate| valid(certificate.facts()))
-        {
+        let is_valid =
+            |certificate: &Certificate| certificate.facts().validity(now) == Validity::Valid;
+        if !before.certificates.iter().all(is_valid) {
             return Ok(());
         }
-        let out_of_date = |warning: &Warning| !matches!(warning, Warning::PublicDemoKey(_));
+        let out_of_date = |warning: &Warning| {
+            matches!(
+                warning.finding.reason,
+                Reason::Expired | Reason::NotYetValid
+            )
+        };
         match self.warnings(now).into_iter().find(out_of_date) {
             Some(warning) => Err(warning),
             None => Ok(()),
@@ -228,18 +218,61 @@ fn addresses(config: &Config) -> Vec<Problem> {
         .collect()
 }
 
-fn certificates(config: &Config, problems: &mut Vec<Problem>) -> Vec<Certificate> {
+/// What someone should look at: of each certificate what is found in it, its dates, and whether any name
+/// chooses it; then of the authorities.
+pub(crate) fn warnings(
+    certificates: &[Certificate],
+    authorities: Option<&authorities::Authorities>,
+    now: Timestamp,
+) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (index, certificate) in certificates.iter().enumerate() {
+        let mut findings = certificate.findings_at(now);
+        if index > 0 {
+            findings.extend(certificate.never_chosen());
+        }
+        warnings.extend(findings.into_iter().map(|finding| Warning {
+            index: Some(index),
+            key: key_of(index),
+            finding,
+        }));
+    }
+    let findings = authorities.map(authorities::Authorities::findings);
+    warnings.extend(findings.unwrap_or_default().iter().map(|finding| Warning {
+        index: None,
+        key: CA.to_owned(),
+        finding: finding.clone(),
+    }));
+    warnings
+}
+
+const CA: &str = "clientAuth.ca";
+
+/// The configuration's key for a certificate.
+fn key_of(index: usize) -> String {
+    match index.checked_sub(1) {
+        None => "pem".to_owned(),
+        Some(index) => format!("certificates[{index}].pem"),
+    }
+}
+
+fn certificates(
+    config: &Config,
+    judgement: Judgement<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Certificate> {
     let more = config
         .certificates
         .iter()
-        .enumerate()
-        .map(|(index, certificate)| (format!("certificates[{index}].pem"), &certificate.pem));
+        .map(|certificate| &certificate.pem);
     let mut certificates = Vec::new();
-    for (key, pem) in std::iter::once(("pem".to_owned(), &config.pem)).chain(more) {
-        match certificate::judge(pem.expose()) {
+    for (index, pem) in std::iter::once(&config.pem).chain(more).enumerate() {
+        let judged = certificate::judge(&[Part::file(pem.expose())])
+            .and_then(|certificate| severely(certificate, judgement));
+        match judged {
             Ok(certificate) => certificates.push(certificate),
             Err(error) => problems.push(Problem {
-                key,
+                key: key_of(index),
                 cause: Cause::Certificate(error),
             }),
         }
@@ -247,30 +280,60 @@ fn certificates(config: &Config, problems: &mut Vec<Problem>) -> Vec<Certificate
     certificates
 }
 
-fn trust(config: &Config, problems: &mut Vec<Problem>) -> Option<ClientTrust> {
-    let mode = config.client_auth.mode;
-    let (ClientAuthMode::Optional | ClientAuthMode::Require, Some(ca)) =
-        (mode, &config.client_auth.ca)
-    else {
-        if mode == ClientAuthMode::None {
-            return Some(ClientTrust::Nobody);
+fn severely(
+    certificate: Certificate,
+    judgement: Judgement<'_>,
+) -> Result<Certificate, certificate::Error> {
+    match judgement {
+        Judgement::AtStart => Ok(certificate),
+        Judgement::InPlaceOf(before)
+            if before
+                .certificates
+                .iter()
+                .any(|one| one.is_same(&certificate)) =>
+        {
+            Ok(certificate)
         }
-        let cause = Cause::Authorities(authorities::Error::NoCertificate);
-        problems.push(Problem {
-            key: "clientAuth.ca".to_owned(),
-            cause,
-        });
-        return None;
+        Judgement::InPlaceOf(_) | Judgement::Strict => certificate.strictly(),
+    }
+}
+
+fn trust(
+    config: &Config,
+    judgement: Judgement<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<ClientTrust> {
+    let mode = config.client_auth.mode;
+    if mode == ClientAuthMode::None {
+        return Some(ClientTrust::Nobody);
+    }
+    let judged = match &config.client_auth.ca {
+        None => Err(authorities::Error::nowhere()),
+        Some(ca) => authorities::judge(Part::file(ca.expose())),
     };
-    match authorities::judge(ca.expose()) {
+    let is_known = |authorities: &authorities::Authorities| match judgement {
+        Judgement::AtStart => true,
+        Judgement::InPlaceOf(before) => before
+            .trust
+            .authorities()
+            .is_some_and(|before| before.is_same(authorities)),
+        Judgement::Strict => false,
+    };
+    let judged = judged.and_then(|authorities| {
+        if is_known(&authorities) {
+            Ok(authorities)
+        } else {
+            authorities.strictly()
+        }
+    });
+    match judged {
         Ok(authorities) if mode == ClientAuthMode::Require => {
             Some(ClientTrust::Required(authorities))
         }
         Ok(authorities) => Some(ClientTrust::Optional(authorities)),
         Err(error) => {
-            let key = "clientAuth.ca".to_owned();
             problems.push(Problem {
-                key,
+                key: CA.to_owned(),
                 cause: Cause::Authorities(error),
             });
             None

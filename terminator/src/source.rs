@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use mqtt_tls_config::FILE_SIZE_MAX;
 use rustix::fs::OFlags;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
+
+use crate::judge::text;
 
 /// Why the file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +45,8 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
             path: path.to_owned(),
         });
     }
-    text(bytes).map_err(failed)
+    text::from_bytes(bytes)
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 /// One byte more than is allowed, if there are as many.
@@ -55,19 +58,6 @@ fn bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// The one place where the file's bytes become text.
-fn text(mut bytes: Zeroizing<Vec<u8>>) -> io::Result<Zeroizing<String>> {
-    String::from_utf8(std::mem::take(&mut *bytes))
-        .map(Zeroizing::new)
-        .map_err(|error| {
-            error.into_bytes().zeroize();
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "stream did not contain valid UTF-8",
-            )
-        })
 }
 
 /// Opens a file, or what a symbolic link leads to, for reading. What is no regular file (a named pipe, a

@@ -45,6 +45,14 @@ impl ClientTrust {
     pub(crate) fn is_nobody(&self) -> bool {
         matches!(self, Self::Nobody)
     }
+
+    /// Whom clients must chain to, if they show a certificate.
+    pub(crate) fn authorities(&self) -> Option<&Authorities> {
+        match self {
+            Self::Nobody => None,
+            Self::Optional(authorities) | Self::Required(authorities) => Some(authorities),
+        }
+    }
 }
 
 /// Why no TLS configuration could be built.

@@ -26,6 +26,8 @@ pub(super) struct Listeners(Mutex<BTreeMap<Key, Listener>>);
 struct Listener {
     /// How often it failed in a row.
     failures: u32,
+    /// The reasons to look at what it serves, each once.
+    warnings: Vec<&'static str>,
     seen: Option<Seen>,
 }
 
@@ -59,6 +61,12 @@ impl Listeners {
     pub(super) fn failing(&self, namespace: &str, name: &str, failures: u32) {
         if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
             listener.failures = failures;
+        }
+    }
+
+    pub(super) fn warned(&self, namespace: &str, name: &str, reasons: Vec<&'static str>) {
+        if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
+            listener.warnings = reasons;
         }
     }
 
@@ -143,6 +151,7 @@ impl Collector for Live {
                 }
             }
         }
+        warnings(&listeners, &mut encoder)?;
         let help =
             "The conditions of each listener: 1 for the status that it has, 0 for the others";
         let mut encoder = encoder.encode_descriptor("listener_condition", help, None, kind)?;
@@ -163,4 +172,27 @@ impl Collector for Live {
         }
         Ok(())
     }
+}
+
+/// A series for each reason to look at what a listener serves, as long as there is one.
+fn warnings(
+    listeners: &BTreeMap<Key, Listener>,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), Error> {
+    let one = ConstGauge::new(1_i64);
+    let help =
+        "1 for each reason to look at the certificates or authorities that a listener serves with";
+    let mut encoder =
+        encoder.encode_descriptor("certificate_warning", help, None, one.metric_type())?;
+    for ((namespace, name), listener) in listeners {
+        for reason in &listener.warnings {
+            let labels = [
+                ("namespace", namespace.as_str()),
+                ("listener", name),
+                ("reason", reason),
+            ];
+            one.encode(encoder.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }

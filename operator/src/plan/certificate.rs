@@ -8,14 +8,17 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
-use mqtt_tls_terminator::authorities;
-use mqtt_tls_terminator::certificate::{self, Facts, Validity};
+use mqtt_tls_terminator::certificate::{self, Certificate, Facts, Validity};
+use mqtt_tls_terminator::judge::finding::{Finding, Reason};
+use mqtt_tls_terminator::judge::text::{NotText, decoded};
+use mqtt_tls_terminator::pem::Part;
+use zeroize::Zeroizing;
 
 use super::conditions::shortened;
 use super::{About, Problem};
-use crate::crd::{CaKind, CaRef, CertificateStatus};
+use crate::crd::CertificateStatus;
 use crate::error::chain;
 
 /// How many names of a certificate are shown in a status.
@@ -34,21 +37,28 @@ pub struct Served {
     pub pem: Pem,
     /// What may be told of it.
     pub facts: Facts,
+    /// What was judged.
+    pub certificate: Certificate,
 }
 
 impl Served {
-    /// Judges a PEM.
+    /// What was rendered, judged as what an earlier release served: what can never verify is among the findings.
     ///
     /// # Errors
     ///
     /// What the terminator's library says.
     pub fn judge(source: &str, pem: Pem) -> Result<Self, certificate::Error> {
-        let facts = Facts::clone(certificate::judge(pem.expose())?.facts());
-        Ok(Self {
+        let certificate = certificate::judge(&[Part::object(pem.expose())])?;
+        Ok(Self::of(source, pem, certificate))
+    }
+
+    fn of(source: &str, pem: Pem, certificate: Certificate) -> Self {
+        Self {
             source: source.to_owned(),
             pem,
-            facts,
-        })
+            facts: Facts::clone(certificate.facts()),
+            certificate,
+        }
     }
 
     /// Whether it is within its dates.
@@ -99,6 +109,39 @@ fn shown(text: String) -> String {
     shortened(text, TEXT_SHOWN_MAX)
 }
 
+/// Something that someone should look at in what is served, however well it serves.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// Why; one of a fixed set.
+    pub reason: Reason,
+    /// The object, what was found, and what to do.
+    pub message: String,
+}
+
+impl Warning {
+    fn of(source: &str, finding: &Finding) -> Self {
+        Self {
+            reason: finding.reason,
+            message: format!("Secret {source}: {}", finding.message),
+        }
+    }
+}
+
+/// What someone should look at in the certificates of a configuration, the default first.
+fn warnings(served: &[Served], now: Timestamp) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (index, one) in served.iter().enumerate() {
+        // Dates of the leaf are problems, and the public key has words of its own.
+        let findings = one.certificate.findings_at(now).into_iter();
+        let told_elsewhere = [Reason::Expired, Reason::NotYetValid, Reason::PublicDemoKey];
+        let findings = findings.filter(|finding| !told_elsewhere.contains(&finding.reason));
+        let never_chosen = one.certificate.never_chosen().filter(|_| index > 0);
+        let all = findings.chain(never_chosen);
+        warnings.extend(all.map(|finding| Warning::of(&one.source, &finding)));
+    }
+    warnings
+}
+
 /// The certificates of a configuration, and what is to be said about them.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
@@ -108,21 +151,49 @@ pub struct Serving {
     pub public_key: Option<String>,
     /// What is wrong with their dates.
     pub problems: Vec<Problem>,
+    /// What else someone should look at, in them and in the CA certificates; the worst first.
+    pub warnings: Vec<Warning>,
 }
 
 impl Serving {
     /// What is to be said about those of a planned configuration, the default first.
-    pub fn planned(served: &[Served], now: Timestamp) -> Self {
-        Self::of(served, now, "renew it")
+    pub fn planned(served: &[Served], ca: &[Warning], now: Timestamp) -> Self {
+        Self::of(served, ca, now, "renew it")
     }
 
     /// What is to be said about those of the configuration that is there, for as long as there is no other.
     pub fn before(served: &[Served], now: Timestamp) -> Self {
-        Self::of(served, now, "renew it, or see why no other one is served")
+        Self::of(
+            served,
+            &[],
+            now,
+            "renew it, or see why no other one is served",
+        )
     }
 
-    fn of(served: &[Served], now: Timestamp, to_do: &str) -> Self {
+    /// The reasons to look at it, each once.
+    pub fn reasons(&self) -> Vec<&'static str> {
+        let mut reasons: Vec<&'static str> = self
+            .warnings
+            .iter()
+            .map(|warning| warning.reason.name())
+            .collect();
+        reasons.extend(
+            self.public_key
+                .as_ref()
+                .map(|_| Reason::PublicDemoKey.name()),
+        );
+        reasons.extend(self.problems.iter().map(|problem| problem.reason));
+        reasons.sort_unstable();
+        reasons.dedup();
+        reasons
+    }
+
+    fn of(served: &[Served], ca: &[Warning], now: Timestamp, to_do: &str) -> Self {
         let public = served.iter().find(|one| one.facts.is_public_demo);
+        let mut warnings = warnings(served, now);
+        warnings.extend_from_slice(ca);
+        warnings.sort_by_key(|warning| warning.reason);
         Self {
             certificates: served.iter().map(Served::status).collect(),
             public_key: public.map(|one| one.source.clone()),
@@ -130,6 +201,7 @@ impl Serving {
                 .iter()
                 .filter_map(|one| dated(one, now, to_do))
                 .collect(),
+            warnings,
         }
     }
 }
@@ -163,19 +235,49 @@ pub fn read(name: &str, secret: Option<&Secret>) -> Result<Served, Problem> {
         });
     };
     let empty = BTreeMap::new();
-    let (keys, pem) = pem_of(name, secret.data.as_ref().unwrap_or(&empty))?;
-    Served::judge(name, pem).map_err(|error| Problem {
-        about: About::ResolvedRefs,
-        reason: error.reason(),
-        message: format!("Secret {name}, {keys}: {}", chain(&error)),
-    })
+    let (keys, pem, judged) = pem_of(name, secret.data.as_ref().unwrap_or(&empty))?;
+    match judged {
+        Ok(certificate) => Ok(Served::of(name, pem, certificate)),
+        Err(error) => Err(unusable(name, keys, &error)),
+    }
 }
 
-/// Chain and key as one text, and the keys of the Secret that they were under.
-fn pem_of(name: &str, data: &BTreeMap<String, ByteString>) -> Result<(&'static str, Pem), Problem> {
+fn unusable(name: &str, keys: &str, error: &certificate::Error) -> Problem {
+    Problem {
+        about: About::ResolvedRefs,
+        reason: error.reason(),
+        message: format!("Secret {name}, {keys}: {}", chain(error)),
+    }
+}
+
+/// A certificate that was not served before, if it is good enough to be served for the first time.
+///
+/// # Errors
+///
+/// It can never verify.
+pub fn strictly(served: Served) -> Result<Served, Problem> {
+    match served.certificate.clone().strictly() {
+        Ok(_) => Ok(served),
+        Err(error) => Err(Problem {
+            about: About::ResolvedRefs,
+            reason: error.reason(),
+            message: format!("Secret {}: {}", served.source, chain(&error)),
+        }),
+    }
+}
+
+type Judged = Result<Certificate, certificate::Error>;
+
+/// Chain and key as one text, what was judged of them, and the keys of the Secret that they were under.
+fn pem_of(
+    name: &str,
+    data: &BTreeMap<String, ByteString>,
+) -> Result<(&'static str, Pem, Judged), Problem> {
     let pair = data.contains_key("tls.crt") || data.contains_key("tls.key");
     if !pair && data.contains_key("pem") {
-        return Ok(("key pem", Pem::new(text(name, data, "pem")?.to_owned())));
+        let text = text(name, data, "pem")?;
+        let judged = certificate::judge(&[Part::key("pem", &text)]);
+        return Ok(("key pem", Pem::new(text.as_str().to_owned()), judged));
     }
     if !pair {
         return Err(Problem {
@@ -188,11 +290,43 @@ fn pem_of(name: &str, data: &BTreeMap<String, ByteString>) -> Result<(&'static s
         });
     }
     let (chain, key) = (text(name, data, "tls.crt")?, text(name, data, "tls.key")?);
+    let judged = certificate::judge(&[Part::key("tls.crt", &chain), Part::key("tls.key", &key)]);
     // A chain without a newline at its end would run into the key's first line.
-    Ok((
-        "keys tls.crt and tls.key",
-        Pem::new(format!("{}\n{key}", chain.trim_end())),
-    ))
+    let mut text = String::with_capacity(chain.len() + 1 + key.len());
+    text.extend([chain.trim_end(), "\n", key.as_str()]);
+    Ok(("keys tls.crt and tls.key", Pem::new(text), judged))
+}
+
+/// A text of a Secret, as it is or as it was made of bytes of another encoding.
+pub(super) enum Text<'d> {
+    AsItIs(&'d str),
+    Decoded(Zeroizing<String>),
+}
+
+impl Text<'_> {
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::AsItIs(text) => text,
+            Self::Decoded(text) => text,
+        }
+    }
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// The text of some bytes.
+pub(super) fn text_of(bytes: &[u8]) -> Result<Text<'_>, NotText> {
+    if let Some(text) = decoded(bytes)? {
+        return Ok(Text::Decoded(text));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| NotText::Binary)?;
+    Ok(Text::AsItIs(text))
 }
 
 /// The text under one key of a Secret.
@@ -200,7 +334,7 @@ fn text<'d>(
     name: &str,
     data: &'d BTreeMap<String, ByteString>,
     key: &str,
-) -> Result<&'d str, Problem> {
+) -> Result<Text<'d>, Problem> {
     let problem = |reason, what: &str| Problem {
         about: About::ResolvedRefs,
         reason,
@@ -215,78 +349,5 @@ fn text<'d>(
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(problem("MissingKey", "it is empty; put the PEM text there"));
     }
-    std::str::from_utf8(bytes).map_err(|_| {
-        problem(
-            "BrokenPem",
-            "it is not text; put PEM there, not DER or PKCS#12",
-        )
-    })
-}
-
-/// Reads a CA bundle.
-///
-/// # Errors
-///
-/// What is wrong, with the object, the key, and what to do.
-pub fn read_authorities(
-    ca: &CaRef,
-    secrets: &BTreeMap<String, Secret>,
-    config_maps: &BTreeMap<String, ConfigMap>,
-) -> Result<Pem, Problem> {
-    let object = format!("{} {}", ca.kind.name(), ca.name);
-    let problem = |reason, message| Problem {
-        about: About::ResolvedRefs,
-        reason,
-        message,
-    };
-    let bytes = match ca.kind {
-        CaKind::Secret => secrets.get(&ca.name).map(|secret| {
-            secret
-                .data
-                .as_ref()
-                .and_then(|data| data.get(&ca.key))
-                .map(|value| value.0.as_slice())
-        }),
-        CaKind::ConfigMap => config_maps.get(&ca.name).map(|map| bytes_of(map, &ca.key)),
-    };
-    let Some(bytes) = bytes else {
-        let message = format!(
-            "{object} does not exist in this namespace; create it with the CA certificates under the key \
-             {}, or correct spec.clientAuth.caRef",
-            ca.key
-        );
-        return Err(problem("CaNotFound", message));
-    };
-    let Some(bytes) = bytes else {
-        let message = format!(
-            "{object} has no key {}; put the CA certificates there, or name the right key in \
-             spec.clientAuth.caRef.key",
-            ca.key
-        );
-        return Err(problem("MissingKey", message));
-    };
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        let message = format!(
-            "{object}, key {}: it is not text; put PEM there, not DER",
-            ca.key
-        );
-        return Err(problem("BrokenPem", message));
-    };
-    match authorities::judge(text) {
-        Ok(_) => Ok(Pem::new(text.to_owned())),
-        Err(error) => {
-            let message = format!("{object}, key {}: {}", ca.key, chain(&error));
-            Err(problem(error.reason(), message))
-        }
-    }
-}
-
-/// The bytes under one key of a ConfigMap, which has two places for them.
-fn bytes_of<'m>(map: &'m ConfigMap, key: &str) -> Option<&'m [u8]> {
-    let text = map
-        .data
-        .as_ref()
-        .and_then(|data| data.get(key))
-        .map(String::as_bytes);
-    text.or_else(|| Some(map.binary_data.as_ref()?.get(key)?.0.as_slice()))
+    text_of(bytes).map_err(|error| problem("BrokenPem", &error.to_string()))
 }

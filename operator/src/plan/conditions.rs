@@ -8,7 +8,7 @@ use jiff::{Timestamp, Unit};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::certificate::Serving;
+use super::certificate::{Serving, Warning};
 use super::{About, Applied, Objects, Problem, Report, World};
 use crate::crd::MqttTlsListenerStatus;
 use children::{addresses, available, own, stuck};
@@ -33,7 +33,7 @@ pub enum Outcome<'o> {
 
 impl Outcome<'_> {
     /// What is served after it.
-    fn serving<'r>(&self, report: &'r Report) -> &'r Serving {
+    pub fn serving<'r>(&self, report: &'r Report) -> &'r Serving {
         match self {
             Self::Done(_)
             | Self::Failed {
@@ -170,7 +170,7 @@ pub(super) fn by_problems(problems: &[Problem], about: About, good: &str) -> Fin
     }
 }
 
-/// Also unknown if there is no certificate, and true with a warning if the key is public.
+/// Also unknown if there is no certificate, and true with a warning if there is something to look at.
 fn certificate_valid(report: &Report, serving: &Serving) -> Finding {
     let problems = [&report.problems[..], &serving.problems].concat();
     let finding = by_problems(&problems, About::CertificateValid, "");
@@ -181,6 +181,7 @@ fn certificate_valid(report: &Report, serving: &Serving) -> Finding {
         .certificates
         .iter()
         .min_by(|one, other| one.not_after.cmp(&other.not_after));
+    let warning = serving.warnings.first();
     match (first, &serving.public_key) {
         (None, _) => Finding {
             status: UNKNOWN,
@@ -196,6 +197,16 @@ fn certificate_valid(report: &Report, serving: &Serving) -> Finding {
             ),
             ..finding
         },
+        (Some(first), None) if warning.is_some() => Finding {
+            reason: warning.map_or(finding.reason, |warning| warning.reason.name().to_owned()),
+            message: format!(
+                "{}; valid until {} (Secret {})",
+                messages(&serving.warnings),
+                first.not_after,
+                first.secret_name
+            ),
+            ..finding
+        },
         (Some(first), None) => Finding {
             message: format!(
                 "valid until {} (Secret {})",
@@ -204,6 +215,11 @@ fn certificate_valid(report: &Report, serving: &Serving) -> Finding {
             ..finding
         },
     }
+}
+
+fn messages(warnings: &[Warning]) -> String {
+    let messages: Vec<&str> = warnings.iter().map(|one| one.message.as_str()).collect();
+    messages.join("; ")
 }
 
 /// False also if a child could not be written, if there is nothing to write, or if the newest pods do not come up.

@@ -8,8 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use mqtt_tls_config::{Admin, Backend, Certificate, ClientAuth, Config, Drain, FILE_SIZE_MAX, Pem};
+use mqtt_tls_terminator::judge::Date;
 
-use super::certificate::{self, Served};
+use super::authorities::{Bundle, read_authorities};
+use super::certificate::{self, Served, Warning};
 use super::listener::{self, Listener};
 use super::previous::Previous;
 use super::{About, Place, Problem, Settings, World};
@@ -26,6 +28,8 @@ pub struct Rendering {
     pub before: Vec<Served>,
     /// The object behind the CA bundle in it.
     pub ca_source: Option<String>,
+    /// What someone should look at in the CA bundle.
+    pub ca_warnings: Vec<Warning>,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// When a certificate begins or ends.
@@ -41,8 +45,13 @@ pub fn render(
 ) -> Rendering {
     let previous = Previous::read(&listener.identity, world.children.config_secret.as_ref());
     let mut rendering = Rendering::default();
-    choose_all(listener, world, &previous, now, &mut rendering);
-    let client_auth = client_auth(listener, world, &previous, &mut rendering);
+    let new = New {
+        world,
+        previous: &previous,
+        settings,
+    };
+    choose_all(listener, &new, now, &mut rendering);
+    let client_auth = client_auth(listener, &new, &mut rendering);
     backend_problems(
         listener,
         world.backend.as_ref(),
@@ -71,6 +80,46 @@ pub fn render(
     rendering
 }
 
+/// What there is now, judged by what was there before.
+struct New<'w> {
+    world: &'w World,
+    previous: &'w Previous,
+    settings: &'w Settings,
+}
+
+impl New<'_> {
+    /// What a Secret holds now. What can never verify is refused, unless it is what serves already: an upgrade takes
+    /// nobody down.
+    fn certificate(&self, name: &str) -> Result<Served, Problem> {
+        let served = certificate::read(name, self.world.secrets.get(name))?;
+        if self.is_at_start() || self.previous.serves(&served) {
+            return Ok(served);
+        }
+        certificate::strictly(served)
+    }
+
+    /// What the object with the CA certificates holds now, by the same rule.
+    fn bundle(&self, ca: &CaRef) -> Result<Bundle, Problem> {
+        let (secrets, config_maps) = (&self.world.secrets, &self.world.config_maps);
+        let bundle = read_authorities(ca, secrets, config_maps)?;
+        if self.is_at_start() || self.previous.trusts(&bundle) {
+            return Ok(bundle);
+        }
+        bundle.strictly()
+    }
+
+    /// Whether this process begins, and does not know what served before it.
+    fn is_at_start(&self) -> bool {
+        matches!(
+            self.settings.place,
+            Place::Process {
+                is_at_start: true,
+                ..
+            }
+        )
+    }
+}
+
 /// Whether the first certificate that was chosen is one for the first place: other certificates are
 /// shown only to those who ask for their names.
 fn is_default(chosen: &Served, listener: &Listener, previous: &Previous) -> bool {
@@ -83,19 +132,12 @@ fn is_default(chosen: &Served, listener: &Listener, previous: &Previous) -> bool
 }
 
 /// Chooses each certificate, and tells what is wrong with those that cannot be.
-fn choose_all(
-    listener: &Listener,
-    world: &World,
-    previous: &Previous,
-    now: Timestamp,
-    rendering: &mut Rendering,
-) {
+fn choose_all(listener: &Listener, new: &New<'_>, now: Timestamp, rendering: &mut Rendering) {
+    let previous = new.previous;
     for (index, name) in listener.certificates.iter().enumerate() {
-        let fresh = certificate::read(name, world.secrets.get(name));
+        let fresh = new.certificate(name);
         if let Ok(fresh) = &fresh {
-            rendering
-                .dates
-                .extend([fresh.facts.not_before, fresh.facts.not_after]);
+            rendering.dates.extend(dates(fresh));
         }
         let chosen = choose(
             fresh,
@@ -104,7 +146,7 @@ fn choose_all(
             &mut rendering.problems,
         );
         // Only the default has a stand-in: it is what a device gets that asks for no name.
-        let stand_in = || stand_in(listener, world, previous, now);
+        let stand_in = || stand_in(listener, new, now);
         let chosen = chosen.or_else(|| if index == 0 { stand_in() } else { None });
         let Some(chosen) = chosen else { continue };
         if rendering
@@ -114,26 +156,24 @@ fn choose_all(
         {
             continue;
         }
-        rendering
-            .dates
-            .extend([chosen.facts.not_before, chosen.facts.not_after]);
+        rendering.dates.extend(dates(&chosen));
         rendering.served.push(chosen);
     }
 }
 
+/// When there is something else to say about a certificate.
+fn dates(served: &Served) -> impl Iterator<Item = Timestamp> {
+    served.certificate.dates().map(Date::timestamp)
+}
+
 /// The default certificate that was rendered before, from another Secret than the one that is wanted.
-fn stand_in(
-    listener: &Listener,
-    world: &World,
-    previous: &Previous,
-    now: Timestamp,
-) -> Option<Served> {
-    let before = previous.certificates.first()?;
+fn stand_in(listener: &Listener, new: &New<'_>, now: Timestamp) -> Option<Served> {
+    let before = new.previous.certificates.first()?;
     if !listener.certificates.contains(&before.source) {
         return Some(before.clone());
     }
     // Its Secret is still named, in another place, where its problems are told.
-    let fresh = certificate::read(&before.source, world.secrets.get(&before.source));
+    let fresh = new.certificate(&before.source);
     choose(fresh, Some(before), now, &mut Vec::new())
 }
 
@@ -176,20 +216,18 @@ fn choose(
 /// Mutual TLS; `None` if it is wanted and there is no CA to do it with.
 fn client_auth(
     listener: &Listener,
-    world: &World,
-    previous: &Previous,
+    new: &New<'_>,
     rendering: &mut Rendering,
 ) -> Option<ClientAuth> {
     let Some(wanted) = &listener.client_auth else {
         return Some(ClientAuth::default());
     };
-    let fresh = certificate::read_authorities(&wanted.ca, &world.secrets, &world.config_maps);
-    let (source, pem) = match (fresh, &previous.authorities) {
-        (Ok(pem), _) => (source_of(&wanted.ca), pem),
-        (Err(problem), Some((source, pem))) => {
+    let (source, bundle) = match (new.bundle(&wanted.ca), &new.previous.authorities) {
+        (Ok(bundle), _) => (source_of(&wanted.ca), bundle),
+        (Err(problem), Some((source, bundle))) => {
             let message = format!("{}; the CA certificates used before stay", problem.message);
             rendering.problems.push(Problem { message, ..problem });
-            (source.clone(), pem.clone())
+            (source.clone(), bundle.clone())
         }
         (Err(problem), None) => {
             let message = format!(
@@ -201,9 +239,10 @@ fn client_auth(
         }
     };
     rendering.ca_source = Some(source);
+    rendering.ca_warnings = bundle.warnings();
     Some(ClientAuth {
         mode: wanted.mode,
-        ca: Some(pem),
+        ca: Some(bundle.pem),
     })
 }
 

@@ -48,10 +48,15 @@ pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStat
 
 /// The event of one condition, if it changed and someone may want to know.
 fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
-    let unchanged =
-        before.is_some_and(|before| (&before.status, &before.reason) == (&now.status, &now.reason));
+    // Valid, and yet with a reason to look at it, of which there may be several.
+    let is_doubtful =
+        now.type_ == "CertificateValid" && now.status == TRUE && now.reason != now.type_;
+    let unchanged = before.is_some_and(|before| {
+        (&before.status, &before.reason) == (&now.status, &now.reason)
+            && (!is_doubtful || before.message == now.message)
+    });
     let is_ready = now.type_ == "Ready";
-    let is_warning = now.status == FALSE || now.reason == "PublicDemoKey";
+    let is_warning = now.status == FALSE || is_doubtful;
     // Pods come and go, and `Ready` repeats the condition that made it false.
     let is_told_elsewhere = now.type_ == "Available" || (is_ready && is_warning);
     let was_wrong = before.is_some_and(|before| before.status == FALSE);

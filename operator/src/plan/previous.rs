@@ -6,8 +6,8 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use mqtt_tls_config::{Config, Pem};
-use mqtt_tls_terminator::authorities;
 
+use super::authorities::Bundle;
 use super::certificate::Served;
 use super::names::{CA_SOURCE, CERTIFICATE_SOURCES, CONFIG_KEY, Identity, Ownership};
 
@@ -17,7 +17,7 @@ pub struct Previous {
     /// The certificates, the default first.
     pub certificates: Vec<Served>,
     /// The CA bundle and the object that it came from.
-    pub authorities: Option<(String, Pem)>,
+    pub authorities: Option<(String, Bundle)>,
 }
 
 impl Previous {
@@ -43,6 +43,19 @@ impl Previous {
         self.certificates
             .iter()
             .find(|served| served.source == source)
+    }
+
+    /// Whether this chain is rendered already, from whichever Secret.
+    pub fn serves(&self, one: &Served) -> bool {
+        self.certificates
+            .iter()
+            .any(|served| served.certificate.is_same(&one.certificate))
+    }
+
+    /// Whether these CA certificates are rendered already.
+    pub fn trusts(&self, bundle: &Bundle) -> bool {
+        let before = self.authorities.as_ref();
+        before.is_some_and(|(_, before)| before.authorities.is_same(&bundle.authorities))
     }
 }
 
@@ -75,9 +88,19 @@ fn certificates(secret: &Secret, config: &Config) -> Vec<Served> {
         .collect()
 }
 
-fn authorities_of(secret: &Secret, config: &Config) -> Option<(String, Pem)> {
+fn authorities_of(secret: &Secret, config: &Config) -> Option<(String, Bundle)> {
     let pem = config.client_auth.ca.clone()?;
-    authorities::judge(pem.expose()).ok()?;
     let source = secret.annotations().get(CA_SOURCE).cloned();
-    Some((source.unwrap_or_else(|| secret.name_any()), pem))
+    let source = source.unwrap_or_else(|| secret.name_any());
+    let bundle = Bundle::judge(&told(&source), pem).ok()?;
+    Some((source, bundle))
+}
+
+/// Where a bundle came from, in words: the annotation has `Kind/name/key`.
+fn told(source: &str) -> String {
+    let parts: Vec<&str> = source.splitn(3, '/').collect();
+    match parts.as_slice() {
+        [kind, name, key] => format!("{kind} {name}, key {key}"),
+        _ => format!("Secret {source}"),
+    }
 }

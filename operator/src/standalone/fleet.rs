@@ -37,6 +37,8 @@ pub struct Fleet {
     members: BTreeMap<Key, Member>,
     /// How many members there have been: each has a folder of its own.
     count: u64,
+    /// Whether the folder has been looked at before.
+    has_begun: bool,
 }
 
 /// One listener and its terminator.
@@ -83,6 +85,7 @@ impl Fleet {
             directory,
             members: BTreeMap::new(),
             count: 0,
+            has_begun: false,
         })
     }
 
@@ -117,6 +120,7 @@ impl Fleet {
                     look_again.min(member.reconcile(&key, listener, folder, settings, now));
             }
         }
+        self.has_begun = true;
         look_again
     }
 
@@ -155,6 +159,7 @@ impl Fleet {
             place: Place::Process {
                 backend: self.backend.clone(),
                 admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                is_at_start: !self.has_begun,
             },
         }
     }

@@ -30,7 +30,10 @@ pub(crate) const CONDITIONS: [(&str, &str); 6] = [
         "ResolvedRefs",
         "every Secret, ConfigMap and Service that the spec names is there and usable",
     ),
-    ("CertificateValid", "what is served is within its dates"),
+    (
+        "CertificateValid",
+        "what is served is within its dates; with another reason than this word, someone should look at it all the same",
+    ),
     (
         "Programmed",
         "the config Secret, Deployment, Service and PodDisruptionBudget are as wanted, and no rollout is stuck",
@@ -46,7 +49,7 @@ const PROGRAMMED: &[&str] = &["Programmed"];
 const AVAILABLE: &[&str] = &["Available"];
 
 /// The reasons, by condition and then by name; last those of several conditions.
-pub(crate) const REASONS: [Reason; 53] = [
+pub(crate) const REASONS: [Reason; 74] = [
     reason(
         "DuplicateCertificate",
         ACCEPTED,
@@ -207,7 +210,25 @@ pub(crate) const REASONS: [Reason; 53] = [
         "UnusablePrivateKey",
         REFS,
         "the private key is of a kind that TLS does not use here",
-        "RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519",
+        "RSA of 2048 bits or more, ECDSA P-256, P-384 or P-521, or Ed25519; the message says what it is",
+    ),
+    reason(
+        "AuthorityIsLeaf",
+        VALID,
+        "true, but among the CA certificates is one that is no CA",
+        "if it is not one device's own certificate, put the CA's there",
+    ),
+    reason(
+        "ClientsRefuse",
+        VALID,
+        "true, but clients made with rustls refuse the chain for a reason that has no word of its own here",
+        "see the message; verify the chain with `openssl verify -x509_strict`",
+    ),
+    reason(
+        "DuplicateLeftOut",
+        VALID,
+        "true, but a block is there twice; one of them is left out",
+        "take it out",
     ),
     reason(
         "Expired",
@@ -216,16 +237,88 @@ pub(crate) const REASONS: [Reason; 53] = [
         "renew it; a valid one from before stays, else it is served all the same, for devices without a clock",
     ),
     reason(
+        "IssuerCannotSign",
+        VALID,
+        "true, but an issuer's key usage lacks keyCertSign, and most clients refuse what it signed",
+        "issue the CA's certificate with keyCertSign",
+    ),
+    reason(
+        "IssuerExpired",
+        VALID,
+        "true, but an issuer in the chain is over, and clients refuse the chain",
+        "put the CA's newer certificate in its place, or issue the leaf anew",
+    ),
+    reason(
+        "IssuerExpiresSoon",
+        VALID,
+        "true, but an issuer in the chain is over within 30 days, or within a sixth of its life",
+        "the same, in time",
+    ),
+    reason(
+        "IssuerNotYetValid",
+        VALID,
+        "true, but an issuer in the chain is yet to begin",
+        "wait, or look at the clocks",
+    ),
+    reason(
+        "LeafIsCa",
+        VALID,
+        "true, but the leaf is a CA, and clients made with rustls refuse it as a server's",
+        "issue it with `basicConstraints=critical,CA:FALSE`",
+    ),
+    reason(
+        "NeverChosen",
+        VALID,
+        "true, but a certificate behind the first has no DNS name in its subject alternative name, so that no host name chooses it",
+        "issue it with `subjectAltName`",
+    ),
+    reason(
+        "NoNames",
+        VALID,
+        "true, but the leaf has no subject alternative name, which is where clients look for its name",
+        "issue it with `subjectAltName`",
+    ),
+    reason(
         "NotYetValid",
         VALID,
         "a Secret's certificate is not valid yet",
         "wait, or issue one that is; look at the clocks",
     ),
     reason(
+        "OddDates",
+        VALID,
+        "true, but dates are written without seconds or with an offset, which OpenSSL and others do not read",
+        "issue it anew, with another tool",
+    ),
+    reason(
         "PublicDemoKey",
         VALID,
         "true, but the key is the one that smart-mqtt ships: everyone has it",
         "replace it before a device depends on it",
+    ),
+    reason(
+        "WeakKey",
+        VALID,
+        "true, but an issuer's key is short, or of a kind that few clients know",
+        "use a CA with RSA of 2048 bits or more, or ECDSA P-256",
+    ),
+    reason(
+        "WeakSignature",
+        VALID,
+        "true, but a certificate is signed with SHA-1 or MD5, which clients of today refuse",
+        "issue it with SHA-256",
+    ),
+    reason(
+        "WrongKeyUsage",
+        VALID,
+        "true, but the leaf's key usage lacks digitalSignature, which TLS 1.3 needs",
+        "issue it with digitalSignature",
+    ),
+    reason(
+        "WrongPurpose",
+        VALID,
+        "true, but the extended key usage of the leaf, or of an issuer, lacks serverAuth",
+        "issue it with serverAuth",
     ),
     reason(
         "Conflict",
@@ -332,10 +425,28 @@ pub(crate) const REASONS: [Reason; 53] = [
         "`kubectl describe pods -l app.kubernetes.io/instance=NAME`; the log of one says what it waits for",
     ),
     reason(
+        "BlockLeftOut",
+        &["ResolvedRefs", "CertificateValid"],
+        "a block is neither a certificate nor a key that is used here; in a new CA bundle it is a refusal, since it would lock devices out",
+        "convert it as the message says, or take it out",
+    ),
+    reason(
         "Forbidden",
         &["ResolvedRefs", "Programmed"],
         "the operator lacks a right, which the message names",
         "give its service account that verb; the chart and `deploy/base` do",
+    ),
+    reason(
+        "IssuerNotCa",
+        &["ResolvedRefs", "CertificateValid"],
+        "what issued another certificate of the chain is no CA, so that no client accepts it; a chain that was served before goes on",
+        "put the CA's own certificate there",
+    ),
+    reason(
+        "NameNotPermitted",
+        &["ResolvedRefs", "CertificateValid"],
+        "the leaf has names that a CA of its chain may not issue for; a chain that was served before goes on",
+        "issue it for permitted names",
     ),
     reason(
         "NoCertificate",
@@ -361,10 +472,28 @@ pub(crate) const REASONS: [Reason; 53] = [
         "see the condition that says `Forbidden` or `ReadFailed`",
     ),
     reason(
+        "PathTooLong",
+        &["ResolvedRefs", "CertificateValid"],
+        "there are more CAs below one than it allows (pathLenConstraint); a chain that was served before goes on",
+        "let a CA nearer to it issue the leaf",
+    ),
+    reason(
         "ReadFailed",
         &["ResolvedRefs", "Programmed"],
         "the API server failed three times in a row",
         "it is tried again; look at the API server",
+    ),
+    reason(
+        "SignatureMismatch",
+        &["ResolvedRefs", "CertificateValid"],
+        "a signature does not fit the key of the issuer above it; a chain that was served before goes on",
+        "put the issuer's certificate there that has the key which signed",
+    ),
+    reason(
+        "UnusableAuthority",
+        &["ResolvedRefs", "CertificateValid"],
+        "nobody can chain to one of the CA certificates: a weak key, a curve that is not supported, or no CA; if it is the only one, a new bundle is refused",
+        "use a CA with RSA of 2048 bits or more, ECDSA P-256, P-384 or P-521, or Ed25519",
     ),
 ];
 

@@ -47,21 +47,27 @@ pub(super) const HANDSHAKE_FAILURES: [&str; 17] = [
 ];
 
 /// What comes of loading a configuration.
-pub(super) const RELOADS: [&str; 25] = [
+pub(super) const RELOADS: [&str; 31] = [
+    "BlockLeftOut",
     "BrokenPem",
     "ChainOutOfOrder",
     "ChainTooLong",
     "ClientVerifier",
     "EncryptedPrivateKey",
+    "IssuerNotCa",
     "KeyMismatch",
+    "NameNotPermitted",
     "NoCertificate",
     "NoPrivateKey",
+    "PathTooLong",
     "PrivateKeyInBundle",
     "Provider",
     "SeveralPrivateKeys",
     "SharedPort",
+    "SignatureMismatch",
     "Tickets",
     "UnreachableHost",
+    "UnusableAuthority",
     "UnusableCertificate",
     "UnusablePrivateKey",
     "expired",

@@ -1,0 +1,33 @@
+//! Judging what people put into files and Secrets: PEM text, certificate chains with their keys, and CA
+//! bundles. `check`, the operator, `standalone` and the terminator ask here and nowhere else.
+//!
+//! ```text
+//! bytes ─▶ text ─▶ pem (blocks by what is in them) ─▶ certificate (key, then chain: a path) ─▶ findings
+//!                                                  ─▶ authorities                          ─▶ findings
+//! ```
+//!
+//! Pure: no clock but the time handed in, no file. It must not show key material, and text from outside
+//! goes through `escape` before it is shown.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod algorithm;
+pub mod authorities;
+pub mod certificate;
+mod chain;
+mod date;
+mod der;
+pub mod escape;
+mod facts;
+pub mod finding;
+mod kind;
+mod leaf;
+mod name;
+mod nothing;
+pub mod pem;
+mod rehearsal;
+mod signature;
+mod sorted;
+pub mod text;
+
+pub use date::Date;

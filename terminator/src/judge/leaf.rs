@@ -1,0 +1,64 @@
+//! What a leaf says about itself that keeps clients away: its names, usages and kind. Its dates and its place
+//! in the chain are judged elsewhere.
+
+use x509_parser::prelude::X509Certificate;
+
+use super::facts::Facts;
+use super::finding::{Finding, Reason};
+
+/// What is found about a leaf that serves.
+pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding> {
+    let name = facts.name();
+    let mut findings = Vec::new();
+    if !is_for_servers(leaf) {
+        findings.push(Finding::warning(
+            Reason::WrongPurpose,
+            format!(
+                "the certificate of {name} is not for servers (its extended key usage lacks serverAuth), and \
+                 most clients refuse it; issue it with serverAuth"
+            ),
+        ));
+    }
+    let usage = leaf.key_usage().ok().flatten();
+    if usage.is_some_and(|usage| !usage.value.digital_signature()) {
+        findings.push(Finding::warning(
+            Reason::WrongKeyUsage,
+            format!(
+                "the key of {name} may not sign (its key usage lacks digitalSignature), which TLS 1.3 needs, and \
+                 many clients refuse it; issue it with digitalSignature"
+            ),
+        ));
+    }
+    if is_ca(leaf) {
+        findings.push(Finding::warning(
+            Reason::LeafIsCa,
+            format!(
+                "the certificate of {name} is a CA (basicConstraints), and clients made with rustls refuse it as a \
+                 server's; issue it with `basicConstraints=critical,CA:FALSE`"
+            ),
+        ));
+    }
+    if facts.dns_names.is_empty() && facts.ip_addresses.is_empty() {
+        findings.push(Finding::warning(
+            Reason::NoNames,
+            format!(
+                "the certificate of {name} has no subject alternative name, which is where clients look for host \
+                 names and addresses; issue it with `subjectAltName=DNS:…`"
+            ),
+        ));
+    }
+    findings
+}
+
+/// Whether it may be used for servers, as far as it says anything about that. Any usage at all is none that
+/// OpenSSL and rustls take for it.
+pub(super) fn is_for_servers(certificate: &X509Certificate<'_>) -> bool {
+    let usage = certificate.extended_key_usage().ok().flatten();
+    usage.is_none_or(|usage| usage.value.server_auth)
+}
+
+/// Whether it says that it is a CA.
+pub(super) fn is_ca(certificate: &X509Certificate<'_>) -> bool {
+    let constraints = certificate.basic_constraints().ok().flatten();
+    constraints.is_some_and(|constraints| constraints.value.ca)
+}

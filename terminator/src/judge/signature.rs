@@ -1,0 +1,121 @@
+//! Whether one certificate's signature was made by another one's key, as clients verify it: with the
+//! algorithms of rustls, and beyond them with those that were given up, to tell a weak signature from a wrong
+//! one.
+
+use aws_lc_rs::signature::{
+    RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, RsaParameters, UnparsedPublicKey,
+};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::signature_algorithm::SignatureAlgorithm;
+
+use super::der::{self, BIT_STRING, OID};
+use crate::provider::provider;
+
+/// How a signature and a key go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// The key made the signature.
+    Fits,
+    /// It did not.
+    Broken,
+    /// Nobody here can tell: the algorithm is not known.
+    Unknown,
+}
+
+/// Whether the signature of a certificate (DER) was made by a key (SubjectPublicKeyInfo).
+pub(super) fn fit(certificate: &[u8], spki: &[u8]) -> Fit {
+    try_fit(certificate, spki).unwrap_or(Fit::Unknown)
+}
+
+fn try_fit(certificate: &[u8], spki: &[u8]) -> Option<Fit> {
+    let (message, algorithm, signature) = der::signed(certificate)?;
+    let mut parts = der::first(spki)?.0.children();
+    let key_algorithm = parts.next()?;
+    let key = parts.next()?.as_tag(BIT_STRING)?.get(1..)?;
+    let algorithms = provider().signature_verification_algorithms;
+    let mut tried = algorithms
+        .all
+        .iter()
+        .filter(|one| {
+            one.signature_alg_id().as_ref() == algorithm.content
+                && one.public_key_alg_id().as_ref() == key_algorithm.content
+        })
+        .map(|one| one.verify_signature(key, message.whole, signature).is_ok())
+        .peekable();
+    if tried.peek().is_some() && tried.any(|is_ok| is_ok) {
+        return Some(Fit::Fits);
+    }
+    let name = algorithm.children().next()?.as_tag(OID)?;
+    let is_rsa = key_algorithm.children().next()?.content == RSA;
+    match given_up(name) {
+        Some(parameters) if is_rsa => {
+            let key = UnparsedPublicKey::new(parameters, key);
+            let is_ok = key.verify(message.whole, signature).is_ok();
+            Some(if is_ok { Fit::Fits } else { Fit::Broken })
+        }
+        _ => broken_if_known(name, key_algorithm.content),
+    }
+}
+
+/// 1.2.840.113549.1.1.1
+const RSA: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 1];
+
+/// Algorithms that clients have given up, or use with longer keys only.
+fn given_up(name: &[u8]) -> Option<&'static RsaParameters> {
+    match name {
+        // sha1WithRSAEncryption, and what the OIW called it.
+        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 5] | [0x2B, 0x0E, 3, 2, 0x1D] => {
+            Some(&RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY)
+        }
+        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 11] => {
+            Some(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY)
+        }
+        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 13] => {
+            Some(&RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY)
+        }
+        _ => None,
+    }
+}
+
+/// What is to be said of a pair that did not verify: it is broken, if signature and key are both of kinds that
+/// are known here, as RSA's signature under a curve's key.
+fn broken_if_known(signature: &[u8], key_algorithm: &[u8]) -> Option<Fit> {
+    let algorithms = provider().signature_verification_algorithms;
+    let knows_signature = algorithms.all.iter().any(|one| {
+        let id = one.signature_alg_id();
+        let name = der::first(id.as_ref()).and_then(|(name, _)| name.as_tag(OID));
+        name == Some(signature)
+    });
+    let knows_key = algorithms
+        .all
+        .iter()
+        .any(|one| one.public_key_alg_id().as_ref() == key_algorithm);
+    (knows_signature && knows_key).then_some(Fit::Broken)
+}
+
+/// The hash of a certificate's signature, if it is one that can be forged.
+pub(super) fn weak_hash(certificate: &X509Certificate<'_>) -> Option<&'static str> {
+    let algorithm = &certificate.signature_algorithm;
+    match algorithm.algorithm.to_id_string().as_str() {
+        "1.2.840.113549.1.1.2"
+        | "1.2.840.113549.1.1.3"
+        | "1.2.840.113549.1.1.4"
+        | "1.3.14.3.2.3"
+        | "1.3.14.3.2.25" => Some("MD5"),
+        "1.2.840.113549.1.1.5"
+        | "1.3.14.3.2.29"
+        | "1.3.14.3.2.27"
+        | "1.2.840.10040.4.3"
+        | "1.2.840.10045.4.1" => Some("SHA-1"),
+        "1.2.840.113549.1.1.10" => match SignatureAlgorithm::try_from(algorithm) {
+            Ok(SignatureAlgorithm::RSASSA_PSS(parameters))
+                if parameters.hash_algorithm_oid().to_id_string() == "1.3.14.3.2.26" =>
+            {
+                Some("SHA-1")
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}

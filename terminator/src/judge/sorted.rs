@@ -1,0 +1,141 @@
+//! The blocks of a text, sorted into the certificates of a chain and one key. What is there twice, and what is of no
+//! use, is left out and named.
+//!
+//! It must not look into a certificate or a key.
+
+use rustls::pki_types::CertificateDer;
+
+use super::certificate::Error;
+use super::finding::{Finding, Reason};
+use super::kind::{self, Kind};
+use super::nothing;
+use super::pem::{self, Content, Part};
+
+/// What to do where there is no certificate.
+pub(super) const NO_CERTIFICATE: &str = "; put the chain here, leaf first, as CERTIFICATE blocks";
+
+/// A certificate as it was found.
+pub(super) struct Candidate {
+    pub(super) place: pem::Place,
+    pub(super) der: CertificateDer<'static>,
+}
+
+/// A key as it was found.
+pub(super) struct FoundKey {
+    pub(super) place: pem::Place,
+    /// None if it is encrypted.
+    pub(super) key: Option<pem::PrivateKey>,
+}
+
+/// Sorts blocks into certificates, of which there is one at least, and one key.
+pub(super) fn sort(
+    parts: &[Part<'_>],
+    blocks: Vec<pem::Block>,
+    findings: &mut Vec<Finding>,
+) -> Result<(Vec<Candidate>, FoundKey), Error> {
+    let (mut chain, mut keys): (Vec<Candidate>, Vec<FoundKey>) = (Vec::new(), Vec::new());
+    let mut others = Vec::new();
+    let filled: Vec<Option<&str>> = blocks.iter().map(|block| block.place.key).collect();
+    for pem::Block { place, content } in blocks {
+        match content {
+            Content::Certificate { der, .. } => match chain.iter().find(|known| known.der == der) {
+                Some(known) => findings.push(twice(&place, &known.place)),
+                None => chain.push(Candidate { place, der }),
+            },
+            Content::PrivateKey(key) => {
+                let is_same =
+                    |known: &&FoundKey| known.key.as_ref().is_some_and(|one| one.der == key.der);
+                match keys.iter().find(is_same) {
+                    Some(known) => findings.push(twice(&place, &known.place)),
+                    None => keys.push(FoundKey {
+                        place,
+                        key: Some(key),
+                    }),
+                }
+            }
+            Content::EncryptedKey => keys.push(FoundKey { place, key: None }),
+            Content::Other(kind) => others.push((place, kind)),
+        }
+    }
+    if chain.is_empty() {
+        return Err(Error::NoCertificate(instead(
+            parts,
+            &filled,
+            &others,
+            NO_CERTIFICATE,
+        )));
+    }
+    let key = one_key(keys, findings)?.ok_or_else(|| {
+        Error::NoPrivateKey(instead(
+            parts,
+            &filled,
+            &others,
+            "; add the leaf's as a PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY block",
+        ))
+    })?;
+    findings.extend(
+        others
+            .iter()
+            .filter_map(|(place, kind)| ignored(place, *kind)),
+    );
+    Ok((chain, key))
+}
+
+/// The key, if there is one. Those of labels that the release before left aside count where there is no other.
+fn one_key(keys: Vec<FoundKey>, findings: &mut Vec<Finding>) -> Result<Option<FoundKey>, Error> {
+    let is_sure = |key: &FoundKey| key.key.is_none() || kind::was_known(&key.place.label);
+    let (mut sure, mut unsure): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_sure);
+    if sure.is_empty() {
+        std::mem::swap(&mut sure, &mut unsure);
+    }
+    if sure.len() > 1 {
+        return Err(Error::SeveralPrivateKeys(sure.len()));
+    }
+    findings.extend(unsure.iter().map(|key| {
+        let message = format!("{} is left out: there is another private key", key.place);
+        Finding::warning(Reason::BlockLeftOut, message)
+    }));
+    Ok(sure.pop())
+}
+
+fn twice(place: &pem::Place, known: &pem::Place) -> Finding {
+    Finding::warning(
+        Reason::DuplicateLeftOut,
+        format!(
+            "{place} is {} again, and is left out; take it out",
+            known.short()
+        ),
+    )
+}
+
+/// A block that is of no use here.
+pub(super) fn ignored(place: &pem::Place, kind: Kind) -> Option<Finding> {
+    // `openssl ecparam -genkey` writes them before the key, which repeats them.
+    if kind == Kind::EcParameters {
+        return None;
+    }
+    let message = format!("{place} is left out: it is {}", kind.told());
+    Some(Finding::warning(Reason::BlockLeftOut, message))
+}
+
+/// What is there in place of what is missing, in words that follow it, or else what to do. `filled` are the
+/// parts that have a block.
+pub(super) fn instead(
+    parts: &[Part<'_>],
+    filled: &[Option<&str>],
+    others: &[(pem::Place, Kind)],
+    else_: &str,
+) -> String {
+    if let Some((place, kind)) = others.first() {
+        return format!(": {place} is {}", kind.told());
+    }
+    let empty = parts.iter().filter(|part| !filled.contains(&part.name()));
+    let told = empty.filter_map(|part| {
+        let told = nothing::told(part.text())?;
+        Some(match part.name() {
+            Some(key) => format!(" in {key}: {told}"),
+            None => format!(": {told}"),
+        })
+    });
+    told.take(1).next().unwrap_or_else(|| else_.to_owned())
+}

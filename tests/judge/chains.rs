@@ -1,0 +1,436 @@
+//! Each fault of a chain, by its reason and its words.
+
+use std::time::SystemTime;
+
+use mqtt_tls_terminator::certificate::{Error, judge};
+use mqtt_tls_terminator::judge::finding::Reason;
+use mqtt_tls_terminator::pem::Part;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    KeyUsagePurpose, NameConstraints,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tests::pki::DAY;
+
+use crate::material::Verdict::{self, Fine, Never, Refused, Warns};
+use crate::material::{
+    Issuer, Material, assert_judged, below, by_openssl, ca_params, judge_text, leaf, leaf_params,
+    new_key, root, self_signed, through,
+};
+
+/// The intermediate of one issuer, by which each of two roots is reached.
+pub(crate) fn cross_signed() -> (Issuer, Issuer, Material) {
+    let (old, new) = (root("old root"), root("new root"));
+    let middle = below(&old, "middle", |_| {});
+    let again = ca_params("middle").signed_by(middle.key(), &new).unwrap();
+    let material = leaf(&middle, &[&middle.pem(), &again.pem()], |_| {});
+    (old, new, material)
+}
+
+/// The issuer's name with another key.
+pub(crate) fn renewed_with_another_key() -> Material {
+    let top = root("root");
+    let (old, new) = (below(&top, "middle", |_| {}), below(&top, "middle", |_| {}));
+    leaf(&old, &[&new.pem()], |_| {})
+}
+
+pub(crate) fn not_a_ca() -> Material {
+    through(|params| {
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    })
+}
+
+fn too_deep() -> Material {
+    let top = below(&root("root"), "upper", |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    });
+    let middle = below(&top, "middle", |_| {});
+    leaf(&middle, &[&middle.pem(), &top.pem()], |_| {})
+}
+
+fn elsewhere() -> Material {
+    through(|params| {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example.com".to_owned())],
+            excluded_subtrees: vec![],
+        });
+    })
+}
+
+fn forged() -> Material {
+    let mut material = through(|_| {});
+    let mut der = CertificateDer::from_pem_slice(material.chain[0].as_bytes())
+        .unwrap()
+        .to_vec();
+    // A digit of the serial number, which is what is signed.
+    let at = der.windows(2).position(|two| two == [2, 20]).unwrap() + 10;
+    der[at] ^= 1;
+    material.chain[0] = encoded(&der);
+    material
+}
+
+/// All that can never verify.
+pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
+    vec![
+        ("an issuer that is no CA", not_a_ca(), Reason::IssuerNotCa),
+        (
+            "an issuer that says nothing of being a CA",
+            through(|params| {
+                params.is_ca = IsCa::NoCa;
+                params.key_usages = vec![];
+            }),
+            Reason::IssuerNotCa,
+        ),
+        (
+            "an issuer that got another key",
+            renewed_with_another_key(),
+            Reason::SignatureMismatch,
+        ),
+        ("a forged leaf", forged(), Reason::SignatureMismatch),
+        ("a CA too many", too_deep(), Reason::PathTooLong),
+        (
+            "a name that is not permitted",
+            elsewhere(),
+            Reason::NameNotPermitted,
+        ),
+    ]
+}
+
+fn encoded(der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+/// A leaf whose dates have no seconds. Its own signature does not fit any more, which nobody looks at.
+pub(crate) fn without_seconds() -> Material {
+    let (key, mut params) = (new_key(), leaf_params());
+    // Until 2050 dates are in UTCTime.
+    params.not_after = (SystemTime::now() + 90 * DAY).into();
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let mut shorter = Vec::new();
+    let mut at = 0;
+    let mut dates = 0;
+    while at < der.len() {
+        if der[at..].starts_with(&[0x17, 13]) {
+            shorter.extend([0x17, 11]);
+            shorter.extend(&der[at + 2..at + 12]);
+            shorter.push(b'Z');
+            (at, dates) = (at + 15, dates + 1);
+        } else if der[at..].starts_with(&[0x30, 0x1E, 0x17, 13]) {
+            shorter.extend([0x30, 0x1A]);
+            at += 2;
+        } else {
+            shorter.push(der[at]);
+            at += 1;
+        }
+    }
+    assert_eq!(dates, 2);
+    // The lengths of the whole and of what is signed, both in two bytes.
+    for at in [2, 6] {
+        assert_eq!(shorter[at - 1], 0x82);
+        let length = u16::from_be_bytes([shorter[at], shorter[at + 1]]) - 4;
+        shorter[at..at + 2].copy_from_slice(&length.to_be_bytes());
+    }
+    Material::new(&[&encoded(&shorter)], &key)
+}
+
+type Row = (&'static str, Material, Verdict);
+
+fn of_issuers() -> Vec<Row> {
+    let ends = |from: i64, until: i64| {
+        let day = |days: i64| {
+            let time = DAY * u32::try_from(days.abs()).unwrap();
+            if days < 0 {
+                SystemTime::now() - time
+            } else {
+                SystemTime::now() + time
+            }
+        };
+        through(|params| {
+            params.not_before = day(from).into();
+            params.not_after = day(until).into();
+        })
+    };
+    vec![
+        (
+            "an issuer that is over",
+            ends(-20, -2),
+            Warns(
+                Reason::IssuerExpired,
+                "of CN=middle in block 2 (CERTIFICATE, line",
+            ),
+        ),
+        (
+            "an issuer that is soon over",
+            ends(-300, 9),
+            Warns(Reason::IssuerExpiresSoon, "expires on"),
+        ),
+        (
+            "an issuer of tomorrow",
+            ends(2, 100),
+            Warns(Reason::IssuerNotYetValid, "is not valid before"),
+        ),
+        (
+            "an issuer by its usage only",
+            through(|params| params.is_ca = IsCa::NoCa),
+            Warns(Reason::IssuerNotCa, "many clients refuse it"),
+        ),
+        (
+            "an issuer that may not sign",
+            through(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]),
+            Warns(Reason::IssuerCannotSign, "keyCertSign"),
+        ),
+        (
+            "an issuer for clients only",
+            through(|params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
+            }),
+            Warns(Reason::WrongPurpose, "of CN=middle in block 2"),
+        ),
+    ]
+}
+
+fn of_leaves() -> Vec<Row> {
+    let top = root("root");
+    let only = |change: fn(&mut CertificateParams)| leaf(&top, &[], change);
+    vec![
+        (
+            "a leaf for clients only",
+            only(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
+            Warns(Reason::WrongPurpose, "of CN=edge is not for servers"),
+        ),
+        (
+            "a leaf that may not sign",
+            only(|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement]),
+            Warns(Reason::WrongKeyUsage, "digitalSignature"),
+        ),
+        (
+            "a leaf without names",
+            only(|params| params.subject_alt_names.clear()),
+            Warns(Reason::NoNames, "subjectAltName=DNS:"),
+        ),
+        (
+            "a leaf that is a CA",
+            only(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            Warns(Reason::LeafIsCa, "CA:FALSE"),
+        ),
+        (
+            "dates without seconds",
+            without_seconds(),
+            Warns(Reason::OddDates, "without seconds"),
+        ),
+    ]
+}
+
+fn of_algorithms() -> Vec<Row> {
+    let extensions = "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n";
+    let rsa = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
+    vec![
+        (
+            "SHA-1",
+            by_openssl(rsa, "-sha1 -extfile ext", extensions),
+            Warns(Reason::WeakSignature, "signed with SHA-1"),
+        ),
+        (
+            "MD5",
+            by_openssl(rsa, "-md5 -extfile ext", extensions),
+            Warns(Reason::WeakSignature, "signed with MD5"),
+        ),
+        (
+            "a short issuer",
+            by_openssl(
+                "-algorithm RSA -pkeyopt rsa_keygen_bits:1024",
+                "-extfile ext",
+                extensions,
+            ),
+            Warns(Reason::WeakKey, "an RSA key of 1024 bits"),
+        ),
+        (
+            "an issuer on a curve of its own",
+            by_openssl(
+                "-algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP256r1",
+                "-extfile ext",
+                extensions,
+            ),
+            Warns(Reason::WeakKey, "brainpool"),
+        ),
+    ]
+}
+
+#[test]
+fn what_can_never_verify_serves_on_and_is_refused_where_it_is_new() {
+    for (what, material, reason) in never() {
+        let word = match reason {
+            Reason::IssuerNotCa => "is no CA",
+            Reason::SignatureMismatch => "does not fit the key of block 2",
+            Reason::PathTooLong => "pathLenConstraint",
+            _ => "name constraints",
+        };
+        assert_judged(what, material.judged(), Never(reason, word));
+    }
+}
+
+#[test]
+fn what_many_clients_refuse_is_a_warning() {
+    let all = [of_issuers(), of_leaves(), of_algorithms()];
+    for (what, material, verdict) in all.into_iter().flatten() {
+        assert_judged(what, material.judged(), verdict);
+    }
+}
+
+#[test]
+fn what_is_right_is_fine() {
+    let top = root("root");
+    let middle = below(&top, "middle", |_| {});
+    let upper = below(&middle, "lower", |_| {});
+    for (what, material) in [
+        ("a leaf alone", leaf(&top, &[], |_| {})),
+        ("with its root", leaf(&top, &[&top.pem()], |_| {})),
+        (
+            "two CAs and the root",
+            leaf(&upper, &[&upper.pem(), &middle.pem(), &top.pem()], |_| {}),
+        ),
+        ("cross-signed", cross_signed().2),
+        ("signed by itself", self_signed("-algorithm ED25519", "")),
+        (
+            "never over",
+            leaf(&top, &[], |params| {
+                params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+            }),
+        ),
+    ] {
+        assert_judged(what, material.judged(), Fine);
+    }
+}
+
+#[test]
+fn what_is_there_twice_or_is_of_no_use_is_left_out_and_named() {
+    let top = root("root");
+    let good = leaf(&top, &[&top.pem()], |_| {});
+    let (cert, key) = (&good.chain[0], &good.key);
+    let twice = format!("{cert}{}", good.pem());
+    assert_judged(
+        "the leaf twice",
+        judge_text(&twice),
+        Warns(Reason::DuplicateLeftOut, " is block 1 again"),
+    );
+    let twice = format!("{}{key}", good.pem());
+    let words = "is block 3 again";
+    assert_judged(
+        "the key twice",
+        judge_text(&twice),
+        Warns(Reason::DuplicateLeftOut, words),
+    );
+    // What has the name and not the key is left out where another one has both.
+    let (old, new) = (below(&top, "middle", |_| {}), below(&top, "middle", |_| {}));
+    let both = leaf(&old, &[&new.pem(), &old.pem()], |_| {});
+    let judged = both.judged();
+    assert_judged(
+        "both keys of an issuer",
+        judged,
+        Warns(Reason::BlockLeftOut, "in block 2 (CERTIFICATE, line"),
+    );
+}
+
+#[test]
+fn an_unrelated_certificate_is_out_of_order() {
+    let (top, other) = (root("root"), root("other"));
+    let material = leaf(&top, &[&other.pem()], |_| {});
+    let words = "did not issue the one before it";
+    assert_judged(
+        "unrelated",
+        material.judged(),
+        Refused("ChainOutOfOrder", words),
+    );
+    let material = leaf(&top, &[], |_| {});
+    let behind = format!("{}{}", top.pem(), material.pem());
+    let words = "belongs to the certificate in block 2";
+    assert_judged(
+        "root first",
+        judge_text(&behind),
+        Refused("ChainOutOfOrder", words),
+    );
+}
+
+#[test]
+fn version_1_is_told_with_what_to_do() {
+    let material = by_openssl("-algorithm ED25519", "", "");
+    let words = "it is X.509 version 1, which has no names; issue it with extensions";
+    assert_judged(
+        "version 1",
+        material.judged(),
+        Refused("UnusableCertificate", words),
+    );
+}
+
+#[test]
+fn a_block_is_told_by_the_key_that_it_is_under() {
+    let material = not_a_ca();
+    let (chain, key) = (material.chain.concat(), &material.key);
+    let parts = [Part::key("tls.crt", &chain), Part::key("tls.key", key)];
+    let error = judge(&parts).unwrap().strictly().unwrap_err();
+    let line = material.chain[0].lines().count() + 1;
+    let place = format!("block 2 (CERTIFICATE, line {line} of tls.crt)");
+    assert!(error.to_string().contains(&place), "{error}");
+    let parts = [
+        Part::key("tls.crt", &chain),
+        Part::key("tls.key", "/etc/tls.key"),
+    ];
+    let error = judge(&parts).unwrap_err().to_string();
+    assert!(
+        error.contains("no private key in tls.key: this is a path"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_certificate_without_a_subject_is_called_by_its_names() {
+    let named = |names: &[&str]| {
+        let material = leaf(&root("root"), &[], |params| {
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.subject_alt_names = names
+                .iter()
+                .map(|&name| rcgen::SanType::DnsName(name.try_into().unwrap()))
+                .collect();
+        });
+        material.judged().unwrap().facts().name()
+    };
+    assert_eq!(named(&["a.example"]), "a.example");
+    let many = named(&["a.example", "b.example", "c.example", "d.example"]);
+    assert_eq!(many, "a.example, b.example, c.example and 1 more");
+    assert!(named(&[]).starts_with("serial "));
+    let (mut one, other) = (leaf(&root("root"), &[], |_| {}), new_key());
+    one.key = other.serialize_pem();
+    assert!(matches!(one.judged(), Err(Error::KeyMismatch(name)) if name == "CN=edge"));
+}
+
+#[test]
+fn what_a_subject_hides_is_shown() {
+    let material = leaf(&root("root"), &[], |params| {
+        let name = "edge\nE\u{202e}VIL\u{1b}[2J";
+        params.distinguished_name.push(DnType::CommonName, name);
+        let long = "x".repeat(3000);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, long);
+    });
+    let certificate = material.judged().unwrap();
+    let subject = &certificate.facts().subject;
+    let shown = "edge\\nE\\u{202e}VIL\\u{1b}[2J";
+    assert!(subject.contains(shown) && subject.len() <= 253, "{subject}");
+}
+
+#[test]
+fn the_last_date_of_all_is_shown_as_it_is() {
+    let material = leaf(&root("root"), &[], |params| {
+        params.not_after =
+            rcgen::date_time_ymd(9999, 12, 31) + (DAY - std::time::Duration::from_secs(1));
+    });
+    let certificate = material.judged().unwrap();
+    let until = certificate.facts().not_after;
+    assert_eq!(until.to_string(), "9999-12-31T23:59:59Z");
+    assert_eq!(until.as_second(), 253_402_300_799);
+}

@@ -1,0 +1,322 @@
+//! An upgrade takes nobody down: what an earlier release served is served, with a warning; what is new is judged
+//! strictly. For each chain that can never verify, by the terminator's file and by the operator's plan.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use mqtt_tls_config::{ClientAuth, ClientAuthMode, Config, Pem};
+use mqtt_tls_operator::crd::{MqttTlsListener, MqttTlsListenerStatus};
+use mqtt_tls_operator::plan::conditions::{self, Outcome};
+use mqtt_tls_operator::plan::notices::{Notice, notices};
+use mqtt_tls_operator::plan::{Children, Objects, Place, Plan, Settings, World, plan};
+use mqtt_tls_terminator::{Terminator, load};
+use tests::wait::eventually;
+use tests::{ports, workdir};
+
+use crate::chains::never;
+use crate::material::{folder, leaf, openssl, root};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A file with this PEM, on free ports.
+fn config(pem: &str) -> Config {
+    let mut config = Config::new(ports::free_port(), Pem::new(pem.to_owned()));
+    config.host = Some("127.0.0.1".parse().unwrap());
+    config.admin.port = ports::free_port();
+    config
+}
+
+fn write(config: &Config) -> PathBuf {
+    let file = workdir::scratch("upgrade").join("config.yaml");
+    std::fs::write(&file, config.to_yaml().expose()).unwrap();
+    file
+}
+
+fn metrics(config: &Config) -> String {
+    use std::io::{Read, Write};
+    let at = (config.admin.host, config.admin.port);
+    let mut stream = std::net::TcpStream::connect(at).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn good() -> String {
+    leaf(&root("good root"), &[], |_| {}).pem()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminator_starts_with_what_it_would_not_take_over() {
+    for (what, material, reason) in never() {
+        let bad = config(&material.pem());
+        let file = write(&bad);
+        // `check` is for what is new.
+        let checked = load::check(&file).map(drop).unwrap_err();
+        assert_eq!(checked.reason(), reason.name(), "{what}: {checked}");
+        let mut terminator = Terminator::start(&file, None).unwrap_or_else(|error| {
+            panic!("{what}: {}", error.chain());
+        });
+        let line = format!(
+            "mqtt_tls_certificate_warning{{index=\"0\",reason=\"{}\"}} 1",
+            reason.name()
+        );
+        eventually(SOON, &line, || metrics(&bad).contains(&line).then_some(()));
+        // The same chain in a file that changed otherwise is no new one.
+        let mut changed = bad.clone();
+        changed.version = Some("other".to_owned());
+        std::fs::write(&file, changed.to_yaml().expose()).unwrap();
+        terminator.reload();
+        eventually(SOON, "the change runs", || {
+            (terminator.status().configuration.generation == 2).then_some(())
+        });
+        terminator.drain();
+        terminator.ended().await;
+
+        let file = write(&config(&good()));
+        let mut terminator = Terminator::start(&file, None).unwrap();
+        let mut changed = bad.clone();
+        changed.admin.port = ports::free_port();
+        std::fs::write(&file, changed.to_yaml().expose()).unwrap();
+        terminator.reload();
+        let refused = eventually(SOON, "the new chain is refused", || {
+            terminator.status().configuration.last_error
+        });
+        assert_eq!(refused.reason, reason.name(), "{what}: {}", refused.message);
+        assert_eq!(terminator.status().configuration.generation, 1);
+        terminator.drain();
+        terminator.ended().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminator_starts_with_authorities_that_it_would_not_take_over() {
+    let folder = folder();
+    let make = "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out key";
+    openssl(&folder, make);
+    let weak = openssl(&folder, "req -x509 -key key -days 30 -subj /CN=devices");
+    let trust = |pem: &str| ClientAuth {
+        mode: ClientAuthMode::Require,
+        ca: Some(Pem::new(pem.to_owned())),
+    };
+    let mut old = config(&good());
+    old.client_auth = trust(&weak);
+    let file = write(&old);
+    assert_eq!(
+        load::check(&file).map(drop).unwrap_err().reason(),
+        "UnusableAuthority"
+    );
+    let mut terminator = Terminator::start(&file, None).unwrap();
+    let line = "mqtt_tls_certificate_warning{index=\"ca\",reason=\"UnusableAuthority\"} 1";
+    eventually(SOON, line, || metrics(&old).contains(line).then_some(()));
+    let mut new = old.clone();
+    let other = openssl(&folder, "req -x509 -key key -days 31 -subj /CN=others");
+    new.client_auth = trust(&other);
+    std::fs::write(&file, new.to_yaml().expose()).unwrap();
+    terminator.reload();
+    let refused = eventually(SOON, "the new bundle is refused", || {
+        terminator.status().configuration.last_error
+    });
+    assert_eq!(refused.reason, "UnusableAuthority", "{}", refused.message);
+    terminator.drain();
+    terminator.ended().await;
+}
+
+/// A listener, its Secret, and what is rendered for it.
+struct Cluster {
+    world: World,
+    place: Place,
+    status: Option<MqttTlsListenerStatus>,
+}
+
+impl Cluster {
+    fn new(pem: &str) -> Self {
+        let listener = serde_json::json!({
+            "metadata": {"name": "edge", "namespace": "iot", "uid": "u", "generation": 1},
+            "spec": {"certificates": [{"secretRef": {"name": "edge-tls"}}],
+                     "backend": {"address": {"host": "broker"}}},
+        });
+        let listener: MqttTlsListener = serde_json::from_value(listener).unwrap();
+        let mut cluster = Self {
+            world: World {
+                listener,
+                secrets: BTreeMap::new(),
+                config_maps: BTreeMap::new(),
+                backend: None,
+                children: Children::default(),
+                pods: Vec::new(),
+            },
+            place: Place::Cluster,
+            status: None,
+        };
+        cluster.put(pem.as_bytes());
+        cluster
+    }
+
+    fn put(&mut self, pem: &[u8]) {
+        let secret = Secret {
+            data: Some(BTreeMap::from([(
+                "pem".to_owned(),
+                ByteString(pem.to_vec()),
+            )])),
+            ..Secret::default()
+        };
+        self.world.secrets.insert("edge-tls".to_owned(), secret);
+    }
+
+    /// As an earlier release left it: with this rendered, whatever it is.
+    fn render(&mut self, pem: &str) {
+        let secret = self.world.children.config_secret.as_mut().unwrap();
+        let data = &mut secret.data.as_mut().unwrap();
+        let bytes = data.get_mut("config.yaml").unwrap();
+        let mut config = Config::parse(std::str::from_utf8(&bytes.0).unwrap()).unwrap();
+        config.pem = Pem::new(pem.to_owned());
+        bytes.0 = config.to_yaml().expose().as_bytes().to_vec();
+    }
+
+    /// Plans, and applies what is planned. The PEM that is rendered then.
+    fn reconcile(&mut self) -> Option<String> {
+        let settings = Settings {
+            terminator_image: "image".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            drain_deadline: Duration::from_secs(30),
+            place: self.place.clone(),
+        };
+        let now = Timestamp::now();
+        let Plan { objects, report } = plan(&self.world, &settings, now);
+        if let Some(secret) = objects.config_secret.present() {
+            self.world.children.config_secret = Some(secret.clone());
+        }
+        let outcome = Outcome::Done(&Objects::kept());
+        let status = conditions::status(&self.world, &report, &outcome, now);
+        let events = notices(self.status.as_ref(), &status);
+        // A warning is told by the condition, by an event and by a metric.
+        let valid = status
+            .conditions
+            .iter()
+            .find(|one| one.type_ == "CertificateValid");
+        let valid = valid.filter(|valid| valid.status == "True" && valid.reason != valid.type_);
+        if let (Some(valid), true) = (valid, self.status.is_none()) {
+            let is_told = |event: &Notice| event.is_warning && event.reason == valid.reason;
+            assert!(events.iter().any(is_told), "{events:?}");
+            let reasons = outcome.serving(&report).reasons();
+            assert!(reasons.contains(&valid.reason.as_str()), "{reasons:?}");
+        }
+        self.world.listener.status = Some(status.clone());
+        self.status = Some(status);
+        let secret = self.world.children.config_secret.as_ref()?;
+        let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
+        let config = Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap();
+        Some(config.pem.expose().trim().to_owned())
+    }
+
+    fn condition(&self, type_: &str) -> (String, String, String) {
+        let conditions = &self.status.as_ref().unwrap().conditions;
+        let one = conditions.iter().find(|one| one.type_ == type_).unwrap();
+        (one.status.clone(), one.reason.clone(), one.message.clone())
+    }
+}
+
+#[test]
+fn the_operator_keeps_what_an_earlier_release_rendered() {
+    for (what, material, reason) in never() {
+        let bad = material.pem();
+        let mut cluster = Cluster::new(&good());
+        cluster.reconcile().unwrap();
+        cluster.put(bad.as_bytes());
+        cluster.render(&bad);
+        cluster.status = None;
+        assert_eq!(cluster.reconcile().unwrap(), bad.trim(), "{what}");
+        let (status, word, message) = cluster.condition("CertificateValid");
+        assert_eq!(
+            (status.as_str(), word.as_str()),
+            ("True", reason.name()),
+            "{message}"
+        );
+        assert!(message.starts_with("Secret edge-tls: "), "{message}");
+        assert_eq!(cluster.condition("ResolvedRefs").0, "True", "{what}");
+        // It is renewed.
+        let renewed = good();
+        cluster.put(renewed.as_bytes());
+        assert_eq!(cluster.reconcile().unwrap(), renewed.trim(), "{what}");
+        assert_eq!(cluster.condition("CertificateValid").1, "CertificateValid");
+    }
+}
+
+#[test]
+fn the_operator_refuses_what_is_new() {
+    for (what, material, reason) in never() {
+        let (good, bad) = (good(), material.pem());
+        let mut cluster = Cluster::new(&bad);
+        assert_eq!(cluster.reconcile(), None, "{what}");
+        assert_eq!(cluster.condition("ResolvedRefs").1, reason.name(), "{what}");
+        let mut cluster = Cluster::new(&good);
+        assert_eq!(cluster.reconcile().unwrap(), good.trim());
+        cluster.put(bad.as_bytes());
+        assert_eq!(cluster.reconcile().unwrap(), good.trim(), "{what}");
+        let (status, word, message) = cluster.condition("ResolvedRefs");
+        assert_eq!(
+            (status.as_str(), word.as_str()),
+            ("False", reason.name()),
+            "{message}"
+        );
+        assert!(
+            message.contains("the certificate that was served before stays"),
+            "{message}"
+        );
+    }
+}
+
+/// `standalone` remembers nothing from before: what it finds when it begins may have been served.
+#[test]
+fn standalone_begins_with_what_it_finds() {
+    let (_, material, reason) = never().remove(0);
+    let bad = material.pem();
+    let place = |is_at_start| Place::Process {
+        backend: None,
+        admin: "127.0.0.1:9883".parse().unwrap(),
+        is_at_start,
+    };
+    let mut cluster = Cluster::new(&bad);
+    cluster.place = place(false);
+    assert_eq!(cluster.reconcile(), None);
+    let mut cluster = Cluster::new(&bad);
+    cluster.place = place(true);
+    assert_eq!(cluster.reconcile().unwrap(), bad.trim());
+    cluster.place = place(false);
+    assert_eq!(cluster.reconcile().unwrap(), bad.trim());
+    assert_eq!(cluster.condition("CertificateValid").1, reason.name());
+}
+
+#[test]
+fn a_secret_may_have_any_bytes_between_its_blocks() {
+    let good = good();
+    let mut cluster = Cluster::new("");
+    cluster.put(&[b"friendlyName: M\xFCller\n", good.as_bytes()].concat());
+    assert!(cluster.reconcile().unwrap().ends_with(good.trim()));
+    let utf16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, words) in [
+        (
+            [&[0xFF, 0xFE], &utf16[..]].concat(),
+            "it is UTF-16: save it as UTF-8",
+        ),
+        (
+            good.replacen("MII", "M\u{fc}", 1)
+                .chars()
+                .map(|char| char as u8)
+                .collect(),
+            "line 2 holds a byte that is not UTF-8",
+        ),
+    ] {
+        cluster.put(&bytes);
+        cluster.reconcile().unwrap();
+        let (_, reason, message) = cluster.condition("ResolvedRefs");
+        assert_eq!(reason, "BrokenPem");
+        let told = format!("Secret edge-tls, key pem: {words}");
+        assert!(message.starts_with(&told), "{message}");
+    }
+}
