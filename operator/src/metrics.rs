@@ -334,6 +334,7 @@ mod tests {
         metrics.know(&other);
         metrics.observed(&edge, &status("False"));
         metrics.failing("iot", "edge", 3);
+        metrics.warned(&edge, vec!["NoNames"]);
         let shown = text(&registry);
         for line in [
             "mqtt_tls_operator_listeners 2",
@@ -345,6 +346,8 @@ mod tests {
              condition=\"Ready\",status=\"False\"} 1",
             "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
              condition=\"Ready\",status=\"True\"} 0",
+            "mqtt_tls_operator_certificate_warning{namespace=\"iot\",listener=\"edge\",\
+             reason=\"NoNames\"} 1",
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
         }

@@ -152,3 +152,38 @@ fn explicit_parameters_are_called_so() {
         Refused("UnusableCertificate", "explicit parameters"),
     );
 }
+
+/// Blocks of these labels were left aside by the release before: now that they are looked at, they must not break
+/// what it served.
+#[test]
+fn what_was_left_aside_before_breaks_nothing() {
+    let ca = Ca::new("root");
+    let (good, other) = (
+        ca.intermediate("middle").leaf().dns("localhost").issue(),
+        ca.leaf().dns("localhost").issue(),
+    );
+    let middle = good.chain_pem.replace(&good.cert_pem, "");
+    let served = |aside: &str| {
+        let text = format!("{aside}{}{middle}{}", good.cert_pem, good.key_pem);
+        let certificate = judge_text(&text).unwrap_or_else(|error| panic!("{error}: {aside}"));
+        assert_eq!(certificate.facts().fingerprint, good.fingerprint());
+        let named = certificate
+            .findings()
+            .iter()
+            .any(|one| matches!(one.reason, Reason::BlockLeftOut | Reason::DuplicateLeftOut));
+        assert!(named, "{:?}", certificate.findings());
+    };
+    for label in ["X509 CERTIFICATE", "TRUSTED CERTIFICATE", "FOO"] {
+        served(&relabelled(&other.cert_pem, label));
+        served(&relabelled(&ca.cert_pem(), label));
+        served(&relabelled(&middle, label));
+        served(&format!(
+            "-----BEGIN {label}-----\nMIIB\n-----END {label}-----\n"
+        ));
+    }
+    for label in ["ANY PRIVATE KEY", "DSA PRIVATE KEY", "FOO"] {
+        served(&relabelled(&other.key_pem, label));
+        served(&relabelled(&good.key_pem, label));
+        served(&relabelled(&good.encrypted_key("password"), label));
+    }
+}

@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Version;
 
 use super::algorithm::Algorithm;
-use super::chain::{self, Link, Term};
+use super::chain::{self, Chain, Link, Term};
 use super::date::Date;
 use super::finding::{self, Finding, Reason};
 use super::kind::{self, Encoding};
@@ -126,11 +126,7 @@ pub fn judge(parts: &[Part<'_>]) -> Result<Certificate, Error> {
     let mut findings = Vec::new();
     let (candidates, key) = sort(parts, blocks, &mut findings)?;
     let key = load(key)?;
-    let links = parse(&candidates, &mut findings)?;
-    let links = with_leaf(links, &key, &mut findings)?;
-    let leaf = &links[0];
-    findings.extend(leaf::findings(&leaf.parsed, &leaf.facts));
-    let chain = chain::judge(links)?;
+    let chain = chain_of(&candidates, &key, &mut findings)?;
     findings.extend(chain.findings);
     findings.sort_by_key(|finding| finding.reason);
     let (leaf, issuers) = (&chain.links[0], &chain.links[1..]);
@@ -183,78 +179,72 @@ fn load(found: FoundKey) -> Result<Key, Error> {
     Err(Error::UnusablePrivateKey { place, why })
 }
 
-fn parse<'a>(
+/// The chain of all certificates. Those under labels that the release before left aside do not make one wrong
+/// that it served: they are left out then.
+fn chain_of<'a>(
     candidates: &'a [Candidate],
+    key: &Key,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Link<'a>>, Error> {
-    let mut links: Vec<Link<'a>> = Vec::new();
-    let sure = candidates
-        .iter()
-        .filter(|one| kind::was_known(&one.place.label))
-        .count();
-    for Candidate { place, der } in candidates {
-        let is_sure = kind::was_known(&place.label);
-        let why = match X509Certificate::from_der(der) {
-            Ok(([], parsed)) if is_sure || links.len().max(sure) < CHAIN_MAX => {
-                links.push(Link {
-                    place: place.clone(),
-                    der,
-                    facts: Facts::of(&parsed, der),
-                    parsed,
-                    is_sure,
-                });
-                continue;
-            }
-            Ok(([], _)) => "the chain is long enough".to_owned(),
-            Ok(_) => "something stands behind its end".to_owned(),
-            Err(error) => format!("it cannot be read as X.509 ({error})"),
-        };
-        if is_sure {
-            let place = place.clone();
-            return Err(Error::UnusableCertificate { place, why });
-        }
-        let message = format!("{place} is left out: {why}");
-        findings.push(Finding::warning(Reason::BlockLeftOut, message));
+) -> Result<Chain<'a>, Error> {
+    let error = match chain_for(candidates.iter(), key) {
+        Ok(chain) => return Ok(chain),
+        Err(error) => error,
+    };
+    let is_sure = |one: &&Candidate| kind::was_known(&one.place.label);
+    if !candidates.iter().any(|one| is_sure(&one)) {
+        return Err(error);
     }
+    let Ok(chain) = chain_for(candidates.iter().filter(is_sure), key) else {
+        return Err(error);
+    };
+    findings.extend(candidates.iter().filter(|one| !is_sure(one)).map(|one| {
+        let message = format!("{} is left out: with it {error}", one.place);
+        Finding::warning(Reason::BlockLeftOut, message)
+    }));
+    Ok(chain)
+}
+
+fn chain_for<'a>(
+    candidates: impl Iterator<Item = &'a Candidate>,
+    key: &Key,
+) -> Result<Chain<'a>, Error> {
+    let links = candidates.map(parse).collect::<Result<Vec<_>, _>>()?;
     if links.len() > CHAIN_MAX {
         return Err(Error::ChainTooLong(links.len()));
     }
-    Ok(links)
+    let Some(leaf) = links.first() else {
+        return Err(Error::NoCertificate(NO_CERTIFICATE.to_owned()));
+    };
+    if let Err(error) = fits_key(leaf, key) {
+        let belongs = links[1..].iter().find(|link| fits_key(link, key).is_ok());
+        return Err(belongs.map_or(error, |link| {
+            Error::ChainOutOfOrder(format!(
+                "the private key belongs to the certificate in {}; put that one first",
+                link.place
+            ))
+        }));
+    }
+    let mut findings = leaf::findings(&leaf.parsed, &leaf.facts);
+    let chain = chain::judge(links)?;
+    findings.extend(chain.findings);
+    Ok(Chain { findings, ..chain })
 }
 
-/// The chain, beginning with the certificate that the key belongs to.
-fn with_leaf<'a>(
-    mut links: Vec<Link<'a>>,
-    key: &Key,
-    findings: &mut Vec<Finding>,
-) -> Result<Vec<Link<'a>>, Error> {
-    loop {
-        let Some(leaf) = links.first() else {
-            return Err(Error::NoCertificate(NO_CERTIFICATE.to_owned()));
-        };
-        let error = match fits_key(leaf, key) {
-            Ok(()) => return Ok(links),
-            Err(error) => error,
-        };
-        let belongs = links[1..].iter().find(|link| fits_key(link, key).is_ok());
-        match belongs {
-            _ if !leaf.is_sure && links.len() > 1 => {
-                let message = format!(
-                    "{} is left out: the private key does not belong to it",
-                    leaf.place
-                );
-                findings.push(Finding::warning(Reason::BlockLeftOut, message));
-                links.remove(0);
-            }
-            Some(link) => {
-                return Err(Error::ChainOutOfOrder(format!(
-                    "the private key belongs to the certificate in {}; put that one first",
-                    link.place
-                )));
-            }
-            None => return Err(error),
+fn parse(Candidate { place, der }: &Candidate) -> Result<Link<'_>, Error> {
+    let place = place.clone();
+    let why = match X509Certificate::from_der(der) {
+        Ok(([], parsed)) => {
+            return Ok(Link {
+                place,
+                der,
+                facts: Facts::of(&parsed, der),
+                parsed,
+            });
         }
-    }
+        Ok(_) => "something stands behind its end".to_owned(),
+        Err(error) => format!("it cannot be read as X.509 ({error})"),
+    };
+    Err(Error::UnusableCertificate { place, why })
 }
 
 /// Whether a key is that of a certificate.

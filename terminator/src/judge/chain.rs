@@ -1,7 +1,6 @@
 //! A chain as a path, from the leaf up, as clients walk it: who issued whom, signatures, CA flags, usages, dates.
 //!
-//! It must not trust an order or a name: a signature says who issued what. Blocks that the release before did not
-//! look at (`is_sure` false) never make a chain wrong that it served; they are left out.
+//! It must not trust an order or a name: a signature says who issued what.
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -23,8 +22,6 @@ pub(super) struct Link<'a> {
     pub(super) der: &'a CertificateDer<'static>,
     pub(super) parsed: X509Certificate<'a>,
     pub(super) facts: Facts,
-    /// Whether the release before this one would have looked at the block.
-    pub(super) is_sure: bool,
 }
 
 impl Link<'_> {
@@ -56,7 +53,7 @@ pub(super) struct Chain<'a> {
 /// Judges certificates, the leaf first, as a path.
 pub(super) fn judge(links: Vec<Link<'_>>) -> Result<Chain<'_>, Error> {
     let mut findings = Vec::new();
-    let links = in_order(links, &mut findings)?;
+    let links = in_order(links)?;
     let (path, others) = path(links, &mut findings);
     for (index, pair) in path.windows(2).enumerate() {
         let is_top = index + 2 == path.len() && pair[1].is_self_signed();
@@ -78,8 +75,8 @@ pub(super) fn judge(links: Vec<Link<'_>>) -> Result<Chain<'_>, Error> {
 
 /// Each certificate must be followed by its issuer (RFC 8446, section 4.4.2, as most clients have it). A
 /// second certificate of an issuer, by which another root can be reached, may stand in between.
-fn in_order<'a>(links: Vec<Link<'a>>, findings: &mut Vec<Finding>) -> Result<Vec<Link<'a>>, Error> {
-    let mut accepted: Vec<Link<'a>> = Vec::new();
+fn in_order(links: Vec<Link<'_>>) -> Result<Vec<Link<'_>>, Error> {
+    let mut accepted: Vec<Link<'_>> = Vec::new();
     let mut has_siblings = false;
     for link in links {
         let Some(last) = accepted.last() else {
@@ -92,10 +89,7 @@ fn in_order<'a>(links: Vec<Link<'a>>, findings: &mut Vec<Finding>) -> Result<Vec
         let follows = link.has_issued(last)
             || is_sibling
             || (has_siblings && accepted.iter().any(|one| link.has_issued(one)));
-        if follows {
-            has_siblings |= is_sibling;
-            accepted.push(link);
-        } else if link.is_sure {
+        if !follows {
             return Err(Error::ChainOutOfOrder(format!(
                 "the certificate in {} (subject {}) did not issue the one before it, whose issuer is \
                  {}; order them leaf first, each followed by its issuer",
@@ -103,9 +97,9 @@ fn in_order<'a>(links: Vec<Link<'a>>, findings: &mut Vec<Finding>) -> Result<Vec
                 link.facts.name(),
                 last.facts.issuer,
             )));
-        } else {
-            findings.push(left_out(&link, "it did not issue the one before it"));
         }
+        has_siblings |= is_sibling;
+        accepted.push(link);
     }
     Ok(accepted)
 }

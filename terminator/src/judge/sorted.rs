@@ -38,20 +38,12 @@ pub(super) fn sort(
     let filled: Vec<Option<&str>> = blocks.iter().map(|block| block.place.key).collect();
     for pem::Block { place, content } in blocks {
         match content {
-            Content::Certificate { der, .. } => match chain.iter().find(|known| known.der == der) {
-                Some(known) => findings.push(twice(&place, &known.place)),
-                None => chain.push(Candidate { place, der }),
-            },
+            Content::Certificate { der, .. } => {
+                findings.extend(add(&mut chain, Candidate { place, der }));
+            }
             Content::PrivateKey(key) => {
-                let is_same =
-                    |known: &&FoundKey| known.key.as_ref().is_some_and(|one| one.der == key.der);
-                match keys.iter().find(is_same) {
-                    Some(known) => findings.push(twice(&place, &known.place)),
-                    None => keys.push(FoundKey {
-                        place,
-                        key: Some(key),
-                    }),
-                }
+                let key = Some(key);
+                findings.extend(add_key(&mut keys, FoundKey { place, key }));
             }
             Content::EncryptedKey => keys.push(FoundKey { place, key: None }),
             Content::Other(kind) => others.push((place, kind)),
@@ -83,7 +75,7 @@ pub(super) fn sort(
 
 /// The key, if there is one. Those of labels that the release before left aside count where there is no other.
 fn one_key(keys: Vec<FoundKey>, findings: &mut Vec<Finding>) -> Result<Option<FoundKey>, Error> {
-    let is_sure = |key: &FoundKey| key.key.is_none() || kind::was_known(&key.place.label);
+    let is_sure = |key: &FoundKey| kind::was_known(&key.place.label);
     let (mut sure, mut unsure): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_sure);
     if sure.is_empty() {
         std::mem::swap(&mut sure, &mut unsure);
@@ -96,6 +88,39 @@ fn one_key(keys: Vec<FoundKey>, findings: &mut Vec<Finding>) -> Result<Option<Fo
         Finding::warning(Reason::BlockLeftOut, message)
     }));
     Ok(sure.pop())
+}
+
+/// Adds a certificate, unless it is there: then the one is left out whose label says less.
+fn add(chain: &mut Vec<Candidate>, new: Candidate) -> Option<Finding> {
+    let Some(index) = chain.iter().position(|known| known.der == new.der) else {
+        chain.push(new);
+        return None;
+    };
+    let is_sure = |one: &Candidate| kind::was_known(&one.place.label);
+    if is_sure(&chain[index]) || !is_sure(&new) {
+        return Some(twice(&new.place, &chain[index].place));
+    }
+    let known = chain.remove(index);
+    let finding = twice(&known.place, &new.place);
+    chain.push(new);
+    Some(finding)
+}
+
+/// Adds a key by the same rule.
+fn add_key(keys: &mut Vec<FoundKey>, mut new: FoundKey) -> Option<Finding> {
+    let is_same = |known: &FoundKey| match (&known.key, &new.key) {
+        (Some(known), Some(new)) => known.der == new.der,
+        _ => false,
+    };
+    let known = keys.iter_mut().find(|known| is_same(known));
+    let Some(known) = known else {
+        keys.push(new);
+        return None;
+    };
+    if !kind::was_known(&known.place.label) && kind::was_known(&new.place.label) {
+        std::mem::swap(known, &mut new);
+    }
+    Some(twice(&new.place, &known.place))
 }
 
 fn twice(place: &pem::Place, known: &pem::Place) -> Finding {
