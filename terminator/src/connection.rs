@@ -26,6 +26,7 @@ use crate::journal::{Entry, Journal};
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::relay::{End, Relay};
+use crate::resolver::Resolver;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sockets::{self, Room};
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) admission: Arc<Admission>,
     /// Whose turn it is to have cryptography done: one at a time.
     pub(crate) turns: Semaphore,
+    /// Where the backend is.
+    pub(crate) resolver: Arc<Resolver>,
     /// Whether the backend is reached.
     pub(crate) outages: Arc<Outages>,
     /// The handshakes that failed last.
@@ -273,10 +276,13 @@ async fn reach_backend(
     context: &Context,
 ) -> Result<(TcpStream, Established), Closed> {
     let Context {
-        metrics, outages, ..
+        metrics,
+        outages,
+        resolver,
+        ..
     } = context;
     let began = Instant::now();
-    match backend::dial(&settings.backend, settings.timeouts.dial).await {
+    match backend::dial(&settings.backend, resolver, settings.timeouts.dial).await {
         Ok(backend) => {
             metrics.dialed(began.elapsed());
             if outages.end() {

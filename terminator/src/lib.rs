@@ -40,6 +40,7 @@ pub mod provider;
 mod pulse;
 mod rehearsal;
 mod relay;
+mod resolver;
 mod scratch;
 mod session;
 pub mod settings;
@@ -67,6 +68,7 @@ use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::pulse::Pulse;
+use crate::resolver::Resolver;
 use crate::sockets::{Room, Sharing};
 use crate::source::Changes;
 
@@ -149,6 +151,7 @@ impl Terminator {
         let metrics = Metrics::new(&mut registry, threads);
         let status = Status::of(settings, listen, 0, Timestamp::now());
         let shared = Arc::new(settings.clone());
+        let resolver = Arc::new(Resolver::default());
         let outages = Arc::new(Outages::default());
         let journal = Arc::new(Journal::default());
         let notices = Arc::new(Notices::default());
@@ -169,6 +172,7 @@ impl Terminator {
                     room,
                     admission: Arc::new(Admission::new(Arc::clone(&metrics.waiting))),
                     turns: Semaphore::new(1),
+                    resolver: Arc::clone(&resolver),
                     outages: Arc::clone(&outages),
                     journal: Arc::clone(&journal),
                     notices: Arc::clone(&notices),

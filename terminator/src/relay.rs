@@ -34,6 +34,8 @@ pub(crate) enum End {
     ClientReset,
     /// This process is ending.
     Drained,
+    /// The session's key has encrypted all that it may.
+    KeySpent,
     /// The client broke the TLS protocol.
     TlsError,
 }
@@ -48,6 +50,7 @@ impl End {
             Self::ClientCut => "client_cut",
             Self::ClientReset => "client_reset",
             Self::Drained => "drained",
+            Self::KeySpent => "key_spent",
             Self::TlsError => "tls_error",
         }
     }
@@ -289,6 +292,12 @@ impl<'t> Relay<'t> {
     }
 
     fn pass_down(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.session.is_spent() {
+            // Before anything is read that could not be passed on. The client comes back with a new key.
+            self.first.get_or_insert(End::KeySpent);
+            self.down = Direction::Ending;
+            return Step::Moved;
+        }
         scratch::with(|scratch| {
             let mut buffer = ReadBuf::new(&mut scratch.read);
             match Pin::new(&mut self.backend).poll_read(cx, &mut buffer) {

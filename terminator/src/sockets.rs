@@ -65,12 +65,14 @@ pub(crate) struct Room {
 impl Room {
     /// For so many accepting threads, by the limit on file descriptors as it is now.
     pub(crate) fn of(threads: usize) -> Self {
-        let threads = threads as u64;
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        Self::within(limit.current.unwrap_or(u64::MAX), threads as u64)
+    }
+
+    /// Many threads and few descriptors leave half of them to connections all the same.
+    fn within(limit: u64, threads: u64) -> Self {
         let kept = DESCRIPTORS_KEPT + DESCRIPTORS_KEPT_BY_THREAD * threads;
-        let sockets = limit
-            .current
-            .map_or(u64::MAX, |limit| limit.saturating_sub(kept));
+        let sockets = limit - kept.min(limit / 2);
         Self { sockets, threads }
     }
 
@@ -180,4 +182,38 @@ pub(crate) fn tune<S: std::os::fd::AsFd>(socket: &S, peer: Peer) {
 /// Makes the close of a connection a reset: its peer learns that it was cut.
 pub(crate) fn reset_on_close<S: std::os::fd::AsFd>(socket: &S) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_tls_config::Limits;
+
+    use super::{Room, Stage};
+
+    #[test]
+    fn there_is_room_within_any_limit_on_descriptors() {
+        let limits = Limits::default();
+        for (descriptors, threads, least) in [
+            (1_048_576, 2, 250_000),
+            (1024, 2, 290),
+            (1024, 64, 170),
+            (4096, 128, 700),
+        ] {
+            let room = Room::within(descriptors, threads);
+            let connections = room.connections(&limits);
+            assert!(
+                connections >= least,
+                "{descriptors}, {threads}: {connections}"
+            );
+            let waiting = Stage::ALL.len() * room.places(&limits);
+            let most = u64::from(connections) * 2 + threads * waiting as u64;
+            assert!(most <= descriptors, "{descriptors}, {threads}: {most}");
+        }
+        let few = Limits {
+            connections: 1,
+            handshakes: 1,
+        };
+        let room = Room::within(1024, 2);
+        assert_eq!((room.connections(&few), room.places(&few)), (1, 1));
+    }
 }

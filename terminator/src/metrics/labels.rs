@@ -4,7 +4,7 @@
 pub(super) const LIMITS: [&str; 3] = ["connections", "descriptors", "handshakes"];
 
 /// How a connection ends.
-pub(super) const ENDS: [&str; 17] = [
+pub(super) const ENDS: [&str; 18] = [
     "backend_closed",
     "backend_refused",
     "backend_reset",
@@ -18,6 +18,7 @@ pub(super) const ENDS: [&str; 17] = [
     "drained",
     "first_packet_timeout",
     "handshake_failed",
+    "key_spent",
     "local_ports_exhausted",
     "not_mqtt",
     "refused",

@@ -322,5 +322,6 @@ impl AsyncRead for Socket {
     }
 }
 
+mod cut;
 #[cfg(test)]
 mod tests;
