@@ -15,7 +15,8 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use crate::admission::Stage;
-use crate::connection::{self, Accepted, Context};
+use crate::connection::{self, Accepted};
+use crate::context::Context;
 use crate::drain::Drain;
 use crate::settings::Settings;
 

@@ -12,24 +12,21 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::admission::{Admission, Place, Stage};
-use crate::backend::{self, Outages};
+use crate::admission::{Place, Stage};
+use crate::backend;
 use crate::backlog::Backlog;
+use crate::context::{Context, Shared};
 use crate::drain::Watch;
 use crate::first_packet;
 use crate::handshake::{self, Attempt, Established};
-use crate::journal::{Entry, Journal};
-use crate::metrics::Metrics;
-use crate::notices::Notices;
+use crate::journal::Entry;
 use crate::relay::{End, Relay};
-use crate::resolver::Resolver;
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::sockets::{self, Room};
+use crate::sockets;
 
 /// How long the last words to a client may take, and how long it is listened to after them. Closing
 /// a socket with unread data resets it, and the reset can overtake the words.
@@ -37,27 +34,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How much is listened to after the last words, in bytes.
 const LAST_WORDS_READ_MAX: usize = 256 * 1024;
-
-/// What a thread lends to each of its connections.
-pub(crate) struct Context {
-    pub(crate) metrics: Metrics,
-    /// Which of the threads' traffic counters is its own.
-    pub(crate) thread: usize,
-    /// How many sockets there are file descriptors for.
-    pub(crate) room: Room,
-    /// Who keeps this thread waiting.
-    pub(crate) admission: Arc<Admission>,
-    /// Where the backend is.
-    pub(crate) resolver: Arc<Resolver>,
-    /// Whose turn it is to have cryptography done: one at a time.
-    pub(crate) turns: Semaphore,
-    /// Whether the backend is reached.
-    pub(crate) outages: Arc<Outages>,
-    /// The handshakes that failed last.
-    pub(crate) journal: Arc<Journal>,
-    /// What was told of them, for all threads.
-    pub(crate) notices: Arc<Notices>,
-}
 
 /// A connection that was accepted, before anything is known of its client.
 pub(crate) struct Accepted {
@@ -214,9 +190,12 @@ async fn open<'c>(
         Err(closed) => {
             if let Closed::Handshake(error) = &closed {
                 let entry = Entry::of(address, Timestamp::now(), error, &attempt);
-                context.notices.handshake_failed(error, &entry, &attempt);
+                context
+                    .shared
+                    .notices
+                    .handshake_failed(error, &entry, &attempt);
                 if settings.journal {
-                    context.journal.add(entry);
+                    context.shared.journal.add(entry);
                 }
             }
             let words = account(closed, attempt, record, &client)?;
@@ -275,12 +254,10 @@ async fn reach_backend(
     established: Established,
     context: &Context,
 ) -> Result<(TcpStream, Established), Closed> {
-    let Context {
-        metrics,
-        outages,
-        resolver,
-        ..
-    } = context;
+    let metrics = &context.metrics;
+    let Shared {
+        outages, resolver, ..
+    } = &context.shared;
     let began = Instant::now();
     match backend::dial(&settings.backend, resolver, settings.timeouts.dial).await {
         Ok(backend) => {
@@ -320,7 +297,7 @@ fn account(
         }
         Closed::FirstPacket(error, mut session) => {
             record.end = error.reason();
-            record.context.notices.no_first_packet(&error);
+            record.context.shared.notices.no_first_packet(&error);
             if !error.is_alerted() {
                 session.queue_close_notify();
             }

@@ -201,6 +201,6 @@ mod tests {
             shown(b"a\nb\x1b[31m\xe2\x80\xae"),
             "a\\nb\\x1b[31m\\xe2\\x80\\xae"
         );
-        assert!(shown(&[0; 16_900]).len() <= 4 * TEXT_MAX + "…".len());
+        assert!(shown(&vec![0; 16_900]).len() <= 4 * TEXT_MAX + "…".len());
     }
 }

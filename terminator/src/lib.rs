@@ -19,6 +19,7 @@ mod arrival;
 mod backend;
 mod backlog;
 mod connection;
+mod context;
 mod control;
 mod drain;
 pub mod error;
@@ -55,19 +56,15 @@ use std::thread;
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::admin::{Board, Status};
-use crate::admission::Admission;
-use crate::backend::Outages;
-use crate::connection::Context;
+use crate::context::{Context, Shared};
 use crate::control::{Control, Request};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::notices::Notices;
 use crate::pulse::Pulse;
-use crate::resolver::Resolver;
 use crate::sockets::{Room, Sharing};
 use crate::watch::Watch;
 
@@ -151,10 +148,7 @@ impl Terminator {
         let metrics = Metrics::new(&mut registry, threads);
         let status = Status::of(settings, listen, 0, Timestamp::now());
         let shared = Arc::new(settings.clone());
-        let resolver = Arc::new(Resolver::default());
-        let outages = Arc::new(Outages::default());
-        let journal = Arc::new(Journal::default());
-        let notices = Arc::new(Notices::default());
+        let for_all = Shared::default();
         let possible = room.connections(&settings.limits);
         if possible < settings.limits.connections {
             warn!(
@@ -166,17 +160,7 @@ impl Terminator {
             .into_iter()
             .enumerate()
             .map(|(index, listener)| {
-                let context = Context {
-                    metrics: metrics.clone(),
-                    thread: index,
-                    room,
-                    admission: Arc::new(Admission::new(Arc::clone(&metrics.waiting))),
-                    resolver: Arc::clone(&resolver),
-                    turns: Semaphore::new(1),
-                    outages: Arc::clone(&outages),
-                    journal: Arc::clone(&journal),
-                    notices: Arc::clone(&notices),
-                };
+                let context = Context::new(&metrics, index, room, &for_all);
                 acceptor::spawn(listener, Arc::clone(&shared), context)
             })
             .collect::<io::Result<Vec<_>>>()
@@ -186,7 +170,7 @@ impl Terminator {
             registry,
             metrics.clone(),
             Pulse::new(commands.collect()),
-            Arc::clone(&journal),
+            Arc::clone(&for_all.journal),
             status,
         ));
         let parts = Parts {
@@ -195,7 +179,7 @@ impl Terminator {
             acceptors,
             metrics,
             room,
-            journal,
+            journal: for_all.journal,
             admin,
             changes,
         };

@@ -49,15 +49,16 @@ impl Notices {
             return;
         };
         let (address, reason) = (entry.address(), error.reason());
-        match remedy {
-            Some(remedy) => warn!(%address, reason, left_out, "{remedy}"),
-            None => info!(
+        if let Some(remedy) = remedy {
+            warn!(%address, reason, left_out, "{remedy}");
+        } else {
+            info!(
                 %address,
                 reason,
                 left_out,
                 "a handshake failed: {}; /handshakes on the admin port has the last ones",
                 entry.message()
-            ),
+            );
         }
     }
 

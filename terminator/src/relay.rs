@@ -92,8 +92,6 @@ pub(crate) struct Relay<'t> {
     /// How long one direction may outlive the other without passing anything on.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Something was passed on since the deadline was looked at.
-    has_moved: bool,
     traffic: &'t Traffic,
 }
 
@@ -129,7 +127,6 @@ impl<'t> Relay<'t> {
             backend_ended: false,
             half_close,
             deadline: None,
-            has_moved: false,
             traffic,
         }
     }
@@ -172,7 +169,6 @@ impl<'t> Relay<'t> {
 
     /// Whether something has ended, and since then nothing was passed on for too long.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        let has_moved = std::mem::take(&mut self.has_moved);
         if self.first.is_none() {
             return false;
         }
@@ -180,10 +176,14 @@ impl<'t> Relay<'t> {
         let deadline = self
             .deadline
             .get_or_insert_with(|| Box::pin(sleep(half_close)));
-        if has_moved {
-            deadline.as_mut().reset(Instant::now() + half_close);
-        }
         deadline.as_mut().poll(cx).is_ready()
+    }
+
+    /// Notes that something was passed on.
+    fn has_moved(&mut self) {
+        if let Some(deadline) = &mut self.deadline {
+            deadline.as_mut().reset(Instant::now() + self.half_close);
+        }
     }
 
     /// Client to backend.
@@ -193,7 +193,9 @@ impl<'t> Relay<'t> {
         }
         let waiting = self.to_backend.waiting().len();
         let flushed = self.to_backend.poll_flush(&mut self.backend, cx);
-        self.has_moved |= self.to_backend.waiting().len() < waiting;
+        if self.to_backend.waiting().len() < waiting {
+            self.has_moved();
+        }
         match flushed {
             Poll::Pending => return Step::Blocked,
             Poll::Ready(Ok(())) => {}
@@ -214,7 +216,7 @@ impl<'t> Relay<'t> {
             let Poll::Ready(read) = polled else {
                 return Step::Blocked;
             };
-            self.has_moved = true;
+            self.has_moved();
             self.traffic.add_up(scratch.plain.len());
             let sent = self
                 .to_backend
@@ -274,7 +276,9 @@ impl<'t> Relay<'t> {
         if !self.client_is_gone {
             let waiting = self.session.to_client.waiting().len();
             let flushed = self.session.to_client.poll_flush(&mut self.client, cx);
-            self.has_moved |= self.session.to_client.waiting().len() < waiting;
+            if self.session.to_client.waiting().len() < waiting {
+                self.has_moved();
+            }
             match flushed {
                 Poll::Pending => return Step::Blocked,
                 Poll::Ready(Ok(())) => {}
@@ -314,7 +318,7 @@ impl<'t> Relay<'t> {
                     End::BackendClosed
                 });
             }
-            self.has_moved = true;
+            self.has_moved();
             self.traffic.add_down(plain.len());
             let Ok(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
                 // Both ends of the key's life, and of the session.

@@ -115,7 +115,7 @@ impl Offer {
                         .vector()?
                         .numbers()
                         .map(SignatureScheme::from)
-                        .collect()
+                        .collect();
                 }
                 16 => self.protocols = body.vector()?.texts(),
                 43 => {
