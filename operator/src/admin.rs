@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use mqtt_tls_terminator::http::{self, Patience};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -74,19 +75,13 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Answers until the end.
-///
-/// # Errors
-///
-/// The socket fails.
-pub async fn serve(listener: TcpListener, board: Arc<Board>, shutdown: Shutdown) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, board: Arc<Board>, shutdown: Shutdown) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(board);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown.begun())
-        .await
+    http::serve(listener, router, Patience::default(), shutdown.begun()).await;
 }
 
 async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {

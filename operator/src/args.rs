@@ -42,8 +42,9 @@ pub struct Log {
     /// How the log is written, to standard error
     #[arg(long, global = true, env = "MQTT_TLS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them
-    /// [default: info; for `demo`: warn]
+    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them. Up to info, a level
+    /// is about this program's own lines; other libraries are heard from debug on, or by name [default: info; for
+    /// `demo`: warn]
     #[arg(long, global = true, env = "MQTT_TLS_LOG")]
     pub log: Option<String>,
 }

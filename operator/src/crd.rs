@@ -8,20 +8,27 @@
     reason = "KubeSchema's derive repeats each struct inside of a function"
 )]
 
+mod limits;
 mod maps;
 mod pod;
 mod service;
 mod status;
+mod timeouts;
+mod tls;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use mqtt_tls_config::yaml;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
+pub use limits::Limits;
 pub use pod::{PodTemplate, Resources};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{Address, AddressType, CertificateStatus, MqttTlsListenerStatus};
+pub use timeouts::Timeouts;
+pub use tls::{Tickets, Tls};
 
 /// The definition's annotation with the release that it is of.
 pub const RELEASE: &str = "mqtt.smartboot.tech/release";
@@ -115,7 +122,11 @@ pub const NAME_LENGTH_MAX: usize = 57;
 #[x_kube(
     validation = Rule::new("self.port != 9883")
         .message("port 9883 is where each terminator pod answers probes and metrics; choose another port")
-        .field_path(".port")
+        .field_path(".port"),
+    validation = Rule::new("has(self.clientAuth)")
+        .message("clientAuth is there and says nothing: set clientAuth.mode to Require or Optional, with \
+                  clientAuth.caRef, or to None")
+        .field_path(".clientAuth")
 )]
 pub struct MqttTlsListenerSpec {
     /// The IP address that the terminators listen on. Default: all addresses, IPv4 and IPv6.
@@ -147,8 +158,21 @@ pub struct MqttTlsListenerSpec {
     pub certificates: Vec<CertificateSource>,
 
     /// Whether devices must show a certificate of their own (mutual TLS). Default: they need none.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
+    #[schemars(extend("nullable" = true))]
     pub client_auth: ClientAuth,
+
+    /// What TLS offers beyond its versions, suites and groups, which are fixed.
+    #[serde(default)]
+    pub tls: Tls,
+
+    /// How long each phase of a connection may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+
+    /// How many connections each terminator pod takes.
+    #[serde(default)]
+    pub limits: Limits,
 
     /// The smart-mqtt broker that gets the plaintext MQTT.
     pub backend: Backend,
@@ -299,6 +323,17 @@ pub struct BackendAddress {
     #[serde(default = "default_backend_port")]
     #[schemars(schema_with = "maps::port")]
     pub port: u16,
+}
+
+/// Reads client authentication that is there. Whoever writes the key wants it: nothing behind it must not let
+/// everyone in.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<ClientAuth, D::Error> {
+    Option::deserialize(from)?.ok_or_else(|| {
+        Error::custom(
+            "clientAuth is there and says nothing: set clientAuth.mode to Require or Optional, with \
+             clientAuth.caRef, or to None",
+        )
+    })
 }
 
 fn default_port() -> u16 {

@@ -4,25 +4,35 @@
 //! arguments, 69 the cluster, a port or a folder cannot be used, 75 the Lease was lost, so that another operator
 //! works, 130 a second signal came while it was ending.
 
-use std::io::IsTerminal;
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mqtt_tls_operator::args::{Arguments, Command, Crd, Log, LogFormat};
+use mqtt_tls_operator::args::{self, Arguments, Command, Crd, LogFormat};
 use mqtt_tls_operator::{crd, install, run, screen, standalone};
+use mqtt_tls_terminator::log::{self, Log};
+use zeroizing_alloc::ZeroAlloc;
 
 /// The API client logs every answer that it cannot read as a whole, and that may be a Secret.
-const SILENT: &str = "kube_client::client=off";
+const SILENT: &str = "kube_client::client";
+
+/// What is freed is wiped: libraries leave copies of keys behind, in buffers that we cannot reach.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let Arguments {
         command,
         log: options,
     } = Arguments::parse();
-    if let Err(error) = log(&options, &command) {
-        screen::complain(&error);
-        return ExitCode::from(2);
-    }
+    // Dropped last, so that the last lines are written.
+    let _log = match start_log(&options, &command) {
+        Ok(log) => log,
+        Err(error) => {
+            screen::complain(&error.to_string());
+            return ExitCode::from(2);
+        }
+    };
     mqtt_tls_terminator::hardening::harden();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -50,28 +60,30 @@ fn main() -> ExitCode {
     code
 }
 
-fn log(options: &Log, command: &Command) -> Result<(), String> {
+/// The targets that a level is about: our own code, and the API client, which nobody outside makes talk.
+const OWN: [&str; 6] = [
+    "mqtt_tls_operator",
+    "mqtt_tls_terminator",
+    "mqtt_tls_config",
+    "kube",
+    "kube_client",
+    "kube_runtime",
+];
+
+fn start_log(options: &args::Log, command: &Command) -> Result<Log, log::Error> {
     let usual = match command {
         #[cfg(feature = "demo")]
-        // The broker takes every end of a connection for an error, and the terminator tells that this
-        // machine's limits would not do for a fleet.
-        Command::Demo(_) => "warn,mqtt_tls_terminator=error,rumqttd=off",
+        // The terminator tells that this machine's limits would not do for a fleet.
+        Command::Demo(_) => "warn,mqtt_tls_terminator=error",
         _ => "info",
     };
-    let filter = options.log.as_deref().unwrap_or(usual);
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| format!("--log is not a filter: {error}"))?;
-    let filter = match SILENT.parse() {
-        Ok(silent) => filter.add_directive(silent),
-        Err(_) => filter,
-    };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match options.log_format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.init(),
-    }
-    Ok(())
+    log::start(&log::Options {
+        filter: options.log.as_deref().unwrap_or(usual),
+        format: match options.log_format {
+            LogFormat::Json => log::Format::Json,
+            LogFormat::Text => log::Format::Text,
+        },
+        own: &OWN,
+        never: &[SILENT],
+    })
 }

@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod authorities;
+pub mod bounds;
 pub mod certificate;
 pub mod checks;
 pub mod conditions;

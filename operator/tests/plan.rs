@@ -264,3 +264,37 @@ fn said(world: &World, report: &Report, status: &MqttTlsListenerStatus) -> Strin
     writeln!(text, "look again: {} s", report.look_again.as_secs()).unwrap();
     text
 }
+
+/// What goes through the mounted file must not replace pods: each would cut its connections.
+#[test]
+fn timeouts_limits_and_tickets_replace_no_pod() {
+    let pki = Pki::new();
+    let planned_with = |more: &str| {
+        let mut world = empty();
+        let objects = format!(
+            "kind: MqttTlsListener\napiVersion: mqtt.smartboot.tech/v1alpha1\nmetadata: {{name: edge}}\n\
+             spec:\n  certificates: [{{secretRef: {{name: edge-tls}}}}]\n  \
+             backend: {{service: {{name: smart-mqtt}}}}\n{more}\
+             ---\nkind: Secret\nmetadata: {{name: edge-tls}}\nstringData: {{pem: '@edge.pem'}}\n"
+        );
+        for object in yaml::documents(&objects).unwrap() {
+            put(&mut world, object, &pki);
+        }
+        let Plan { objects, .. } = plan(&world, &settings(), now());
+        let deployment = objects.deployment.present().unwrap().clone();
+        (deployment, rendered(&objects))
+    };
+    let plain = planned_with("");
+    let said = planned_with(
+        "  tls: {tickets: None}\n  timeouts: {handshake: 1m, firstPacket: 1s, dial: 1s, halfClose: 1s}\n  \
+         limits: {connections: 5, handshakes: 5}\n",
+    );
+    assert_eq!(plain.0, said.0);
+    assert_ne!(plain.1, said.1);
+    // Said with the defaults, it is as if it were not said.
+    let defaults = planned_with(
+        "  tls: {tickets: Tls12}\n  timeouts: {handshake: 30s, firstPacket: 20s, dial: 5s, halfClose: 30s}\n  \
+         limits: {connections: 250000, handshakes: 2048}\n",
+    );
+    assert_eq!(plain, defaults);
+}

@@ -18,7 +18,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use mqtt_tls_operator::crd::{
     Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource, ClientAuth,
-    ClientAuthMode, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef, ServiceTemplate,
+    ClientAuthMode, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
+    ServiceTemplate, Tickets, Timeouts, Tls,
 };
 use mqtt_tls_operator::plan::conditions::{self, Outcome};
 use mqtt_tls_operator::plan::notices::notices;
@@ -128,6 +129,32 @@ fn client_auth() -> impl Strategy<Value = ClientAuth> {
         .prop_map(|(mode, ca_ref)| ClientAuth { mode, ca_ref })
 }
 
+fn tls() -> impl Strategy<Value = Tls> {
+    let tickets = prop::sample::select(vec![Tickets::None, Tickets::Tls12, Tickets::All]);
+    option::of(tickets).prop_map(|tickets| Tls { tickets })
+}
+
+fn timeouts() -> impl Strategy<Value = Timeouts> {
+    let good = prop::sample::select(vec!["100ms", "1m30s", "10m"]).prop_map(str::to_owned);
+    let duration = || option::weighted(0.2, prop_oneof![20 => good.clone(), 1 => any::<String>()]);
+    (duration(), duration(), duration(), duration()).prop_map(
+        |(handshake, first_packet, dial, half_close)| Timeouts {
+            handshake,
+            first_packet,
+            dial,
+            half_close,
+        },
+    )
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let count = || option::weighted(0.2, prop_oneof![20 => 1..1_000_000_u32, 1 => any::<u32>()]);
+    (count(), count()).prop_map(|(connections, handshakes)| Limits {
+        connections,
+        handshakes,
+    })
+}
+
 fn spec() -> impl Strategy<Value = MqttTlsListenerSpec> {
     let any_host = prop_oneof![9 => Just("0.0.0.0".to_owned()), 1 => any::<String>()];
     let host = option::weighted(0.2, any_host);
@@ -136,23 +163,38 @@ fn spec() -> impl Strategy<Value = MqttTlsListenerSpec> {
     let distinct = prop::sample::subsequence(SECRETS.to_vec(), 1..3);
     let distinct = distinct.prop_map(|names| names.into_iter().map(str::to_owned).collect());
     let names = prop_oneof![9 => distinct, 1 => vec(secret_ref(), 0..4)];
-    (host, port, names, client_auth(), backend(), replicas).prop_map(
-        |(host, port, names, client_auth, backend, replicas)| MqttTlsListenerSpec {
-            host,
-            port,
-            certificates: names
-                .into_iter()
-                .map(|name| CertificateSource {
-                    secret_ref: SecretRef { name },
-                })
-                .collect(),
-            client_auth,
-            backend,
-            replicas,
-            service: ServiceTemplate::default(),
-            pod: PodTemplate::default(),
-        },
+    let connections = (tls(), timeouts(), limits());
+    (
+        host,
+        port,
+        names,
+        client_auth(),
+        backend(),
+        replicas,
+        connections,
     )
+        .prop_map(
+            |(host, port, names, client_auth, backend, replicas, connections)| {
+                MqttTlsListenerSpec {
+                    host,
+                    port,
+                    certificates: names
+                        .into_iter()
+                        .map(|name| CertificateSource {
+                            secret_ref: SecretRef { name },
+                        })
+                        .collect(),
+                    client_auth,
+                    tls: connections.0,
+                    timeouts: connections.1,
+                    limits: connections.2,
+                    backend,
+                    replicas,
+                    service: ServiceTemplate::default(),
+                    pod: PodTemplate::default(),
+                }
+            },
+        )
 }
 
 fn listener() -> impl Strategy<Value = MqttTlsListener> {
@@ -172,9 +214,9 @@ fn listener() -> impl Strategy<Value = MqttTlsListener> {
 /// What happens between two reconciliations.
 #[derive(Clone, Debug)]
 enum Change {
-    Secret(String, Secret),
+    Secret(String, Box<Secret>),
     Gone(String),
-    Spec(MqttTlsListenerSpec),
+    Spec(Box<MqttTlsListenerSpec>),
     /// Someone writes into the configuration Secret.
     Vandal(Vec<u8>),
     Time(i64),
@@ -182,9 +224,9 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        4 => (secret_ref(), secret()).prop_map(|(name, secret)| Change::Secret(name, secret)),
+        4 => (secret_ref(), secret()).prop_map(|(name, secret)| Change::Secret(name, Box::new(secret))),
         1 => secret_ref().prop_map(Change::Gone),
-        2 => spec().prop_map(Change::Spec),
+        2 => spec().prop_map(|spec| Change::Spec(Box::new(spec))),
         1 => content().prop_map(Change::Vandal),
         1 => (0..4_000_000_000_i64).prop_map(Change::Time),
     ]
@@ -192,9 +234,9 @@ fn change() -> impl Strategy<Value = Change> {
 
 fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
     match change {
-        Change::Secret(name, secret) => drop(world.secrets.insert(name, secret)),
+        Change::Secret(name, secret) => drop(world.secrets.insert(name, *secret)),
         Change::Gone(name) => drop(world.secrets.remove(&name)),
-        Change::Spec(spec) => world.listener.spec = spec,
+        Change::Spec(spec) => world.listener.spec = *spec,
         Change::Vandal(bytes) => {
             if let Some(secret) = &mut world.children.config_secret {
                 let data = secret.data.get_or_insert_default();

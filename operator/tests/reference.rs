@@ -68,6 +68,9 @@ const OF_KUBERNETES: [(&str, &str); 4] = [
     ("status.conditions[]", "Condition"),
 ];
 
+/// What fields mean beyond a table's row.
+const CHAPTERS: &str = include_str!("support/chapters.md");
+
 const EXAMPLE: &str = "\
 apiVersion: mqtt.smartboot.tech/v1alpha1
 kind: MqttTlsListener
@@ -82,6 +85,13 @@ spec:
     caRef: {kind: ConfigMap, name: device-ca, key: ca.crt}
   backend:
     service: {name: smart-mqtt, port: 1883}
+  tls:
+    tickets: All
+  timeouts:
+    handshake: 1m
+    firstPacket: 20s
+  limits:
+    connections: 100000
   replicas: 3
   service:
     type: LoadBalancer
@@ -183,6 +193,7 @@ fn reference() -> String {
     fields(&mut page, "spec", &schema["properties"]["spec"]);
     page.push_str("\n## status\n\nWritten by the operator.\n\n");
     fields(&mut page, "status", &schema["properties"]["status"]);
+    page.push_str(CHAPTERS);
     page.push_str("\n## Conditions\n\n| condition | true when |\n|---|---|\n");
     for (name, meaning) in CONDITIONS {
         writeln!(page, "| `{name}` | {meaning} |").unwrap();
@@ -255,7 +266,9 @@ fn rows(page: &mut String, rules: &mut Vec<(String, String)>, path: &str, schema
         let path = format!("{path}.{name}");
         let default = match &field["default"] {
             Value::Null if required.contains(&name.as_str()) => "**required**".to_owned(),
-            Value::Null => String::new(),
+            Value::Null => {
+                default_in_words(field).map_or_else(String::new, |word| format!("`{word}`"))
+            }
             default => format!("`{default}`"),
         };
         writeln!(
@@ -276,6 +289,13 @@ fn rows(page: &mut String, rules: &mut Vec<(String, String)>, path: &str, schema
             rows(page, rules, &below, inner);
         }
     }
+}
+
+/// A default of one word that the description ends with: of a field whose default is not written into objects.
+fn default_in_words(field: &Value) -> Option<&str> {
+    let (_, word) = field["description"].as_str()?.rsplit_once("Default: ")?;
+    let word = word.strip_suffix('.')?;
+    (!word.contains(char::is_whitespace)).then_some(word)
 }
 
 /// What the API server says to those who break the rules of a schema.

@@ -4,17 +4,19 @@
 //! client.
 
 use std::io;
-use std::net::TcpListener as BoundListener;
+use std::net::{SocketAddr, TcpListener as BoundListener};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tracing::{error, warn};
 
-use crate::connection::{self, Context};
+use crate::admission::Stage;
+use crate::connection::{self, Accepted};
+use crate::context::Context;
 use crate::drain::Drain;
 use crate::settings::Settings;
 
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Settings(Arc<Settings>),
     /// Accept from this socket, and no longer from the one before.
     Listen(BoundListener),
+    /// Answer, as a sign of life.
+    Ping(oneshot::Sender<()>),
     /// Accept no more, and end within this time.
     Drain(Duration),
 }
@@ -42,6 +46,11 @@ pub(crate) struct Acceptor {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     /// Resolves when the thread ends, for whatever reason.
     pub(crate) ended: oneshot::Receiver<()>,
+}
+
+/// What the thread with this index is called.
+pub(crate) fn name(index: usize) -> String {
+    format!("acceptor-{index}")
 }
 
 /// Starts a thread on a bound socket.
@@ -58,7 +67,7 @@ pub(crate) fn spawn(
     let (alive, ended) = oneshot::channel();
     let context = Arc::new(context);
     thread::Builder::new()
-        .name(format!("acceptor-{}", context.thread))
+        .name(name(context.thread))
         .spawn(move || {
             // Dropped when the thread ends, by a panic too.
             let _alive = alive;
@@ -80,10 +89,15 @@ async fn run(
 ) -> io::Result<()> {
     let drain = Drain::new();
     let mut listener = TcpListener::from_std(listener)?;
-    let serve = |client: TcpStream, settings: &Arc<Settings>| {
-        if let Some(admitted) = connection::admit(client, settings, &context, drain.watch()) {
-            tokio::spawn(connection::serve(admitted));
-        }
+    let serve = |(client, address): (TcpStream, SocketAddr), settings: &Arc<Settings>| {
+        tokio::spawn(connection::serve(Accepted {
+            client,
+            address,
+            at: Instant::now(),
+            settings: Arc::clone(settings),
+            context: Arc::clone(&context),
+            drain: drain.watch(),
+        }));
     };
     // So that it is told once, and not twenty times a second.
     let mut is_failing = false;
@@ -94,16 +108,17 @@ async fn run(
                 Some(Command::Settings(new)) => settings = new,
                 Some(Command::Listen(new)) => {
                     let old = std::mem::replace(&mut listener, TcpListener::from_std(new)?);
-                    empty(old, |client| serve(client, &settings))?;
+                    empty(old, |accepted| serve(accepted, &settings))?;
                 }
+                Some(Command::Ping(answer)) => pong(answer),
                 Some(Command::Drain(within)) => break within,
                 // Whoever started this is gone.
                 None => return Ok(()),
             },
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => {
+                Ok(accepted) => {
                     is_failing = false;
-                    serve(client, &settings);
+                    serve(accepted, &settings);
                 }
                 Err(error) => {
                     context.metrics.accept_errors.inc();
@@ -118,9 +133,30 @@ async fn run(
             },
         }
     };
-    empty(listener, |client| serve(client, &settings))?;
-    drain.run(deadline).await;
+    empty(listener, |accepted| serve(accepted, &settings))?;
+    // Whoever has said nothing has nothing to lose.
+    context.admission.empty(Stage::Silent);
+    tokio::select! {
+        () = drain.run(deadline) => {}
+        () = only_answer(commands) => {}
+    }
     Ok(())
+}
+
+fn pong(answer: oneshot::Sender<()>) {
+    // Who asked may have gone.
+    let _ = answer.send(());
+}
+
+/// Gives signs of life, and does nothing else that is asked.
+async fn only_answer(mut commands: mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if let Command::Ping(answer) = command {
+            pong(answer);
+        }
+    }
+    // Whoever started this is gone; that is no reason to end early.
+    std::future::pending::<()>().await;
 }
 
 /// Whether an error of accept is that of one connection, and the next may be fine (accept(2)).
@@ -135,13 +171,13 @@ fn is_about_one(error: &io::Error) -> bool {
 
 /// Takes what the kernel has queued, and closes the socket: what is left in a queue is reset. Asks the
 /// kernel and not the runtime, which may not have heard of the newest yet.
-fn empty(listener: TcpListener, serve: impl Fn(TcpStream)) -> io::Result<()> {
+fn empty(listener: TcpListener, serve: impl Fn((TcpStream, SocketAddr))) -> io::Result<()> {
     let listener = listener.into_std()?;
     for _ in 0..QUEUE_MAX {
         match listener.accept() {
-            Ok((client, _)) => {
+            Ok((client, from)) => {
                 client.set_nonblocking(true)?;
-                serve(TcpStream::from_std(client)?);
+                serve((TcpStream::from_std(client)?, from));
             }
             Err(error) if is_about_one(&error) => {}
             // As a rule because nothing is left.

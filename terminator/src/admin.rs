@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics` and `/status`, in plain HTTP.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, `/status` and `/handshakes`, in plain HTTP.
 //!
 //! It must not change anything, and must not show key material. It runs on a thread of its own, so
 //! that a scrape does not delay a connection.
@@ -8,18 +8,22 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tracing::error;
 
+use crate::acceptor;
 use crate::certificate::{Certificate, Facts};
-use crate::metrics::Population;
+use crate::http::{self, Client, Patience};
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
 use crate::tls::ClientTrust;
@@ -76,7 +80,7 @@ pub struct ReloadError {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connections {
-    /// Open, those in their handshake included.
+    /// Open: their clients have said a first packet.
     pub open: u32,
     /// In their handshake.
     pub handshaking: u32,
@@ -115,15 +119,25 @@ impl Status {
 /// What the admin port shows; the one place that both it and the control thread know.
 pub(crate) struct Board {
     registry: Registry,
-    population: Arc<Population>,
+    metrics: Metrics,
+    pulse: Pulse,
+    journal: Arc<Journal>,
     status: Mutex<Status>,
 }
 
 impl Board {
-    pub(crate) fn new(registry: Registry, population: Arc<Population>, status: Status) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        metrics: Metrics,
+        pulse: Pulse,
+        journal: Arc<Journal>,
+        status: Status,
+    ) -> Self {
         Self {
             registry,
-            population,
+            metrics,
+            pulse,
+            journal,
             status: Mutex::new(status),
         }
     }
@@ -137,8 +151,8 @@ impl Board {
     pub(crate) fn status(&self) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
         let mut status = self.lock().clone();
-        status.connections.open = self.population.connections.load(Relaxed);
-        status.connections.handshaking = self.population.handshakes.load(Relaxed);
+        status.connections.open = self.metrics.connections.load(Relaxed);
+        status.connections.handshaking = self.metrics.waiting.handshaking();
         status
     }
 
@@ -161,21 +175,55 @@ pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListe
 /// Answers until dropped.
 pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
     let router = Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route(
             "/status",
             get(async |State(board): State<Arc<Board>>| Json(board.status())),
         )
+        .route("/handshakes", get(handshakes))
         .with_state(board);
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        error!(%error, "the admin port ended");
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => {
+            http::serve(
+                listener,
+                router,
+                Patience::default(),
+                std::future::pending(),
+            )
+            .await;
+        }
+        Err(error) => error!(%error, "the admin port cannot be served"),
     }
+}
+
+/// This thread answers, so it lives; the accepting threads are asked.
+async fn livez(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    match board.pulse.silent().await {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(index) => {
+            let name = acceptor::name(index);
+            let answer = format!("the thread {name} does not answer\n");
+            (StatusCode::SERVICE_UNAVAILABLE, answer)
+        }
+    }
+}
+
+/// Addresses and names are nobody's business outside of the pod; `kubectl port-forward` comes from within.
+fn may_see_clients(from: SocketAddr) -> bool {
+    from.ip().to_canonical().is_loopback()
+}
+
+async fn handshakes(
+    State(board): State<Arc<Board>>,
+    Extension(Client(from)): Extension<Client>,
+) -> impl IntoResponse {
+    if may_see_clients(from) {
+        return Json(board.journal.entries()).into_response();
+    }
+    let answer = "told on the loopback address only: kubectl port-forward POD 9883\n";
+    (StatusCode::FORBIDDEN, answer).into_response()
 }
 
 async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
@@ -201,6 +249,25 @@ async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
         Err(error) => {
             error!(%error, "the metrics could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_see_clients;
+
+    #[test]
+    fn clients_are_told_of_on_loopback_only() {
+        for (from, expected) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("10.0.0.1:1", false),
+            ("[fe80::1]:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+        ] {
+            assert_eq!(may_see_clients(from.parse().unwrap()), expected, "{from}");
         }
     }
 }

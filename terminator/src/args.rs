@@ -23,14 +23,14 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Judge a file without serving it: exit code 0 if it can be served, 1 if not.
     Check {
-        /// The configuration, as the operator or smart-mqtt's TLS plugin has it.
+        /// The configuration, as the operator or smart-mqtt's TLS plugin has it. A file, not a pipe.
         file: PathBuf,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The configuration, as the operator or smart-mqtt's TLS plugin has it. It is watched.
+    /// The configuration, as the operator or smart-mqtt's TLS plugin has it. A file, not a pipe; it is watched.
     pub(crate) file: PathBuf,
     /// How many threads accept connections [default: as many as there are cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]
@@ -38,7 +38,8 @@ pub(crate) struct Serve {
     /// How the log is written, to standard error.
     #[arg(long, env = "MQTT_TLS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them.
+    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them. Up to info, a
+    /// level is about this program's own lines; libraries are heard from debug on, or by name (info,rustls=warn).
     #[arg(long, env = "MQTT_TLS_LOG", default_value = "info")]
     pub(crate) log: String,
 }

@@ -1,11 +1,11 @@
-//! Reaching the broker: its name is resolved anew for each connection, and all its addresses are tried.
+//! Reaching the broker: all addresses of its name are tried.
 //!
 //! It must not take longer than it is given, name resolution included.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mqtt_tls_config::Backend;
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::resolver::{self, Resolver};
 use crate::sockets::{self, Peer};
 
 /// Why the backend was not reached.
@@ -26,8 +27,8 @@ pub(crate) enum Error {
     },
     #[error("the name has no address")]
     NoAddress,
-    #[error("the name could not be resolved")]
-    Resolve(#[source] io::Error),
+    #[error("its addresses are not known")]
+    Resolve(#[source] resolver::Error),
     #[error("no answer in time")]
     Timeout,
 }
@@ -44,8 +45,8 @@ impl Error {
                     _ => "backend_refused",
                 }
             }
+            Self::Resolve(resolver::Error::Timeout) | Self::Timeout => "backend_timeout",
             Self::NoAddress | Self::Resolve(_) => "backend_unresolved",
-            Self::Timeout => "backend_timeout",
         }
     }
 }
@@ -85,12 +86,14 @@ impl Outages {
 }
 
 /// Connects to the backend.
-pub(crate) async fn dial(backend: &Backend, within: Duration) -> Result<TcpStream, Error> {
+pub(crate) async fn dial(
+    backend: &Backend,
+    resolver: &Arc<Resolver>,
+    within: Duration,
+) -> Result<TcpStream, Error> {
     let deadline = Instant::now() + within;
-    let addresses = match backend.host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, backend.port)],
-        Err(_) => resolve(backend, deadline).await?,
-    };
+    let addresses = resolver.addresses(backend, deadline).await;
+    let addresses = addresses.map_err(Error::Resolve)?;
     let mut last = Error::NoAddress;
     for (index, address) in addresses.iter().enumerate() {
         // An address that does not answer must leave the others their share of the time.
@@ -112,13 +115,4 @@ pub(crate) async fn dial(backend: &Backend, within: Duration) -> Result<TcpStrea
         }
     }
     Err(last)
-}
-
-async fn resolve(backend: &Backend, deadline: Instant) -> Result<Vec<SocketAddr>, Error> {
-    let lookup = tokio::net::lookup_host((backend.host.as_str(), backend.port));
-    match timeout_at(deadline, lookup).await {
-        Ok(Ok(addresses)) => Ok(addresses.collect()),
-        Ok(Err(error)) => Err(Error::Resolve(error)),
-        Err(_) => Err(Error::Timeout),
-    }
 }

@@ -33,9 +33,8 @@ impl Backlog {
     }
 
     /// What waits to be sent.
-    #[cfg(test)]
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes[self.sent..].to_vec()
+    pub(crate) fn waiting(&self) -> &[u8] {
+        &self.bytes[self.sent..]
     }
 
     /// Takes back the last `size` bytes.

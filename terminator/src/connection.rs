@@ -1,24 +1,30 @@
-//! The life of a connection: accept, admit, handshake, dial, relay, close.
+//! The life of a connection: accept, ClientHello, admit, handshake, first packet, dial, relay, close.
 //!
 //! This is the one file that knows both TLS and the backend. It must not outlive its deadlines, and
 //! each connection that comes in is counted once when it ends, however it ends.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::backend::{self, Outages};
+use crate::admission::{Place, Stage};
+use crate::backend;
 use crate::backlog::Backlog;
+use crate::context::{Context, Shared};
 use crate::drain::Watch;
-use crate::handshake::{self, Established};
-use crate::metrics::Metrics;
+use crate::first_packet;
+use crate::handshake::{self, Attempt, Established};
+use crate::journal::Entry;
 use crate::relay::{End, Relay};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::sockets;
 
@@ -27,135 +33,31 @@ use crate::sockets;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How much is listened to after the last words, in bytes.
-const LAST_WORDS_READ_MAX: usize = 64 * 1024;
+const LAST_WORDS_READ_MAX: usize = 256 * 1024;
 
-/// What a thread lends to each of its connections.
-pub(crate) struct Context {
-    pub(crate) metrics: Metrics,
-    /// Which of the threads' traffic counters is its own.
-    pub(crate) thread: usize,
-    /// How many connections there are file descriptors for.
-    pub(crate) connections_possible: u32,
-    /// Whether the backend is reached.
-    pub(crate) outages: Arc<Outages>,
+/// A connection that was accepted, before anything is known of its client.
+pub(crate) struct Accepted {
+    pub(crate) client: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) at: Instant,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) drain: Watch,
 }
 
-/// One of a limited number; dropping it makes room for the next.
-pub(crate) struct Permit {
-    context: Arc<Context>,
-    which: fn(&Metrics) -> &AtomicU32,
-}
-
-impl Permit {
-    fn take(context: &Arc<Context>, which: fn(&Metrics) -> &AtomicU32, most: u32) -> Option<Self> {
-        let counter = which(&context.metrics);
-        counter
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                (taken < most).then_some(taken + 1)
-            })
-            .ok()
-            .map(|_| Self {
-                context: Arc::clone(context),
-                which,
-            })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        (self.which)(&self.context.metrics).fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A connection that was let in, before any cryptography.
-pub(crate) struct Admitted {
-    client: TcpStream,
-    accepted: Instant,
-    settings: Arc<Settings>,
-    context: Arc<Context>,
-    drain: Watch,
-    /// Held to the connection's end.
-    connection: Permit,
-    /// Held to the handshake's end.
-    handshake: Permit,
-}
-
-/// Lets a connection in, if the limits allow; what is refused costs a close and a counter.
-pub(crate) fn admit(
-    client: TcpStream,
-    settings: &Arc<Settings>,
-    context: &Arc<Context>,
-    drain: Watch,
-) -> Option<Admitted> {
-    let metrics = &context.metrics;
-    metrics.accepted.inc();
-    let limits = &settings.limits;
-    let refuse = |limit| {
-        metrics.refused(limit);
-        // Nothing is owed to it, not even a socket in TIME_WAIT.
-        sockets::reset_on_close(&client);
-    };
-    let most = limits.connections.min(context.connections_possible);
-    let connections: fn(&Metrics) -> &AtomicU32 = |metrics| &metrics.population.connections;
-    let Some(connection) = Permit::take(context, connections, most) else {
-        let by_descriptors = most < limits.connections;
-        refuse(if by_descriptors {
-            "descriptors"
-        } else {
-            "connections"
-        });
-        return None;
-    };
-    let Some(handshake) = Permit::take(
-        context,
-        |metrics| &metrics.population.handshakes,
-        limits.handshakes,
-    ) else {
-        refuse("handshakes");
-        return None;
-    };
-    Some(Admitted {
-        client,
-        accepted: Instant::now(),
-        settings: Arc::clone(settings),
-        context: Arc::clone(context),
-        drain,
-        connection,
-        handshake,
-    })
-}
-
-/// Serves a connection from its handshake to its end.
-pub(crate) async fn serve(admitted: Admitted) {
-    let Admitted {
-        client,
-        accepted,
-        settings,
-        context,
-        mut drain,
-        connection,
-        handshake,
-    } = admitted;
-    let metrics = &context.metrics;
+/// Serves a connection to its end.
+pub(crate) async fn serve(accepted: Accepted) {
+    let context = Arc::clone(&accepted.context);
     let mut record = Record::begin(&context);
-    // Boxed, so that the handshake's state is gone when the relay starts.
-    let shaken = shake_hands(client, &settings, accepted, handshake, &mut record);
-    let Some((client, established)) = Box::pin(shaken).await else {
+    // Boxed, so that all that it takes to open a connection is gone when the relay starts.
+    let opened = Box::pin(open(accepted, &context, &mut record)).await;
+    let Some((mut relay, mut drain, permit)) = opened else {
         return;
     };
-    let reached = reach_backend(client, established, &settings, &mut record);
-    let Some((client, backend, established)) = Box::pin(reached).await else {
-        return;
-    };
-    let half_close = settings.timeouts.half_close;
-    // A connection outlives the settings that it began under.
-    drop(settings);
-    let traffic = &metrics.traffic[context.thread];
-    let mut relay = Relay::new(client, backend, established, half_close, traffic);
     record.end = run(&mut relay, &mut drain).await.reason();
     Box::pin(close(relay)).await;
     // Counted until now: a drain waits for the last words, and the limit for the sockets.
-    drop((record, drain, connection));
+    drop((record, drain, permit));
 }
 
 /// Counts one connection when it ends, however that comes about.
@@ -167,6 +69,7 @@ struct Record<'c> {
 impl<'c> Record<'c> {
     /// Whatever ends without a word is cut off: at the deadline of a drain, or by a fault of ours.
     fn begin(context: &'c Context) -> Self {
+        context.metrics.accepted.inc();
         Self {
             context,
             end: "cut_off",
@@ -180,77 +83,242 @@ impl Drop for Record<'_> {
     }
 }
 
-/// Shakes hands under one deadline, counted from accept.
-async fn shake_hands(
-    mut client: TcpStream,
-    settings: &Settings,
-    accepted: Instant,
-    permit: Permit,
-    record: &mut Record<'_>,
-) -> Option<(TcpStream, Established)> {
-    let metrics = &record.context.metrics;
-    let deadline = (accepted + settings.timeouts.handshake).into();
-    let accept = handshake::accept(&mut client, Arc::clone(&settings.tls));
-    let shaken = timeout_at(deadline, accept).await;
-    // The last words to a client that failed hold up no other.
-    drop(permit);
-    let failed = match shaken {
-        Ok(Ok(established)) => {
-            let session = &established.session;
-            metrics.handshake_succeeded(
-                session.version(),
-                session.is_resumed(),
-                accepted.elapsed(),
-            );
-            return Some((client, established));
-        }
-        Ok(Err(failed)) => failed,
-        Err(_) => handshake::Failed {
-            error: handshake::Error::Timeout,
-            alert: Backlog::default(),
-            version: "none",
-        },
-    };
-    record.end = "handshake_failed";
-    let reason = failed.error.reason();
-    metrics.handshake_failed(reason, failed.version);
-    debug!(reason, error = %failed.error, cause = ?std::error::Error::source(&failed.error), "handshake failed");
-    last_words(client, failed.alert).await;
-    None
+/// One of the connections that there may be; dropping it makes room for the next.
+struct Permit<'c>(&'c Context);
+
+impl<'c> Permit<'c> {
+    /// For a client that has said its first packet, if there is one left.
+    fn take(context: &'c Context, settings: &Settings) -> Result<Self, Refusal> {
+        let most = context.room.connections(&settings.limits);
+        let open = &context.metrics.connections;
+        open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+            (open < most).then_some(open + 1)
+        })
+        .map(|_| Self(context))
+        .map_err(|_| Refusal::of(most, settings))
+    }
+
+    /// Whether there is one left now; if not, the handshake would be for nothing.
+    fn is_left(context: &Context, settings: &Settings) -> Result<(), Refusal> {
+        let most = context.room.connections(&settings.limits);
+        let is_left = context.metrics.connections.load(Ordering::Relaxed) < most;
+        is_left.then_some(()).ok_or(Refusal::of(most, settings))
+    }
 }
 
-/// Dials the backend; a client for whom there is none is told so by a clean end.
-async fn reach_backend(
-    client: TcpStream,
-    mut established: Established,
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a connection is refused for want of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Connections,
+    Descriptors,
+    /// It kept us waiting, and its place was needed for another.
+    Places,
+}
+
+impl Refusal {
+    fn of(most: u32, settings: &Settings) -> Self {
+        if most < settings.limits.connections {
+            Self::Descriptors
+        } else {
+            Self::Connections
+        }
+    }
+
+    /// As a metric's label.
+    fn limit(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Descriptors => "descriptors",
+            Self::Places => "handshakes",
+        }
+    }
+}
+
+/// Why a client gets no backend.
+enum Closed {
+    Backend(backend::Error, Box<Session>),
+    FirstPacket(first_packet::Error, Box<Session>),
+    Handshake(handshake::Error),
+    Refused(Refusal),
+}
+
+/// From accept to the relay.
+async fn open<'c>(
+    accepted: Accepted,
+    context: &'c Context,
+    record: &mut Record<'c>,
+) -> Option<(Relay<'c>, Watch, Permit<'c>)> {
+    let Accepted {
+        mut client,
+        address,
+        at,
+        settings,
+        drain,
+        ..
+    } = accepted;
+    let places = context.room.places(&settings.limits);
+    let mut place = Place::new(Arc::clone(&context.admission), address.ip(), places);
+    let notice = place.notice();
+    let mut attempt = Attempt::default();
+    let introduced = tokio::select! {
+        biased;
+        introduced = introduce(&mut client, at, &settings, context, &mut attempt, &mut place) => introduced,
+        () = notice.notified() => Err(Closed::Refused(Refusal::Places)),
+    };
+    let reached = match introduced {
+        Ok((permit, established)) => {
+            place.leave();
+            reach_backend(&settings, established, context)
+                .await
+                .map(|(backend, established)| (permit, backend, established))
+        }
+        Err(closed) => Err(closed),
+    };
+    match reached {
+        Ok((permit, backend, established)) => {
+            let half_close = settings.timeouts.half_close;
+            let traffic = &context.metrics.traffic[context.thread];
+            let relay = Relay::new(client, backend, established, half_close, traffic);
+            Some((relay, drain, permit))
+        }
+        Err(closed) => {
+            if let Closed::Handshake(error) = &closed {
+                let entry = Entry::of(address, Timestamp::now(), error, &attempt);
+                context
+                    .shared
+                    .notices
+                    .handshake_failed(error, &entry, &attempt);
+                if settings.journal {
+                    context.shared.journal.add(entry);
+                }
+            }
+            let words = account(closed, attempt, record, &client)?;
+            place.wait(Stage::LastWords);
+            tokio::select! {
+                () = last_words(client, words) => {}
+                () = notice.notified() => {}
+            }
+            None
+        }
+    }
+}
+
+/// The client's part, before anyone dials for it: its ClientHello, its handshake, its first packet.
+async fn introduce<'c>(
+    client: &mut TcpStream,
+    at: Instant,
     settings: &Settings,
-    record: &mut Record<'_>,
-) -> Option<(TcpStream, TcpStream, Established)> {
-    let Context {
-        metrics, outages, ..
-    } = record.context;
+    context: &'c Context,
+    attempt: &mut Attempt,
+    place: &mut Place,
+) -> Result<(Permit<'c>, Established), Closed> {
+    let shaken = timeout_at((at + settings.timeouts.handshake).into(), async {
+        let heard = attempt.hear(client, place).await;
+        heard.map_err(Closed::Handshake)?;
+        let turn = handshake::turn(client, place, &context.turns).await;
+        let turn = turn.map_err(Closed::Handshake)?;
+        Permit::is_left(context, settings).map_err(Closed::Refused)?;
+        let shaken = attempt
+            .shake(client, Arc::clone(&settings.tls), place, turn)
+            .await;
+        shaken.map_err(Closed::Handshake)
+    });
+    let mut established = match shaken.await {
+        Ok(shaken) => shaken?,
+        Err(_) => return Err(Closed::Handshake(handshake::Error::Timeout)),
+    };
+    let session = &established.session;
+    context
+        .metrics
+        .handshake_succeeded(session.version(), session.is_resumed(), at.elapsed());
+    let read = first_packet::read(client, &mut established, place);
+    let read = timeout(settings.timeouts.first_packet, read).await;
+    match read.unwrap_or(Err(first_packet::Error::Timeout)) {
+        Ok(()) => {}
+        Err(error) => return Err(Closed::FirstPacket(error, Box::new(established.session))),
+    }
+    context.metrics.opened.inc();
+    let permit = Permit::take(context, settings).map_err(Closed::Refused)?;
+    Ok((permit, established))
+}
+
+/// Dials the backend.
+async fn reach_backend(
+    settings: &Settings,
+    established: Established,
+    context: &Context,
+) -> Result<(TcpStream, Established), Closed> {
+    let metrics = &context.metrics;
+    let Shared {
+        outages, resolver, ..
+    } = &context.shared;
     let began = Instant::now();
-    let error = match backend::dial(&settings.backend, settings.timeouts.dial).await {
+    match backend::dial(&settings.backend, resolver, settings.timeouts.dial).await {
         Ok(backend) => {
             metrics.dialed(began.elapsed());
             if outages.end() {
                 info!(backend = %settings.backend, "the backend is reached again");
             }
-            return Some((client, backend, established));
+            Ok((backend, established))
         }
-        Err(error) => error,
-    };
-    record.end = error.reason();
-    let cause = std::error::Error::source(&error).map(ToString::to_string);
-    let (backend, reason) = (settings.backend.to_string(), error.reason());
-    if outages.begin() {
-        warn!(backend, reason, %error, cause, "the backend is not reached, and its clients are sent away");
-    } else {
-        debug!(backend, reason, %error, cause, "the backend is not reached");
+        Err(error) => {
+            let (backend, reason) = (settings.backend.to_string(), error.reason());
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            if outages.begin() {
+                warn!(backend, reason, %error, cause, "the backend is not reached, and its clients are sent away");
+            } else {
+                debug!(backend, reason, %error, cause, "the backend is not reached");
+            }
+            Err(Closed::Backend(error, Box::new(established.session)))
+        }
     }
-    established.session.queue_close_notify();
-    last_words(client, established.session.to_client).await;
-    None
+}
+
+/// Counts why a client gets no backend; what it is still told, unless it is told nothing.
+fn account(
+    closed: Closed,
+    attempt: Attempt,
+    record: &mut Record<'_>,
+    client: &TcpStream,
+) -> Option<Backlog> {
+    let metrics = &record.context.metrics;
+    match closed {
+        // A client for whom there is no backend is told so by a clean end.
+        Closed::Backend(error, mut session) => {
+            record.end = error.reason();
+            session.queue_close_notify();
+            Some(session.to_client)
+        }
+        Closed::FirstPacket(error, mut session) => {
+            record.end = error.reason();
+            record.context.shared.notices.no_first_packet(&error);
+            if !error.is_alerted() {
+                session.queue_close_notify();
+            }
+            Some(session.to_client)
+        }
+        Closed::Handshake(error) => {
+            record.end = "handshake_failed";
+            metrics.handshake_failed(error.reason(), attempt.version());
+            Some(attempt.into_alert())
+        }
+        Closed::Refused(refusal) => {
+            record.end = "refused";
+            metrics.refused(refusal.limit());
+            if refusal == Refusal::Places && !attempt.is_done() {
+                metrics.handshake_failed("evicted", attempt.version());
+            }
+            // Nothing is owed to it, not even a socket in TIME_WAIT.
+            sockets::reset_on_close(client);
+            None
+        }
+    }
 }
 
 /// Relays until the end, which a drain may bring on.
@@ -264,23 +332,20 @@ async fn run(relay: &mut Relay<'_>, drain: &mut Watch) -> End {
     poll_fn(|cx| relay.poll(cx)).await
 }
 
-/// Ends each side as what happened on the other one asks for.
+/// Ends what is left when the relay is over. The backend has got its FIN, unless it took nothing more.
 async fn close(relay: Relay<'_>) {
-    // The broker must not take what it has for all that there was.
-    if !relay.backend_has_all() {
-        sockets::reset_on_close(&relay.backend);
-    }
-    if relay.client_is_gone() {
-        return;
-    }
     let ends_in_order = relay.ends_in_order();
     let Relay {
         client,
         backend,
         mut session,
+        client_is_gone,
         ..
     } = relay;
     drop(backend);
+    if client_is_gone {
+        return;
+    }
     // Without close_notify the client knows that something was cut off (RFC 8446, section 6.1).
     if ends_in_order {
         session.queue_close_notify();
@@ -294,8 +359,8 @@ async fn last_words(mut client: TcpStream, mut words: Backlog) {
     let say = async {
         poll_fn(|cx| words.poll_flush(&mut client, cx)).await?;
         client.shutdown().await?;
-        for _ in 0..LAST_WORDS_READ_MAX / 1024 {
-            let mut ignored = [0; 1024];
+        for _ in 0..LAST_WORDS_READ_MAX / 4096 {
+            let mut ignored = [0; 4096];
             client.readable().await?;
             match client.try_read(&mut ignored) {
                 Ok(0) => break,

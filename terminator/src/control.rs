@@ -19,11 +19,13 @@ use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
 use crate::certificate::Certificate;
 use crate::error::chain;
+use crate::journal::Journal;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::sockets::{self, Sharing};
-use crate::source::{self, Changes};
+use crate::sockets::{self, Room, Sharing};
+use crate::source;
+use crate::watch::Watch;
 
 /// What is asked of a running terminator.
 pub(crate) enum Request {
@@ -48,6 +50,8 @@ pub(crate) struct Control {
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
+    pub(crate) room: Room,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) board: Arc<Board>,
     pub(crate) admin: JoinHandle<()>,
     pub(crate) refused: Option<Refused>,
@@ -94,7 +98,7 @@ impl Control {
     /// Serves until asked to end.
     pub(crate) async fn run(
         mut self,
-        mut changes: Changes,
+        mut changes: Watch,
         mut requests: mpsc::UnboundedReceiver<Request>,
     ) -> Ended {
         loop {
@@ -178,6 +182,9 @@ impl Control {
                 let _ = acceptor.commands.send(Command::Listen(listener));
             }
         }
+        if !settings.journal {
+            self.journal.clear();
+        }
         self.loaded = loaded;
         self.refused = None;
         self.announce(now);
@@ -241,7 +248,8 @@ impl Control {
     pub(crate) fn announce(&self, now: Timestamp) {
         let settings = &self.loaded.settings;
         self.metrics.reloaded("ok", true);
-        self.metrics.allowing(settings.limits.connections);
+        self.metrics
+            .allowing(self.room.connections(&settings.limits));
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
         self.metrics.warnings.about(settings);

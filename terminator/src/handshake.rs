@@ -1,7 +1,7 @@
-//! The handshake: ciphertext back and forth until both sides have keys.
+//! The handshake: first the ClientHello, then ciphertext back and forth until both sides have keys.
 //!
-//! It must not wait longer than its caller lets it (there is no deadline in here), and must not hold
-//! more than [`BUFFER_MAX`] for a client that is nobody yet.
+//! It must not wait longer than its caller lets it (there is no deadline in here), and must not hold more than
+//! [`HELLO_MAX`] for a client that is nobody yet, nor any state of TLS before its ClientHello is whole.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,52 +9,71 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::ServerConfig;
+use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved, ServerConfig};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::admission::{Place, Stage};
+use crate::arrival::{self, Arrival};
 use crate::backlog::Backlog;
+use crate::inbound;
+use crate::provider::provider;
 use crate::scratch;
 use crate::session::Session;
+use crate::tls::hello::{self, Offer, Progress};
 
-/// How much of a handshake message may wait for its rest, in bytes: one record of full size and
-/// another header (RFC 8446, section 5.2). The largest ClientHellos have 2 KiB, client certificate
-/// chains some 5.
-pub(crate) const BUFFER_MAX: usize = 18 * 1024;
+/// How long a ClientHello may be with its records' headers, in bytes. The largest have 2 KiB.
+pub(crate) const HELLO_MAX: usize = 18 * 1024;
 
-/// The content type of a handshake record (RFC 8446, section 5.1), with which every client begins.
-const HANDSHAKE_RECORD: u8 = 22;
+/// A fatal alert before there are keys (RFC 8446, section 6): `illegal_parameter`, as OpenSSL and BoringSSL answer
+/// a message that is too long.
+const TOO_LARGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
+
+/// The same: `protocol_version`, as GnuTLS and Go answer SSL 2.0.
+const SSL2: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The host name that it asks for is none.
+    #[error("the host name that the client asks for is none")]
+    BadServerName(#[source] rustls::Error),
     /// Also a reset before the first byte: load balancers end their health checks so.
-    #[error("the client ended the connection in the middle of the handshake")]
+    #[error("the client ended the connection before its ClientHello was there")]
     Cut,
     #[error("the connection failed in the handshake")]
     Io(#[source] io::Error),
-    #[error("the client does not speak TLS; its first byte is {0:#04x}")]
-    NotTls(u8),
+    /// Small clients and modems refuse a certificate so, without a word.
+    #[error(
+        "the client left after it had been shown the certificate, and did not say why: as a rule it does not trust \
+         it"
+    )]
+    Left,
+    #[error("the client does not speak TLS: it began with {0:?}")]
+    NotTls(Arrival),
     #[error("no session can be made")]
     Setup(#[source] rustls::Error),
     #[error("the handshake was not finished in time")]
     Timeout,
     #[error("the handshake failed")]
     Tls(#[source] rustls::Error),
-    #[error("the client sent a handshake message of more than {BUFFER_MAX} bytes")]
-    TooLarge,
+    #[error("the client sent a handshake message of more than {0} bytes")]
+    TooLarge(usize),
 }
 
 impl Error {
     /// The kind of error, one of a fixed set.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
+            Self::BadServerName(_) => "bad_sni",
             Self::Cut => "cut",
             Self::Io(_) => "io",
-            Self::NotTls(_) => "not_tls",
+            Self::Left => "left_after_certificate",
+            Self::NotTls(arrival) => arrival.outcome(),
             Self::Setup(_) => "setup",
             Self::Timeout => "timeout",
-            Self::TooLarge => "too_large",
+            Self::TooLarge(_) => "too_large",
             Self::Tls(error) => match error {
                 rustls::Error::AlertReceived(_) => "client_alert",
                 rustls::Error::InvalidCertificate(_) => "client_certificate_refused",
@@ -64,94 +83,312 @@ impl Error {
             },
         }
     }
+
+    /// What rustls said, if it did.
+    pub(crate) fn tls(&self) -> Option<&rustls::Error> {
+        match self {
+            Self::BadServerName(error) | Self::Setup(error) | Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What is wrong in words, the cause with it. Nothing in it is text from outside.
+    pub(crate) fn words(&self, offer: &Offer) -> String {
+        match self {
+            Self::BadServerName(_) => {
+                "the host name that the client asks for (SNI) is none: it must consist of letters, digits, hyphens \
+                 and dots, without port, scheme or brackets"
+                    .to_owned()
+            }
+            // Whoever offers none of the suites has, as a rule, no group for them either, and rustls misses that first.
+            Self::Tls(rustls::Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon))
+                if !offers_a_suite(offer) =>
+            {
+                incompatible(&PeerIncompatible::NoCipherSuitesInCommon).to_owned()
+            }
+            Self::Tls(rustls::Error::PeerIncompatible(missing)) => incompatible(missing).to_owned(),
+            Self::Tls(error) => error.to_string(),
+            other => crate::error::chain(other),
+        }
+    }
+
+    /// What rustls said of a client's messages. Of a name it may say that the message is broken.
+    fn of(error: rustls::Error, hello: &[u8]) -> Self {
+        let is_about_the_name = match &error {
+            rustls::Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName)
+            | rustls::Error::InvalidMessage(InvalidMessage::InvalidServerName) => true,
+            rustls::Error::InvalidMessage(_) => Offer::read(hello)
+                .server_name
+                .is_some_and(|name| name.is_empty()),
+            _ => false,
+        };
+        if is_about_the_name {
+            Self::BadServerName(error)
+        } else {
+            Self::Tls(error)
+        }
+    }
 }
 
-/// A session that stands, and the data that came together with its last handshake message.
+fn offers_a_suite(offer: &Offer) -> bool {
+    let provider = provider();
+    let mut served = provider.cipher_suites.iter();
+    served.any(|served| offer.suites.contains(&served.suite()))
+}
+
+/// What a client and this listener do not have in common.
+fn incompatible(missing: &PeerIncompatible) -> &'static str {
+    match missing {
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::SupportedVersionsExtensionRequired => {
+            "no version in common: the client offers neither TLS 1.2 nor TLS 1.3"
+        }
+        PeerIncompatible::NoCipherSuitesInCommon => {
+            "no cipher suite in common: TLS 1.2 needs ECDHE with AES-GCM or ChaCha20-Poly1305 for the \
+             certificate's kind of key, TLS 1.3 one of its first three suites"
+        }
+        PeerIncompatible::NoKxGroupsInCommon
+        | PeerIncompatible::NamedGroupsExtensionRequired
+        | PeerIncompatible::KeyShareExtensionRequired => {
+            "no key exchange group in common: the client needs one of X25519MLKEM768, X25519, P-256 and P-384"
+        }
+        PeerIncompatible::NoSignatureSchemesInCommon
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired
+        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+            "no signature scheme in common: the client cannot verify the kind of key that the certificate has, or \
+             offers SHA-1 only"
+        }
+        PeerIncompatible::EcPointsExtensionRequired
+        | PeerIncompatible::NoEcPointFormatsInCommon
+        | PeerIncompatible::UncompressedEcPointsRequired => {
+            "no point format in common: the client must take uncompressed points"
+        }
+        PeerIncompatible::NullCompressionRequired => {
+            "no compression method in common: the client must offer to compress nothing"
+        }
+        _ => "the client offers nothing that this listener can go on with",
+    }
+}
+
+/// A handshake while it goes on. It outlives the future that drives it, so that something can be told of a
+/// handshake that was given up.
+#[derive(Default)]
+pub(crate) struct Attempt {
+    /// What the client sent until its ClientHello was whole.
+    pub(crate) hello: Vec<u8>,
+    session: Option<Session>,
+    /// An alert of our own making.
+    alert: Backlog,
+    is_done: bool,
+}
+
+/// A session that stands, and what the client has said in it that the backend has not got yet.
 pub(crate) struct Established {
     pub(crate) session: Session,
     pub(crate) to_backend: Backlog,
 }
 
-/// A session that did not come about, with the alert that the client is owed.
-pub(crate) struct Failed {
-    pub(crate) error: Error,
-    pub(crate) alert: Backlog,
-    pub(crate) version: &'static str,
-}
+impl Attempt {
+    /// The protocol version, once it is settled, as a metric's label.
+    pub(crate) fn version(&self) -> &'static str {
+        self.session.as_ref().map_or("none", Session::version)
+    }
 
-/// Shakes hands.
-pub(crate) async fn accept(
-    client: &mut TcpStream,
-    config: Arc<ServerConfig>,
-) -> Result<Established, Failed> {
-    let mut session = match Session::new(config) {
-        Ok(session) => session,
-        Err(error) => return Err(failed(Error::Setup(error), None)),
-    };
-    let mut to_backend = Backlog::default();
-    let mut is_first = true;
-    loop {
-        let flushed = poll_fn(|cx| session.to_client.poll_flush(client, cx)).await;
-        if let Err(error) = flushed {
-            return Err(failed(Error::Io(error), Some(session)));
+    /// Whether there was a session.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// The alert that waits to be sent, as far as it can be read.
+    pub(crate) fn alert(&self) -> &[u8] {
+        let queued = self.session.as_ref().map(|session| &session.to_client);
+        let queued = queued.filter(|queued| !queued.is_empty());
+        queued.unwrap_or(&self.alert).waiting()
+    }
+
+    /// What the client is still owed: the alert that says why there is no session.
+    pub(crate) fn into_alert(self) -> Backlog {
+        let queued = self.session.map(|session| session.to_client);
+        queued
+            .filter(|queued| !queued.is_empty())
+            .unwrap_or(self.alert)
+    }
+
+    /// Reads until the ClientHello is whole.
+    pub(crate) async fn hear(
+        &mut self,
+        client: &mut TcpStream,
+        place: &mut Place,
+    ) -> Result<(), Error> {
+        poll_fn(|cx| {
+            loop {
+                let polled = self.poll_hello(client, cx);
+                if polled.is_pending() {
+                    place.wait(if self.hello.is_empty() {
+                        Stage::Silent
+                    } else {
+                        Stage::Hello
+                    });
+                }
+                if ready!(polled)? != Progress::Partial {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads once, and looks at how far the ClientHello has come.
+    fn poll_hello(
+        &mut self,
+        client: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Progress, Error>> {
+        scratch::with(|scratch| {
+            let mut buffer = ReadBuf::new(&mut scratch.cipher[..HELLO_MAX + 1 - self.hello.len()]);
+            let is_first = self.hello.is_empty();
+            ready!(Pin::new(client).poll_read(cx, &mut buffer)).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::ConnectionReset if is_first => Error::Cut,
+                    _ => Error::Io(error),
+                }
+            })?;
+            if buffer.filled().is_empty() {
+                let is_tls = is_first || arrival::name(&self.hello) == Arrival::Tls;
+                return Poll::Ready(Err(if is_tls {
+                    Error::Cut
+                } else {
+                    Error::NotTls(Arrival::Undecided)
+                }));
+            }
+            self.hello.extend_from_slice(buffer.filled());
+            let progress = match arrival::name(&self.hello) {
+                Arrival::Tls => hello::progress(&self.hello, HELLO_MAX),
+                Arrival::Undecided => Progress::Partial,
+                other => {
+                    if other == Arrival::Ssl2 {
+                        self.alert.push(&SSL2);
+                    }
+                    return Poll::Ready(Err(Error::NotTls(other)));
+                }
+            };
+            if progress == Progress::TooLarge
+                || (progress == Progress::Partial && self.hello.len() > HELLO_MAX)
+            {
+                self.alert.push(&TOO_LARGE);
+                return Poll::Ready(Err(Error::TooLarge(HELLO_MAX)));
+            }
+            Poll::Ready(Ok(progress))
+        })
+    }
+
+    /// Shakes hands with a client whose ClientHello is there, and whose [`turn`] it is.
+    pub(crate) async fn shake(
+        &mut self,
+        client: &mut TcpStream,
+        config: Arc<ServerConfig>,
+        place: &mut Place,
+        turn: Option<SemaphorePermit<'_>>,
+    ) -> Result<Established, Error> {
+        let session = Session::new(config).map_err(Error::Setup)?;
+        let session = self.session.insert(session);
+        session.limit_records(hello::record_max(&self.hello));
+        let mut to_backend = Backlog::default();
+        scratch::with(|scratch| {
+            scratch.plain.clear();
+            let hello = &mut scratch.cipher[..self.hello.len()];
+            hello.copy_from_slice(&self.hello);
+            session.receive(hello, &mut scratch.plain)
+        })
+        .map_err(|error| Error::of(error, &self.hello))?;
+        drop(turn);
+        while session.is_handshaking() {
+            poll_fn(|cx| {
+                let polled = step(client, session, &mut to_backend, cx);
+                if polled.is_pending() {
+                    place.wait(Stage::Handshake);
+                }
+                polled
+            })
+            .await?;
         }
-        if !session.is_handshaking() {
-            return Ok(Established {
-                session,
-                to_backend,
-            });
-        }
-        let step = |cx: &mut Context<'_>| step(client, &mut session, &mut to_backend, is_first, cx);
-        if let Err(error) = poll_fn(step).await {
-            return Err(failed(error, Some(session)));
-        }
-        is_first = false;
+        self.is_done = true;
+        let session = self.session.take();
+        // It was put there above, and nothing else takes it.
+        let session = session.ok_or(Error::Setup(rustls::Error::HandshakeNotComplete))?;
+        Ok(Established {
+            session,
+            to_backend,
+        })
     }
 }
 
-fn failed(error: Error, session: Option<Session>) -> Failed {
-    let version = session.as_ref().map_or("none", Session::version);
-    let alert = session.map(|session| session.to_client).unwrap_or_default();
-    Failed {
-        error,
-        alert,
-        version,
+/// Waits for its turn, behind all who came before, and sees whether the client is still there. Until what is handed
+/// back is dropped, nobody else has a turn.
+///
+/// Cryptography takes longer than all that leads to it. A flood of ClientHellos would be accepted faster than it is
+/// answered, and everyone would wait behind all of it, the relays too: so a thread goes once through all else that it
+/// has to do between two turns, so many wait as there are places, and who has to leave then is chosen as everywhere.
+pub(crate) async fn turn<'t>(
+    client: &TcpStream,
+    place: &mut Place,
+    turns: &'t Semaphore,
+) -> Result<Option<SemaphorePermit<'t>>, Error> {
+    place.wait(Stage::Turn);
+    // It is never closed.
+    let turn = turns.acquire().await.ok();
+    tokio::task::yield_now().await;
+    if !place.leave() {
+        // It has to go, and has been told so.
+        drop(turn);
+        return std::future::pending().await;
+    }
+    let peeked = poll_fn(|cx| {
+        let mut byte = [0];
+        Poll::Ready(match client.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(peeked) => peeked.map(|count| count > 0),
+            Poll::Pending => Ok(true),
+        })
+    });
+    match peeked.await {
+        Ok(true) => Ok(turn),
+        Ok(false) => Err(Error::Cut),
+        Err(error) => Err(Error::Io(error)),
     }
 }
 
-/// Reads once and takes in what came.
+/// Sends what there is to send, reads once, and takes in what came.
 fn step(
     client: &mut TcpStream,
     session: &mut Session,
     to_backend: &mut Backlog,
-    is_first: bool,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Error>> {
+    ready!(session.to_client.poll_flush(client, cx)).map_err(left)?;
     scratch::with(|scratch| {
-        let held = session.restore(&mut scratch.cipher);
-        let mut buffer = ReadBuf::new(&mut scratch.cipher[held..held + BUFFER_MAX]);
-        let read = ready!(Pin::new(client).poll_read(cx, &mut buffer));
-        read.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionReset if is_first => Error::Cut,
-            _ => Error::Io(error),
-        })?;
-        let filled = held + buffer.filled().len();
-        if filled == held {
-            return Poll::Ready(Err(Error::Cut));
-        }
-        if is_first && scratch.cipher[0] != HANDSHAKE_RECORD {
-            return Poll::Ready(Err(Error::NotTls(scratch.cipher[0])));
-        }
-        scratch.plain.clear();
-        session
-            .receive(&mut scratch.cipher[..filled], &mut scratch.plain)
-            .map_err(Error::Tls)?;
-        if !scratch.plain.is_empty() {
-            to_backend.push(&scratch.plain);
-        }
-        if session.is_handshaking() && session.held() > BUFFER_MAX {
-            return Poll::Ready(Err(Error::TooLarge));
-        }
-        Poll::Ready(Ok(()))
+        let read = ready!(inbound::poll_read(client, session, scratch, cx));
+        Poll::Ready(match read {
+            Ok(inbound::Read::Some) => {
+                if !scratch.plain.is_empty() {
+                    to_backend.push(&scratch.plain);
+                }
+                Ok(())
+            }
+            Ok(inbound::Read::End) => Err(Error::Left),
+            Err(inbound::Error::Io(error)) => Err(left(error)),
+            Err(inbound::Error::Tls(error)) => Err(Error::Tls(error)),
+            Err(inbound::Error::TooLarge(most)) => Err(Error::TooLarge(most)),
+        })
     })
+}
+
+/// A client that has been sent something, and whose connection fails then.
+fn left(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Error::Left,
+        _ => Error::Io(error),
+    }
 }

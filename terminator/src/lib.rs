@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! file ─▶ source ─▶ load ─▶ settings + tls ─▶ control ─▶ acceptor, one a thread
-//! socket ─▶ acceptor ─▶ connection: admit ─▶ handshake ─▶ dial ─▶ relay ─▶ close
+//! socket ─▶ acceptor ─▶ connection: ClientHello ─▶ admit ─▶ handshake ─▶ first packet ─▶ dial ─▶ relay ─▶ close
 //! ```
 //!
 //! The life of a connection is told in `connection`; read that first. What is judged about a
@@ -12,27 +12,41 @@
 //! This crate never talks to the API server, and works without Kubernetes.
 
 mod acceptor;
+mod address;
 pub mod admin;
+mod admission;
+mod arrival;
 mod backend;
 mod backlog;
 mod connection;
+mod context;
 mod control;
 mod drain;
 pub mod error;
+mod first_packet;
 mod handshake;
 pub mod hardening;
+pub mod http;
+mod inbound;
+mod journal;
 pub mod judge;
 pub mod load;
+pub mod log;
 mod metrics;
+mod mqtt;
+mod notices;
 pub mod process;
 pub mod provider;
+mod pulse;
 mod relay;
+mod resolver;
 mod scratch;
 mod session;
 pub mod settings;
 mod sockets;
-mod source;
+pub mod source;
 mod tls;
+pub mod watch;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -46,12 +60,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::admin::{Board, Status};
-use crate::backend::Outages;
-use crate::connection::Context;
+use crate::context::{Context, Shared};
 use crate::control::{Control, Request};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::sockets::Sharing;
-use crate::source::Changes;
+use crate::pulse::Pulse;
+use crate::sockets::{Room, Sharing};
+use crate::watch::Watch;
 
 pub use control::Ended;
 pub use judge::{authorities, certificate, pem};
@@ -108,7 +123,7 @@ impl Terminator {
         let threads = threads.or_else(|| thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
         // Watched before it is read: a change in between is not missed.
-        let changes = Changes::watch(path);
+        let changes = Watch::file(path);
         let text = source::read(path)
             .map_err(load::Error::Read)
             .map_err(StartError::Load)?;
@@ -129,19 +144,15 @@ impl Terminator {
             .map_err(bind("the admin port", &settings.admin.to_string()))?;
 
         let mut registry = Registry::default();
-        let connections_possible = sockets::connections_possible(threads);
-        let metrics = Metrics::new(&mut registry, threads, connections_possible);
+        let room = Room::of(threads);
+        let metrics = Metrics::new(&mut registry, threads);
         let status = Status::of(settings, listen, 0, Timestamp::now());
-        let board = Arc::new(Board::new(
-            registry,
-            Arc::clone(&metrics.population),
-            status,
-        ));
         let shared = Arc::new(settings.clone());
-        let outages = Arc::new(Outages::default());
-        if connections_possible < settings.limits.connections {
+        let for_all = Shared::default();
+        let possible = room.connections(&settings.limits);
+        if possible < settings.limits.connections {
             warn!(
-                connections_possible,
+                possible,
                 "the limit on file descriptors allows fewer connections than the configuration"
             );
         }
@@ -149,21 +160,26 @@ impl Terminator {
             .into_iter()
             .enumerate()
             .map(|(index, listener)| {
-                let context = Context {
-                    metrics: metrics.clone(),
-                    thread: index,
-                    connections_possible,
-                    outages: Arc::clone(&outages),
-                };
+                let context = Context::new(&metrics, index, room, &for_all);
                 acceptor::spawn(listener, Arc::clone(&shared), context)
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
+        let commands = acceptors.iter().map(|acceptor| acceptor.commands.clone());
+        let board = Arc::new(Board::new(
+            registry,
+            metrics.clone(),
+            Pulse::new(commands.collect()),
+            Arc::clone(&for_all.journal),
+            status,
+        ));
         let parts = Parts {
             path: path.to_owned(),
             loaded,
             acceptors,
             metrics,
+            room,
+            journal: for_all.journal,
             admin,
             changes,
         };
@@ -203,8 +219,10 @@ struct Parts {
     loaded: load::Loaded,
     acceptors: Vec<acceptor::Acceptor>,
     metrics: Metrics,
+    room: Room,
+    journal: Arc<Journal>,
     admin: std::net::TcpListener,
-    changes: Changes,
+    changes: Watch,
 }
 
 impl Parts {
@@ -227,6 +245,8 @@ impl Parts {
                         loaded,
                         acceptors,
                         metrics,
+                        room,
+                        journal,
                         admin,
                         changes,
                     } = self;
@@ -236,6 +256,8 @@ impl Parts {
                         loaded,
                         acceptors,
                         metrics,
+                        room,
+                        journal,
                         board,
                         admin,
                         refused: None,

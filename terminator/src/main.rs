@@ -6,17 +6,23 @@
 
 mod args;
 
-use std::io::IsTerminal;
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
 use jiff::Timestamp;
 use mqtt_tls_terminator::hardening::harden;
+use mqtt_tls_terminator::log::{self, Log};
 use mqtt_tls_terminator::{Ended, StartError, Terminator, load};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::args::{Arguments, Command, LogFormat, Serve};
+
+/// What is freed is wiped: libraries leave copies of keys behind, in buffers that we cannot reach.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -51,9 +57,11 @@ fn check(file: &std::path::Path) -> ExitCode {
 }
 
 fn run(serve: &Serve) -> ExitCode {
-    if let Err(error) = log(serve) {
-        return usage(&error);
-    }
+    // Dropped last, so that the last lines are written.
+    let _log = match start_log(serve) {
+        Ok(log) => log,
+        Err(error) => return usage(&error.to_string()),
+    };
     harden();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -88,18 +96,19 @@ fn usage(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn log(serve: &Serve) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&serve.log)
-        .map_err(|error| format!("--log is not a filter: {error}"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match serve.log_format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.init(),
-    }
-    Ok(())
+/// The targets of our own code.
+const OWN: [&str; 2] = ["mqtt_tls_terminator", "mqtt_tls_config"];
+
+fn start_log(serve: &Serve) -> Result<Log, log::Error> {
+    log::start(&log::Options {
+        filter: &serve.log,
+        format: match serve.log_format {
+            LogFormat::Json => log::Format::Json,
+            LogFormat::Text => log::Format::Text,
+        },
+        own: &OWN,
+        never: &[],
+    })
 }
 
 struct Signals {

@@ -3,6 +3,7 @@
 //! It must not have a label whose values come from a client. Each counter is there from the start, at 0 for
 //! each value of its labels: the first increase of one that appears with it cannot be seen (`rate`).
 
+mod labels;
 mod warnings;
 
 use std::ops::Deref;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -19,9 +21,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::admission::{Population, Stage};
 use crate::certificate::Facts;
 use crate::metrics::warnings::Warnings;
 use crate::process::Process;
+use labels::{ENDS, HANDSHAKE_FAILURES, LIMITS, RELOADS};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type CertificateLabels = [(&'static str, String); 2];
@@ -30,75 +34,6 @@ type CertificateLabels = [(&'static str, String); 2];
 const DURATION_BUCKETS: [f64; 17] = [
     0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0,
     2.0, 4.0, 8.0, 16.0,
-];
-
-/// Why a connection is closed before its handshake.
-const LIMITS: [&str; 3] = ["connections", "descriptors", "handshakes"];
-
-/// How a connection ends.
-const ENDS: [&str; 14] = [
-    "backend_closed",
-    "backend_refused",
-    "backend_reset",
-    "backend_timeout",
-    "backend_unresolved",
-    "client_closed",
-    "client_cut",
-    "client_reset",
-    "cut_off",
-    "descriptors_exhausted",
-    "drained",
-    "handshake_failed",
-    "local_ports_exhausted",
-    "tls_error",
-];
-
-/// How a handshake fails.
-const HANDSHAKE_FAILURES: [&str; 11] = [
-    "bad_message",
-    "client_alert",
-    "client_certificate_missing",
-    "client_certificate_refused",
-    "cut",
-    "incompatible",
-    "io",
-    "not_tls",
-    "setup",
-    "timeout",
-    "too_large",
-];
-
-/// What comes of loading a configuration.
-const RELOADS: [&str; 29] = [
-    "BlockLeftOut",
-    "BrokenPem",
-    "ChainOutOfOrder",
-    "ChainTooLong",
-    "ClientVerifier",
-    "EncryptedPrivateKey",
-    "IssuerNotCa",
-    "KeyMismatch",
-    "NameNotPermitted",
-    "NoCertificate",
-    "NoPrivateKey",
-    "PathTooLong",
-    "PrivateKeyInBundle",
-    "Provider",
-    "SeveralPrivateKeys",
-    "SignatureMismatch",
-    "Tickets",
-    "UnusableAuthority",
-    "UnusableCertificate",
-    "UnusablePrivateKey",
-    "expired",
-    "malformed",
-    "not_yet_valid",
-    "ok",
-    "reverted",
-    "unbindable",
-    "unchanged",
-    "unreadable",
-    "unusable",
 ];
 
 /// The bytes that one thread has relayed. Each thread has its own, on a cache line of its own.
@@ -119,17 +54,12 @@ impl Traffic {
     }
 }
 
-/// How many there are right now; also what the limits are held against.
-#[derive(Debug, Default)]
-pub(crate) struct Population {
-    pub(crate) connections: AtomicU32,
-    pub(crate) handshakes: AtomicU32,
-}
-
 /// All that is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pub(crate) accepted: Counter,
+    /// Whose clients have said a first packet.
+    pub(crate) opened: Counter,
     /// By limit.
     refused: Family<Labels<1>, Counter>,
     pub(crate) accept_errors: Counter,
@@ -143,20 +73,22 @@ pub(crate) struct Metrics {
     reloads: Family<Labels<1>, Counter>,
     reload_succeeded: Gauge,
     connections_limit: Gauge,
-    /// How many connections there are file descriptors for, whatever the configuration says.
-    connections_possible: u32,
     not_before: Family<CertificateLabels, Gauge>,
     not_after: Family<CertificateLabels, Gauge>,
     pub(crate) warnings: Warnings,
-    pub(crate) population: Arc<Population>,
+    /// How many are open; also what the limit is held against.
+    pub(crate) connections: Arc<AtomicU32>,
+    /// How many clients are waited for.
+    pub(crate) waiting: Arc<Population>,
     pub(crate) traffic: Arc<Vec<Traffic>>,
 }
 
 impl Metrics {
-    /// Registers everything, for so many threads, and as many connections as there are descriptors for.
-    pub(crate) fn new(registry: &mut Registry, threads: usize, connections_possible: u32) -> Self {
+    /// Registers everything, for so many threads.
+    pub(crate) fn new(registry: &mut Registry, threads: usize) -> Self {
         let metrics = Self {
             accepted: Counter::default(),
+            opened: Counter::default(),
             refused: Family::default(),
             accept_errors: Counter::default(),
             ended: Family::default(),
@@ -166,11 +98,11 @@ impl Metrics {
             reloads: Family::default(),
             reload_succeeded: Gauge::default(),
             connections_limit: Gauge::default(),
-            connections_possible,
             not_before: Family::default(),
             not_after: Family::default(),
             warnings: Warnings::default(),
-            population: Arc::default(),
+            connections: Arc::default(),
+            waiting: Arc::default(),
             traffic: Arc::new((0..threads).map(|_| Traffic::default()).collect()),
         };
         metrics.begin();
@@ -211,8 +143,13 @@ impl Metrics {
             self.accepted.clone(),
         );
         registry.register(
+            "connections_opened",
+            "Connections whose clients have said a first packet",
+            self.opened.clone(),
+        );
+        registry.register(
             "connections_refused",
-            "Connections closed before the handshake, by limit",
+            "Connections closed before they were open, by limit",
             self.refused.clone(),
         );
         registry.register(
@@ -244,7 +181,8 @@ impl Metrics {
         );
         self.register_configuration(registry);
         registry.register_collector(Box::new(Live {
-            population: Arc::clone(&self.population),
+            connections: Arc::clone(&self.connections),
+            waiting: Arc::clone(&self.waiting),
             traffic: Arc::clone(&self.traffic),
         }));
     }
@@ -312,7 +250,7 @@ impl Metrics {
         self.handshakes.get_or_create(&labels)
     }
 
-    /// Counts a connection that was closed before its handshake.
+    /// Counts a connection that was closed for want of something.
     pub(crate) fn refused(&self, limit: &'static str) {
         debug_assert!(LIMITS.contains(&limit), "{limit} is not listed");
         self.refused.get_or_create(&[("limit", limit)]).inc();
@@ -336,10 +274,9 @@ impl Metrics {
         self.reload_succeeded.set(is_newest.into());
     }
 
-    /// Tells how many connections the configuration that runs now allows.
+    /// Tells how many connections may be open by the configuration that runs now.
     pub(crate) fn allowing(&self, connections: u32) {
-        let most = connections.min(self.connections_possible);
-        self.connections_limit.set(most.into());
+        self.connections_limit.set(connections.into());
     }
 
     /// Tells of the certificates that are served now, and of no others.
@@ -361,7 +298,8 @@ impl Metrics {
 /// What is read where it is kept, when someone asks.
 #[derive(Debug)]
 struct Live {
-    population: Arc<Population>,
+    connections: Arc<AtomicU32>,
+    waiting: Arc<Population>,
     traffic: Arc<Vec<Traffic>>,
 }
 
@@ -370,18 +308,25 @@ impl Collector for Live {
         for (name, help, value) in [
             (
                 "connections_open",
-                "Connections open",
-                &self.population.connections,
+                "Connections open: their clients have said a first packet",
+                self.connections.load(Ordering::Relaxed),
             ),
             (
                 "handshakes_in_flight",
-                "Handshakes in flight",
-                &self.population.handshakes,
+                "Handshakes that have begun and not ended",
+                self.waiting.handshaking(),
             ),
         ] {
-            let gauge = ConstGauge::new(i64::from(value.load(Ordering::Relaxed)));
+            let gauge = ConstGauge::new(i64::from(value));
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
+        }
+        let help = "Clients that are waited for, by what they are waited for";
+        let mut encode =
+            encoder.encode_descriptor("clients_waited_for", help, None, MetricType::Gauge)?;
+        for stage in Stage::ALL {
+            let gauge = ConstGauge::new(i64::from(self.waiting.of(stage)));
+            gauge.encode(encode.encode_family(&[("stage", stage.name())])?)?;
         }
         let sum = |which: fn(&Traffic) -> &AtomicU64| {
             self.traffic

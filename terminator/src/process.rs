@@ -1,5 +1,5 @@
 //! What every monitored process tells of itself, under the names that dashboards know: CPU time, memory,
-//! file descriptors, threads and the time of its start. Both programs register it.
+//! file descriptors, threads and the time of its start; and what its log dropped. Both programs register it.
 //!
 //! It must not fail: what the system does not tell is left out.
 
@@ -13,6 +13,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use rustix::process::{Resource, getrlimit};
+
+use crate::log;
 
 /// This process, read when someone asks.
 #[derive(Debug)]
@@ -38,6 +40,14 @@ impl Collector for Process {
             Some(&Unit::Seconds),
         );
         gauge(&mut encoder, told, &ConstGauge::new(started.as_secs_f64()))?;
+        let dropped = ConstCounter::new(log::lines_dropped());
+        let help = "Lines of the log that were dropped, because standard error did not take them";
+        dropped.encode(encoder.encode_descriptor(
+            "mqtt_tls_log_lines_dropped",
+            help,
+            None,
+            dropped.metric_type(),
+        )?)?;
         if let Some(most) = getrlimit(Resource::Nofile).current {
             let told = (
                 "process_max_fds",
@@ -126,5 +136,6 @@ mod tests {
         assert!(value("process_threads") >= 1.0);
         // Of so short a life it may be 0 ticks.
         assert!(value("process_cpu_seconds_total") >= 0.0);
+        assert!(value("mqtt_tls_log_lines_dropped_total") >= 0.0);
     }
 }

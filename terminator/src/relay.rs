@@ -4,24 +4,20 @@
 //! It must not know who is connected or why. It owns no buffer while nothing moves; a direction that is
 //! blocked owns what is blocked and reads nothing more until that is gone.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::backlog::Backlog;
-use crate::handshake::{self, Established};
+use crate::handshake::Established;
+use crate::inbound::{self, Read};
 use crate::metrics::Traffic;
 use crate::scratch;
 use crate::session::Session;
-
-/// How much ciphertext may wait for its rest, in bytes: more than one record is a handshake message that
-/// somebody spreads over many, and after the handshake there are no long ones.
-const HELD_MAX: usize = handshake::BUFFER_MAX;
 
 /// How a connection ended, by what happened first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +34,8 @@ pub(crate) enum End {
     ClientReset,
     /// This process is ending.
     Drained,
+    /// The session's key has encrypted all that it may.
+    KeySpent,
     /// The client broke the TLS protocol.
     TlsError,
 }
@@ -52,13 +50,14 @@ impl End {
             Self::ClientCut => "client_cut",
             Self::ClientReset => "client_reset",
             Self::Drained => "drained",
+            Self::KeySpent => "key_spent",
             Self::TlsError => "tls_error",
         }
     }
 }
 
 /// How far a direction is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
     Open,
     /// Nothing more will be read; what is left is sent, and then the end.
@@ -67,6 +66,7 @@ enum Direction {
 }
 
 /// What one step of a direction brought.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Moved,
     Blocked,
@@ -83,11 +83,13 @@ pub(crate) struct Relay<'t> {
     down: Direction,
     /// What ended the first direction.
     first: Option<End>,
-    /// What ended both directions at once, if something did.
-    lost: Option<End>,
+    /// Nobody hears what is said to the client any more.
+    pub(crate) client_is_gone: bool,
     /// The backend takes nothing more. What it said before is still passed on.
     backend_failed: bool,
-    /// How long one direction may outlive the other.
+    /// The backend will say nothing more.
+    backend_ended: bool,
+    /// How long one direction may outlive the other without passing anything on.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
     traffic: &'t Traffic,
@@ -105,7 +107,8 @@ impl<'t> Relay<'t> {
             session,
             to_backend,
         } = established;
-        // A client may have said all it had to say together with its last handshake message.
+        traffic.add_up(to_backend.waiting().len());
+        // A client may have said all it had to say together with its first packet.
         let up = if session.peer_closed() {
             Direction::Ending
         } else {
@@ -119,8 +122,9 @@ impl<'t> Relay<'t> {
             up,
             down: Direction::Open,
             first: (up == Direction::Ending).then_some(End::ClientClosed),
-            lost: None,
+            client_is_gone: false,
             backend_failed: false,
+            backend_ended: false,
             half_close,
             deadline: None,
             traffic,
@@ -136,106 +140,125 @@ impl<'t> Relay<'t> {
         }
     }
 
-    /// Whether there is no client any more to say anything to.
-    pub(crate) fn client_is_gone(&self) -> bool {
-        self.lost == Some(End::ClientReset)
-    }
-
     /// Whether the client may be told close_notify: nothing that the backend had to say was cut off.
     pub(crate) fn ends_in_order(&self) -> bool {
-        self.lost.is_none() && !self.backend_failed
+        !self.backend_failed && self.first != Some(End::TlsError)
     }
 
-    /// Whether the backend has got everything, and its FIN.
-    pub(crate) fn backend_has_all(&self) -> bool {
-        self.up == Direction::Done && !self.backend_failed
-    }
-
-    /// Moves what can be moved; ready when both directions have ended, when one has outlived the
-    /// other for too long, or when there is nobody left to talk to.
+    /// Moves what can be moved; ready when both directions have ended, or when one has outlived the
+    /// other for too long.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             // By turns, so that neither direction starves the other.
-            let steps = self
-                .step_up(cx)
-                .and_then(|up| Ok((up, self.step_down(cx)?)));
-            match steps {
-                Err(end) => {
-                    self.lost = Some(end);
-                    return Poll::Ready(self.first.unwrap_or(end));
-                }
-                Ok((Step::Done, Step::Done)) => {
-                    return Poll::Ready(self.first.unwrap_or(End::BackendClosed));
-                }
-                Ok((Step::Moved, _) | (_, Step::Moved)) => {}
-                Ok((Step::Blocked, Step::Blocked)) => return Poll::Pending,
-                Ok((Step::Done, Step::Blocked) | (Step::Blocked, Step::Done)) => {
-                    let half_close = self.half_close;
-                    let deadline = self
-                        .deadline
-                        .get_or_insert_with(|| Box::pin(sleep(half_close)));
-                    return deadline
-                        .as_mut()
-                        .poll(cx)
-                        .map(|()| self.first.unwrap_or(End::BackendClosed));
-                }
+            let steps = (self.step_up(cx), self.step_down(cx));
+            if steps == (Step::Done, Step::Done) {
+                return Poll::Ready(self.end());
+            }
+            if self.is_overdue(cx) {
+                return Poll::Ready(self.end());
+            }
+            if steps.0 != Step::Moved && steps.1 != Step::Moved {
+                return Poll::Pending;
             }
         }
     }
 
-    /// Client to backend.
-    fn step_up(&mut self, cx: &mut Context<'_>) -> Result<Step, End> {
-        if self.up == Direction::Done {
-            return Ok(Step::Done);
+    fn end(&self) -> End {
+        self.first.unwrap_or(End::BackendClosed)
+    }
+
+    /// Whether something has ended, and since then nothing was passed on for too long.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.first.is_none() {
+            return false;
         }
-        match self.to_backend.poll_flush(&mut self.backend, cx) {
-            Poll::Pending => return Ok(Step::Blocked),
+        let half_close = self.half_close;
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(half_close)));
+        deadline.as_mut().poll(cx).is_ready()
+    }
+
+    /// Notes that something was passed on.
+    fn has_moved(&mut self) {
+        if let Some(deadline) = &mut self.deadline {
+            deadline.as_mut().reset(Instant::now() + self.half_close);
+        }
+    }
+
+    /// Client to backend.
+    fn step_up(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.up == Direction::Done {
+            return Step::Done;
+        }
+        let waiting = self.to_backend.waiting().len();
+        let flushed = self.to_backend.poll_flush(&mut self.backend, cx);
+        if self.to_backend.waiting().len() < waiting {
+            self.has_moved();
+        }
+        match flushed {
+            Poll::Pending => return Step::Blocked,
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Ok(self.give_up_backend()),
+            Poll::Ready(Err(_)) => return self.give_up_backend(),
         }
         if self.up == Direction::Ending {
-            return Ok(match Pin::new(&mut self.backend).poll_shutdown(cx) {
+            return match Pin::new(&mut self.backend).poll_shutdown(cx) {
                 Poll::Pending => Step::Blocked,
                 Poll::Ready(Ok(())) => {
                     self.up = Direction::Done;
                     Step::Moved
                 }
                 Poll::Ready(Err(_)) => self.give_up_backend(),
-            });
+            };
         }
         scratch::with(|scratch| {
-            let held = self.session.restore(&mut scratch.cipher);
-            let mut buffer = ReadBuf::new(&mut scratch.cipher[held..]);
-            match Pin::new(&mut self.client).poll_read(cx, &mut buffer) {
-                Poll::Pending => return Ok(Step::Blocked),
-                Poll::Ready(Err(_)) => return Err(End::ClientReset),
-                Poll::Ready(Ok(())) => {}
-            }
-            let filled = held + buffer.filled().len();
-            if filled == held {
-                return self.client_ended();
-            }
-            scratch.plain.clear();
-            let received = self
-                .session
-                .receive(&mut scratch.cipher[..filled], &mut scratch.plain);
+            let polled = inbound::poll_read(&mut self.client, &mut self.session, scratch, cx);
+            let Poll::Ready(read) = polled else {
+                return Step::Blocked;
+            };
+            self.has_moved();
             self.traffic.add_up(scratch.plain.len());
             let sent = self
                 .to_backend
                 .poll_send(&mut self.backend, cx, &scratch.plain);
-            received.map_err(|_| End::TlsError)?;
-            if self.session.held() > HELD_MAX {
-                return Err(End::TlsError);
-            }
-            if self.session.peer_closed() {
-                self.first.get_or_insert(End::ClientClosed);
-                self.up = Direction::Ending;
+            match read {
+                Ok(Read::Some) if self.session.peer_closed() => self.end_up(End::ClientClosed),
+                Ok(Read::Some) => {}
+                // Once it has been told close_notify itself, many a client leaves it at that.
+                Ok(Read::End) => self.end_up(End::ClientCut),
+                Err(inbound::Error::Io(_)) => self.lose_client(),
+                Err(inbound::Error::Tls(_) | inbound::Error::TooLarge(_)) => {
+                    self.end_up(End::TlsError);
+                    // After the alert, which waits to be sent, nothing may follow.
+                    self.down = self.down.max(Direction::Ending);
+                }
             }
             if sent.is_err() {
-                return Ok(self.give_up_backend());
+                return self.give_up_backend();
             }
-            Ok(Step::Moved)
+            Step::Moved
         })
+    }
+
+    /// The client has said all that it will say. What came whole is delivered, however it ended: MQTT frames its own
+    /// end, so that a broker takes the FIN after it for what it is.
+    fn end_up(&mut self, end: End) {
+        self.first.get_or_insert(end);
+        self.up = Direction::Ending;
+    }
+
+    /// The client's connection was reset. What it had sent before can still be read, unless reading failed.
+    fn lose_client(&mut self) {
+        self.end_up(End::ClientReset);
+        self.stop_hearing();
+    }
+
+    /// The client takes nothing more; what the backend says is read all the same, for a socket that is closed with
+    /// something unread in it is reset, and its peer loses what is still on the way.
+    fn stop_hearing(&mut self) {
+        self.first.get_or_insert(End::ClientReset);
+        self.client_is_gone = true;
+        self.session.to_client = Backlog::default();
     }
 
     /// The backend took no more. A broker that refuses a client answers and closes, while the client may
@@ -248,76 +271,120 @@ impl<'t> Relay<'t> {
         Step::Moved
     }
 
-    /// The client's TCP connection ended without close_notify. Once it has been told close_notify
-    /// itself, many a client leaves it at that, and nothing is cut off that anyone waits for.
-    fn client_ended(&mut self) -> Result<Step, End> {
-        if self.down == Direction::Open {
-            return Err(End::ClientCut);
-        }
-        self.up = Direction::Ending;
-        Ok(Step::Moved)
-    }
-
     /// Backend to client.
-    fn step_down(&mut self, cx: &mut Context<'_>) -> Result<Step, End> {
-        match self.session.to_client.poll_flush(&mut self.client, cx) {
-            Poll::Pending => return Ok(Step::Blocked),
-            Poll::Ready(flushed) => flushed.map_err(|_| End::ClientReset)?,
+    fn step_down(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.client_is_gone {
+            let waiting = self.session.to_client.waiting().len();
+            let flushed = self.session.to_client.poll_flush(&mut self.client, cx);
+            if self.session.to_client.waiting().len() < waiting {
+                self.has_moved();
+            }
+            match flushed {
+                Poll::Pending => return Step::Blocked,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => self.stop_hearing(),
+            }
+        }
+        if self.client_is_gone {
+            return self.discard(cx);
         }
         match self.down {
-            Direction::Done => return Ok(Step::Done),
-            Direction::Ending => return self.end_down(cx),
-            Direction::Open => {}
+            Direction::Done => self.discard(cx),
+            Direction::Ending => self.end_down(cx),
+            Direction::Open => self.pass_down(cx),
+        }
+    }
+
+    fn pass_down(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.session.is_spent() {
+            // Before anything is read that could not be passed on. The client comes back with a new key.
+            self.first.get_or_insert(End::KeySpent);
+            self.down = Direction::Ending;
+            return Step::Moved;
         }
         scratch::with(|scratch| {
             let mut buffer = ReadBuf::new(&mut scratch.read);
             match Pin::new(&mut self.backend).poll_read(cx, &mut buffer) {
-                Poll::Pending => return Ok(Step::Blocked),
-                Poll::Ready(Err(_)) => return Err(End::BackendReset),
+                Poll::Pending => return Step::Blocked,
+                Poll::Ready(Err(_)) => return self.end_of_backend(End::BackendReset),
                 Poll::Ready(Ok(())) => {}
             }
             let plain = buffer.filled();
-            if plain.is_empty() && self.backend_failed {
-                // The write that failed took the reset with it: this is no end in order.
-                return Err(End::BackendReset);
-            }
             if plain.is_empty() {
-                self.first.get_or_insert(End::BackendClosed);
-                self.down = Direction::Ending;
-                return Ok(Step::Moved);
+                // A write that failed took the reset with it: this is no end in order.
+                return self.end_of_backend(if self.backend_failed {
+                    End::BackendReset
+                } else {
+                    End::BackendClosed
+                });
             }
+            self.has_moved();
             self.traffic.add_down(plain.len());
-            let size = self
+            let Ok(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
+                // Both ends of the key's life, and of the session.
+                self.end_up(End::TlsError);
+                self.stop_hearing();
+                return Step::Moved;
+            };
+            let cipher = &scratch.cipher[..size];
+            let sent = self
                 .session
-                .encrypt(plain, &mut scratch.cipher)
-                .map_err(|_| End::TlsError)?;
-            self.session
                 .to_client
-                .poll_send(&mut self.client, cx, &scratch.cipher[..size])
-                .map_err(|_| End::ClientReset)?;
-            Ok(Step::Moved)
+                .poll_send(&mut self.client, cx, cipher);
+            if sent.is_err() {
+                self.stop_hearing();
+            }
+            Step::Moved
         })
     }
 
-    /// Says close_notify, and then the end of the TCP direction. All that came before has been sent.
-    fn end_down(&mut self, cx: &mut Context<'_>) -> Result<Step, End> {
-        self.session.queue_close_notify();
-        if !self.session.to_client.is_empty() {
-            let sent: Poll<io::Result<()>> =
-                self.session.to_client.poll_flush(&mut self.client, cx);
-            if let Poll::Ready(sent) = sent {
-                sent.map_err(|_| End::ClientReset)?;
-            } else {
-                return Ok(Step::Blocked);
-            }
+    /// The backend has said its last word. After a reset nothing can be said to it, either.
+    fn end_of_backend(&mut self, end: End) -> Step {
+        self.first.get_or_insert(end);
+        self.backend_ended = true;
+        self.down = Direction::Ending;
+        if end == End::BackendReset {
+            self.backend_failed = true;
+            self.to_backend = Backlog::default();
+            self.up = Direction::Done;
         }
-        match Pin::new(&mut self.client).poll_shutdown(cx) {
-            Poll::Pending => Ok(Step::Blocked),
-            Poll::Ready(shutdown) => {
-                shutdown.map_err(|_| End::ClientReset)?;
-                self.down = Direction::Done;
-                Ok(Step::Moved)
-            }
+        Step::Moved
+    }
+
+    /// Reads what the backend still says, for nobody.
+    fn discard(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.backend_ended || self.backend_failed {
+            self.down = Direction::Done;
+            return Step::Done;
         }
+        scratch::with(|scratch| {
+            let mut buffer = ReadBuf::new(&mut scratch.read);
+            match Pin::new(&mut self.backend).poll_read(cx, &mut buffer) {
+                Poll::Pending => Step::Blocked,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => Step::Moved,
+                Poll::Ready(_) => {
+                    self.backend_ended = true;
+                    Step::Moved
+                }
+            }
+        })
+    }
+
+    /// Says close_notify, where all was said, and then the end of the TCP direction.
+    fn end_down(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.ends_in_order() {
+            self.session.queue_close_notify();
+        }
+        let flushed = self.session.to_client.poll_flush(&mut self.client, cx);
+        let ended = match flushed {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.client).poll_shutdown(cx),
+            other => other,
+        };
+        match ended {
+            Poll::Pending => return Step::Blocked,
+            Poll::Ready(Ok(())) => self.down = Direction::Done,
+            Poll::Ready(Err(_)) => self.stop_hearing(),
+        }
+        Step::Moved
     }
 }

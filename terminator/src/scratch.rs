@@ -5,8 +5,13 @@
 
 use std::cell::RefCell;
 
+use crate::inbound::HELD_MAX;
+
 /// The ciphertext read at once, in bytes: three full records and the beginning of a fourth.
-pub(crate) const CIPHER_SIZE: usize = 64 * 1024;
+pub(crate) const CIPHER_READ: usize = 64 * 1024;
+
+/// What is read at once, and before it what waited for it.
+pub(crate) const CIPHER_SIZE: usize = HELD_MAX + CIPHER_READ;
 
 /// The plaintext read from the backend at once, in bytes. It is also what a connection whose client
 /// does not read may hold back, two records' overhead added.

@@ -13,6 +13,13 @@ use rustls::unbuffered::{
 
 use crate::backlog::Backlog;
 
+/// How many records one key may encrypt, less what is sent at once (RFC 8446, section 5.5). TLS 1.3 changes its keys
+/// before that; TLS 1.2 cannot, and rustls then encrypts nothing more.
+const RECORDS_MAX: u32 = (1 << 24) - 1024;
+
+/// The plaintext of a full record, in bytes (RFC 8446, section 5.1).
+const RECORD_MAX: u16 = 16 * 1024;
+
 /// The server's side of one TLS session.
 pub(crate) struct Session {
     /// Boxed: it is moved from phase to phase, and each phase's future would hold a place for it.
@@ -21,6 +28,10 @@ pub(crate) struct Session {
     /// positions in it, so it is handed in at each call, also where nothing new has come.
     held: Vec<u8>,
     peer_closed: bool,
+    /// How many more records may be sent.
+    records_left: u32,
+    /// The plaintext of a record for the client, in bytes, at most.
+    record_max: u16,
     /// Ciphertext for the client, in the order in which it was made.
     pub(crate) to_client: Backlog,
 }
@@ -31,6 +42,8 @@ impl Session {
             tls: Box::new(UnbufferedServerConnection::new(config)?),
             held: Vec::new(),
             peer_closed: false,
+            records_left: RECORDS_MAX,
+            record_max: RECORD_MAX,
             to_client: Backlog::default(),
         })
     }
@@ -56,6 +69,11 @@ impl Session {
     /// Whether the client has said close_notify: nothing that follows is data (RFC 8446, section 6.1).
     pub(crate) fn peer_closed(&self) -> bool {
         self.peer_closed
+    }
+
+    /// Whether the key has encrypted all that it may: nothing but close_notify can be said any more.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.records_left == 0
     }
 
     /// How much ciphertext waits for its rest, in bytes.
@@ -123,6 +141,12 @@ impl Session {
         Ok(())
     }
 
+    /// Makes no longer records of data than the client has room for, if it says so. Those of the handshake are
+    /// rustls' affair: what it cut apart, small clients could not put together again.
+    pub(crate) fn limit_records(&mut self, most: Option<u16>) {
+        self.record_max = most.map_or(RECORD_MAX, |most| most.clamp(1, RECORD_MAX));
+    }
+
     /// Encrypts plaintext, of at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes, into `cipher`,
     /// which is larger; says how much ciphertext it is.
     pub(crate) fn encrypt(
@@ -130,8 +154,19 @@ impl Session {
         plain: &[u8],
         cipher: &mut [u8],
     ) -> Result<usize, EncryptError> {
+        if self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
+            let records =
+                u32::try_from(plain.len().div_ceil(self.record_max.into())).unwrap_or(u32::MAX);
+            self.records_left = self.records_left.saturating_sub(records);
+        }
         match self.tls.process_tls_records(&mut self.held).state {
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.encrypt(plain, cipher),
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let mut size = 0;
+                for piece in plain.chunks(self.record_max.into()) {
+                    size += traffic.encrypt(piece, &mut cipher[size..])?;
+                }
+                Ok(size)
+            }
             _ => Err(EncryptError::EncryptExhausted),
         }
     }
@@ -191,14 +226,18 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
+    use rustls::SupportedProtocolVersion;
     use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::version::{TLS12, TLS13};
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
-    use super::Session;
+    use super::{RECORD_MAX, Session};
     use crate::provider::provider;
-    use crate::scratch::CIPHER_SIZE;
+    use crate::scratch::{CIPHER_SIZE, PLAIN_READ};
 
-    fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    fn configs(
+        version: &'static SupportedProtocolVersion,
+    ) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let der = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -211,7 +250,7 @@ mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(der).unwrap();
         let client = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&[version])
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -239,11 +278,18 @@ mod tests {
 
     /// What a session has for its client.
     fn taken(session: &mut Session) -> Vec<u8> {
-        std::mem::take(&mut session.to_client).into_bytes()
+        std::mem::take(&mut session.to_client).waiting().to_vec()
     }
 
     fn shaken(sizes: &[usize]) -> (Session, ClientConnection) {
-        let (server, client) = configs();
+        shaken_with(&TLS13, sizes)
+    }
+
+    fn shaken_with(
+        version: &'static SupportedProtocolVersion,
+        sizes: &[usize],
+    ) -> (Session, ClientConnection) {
+        let (server, client) = configs(version);
         let mut session = Session::new(server).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let mut client = ClientConnection::new(client, name).unwrap();
@@ -308,6 +354,46 @@ mod tests {
             prop_assert_eq!(read, text);
             prop_assert_eq!(feed(&mut session, &flight[half..], &[7]), b"half a record");
         }
+    }
+
+    #[test]
+    fn in_tls_1_2_a_key_is_spent_at_last_and_close_notify_can_be_said_then() {
+        for (version, is_spent) in [(&TLS12, true), (&TLS13, false)] {
+            let (mut session, mut client) = shaken_with(version, &[CIPHER_SIZE]);
+            hear(&mut client, &taken(&mut session));
+            session.records_left = 3;
+            let (mut cipher, text) = (vec![0; CIPHER_SIZE], vec![7; usize::from(RECORD_MAX) + 1]);
+            for _ in 0..2 {
+                assert!(!session.is_spent());
+                let size = session.encrypt(&text, &mut cipher).unwrap();
+                hear(&mut client, &cipher[..size]);
+                client
+                    .reader()
+                    .read_exact(&mut vec![0; text.len()])
+                    .unwrap();
+            }
+            assert_eq!(session.is_spent(), is_spent);
+            session.queue_close_notify();
+            hear(&mut client, &taken(&mut session));
+            assert_eq!(client.reader().read(&mut [0; 1]).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn the_smallest_records_fit_into_the_buffer() {
+        let (mut session, mut client) = shaken(&[CIPHER_SIZE]);
+        hear(&mut client, &taken(&mut session));
+        session.limit_records(Some(63));
+        let (text, mut cipher) = (vec![7; PLAIN_READ], vec![0; CIPHER_SIZE]);
+        let size = session.encrypt(&text, &mut cipher).unwrap();
+        let mut read = Vec::new();
+        for record in cipher[..size].chunks(63 + 22) {
+            hear(&mut client, record);
+            let mut piece = vec![0; 63];
+            let count = client.reader().read(&mut piece).unwrap();
+            read.extend_from_slice(&piece[..count]);
+        }
+        assert_eq!(read, text);
     }
 
     #[test]

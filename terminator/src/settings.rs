@@ -10,11 +10,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
 
-use crate::authorities;
 use crate::certificate::{self, Certificate, Validity};
 use crate::judge::finding::{Finding, Reason};
 use crate::pem::Part;
 use crate::tls::{self, ClientTrust};
+use crate::{address, authorities};
 
 /// A configuration that can run.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct Settings {
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
     pub(crate) admin: SocketAddr,
+    /// Whether failed handshakes are kept.
+    pub(crate) journal: bool,
 }
 
 /// One thing that keeps a configuration from running.
@@ -47,6 +49,8 @@ pub struct Problem {
 #[derive(Debug, thiserror::Error)]
 enum Cause {
     #[error("{0}")]
+    Address(address::Error),
+    #[error("{0}")]
     Authorities(authorities::Error),
     #[error("{0}")]
     Certificate(certificate::Error),
@@ -58,6 +62,7 @@ impl Problem {
     /// The kind of error, one of a fixed set.
     pub fn reason(&self) -> &'static str {
         match &self.cause {
+            Cause::Address(error) => error.reason(),
             Cause::Authorities(error) => error.reason(),
             Cause::Certificate(error) => error.reason(),
             Cause::Tls(error) => error.reason(),
@@ -131,21 +136,23 @@ impl Settings {
             Judgement::InPlaceOf(before) => Some(before),
             Judgement::AtStart | Judgement::Strict => None,
         };
-        let mut problems = Vec::new();
+        let mut problems = addresses(config);
         let certificates = certificates(config, judgement, &mut problems);
         let trust = trust(config, judgement, &mut problems);
         let Some(trust) = trust.filter(|_| problems.is_empty()) else {
             return Err(Problems(problems));
         };
         let tickets = before
-            .filter(|before| before.trust.is_nobody())
+            .filter(|before| before.trust.is_nobody() && before.tls.ticketer.enabled())
             .map(|before| Arc::clone(&before.tls.ticketer));
-        let tls = tls::server_config(&certificates, &trust, tickets).map_err(|error| {
-            Problems(vec![Problem {
-                key: "clientAuth".to_owned(),
-                cause: Cause::Tls(error),
-            }])
-        })?;
+        let tls = tls::server_config(&certificates, &trust, config.tls.tickets, tickets).map_err(
+            |error| {
+                Problems(vec![Problem {
+                    key: "clientAuth".to_owned(),
+                    cause: Cause::Tls(error),
+                }])
+            },
+        )?;
         Ok(Self {
             host: config.host,
             port: config.port,
@@ -158,6 +165,7 @@ impl Settings {
             limits: config.limits.clone(),
             drain_deadline: config.drain.deadline,
             admin: SocketAddr::new(config.admin.host, config.admin.port),
+            journal: config.admin.journal,
         })
     }
 
@@ -198,6 +206,16 @@ impl fmt::Debug for Settings {
             .field("certificates", &self.certificates)
             .finish_non_exhaustive()
     }
+}
+
+fn addresses(config: &Config) -> Vec<Problem> {
+    let found = address::judge(config).into_iter();
+    found
+        .map(|(key, error)| Problem {
+            key: key.to_owned(),
+            cause: Cause::Address(error),
+        })
+        .collect()
 }
 
 /// What someone should look at: of each certificate what is found in it, its dates, and whether any name

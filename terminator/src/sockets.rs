@@ -6,7 +6,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use mqtt_tls_config::Limits;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::admission::Stage;
+use crate::http;
 
 /// Connections that the kernel keeps for a thread that is busy.
 const BACKLOG: i32 = 4096;
@@ -42,19 +46,54 @@ pub(crate) enum Peer {
     Client,
 }
 
-/// File descriptors that are kept for everything but connections, and for each thread.
-const DESCRIPTORS_KEPT: u64 = 64;
+/// File descriptors that are kept for everything but connections, of which the admin port's are 64 at most
+/// ([`http`]), and for each thread.
+const DESCRIPTORS_KEPT: u64 = 64 + http::CONNECTIONS_MAX as u64;
 const DESCRIPTORS_KEPT_BY_THREAD: u64 = 16;
 
-/// How many connections there are file descriptors for: each has two sockets. Without what is kept, probes
-/// would go unanswered and renewed certificates unread when devices come in crowds.
-pub(crate) fn connections_possible(threads: usize) -> u32 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let kept = DESCRIPTORS_KEPT + DESCRIPTORS_KEPT_BY_THREAD * threads as u64;
-    let possible = limit
-        .current
-        .map_or(u64::MAX, |limit| limit.saturating_sub(kept) / 2);
-    u32::try_from(possible).unwrap_or(u32::MAX).max(1)
+/// The part of the sockets that each kind of waiting may take.
+const WAITING_PART: u64 = 16;
+
+/// How many sockets there are file descriptors for. Without what is kept, probes would go unanswered and renewed
+/// certificates unread when devices come in crowds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    sockets: u64,
+    threads: u64,
+}
+
+impl Room {
+    /// For so many accepting threads, by the limit on file descriptors as it is now.
+    pub(crate) fn of(threads: usize) -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        Self::within(limit.current.unwrap_or(u64::MAX), threads as u64)
+    }
+
+    /// Many threads and few descriptors leave half of them to connections all the same.
+    fn within(limit: u64, threads: u64) -> Self {
+        let kept = DESCRIPTORS_KEPT + DESCRIPTORS_KEPT_BY_THREAD * threads;
+        let sockets = limit - kept.min(limit / 2);
+        Self { sockets, threads }
+    }
+
+    /// How many clients each thread may wait for at once, at each stage. The same number for each thread, at least
+    /// one.
+    pub(crate) fn places(&self, limits: &Limits) -> usize {
+        let places = self.waiting(limits).div_ceil(self.threads);
+        usize::try_from(places).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// How many connections may be open: each has two sockets, and nobody who keeps us waiting takes one from them.
+    pub(crate) fn connections(&self, limits: &Limits) -> u32 {
+        let waiting = self.waiting(limits).saturating_mul(Stage::ALL.len() as u64);
+        let possible = self.sockets.saturating_sub(waiting) / 2;
+        let possible = u32::try_from(possible).unwrap_or(u32::MAX);
+        possible.min(limits.connections).max(1)
+    }
+
+    fn waiting(&self, limits: &Limits) -> u64 {
+        u64::from(limits.handshakes).min(self.sockets / WAITING_PART)
+    }
 }
 
 /// Whether someone else may already listen on the address.
@@ -143,4 +182,38 @@ pub(crate) fn tune<S: std::os::fd::AsFd>(socket: &S, peer: Peer) {
 /// Makes the close of a connection a reset: its peer learns that it was cut.
 pub(crate) fn reset_on_close<S: std::os::fd::AsFd>(socket: &S) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_tls_config::Limits;
+
+    use super::{Room, Stage};
+
+    #[test]
+    fn there_is_room_within_any_limit_on_descriptors() {
+        let limits = Limits::default();
+        for (descriptors, threads, least) in [
+            (1_048_576, 2, 250_000),
+            (1024, 2, 290),
+            (1024, 64, 170),
+            (4096, 128, 700),
+        ] {
+            let room = Room::within(descriptors, threads);
+            let connections = room.connections(&limits);
+            assert!(
+                connections >= least,
+                "{descriptors}, {threads}: {connections}"
+            );
+            let waiting = Stage::ALL.len() * room.places(&limits);
+            let most = u64::from(connections) * 2 + threads * waiting as u64;
+            assert!(most <= descriptors, "{descriptors}, {threads}: {most}");
+        }
+        let few = Limits {
+            connections: 1,
+            handshakes: 1,
+        };
+        let room = Room::within(1024, 2);
+        assert_eq!((room.connections(&few), room.places(&few)), (1, 1));
+    }
 }

@@ -1,36 +1,22 @@
-//! The configuration's file: read within bounds, and watched.
+//! The configuration's file: read within bounds, from its bytes to text.
 //!
-//! It must watch the directory and not the file: Kubernetes changes a mounted file by swapping the
-//! symbolic link `..data` beside it, and editors rename a new file over the old one. A watch can fail or
-//! miss something, so the file is looked at every [`POLL`] as well.
+//! It must not wait: what is no regular file is refused, for opening or reading a named pipe may take for ever.
 
-use std::fs::File;
+use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use mqtt_tls_config::FILE_SIZE_MAX;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
-use tracing::warn;
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::judge::text;
 
-/// How often the file is looked at without being told.
-const POLL: Duration = Duration::from_secs(10);
-
-/// How long it must be quiet before a changed file is read, so that it is read once and whole.
-const QUIET: Duration = Duration::from_millis(50);
-
-/// How long changes may go on before the file is read anyhow.
-const QUIET_MAX: usize = 20;
-
 /// Why the file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is not there, or must not be read.
+    /// The file is not there, or must not be read, or is none.
     #[error("{path} cannot be read")]
     Read {
         /// The file.
@@ -53,14 +39,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len().min(FILE_SIZE_MAX);
-    // Full size at once: a buffer that grows leaves copies behind.
-    let capacity = usize::try_from(size).unwrap_or_default() + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-    file.take(FILE_SIZE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    let bytes = bytes(path).map_err(failed)?;
     if bytes.len() as u64 > FILE_SIZE_MAX {
         return Err(Error::TooLarge {
             path: path.to_owned(),
@@ -70,57 +49,102 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-/// Tells when the file may have changed.
-pub(crate) struct Changes {
-    events: mpsc::Receiver<()>,
-    // Watches as long as it lives.
-    _watcher: Option<RecommendedWatcher>,
+/// One byte more than is allowed, if there are as many.
+fn bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = open_regular(path)?;
+    // Full size at once: a buffer that grows leaves copies behind.
+    let size = file.metadata()?.len().min(FILE_SIZE_MAX);
+    let capacity = usize::try_from(size).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-impl Changes {
-    /// Watches the file's directory. Without a watch, as when the system has no more of them, there is
-    /// still the poll.
-    pub(crate) fn watch(path: &Path) -> Self {
-        let (sender, events) = mpsc::channel(1);
-        let watcher = Self::watcher(path, sender);
-        if let Err(error) = &watcher {
-            warn!(%error, "the directory cannot be watched; changes are noticed within {POLL:?}");
-        }
-        Self {
-            events,
-            _watcher: watcher.ok(),
+/// Opens a file, or what a symbolic link leads to, for reading. What is no regular file (a named pipe, a
+/// folder, a socket, a device) is an error that says what it is, and is not waited for.
+///
+/// # Errors
+///
+/// Those of the system, and [`io::ErrorKind::InvalidInput`] for what is no file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Before it is opened, for that alone may do something to a device; and after, for it may have changed.
+    must_be_regular(&std::fs::metadata(path)?)?;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    must_be_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn must_be_regular(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let what = kind(metadata.file_type());
+    let message = format!("it is {what}; put the text into a file");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
+fn kind(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    use mqtt_tls_config::FILE_SIZE_MAX;
+
+    use super::{Error, open_regular, read};
+
+    #[test]
+    fn only_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let socket = folder.path().join("socket");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let _listener = UnixListener::bind(&socket).unwrap();
+        for (path, what) in [
+            (pipe.as_path(), "it is a named pipe"),
+            (&socket, "it is a socket"),
+            (folder.path(), "it is a folder"),
+            (Path::new("/dev/zero"), "it is a device"),
+        ] {
+            let error = open_regular(path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(what), "{error}");
         }
     }
 
-    fn watcher(path: &Path, sender: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                let is_read = event.is_ok_and(|event| event.kind.is_access());
-                if !is_read {
-                    // Full means that a change is announced already.
-                    let _ = sender.try_send(());
-                }
-            })?;
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    }
-
-    /// Waits until it is worth looking at the file. Safe to drop and to call again.
-    pub(crate) async fn next(&mut self) {
-        match timeout(POLL, self.events.recv()).await {
-            Ok(Some(())) => {}
-            // No watch: nothing but the poll.
-            Ok(None) => return sleep(POLL).await,
-            Err(_) => return,
-        }
-        for _ in 0..QUIET_MAX {
-            if timeout(QUIET, self.events.recv()).await.is_err() {
-                return;
-            }
-        }
+    #[test]
+    fn a_file_is_read_within_bounds_and_as_utf8() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all("port: 8883 # ä\n".as_bytes()).unwrap();
+        assert_eq!(*read(file.path()).unwrap(), "port: 8883 # ä\n");
+        file.write_all(b"\xff").unwrap();
+        let error = read(file.path()).unwrap_err();
+        assert!(matches!(error, Error::Read { .. }), "{error}");
+        file.as_file().set_len(FILE_SIZE_MAX + 1).unwrap();
+        let error = read(file.path()).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     }
 }

@@ -4,9 +4,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod hello;
+pub(crate) mod refused;
+
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use mqtt_tls_config::Tickets;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
@@ -15,7 +18,9 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, NamedGroup, ServerConfig, SignatureScheme};
 
+use self::refused::Telling;
 use crate::authorities::Authorities;
 use crate::certificate::Certificate;
 use crate::provider::provider;
@@ -80,10 +85,11 @@ impl Error {
 /// Sessions are resumed only where clients show no certificates. A ticket stands for a certificate that
 /// was verified once, rustls does not ask again, and each resumption brings a new ticket: a device whose
 /// certificate is over would stay in for ever (RFC 8446, section 4.6.1). `tickets` are those of the
-/// configuration before, if that was so too.
+/// configuration before, if that was so too; `given` says who gets some.
 pub(crate) fn server_config(
     certificates: &[Certificate],
     trust: &ClientTrust,
+    given: Tickets,
     tickets: Option<Arc<dyn ProducesTickets>>,
 ) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -93,16 +99,18 @@ pub(crate) fn server_config(
         .with_cert_resolver(Arc::new(ByName::new(certificates)));
     // A session cache would be a lock between all threads, and tickets do the same.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    if !trust.is_nobody() {
-        config.send_tls13_tickets = 0;
+    config.send_tls13_tickets = 0;
+    if given == Tickets::None || !trust.is_nobody() {
         return Ok(config);
     }
     config.ticketer = match tickets {
         Some(tickets) => tickets,
         None => Ticketer::new().map_err(Error::Tickets)?,
     };
-    // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
-    config.send_tls13_tickets = 1;
+    if given == Tickets::All {
+        // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
+        config.send_tls13_tickets = 1;
+    }
     Ok(config)
 }
 
@@ -119,8 +127,14 @@ fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, Verifier
     };
     match trust {
         ClientTrust::Nobody => Ok(Arc::new(NoClientAuth)),
-        ClientTrust::Optional(authorities) => builder(authorities).allow_unauthenticated().build(),
-        ClientTrust::Required(authorities) => builder(authorities).build(),
+        ClientTrust::Optional(authorities) => {
+            let verifier = builder(authorities).allow_unauthenticated().build()?;
+            Ok(Arc::new(Telling(verifier)))
+        }
+        ClientTrust::Required(authorities) => {
+            let verifier = builder(authorities).build()?;
+            Ok(Arc::new(Telling(verifier)))
+        }
     }
 }
 
@@ -135,13 +149,50 @@ struct ByName {
 #[derive(Debug)]
 struct Entry {
     names: Vec<String>,
+    /// Of an ECDSA key.
+    curve: Option<NamedGroup>,
     certified: Arc<CertifiedKey>,
+}
+
+impl Entry {
+    /// Whether a client can verify what this one's key signs. In TLS 1.2 the client's groups are about the
+    /// certificate's curve, too (RFC 8422, section 5.1.1), and in TLS 1.3 PKCS #1 signs no handshake (RFC 8446,
+    /// section 4.2.3).
+    fn is_verifiable(&self, hello: &ClientHello<'_>) -> bool {
+        // Those of TLS 1.3 begin with 0x13 (RFC 8446, appendix B.4); a client that has them gets it.
+        let is_tls13 = |suite: &CipherSuite| u16::from(*suite) >> 8 == 0x13;
+        let schemes = hello.signature_schemes();
+        if hello.cipher_suites().iter().any(is_tls13) {
+            let is_of_tls13 = |scheme: &&SignatureScheme| {
+                use SignatureScheme::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
+                !matches!(
+                    **scheme,
+                    RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512
+                )
+            };
+            let schemes: Vec<SignatureScheme> =
+                schemes.iter().filter(is_of_tls13).copied().collect();
+            return self.certified.key.choose_scheme(&schemes).is_some();
+        }
+        let is_offered = |curve| {
+            hello
+                .named_groups()
+                .is_none_or(|groups| groups.contains(&curve))
+        };
+        self.certified.key.choose_scheme(schemes).is_some() && self.curve.is_none_or(is_offered)
+    }
 }
 
 impl ByName {
     fn new(certificates: &[Certificate]) -> Self {
         let entry = |certificate: &Certificate| Entry {
             names: certificate.facts().dns_names.clone(),
+            curve: match certificate.facts().key {
+                "ECDSA P-256" => Some(NamedGroup::secp256r1),
+                "ECDSA P-384" => Some(NamedGroup::secp384r1),
+                "ECDSA P-521" => Some(NamedGroup::secp521r1),
+                _ => None,
+            },
             certified: Arc::clone(certificate.certified()),
         };
         Self {
@@ -158,12 +209,13 @@ impl ResolvesServerCert for ByName {
             .server_name()
             .map(str::to_ascii_lowercase)
             .unwrap_or_default();
-        let offered = hello.signature_schemes();
         let fits = |entry: &Entry, exact| entry.names.iter().any(|own| covers(own, &name, exact));
+        // Never none: rustls would say that access is denied, where it has a fitting alert for a client that
+        // can verify nothing (RFC 8446, section 6.2).
         self.entries
             .iter()
-            .filter(|entry| entry.certified.key.choose_scheme(offered).is_some())
             .min_by_key(|entry| match entry {
+                entry if !entry.is_verifiable(&hello) => 3,
                 entry if fits(entry, true) => 0,
                 entry if fits(entry, false) => 1,
                 _ => 2,

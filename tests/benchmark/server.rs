@@ -95,7 +95,7 @@ fn terminator(
         .map(|line| format!("  {line}"))
         .collect();
     let text = format!(
-        "host: {}\nport: {}\nbackend: {{host: {}, port: {}}}\nadmin: {{port: {}}}\npem: |\n{}\n",
+        "host: {}\nport: {}\nbackend: {{host: {}, port: {}}}\nadmin: {{port: {}}}\ntls: {{tickets: All}}\npem: |\n{}\n",
         addr.ip(),
         addr.port(),
         backend.ip(),

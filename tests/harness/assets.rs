@@ -7,6 +7,23 @@ use std::process::Command;
 const VERSIONS: &str = include_str!("../assets/versions");
 /// `tests/setup` names a folder after the sources of what is in it.
 const GO_CLIENT: &str = include_str!("../assets/go-client/main.go");
+const DEVICES: [&str; 6] = [
+    include_str!("../assets/devices/device.h"),
+    include_str!("../assets/devices/device.c"),
+    include_str!("../assets/devices/gnutls.c"),
+    include_str!("../assets/devices/mbedtls.c"),
+    include_str!("../assets/devices/openssl.c"),
+    include_str!("../assets/devices/wolfssl.c"),
+];
+const PAHO: [&str; 2] = [
+    include_str!("../assets/paho/requirements.txt"),
+    include_str!("../assets/paho/device.py"),
+];
+const MQTT_JS: [&str; 3] = [
+    include_str!("../assets/mqtt-js/package.json"),
+    include_str!("../assets/mqtt-js/package-lock.json"),
+    include_str!("../assets/mqtt-js/device.js"),
+];
 const PROGRAMS: &str = include_str!("../assets/programs/go.mod");
 const COREDNS: &str = include_str!("../assets/programs/coredns/main.go");
 const CERT_MANAGER: &str = include_str!("../assets/programs/cert-manager/controller/main.go");
@@ -41,6 +58,21 @@ pub fn smart_mqtt_jars() -> PathBuf {
 /// The TLS client written in Go.
 pub fn go_client() -> PathBuf {
     named_after(&[GO_CLIENT], "go-client", "go-client", "go-client")
+}
+
+/// The device in C on a TLS library: `gnutls`, `mbedtls`, `openssl` or `wolfssl`.
+pub fn device(library: &str) -> PathBuf {
+    named_after(&DEVICES, "devices", library, "devices")
+}
+
+/// A file in the folder of paho-mqtt's device: `bin/python`, `device.py`.
+pub fn paho(file: &str) -> PathBuf {
+    named_after(&PAHO, "paho", file, "paho")
+}
+
+/// The device on MQTT.js, for `node`.
+pub fn mqtt_js_device() -> PathBuf {
+    named_after(&MQTT_JS, "mqtt-js", "device.js", "mqtt-js")
 }
 
 /// CoreDNS.
@@ -102,6 +134,8 @@ pub fn installed(program: &str) -> Command {
 fn part_of(program: &str) -> &'static str {
     match program {
         "openssl" => "openssl",
+        "node" => "mqtt-js",
+        "nginx" => "nginx",
         "java" | "jlink" | "mvn" => "smart-mqtt",
         "containerd" | "ctr" | "runc" | "nft" | "iptables" | "ip" | "sysctl" => "node",
         "prometheus" | "promtool" | "buildah" | "podman" | "jq" => "tools",

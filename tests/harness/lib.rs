@@ -14,16 +14,22 @@
 
 pub mod apiserver;
 pub mod assets;
+pub mod attack;
 pub mod broker;
 pub mod clients;
 pub mod fleet;
+pub mod hello;
 pub mod images;
+pub mod memory;
 pub mod mqtt;
 pub mod node;
+pub mod paho;
+pub mod peers;
 pub mod pki;
 pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod prometheus;
+pub mod sendqueue;
 pub mod wait;
 pub mod workdir;

@@ -45,6 +45,11 @@ pub fn connect(version: Version, client_id: &str) -> Vec<u8> {
     connect_with_keepalive(version, client_id, 60)
 }
 
+/// What a client begins with where a test cares about what follows: any CONNECT, always the same.
+pub fn first_packet() -> Vec<u8> {
+    connect(Version::V311, "anyone")
+}
+
 /// [`connect`] with another keepalive, in seconds.
 pub fn connect_with_keepalive(version: Version, client_id: &str, keepalive: u16) -> Vec<u8> {
     let (name, level) = version.protocol();

@@ -89,7 +89,12 @@ pub struct Ca {
 impl Ca {
     /// A root with a P-256 key, valid from yesterday for ten years. `name` is its common name.
     pub fn new(name: &str) -> Self {
-        let issuer = CertifiedIssuer::self_signed(params(name), KeyKind::P256.generate());
+        Self::with_key(name, KeyKind::P256)
+    }
+
+    /// As [`Ca::new`], with a key of another kind.
+    pub fn with_key(name: &str, kind: KeyKind) -> Self {
+        let issuer = CertifiedIssuer::self_signed(params(name), kind.generate());
         Self {
             issuer: issuer.expect("these parameters are sound"),
             above: vec![],

@@ -81,6 +81,61 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "clientAuth: {caRef: {kind: Secret, name: a}}",
         "spec.clientAuth.mode: Required value",
     ),
+    ("", "clientAuth: {}", "spec.clientAuth.mode: Required value"),
+    // kubectl's and YAML's way to say nothing: it must not be taken for `mode: None`.
+    (
+        "",
+        "clientAuth:",
+        "clientAuth is there and says nothing: set clientAuth.mode to Require or Optional",
+    ),
+    (
+        "",
+        "timeouts: {handshake: 50ms}",
+        "spec.timeouts.handshake: Invalid value: \"string\": must be a duration from 100ms to 10m, such as 30s, \
+         1m30s or 500ms; it is 50ms",
+    ),
+    (
+        "",
+        "timeouts: {firstPacket: 10m1s}",
+        "must be a duration from 100ms to 10m, such as 30s, 1m30s or 500ms; it is 10m1s",
+    ),
+    (
+        "",
+        "timeouts: {dial: 1.5s}",
+        "must be a duration from 100ms to 10m, such as 30s, 1m30s or 500ms; it is 1.5s",
+    ),
+    (
+        "",
+        "timeouts: {dial: soon}",
+        "must be a duration from 100ms to 10m, such as 30s, 1m30s or 500ms; it is soon",
+    ),
+    (
+        "",
+        "timeouts: {halfClose: 61m}",
+        "must be a duration from 100ms to 1h, such as 30s, 1m30s or 500ms; it is 61m",
+    ),
+    ("", "timeouts: {handshake: 10}", "must be of type string"),
+    (
+        "",
+        "limits: {connections: 0}",
+        "spec.limits.connections: Invalid value: 0: spec.limits.connections in body should be greater than or \
+         equal to 1",
+    ),
+    (
+        "",
+        "limits: {connections: 10000001}",
+        "should be less than or equal to 10000000",
+    ),
+    (
+        "",
+        "limits: {handshakes: 1000001}",
+        "should be less than or equal to 1000000",
+    ),
+    (
+        "",
+        "tls: {tickets: Tls13}",
+        "supported values: \"None\", \"Tls12\", \"All\"",
+    ),
     (
         "",
         "clientAuth: {mode: Require, caRef: {kind: Pod, name: a}}",
@@ -188,6 +243,14 @@ const ACCEPTED: &[(&str, &str)] = &[
         "backend: {address: {host: 'fd00::1', port: 1884}}",
     ),
     ("backend", "backend: {address: {host: broker.example.com.}}"),
+    ("", "tls: {tickets: All}"),
+    (
+        "",
+        "timeouts: {handshake: 100ms, firstPacket: 10m, dial: 1s500ms, halfClose: 1h}",
+    ),
+    ("", "timeouts: {handshake: 1m30s}"),
+    ("", "timeouts: {}"),
+    ("", "limits: {connections: 10000000, handshakes: 1000000}"),
     ("", "replicas: 0"),
     (
         "",
@@ -229,6 +292,23 @@ async fn each_rule_has_its_message() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // As GitOps tools and `kubectl apply --server-side` write it.
+    let apply = [
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "-n",
+        &namespace,
+        "-f",
+        "-",
+    ];
+    let said = server.kubectl_with_input(&apply, &manifest(NAME, "", "clientAuth:"));
+    assert!(!said.status.success(), "{}", said.stdout);
+    assert!(
+        said.stderr.contains("clientAuth is there and says nothing"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,4 +333,44 @@ async fn what_makes_sense_is_accepted() {
     server
         .kubectl_with_input(&dry, &manifest(&longest, "", ""))
         .expect_success();
+}
+
+/// What `standalone` takes in a Secret's `data`, and what it refuses, is what the API server does: base64 over
+/// several lines, as the program `base64` wraps it, without blanks and with its padding.
+#[tokio::test(flavor = "multi_thread")]
+async fn base64_is_read_over_several_lines() {
+    let server = installed().await;
+    let namespace = server.namespace("base64").await;
+    let create = ["create", "--dry-run=server", "-n", &namespace, "-f", "-"];
+    let create = [&create[..], &["-o", "jsonpath={.data.pem}"]].concat();
+    let said = |data: &str| {
+        let secret = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: wrapped}}\ndata: {{pem: \"{data}\"}}\n"
+        );
+        server.kubectl_with_input(&create, &secret)
+    };
+    for good in [
+        "aGVsbG8=",
+        "aGVs\\nbG8=\\n",
+        "aGVs\\r\\nbG8=\\r\\n\\r\\n",
+        "\\naGVsbG8\\n=",
+        "aGVsbG9=",
+    ] {
+        assert_eq!(said(good).expect_success().stdout, "aGVsbG8=", "{good}");
+    }
+    for bad in [
+        "aGVsbG8",
+        "aGVsbG8=x",
+        "aGVs bG8=",
+        "aGVs\\tbG8=",
+        "aGVsbG8_",
+    ] {
+        let said = said(bad);
+        assert!(!said.status.success(), "{bad}: {}", said.stdout);
+        assert!(
+            said.stderr.contains("illegal base64"),
+            "{bad}: {}",
+            said.stderr
+        );
+    }
 }

@@ -18,6 +18,7 @@ mod edited;
 mod faults;
 mod fixture;
 mod lease;
+mod memory;
 mod namespaced;
 mod program;
 mod proxy;

@@ -1,6 +1,8 @@
 //! The operator as a program: what it says when there is nothing to work with, and what its admin port tells.
 
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k8s_openapi::api::events::v1::Event;
@@ -17,8 +19,12 @@ use crate::fixture::{Fixture, SOON, ask, root, start_operator};
 
 /// The operator with this kubeconfig.
 fn operator(kubeconfig: &Path) -> Command {
+    operator_at(kubeconfig, ports::free_addr())
+}
+
+fn operator_at(kubeconfig: &Path, admin: SocketAddr) -> Command {
     let mut command = Command::new(programs::operator());
-    let admin = ports::free_addr().to_string();
+    let admin = admin.to_string();
     command
         .env("KUBECONFIG", kubeconfig)
         .env_remove("KUBERNETES_SERVICE_HOST")
@@ -47,10 +53,9 @@ fn a_wrong_kubeconfig_ends_it_with_a_message() {
     }
 }
 
-#[test]
-fn an_api_server_that_does_not_answer_is_told_and_waited_for() {
+/// A kubeconfig of an API server that is not there.
+fn for_server(nobody: SocketAddr) -> PathBuf {
     let file = workdir::scratch("kubeconfig").join("nobody");
-    let nobody = ports::free_addr();
     let config = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
          clusters: [{{name: a, cluster: {{server: 'http://{nobody}'}}}}]\n\
@@ -58,12 +63,42 @@ fn an_api_server_that_does_not_answer_is_told_and_waited_for() {
          contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n"
     );
     std::fs::write(&file, config).unwrap();
+    file
+}
+
+#[test]
+fn an_api_server_that_does_not_answer_is_told_and_waited_for() {
+    let nobody = ports::free_addr();
+    let file = for_server(nobody);
     let process = Process::spawn("operator", operator(&file));
     process.wait_for_line(&format!("http://{nobody}"), SOON);
     let line = process.wait_for_line("a watch failed", SOON);
     assert!(line.contains("refused"), "{line}");
     process.signal(Signal::TERM);
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
+}
+
+/// How the port is bounded is tested with the terminator, which serves it by the same code.
+#[test]
+fn silent_connections_at_the_admin_port_do_not_add_up() {
+    let admin = ports::free_addr();
+    let process = Process::spawn(
+        "operator",
+        operator_at(&for_server(ports::free_addr()), admin),
+    );
+    process.wait_for_line("the admin port is open", SOON);
+    let silent: Vec<_> = (0..300)
+        .map(|_| TcpStream::connect(admin).unwrap())
+        .collect();
+    let mut probe = TcpStream::connect(admin).unwrap();
+    probe.set_read_timeout(Some(SOON)).unwrap();
+    probe.write_all(b"GET /livez HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", process.pid()));
+    assert!(descriptors.unwrap().count() < 150);
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +116,7 @@ async fn the_admin_port_tells_how_it_is() {
         let metrics = ask(operator, "/metrics");
         let wanted = [
             "mqtt_tls_operator_leader 1\n",
+            "mqtt_tls_log_lines_dropped_total 0\n",
             "mqtt_tls_operator_listeners 1\n",
             "mqtt_tls_operator_reconciliations_total{outcome=\"done\"}",
             "mqtt_tls_operator_writes_total{kind=\"Service\",verb=\"apply\",outcome=\"ok\"} 1\n",

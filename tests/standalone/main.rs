@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 use tests::broker::Mosquitto;
 use tests::clients::mosquitto::{Endpoint, Subscriber};
@@ -194,6 +196,42 @@ async fn a_folder_is_served_to_mosquitto_and_followed() {
     let since = log.rsplit("spec.porrt").next().unwrap();
     assert!(!since.contains("NoTerminators"), "{since}");
 
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait_exit(SOON).code(), Some(0));
+}
+
+/// What `kubectl get -o yaml` writes, saved by an editor with a byte order mark, with base64 as the program of that name
+/// wraps it; and beside it something that does not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_served_and_a_bad_document_beside_it_is_told() {
+    let broker = Mosquitto::shared();
+    let ca = Ca::new("root");
+    let leaf = ca.leaf().dns("localhost").issue();
+    let port = ports::free_port();
+    let folder = Folder(workdir::scratch("standalone"));
+    let encoded = STANDARD.encode(leaf.bundle());
+    let lines: Vec<&str> = encoded
+        .as_bytes()
+        .chunks(76)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    let list = format!(
+        "\u{feff}apiVersion: v1\nkind: List\nitems:\n\
+         - apiVersion: mqtt.smartboot.tech/v1alpha1\n  kind: MqttTlsListener\n  metadata: {{name: edge}}\n  \
+         spec:\n    port: {port}\n    certificates: [{{secretRef: {{name: edge-tls}}}}]\n    \
+         backend: {{address: {{host: {}, port: {}}}}}\n    timeouts: {{handshake: 1m30s}}\n\
+         - apiVersion: v1\n  kind: Secret\n  metadata: {{name: edge-tls}}\n  data:\n    pem: |\n      {}\n\
+         ---\napiVersion: v1\nkind: Secret\nmetadata: {{name: other}}\ndata: {{pem: no base64}}\n",
+        broker.addr().ip(),
+        broker.addr().port(),
+        lines.join("\n      "),
+    );
+    folder.write("list.yaml", &list);
+    let process = folder.serve();
+    is_served(&ca, &leaf, ([127, 0, 0, 1], port).into()).await;
+    let line = process.wait_for_line("Secret other does not read", SOON);
+    assert!(line.contains("list.yaml: document 2 (line "), "{line}");
+    assert!(line.contains("data.pem: it has blanks in it"), "{line}");
     process.signal(Signal::TERM);
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
 }

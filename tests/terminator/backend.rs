@@ -17,7 +17,7 @@ fn ended(how: &str) -> String {
 async fn a_backend_that_refuses_ends_the_client_in_order() {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()));
     let fixture = Fixture::start(nobody);
-    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let mut client = fixture.client().open(fixture.addr()).await.unwrap();
     // What the client has said meanwhile must not turn the end into a reset.
     let _ = client.send(b"CONNECT").await;
     assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
@@ -40,7 +40,7 @@ async fn a_backend_that_does_not_answer_is_given_up() {
     let fixture = Fixture::start_with(addr, |config| {
         config.timeouts.dial = Duration::from_millis(200);
     });
-    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let mut client = fixture.client().open(fixture.addr()).await.unwrap();
     assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
     fixture.wait_for_metric(&ended("backend_timeout"), 1.0);
     drop(queued);
@@ -53,7 +53,7 @@ async fn a_name_that_does_not_resolve_ends_the_client_in_order() {
         // Reserved for names that never exist (RFC 6761, section 6.4).
         config.backend.host = "backend.invalid".to_owned();
     });
-    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let mut client = fixture.client().open(fixture.addr()).await.unwrap();
     assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
     let (unresolved, timeout) = (ended("backend_unresolved"), ended("backend_timeout"));
     tests::wait::eventually(crate::fixture::SOON, "it is counted", || {
@@ -77,10 +77,16 @@ async fn all_addresses_of_a_name_are_tried() {
         let fixture = Fixture::start_with(host, |config| {
             config.backend.host = "localhost".to_owned();
         });
-        let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+        let mut client = fixture.client().open(fixture.addr()).await.unwrap();
         client.send(b"found").await.unwrap();
         let (peer, _) = listener.accept().await.unwrap();
-        assert_eq!(crate::fixture::Peer(peer).read_exact(5).await, b"found");
+        assert_eq!(
+            crate::fixture::Peer::greeted(peer)
+                .await
+                .read_exact(5)
+                .await,
+            b"found"
+        );
     }
 }
 
@@ -89,11 +95,17 @@ async fn a_backend_that_comes_back_is_found() {
     let port = ports::free_port();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let fixture = Fixture::start(addr);
-    let mut early = fixture.client().connect(fixture.addr()).await.unwrap();
+    let mut early = fixture.client().open(fixture.addr()).await.unwrap();
     assert_eq!(early.read_to_end().await.1, End::CloseNotify);
     let listener = tokio::net::TcpListener::bind(addr).await.unwrap();
-    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let mut client = fixture.client().open(fixture.addr()).await.unwrap();
     client.send(b"again").await.unwrap();
     let (peer, _) = listener.accept().await.unwrap();
-    assert_eq!(crate::fixture::Peer(peer).read_exact(5).await, b"again");
+    assert_eq!(
+        crate::fixture::Peer::greeted(peer)
+            .await
+            .read_exact(5)
+            .await,
+        b"again"
+    );
 }

@@ -6,7 +6,7 @@ use tests::clients::go::GoClient;
 use tests::clients::openssl::SClient;
 use tests::pki::{Ca, KeyKind, Leaf};
 
-use crate::fixture::{Fixture, closing_backend};
+use crate::fixture::Fixture;
 
 fn certificate(leaf: &Leaf) -> Certificate {
     Certificate {
@@ -16,12 +16,11 @@ fn certificate(leaf: &Leaf) -> Certificate {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_key_serves_in_each_encoding() {
-    let backend = closing_backend().await;
     let ca = Ca::new("root");
     for kind in KeyKind::ALL {
         let leaf = ca.leaf().dns("localhost").key(kind).issue();
         for &encoding in kind.encodings() {
-            let fixture = Fixture::start_with(backend, |config| {
+            let fixture = Fixture::start_for_handshakes(|config| {
                 // The key may come first as well.
                 let pem = format!("{}{}", leaf.key_as(encoding), leaf.chain_pem);
                 config.pem = Pem::new(pem);
@@ -37,12 +36,11 @@ async fn each_kind_of_key_serves_in_each_encoding() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_chooses_the_certificate() {
-    let backend = closing_backend().await;
     let ca = Ca::new("root");
     let default = ca.leaf().dns("localhost").issue();
     let exact = ca.leaf().dns("a.example").issue();
     let wild = ca.leaf().dns("*.example").issue();
-    let fixture = Fixture::start_with(backend, |config| {
+    let fixture = Fixture::start_for_handshakes(|config| {
         config.pem = Pem::new(default.bundle());
         config.certificates = vec![certificate(&wild), certificate(&exact)];
     });
@@ -73,7 +71,6 @@ async fn the_name_chooses_the_certificate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_cannot_verify_ecdsa_gets_rsa() {
-    let backend = closing_backend().await;
     let fixture_ca = Ca::new("root");
     let rsa = fixture_ca
         .leaf()
@@ -85,7 +82,7 @@ async fn a_client_that_cannot_verify_ecdsa_gets_rsa() {
         .dns("localhost")
         .key(KeyKind::P256)
         .issue();
-    let fixture = Fixture::start_with(backend, |config| {
+    let fixture = Fixture::start_for_handshakes(|config| {
         config.pem = Pem::new(ecdsa.bundle());
         config.certificates = vec![certificate(&rsa)];
     });
@@ -105,7 +102,6 @@ async fn a_client_that_cannot_verify_ecdsa_gets_rsa() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_chain_is_sent() {
-    let backend = closing_backend().await;
     let root = Ca::new("root");
     let leaf = root
         .intermediate("a")
@@ -113,7 +109,7 @@ async fn the_whole_chain_is_sent() {
         .leaf()
         .dns("localhost")
         .issue();
-    let fixture = Fixture::start_with(backend, |config| {
+    let fixture = Fixture::start_for_handshakes(|config| {
         config.pem = Pem::new(leaf.bundle());
     });
     let seen = GoClient::handshake(fixture.addr(), &root).run();

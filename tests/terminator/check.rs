@@ -225,3 +225,64 @@ fn a_file_full_of_unknown_keys_is_refused_soon() {
     assert_eq!(finished.status.code(), Some(1));
     assert!(finished.stderr.contains("key0: unknown key"));
 }
+
+/// What could never start, or would start and be reached by nobody.
+#[test]
+fn addresses_that_cannot_serve_are_refused() {
+    let (_, leaf) = leaf();
+    let pem: Vec<String> = leaf
+        .bundle()
+        .lines()
+        .map(|line| format!("  {line}\n"))
+        .collect();
+    let pem = pem.concat();
+    for (keys, because) in [
+        (
+            "port: 9883",
+            "admin.port: port 9883 is the listener's own (the key `port`)",
+        ),
+        (
+            "port: 8883\nadmin: {port: 8883}",
+            "admin.port: port 8883 is the listener's own",
+        ),
+        (
+            "host: 127.0.0.1\nport: 8883\nadmin: {host: '::', port: 8883}",
+            "admin.port: port 8883 is the listener's own",
+        ),
+        (
+            "host: 224.0.0.1\nport: 8883",
+            "host: 224.0.0.1 is a multicast address",
+        ),
+        (
+            "host: 255.255.255.255\nport: 8883",
+            "host: 255.255.255.255 is the broadcast address",
+        ),
+        (
+            "host: 0.0.0.7\nport: 8883",
+            "host: 0.0.0.7 is an address of \"this network\"",
+        ),
+        (
+            "port: 8883\nadmin: {host: 'ff02::1'}",
+            "admin.host: ff02::1 is a multicast address",
+        ),
+    ] {
+        let finished = check(&write_text(&format!("{keys}\npem: |\n{pem}")));
+        assert_eq!(
+            finished.status.code(),
+            Some(1),
+            "{keys}: {}",
+            finished.stdout
+        );
+        assert!(
+            finished.stderr.contains(because),
+            "{keys}: {}",
+            finished.stderr
+        );
+    }
+    for keys in [
+        "host: 127.0.0.1\nport: 8883\nadmin: {host: 127.0.0.2, port: 8883}",
+        "host: 0.0.0.0\nport: 8883",
+    ] {
+        is_accepted(&format!("{keys}\npem: |\n{pem}"));
+    }
+}

@@ -1,15 +1,16 @@
 //! Mutual TLS: who is let in, and with which alert the others are refused.
 
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
+use mqtt_tls_config::Tickets;
 use tests::clients::go::GoClient;
 use tests::clients::tls::{Connector, End};
 use tests::pki::Ca;
 
-use crate::fixture::{Fixture, Scripted, closing_backend, trust};
+use crate::fixture::{Fixture, Scripted, trust};
 
 /// What a client sees: `None` if its connection is passed on, else how it ended.
 async fn refusal(connector: &Connector, fixture: &Fixture, backend: &Scripted) -> Option<End> {
-    let mut client = match connector.connect(fixture.addr()).await {
+    let mut client = match connector.open(fixture.addr()).await {
         Ok(client) => client,
         Err(error) => return Some(End::from(error)),
     };
@@ -89,8 +90,7 @@ async fn optional_lets_in_who_shows_none_and_refuses_a_bad_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn go_client_is_refused_in_tls_1_2_too() {
     let devices = Ca::new("devices");
-    let backend = closing_backend().await;
-    let fixture = Fixture::start_with(backend, |config| {
+    let fixture = Fixture::start_for_handshakes(|config| {
         config.client_auth = trust(Require, &devices);
     });
     let seen = GoClient::handshake(fixture.addr(), &fixture.ca)
@@ -111,7 +111,7 @@ async fn go_client_is_refused_in_tls_1_2_too() {
 async fn a_ticket_does_not_outlive_the_trust_that_it_was_issued_under() {
     let devices = Ca::new("devices");
     let backend = Scripted::start().await;
-    let fixture = Fixture::start(backend.addr());
+    let fixture = Fixture::start_with(backend.addr(), |config| config.tls.tickets = Tickets::All);
     let anonymous = fixture.client();
     // Resumption works as long as nothing changes, or this would prove nothing.
     assert!(is_resumed(&anonymous, &fixture, &backend).await);
@@ -137,6 +137,7 @@ async fn nobody_with_a_certificate_resumes() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| {
         config.client_auth = trust(Require, &devices);
+        config.tls.tickets = Tickets::All;
     });
     let device = devices.leaf().client_auth().issue();
     for versions in [&[&rustls::version::TLS13], &[&rustls::version::TLS12]] {
@@ -147,12 +148,12 @@ async fn nobody_with_a_certificate_resumes() {
 
 /// Whether the second of two connections goes on from the first.
 async fn is_resumed(connector: &Connector, fixture: &Fixture, backend: &Scripted) -> bool {
-    let mut client = connector.connect(fixture.addr()).await.unwrap();
+    let mut client = connector.open(fixture.addr()).await.unwrap();
     let mut peer = backend.accept().await;
     // Reading takes in the ticket.
     peer.send(b"!").await;
     client.read_exact(1).await.unwrap();
-    let again = connector.connect(fixture.addr()).await.unwrap();
+    let again = connector.open(fixture.addr()).await.unwrap();
     drop(backend.accept().await);
     again.session().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
 }

@@ -23,7 +23,7 @@ async fn clients_are_told_and_what_they_say_is_passed_on() {
     process.wait_for_line("serving", SOON);
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        let client = Connector::new(&ca).connect(addr).await.unwrap();
+        let client = Connector::new(&ca).open(addr).await.unwrap();
         clients.push((client, backend.accept().await));
     }
     process.signal(Signal::TERM);
@@ -51,7 +51,7 @@ async fn a_client_that_does_not_go_is_cut_at_the_deadline() {
     let process = start(&write(&config), &[]);
     process.wait_for_line("serving", SOON);
     let addr = (config.host.unwrap(), config.port).into();
-    let client = Connector::new(&ca).connect(addr).await.unwrap();
+    let client = Connector::new(&ca).open(addr).await.unwrap();
     let _peer = backend.accept().await;
     process.signal(Signal::TERM);
     assert_eq!(exit_code(&process), Some(0));
@@ -68,7 +68,7 @@ async fn a_second_signal_ends_it_at_once() {
     let process = start(&write(&config), &[]);
     process.wait_for_line("serving", SOON);
     let addr = (config.host.unwrap(), config.port).into();
-    let _client = Connector::new(&ca).connect(addr).await.unwrap();
+    let _client = Connector::new(&ca).open(addr).await.unwrap();
     let _peer = backend.accept().await;
     process.signal(Signal::TERM);
     process.wait_for_line("draining", SOON);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Config, Pem};
 use mqtt_tls_terminator::Terminator;
 use tests::clients::tls::Connector;
+use tests::mqtt;
 use tests::pki::{Ca, Leaf};
 use tests::ports;
 use tests::wait::eventually;
@@ -50,6 +51,15 @@ impl Fixture {
             file,
             terminator,
         }
+    }
+
+    /// Starts one for clients that shake hands and say nothing more: they are sent away soon, in order.
+    pub(crate) fn start_for_handshakes(change: impl FnOnce(&mut Config)) -> Self {
+        let nobody = ports::free_addr();
+        Self::start_with(nobody, |config| {
+            config.timeouts.first_packet = Duration::from_millis(100);
+            change(config);
+        })
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -184,34 +194,33 @@ impl Scripted {
         self.listener.local_addr().expect("it is bound")
     }
 
+    /// Accepts, and takes the first packet of a client that was opened by `Connector::open`.
     pub(crate) async fn accept(&self) -> Peer {
-        let accepted = timeout(SOON, self.listener.accept()).await;
-        Peer(
-            accepted
-                .expect("the terminator dials soon")
-                .expect("accepting works")
-                .0,
-        )
+        Peer::greeted(self.accept_any().await.0).await
     }
-}
 
-/// A backend that ends each connection in order once something was said, for clients that read to the
-/// end. It lives as long as the test's runtime.
-pub(crate) async fn closing_backend() -> SocketAddr {
-    let backend = Scripted::start().await;
-    let addr = backend.addr();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = backend.listener.accept().await {
-            tokio::spawn(async move { stream.read(&mut [0; 1024]).await });
-        }
-    });
-    addr
+    /// Accepts whatever its client begins with.
+    pub(crate) async fn accept_any(&self) -> Peer {
+        let accepted = timeout(SOON, self.listener.accept()).await;
+        let (stream, _) = accepted
+            .expect("the terminator dials soon")
+            .expect("accepting works");
+        Peer(stream)
+    }
 }
 
 /// The backend's side of one connection.
 pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
+    /// The backend's side of a connection whose client has said its first packet.
+    pub(crate) async fn greeted(stream: TcpStream) -> Self {
+        let mut peer = Self(stream);
+        let expected = mqtt::first_packet();
+        assert_eq!(peer.read_exact(expected.len()).await, expected);
+        peer
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.expect("the terminator reads");
     }

@@ -23,12 +23,21 @@ fn failed(outcome: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plaintext_mqtt_and_http_are_recognised_and_closed() {
+async fn what_is_not_tls_is_named_and_closed() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     assert_eq!(say(&fixture, &mqtt::connect(Version::V311, "plain")), b"");
     assert_eq!(say(&fixture, b"GET / HTTP/1.1\r\n\r\n"), b"");
-    fixture.wait_for_metric(&failed("not_tls"), 2.0);
+    assert_eq!(
+        say(&fixture, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+        b""
+    );
+    assert_eq!(say(&fixture, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), b"");
+    assert_eq!(say(&fixture, b"SSH-2.0-client\r\n"), b"");
+    fixture.wait_for_metric(&failed("plaintext_mqtt"), 1.0);
+    fixture.wait_for_metric(&failed("http"), 1.0);
+    fixture.wait_for_metric(&failed("proxy_protocol"), 2.0);
+    fixture.wait_for_metric(&failed("not_tls"), 1.0);
     fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
 }
 
@@ -75,7 +84,7 @@ async fn one_byte_segments_and_one_byte_records_are_fine() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let connector = fixture.client().one_byte_segments();
-    let mut client = connector.connect(fixture.addr()).await.unwrap();
+    let mut client = connector.open(fixture.addr()).await.unwrap();
     let mut peer = backend.accept().await;
     let text: Vec<u8> = (0..=255).collect();
     client.send_one_byte_records(&text).await.unwrap();
@@ -106,7 +115,8 @@ async fn what_comes_with_the_last_handshake_message_is_not_lost() {
         client.read_tls(&mut stream).unwrap();
         client.process_new_packets().unwrap();
     }
-    client.writer().write_all(b"at once").unwrap();
+    let at_once = [&mqtt::first_packet()[..], b"at once"].concat();
+    client.writer().write_all(&at_once).unwrap();
     client.send_close_notify();
     let mut flight = Vec::new();
     while client.wants_write() {

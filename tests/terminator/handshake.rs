@@ -1,17 +1,18 @@
 //! What is negotiated with TLS stacks that are not ours: Go's and OpenSSL's.
 
+use mqtt_tls_config::Tickets;
 use tests::clients::go::GoClient;
 use tests::clients::openssl::SClient;
 
-use crate::fixture::{Fixture, closing_backend};
+use crate::fixture::Fixture;
 
-async fn fixture() -> Fixture {
-    Fixture::start(closing_backend().await)
+fn fixture() -> Fixture {
+    Fixture::start_for_handshakes(|_| {})
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn go_client_gets_tls_1_3_with_the_hybrid_group() {
-    let fixture = fixture().await;
+    let fixture = fixture();
     let seen = GoClient::handshake(fixture.addr(), &fixture.ca).run();
     assert_eq!(seen.error, "");
     assert_eq!(
@@ -23,7 +24,7 @@ async fn go_client_gets_tls_1_3_with_the_hybrid_group() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn go_client_gets_tls_1_2_and_nothing_below() {
-    let fixture = fixture().await;
+    let fixture = fixture();
     let seen = GoClient::handshake(fixture.addr(), &fixture.ca)
         .versions("1.2", "1.2")
         .run();
@@ -42,8 +43,8 @@ async fn go_client_gets_tls_1_2_and_nothing_below() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn go_client_resumes_in_both_versions() {
-    let fixture = fixture().await;
+async fn go_client_resumes_in_both_versions_where_both_get_tickets() {
+    let fixture = Fixture::start_for_handshakes(|config| config.tls.tickets = Tickets::All);
     for version in ["1.2", "1.3"] {
         let client = GoClient::handshake(fixture.addr(), &fixture.ca).versions(version, version);
         let seen = client.twice().run();
@@ -57,7 +58,7 @@ async fn go_client_resumes_in_both_versions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openssl_verifies_the_chain_and_gets_no_static_rsa() {
-    let fixture = fixture().await;
+    let fixture = fixture();
     let seen = SClient::new(fixture.addr(), &fixture.ca).run(b"");
     assert!(
         seen.stdout.contains("Verify return code: 0"),

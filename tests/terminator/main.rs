@@ -8,18 +8,29 @@
 )]
 
 mod admin;
+mod admin_load;
+mod attack;
 mod backend;
 mod brokers;
 mod certificates;
 mod check;
 mod client_auth;
 mod close;
+mod devices;
 mod drain;
+mod ends;
+mod first_packet;
 mod fixture;
 mod fleet;
 mod garbage;
 mod handshake;
+mod journal;
+mod large_hello;
 mod limits;
+mod log;
+mod log_flood;
+mod memory;
 mod program;
 mod reload;
+mod replaced;
 mod slow_reader;

@@ -17,7 +17,7 @@ use crate::fixture::{Fixture, SOON, Scripted, config};
 
 /// A connection with its other end, to see that it lives.
 async fn open(fixture: &Fixture, backend: &Scripted) -> (TlsClient, crate::fixture::Peer) {
-    let client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let client = fixture.client().open(fixture.addr()).await.unwrap();
     (client, backend.accept().await)
 }
 
@@ -204,7 +204,7 @@ async fn another_port_is_opened_and_open_connections_stay() {
             .is_err()
             .then_some(())
     });
-    let new = fixture.client().connect(addr).await.unwrap();
+    let new = fixture.client().open(addr).await.unwrap();
     let mut new = (new, backend.accept().await);
     is_alive(&mut new).await;
     is_alive(&mut old).await;
@@ -258,6 +258,25 @@ async fn a_port_that_is_taken_changes_nothing() {
     open(&fixture, &backend).await;
 }
 
+/// In the words of `check`, and without a socket that is opened for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_cannot_serve_change_nothing() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let mut config = fixture.config.clone();
+    config.admin.port = config.port;
+    fixture.rewrite(&config);
+    let (reason, message) = fixture.wait_for_refusal();
+    assert_eq!(reason, "SharedPort");
+    assert!(message.contains("is the listener's own"), "{message}");
+    let mut config = fixture.config.clone();
+    config.host = Some("224.0.0.1".parse().unwrap());
+    fixture.rewrite(&config);
+    let refusals = "mqtt_tls_reloads_total{outcome=\"UnreachableHost\"}";
+    fixture.wait_for_metric(refusals, 1.0);
+    open(&fixture, &backend).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rotation_under_load_drops_nothing() {
     const OPEN: usize = 50;
@@ -303,7 +322,7 @@ async fn connect_for_ever(
 ) {
     loop {
         let mut client = connector
-            .connect(addr)
+            .open(addr)
             .await
             .expect("a handshake during a rotation");
         // The backend closes at once, in order.

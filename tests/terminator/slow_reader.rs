@@ -35,7 +35,7 @@ async fn offer(to: &mut (impl AsyncWriteExt + Unpin)) -> usize {
 async fn a_client_that_does_not_read_holds_back_the_backend() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
-    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let mut client = fixture.client().open(fixture.addr()).await.unwrap();
     let mut peer = backend.accept().await;
     let taken = offer(&mut peer.0).await;
     assert!(
@@ -53,7 +53,7 @@ async fn a_client_that_does_not_read_holds_back_the_backend() {
 async fn a_backend_that_does_not_read_holds_back_the_client() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
-    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    let mut client = fixture.client().open(fixture.addr()).await.unwrap();
     let mut peer = backend.accept().await;
     let taken = offer(client.stream()).await;
     assert!(
@@ -122,7 +122,7 @@ async fn many_clients_that_do_not_read_cost_little_memory() {
     let mut clients = Vec::new();
     let mut before = 0;
     for index in 0..=CLIENTS {
-        clients.push(Connector::new(&ca).connect(addr).await.unwrap());
+        clients.push(Connector::new(&ca).open(addr).await.unwrap());
         tokio::spawn(flood(backend.accept().await.0));
         if index == 0 {
             // With the buffers that each thread has once.

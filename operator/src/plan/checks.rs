@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use kube::ResourceExt;
 use mqtt_tls_config::is_dns_name;
 
-use super::{About, Place, Problem, Settings};
+use super::{About, Place, Problem, Settings, bounds};
 use crate::crd::{
     ADMIN_PORT, CERTIFICATES_MAX, ClientAuthMode, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
@@ -17,7 +17,7 @@ use crate::crd::{
 type Check = fn(&MqttTlsListener, &Settings) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are told.
-pub const CHECKS: [(&str, Check); 9] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("InvalidName", name_fits),
     ("InvalidHost", host_is_an_address),
     ("UnreachableHost", host_is_reachable),
@@ -25,6 +25,8 @@ pub const CHECKS: [(&str, Check); 9] = [
     ("InvalidCertificates", certificates_are_counted),
     ("DuplicateCertificate", certificates_differ),
     ("MissingCaRef", client_auth_has_a_ca),
+    ("InvalidTimeouts", timeouts_are_bounded),
+    ("InvalidLimits", limits_are_bounded),
     ("InvalidBackend", backend_is_one),
     ("InvalidReplicas", replicas_are_bounded),
 ];
@@ -118,6 +120,14 @@ fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Settings) -> Option<Stri
          with the CA certificates that devices' certificates chain to; add it, or set mode: None"
             .to_owned()
     })
+}
+
+fn timeouts_are_bounded(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    bounds::timeouts(&listener.spec.timeouts).err()
+}
+
+fn limits_are_bounded(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+    bounds::limits(&listener.spec.limits).err()
 }
 
 fn backend_is_one(listener: &MqttTlsListener, _: &Settings) -> Option<String> {

@@ -265,6 +265,9 @@ fn config(
         host: listener.host,
         backend: backend(listener, settings),
         client_auth,
+        tls: listener.tls.clone(),
+        timeouts: listener.timeouts.clone(),
+        limits: listener.limits.clone(),
         drain: Drain {
             deadline: settings.drain_deadline,
         },

@@ -5,10 +5,10 @@
 
 use std::net::IpAddr;
 
-use mqtt_tls_config::ClientAuthMode as Mode;
+use mqtt_tls_config::{ClientAuthMode as Mode, Limits, Timeouts, Tls};
 
 use super::names::Identity;
-use super::{Problem, Settings, checks};
+use super::{Problem, Settings, bounds, checks};
 use crate::crd::{CaRef, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate};
 
 /// A valid MqttTlsListener.
@@ -24,6 +24,12 @@ pub struct Listener {
     pub certificates: Vec<String>,
     /// Mutual TLS, if any.
     pub client_auth: Option<ClientAuth>,
+    /// What TLS offers.
+    pub tls: Tls,
+    /// How long each phase of a connection may take.
+    pub timeouts: Timeouts,
+    /// How many connections a pod takes.
+    pub limits: Limits,
     /// The broker.
     pub backend: Backend,
     /// How many pods.
@@ -71,7 +77,12 @@ pub fn parse(listener: &MqttTlsListener, settings: &Settings) -> Result<Listener
     let problems = checks::run(listener, settings);
     let spec = &listener.spec;
     // The checks have found whatever makes this fail.
-    let Some(backend) = backend(listener).filter(|_| problems.is_empty()) else {
+    let (Some(backend), Ok(timeouts), Ok(limits), true) = (
+        backend(listener),
+        bounds::timeouts(&spec.timeouts),
+        bounds::limits(&spec.limits),
+        problems.is_empty(),
+    ) else {
         return Err(problems);
     };
     Ok(Listener {
@@ -84,6 +95,9 @@ pub fn parse(listener: &MqttTlsListener, settings: &Settings) -> Result<Listener
             .map(|one| one.secret_ref.name.clone())
             .collect(),
         client_auth: client_auth(listener),
+        tls: bounds::tls(&spec.tls),
+        timeouts,
+        limits,
         backend,
         replicas: spec.replicas,
         service: spec.service.clone(),

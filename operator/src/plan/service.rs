@@ -1,9 +1,16 @@
 //! The Service in front of the terminators.
+//!
+//! It must not name the port anew: routes and policies of users name it.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::listener::Listener;
+
+/// What a service mesh is told of the port: TLS that is not its own, to be passed on as it is. Istio knows `tls`
+/// and guesses at what it does not know, IANA's `secure-mqtt` among it; Linkerd knows no name for it and finds
+/// by the first bytes, which are the client's, that it is not HTTP.
+const APP_PROTOCOL: &str = "tls";
 
 /// Builds the Service.
 pub fn build(listener: &Listener) -> Service {
@@ -12,11 +19,11 @@ pub fn build(listener: &Listener) -> Service {
     let ports = vec![ServicePort {
         name: Some("mqtts".to_owned()),
         protocol: Some("TCP".to_owned()),
+        app_protocol: Some(APP_PROTOCOL.to_owned()),
         port,
         // A number and not a name: pods open a new port without being replaced.
         target_port: Some(IntOrString::Int(port)),
         node_port: template.node_port.map(i32::from),
-        ..ServicePort::default()
     }];
     Service {
         metadata: listener

@@ -168,10 +168,11 @@ impl Fleet {
 /// The usual admin port, or any other if someone has that one.
 fn free_admin() -> io::Result<SocketAddr> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    TcpListener::bind(usual)
-        .or_else(|_| TcpListener::bind(any))?
-        .local_addr()
+    TcpListener::bind(usual).map_or_else(|_| any_admin(), |bound| bound.local_addr())
+}
+
+fn any_admin() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 impl Member {
@@ -184,6 +185,10 @@ impl Member {
         mut settings: Settings,
         now: Timestamp,
     ) -> Duration {
+        if self.admin.port() == listener.spec.port {
+            // The listener's port is the user's choice; this one is ours.
+            self.admin = any_admin().unwrap_or(self.admin);
+        }
         if let Place::Process { admin, .. } = &mut settings.place {
             *admin = self.admin;
         }

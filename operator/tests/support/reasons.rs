@@ -49,7 +49,7 @@ const PROGRAMMED: &[&str] = &["Programmed"];
 const AVAILABLE: &[&str] = &["Available"];
 
 /// The reasons, by condition and then by name; last those of several conditions.
-pub(crate) const REASONS: [Reason; 72] = [
+pub(crate) const REASONS: [Reason; 74] = [
     reason(
         "DuplicateCertificate",
         ACCEPTED,
@@ -75,6 +75,12 @@ pub(crate) const REASONS: [Reason; 72] = [
         "leave it out, or give an address",
     ),
     reason(
+        "InvalidLimits",
+        ACCEPTED,
+        "a number in `spec.limits` is out of bounds; the message says which",
+        "leave it out, or give one within the bounds",
+    ),
+    reason(
         "InvalidName",
         ACCEPTED,
         "the listener's name is too long, or no name for a Service",
@@ -91,6 +97,12 @@ pub(crate) const REASONS: [Reason; 72] = [
         ACCEPTED,
         "fewer than none, or too many",
         "0 to 100",
+    ),
+    reason(
+        "InvalidTimeouts",
+        ACCEPTED,
+        "a duration in `spec.timeouts` is none, or out of bounds; the message says which",
+        "leave it out, or write it as `30s`, `1m30s` or `500ms`",
     ),
     reason(
         "MissingCaRef",

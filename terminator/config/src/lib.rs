@@ -41,6 +41,7 @@
 //! This crate knows the file's shape and nothing of what is in a PEM: whether a certificate can be
 //! served is judged by the terminator's library. It must not depend on tokio, rustls or kube.
 
+mod nesting;
 mod paste;
 mod problem;
 mod read;
@@ -85,6 +86,7 @@ pub struct Config {
     /// Whether clients show a certificate, and to whom it must chain.
     pub client_auth: ClientAuth,
     /// What TLS offers beyond its versions, suites and groups, which are fixed.
+    #[serde(skip_serializing_if = "is_default")]
     pub tls: Tls,
     /// How long each phase of a connection may take.
     pub timeouts: Timeouts,
@@ -131,6 +133,10 @@ impl Config {
     }
 
     /// Writes the file's text, which [`Config::parse`] reads back as the same value.
+    ///
+    /// A key that the first release did not know is left out where it says what holds anyhow: a terminator
+    /// refuses keys that it does not know, and while an operator is replaced by a newer one, terminators of
+    /// before read what the newer one writes.
     pub fn to_yaml(&self) -> Pem {
         Pem::new(yaml::to_string(self))
     }
@@ -222,7 +228,10 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From the end of the handshake to the end of the client's CONNECT; 100 ms to 10 min. The backend is
     /// dialled after it.
-    #[serde(with = "scalar::duration")]
+    #[serde(
+        with = "scalar::duration",
+        skip_serializing_if = "is_first_packet_default"
+    )]
     pub first_packet: Duration,
     /// Resolving the backend and connecting to it, all addresses together; 100 ms to 10 min.
     #[serde(with = "scalar::duration")]
@@ -230,6 +239,15 @@ pub struct Timeouts {
     /// How long one direction may outlive the other; 100 ms to 1 h.
     #[serde(with = "scalar::duration")]
     pub half_close: Duration,
+}
+
+impl Timeouts {
+    /// What `handshake`, `firstPacket` and `dial` are at least and at most.
+    pub const PHASE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(600));
+
+    /// What `halfClose` is at least and at most.
+    pub const HALF_CLOSE: (Duration, Duration) =
+        (Duration::from_millis(100), Duration::from_secs(3600));
 }
 
 impl Default for Timeouts {
@@ -250,6 +268,14 @@ pub struct Limits {
     pub connections: u32,
     /// Handshakes in flight at once; 1 to 1,000,000.
     pub handshakes: u32,
+}
+
+impl Limits {
+    /// What `connections` is at least and at most.
+    pub const CONNECTIONS: (u32, u32) = (1, 10_000_000);
+
+    /// What `handshakes` is at least and at most.
+    pub const HANDSHAKES: (u32, u32) = (1, 1_000_000);
 }
 
 impl Default for Limits {
@@ -285,6 +311,7 @@ pub struct Admin {
     /// The TCP port.
     pub port: u16,
     /// Whether the last failed handshakes are kept, for `/handshakes`.
+    #[serde(skip_serializing_if = "is_journal_default")]
     pub journal: bool,
 }
 
@@ -297,4 +324,20 @@ impl Default for Admin {
             journal: true,
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_first_packet_default(value: &Duration) -> bool {
+    *value == Timeouts::default().first_packet
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands in a reference"
+)]
+fn is_journal_default(value: &bool) -> bool {
+    *value == Admin::default().journal
 }

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use crate::problem::{Problem, Problems};
-use crate::scalar::{address, duration_within, host, mode, number, switch, text, tickets, version};
+use crate::scalar::{
+    address, count, duration_within, host, mode, number, switch, text, tickets, version,
+};
 use crate::section::{Report, Section, kind};
 use crate::yaml::{self, Step, Value};
 use crate::{
@@ -53,6 +55,10 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
     let host = section.take("host", ADDRESS, |value| address(&value));
     let version = section.take("version", VERSION, version);
     let backend = section.nested("backend", backend);
+    if section.says_nothing("clientAuth") {
+        // Whoever writes it wants it, and an empty one would let everyone in.
+        section.complain("clientAuth", CLIENT_AUTH_EMPTY.to_owned());
+    }
     let client_auth = section.nested("clientAuth", client_auth);
     let tls = section.nested("tls", tls);
     let timeouts = section.nested("timeouts", timeouts);
@@ -148,22 +154,21 @@ fn tls(section: &mut Section<'_, '_>) -> Tls {
 
 fn timeouts(section: &mut Section<'_, '_>) -> Timeouts {
     let default = Timeouts::default();
-    let (tenth, ten_minutes) = (Duration::from_millis(100), Duration::from_secs(600));
-    let hour = Duration::from_secs(3600);
+    let (phase_bounds, half_bounds) = (Timeouts::PHASE, Timeouts::HALF_CLOSE);
     let phase = "a duration from 100ms to 10m";
     let half = "a duration from 100ms to 1h";
     Timeouts {
         handshake: section
-            .take("handshake", phase, duration_within(tenth, ten_minutes))
+            .take("handshake", phase, duration_within(phase_bounds))
             .unwrap_or(default.handshake),
         first_packet: section
-            .take("firstPacket", phase, duration_within(tenth, ten_minutes))
+            .take("firstPacket", phase, duration_within(phase_bounds))
             .unwrap_or(default.first_packet),
         dial: section
-            .take("dial", phase, duration_within(tenth, ten_minutes))
+            .take("dial", phase, duration_within(phase_bounds))
             .unwrap_or(default.dial),
         half_close: section
-            .take("halfClose", half, duration_within(tenth, hour))
+            .take("halfClose", half, duration_within(half_bounds))
             .unwrap_or(default.half_close),
     }
 }
@@ -175,14 +180,14 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
             .take(
                 "connections",
                 "a whole number from 1 to 10000000",
-                number(1, 10_000_000),
+                count(Limits::CONNECTIONS),
             )
             .unwrap_or(default.connections),
         handshakes: section
             .take(
                 "handshakes",
                 "a whole number from 1 to 1000000",
-                number(1, 1_000_000),
+                count(Limits::HANDSHAKES),
             )
             .unwrap_or(default.handshakes),
     }
@@ -193,7 +198,7 @@ fn drain(section: &mut Section<'_, '_>) -> Drain {
     let deadline = section.take(
         "deadline",
         "a duration from 0s to 1h",
-        duration_within(Duration::ZERO, longest),
+        duration_within((Duration::ZERO, longest)),
     );
     Drain {
         deadline: deadline.unwrap_or(Drain::default().deadline),
@@ -215,6 +220,8 @@ fn admin(section: &mut Section<'_, '_>) -> Admin {
     }
 }
 
+const CLIENT_AUTH_EMPTY: &str = "it is there and says nothing: set `mode: Require` or `mode: Optional`, with the \
+     CA certificates as `ca`, or `mode: None`";
 const PORT: &str = "a port, a whole number from 1 to 65535";
 const ADDRESS: &str = "an IP address";
 const HOST: &str = "a DNS name or an IP address, at most 253 characters";

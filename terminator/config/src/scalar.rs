@@ -27,6 +27,11 @@ pub(crate) fn number<T: TryFrom<u64>>(least: u64, most: u64) -> impl FnOnce(Valu
     }
 }
 
+/// Reads how many.
+pub(crate) fn count((least, most): (u32, u32)) -> impl FnOnce(Value) -> Option<u32> {
+    number(least.into(), most.into())
+}
+
 /// Reads an IP address, or `localhost`, which the plugin's users write. Brackets around IPv6 are accepted,
 /// as in a URL.
 pub(crate) fn address(value: &Value) -> Option<IpAddr> {
@@ -105,8 +110,7 @@ pub(crate) fn switch(value: &Value) -> Option<bool> {
 
 /// Reads a duration such as `10s` or `1m 30s` between two bounds, both allowed.
 pub(crate) fn duration_within(
-    least: Duration,
-    most: Duration,
+    (least, most): (Duration, Duration),
 ) -> impl FnOnce(Value) -> Option<Duration> {
     move |value| {
         let duration = humantime::parse_duration(value.as_str()?).ok()?;

@@ -12,14 +12,19 @@ const NEAREST_MIN: f64 = 0.75;
 /// The longest unknown key that is shown, in characters.
 const KEY_SHOWN_MAX: usize = 64;
 
-/// How many problems are told; for each, the text is read once more to find its line.
+/// How many problems are told.
 const PROBLEMS_MAX: usize = 20;
+
+/// How many bytes are read again to find the lines of problems, each of which takes the whole text: of a
+/// text that is no configuration at all, the first lines are enough.
+const REREAD_MAX: usize = 2 * 1024 * 1024;
 
 /// What has been found so far, and the text that the lines are looked up in.
 pub(crate) struct Report<'t> {
     text: &'t str,
     problems: Vec<Problem>,
     untold: usize,
+    reread: usize,
 }
 
 impl<'t> Report<'t> {
@@ -28,6 +33,7 @@ impl<'t> Report<'t> {
             text,
             problems: Vec::new(),
             untold: 0,
+            reread: 0,
         }
     }
 
@@ -47,15 +53,28 @@ impl<'t> Report<'t> {
     /// Notes a problem at the end of a path, or else at the end of the path to its parent: a missing
     /// key has no line of its own.
     fn note(&mut self, paths: [&[Step]; 2], key: String, message: String) {
-        if self.problems.len() == PROBLEMS_MAX {
+        if self.is_full() {
             self.untold += 1;
             return;
         }
         let line = paths
             .into_iter()
             .filter(|path| !path.is_empty())
-            .find_map(|path| yaml::line_of(self.text, path));
+            .find_map(|path| self.line_of(path));
         self.problems.push(Problem { line, key, message });
+    }
+}
+
+impl Report<'_> {
+    fn is_full(&self) -> bool {
+        self.problems.len() == PROBLEMS_MAX
+    }
+
+    fn line_of(&mut self, path: &[Step]) -> Option<usize> {
+        self.reread += self.text.len();
+        (self.reread <= REREAD_MAX)
+            .then(|| yaml::line_of(self.text, path))
+            .flatten()
     }
 }
 
@@ -131,6 +150,16 @@ impl<'r, 't> Section<'r, 't> {
         Some(read)
     }
 
+    /// Whether a key is there, and nothing is behind it, or nothing but braces.
+    pub(crate) fn says_nothing(&self, key: &str) -> bool {
+        let is_empty = |value: &Value| {
+            value.is_null() || value.as_mapping().is_some_and(yaml::Mapping::is_empty)
+        };
+        self.entries
+            .iter()
+            .any(|(name, value)| name == key && is_empty(value))
+    }
+
     /// Complains of a missing key, unless it was there and wrong: then that was said already.
     pub(crate) fn require(&mut self, key: &'static str, taken: bool) {
         let dotted = dotted(&self.path, key);
@@ -148,6 +177,10 @@ impl<'r, 't> Section<'r, 't> {
     /// Complains of the keys that nobody took.
     pub(crate) fn finish(mut self) {
         for (key, _) in std::mem::take(&mut self.entries) {
+            if self.report.is_full() {
+                self.report.untold += 1;
+                continue;
+            }
             let nearest = self
                 .known
                 .iter()

@@ -3,12 +3,20 @@
 //!
 //! It must not show a value in an error: serde's own messages quote values, and a value may be a key.
 
+mod bounded;
+mod stream;
+
+use serde::Serialize;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use serde::{Deserialize, Serialize};
+use serde_yaml::value::{Tag, TaggedValue};
 
-pub use serde_yaml::Value;
+use crate::nesting::{self, Excess};
+use bounded::{Bounded, Budget, EXPANDED, NAMELESS, TWICE};
+
+pub use serde_yaml::{Mapping, Value};
+pub use stream::{Document, stream};
 
 /// Why a text is not YAML, or not of the type that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,26 +45,45 @@ pub fn to_string<T: Serialize>(value: &T) -> String {
     serde_yaml::to_string(value).unwrap_or_default()
 }
 
-/// Reads a document as an untyped value.
+/// Reads a document as an untyped value. What is nested too deep, or expands too far, is refused before it
+/// costs time.
+///
+/// # Errors
+///
+/// It is not YAML, or not one document.
 pub fn value(text: &str) -> Result<Value, Error> {
-    serde_yaml::from_str(text).map_err(|error| syntax(&error))
+    if let Some((line, excess)) = nesting::excess(text) {
+        let message = match excess {
+            Excess::Nesting => format!(
+                "lists and mappings are nested deeper than {} levels",
+                nesting::NESTING_MAX
+            ),
+            Excess::Directives => {
+                "there are too many directives (lines that begin with %)".to_owned()
+            }
+        };
+        return Err(Error {
+            line: Some(line),
+            message,
+        });
+    }
+    let budget = Budget::of(text);
+    Bounded(&budget)
+        .deserialize(serde_yaml::Deserializer::from_str(text))
+        .map_err(|error| syntax(&error))
 }
 
-/// Reads one document of manifests' text, which may hold several, separated by `---`. Empty ones are
-/// left out.
+/// Reads the documents of manifests' text, which may hold several, separated by `---`. Empty ones are left
+/// out.
 ///
 /// # Errors
 ///
 /// The first document that is not YAML; the line is that of the text as a whole.
 pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
-    let mut documents = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(text) {
-        let value = Value::deserialize(document).map_err(|error| syntax(&error))?;
-        if !value.is_null() {
-            documents.push(value);
-        }
-    }
-    Ok(documents)
+    let values = stream(text).map(|document| document.value);
+    values
+        .filter(|value| !value.as_ref().is_ok_and(Value::is_null))
+        .collect()
 }
 
 /// Reads an untyped value as a type. The message is serde's own and may quote the value: it is for
@@ -82,20 +109,27 @@ pub fn line_of(text: &str, path: &[Step]) -> Option<usize> {
 /// The word by which the walk's own error at its end is told from all others.
 const HERE: &str = "the path ends here";
 
-/// The library's word on a text that is not YAML. It names what was expected where; the one message
-/// that quotes the text is that of a key that stands there twice.
+/// The library's word on a text that is not YAML. It names what was expected where, and quotes nothing.
 fn syntax(error: &serde_yaml::Error) -> Error {
     let message = error.to_string();
-    let message = if message.contains("duplicate entry") {
-        "a key stands here twice".to_owned()
-    } else {
-        message
+    // Before words of ours the library puts the keys that lead there, and a key may be a slipped secret.
+    let ours = [TWICE, EXPANDED, NAMELESS, UNKNOWN_KIND.0];
+    let message = match ours.into_iter().find(|ours| message.contains(ours)) {
+        Some(kind) if kind == UNKNOWN_KIND.0 => UNKNOWN_KIND.1.to_owned(),
+        Some(ours) => ours.to_owned(),
+        None => message,
     };
     Error {
         line: error.location().map(|location| location.line()),
         message,
     }
 }
+
+/// What serde says of a number beyond 64 bits, and what is said instead.
+const UNKNOWN_KIND: (&str, &str) = (
+    "invalid type",
+    "a value stands here that is neither a text, a number of 64 bits nor true or false",
+);
 
 /// Deserializes nothing: follows the path, and fails where it ends.
 struct Walk<'p> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt_tls_config::{ClientAuthMode, Config, Pem};
+use mqtt_tls_config::{ClientAuthMode, Config, Pem, Tickets, yaml};
 
 fn problems(text: &str) -> Vec<String> {
     let problems = Config::parse(text).err();
@@ -46,20 +46,24 @@ certificates:
 - pem: other
 backend: {host: smart-mqtt.iot.svc, port: 1884}
 clientAuth: {mode: Require, ca: bundle}
-timeouts: {handshake: 1s, dial: 200ms, halfClose: 1m 5s}
+tls: {tickets: All}
+timeouts: {handshake: 1s, firstPacket: 1m30s, dial: 200ms, halfClose: 1m 5s}
 limits: {connections: 10, handshakes: 5}
 drain: {deadline: 0s}
-admin: {host: 0.0.0.0, port: 9000}
+admin: {host: 0.0.0.0, port: 9000, journal: false}
 ";
     let config = Config::parse(text).unwrap();
     assert_eq!(config.version.as_deref(), Some("7"));
     assert_eq!(config.certificates.len(), 1);
     assert_eq!(config.backend.to_string(), "smart-mqtt.iot.svc:1884");
     assert_eq!(config.client_auth.mode, ClientAuthMode::Require);
+    assert_eq!(config.tls.tickets, Tickets::All);
+    assert_eq!(config.timeouts.first_packet, Duration::from_secs(90));
     assert_eq!(config.timeouts.half_close, Duration::from_secs(65));
     assert_eq!(config.limits.connections, 10);
     assert_eq!(config.drain.deadline, Duration::ZERO);
     assert_eq!(config.admin.port, 9000);
+    assert!(!config.admin.journal);
 }
 
 #[test]
@@ -160,4 +164,125 @@ fn there_is_an_end_to_what_is_told() {
     let said = problems(&format!("port: 1\npem: x\n{}\n", keys.join("\n")));
     assert_eq!(said.len(), 21);
     assert_eq!(said[20], "and 30 more problems");
+}
+
+#[test]
+fn slow_devices_have_time_and_small_stacks_no_tickets_of_tls_1_3() {
+    let config = Config::parse("port: 1\npem: x\n").unwrap();
+    assert!(config.timeouts.handshake >= Duration::from_secs(20));
+    assert_eq!(config.tls.tickets, Tickets::Tls12);
+}
+
+/// Whoever writes the key wants client certificates; an empty one would let everyone in.
+#[test]
+fn client_authentication_that_says_nothing_is_refused() {
+    for auth in ["", " ~", " {}", "\n#  mode: Require"] {
+        let said = problems(&format!("port: 1\npem: x\nclientAuth:{auth}\n"));
+        assert_eq!(
+            said,
+            [
+                "line 3: clientAuth: it is there and says nothing: set `mode: Require` or `mode: Optional`, \
+                 with the CA certificates as `ca`, or `mode: None`"
+            ],
+            "{auth}"
+        );
+    }
+}
+
+#[test]
+fn a_choice_or_switch_that_is_misspelt_is_told() {
+    assert_eq!(
+        problems("port: 1\npem: x\ntls: {tickets: tls12}\nadmin: {journal: yes}\n"),
+        [
+            "line 3: tls.tickets: expected None, Tls12 or All, found another text",
+            "line 4: admin.journal: expected true or false, found another text",
+        ]
+    );
+}
+
+#[test]
+fn a_text_that_is_nested_too_deep_or_expands_too_far_is_refused_for_that() {
+    for (text, because) in [
+        (
+            "[".repeat(100_000),
+            "line 1: this is not YAML: lists and mappings are nested deeper",
+        ),
+        (
+            "pem: {a: ".repeat(50_000),
+            "line 1: this is not YAML: lists and mappings are nested deeper",
+        ),
+        (
+            format!("port: 1\npem: {}", "- ".repeat(100_000)),
+            "line 2: this is not YAML: ",
+        ),
+        (
+            format!(
+                "pem: &a [{}]\nport: [{}]\n",
+                "1, ".repeat(500),
+                "*a, ".repeat(5_000)
+            ),
+            "line 1: this is not YAML: its aliases stand for far more",
+        ),
+    ] {
+        let said = problems(&text);
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with(because), "{said:?}");
+    }
+}
+
+/// What the first release reads. A terminator refuses keys that it does not know, and while an operator is
+/// replaced by a newer one, terminators of before read what the newer one writes.
+const FIRST_RELEASE: [&str; 20] = [
+    "port",
+    "version",
+    "backend",
+    "backend.host",
+    "backend.port",
+    "clientAuth",
+    "clientAuth.mode",
+    "timeouts",
+    "timeouts.handshake",
+    "timeouts.dial",
+    "timeouts.halfClose",
+    "limits",
+    "limits.connections",
+    "limits.handshakes",
+    "drain",
+    "drain.deadline",
+    "admin",
+    "admin.host",
+    "admin.port",
+    "pem",
+];
+
+#[test]
+fn what_says_nothing_new_is_read_by_the_first_release() {
+    let text = Config::new(8883, Pem::new("x\n".to_owned())).to_yaml();
+    let value = yaml::value(text.expose()).unwrap();
+    let mut keys = Vec::new();
+    for (key, value) in value.as_mapping().unwrap() {
+        let key = key.as_str().unwrap();
+        keys.push(key.to_owned());
+        for (inner, _) in value.as_mapping().into_iter().flatten() {
+            keys.push(format!("{key}.{}", inner.as_str().unwrap()));
+        }
+    }
+    keys.retain(|key| !FIRST_RELEASE.contains(&key.as_str()));
+    assert_eq!(keys, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_new_is_written_where_it_says_something() {
+    let mut config = Config::new(8883, Pem::new("x\n".to_owned()));
+    config.tls.tickets = Tickets::None;
+    config.timeouts.first_packet = Duration::from_secs(5);
+    config.admin.journal = false;
+    let text = config.to_yaml();
+    for line in [
+        "  tickets: None\n",
+        "  firstPacket: 5s\n",
+        "  journal: false\n",
+    ] {
+        assert!(text.expose().contains(line), "{}", text.expose());
+    }
 }

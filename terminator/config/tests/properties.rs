@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mqtt_tls_config::{Certificate, ClientAuthMode, Config, Pem};
+use mqtt_tls_config::{Certificate, ClientAuthMode, Config, Pem, Tickets};
 use proptest::prelude::*;
 
 fn pem() -> impl Strategy<Value = Pem> {
@@ -19,8 +19,9 @@ fn config() -> impl Strategy<Value = Config> {
         proptest::collection::vec(pem(), 0..4),
         (0..3_u8, pem()),
         (100..600_000_u64, 100..3_600_000_u64, 0..3_600_000_u64),
+        (0..3_u8, 100..600_000_u64, any::<bool>()),
     )
-        .prop_map(|(host, port, version, pem, more, (mode, ca), times)| {
+        .prop_map(|(host, port, version, pem, more, (mode, ca), times, new)| {
             let mut config = Config::new(port, pem);
             config.host = host;
             config.version = version;
@@ -34,6 +35,13 @@ fn config() -> impl Strategy<Value = Config> {
             config.timeouts.dial = Duration::from_millis(times.0);
             config.timeouts.half_close = Duration::from_millis(times.1);
             config.drain.deadline = Duration::from_millis(times.2);
+            config.tls.tickets = match new.0 {
+                0 => Tickets::None,
+                1 => Tickets::Tls12,
+                _ => Tickets::All,
+            };
+            config.timeouts.first_packet = Duration::from_millis(new.1);
+            config.admin.journal = new.2;
             config
         })
 }
@@ -52,7 +60,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|pem|certificates|backend|clientAuth|timeouts|limits|drain|admin|version)",
+        key in "(host|port|pem|certificates|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));

@@ -32,6 +32,7 @@ type Result struct {
 	ChainLength int    `json:"chain_length"`
 	Resumed     bool   `json:"resumed"`
 	Connack     int    `json:"connack"`
+	Pinged      int    `json:"pinged"`
 	Acked       int    `json:"acked"`
 	// How the server ended the connection after our close: "close_notify", "fin", or an error's text.
 	PeerClose string `json:"peer_close,omitempty"`
@@ -60,7 +61,7 @@ func main() {
 	flags.StringVar(&o.max, "max", "1.3", "highest TLS version")
 	flags.StringVar(&o.curves, "curves", "", "key exchanges, comma-separated; Go's own list if empty")
 	flags.StringVar(&o.alpn, "alpn", "", "protocols to offer, comma-separated")
-	flags.BoolVar(&o.again, "again", false, "handshake twice with one session cache; the second is told")
+	flags.BoolVar(&o.again, "again", false, "connect twice with one session cache; the second is told")
 	flags.StringVar(&o.id, "id", "go", "mqtt: client ID")
 	flags.StringVar(&o.topic, "topic", "go", "mqtt: topic")
 	flags.IntVar(&o.count, "count", 1, "mqtt: messages to publish at QoS 1")
@@ -156,6 +157,19 @@ func mqtt(o *options, result *Result) error {
 	if err != nil {
 		return err
 	}
+	rounds := 1
+	if o.again {
+		rounds = 2
+	}
+	for range rounds {
+		if err := o.session(config, result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *options) session(config *tls.Config, result *Result) error {
 	conn, raw, err := o.dial(config, result)
 	if err != nil {
 		return err
@@ -173,6 +187,14 @@ func mqtt(o *options, result *Result) error {
 	if result.Connack = int(connack[3]); connack[0] != 0x20 || connack[3] != 0 {
 		return fmt.Errorf("not accepted: % x", connack)
 	}
+	if _, err := conn.Write([]byte{0xC0, 0}); err != nil {
+		return err
+	}
+	var pong [2]byte
+	if _, err := io.ReadFull(reader, pong[:]); err != nil || pong != [2]byte{0xD0, 0} {
+		return fmt.Errorf("reading PINGRESP: % x, %w", pong, err)
+	}
+	result.Pinged++
 	for id := 1; id <= o.count; id++ {
 		body := binary.BigEndian.AppendUint16(text(o.topic), uint16(id))
 		if _, err := conn.Write(packet(0x32, append(body, fmt.Sprintf("message %d", id)...))); err != nil {

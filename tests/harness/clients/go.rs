@@ -32,6 +32,8 @@ pub struct Seen {
     pub resumed: bool,
     /// The code in CONNACK.
     pub connack: u8,
+    /// How many PINGREQs were answered.
+    pub pinged: usize,
     /// How many messages were acknowledged.
     pub acked: usize,
     /// How the server ended its direction: `close_notify`, `fin`, or an error's text.
@@ -50,7 +52,7 @@ impl GoClient {
         Self::new("handshake", addr, ca)
     }
 
-    /// CONNECT, then `count` messages at QoS 1 to `topic`, then the end that [`GoClient::close`] says.
+    /// CONNECT, PINGREQ, then `count` messages at QoS 1 to `topic`, then the end that [`GoClient::close`] says.
     pub fn mqtt(addr: SocketAddr, ca: &Ca, topic: &str, count: usize) -> Self {
         let client = Self::new("mqtt", addr, ca);
         client
@@ -96,7 +98,7 @@ impl GoClient {
         self.arg("-alpn", protocols)
     }
 
-    /// Two handshakes with one session cache; what is told is the second.
+    /// Two connections with one session cache; what is told is the second.
     pub fn twice(self) -> Self {
         self.arg("-again", "true")
     }

@@ -20,7 +20,12 @@ pub struct Endpoint {
     host: String,
     port: u16,
     args: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
+
+/// OpenSSL's own settings: `--tls-version tlsv1.2` of mosquitto's clients is the lowest version, not the only one.
+const ONE_VERSION: &str =
+    "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = versions\n[versions]\n";
 
 impl Endpoint {
     /// Without TLS.
@@ -29,6 +34,7 @@ impl Endpoint {
             host: addr.ip().to_string(),
             port: addr.port(),
             args: vec![],
+            environment: vec![],
         }
     }
 
@@ -40,6 +46,7 @@ impl Endpoint {
             host: "localhost".to_owned(),
             port,
             args: vec![],
+            environment: vec![],
         };
         endpoint.arg("--cafile").arg(path(file))
     }
@@ -63,7 +70,12 @@ impl Endpoint {
 
     /// One TLS version only: `tlsv1.2` or `tlsv1.3`.
     #[must_use]
-    pub fn tls_version(self, version: &str) -> Self {
+    pub fn tls_version(mut self, version: &str) -> Self {
+        let name = version.replace("tlsv", "TLSv");
+        let file = workdir::scratch("openssl").join("openssl.cnf");
+        let text = format!("{ONE_VERSION}MinProtocol = {name}\nMaxProtocol = {name}\n");
+        std::fs::write(&file, text).expect("the folder is ours");
+        self.environment.push(("OPENSSL_CONF", path(file)));
         self.arg("--tls-version").arg(version)
     }
 
@@ -202,7 +214,12 @@ impl Subscriber {
         unbuffered
             .arg("-oL")
             .arg(command.get_program())
-            .args(command.get_args());
+            .args(command.get_args())
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
         Process::spawn("mosquitto_sub", unbuffered)
     }
 
@@ -282,6 +299,7 @@ impl Call {
         command
             .args(["-t", &self.topic, "-i", &self.id])
             .args(&self.at.args)
+            .envs(self.at.environment.iter().cloned())
             .args(&self.more);
         command
     }

@@ -112,6 +112,13 @@ impl Connector {
         Ok(TlsClient { stream })
     }
 
+    /// [`Connector::connect`], then a first packet, [`mqtt::first_packet`], whose answer is not waited for.
+    pub async fn open(&self, addr: SocketAddr) -> io::Result<TlsClient> {
+        let mut client = self.connect(addr).await?;
+        client.send(&mqtt::first_packet()).await?;
+        Ok(client)
+    }
+
     /// [`Connector::connect`], then CONNECT (3.1.1) and CONNACK.
     pub async fn connect_mqtt(&self, addr: SocketAddr, client_id: &str) -> io::Result<TlsClient> {
         let mut client = self.connect(addr).await?;
@@ -315,5 +322,6 @@ impl AsyncRead for Socket {
     }
 }
 
+mod cut;
 #[cfg(test)]
 mod tests;

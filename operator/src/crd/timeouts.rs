@@ -1,0 +1,76 @@
+//! How long each phase of a connection may take, as users write it.
+//!
+//! It must have the defaults and bounds of the terminator's own file; the file's crate holds them, and a test
+//! compares what is said here. No default stands in the schema: the API server would write it into each
+//! listener, and a better one of a later release would reach none of them.
+
+use std::time::Duration;
+
+use mqtt_tls_config::Timeouts as File;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// How many characters a duration may have.
+const DURATION_LENGTH_MAX: usize = 16;
+
+/// How long each phase of a connection may take: whole numbers with units, such as `30s`, `1m30s` or `500ms`.
+/// A change reaches the pods without replacing them, and holds for new connections.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// From accept to the end of the TLS handshake, 100ms to 10m. Devices on GPRS or NB-IoT take 12 to 20
+    /// seconds for a chain of 4 KB. Default: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "phase")]
+    pub handshake: Option<String>,
+
+    /// From the end of the handshake to the end of the client's CONNECT, 100ms to 10m. The broker is dialled
+    /// after it. Default: 20s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "phase")]
+    pub first_packet: Option<String>,
+
+    /// Resolving the broker and connecting to it, all its addresses together, 100ms to 10m. Default: 5s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "phase")]
+    pub dial: Option<String>,
+
+    /// How long one direction may outlive the other: after a client's end, how long the broker may still
+    /// read and answer. 100ms to 1h. Default: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "half_close")]
+    pub half_close: Option<String>,
+}
+
+fn phase(_: &mut SchemaGenerator) -> Schema {
+    duration(File::PHASE)
+}
+
+fn half_close(_: &mut SchemaGenerator) -> Schema {
+    duration(File::HALF_CLOSE)
+}
+
+/// A duration in words that the API server, this program and the terminator's file all read alike.
+fn duration((least, most): (Duration, Duration)) -> Schema {
+    let (least, most) = (written(least), written(most));
+    let rule = format!(
+        "self.matches('^([0-9]+(h|m|s|ms))+$') && duration(self) >= duration('{least}') && \
+         duration(self) <= duration('{most}')"
+    );
+    let message = format!("must be a duration from {least} to {most}, such as 30s, 1m30s or 500ms");
+    json_schema!({
+        "type": "string",
+        "minLength": 2,
+        "maxLength": DURATION_LENGTH_MAX,
+        "x-kubernetes-validations": [{
+            "rule": rule,
+            "message": message,
+            "messageExpression": format!("'{message}; it is ' + self"),
+        }],
+    })
+}
+
+/// A duration of one unit, without blanks.
+fn written(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

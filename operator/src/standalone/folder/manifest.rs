@@ -1,0 +1,294 @@
+//! From a file's text to the objects in it: documents one by one, and lists taken apart, as kubectl does.
+//!
+//! What is wrong with one object must not take another with it, and no message may quote a Secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use mqtt_tls_config::yaml::{self, Value};
+use serde::de::DeserializeOwned;
+
+use super::{Key, base64};
+use crate::crd::MqttTlsListener;
+use crate::error::without_values;
+
+/// The namespace of an object that names none.
+const NAMESPACE: &str = "default";
+
+/// The longest name or key that is shown, in characters; a line of a PEM has more.
+const SHOWN_MAX: usize = 63;
+
+const LISTENER: &str = "MqttTlsListener";
+
+/// One object of a file.
+pub(super) enum Object {
+    Listener(Box<MqttTlsListener>),
+    Secret(Box<Secret>),
+    ConfigMap(Box<ConfigMap>),
+}
+
+impl Object {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Listener(_) => LISTENER,
+            Self::Secret(_) => "Secret",
+            Self::ConfigMap(_) => "ConfigMap",
+        }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        let metadata: &ObjectMeta = match self {
+            Self::Listener(listener) => &listener.metadata,
+            Self::Secret(secret) => &secret.metadata,
+            Self::ConfigMap(map) => &map.metadata,
+        };
+        let namespace = metadata.namespace.as_deref().unwrap_or(NAMESPACE);
+        let name = metadata.name.clone().unwrap_or_default();
+        (namespace.to_owned(), name)
+    }
+}
+
+/// What a file holds.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) objects: Vec<Object>,
+    /// What does not read.
+    pub(super) faults: Vec<Fault>,
+    /// What has no effect.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Something that does not read.
+#[derive(Debug)]
+pub(super) struct Fault {
+    place: Place,
+    why: String,
+}
+
+impl Fault {
+    /// Whether it may stand for an object that was read before.
+    pub(super) fn may_be(&self, before: &Object) -> bool {
+        let (namespace, name) = before.key();
+        match &self.place.object {
+            None => true,
+            Some(object) => *object == (before.kind().to_owned(), namespace, name),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} does not read: {}", self.place, self.why)
+    }
+}
+
+/// Where something stands in a file.
+#[derive(Clone, Debug)]
+struct Place {
+    /// The document, and the item of a list in it; counted from 1.
+    document: usize,
+    items: Vec<usize>,
+    /// The document's first line.
+    line: usize,
+    /// Kind, namespace and name, if they can be told.
+    object: Option<(String, String, String)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "document {} (line {})", self.document, self.line)?;
+        for item in &self.items {
+            write!(f, ", item {item}")?;
+        }
+        match &self.object {
+            Some((kind, namespace, name)) => write!(f, ", {}", named(kind, namespace, name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An object in words.
+pub(super) fn named(kind: &str, namespace: &str, name: &str) -> String {
+    let name = shown(name);
+    if namespace == NAMESPACE {
+        return format!("{} {name}", shown(kind));
+    }
+    format!("{} {}/{name}", shown(kind), shown(namespace))
+}
+
+/// A name as it may be shown: a text that does not look like one may be a slipped secret.
+fn shown(name: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.[]".contains(char);
+    if name.len() <= SHOWN_MAX && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    format!("(a name of {} characters, not shown)", name.chars().count())
+}
+
+/// Reads a file's text.
+pub(super) fn read(text: &str) -> Reading {
+    let mut reading = Reading::default();
+    for (index, document) in yaml::stream(text).enumerate() {
+        let mut place = Place {
+            document: index + 1,
+            items: Vec::new(),
+            line: document.line,
+            object: None,
+        };
+        match document.value {
+            Ok(value) => reading.take(value, place),
+            Err(error) => {
+                place.line = error.line.unwrap_or(place.line);
+                let why = format!("it is not YAML: {}", error.message);
+                reading.faults.push(Fault { place, why });
+            }
+        }
+    }
+    reading
+}
+
+impl Reading {
+    /// Takes one object, or each one of a list, if it is of a kind that matters here.
+    fn take(&mut self, mut value: Value, mut place: Place) {
+        let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (kind, version) = (field("kind").to_owned(), field("apiVersion").to_owned());
+        if let Some(of) = kind.strip_suffix("List")
+            && let Some(items) = value.get_mut("items").map(std::mem::take)
+        {
+            return self.take_items(items, (of, &version), &place);
+        }
+        let metadata = |name: &str| value.get("metadata")?.get(name)?.as_str();
+        if let Some(name) = metadata("name") {
+            let namespace = metadata("namespace").unwrap_or(NAMESPACE).to_owned();
+            place.object = Some((kind.clone(), namespace, name.to_owned()));
+        }
+        let is_ours = version.starts_with("mqtt.smartboot.tech/");
+        let read = match (kind.as_str(), version.as_str()) {
+            (LISTENER, _) if is_ours => self
+                .object(value, &place, |error| Some(without_values(error)))
+                .map(|listener| Object::Listener(Box::new(listener))),
+            ("Secret", "v1") => self.secret(value, &place),
+            ("ConfigMap", "v1") => self.config_map(value, &place),
+            _ => {
+                // Manifests of other things may lie beside ours.
+                if is_ours {
+                    let kind = shown(&kind);
+                    place.object = None;
+                    self.unknown.push(format!("{place}, kind {kind}"));
+                }
+                return;
+            }
+        };
+        match read {
+            Ok(object) => self.objects.push(object),
+            Err(why) => self.faults.push(Fault { place, why }),
+        }
+    }
+
+    /// Takes the items of a list. Those of a list of one kind may leave out what they are.
+    fn take_items(&mut self, items: Value, (of, version): (&str, &str), place: &Place) {
+        let items = match items {
+            Value::Null => return,
+            Value::Sequence(items) => items,
+            _ => {
+                let why = "its `items` are no list".to_owned();
+                let place = place.clone();
+                return self.faults.push(Fault { place, why });
+            }
+        };
+        for (index, mut item) in items.into_iter().enumerate() {
+            if let (false, Value::Mapping(item)) = (of.is_empty(), &mut item) {
+                for (key, value) in [("kind", of), ("apiVersion", version)] {
+                    if !item.contains_key(key) {
+                        item.insert(key.into(), value.into());
+                    }
+                }
+            }
+            let mut place = place.clone();
+            place.items.push(index + 1);
+            self.take(item, place);
+        }
+    }
+
+    /// Reads a Secret as the API server does.
+    fn secret(&mut self, mut value: Value, place: &Place) -> Result<Object, String> {
+        let mut data = bytes(&mut value, "data")?;
+        let mut secret: Secret = self.object(value, place, expectation)?;
+        for (key, text) in secret.string_data.take().unwrap_or_default() {
+            data.insert(key, ByteString(text.into_bytes()));
+        }
+        secret.data = Some(data);
+        Ok(Object::Secret(Box::new(secret)))
+    }
+
+    fn config_map(&mut self, mut value: Value, place: &Place) -> Result<Object, String> {
+        let binary = bytes(&mut value, "binaryData")?;
+        let mut map: ConfigMap = self.object(value, place, expectation)?;
+        map.binary_data = Some(binary).filter(|binary| !binary.is_empty());
+        Ok(Object::ConfigMap(Box::new(map)))
+    }
+
+    /// Reads a value as a type, and notes the fields that it does not have. `words` makes of the parser's message what
+    /// may be shown of it.
+    fn object<T: DeserializeOwned>(
+        &mut self,
+        value: Value,
+        place: &Place,
+        words: fn(&str) -> Option<String>,
+    ) -> Result<T, String> {
+        let mut note = |path: serde_ignored::Path<'_>| {
+            // A step into an optional field is a question mark.
+            let path = path.to_string().replace(".?", "");
+            if path != "apiVersion" && path != "kind" {
+                let path = shown(&path);
+                self.unknown.push(format!("{place}: {path}"));
+            }
+        };
+        let ignored = serde_ignored::Deserializer::new(value, &mut note);
+        serde_path_to_error::deserialize(ignored).map_err(|error| {
+            let path = shown(&error.path().to_string());
+            let words = words(&error.inner().to_string());
+            let words = words.unwrap_or_else(|| "it is not what belongs there".to_owned());
+            if path == "." {
+                return words;
+            }
+            format!("{path}: {words}")
+        })
+    }
+}
+
+/// Takes a map to base64 out of an object.
+fn bytes(object: &mut Value, field: &str) -> Result<BTreeMap<String, ByteString>, String> {
+    let taken = object.as_mapping_mut().and_then(|map| map.remove(field));
+    let entries = match taken {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Mapping(entries)) => entries,
+        Some(_) => return Err(format!("{field}: expected a map to base64")),
+    };
+    let mut bytes = BTreeMap::new();
+    for (key, value) in entries {
+        let Value::String(key) = key else {
+            return Err(format!("{field}: expected keys that are texts"));
+        };
+        let read = match &value {
+            Value::Null => Ok(ByteString::default()),
+            Value::String(text) => base64::decode(text),
+            _ => Err("expected a text in base64"),
+        };
+        let read = read.map_err(|why| format!("{field}.{}: {why}", shown(&key)))?;
+        bytes.insert(key, read);
+    }
+    Ok(bytes)
+}
+
+/// What the parser expected; what it found may be a secret.
+fn expectation(message: &str) -> Option<String> {
+    if message.starts_with("missing field `") {
+        return Some(message.to_owned());
+    }
+    let (_, expected) = message.rsplit_once(", expected ")?;
+    Some(format!("expected {expected}"))
+}

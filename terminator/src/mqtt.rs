@@ -1,0 +1,84 @@
+//! The first packet of an MQTT connection, as far as a relay has to know it: that it is a CONNECT, and where it
+//! ends. Pure.
+//!
+//! It must not judge what a CONNECT says: versions, names and flags are the broker's affair.
+
+/// The first byte of a CONNECT: its type, and flags that are reserved (MQTT 5.0, sections 2.1.2 and 2.1.3; the
+/// same in 3.1.1 and 3.1).
+const CONNECT: u8 = 0x10;
+
+/// What a client's first bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// A CONNECT that is all there; more may follow it.
+    Connect,
+    /// Something that no MQTT client begins with.
+    Other,
+    /// The beginning of a CONNECT, or nothing.
+    Partial,
+}
+
+/// Looks at the bytes that a client began with.
+pub(crate) fn start(bytes: &[u8]) -> Start {
+    let Some((first, rest)) = bytes.split_first() else {
+        return Start::Partial;
+    };
+    if *first != CONNECT {
+        return Start::Other;
+    }
+    // At most four digits of seven bits, the lowest first (MQTT 5.0, section 1.5.5).
+    let mut length = 0;
+    for index in 0..4 {
+        let Some(digit) = rest.get(index) else {
+            return Start::Partial;
+        };
+        length |= usize::from(digit & 0x7f) << (7 * index);
+        if digit & 0x80 == 0 {
+            let is_whole = rest.len() - index > length;
+            return if is_whole {
+                Start::Connect
+            } else {
+                Start::Partial
+            };
+        }
+    }
+    Start::Other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Start, start};
+
+    #[test]
+    fn a_connect_is_known_when_its_last_byte_is_there() {
+        let connect = [
+            0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 2, b'a', b'b',
+        ];
+        for length in 0..connect.len() {
+            assert_eq!(start(&connect[..length]), Start::Partial, "{length}");
+        }
+        assert_eq!(start(&connect), Start::Connect);
+        assert_eq!(start(&[&connect[..], &[0xc0, 0]].concat()), Start::Connect);
+    }
+
+    #[test]
+    fn its_length_may_have_four_digits_and_no_more() {
+        let long = [&[0x10, 0x80, 0x01][..], &[0; 128]].concat();
+        assert_eq!(start(&long[..130]), Start::Partial);
+        assert_eq!(start(&long), Start::Connect);
+        assert_eq!(start(&[0x10, 0xff, 0xff, 0xff]), Start::Partial);
+        assert_eq!(start(&[0x10, 0xff, 0xff, 0xff, 0xff, 0]), Start::Other);
+    }
+
+    #[test]
+    fn everything_else_is_something_else() {
+        for first in [
+            b"GET / HTTP/1.1".as_slice(),
+            &[0xc0, 0],
+            &[0x11, 2],
+            &[0x30, 2],
+        ] {
+            assert_eq!(start(first), Start::Other, "{first:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the log tells of clients that fail: each kind at most once in a while, for anyone outside can cause it.
+//!
+//! It must not log at info or above without [`Seldom`]. Each failure is in the metrics, and the last ones are in
+//! the journal.
+
+use std::time::Instant;
+
+use tracing::{debug, info, warn};
+
+use crate::arrival::Arrival;
+use crate::first_packet;
+use crate::handshake::{self, Attempt};
+use crate::journal::Entry;
+use crate::log::Seldom;
+
+/// What is told of clients that fail, each at most once in a while.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    failed: Seldom,
+    http: Seldom,
+    plaintext_mqtt: Seldom,
+    proxy_protocol: Seldom,
+    not_mqtt: Seldom,
+}
+
+impl Notices {
+    /// Tells of a handshake that failed.
+    pub(crate) fn handshake_failed(
+        &self,
+        error: &handshake::Error,
+        entry: &Entry,
+        attempt: &Attempt,
+    ) {
+        debug!(?entry, "handshake failed");
+        // A health check, as a rule.
+        if attempt.hello.is_empty() {
+            return;
+        }
+        let (notice, remedy) = match error {
+            handshake::Error::NotTls(arrival) => match arrival {
+                Arrival::Http => (&self.http, arrival.remedy()),
+                Arrival::PlaintextMqtt => (&self.plaintext_mqtt, arrival.remedy()),
+                Arrival::ProxyProtocol => (&self.proxy_protocol, arrival.remedy()),
+                _ => (&self.failed, None),
+            },
+            _ => (&self.failed, None),
+        };
+        let Some(left_out) = notice.due(Instant::now()) else {
+            return;
+        };
+        let (address, reason) = (entry.address(), error.reason());
+        if let Some(remedy) = remedy {
+            warn!(%address, reason, left_out, "{remedy}");
+        } else {
+            info!(
+                %address,
+                reason,
+                left_out,
+                "a handshake failed: {}; /handshakes on the admin port has the last ones",
+                entry.message()
+            );
+        }
+    }
+
+    /// Tells of a client that did not say what it wants.
+    pub(crate) fn no_first_packet(&self, error: &first_packet::Error) {
+        debug!(reason = error.reason(), %error, "no first packet");
+        let first_packet::Error::NotMqtt = error else {
+            return;
+        };
+        if let Some(left_out) = self.not_mqtt.due(Instant::now()) {
+            warn!(
+                left_out,
+                "a client's first packet is no CONNECT: MQTT is expected inside of TLS, without WebSocket, HTTP, \
+                 or another TLS"
+            );
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Which client certificate was refused: rustls asks the verifier while it takes in a handshake, and keeps nothing
+//! of a certificate that it refuses. So the verifier leaves its subject with the thread, for whoever drives the
+//! handshake.
+//!
+//! It must not decide anything, and must not keep more than one subject, bounded and escaped.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// How much of a subject is told, in characters.
+const SUBJECT_MAX: usize = 255;
+
+thread_local! {
+    static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The subject of the certificate that was refused last on this thread, once.
+pub(crate) fn take() -> Option<String> {
+    REFUSED.take()
+}
+
+/// A verifier that tells which certificates it refuses.
+#[derive(Debug)]
+pub(crate) struct Telling(pub(crate) Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for Telling {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.0.verify_client_cert(end_entity, intermediates, now);
+        REFUSED.replace(verified.is_err().then(|| subject(end_entity)));
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+fn subject(certificate: &CertificateDer<'_>) -> String {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return "(not a certificate)".to_owned();
+    };
+    let subject = certificate.subject().to_string();
+    subject
+        .chars()
+        .take(SUBJECT_MAX)
+        .flat_map(char::escape_debug)
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! The terminator that is attacked, as a process of its own, and what it tells of itself at its admin port. It
+//! must not load it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tests::attack::sink::Sink;
+use tests::pki::Ca;
+use tests::process::Process;
+use tests::{ports, programs, workdir};
+
+const START: Duration = Duration::from_secs(20);
+/// A probe of Kubernetes waits a second; this is an attack.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// It serves `localhost`, before a backend that answers everyone.
+pub(crate) struct Server {
+    pub(crate) ca: Ca,
+    pub(crate) addr: SocketAddr,
+    pub(crate) process: Process,
+    pub(crate) sink: Sink,
+    admin: SocketAddr,
+}
+
+impl Server {
+    /// Starts it, with the defaults that everyone has.
+    pub(crate) fn start(program: Option<PathBuf>) -> Self {
+        let ca = Ca::new("attack");
+        let leaf = ca.leaf().dns("localhost").issue();
+        let sink = Sink::start();
+        let (addr, admin) = (ports::free_addr(), ports::free_addr());
+        let indented: Vec<String> = leaf
+            .bundle()
+            .lines()
+            .map(|line| format!("  {line}"))
+            .collect();
+        let text = format!(
+            "host: {}\nport: {}\nbackend: {{host: {}, port: {}}}\nadmin: {{port: {}}}\npem: |\n{}\n",
+            addr.ip(),
+            addr.port(),
+            sink.addr().ip(),
+            sink.addr().port(),
+            admin.port(),
+            indented.join("\n"),
+        );
+        let file = workdir::scratch("attack").join("config.yaml");
+        std::fs::write(&file, text).expect("the folder is ours");
+        let program = program.unwrap_or_else(|| programs::terminator().to_owned());
+        let mut command = Command::new(program);
+        command.arg(file);
+        let process = Process::spawn("terminator", command);
+        process.wait_for_line("serving", START);
+        Self {
+            ca,
+            addr,
+            process,
+            sink,
+            admin,
+        }
+    }
+
+    /// What it tells of itself now.
+    pub(crate) fn figures(&self) -> io::Result<Figures> {
+        let mut stream = TcpStream::connect_timeout(&self.admin, ANSWER)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let values = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        Ok(Figures(values.collect()))
+    }
+}
+
+/// All metrics at one time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures(BTreeMap<String, f64>);
+
+impl Figures {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        self.value("process_cpu_seconds_total")
+    }
+
+    pub(crate) fn resident_mib(&self) -> f64 {
+        self.value("process_resident_memory_bytes") / f64::from(1 << 20)
+    }
+
+    pub(crate) fn descriptors(&self) -> f64 {
+        self.value("process_open_fds")
+    }
+
+    fn value(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// How often a handshake had this outcome.
+    pub(crate) fn outcome(&self, outcome: &str) -> f64 {
+        let start = format!("mqtt_tls_handshakes_total{{outcome=\"{outcome}\"");
+        let found = self.0.iter().filter(|(name, _)| name.starts_with(&start));
+        found.map(|(_, value)| value).sum()
+    }
+
+    /// The counters of connections and handshakes that have grown, and by how much.
+    pub(crate) fn grown_since(&self, before: &Self) -> Vec<String> {
+        let told = |name: &str| {
+            let what = ["handshakes_total", "refused_total", "ended_total"];
+            what.iter().any(|what| name.contains(what))
+        };
+        let grown = self.0.iter().filter(|(name, _)| told(name));
+        let grown = grown.map(|(name, value)| (name, value - before.value(name)));
+        grown
+            .filter(|(_, by)| *by > 0.0)
+            .map(|(name, by)| format!("{} {by}", name.trim_start_matches("mqtt_tls_")))
+            .collect()
+    }
+}

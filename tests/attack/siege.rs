@@ -1,0 +1,215 @@
+//! One attack: who is served meanwhile, and what it costs. It says what is wrong with what it saw.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::attack::honest::{self, Honest, Served};
+use tests::attack::{Attack, Kind, Origin, Seen};
+
+use crate::server::{Figures, Server};
+
+/// How long an attacker keeps a socket that the server does not end.
+const HOLDS: Duration = Duration::from_secs(10);
+/// What honest clients that are slow wait.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at the terminator.
+const LOOK: Duration = Duration::from_millis(500);
+/// After an attack everything is back by then.
+const REST: Duration = Duration::from_secs(5);
+/// And so long CPU time is measured then.
+const AT_REST: Duration = Duration::from_secs(2);
+
+/// What is left may be more than what was there by so much: what allocators keep, and connections that end.
+const MEMORY_KEPT_MIB: f64 = 24.0;
+const DESCRIPTORS_KEPT: f64 = 16.0;
+/// Of a core, when nobody comes.
+const CPU_AT_REST: f64 = 0.05;
+/// Lines of log for a whole attack.
+const LINES_MAX: usize = 10;
+
+pub(crate) struct Siege {
+    pub(crate) kind: Kind,
+    pub(crate) from: Origin,
+    pub(crate) rate: u32,
+    pub(crate) honest: u32,
+    pub(crate) lasts: Duration,
+}
+
+/// What was seen of the terminator.
+struct Cost {
+    before: Figures,
+    during: During,
+    after: Figures,
+    cpu_at_rest: f64,
+    lines: usize,
+    /// Connections at the backend.
+    at_backend: u64,
+}
+
+/// What was seen of it during the attack.
+#[derive(Default)]
+struct During {
+    most_mib: f64,
+    most_descriptors: f64,
+    /// At its end.
+    cpu_seconds: f64,
+    /// How often it did not answer.
+    silences: usize,
+}
+
+impl Siege {
+    /// Attacks, prints what was seen, and says what is wrong with it.
+    pub(crate) fn lay(&self, server: &Server) -> Vec<String> {
+        let name = match self.from {
+            Origin::One => format!("{} from one address", self.kind.name()),
+            Origin::Many(count) => format!("{} from {count} addresses", self.kind.name()),
+        };
+        let mark = server.process.mark();
+        let before = server.figures().expect("nobody attacks it yet");
+        let honest = Honest {
+            config: honest::trusting(&server.ca),
+            target: server.addr,
+            attackers: self.from,
+            rate: self.honest,
+            pause: PAUSE,
+        };
+        let backend = server.sink.connections();
+        let (attackers, honest, during) = self.attack(server, honest);
+        thread::sleep(REST);
+        let after = server.figures().expect("nobody attacks it any more");
+        let idle = Instant::now();
+        thread::sleep(AT_REST);
+        let rested = server.figures().expect("nobody attacks it any more");
+        let cpu_at_rest =
+            (rested.cpu_seconds() - after.cpu_seconds()) / idle.elapsed().as_secs_f64();
+        let cost = Cost {
+            before,
+            during,
+            after,
+            cpu_at_rest,
+            lines: server.process.mark() - mark,
+            at_backend: server.sink.connections() - backend,
+        };
+        tell(&name, &attackers, &honest, &cost);
+        faults(&name, &honest, &cost)
+    }
+
+    fn attack(&self, server: &Server, honest: Honest) -> (Seen, Served, During) {
+        let attack = Attack {
+            config: Arc::clone(&honest.config),
+            kind: self.kind,
+            origin: self.from,
+            rate: self.rate,
+            lasts: self.lasts,
+            holds: HOLDS,
+        };
+        let coming = honest.start();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watcher = scope.spawn(|| watch(server, &is_over));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let runtime = runtime.expect("a runtime can be made");
+            let attackers = runtime.block_on(attack.run(server.addr));
+            // Those on the way are served after the attack, or not at all.
+            let honest = coming.stop();
+            is_over.store(true, Ordering::Relaxed);
+            (
+                attackers,
+                honest,
+                watcher.join().expect("it does not panic"),
+            )
+        })
+    }
+}
+
+/// Looks at it until the attack is over.
+fn watch(server: &Server, is_over: &AtomicBool) -> During {
+    let mut during = During::default();
+    while !is_over.load(Ordering::Relaxed) {
+        match server.figures() {
+            Ok(figures) => {
+                during.most_mib = during.most_mib.max(figures.resident_mib());
+                during.most_descriptors = during.most_descriptors.max(figures.descriptors());
+                during.cpu_seconds = figures.cpu_seconds();
+            }
+            Err(_) => during.silences += 1,
+        }
+        thread::sleep(LOOK);
+    }
+    during
+}
+
+fn tell(name: &str, attackers: &Seen, honest: &Served, cost: &Cost) {
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    println!("{name}");
+    println!("  honest      {honest}");
+    println!(
+        "  attackers   {} came, {} connected, {} ended by the terminator",
+        count(&attackers.tried),
+        count(&attackers.connected),
+        count(&attackers.ended),
+    );
+    println!("  backend     {} connections", cost.at_backend);
+    println!(
+        "  CPU         {:.1} s, {:.3} of a core at rest",
+        cost.during.cpu_seconds - cost.before.cpu_seconds(),
+        cost.cpu_at_rest
+    );
+    println!(
+        "  memory      {:.1} MiB, at most {:.1}, after it {:.1}",
+        cost.before.resident_mib(),
+        cost.during.most_mib,
+        cost.after.resident_mib()
+    );
+    println!(
+        "  descriptors {}, at most {}, after it {}",
+        cost.before.descriptors(),
+        cost.during.most_descriptors,
+        cost.after.descriptors()
+    );
+    println!("  log         {} lines", cost.lines);
+    println!(
+        "  counted     {}",
+        cost.after
+            .grown_since(&cost.before)
+            .join("\n              ")
+    );
+}
+
+fn faults(name: &str, honest: &Served, cost: &Cost) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut check = |is_right: bool, what: String| {
+        if !is_right {
+            faults.push(format!("{name}: {what}"));
+        }
+    };
+    let (before, after) = (&cost.before, &cost.after);
+    check(honest.is_everyone(), format!("{honest}"));
+    check(
+        cost.at_backend <= honest.tried as u64,
+        format!("{} connections at the backend", cost.at_backend),
+    );
+    check(
+        after.resident_mib() < before.resident_mib() + MEMORY_KEPT_MIB,
+        format!("{:.1} MiB stay", after.resident_mib()),
+    );
+    check(
+        after.descriptors() < before.descriptors() + DESCRIPTORS_KEPT,
+        format!("{} descriptors stay", after.descriptors()),
+    );
+    check(
+        cost.cpu_at_rest < CPU_AT_REST,
+        format!("{:.3} of a core at rest", cost.cpu_at_rest),
+    );
+    check(
+        cost.lines <= LINES_MAX,
+        format!("{} lines of log", cost.lines),
+    );
+    let silences = cost.during.silences;
+    check(silences == 0, format!("no metrics {silences} times"));
+    faults
+}

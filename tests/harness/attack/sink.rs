@@ -1,0 +1,81 @@
+//! A backend that speaks as much MQTT as honest clients need, and takes any number of them: a broker that is never
+//! what an attack is held up by.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::mqtt::{CONNACK, DISCONNECT, Length, PINGREQ, PINGRESP};
+
+/// It runs as long as its process does, in a thread of its own.
+#[derive(Debug)]
+pub struct Sink {
+    addr: SocketAddr,
+    connections: Arc<AtomicU64>,
+}
+
+impl Sink {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+        listener.set_nonblocking(true).expect("it is a socket");
+        let addr = listener.local_addr().expect("it is bound");
+        let connections = Arc::default();
+        let counter = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let runtime = runtime.expect("a runtime can be made");
+            runtime.block_on(accept(listener, &counter));
+        });
+        Self { addr, connections }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, counter: &AtomicU64) {
+    let listener = TcpListener::from_std(listener).expect("it is a socket");
+    loop {
+        // Descriptors come back.
+        let Ok((client, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(answer(client));
+    }
+}
+
+async fn answer(mut client: TcpStream) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    loop {
+        let head = client.read_u8().await?;
+        let mut length = Length::default();
+        while !length.done {
+            length.push(client.read_u8().await?)?;
+        }
+        let mut body = vec![0; length.value];
+        client.read_exact(&mut body).await?;
+        if head >> 4 == 1 {
+            client.write_all(&[CONNACK, 2, 0, 0]).await?;
+        } else if head == PINGREQ[0] {
+            client.write_all(&PINGRESP).await?;
+        } else if head == DISCONNECT[0] {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Devices whose buffers are smaller than a full record, and that say so: max_fragment_length (RFC 6066, section 4) or
+//! record_size_limit (RFC 8449). What the broker sends comes in records that fit. rustls cannot agree to the extensions,
+//! so this is a courtesy, as far as the wire goes: a Mbed TLS with a buffer of 2 KiB reads a message of 5 KiB only so.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+
+use tests::broker::Mosquitto;
+use tests::clients::devices::{Device, Stack};
+use tests::pki::KeyKind;
+
+use super::listener;
+
+/// The content type of records with data (RFC 8446, section 5.1).
+const DATA: u8 = 23;
+/// What a record has beyond its plaintext: in TLS 1.2 an explicit nonce and a tag, in TLS 1.3 a type and a tag.
+const OVERHEAD: usize = 8 + 16;
+
+/// Passes one connection on. Its thread hands back all that the server sent.
+fn overheard(server: SocketAddr) -> (SocketAddr, JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let hear = move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(server).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let up = thread::spawn(move || {
+            // However it ends: what counts is what came the other way.
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let (mut heard, mut buffer) = (vec![], vec![0; 64 * 1024]);
+        while let Ok(count @ 1..) = server.read(&mut buffer) {
+            heard.extend_from_slice(&buffer[..count]);
+            let _ = client.write_all(&buffer[..count]);
+        }
+        let _ = client.shutdown(Shutdown::Both);
+        up.join().unwrap();
+        heard
+    };
+    (addr, thread::spawn(hear))
+}
+
+/// The longest record with data, in bytes of ciphertext.
+fn longest_data_record(mut records: &[u8]) -> usize {
+    let mut longest = 0;
+    while let [kind, _, _, high, low, rest @ ..] = records {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if *kind == DATA {
+            longest = longest.max(length);
+        }
+        records = rest.get(length..).unwrap_or_default();
+    }
+    longest
+}
+
+/// A message of several records, with each limit; and a full record without one. A lower limit would show nothing: in
+/// TLS 1.3 the end of the handshake looks like data, and has some 560 bytes.
+#[track_caller]
+fn records_fit(stack: Stack, versions: &[&str]) {
+    let to = listener(Mosquitto::shared().addr(), KeyKind::P256, |_| {});
+    for version in versions {
+        for limit in [Some(1024), Some(4096), None] {
+            let (addr, heard) = overheard(to.addr());
+            let device = Device::new(stack, addr, &to.ca)
+                .version(version)
+                .echo(40_000);
+            let seen = match limit {
+                Some(limit) => device.option("fragment", &limit.to_string()).run(),
+                None => device.run(),
+            };
+            assert_eq!(seen.error, "", "{stack}, TLS {version}, {limit:?}");
+            let longest = longest_data_record(&heard.join().unwrap());
+            let allowed = limit.unwrap_or(16 * 1024) + OVERHEAD;
+            let least = limit.map_or(8 * 1024, |limit| limit - 1);
+            assert!(
+                (least..=allowed).contains(&longest),
+                "{stack}, TLS {version}, {limit:?}: {longest}"
+            );
+        }
+    }
+}
+
+#[test]
+fn openssl_device_at_mosquitto_gets_records_that_fit() {
+    records_fit(Stack::OpenSsl, &["1.2", "1.3"]);
+}
+
+#[test]
+fn gnutls_at_mosquitto_gets_records_that_fit() {
+    records_fit(Stack::GnuTls, &["1.2", "1.3"]);
+}
+
+#[test]
+fn mbedtls_at_mosquitto_gets_records_that_fit() {
+    records_fit(Stack::MbedTls, &["1.2"]);
+}
+
+#[test]
+fn wolfssl_at_mosquitto_gets_records_that_fit() {
+    records_fit(Stack::WolfSsl, &["1.2", "1.3"]);
+}

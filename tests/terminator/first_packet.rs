@@ -1,0 +1,69 @@
+//! Who has shaken hands and sends no CONNECT is sent away in time, and the backend never hears of it.
+
+use std::time::Duration;
+
+use tests::clients::tls::{End, TlsClient};
+use tests::mqtt::{self, Version};
+
+use crate::fixture::{Fixture, Scripted};
+
+fn ended(end: &str) -> String {
+    format!("mqtt_tls_connections_ended_total{{end=\"{end}\"}}")
+}
+
+fn fixture(backend: &Scripted) -> Fixture {
+    Fixture::start_with(backend.addr(), |config| {
+        config.timeouts.first_packet = Duration::from_millis(200);
+    })
+}
+
+/// Who comes next is the first that the backend sees.
+async fn the_backend_has_seen_nobody(fixture: &Fixture, backend: &Scripted) {
+    let connect = mqtt::connect(Version::V311, "honest");
+    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    client.send(&connect).await.unwrap();
+    let mut peer = backend.accept_any().await;
+    assert_eq!(peer.read_exact(connect.len()).await, connect);
+    peer.send(&[mqtt::CONNACK, 2, 0, 0]).await;
+    assert!(client.read_packet().await.unwrap().accepts());
+}
+
+async fn is_sent_away(mut client: TlsClient) {
+    assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_after_the_handshake_is_sent_away() {
+    let backend = Scripted::start().await;
+    let fixture = fixture(&backend);
+    for _ in 0..3 {
+        is_sent_away(fixture.client().connect(fixture.addr()).await.unwrap()).await;
+    }
+    fixture.wait_for_metric(&ended("first_packet_timeout"), 3.0);
+    the_backend_has_seen_nobody(&fixture, &backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_within_the_connect_is_sent_away() {
+    let backend = Scripted::start().await;
+    let fixture = fixture(&backend);
+    let connect = mqtt::connect(Version::V5, "stalled");
+    for size in [1, 2, connect.len() - 1] {
+        let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+        client.send(&connect[..size]).await.unwrap();
+        is_sent_away(client).await;
+    }
+    fixture.wait_for_metric(&ended("first_packet_timeout"), 3.0);
+    the_backend_has_seen_nobody(&fixture, &backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_the_connect_byte_by_byte_is_served() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let connect = mqtt::connect(Version::V31, "slow");
+    let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
+    client.send_one_byte_records(&connect).await.unwrap();
+    let mut peer = backend.accept_any().await;
+    assert_eq!(peer.read_exact(connect.len()).await, connect);
+}
