@@ -194,7 +194,7 @@ async fn open<'c>(
                     .shared
                     .notices
                     .handshake_failed(error, &entry, &attempt);
-                if settings.journal {
+                if settings.journal && !attempt.hello.is_empty() {
                     context.shared.journal.add(entry);
                 }
             }

@@ -40,7 +40,7 @@ pub(crate) enum Error {
     #[error("the host name that the client asks for is none")]
     BadServerName(#[source] rustls::Error),
     /// Also a reset before the first byte: load balancers end their health checks so.
-    #[error("the client ended the connection before its ClientHello was there")]
+    #[error("the client ended the connection before it was answered")]
     Cut,
     #[error("the connection failed in the handshake")]
     Io(#[source] io::Error),

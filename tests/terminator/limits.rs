@@ -145,7 +145,7 @@ async fn a_long_first_packet_is_passed_on() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
-    let long = tests::mqtt::packet(0x10, &[7; 300_000]);
+    let long = tests::mqtt::packet(0x10, &vec![7; 300_000]);
     client.send(&long).await.unwrap();
     let mut peer = backend.accept_any().await;
     assert_eq!(peer.read_exact(long.len()).await, long);

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use mqtt_tls_config::{Config, Pem};
+use tests::attack::sink::Sink;
 use tests::clients::tls::Connector;
 use tests::memory::Keys;
 use tests::pki::{Ca, KeyEncoding, KeyKind, Leaf};
-use tests::ports;
 use tests::process::Process;
 
 use crate::fixture::{SOON, config, write};
@@ -24,7 +24,7 @@ impl Rotated {
     async fn start() -> (Self, Leaf) {
         let ca = Ca::new("root");
         let leaf = ca.leaf().dns("localhost").issue();
-        let config = config(&leaf, ports::free_addr());
+        let config = config(&leaf, Sink::start().addr());
         let file = write(&config);
         let process = start(&file, &["--threads", "1"]);
         process.wait_for_line("serving", SOON);
@@ -42,7 +42,7 @@ impl Rotated {
     async fn connect(&self) {
         let addr = (self.config.host.unwrap(), self.config.port).into();
         let mut client = Connector::new(&self.ca).open(addr).await.unwrap();
-        // There is no backend.
+        client.close_notify().await.unwrap();
         client.read_to_end().await;
     }
 
@@ -77,7 +77,7 @@ async fn nothing_stays_of_keys_that_are_not_served() {
     let leaf = |kind| rotated.ca.leaf().dns("localhost").key(kind).issue();
     // A connection does not hold the key by which it began.
     let addr = (rotated.config.host.unwrap(), rotated.config.port).into();
-    let _open = Connector::new(&rotated.ca).connect(addr).await.unwrap();
+    let _open = Connector::new(&rotated.ca).open(addr).await.unwrap();
     let mut gone = Keys::default();
     gone.add("the first", &first);
     // Served, and replaced.

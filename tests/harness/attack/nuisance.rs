@@ -61,13 +61,22 @@ impl Nuisance {
         thrown.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Where the server would wait for more.
+    fn hangs_up(&self) -> bool {
+        self.outcomes.contains(&"cut")
+    }
+
     async fn one(&self, source: Ipv4Addr, target: SocketAddr) -> io::Result<Vec<u8>> {
         let mut stream = connect(source, target).await?;
         let mut answer = Vec::new();
         // A server that has heard enough ends in the middle of it, and a reset is as good an end as any.
-        if stream.write_all(&self.bytes).await.is_ok() && stream.shutdown().await.is_ok() {
-            let _ = stream.read_to_end(&mut answer).await;
+        if stream.write_all(&self.bytes).await.is_err() {
+            return Ok(answer);
         }
+        if self.hangs_up() {
+            let _ = stream.shutdown().await;
+        }
+        let _ = stream.read_to_end(&mut answer).await;
         Ok(answer)
     }
 
