@@ -32,3 +32,4 @@ mod term;
 pub mod text;
 
 pub use date::Date;
+pub(crate) use facts::name_of;

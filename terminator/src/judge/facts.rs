@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
-use x509_parser::prelude::{GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::algorithm::Algorithm;
 use super::date::Date;
@@ -109,6 +109,14 @@ impl Facts {
         } else {
             Validity::Valid
         }
+    }
+}
+
+/// What a certificate is called that somebody showed: anything may be in it.
+pub(crate) fn name_of(certificate: &[u8]) -> String {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => Facts::of(&parsed, certificate).name(),
+        Err(_) => "(not a certificate)".to_owned(),
     }
 }
 

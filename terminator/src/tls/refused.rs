@@ -11,10 +11,8 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// How much of a subject is told, in characters.
-const SUBJECT_MAX: usize = 255;
+use crate::judge::name_of;
 
 thread_local! {
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -49,7 +47,7 @@ impl ClientCertVerifier for Telling {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.0.verify_client_cert(end_entity, intermediates, now);
-        REFUSED.replace(verified.is_err().then(|| subject(end_entity)));
+        REFUSED.replace(verified.is_err().then(|| name_of(end_entity)));
         verified
     }
 
@@ -74,16 +72,4 @@ impl ClientCertVerifier for Telling {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
-}
-
-fn subject(certificate: &CertificateDer<'_>) -> String {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
-        return "(not a certificate)".to_owned();
-    };
-    let subject = certificate.subject().to_string();
-    subject
-        .chars()
-        .take(SUBJECT_MAX)
-        .flat_map(char::escape_debug)
-        .collect()
 }
