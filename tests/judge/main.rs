@@ -9,6 +9,7 @@
 
 mod bundles;
 mod chains;
+mod check;
 mod clients;
 mod keys;
 mod material;

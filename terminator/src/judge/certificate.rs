@@ -243,7 +243,7 @@ fn parse(Candidate { place, der }: &Candidate) -> Result<Link<'_>, Error> {
             });
         }
         Ok(_) => "something stands behind its end".to_owned(),
-        Err(error) => format!("it cannot be read as X.509 ({error})"),
+        Err(error) => format!("it is cut off or damaged, for it does not read as X.509 ({error})"),
     };
     Err(Error::UnusableCertificate { place, why })
 }
