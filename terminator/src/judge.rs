@@ -28,6 +28,7 @@ pub mod pem;
 mod rehearsal;
 mod signature;
 mod sorted;
+mod term;
 pub mod text;
 
 pub use date::Date;

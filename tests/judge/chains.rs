@@ -71,6 +71,16 @@ fn forged() -> Material {
     material
 }
 
+/// A leaf whose serial number is below 0. Its own signature does not fit any more, which nobody looks at.
+fn negative() -> Material {
+    let (key, mut params) = (new_key(), leaf_params());
+    params.serial_number = Some(vec![0x7F; 20].into());
+    let mut der = params.self_signed(&key).unwrap().der().to_vec();
+    let at = der.windows(2).position(|two| two == [2, 20]).unwrap() + 2;
+    der[at] = 0x80;
+    Material::new(&[&encoded(&der)], &key)
+}
+
 /// All that can never verify.
 pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
     vec![
@@ -186,7 +196,7 @@ fn of_issuers() -> Vec<Row> {
         (
             "an issuer for clients only",
             through(|params| {
-                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }),
             Warns(Reason::WrongPurpose, "of CN=middle in block 2"),
         ),
@@ -211,6 +221,27 @@ fn of_leaves() -> Vec<Row> {
             "a leaf without names",
             only(|params| params.subject_alt_names.clear()),
             Warns(Reason::NoNames, "subjectAltName=DNS:"),
+        ),
+        (
+            "an address among the names",
+            only(|params| {
+                let name = rcgen::SanType::DnsName("192.0.2.1".try_into().unwrap());
+                params.subject_alt_names.push(name);
+            }),
+            Warns(Reason::OddNames, "under `IP:`"),
+        ),
+        (
+            "a URL among the names",
+            only(|params| {
+                let name = rcgen::SanType::DnsName("mqtts://a:8883".try_into().unwrap());
+                params.subject_alt_names.push(name);
+            }),
+            Warns(Reason::OddNames, "neither scheme nor port"),
+        ),
+        (
+            "a negative serial number",
+            negative(),
+            Warns(Reason::ClientsRefuse, "negative serial number"),
         ),
         (
             "a leaf that is a CA",
@@ -427,7 +458,7 @@ fn what_a_subject_hides_is_shown() {
 fn the_last_date_of_all_is_shown_as_it_is() {
     let material = leaf(&root("root"), &[], |params| {
         params.not_after =
-            rcgen::date_time_ymd(9999, 12, 31) + (DAY - std::time::Duration::from_secs(1));
+            rcgen::date_time_ymd(9999, 12, 31) + std::time::Duration::from_secs(24 * 3600 - 1);
     });
     let certificate = material.judged().unwrap();
     let until = certificate.facts().not_after;

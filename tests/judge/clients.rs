@@ -25,14 +25,14 @@ fn rustls_takes(root: &str, material: &Material) -> bool {
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
     let chain: Vec<CertificateDer<'static>> = material.chain.iter().map(der).collect();
     let name = ServerName::try_from("localhost").unwrap();
-    let verified = verifier.build().unwrap().verify_server_cert(
+    let taken = verifier.build().unwrap().verify_server_cert(
         &chain[0],
         &chain[1..],
         &name,
         &[],
         UnixTime::now(),
     );
-    verified.is_ok()
+    taken.is_ok()
 }
 
 fn openssl_takes(root: &str, material: &Material) -> bool {

@@ -193,12 +193,12 @@ pub(crate) fn assert_judged(what: &str, judged: Result<Certificate, Error>, verd
     let judged = judged.map(|certificate| {
         let findings = certificate.findings_at(Timestamp::now());
         let strictly = certificate.strictly();
-        (findings, strictly.map(drop).map_err(told))
+        (findings, strictly.map(drop).map_err(|error| told(&error)))
     });
-    assert_verdict(what, judged.map_err(told), verdict);
+    assert_verdict(what, judged.map_err(|error| told(&error)), verdict);
 }
 
-fn told(error: Error) -> (&'static str, String) {
+fn told(error: &Error) -> (&'static str, String) {
     (error.reason(), error.to_string())
 }
 
@@ -210,7 +210,6 @@ pub(crate) fn assert_verdict(
     judged: Result<(Vec<Finding>, Result<(), Told>), Told>,
     verdict: Verdict,
 ) {
-    println!("{what}: {judged:?}");
     match (verdict, judged) {
         (Verdict::Fine, Ok((findings, strictly))) => {
             assert_eq!(findings, [], "{what}");

@@ -171,7 +171,7 @@ impl Cluster {
     /// As an earlier release left it: with this rendered, whatever it is.
     fn render(&mut self, pem: &str) {
         let secret = self.world.children.config_secret.as_mut().unwrap();
-        let data = &mut secret.data.as_mut().unwrap();
+        let data = secret.data.as_mut().unwrap();
         let bytes = data.get_mut("config.yaml").unwrap();
         let mut config = Config::parse(std::str::from_utf8(&bytes.0).unwrap()).unwrap();
         config.pem = Pem::new(pem.to_owned());
@@ -208,10 +208,7 @@ impl Cluster {
         }
         self.world.listener.status = Some(status.clone());
         self.status = Some(status);
-        let secret = self.world.children.config_secret.as_ref()?;
-        let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
-        let config = Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap();
-        Some(config.pem.expose().trim().to_owned())
+        self.world.children.config_secret.as_ref().map(rendered)
     }
 
     fn condition(&self, type_: &str) -> (String, String, String) {
@@ -269,6 +266,13 @@ fn the_operator_refuses_what_is_new() {
             "{message}"
         );
     }
+}
+
+/// The PEM in a config Secret.
+fn rendered(secret: &Secret) -> String {
+    let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
+    let config = Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap();
+    config.pem.expose().trim().to_owned()
 }
 
 /// `standalone` remembers nothing from before: what it finds when it begins may have been served.

@@ -49,7 +49,7 @@ const PROGRAMMED: &[&str] = &["Programmed"];
 const AVAILABLE: &[&str] = &["Available"];
 
 /// The reasons, by condition and then by name; last those of several conditions.
-pub(crate) const REASONS: [Reason; 74] = [
+pub(crate) const REASONS: [Reason; 75] = [
     reason(
         "DuplicateCertificate",
         ACCEPTED,
@@ -221,7 +221,7 @@ pub(crate) const REASONS: [Reason; 74] = [
     reason(
         "ClientsRefuse",
         VALID,
-        "true, but clients made with rustls refuse the chain for a reason that has no word of its own here",
+        "true, but clients made with rustls or Go refuse the chain for a reason that has no word of its own here",
         "see the message; verify the chain with `openssl verify -x509_strict`",
     ),
     reason(
@@ -289,6 +289,12 @@ pub(crate) const REASONS: [Reason; 74] = [
         VALID,
         "true, but dates are written without seconds or with an offset, which OpenSSL and others do not read",
         "issue it anew, with another tool",
+    ),
+    reason(
+        "OddNames",
+        VALID,
+        "true, but among the leaf's DNS names is an address, or what no client asks for",
+        "issue it with `subjectAltName=IP:…` for addresses, and names without scheme, port or inner `*`",
     ),
     reason(
         "PublicDemoKey",

@@ -17,12 +17,13 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Version;
 
 use super::algorithm::Algorithm;
-use super::chain::{self, Chain, Link, Term};
+use super::chain::{self, Chain, Link};
 use super::date::Date;
 use super::finding::{self, Finding, Reason};
 use super::kind::{self, Encoding};
 use super::pem::{self, Part};
 use super::sorted::{Candidate, FoundKey, NO_CERTIFICATE, sort};
+use super::term::Term;
 use super::{leaf, rehearsal};
 
 pub use super::facts::{Facts, Validity};

@@ -47,6 +47,8 @@ pub enum Reason {
     LeafIsCa,
     /// The leaf has no name that clients look at.
     NoNames,
+    /// The leaf has a name that no client looks for.
+    OddNames,
     /// A further certificate that no name chooses.
     NeverChosen,
     /// An issuer is soon over.
@@ -61,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, the worst first.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -81,6 +83,7 @@ impl Reason {
         Self::ClientsRefuse,
         Self::LeafIsCa,
         Self::NoNames,
+        Self::OddNames,
         Self::NeverChosen,
         Self::IssuerExpiresSoon,
         Self::BlockLeftOut,
@@ -120,6 +123,7 @@ impl Reason {
             Self::ClientsRefuse => "ClientsRefuse",
             Self::LeafIsCa => "LeafIsCa",
             Self::NoNames => "NoNames",
+            Self::OddNames => "OddNames",
             Self::NeverChosen => "NeverChosen",
             Self::IssuerExpiresSoon => "IssuerExpiresSoon",
             Self::BlockLeftOut => "BlockLeftOut",

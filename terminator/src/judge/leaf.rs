@@ -1,6 +1,9 @@
 //! What a leaf says about itself that keeps clients away: its names, usages and kind. Its dates and its place
 //! in the chain are judged elsewhere.
 
+use std::net::IpAddr;
+
+use mqtt_tls_config::is_dns_name;
 use x509_parser::prelude::X509Certificate;
 
 use super::facts::Facts;
@@ -47,7 +50,27 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
             ),
         ));
     }
+    if let Some(odd) = facts.dns_names.iter().find(|name| is_odd(name)) {
+        let belongs = if odd.parse::<IpAddr>().is_ok() {
+            "an address is looked for under `IP:`"
+        } else {
+            "a name has neither scheme nor port, and `*` stands for the whole first label only"
+        };
+        findings.push(Finding::warning(
+            Reason::OddNames,
+            format!(
+                "the certificate of {name} has {odd} among its DNS names, where no client looks for it: {belongs}; issue \
+                 it with the right subjectAltName"
+            ),
+        ));
+    }
     findings
+}
+
+/// Whether what stands among the DNS names is an address, or no name that a client could ask for.
+fn is_odd(name: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<IpAddr>().is_ok() || !is_dns_name(name)
 }
 
 /// Whether it may be used for servers, as far as it says anything about that. Any usage at all is none that
