@@ -28,8 +28,8 @@
 //!   dial: 5s             # resolving the backend and connecting to it, all addresses together
 //!   halfClose: 30s       # how long one direction may outlive the other
 //! limits:
-//!   connections: 250000  # open at once
-//!   handshakes: 2048     # in flight at once
+//!   connections: 250000  # open at once, their first packets said
+//!   handshakes: 2048     # clients that are waited for at once, at each stage
 //! drain:
 //!   deadline: 30s        # from SIGTERM to the end of the last connection
 //! admin:
@@ -266,7 +266,7 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Open at once; 1 to 10,000,000.
     pub connections: u32,
-    /// Handshakes in flight at once; 1 to 1,000,000.
+    /// Clients that are waited for at once, at each stage before their first packet is there; 1 to 1,000,000.
     pub handshakes: u32,
 }
 
