@@ -15,8 +15,8 @@ use tests::pki::DAY;
 
 use crate::material::Verdict::{self, Fine, Never, Refused, Warns};
 use crate::material::{
-    Issuer, Material, assert_judged, below, by_openssl, ca_params, judge_text, leaf, leaf_params,
-    new_key, root, self_signed, through,
+    Issuer, Material, assert_judged, below, block, by_openssl, ca_params, judge_text, leaf,
+    leaf_params, new_key, root, self_signed, through,
 };
 
 /// The intermediate of one issuer, by which each of two roots is reached.
@@ -67,7 +67,7 @@ fn forged() -> Material {
     // A digit of the serial number, which is what is signed.
     let at = der.windows(2).position(|two| two == [2, 20]).unwrap() + 10;
     der[at] ^= 1;
-    material.chain[0] = encoded(&der);
+    material.chain[0] = block("CERTIFICATE", &der);
     material
 }
 
@@ -78,7 +78,7 @@ fn negative() -> Material {
     let mut der = params.self_signed(&key).unwrap().der().to_vec();
     let at = der.windows(2).position(|two| two == [2, 20]).unwrap() + 2;
     der[at] = 0x80;
-    Material::new(&[&encoded(&der)], &key)
+    Material::new(&[&block("CERTIFICATE", &der)], &key)
 }
 
 /// All that can never verify.
@@ -106,12 +106,6 @@ pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
             Reason::NameNotPermitted,
         ),
     ]
-}
-
-fn encoded(der: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// A leaf whose dates have no seconds. Its own signature does not fit any more, which nobody looks at.
@@ -144,7 +138,7 @@ pub(crate) fn without_seconds() -> Material {
         let length = u16::from_be_bytes([shorter[at], shorter[at + 1]]) - 4;
         shorter[at..at + 2].copy_from_slice(&length.to_be_bytes());
     }
-    Material::new(&[&encoded(&shorter)], &key)
+    Material::new(&[&block("CERTIFICATE", &shorter)], &key)
 }
 
 type Row = (&'static str, Material, Verdict);

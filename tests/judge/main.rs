@@ -11,6 +11,7 @@ mod bundles;
 mod chains;
 mod check;
 mod clients;
+mod damaged;
 mod keys;
 mod material;
 mod texts;

@@ -164,6 +164,13 @@ pub(crate) fn by_openssl(ca_key: &str, sign: &str, extensions: &str) -> Material
     }
 }
 
+/// A block of these bytes.
+pub(crate) fn block(label: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}
+
 /// A block with another label.
 pub(crate) fn relabelled(pem: &str, label: &str) -> String {
     let old = pem
