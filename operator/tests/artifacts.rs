@@ -131,6 +131,7 @@ fn functions_are_short() {
 fn what_one_module_may_do_one_module_does() {
     for (what, only) in [
         ("serde_yaml::", "terminator/config/src/yaml.rs"),
+        ("rustls_pemfile::", "terminator/src/judge/pem.rs"),
         ("EndEntityCert::", "terminator/src/judge/chain.rs"),
         ("any_supported_type(", "terminator/src/judge/certificate.rs"),
     ] {

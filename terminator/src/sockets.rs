@@ -195,9 +195,9 @@ mod tests {
         let limits = Limits::default();
         for (descriptors, threads, least) in [
             (1_048_576, 2, 250_000),
-            (1024, 2, 290),
-            (1024, 64, 170),
-            (4096, 128, 700),
+            (1024, 2, 260),
+            (1024, 64, 60),
+            (4096, 128, 600),
         ] {
             let room = Room::within(descriptors, threads);
             let connections = room.connections(&limits);

@@ -1,17 +1,14 @@
-//! PEM text to DER (RFC 7468): the only module that knows how base64 is decoded. Blocks are known by what is
-//! in them; a label is a hint.
+//! PEM text to DER (RFC 7468): the only module that knows rustls-pemfile, which is no longer maintained, so that
+//! changing to another library is a change of this file. Blocks are known by what is in them; a label is a hint.
 //!
 //! It must not judge what the blocks hold, and no error may show their text. Text and DER of keys are in
 //! buffers that are wiped.
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use rustls::pki_types::CertificateDer;
-use zeroize::Zeroizing;
+use rustls_pemfile::Item;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::der;
 use super::kind::{self, Encoding, Kind};
@@ -22,13 +19,12 @@ pub(crate) const BLOCKS_MAX: usize = 1024;
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
 
-/// What people write: with padding or without it, and with whatever in the bits that are left over.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// The label under which every block is handed to the library: it decodes what it knows by its label, and what is
+/// in a block is for this module to find out.
+const HANDED_IN: [&str; 2] = [
+    "-----BEGIN PRIVATE KEY-----\n",
+    "\n-----END PRIVATE KEY-----\n",
+];
 
 /// A text with PEM in it, and where it stands, so that an error can say so.
 #[derive(Clone, Copy)]
@@ -263,10 +259,18 @@ impl Body {
 
     /// Decodes it into a buffer of full size, which is wiped.
     fn decoded(&self) -> Option<Zeroizing<Vec<u8>>> {
-        let mut der = Zeroizing::new(vec![0; self.base64.len() / 4 * 3 + 3]);
-        let length = BASE64.decode_slice(self.base64.as_bytes(), &mut der).ok()?;
-        der.truncate(length);
-        Some(der)
+        let [begin, end] = HANDED_IN;
+        let size = begin.len() + self.base64.len() + end.len();
+        let mut block = Zeroizing::new(String::with_capacity(size));
+        block.extend([begin, &self.base64, end]);
+        match rustls_pemfile::read_one_from_slice(block.as_bytes()).ok()? {
+            Some((Item::Pkcs8Key(mut der), _)) => {
+                let decoded = Zeroizing::new(der.secret_pkcs8_der().to_vec());
+                der.zeroize();
+                Some(decoded)
+            }
+            _ => None,
+        }
     }
 }
 
