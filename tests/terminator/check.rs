@@ -148,6 +148,25 @@ fn all_certificates_and_the_ca_are_judged_at_once() {
 }
 
 #[test]
+fn a_second_certificate_that_no_name_chooses_is_a_warning() {
+    let (ca, leaf) = leaf();
+    let nameless = ca.leaf().common_name("other.example").issue();
+    let indented = |pem: &str, by: &str| pem.replace('\n', &format!("\n{by}"));
+    let text = format!(
+        "port: 8883\npem: |\n  {}\ncertificates:\n- pem: |\n    {}\n",
+        indented(leaf.bundle().trim_end(), "  "),
+        indented(nameless.bundle().trim_end(), "    "),
+    );
+    let finished = is_accepted(&text);
+    let is_told = finished.stderr.lines().any(|line| {
+        line.contains("certificates[0].pem")
+            && line.contains("other.example")
+            && line.contains("chooses it")
+    });
+    assert!(is_told, "{}", finished.stderr);
+}
+
+#[test]
 fn dates_are_a_warning() {
     let (ca, _) = leaf();
     let expired = ca.leaf().common_name("old").expired().issue();
