@@ -1,11 +1,14 @@
 //! What arrives on a TLS port that is not TLS, or TLS in the smallest pieces.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use tests::mqtt::{self, Version};
+use tests::pki::Ca;
+use tests::ports;
 
-use crate::fixture::{Fixture, SOON, Scripted};
+use crate::fixture::{Fixture, SOON, Scripted, config, write};
+use crate::program;
 
 /// Sends bytes to the port, and reads to the end.
 fn say(fixture: &Fixture, bytes: &[u8]) -> Vec<u8> {
@@ -39,6 +42,52 @@ async fn what_is_not_tls_is_named_and_closed() {
     fixture.wait_for_metric(&failed("proxy_protocol"), 2.0);
     fixture.wait_for_metric(&failed("not_tls"), 1.0);
     fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
+}
+
+/// A load balancer with the PROXY protocol is a total outage: someone has to be told what to do, and once.
+#[test]
+fn what_is_not_tls_is_told_once_with_what_to_do() {
+    let ca = Ca::new("root");
+    let config = config(&ca.leaf().dns("localhost").issue(), ports::free_addr());
+    let process = program::start(&write(&config), &[]);
+    process.wait_for_line("serving", SOON);
+    let address = SocketAddr::new(config.host.unwrap(), config.port);
+    let connect = mqtt::connect(Version::V311, "plain");
+    for (bytes, advice) in [
+        (
+            &b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"[..],
+            "the load balancer sends PROXY protocol headers",
+        ),
+        (&connect, "clients send MQTT without TLS to the TLS port"),
+        (
+            b"GET / HTTP/1.1\r\n\r\n",
+            "clients send HTTP to the TLS port",
+        ),
+    ] {
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(bytes).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        process.wait_for_line(advice, SOON);
+    }
+    // All that was said before it has been written.
+    process.signal(rustix::process::Signal::TERM);
+    process.wait_for_line("draining", SOON);
+    let told = |line: &&String| line.contains("WARN") && line.contains("TLS port");
+    assert_eq!(
+        process.lines().iter().filter(told).count(),
+        2,
+        "{}",
+        process.log()
+    );
+    let told = |line: &&String| line.contains("PROXY");
+    assert_eq!(
+        process.lines().iter().filter(told).count(),
+        1,
+        "{}",
+        process.log()
+    );
 }
 
 /// Health checks of load balancers end with FIN or with a reset. Neither is a handshake that fails.
