@@ -99,6 +99,11 @@ fn cases(edge: &Edge) -> Vec<Case> {
     let no_certificate =
         "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
     let encrypted = good.encrypted_key("x");
+    // Each is another one: what is there twice is left out.
+    let deep = (0..12).fold(edge.ca.intermediate("first"), |ca, number| {
+        ca.intermediate(&format!("below {number}"))
+    });
+    let long = deep.leaf().dns(HOST).issue();
     let tls = |chain: &str, key: &str, reason| {
         let data = vec![("tls.crt", chain.to_owned()), ("tls.key", key.to_owned())];
         (TLS, data, reason)
@@ -110,7 +115,7 @@ fn cases(edge: &Edge) -> Vec<Case> {
         tls(&key, &key, "NoCertificate"),
         tls(no_certificate, &key, "UnusableCertificate"),
         tls(&chain, &half_a_key, "UnusablePrivateKey"),
-        tls(&chain.repeat(20), &key, "ChainTooLong"),
+        tls(&long.chain_pem, &long.key_pem, "ChainTooLong"),
         tls(&expired.chain_pem, &expired.key_pem, "Expired"),
         tls(&early.chain_pem, &early.key_pem, "NotYetValid"),
         (OPAQUE, vec![("tls.crt", chain.clone())], "MissingKey"),

@@ -1,11 +1,13 @@
 //! A real Prometheus scrapes operator and terminators as the chart's PodMonitors say; the chart's alert about a
 //! certificate that is not renewed fires; every query of its dashboard returns data.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mqtt_tls_config::yaml;
-use tests::fleet::{Fleet, FleetPlan, Prober};
+use tests::clients::tls::Connector;
+use tests::fleet::{Fleet, FleetPlan};
 use tests::prometheus::{Prometheus, Scrape, at_once};
 
 use crate::cluster::{Cluster, SOON};
@@ -54,16 +56,15 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
     cluster.block_on(fleet.wait_all_connected(SOON));
     // Rates are of what goes on: somebody connects all the while.
     let address = edge.address("edge");
-    let often = Duration::from_millis(200);
-    let prober =
-        cluster.block_on(async { Prober::start(vec![address], HOST, &edge.ca.cert_pem(), often) });
+    let connector = Connector::new(&edge.ca).server_name(HOST);
+    let coming = cluster.block_on(async { tokio::spawn(come_and_go(connector, address)) });
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| keep_changing(&edge, &done));
         let _done = Done(&done);
         prometheus.wait_for_dashboard(&chart_file(cluster, "dashboard.json"), SOON);
     });
-    drop(prober);
+    coming.abort();
     let labels = [("namespace", edge.namespace.as_str()), ("listener", "edge")];
     prometheus.wait_for_no_alert(ALERT, &labels, SOON);
 
@@ -80,6 +81,16 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
     edge.certificate("edge-tls", &edge.leaf());
     prometheus.wait_for_no_alert(ALERT, &labels, SOON);
     drop(fleet);
+}
+
+/// Connects and leaves, again and again.
+async fn come_and_go(connector: Connector, address: SocketAddr) {
+    let mut beat = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        beat.tick().await;
+        // Whether it is let in is not what is looked at here.
+        drop(connector.connect_mqtt(address, "passer-by").await);
+    }
 }
 
 /// Gives the operator something to do until it is enough.
