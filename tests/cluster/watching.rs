@@ -9,6 +9,7 @@ use mqtt_tls_config::yaml;
 use tests::clients::tls::Connector;
 use tests::fleet::{Fleet, FleetPlan};
 use tests::prometheus::{Prometheus, Scrape, at_once};
+use tokio::task::JoinSet;
 
 use crate::cluster::{Cluster, SOON};
 use crate::install;
@@ -57,14 +58,17 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
     // Rates are of what goes on: somebody connects all the while.
     let address = edge.address("edge");
     let connector = Connector::new(&edge.ca).server_name(HOST);
-    let coming = cluster.block_on(async { tokio::spawn(come_and_go(connector, address)) });
+    let mut coming = JoinSet::new();
+    cluster.block_on(async {
+        coming.spawn(come_and_go(connector, address));
+    });
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| keep_changing(&edge, &done));
         let _done = Done(&done);
         prometheus.wait_for_dashboard(&chart_file(cluster, "dashboard.json"), SOON);
     });
-    coming.abort();
+    drop(coming);
     let labels = [("namespace", edge.namespace.as_str()), ("listener", "edge")];
     prometheus.wait_for_no_alert(ALERT, &labels, SOON);
 
