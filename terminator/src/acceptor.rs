@@ -134,7 +134,7 @@ async fn run(
         }
     };
     empty(listener, |accepted| serve(accepted, &settings))?;
-    // Whoever has said nothing has nothing to lose.
+    // Clients that have said nothing lose nothing.
     context.admission.empty(Stage::Silent);
     tokio::select! {
         () = drain.run(deadline) => {}
@@ -155,7 +155,7 @@ async fn only_answer(mut commands: mpsc::UnboundedReceiver<Command>) {
             pong(answer);
         }
     }
-    // Whoever started this is gone; that is no reason to end early.
+    // The control thread is gone; that is no reason to end early.
     std::future::pending::<()>().await;
 }
 

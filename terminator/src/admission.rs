@@ -123,7 +123,7 @@ impl Room {
 }
 
 impl Rooms {
-    /// Takes a place; whoever has to leave for it is told, and its stage's places are returned.
+    /// Takes a place, and notifies those that have to leave for it; returns the place's number and how many left.
     fn enter(
         &mut self,
         stage: Stage,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -22,7 +21,6 @@ use crate::context::{Context, Shared};
 use crate::drain::Watch;
 use crate::first_packet;
 use crate::handshake::{self, Attempt, Established};
-use crate::journal::Entry;
 use crate::relay::{End, Relay};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -200,14 +198,8 @@ async fn open<'c>(
         }
         Err(closed) => {
             if let Closed::Handshake(error) = &closed {
-                let entry = Entry::of(address, Timestamp::now(), error, &attempt);
-                context
-                    .shared
-                    .notices
-                    .handshake_failed(error, &entry, &attempt);
-                if settings.journal && !attempt.hello.is_empty() {
-                    context.shared.journal.add(entry);
-                }
+                let shared = &context.shared;
+                shared.handshake_failed(error, &attempt, address, settings.journal);
             }
             let words = account(closed, attempt, record, &client)?;
             place.wait(Stage::LastWords);

@@ -1,12 +1,17 @@
-//! What a thread lends to each of its connections, and what all threads share. It must not do anything.
+//! What a thread lends to each of its connections, and what all threads share. It must not decide what becomes of
+//! a connection.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
+use tracing::debug;
 
 use crate::admission::Admission;
 use crate::backend::Outages;
-use crate::journal::Journal;
+use crate::handshake::{self, Attempt};
+use crate::journal::{Entry, Journal};
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::resolver::Resolver;
@@ -37,6 +42,28 @@ pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     /// What was told of them.
     pub(crate) notices: Arc<Notices>,
+}
+
+impl Shared {
+    /// Tells of a handshake that failed: in the log, and in the journal if it is kept. Health checks, which say
+    /// nothing, are only counted.
+    pub(crate) fn handshake_failed(
+        &self,
+        error: &handshake::Error,
+        attempt: &Attempt,
+        address: SocketAddr,
+        is_kept: bool,
+    ) {
+        if attempt.hello.is_empty() {
+            debug!(%address, reason = error.reason(), "handshake failed");
+            return;
+        }
+        let entry = Entry::of(address, Timestamp::now(), error, attempt);
+        self.notices.handshake_failed(error, &entry);
+        if is_kept {
+            self.journal.add(entry);
+        }
+    }
 }
 
 impl Context {

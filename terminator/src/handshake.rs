@@ -100,7 +100,7 @@ impl Error {
                  and dots, without port, scheme or brackets"
                     .to_owned()
             }
-            // Whoever offers none of the suites has, as a rule, no group for them either, and rustls misses that first.
+            // A client without a suite in common often has no group for one either, and rustls reports the group first.
             Self::Tls(rustls::Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon))
                 if !offers_a_suite(offer) =>
             {

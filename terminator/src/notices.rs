@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
 use crate::first_packet;
-use crate::handshake::{self, Attempt};
+use crate::handshake;
 use crate::journal::Entry;
 use crate::log::Seldom;
 
@@ -25,17 +25,8 @@ pub(crate) struct Notices {
 
 impl Notices {
     /// Tells of a handshake that failed.
-    pub(crate) fn handshake_failed(
-        &self,
-        error: &handshake::Error,
-        entry: &Entry,
-        attempt: &Attempt,
-    ) {
+    pub(crate) fn handshake_failed(&self, error: &handshake::Error, entry: &Entry) {
         debug!(?entry, "handshake failed");
-        // A health check, as a rule.
-        if attempt.hello.is_empty() {
-            return;
-        }
         let (notice, remedy) = match error {
             handshake::Error::NotTls(arrival) => match arrival {
                 Arrival::Http => (&self.http, arrival.remedy()),

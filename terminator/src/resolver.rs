@@ -68,7 +68,7 @@ impl Resolver {
         }
     }
 
-    /// Asks DNS, after whoever asks now. It goes on when nobody waits for it any more, and what it finds is kept.
+    /// Asks DNS, one lookup at a time. A lookup goes on when no caller waits for it any more, and its result is kept.
     async fn look_up(self: &Arc<Self>, backend: &Backend) -> Result<Vec<SocketAddr>, Error> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         if let Some(known) = self.known(backend).filter(Found::is_fresh) {
@@ -172,7 +172,7 @@ mod tests {
         let given_up = resolver.addresses(&backend, Instant::now()).await;
         // It may have been quick.
         drop(given_up);
-        // Whoever comes next gets its turn after it, and finds what it found.
+        // The next lookup waits for it, and uses its result.
         let found = resolver.addresses(&backend, soon()).await.unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback()));
     }

@@ -246,7 +246,7 @@ pub(crate) const REASONS: [Reason; 75] = [
         "IssuerExpired",
         VALID,
         "true, but an issuer in the chain is over, and clients refuse the chain",
-        "put the CA's newer certificate in its place, or issue the leaf anew",
+        "put the CA's newer certificate in its place, or reissue the leaf",
     ),
     reason(
         "IssuerExpiresSoon",

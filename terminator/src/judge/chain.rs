@@ -238,7 +238,7 @@ fn each(link: &Link<'_>, is_leaf: bool, findings: &mut Vec<Finding>) {
             Reason::OddDates,
             format!(
                 "the dates of {} are written without seconds or with an offset, which OpenSSL and others refuse (RFC \
-                 5280, section 4.1.2.5); issue it anew",
+                 5280, section 4.1.2.5); reissue it",
                 link.told()
             ),
         ));
@@ -252,7 +252,7 @@ fn each(link: &Link<'_>, is_leaf: bool, findings: &mut Vec<Finding>) {
         findings.push(Finding::warning(
             Reason::ClientsRefuse,
             format!(
-                "{} has a negative serial number, which clients made with Go refuse; issue it anew",
+                "{} has a negative serial number, which clients made with Go refuse; reissue it",
                 link.told()
             ),
         ));

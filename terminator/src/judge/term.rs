@@ -41,7 +41,7 @@ impl Term {
 
     pub(super) fn finding(&self, now: jiff::Timestamp) -> Option<Finding> {
         let (told, [from, soon, until]) = (&self.told, self.dates());
-        let advice = "put the CA's newer certificate in its place, or issue the leaf anew";
+        let advice = "put the CA's newer certificate in its place, or reissue the leaf";
         if until.is_before(now) {
             Some(Finding::warning(
                 Reason::IssuerExpired,

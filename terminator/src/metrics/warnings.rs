@@ -1,4 +1,4 @@
-//! What someone should look at in what is served, judged anew at each scrape: time makes an issuer expire.
+//! What someone should look at in what is served, judged again at each scrape: time makes an issuer expire.
 //!
 //! A series is there for as long as its warning is.
 

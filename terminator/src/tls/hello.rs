@@ -2,7 +2,7 @@
 //! 4.1.2; RFC 5246, section 7.4.1.2). Pure.
 //!
 //! It must not judge: what is malformed is left to rustls, which answers it with the fitting alert. What it
-//! tells is text from outside; whoever shows it bounds and escapes it.
+//! tells is text from outside; callers that show it bound and escape it.
 
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 
