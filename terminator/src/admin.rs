@@ -24,7 +24,7 @@ use crate::http::{self, Client, Patience};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
-use crate::settings::Settings;
+use crate::settings::{Settings, Warning};
 use crate::sockets::{self, Sharing};
 use crate::tls::ClientTrust;
 
@@ -44,6 +44,8 @@ pub struct Status {
     pub configuration: Configuration,
     /// What is served; the default first.
     pub certificates: Vec<Arc<Facts>>,
+    /// What someone should look at in it, judged when this is asked for.
+    pub warnings: Vec<Doubt>,
     /// How many there are.
     pub connections: Connections,
     /// What is waited for before this is ready; empty when it is.
@@ -74,6 +76,28 @@ pub struct ReloadError {
     pub message: String,
     /// When it was tried.
     pub at: Timestamp,
+}
+
+/// What someone should look at in what is served.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Doubt {
+    /// The configuration's key.
+    pub key: String,
+    /// One of a fixed set.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Warning> for Doubt {
+    fn from(warning: Warning) -> Self {
+        Self {
+            key: warning.key,
+            reason: warning.finding.reason.name(),
+            message: warning.finding.message,
+        }
+    }
 }
 
 /// How many connections there are.
@@ -107,6 +131,7 @@ impl Status {
                 last_error: None,
             },
             certificates: settings.certificates.iter().map(facts).collect(),
+            warnings: Vec::new(),
             connections: Connections {
                 open: 0,
                 handshaking: 0,
@@ -153,6 +178,8 @@ impl Board {
         let mut status = self.lock().clone();
         status.connections.open = self.metrics.connections.load(Relaxed);
         status.connections.handshaking = self.metrics.waiting.handshaking();
+        let warnings = self.metrics.warnings.now().into_iter();
+        status.warnings = warnings.map(Doubt::from).collect();
         status
     }
 

@@ -19,9 +19,10 @@ use crate::backend;
 use crate::backlog::Backlog;
 use crate::context::{Context, Shared};
 use crate::drain::Watch;
+use crate::end::End;
 use crate::first_packet;
 use crate::handshake::{self, Attempt, Established};
-use crate::relay::{End, Relay};
+use crate::relay::Relay;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sockets;
@@ -52,7 +53,9 @@ pub(crate) async fn serve(accepted: Accepted) {
     let Some(mut opened) = opened else {
         return;
     };
-    record.end = run(&mut opened).await.reason();
+    let end = run(&mut opened).await;
+    context.shared.notices.ended(end);
+    record.end = end.reason();
     // Counted until now: a drain waits for the last words, and the limit for the sockets.
     Box::pin(close(*opened)).await;
     drop(record);

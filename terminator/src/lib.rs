@@ -22,6 +22,7 @@ mod connection;
 mod context;
 mod control;
 mod drain;
+mod end;
 pub mod error;
 mod first_packet;
 mod handshake;

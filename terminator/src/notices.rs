@@ -8,6 +8,7 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
+use crate::end::End;
 use crate::first_packet;
 use crate::handshake;
 use crate::journal::Entry;
@@ -21,6 +22,7 @@ pub(crate) struct Notices {
     plaintext_mqtt: Seldom,
     proxy_protocol: Seldom,
     not_mqtt: Seldom,
+    backend: Seldom,
 }
 
 impl Notices {
@@ -50,6 +52,26 @@ impl Notices {
                 "a handshake failed: {}; /handshakes on the admin port has the last ones",
                 entry.message()
             );
+        }
+    }
+
+    /// Tells of a backend that is no broker, or that none of its clients pleases.
+    pub(crate) fn ended(&self, end: End) {
+        let what = match end {
+            End::BackendMute => {
+                "the backend ends connections without an answer to CONNECT: its own log says why, unless its port is \
+                 not the one for plaintext MQTT"
+            }
+            End::BackendTls => {
+                "the backend answers with TLS, and gets plaintext MQTT from here: name its port without TLS"
+            }
+            End::BackendNotMqtt => {
+                "the backend answers with something else than MQTT: name the broker's port for plaintext MQTT"
+            }
+            _ => return,
+        };
+        if let Some(left_out) = self.backend.due(Instant::now()) {
+            warn!(reason = end.reason(), left_out, "{what}");
         }
     }
 

@@ -49,7 +49,7 @@ const PROGRAMMED: &[&str] = &["Programmed"];
 const AVAILABLE: &[&str] = &["Available"];
 
 /// The reasons, by condition and then by name; last those of several conditions.
-pub(crate) const REASONS: [Reason; 75] = [
+pub(crate) const REASONS: [Reason; 76] = [
     reason(
         "DuplicateCertificate",
         ACCEPTED,
@@ -301,6 +301,12 @@ pub(crate) const REASONS: [Reason; 75] = [
         VALID,
         "true, but the key is the one that smart-mqtt ships: everyone has it",
         "replace it before a device depends on it",
+    ),
+    reason(
+        "StapleRequired",
+        VALID,
+        "true, but the certificate asks for a stapled OCSP response (must-staple), which is not sent: clients made with GnuTLS refuse it",
+        "issue it without must-staple",
     ),
     reason(
         "WeakKey",

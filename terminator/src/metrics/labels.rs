@@ -4,11 +4,14 @@
 pub(super) const LIMITS: [&str; 3] = ["connections", "descriptors", "handshakes"];
 
 /// How a connection ends.
-pub(super) const ENDS: [&str; 18] = [
+pub(super) const ENDS: [&str; 21] = [
     "backend_closed",
+    "backend_mute",
+    "backend_not_mqtt",
     "backend_refused",
     "backend_reset",
     "backend_timeout",
+    "backend_tls",
     "backend_unresolved",
     "client_closed",
     "client_cut",
