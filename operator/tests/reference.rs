@@ -34,9 +34,9 @@ const SOURCES: [&str; 16] = [
     "operator/src/apply.rs",
     "operator/src/standalone/fleet.rs",
     "operator/src/status.rs",
-    "terminator/src/judge/authorities.rs",
-    "terminator/src/judge/certificate.rs",
-    "terminator/src/judge/finding.rs",
+    "terminator/judge/src/authorities.rs",
+    "terminator/judge/src/certificate.rs",
+    "terminator/judge/src/finding.rs",
 ];
 
 /// Words in capitals there that are no reasons: kinds, types, statuses, an event's action, and what would be said

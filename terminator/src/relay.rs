@@ -13,13 +13,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::backlog::Backlog;
-use crate::end::End;
-use crate::handshake::Established;
-use crate::inbound::{self, Read};
-use crate::metrics::Traffic;
+use crate::metrics::Counts;
 use crate::mqtt::{self, Answer};
+use crate::record::End;
 use crate::scratch;
-use crate::session::Session;
+use crate::tls::handshake::Established;
+use crate::tls::inbound::{self, Read};
+use crate::tls::session::Session;
 
 /// How far a direction is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ pub(crate) struct Relay<'t> {
     /// How long one direction may outlive the other without passing anything on.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
-    traffic: &'t Traffic,
+    counts: &'t Counts,
 }
 
 impl<'t> Relay<'t> {
@@ -68,13 +68,13 @@ impl<'t> Relay<'t> {
         backend: TcpStream,
         established: Established,
         half_close: Duration,
-        traffic: &'t Traffic,
+        counts: &'t Counts,
     ) -> Self {
         let Established {
             session,
             to_backend,
         } = established;
-        traffic.add_up(to_backend.waiting().len());
+        counts.to_backend.add(to_backend.waiting().len() as u64);
         // A client may have said all it had to say together with its first packet.
         let up = if session.peer_closed() {
             Direction::Ending
@@ -95,7 +95,7 @@ impl<'t> Relay<'t> {
             answer: None,
             half_close,
             deadline: None,
-            traffic,
+            counts,
         }
     }
 
@@ -191,7 +191,7 @@ impl<'t> Relay<'t> {
                 return Step::Blocked;
             };
             self.has_moved();
-            self.traffic.add_up(scratch.plain.len());
+            self.counts.to_backend.add(scratch.plain.len() as u64);
             let sent = self
                 .to_backend
                 .poll_send(&mut self.backend, cx, &scratch.plain);
@@ -294,7 +294,7 @@ impl<'t> Relay<'t> {
             }
             self.answer.get_or_insert_with(|| mqtt::answer(plain[0]));
             self.has_moved();
-            self.traffic.add_down(plain.len());
+            self.counts.to_client.add(plain.len() as u64);
             let Ok(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
                 // Both ends of the key's life, and of the session.
                 self.end_up(End::TlsError);

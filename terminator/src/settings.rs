@@ -10,11 +10,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
 
-use crate::certificate::{self, Certificate, Validity};
-use crate::judge::finding::{Finding, Reason};
-use crate::pem::Part;
+use crate::address;
 use crate::tls::{self, ClientTrust};
-use crate::{address, authorities};
+use mqtt_tls_judge::authorities;
+use mqtt_tls_judge::certificate::{self, Certificate, Validity};
+use mqtt_tls_judge::finding::{Finding, Reason};
+use mqtt_tls_judge::pem::Part;
 
 /// A configuration that can run.
 #[derive(Clone)]

@@ -4,8 +4,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod failure;
+pub(crate) mod handshake;
 pub(crate) mod hello;
+pub(crate) mod inbound;
 pub(crate) mod refused;
+pub(crate) mod session;
 
 use std::sync::Arc;
 
@@ -21,9 +25,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, NamedGroup, ServerConfig, SignatureScheme};
 
 use self::refused::Telling;
-use crate::authorities::Authorities;
-use crate::certificate::Certificate;
-use crate::provider::provider;
+use mqtt_tls_judge::authorities::Authorities;
+use mqtt_tls_judge::certificate::Certificate;
+use mqtt_tls_judge::provider::provider;
 
 /// The names of authorities that clients are told, in bytes: with their lengths they must fit into 65,535
 /// (RFC 8446, section 4.2.4), and a client that is told none sends what it has.

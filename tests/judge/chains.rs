@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
-use mqtt_tls_terminator::certificate::{Error, judge};
-use mqtt_tls_terminator::judge::finding::Reason;
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::certificate::{Error, judge};
+use mqtt_tls_judge::finding::Reason;
+use mqtt_tls_judge::pem::Part;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints,

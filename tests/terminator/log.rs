@@ -19,7 +19,7 @@ use tests::{ports, programs, workdir};
 use crate::fixture::{SOON, Scripted, config, get, write};
 use crate::program::{exit_code, start};
 
-/// How long a line may be, in bytes (terminator/src/log/lines.rs).
+/// How long a line may be, in bytes (terminator/program/src/log/lines.rs).
 const LINE_MAX: usize = 8 * 1024;
 
 fn listener(config: &Config) -> SocketAddr {

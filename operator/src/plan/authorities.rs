@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use mqtt_tls_config::Pem;
-use mqtt_tls_terminator::authorities::{self, Authorities};
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::authorities::{self, Authorities};
+use mqtt_tls_judge::pem::Part;
 
 use super::certificate::{Warning, text_of};
 use super::{About, Problem};

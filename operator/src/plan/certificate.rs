@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
-use mqtt_tls_terminator::certificate::{self, Certificate, Facts, Validity};
-use mqtt_tls_terminator::judge::finding::{Finding, Reason};
-use mqtt_tls_terminator::judge::text::{NotText, decoded};
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::certificate::{self, Certificate, Facts, Validity};
+use mqtt_tls_judge::finding::{Finding, Reason};
+use mqtt_tls_judge::pem::Part;
+use mqtt_tls_judge::text::{NotText, decoded};
 use zeroize::Zeroizing;
 
 use super::conditions::shortened;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use mqtt_tls_config::{Admin, Backend, Certificate, ClientAuth, Config, Drain, FILE_SIZE_MAX, Pem};
-use mqtt_tls_terminator::judge::Date;
+use mqtt_tls_judge::Date;
 
 use super::authorities::{Bundle, read_authorities};
 use super::certificate::{self, Served, Warning};

@@ -225,7 +225,7 @@ mod tests {
     use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion, RootCertStore};
 
     use super::{Offer, Progress, RECORD_HEADER, progress};
-    use crate::provider::provider;
+    use mqtt_tls_judge::provider::provider;
 
     const MOST: usize = 16_000;
 
