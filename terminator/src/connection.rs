@@ -124,8 +124,7 @@ async fn introduce<'w>(
         attempt.hear(client, place).await?;
         let turn = handshake::turn(client, place, &worker.turns).await?;
         Permit::is_left(&worker.state, settings)?;
-        let tls = Arc::clone(&settings.tls);
-        Ok::<_, Cause>(attempt.shake(client, tls, place, turn).await?)
+        Ok::<_, Cause>(attempt.shake(client, &settings.tls, place, turn).await?)
     });
     let shaken = shaken.await;
     let mut established = shaken.unwrap_or(Err(failure::Error::Timeout.into()))?;

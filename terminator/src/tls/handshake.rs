@@ -6,10 +6,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -18,8 +16,9 @@ use crate::admission::{Place, Stage};
 use crate::arrival::{self, Arrival};
 use crate::backlog::Backlog;
 use crate::scratch;
+use crate::tls::Served;
 use crate::tls::failure::Error;
-use crate::tls::hello::{self, Progress};
+use crate::tls::hello::{self, Needs, Progress};
 use crate::tls::inbound;
 use crate::tls::session::{Session, Version};
 
@@ -151,13 +150,14 @@ impl Attempt {
     pub(crate) async fn shake(
         &mut self,
         client: &mut TcpStream,
-        config: Arc<ServerConfig>,
+        served: &Served,
         place: &mut Place,
         turn: Option<SemaphorePermit<'_>>,
     ) -> Result<Established, Error> {
-        let session = Session::new(config).map_err(Error::Setup)?;
+        let needs = Needs::read(&self.hello);
+        let session = Session::new(served.to(needs)).map_err(Error::Setup)?;
         let session = self.session.insert(session);
-        session.limit_records(hello::record_max(&self.hello));
+        session.limit_records(needs.record_max);
         let mut to_backend = Backlog::default();
         scratch::with(|scratch| {
             scratch.plain.clear();
