@@ -302,7 +302,7 @@ impl Relay {
             self.answer.get_or_insert_with(|| mqtt::answer(plain[0]));
             self.has_moved();
             self.worker.counts().to_client.add(plain.len() as u64);
-            let Ok(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
+            let Some(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
                 // Both ends of the key's life, and of the session.
                 self.end_up(End::TlsError);
                 self.stop_hearing();

@@ -8,6 +8,7 @@ pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod hello;
 pub(crate) mod inbound;
+pub(crate) mod names;
 pub(crate) mod refused;
 pub(crate) mod session;
 
