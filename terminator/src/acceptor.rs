@@ -72,7 +72,7 @@ pub(crate) fn spawn(
             // Dropped when the thread ends, by a panic too.
             let _alive = alive;
             if let Err(error) = runtime.block_on(run(listener, settings, worker, received)) {
-                error!(%error, "a thread could not go on");
+                error!(%error, "thread failed");
             }
             // A name resolution that hangs must not hold up the end.
             runtime.shutdown_background();
@@ -125,7 +125,7 @@ async fn run(
                         continue;
                     }
                     if !std::mem::replace(&mut is_failing, true) {
-                        warn!(%error, "connections cannot be accepted for now");
+                        warn!(%error, "failed to accept connections; retrying");
                     }
                     sleep(ACCEPT_RETRY).await;
                 }

@@ -249,7 +249,7 @@ async fn handshakes(
     if may_see_clients(from) {
         return Json(board.state.journal.entries()).into_response();
     }
-    let answer = "told on the loopback address only: kubectl port-forward POD 9883\n";
+    let answer = "served on loopback only; run kubectl port-forward POD 9883\n";
     (StatusCode::FORBIDDEN, answer).into_response()
 }
 
@@ -274,7 +274,7 @@ async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
         Err(error) => {
-            error!(%error, "the metrics could not be written");
+            error!(%error, "failed to encode metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

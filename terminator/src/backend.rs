@@ -23,17 +23,17 @@ use crate::state::{State, Worker};
 /// Why the backend was not reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{address} did not accept the connection")]
+    #[error("failed to connect to {address}")]
     Connect {
         address: SocketAddr,
         #[source]
         source: io::Error,
     },
-    #[error("the name has no address")]
+    #[error("no address found for the name")]
     NoAddress,
-    #[error("its addresses are not known")]
+    #[error("failed to resolve the name")]
     Resolve(#[source] resolver::Error),
-    #[error("no answer in time")]
+    #[error("timed out")]
     Timeout,
 }
 
@@ -55,7 +55,7 @@ impl Error {
     }
 }
 
-/// How often it is told that the backend is not reached: devices come back by the thousand.
+/// How often an outage is logged: devices come back by the thousand.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Whether the backend is reached, so that the log tells when that changes, and no more.
@@ -100,16 +100,16 @@ pub(crate) async fn reach(settings: &Settings, worker: &Worker) -> Result<TcpStr
         Ok(_) => {
             worker.counts().dial_duration.observe(began.elapsed());
             if outages.end() {
-                info!(backend = %settings.backend, "the backend is reached again");
+                info!(backend = %settings.backend, "backend reachable again");
             }
         }
         Err(error) => {
             let (backend, reason) = (settings.backend.to_string(), error.end().name());
             let cause = std::error::Error::source(error).map(ToString::to_string);
             if outages.begin() {
-                warn!(backend, reason, %error, cause, "the backend is not reached, and its clients are sent away");
+                warn!(backend, reason, %error, cause, "backend unreachable; closing client connections");
             } else {
-                debug!(backend, reason, %error, cause, "the backend is not reached");
+                debug!(backend, reason, %error, cause, "backend unreachable");
             }
         }
     }

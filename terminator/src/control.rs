@@ -68,7 +68,7 @@ pub(crate) struct Refused {
 enum Error {
     #[error(transparent)]
     Load(load::Error),
-    #[error("{which} cannot be bound on {address}")]
+    #[error("failed to bind {which} to {address}")]
     Bind {
         which: &'static str,
         address: String,
@@ -113,7 +113,7 @@ impl Control {
                 },
                 () = changes.next() => self.reload(false),
                 _ = lost => {
-                    error!("an accepting thread ended by itself");
+                    error!("an accepting thread ended unexpectedly");
                     return Ended::ThreadLost;
                 }
             }
@@ -133,12 +133,12 @@ impl Control {
         };
         if text == self.loaded.text {
             if self.refused.take().is_some() {
-                info!("the file is again the one that runs");
+                info!("configuration file matches the active configuration again");
                 self.board
                     .update(|status| status.configuration.last_error = None);
                 self.metrics.reloaded("reverted", true);
             } else if asked {
-                info!("nothing has changed in the configuration");
+                info!("configuration unchanged");
                 self.metrics.reloaded("unchanged", true);
             }
             return;
@@ -222,7 +222,7 @@ impl Control {
         if asked || !is_known {
             error!(
                 reason,
-                "a new configuration is refused, the old one stays: {message}"
+                "new configuration refused; keeping the current one: {message}"
             );
         }
         if is_known {

@@ -67,7 +67,7 @@ pub use control::Ended;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port could not be bound.
-    #[error("{which} cannot be bound on {address}")]
+    #[error("failed to bind {which} to {address}")]
     Bind {
         /// The listener or the admin port.
         which: &'static str,
@@ -81,7 +81,7 @@ pub enum StartError {
     #[error(transparent)]
     Load(load::Error),
     /// The system has no more threads or file descriptors.
-    #[error("a thread could not be started")]
+    #[error("failed to start a thread")]
     Thread(#[source] io::Error),
 }
 
@@ -145,7 +145,7 @@ impl Terminator {
         if possible < settings.limits.connections {
             warn!(
                 possible,
-                "the limit on file descriptors allows fewer connections than the configuration"
+                "file descriptor limit allows fewer connections than configured"
             );
         }
         let acceptors = listeners

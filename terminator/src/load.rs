@@ -20,10 +20,10 @@ pub enum Error {
     #[error("{0}")]
     Content(settings::Problems),
     /// The file could not be read.
-    #[error("the configuration cannot be read")]
+    #[error("failed to read the configuration")]
     Read(#[source] source::Error),
     /// A certificate outside of its dates would replace valid ones.
-    #[error("what runs is better and stays: {0}")]
+    #[error("keeping the current configuration: {0}")]
     Worse(Warning),
     /// The file is not as it must be written.
     #[error("{0}")]

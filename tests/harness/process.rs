@@ -168,7 +168,7 @@ impl Process {
             }
             assert!(
                 Instant::now() < deadline,
-                "{}, after {within:?} still not so: {what}\n{}",
+                "{}, timed out after {within:?} waiting for: {what}\n{}",
                 self.name,
                 self.log()
             );

@@ -24,7 +24,7 @@ pub fn eventually<T>(within: Duration, what: &str, mut look: impl FnMut() -> Opt
         }
         assert!(
             Instant::now() < deadline,
-            "after {within:?} still not so: {what}"
+            "timed out after {within:?} waiting for: {what}"
         );
         std::thread::sleep(pause_after(before.elapsed()));
     }
@@ -45,7 +45,7 @@ pub fn eventually_ok<T, E: Debug>(
             Err(error) => {
                 assert!(
                     Instant::now() < deadline,
-                    "after {within:?} still not so: {what}: {error:?}"
+                    "timed out after {within:?} waiting for: {what}: {error:?}"
                 );
             }
         }
@@ -68,7 +68,7 @@ pub async fn eventually_async<T, F: Future<Output = Option<T>>>(
         }
     };
     let found = tokio::time::timeout(within, polled).await;
-    found.unwrap_or_else(|_| panic!("after {within:?} still not so: {what}"))
+    found.unwrap_or_else(|_| panic!("timed out after {within:?} waiting for: {what}"))
 }
 
 #[cfg(test)]
@@ -86,13 +86,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "still not so: the impossible: \"no\"")]
+    #[should_panic(expected = "waiting for: the impossible: \"no\"")]
     fn says_what_did_not_happen() {
         eventually_ok::<(), _>(Duration::from_millis(1), "the impossible", || Err("no"));
     }
 
     #[tokio::test]
-    #[should_panic(expected = "still not so: an end")]
+    #[should_panic(expected = "waiting for: an end")]
     async fn a_look_that_hangs_is_cut_off() {
         eventually_async(
             Duration::from_millis(50),

@@ -53,14 +53,14 @@ fn a_port_that_is_taken_ends_it_with_a_message_and_a_code_of_its_own() {
     let process = start(&write(&second), &[]);
     assert_eq!(exit_code(&process), Some(69));
     process.wait_for_line(
-        &format!("the listener cannot be bound on 127.0.0.1:{}", first.port),
+        &format!("failed to bind the listener to 127.0.0.1:{}", first.port),
         SOON,
     );
     let mut third = config(&leaf, ports::free_addr());
     third.admin.port = first.admin.port;
     let process = start(&write(&third), &[]);
     assert_eq!(exit_code(&process), Some(69));
-    process.wait_for_line("the admin port cannot be bound", SOON);
+    process.wait_for_line("failed to bind the admin port", SOON);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn hangup_reloads_and_terminate_ends_it() {
     assert_eq!(line["fields"]["generation"], 1);
     assert_eq!(line["fields"]["fingerprint"], leaf.fingerprint());
     process.signal(Signal::HUP);
-    process.wait_for_line("nothing has changed", SOON);
+    process.wait_for_line("configuration unchanged", SOON);
     let admin = (config.admin.host, config.admin.port).into();
     assert_eq!(get(admin, "/readyz"), (200, "ok\n".to_owned()));
     process.signal(Signal::TERM);

@@ -8,7 +8,7 @@ use tracing::warn;
 /// limit on file descriptors is raised as far as it goes: each connection needs two.
 pub fn harden() {
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        warn!(%error, "core dumps cannot be switched off");
+        warn!(%error, "failed to disable core dumps");
     }
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let raised = Rlimit {
