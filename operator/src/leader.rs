@@ -24,8 +24,9 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::call::{Error, call};
+use crate::api::call::{Error, call};
 use crate::error::chain;
+use crate::kinds::{Kind, Target, Verb};
 use crate::plan::names::manager_labels;
 
 pub use gate::Gate;
@@ -58,6 +59,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// What calls are about.
+    fn target(&self) -> Target {
+        Target::one(Kind::Lease, &self.lease)
+    }
+
     /// How long after the last renewal the leader gives up.
     fn deadline(&self) -> Duration {
         self.duration * 2 / 3
@@ -188,8 +194,8 @@ async fn reach(
     candidate: &Candidate,
     seen: &mut Option<Seen>,
 ) -> Result<Option<Lease>, Error> {
-    let (name, object) = (&candidate.lease, format!("Lease {}", candidate.lease));
-    let found = call("get", &object, leases.get_opt(name)).await?;
+    let (name, lease) = (&candidate.lease, candidate.target());
+    let found = call(Verb::Get, &lease, leases.get_opt(name)).await?;
     let now = Instant::now();
     *seen = record::look(seen.take(), found.as_ref(), now);
     if seen
@@ -200,11 +206,12 @@ async fn reach(
     }
     let params = PostParams::default();
     let was_there = found.is_some();
-    let claimed = if let Some(mut lease) = found {
-        lease.spec = Some(candidate.claim(lease.spec.as_ref()));
-        call("update", &object, leases.replace(name, &params, &lease)).await
+    let claimed = if let Some(mut found) = found {
+        found.spec = Some(candidate.claim(found.spec.as_ref()));
+        let claimed = leases.replace(name, &params, &found);
+        call(Verb::Update, &lease, claimed).await
     } else {
-        let lease = Lease {
+        let new = Lease {
             metadata: ObjectMeta {
                 name: Some(name.clone()),
                 labels: Some(manager_labels()),
@@ -212,7 +219,7 @@ async fn reach(
             },
             spec: Some(candidate.claim(None)),
         };
-        call("create", &object, leases.create(&params, &lease)).await
+        call(Verb::Create, &lease, leases.create(&params, &new)).await
     };
     match claimed {
         Ok(lease) => Ok(Some(lease)),
@@ -245,14 +252,14 @@ impl Leadership {
     /// Renews it once, however often that has to be tried.
     async fn renew(&mut self) -> Result<(), Lost> {
         let name = self.candidate.lease.clone();
-        let (object, params) = (format!("Lease {name}"), PostParams::default());
+        let (target, params) = (self.candidate.target(), PostParams::default());
         loop {
             let mut lease = self.lease.clone();
             lease.spec = Some(self.candidate.claim(lease.spec.as_ref()));
             let sent = Instant::now();
             let update = call(
-                "update",
-                &object,
+                Verb::Update,
+                &target,
                 self.leases.replace(&name, &params, &lease),
             );
             // A connection that died without a word must not take all the time that there is.
@@ -280,8 +287,13 @@ impl Leadership {
     /// Looks who changed it: someone may only have put a label on it, or an earlier renewal came through after all.
     async fn look(&mut self) -> Result<(), Lost> {
         let name = &self.candidate.lease;
-        let object = format!("Lease {name}");
-        match call("get", &object, self.leases.get_opt(name)).await {
+        match call(
+            Verb::Get,
+            &self.candidate.target(),
+            self.leases.get_opt(name),
+        )
+        .await
+        {
             Ok(Some(lease)) => match record::holder(&lease) {
                 Some(holder) if holder == self.candidate.identity => {
                     debug!("the Lease was changed, and is held still");
@@ -331,9 +343,9 @@ impl Leadership {
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
         let name = &self.candidate.lease;
-        let (object, params) = (format!("Lease {name}"), PostParams::default());
+        let (target, params) = (self.candidate.target(), PostParams::default());
         let update = self.leases.replace(name, &params, &lease);
-        call("update", &object, update).await.map(drop)
+        call(Verb::Update, &target, update).await.map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::listener::Listener;
+use crate::plan::listener::Listener;
 
 /// From how many replicas on a budget makes sense: with one, it would block the drain of its node or
 /// protect nothing.

@@ -4,37 +4,30 @@
 //! the generation that it was judged for; those that depend on the read, and `Ready`, say what is wrong.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::conditions::{
-    ACCEPTED, FALSE, Finding, TRUE, UNKNOWN, by_problems, condition, find, name, ready, steady,
-};
-use super::names::Identity;
-use super::{About, Problem, Settings, listener};
+use super::finding::{Finding, Status, find};
+use super::{accepted, ready};
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
+use crate::kinds::{Target, Verb};
+use crate::plan::environment::Environment;
+use crate::plan::listener;
+use crate::plan::names::Identity;
+use crate::plan::problem::Problem;
+use crate::plan::reason::{ConditionType, Reason};
 
 /// How often in a row a read may fail before it is told, if nobody has to do something about it first. An API
 /// server that restarts makes no condition false.
 const FAILURES_MAX: u32 = 3;
 
-/// All conditions but `Ready`, in their order.
-const TYPES: [&str; 5] = [
-    "Accepted",
-    "ResolvedRefs",
-    "CertificateValid",
-    "Programmed",
-    "Available",
-];
-
 /// A read that failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The condition that depends on it.
-    pub about: About,
+    pub about: ConditionType,
     /// What was tried.
-    pub verb: &'static str,
-    /// On which object: kind and name.
-    pub object: String,
+    pub verb: Verb,
+    /// On which object.
+    pub target: Target,
     /// The error with its causes.
     pub told: String,
     /// Whether the operator lacks the right.
@@ -50,7 +43,7 @@ pub fn problem(failure: &Failure) -> Option<Problem> {
     let Failure {
         about,
         verb,
-        object,
+        target,
         told,
         is_forbidden,
         is_lasting,
@@ -61,19 +54,14 @@ pub fn problem(failure: &Failure) -> Option<Problem> {
     }
     let kept = "what serves stays as it is, and this is tried again";
     let (reason, message) = if *is_forbidden {
-        let kind = object
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches('s');
-        let resource = format!("{}s", kind.to_lowercase());
+        let resource = target.kind.plural();
         let message = format!(
-            "the operator may not {verb} {object}: give its service account the verb `{verb}` on \
+            "the operator may not {verb} {target}: give its service account the verb `{verb}` on \
              `{resource}` in this namespace; {kept}"
         );
-        ("Forbidden", message)
+        (Reason::Forbidden, message)
     } else {
-        ("ReadFailed", format!("{told}; {kept}"))
+        (Reason::ReadFailed, format!("{told}; {kept}"))
     };
     Some(Problem {
         about: *about,
@@ -86,7 +74,7 @@ pub fn problem(failure: &Failure) -> Option<Problem> {
 pub fn status(
     listener: &MqttTlsListener,
     problem: Problem,
-    settings: &Settings,
+    environment: &Environment,
     now: Timestamp,
 ) -> MqttTlsListenerStatus {
     let identity = Identity::of(listener);
@@ -94,61 +82,37 @@ pub fn status(
     let before = listener.status.as_ref();
     let about = problem.about;
     // The spec can be judged without anything else.
-    let mut problems = listener::parse(listener, settings)
+    let mut problems = listener::parse(listener, environment)
         .err()
         .unwrap_or_default();
     problems.push(problem);
+    let wrong = Finding::of_problems(about, &problems.iter());
+    let wrong = wrong.map(|wrong| wrong.steady(generation, before));
     let mut findings = Vec::new();
     let mut conditions = Vec::new();
-    for type_ in TYPES {
-        let kept = before.and_then(|before| find(before, type_));
-        let finding = if type_ == name(About::Accepted) {
-            by_problems(&problems, About::Accepted, ACCEPTED)
-        } else if type_ == name(about) {
-            let finding = by_problems(&problems, about, "");
-            let message = steady(&finding.message, type_, generation, before);
-            Finding { message, ..finding }
-        } else if let Some(kept) = kept {
-            findings.push(last_known(type_, kept));
+    let types = ConditionType::ALL.into_iter();
+    for type_ in types.filter(|type_| *type_ != ConditionType::Ready) {
+        let finding = if type_ == ConditionType::Accepted {
+            accepted::of_problems(&problems)
+        } else if let Some(wrong) = wrong.as_ref().filter(|wrong| wrong.type_ == type_) {
+            wrong.clone()
+        } else if let Some(kept) = before.and_then(|before| find(before, type_)) {
+            findings.push(Finding::kept(type_, kept));
             conditions.push(kept.clone());
             continue;
         } else {
-            unknown(type_)
+            let message = "not everything that this depends on could be read yet";
+            Finding::new(type_, Status::Unknown, Reason::NotRead, message)
         };
-        conditions.push(condition(&finding, before, generation, now));
+        conditions.push(finding.condition(before, generation, now));
         findings.push(finding);
     }
-    conditions.push(condition(&ready(&findings), before, generation, now));
+    conditions.push(ready::find(&findings).condition(before, generation, now));
     MqttTlsListenerStatus {
         observed_generation: generation,
         conditions,
         selector: Some(selector),
         ..before.cloned().unwrap_or_default()
-    }
-}
-
-/// A condition that nothing new is known about.
-fn last_known(type_: &'static str, kept: &Condition) -> Finding {
-    let status = match kept.status.as_str() {
-        TRUE => TRUE,
-        FALSE => FALSE,
-        _ => UNKNOWN,
-    };
-    Finding {
-        type_,
-        status,
-        reason: kept.reason.clone(),
-        message: kept.message.clone(),
-    }
-}
-
-/// A condition that nothing was ever known about.
-fn unknown(type_: &'static str) -> Finding {
-    Finding {
-        type_,
-        status: UNKNOWN,
-        reason: "NotRead".to_owned(),
-        message: "not everything that this depends on could be read yet".to_owned(),
     }
 }
 
@@ -160,16 +124,15 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
     use serde_json::json;
 
-    use super::{FAILURES_MAX, Failure, problem, status};
+    use super::{ConditionType, Environment, FAILURES_MAX, Failure, Reason, find, problem, status};
     use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
-    use crate::plan::conditions::find;
-    use crate::plan::{About, Place, Settings};
+    use crate::kinds::{Kind, Target, Verb};
 
     fn forbidden() -> Failure {
         Failure {
-            about: About::ResolvedRefs,
-            verb: "get",
-            object: "Secret edge-tls".to_owned(),
+            about: ConditionType::ResolvedRefs,
+            verb: Verb::Get,
+            target: Target::one(Kind::Secret, "edge-tls"),
             told: "get Secret edge-tls was refused".to_owned(),
             is_forbidden: true,
             is_lasting: true,
@@ -177,13 +140,9 @@ mod tests {
         }
     }
 
-    fn settings() -> Settings {
-        Settings {
-            terminator_image: "a".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            drain_deadline: Duration::from_secs(30),
-            place: Place::Cluster,
-        }
+    fn environment() -> Environment {
+        let (image, domain) = ("a".to_owned(), "cluster.local".to_owned());
+        Environment::cluster(image, domain, Duration::from_secs(30))
     }
 
     fn listener(generation: i64, status: Option<&MqttTlsListenerStatus>) -> MqttTlsListener {
@@ -196,7 +155,7 @@ mod tests {
         serde_json::from_value(listener).unwrap()
     }
 
-    fn said(status: &MqttTlsListenerStatus, type_: &str) -> (String, String, Option<i64>) {
+    fn said(status: &MqttTlsListenerStatus, type_: ConditionType) -> (String, String, Option<i64>) {
         let Condition {
             status,
             reason,
@@ -208,23 +167,23 @@ mod tests {
 
     #[test]
     fn a_missing_right_is_told_at_once_and_by_its_name() {
-        for (verb, object, named) in [
-            ("get", "Secret edge-tls", "`get` on `secrets`"),
-            ("list", "Pods of edge-mqtts", "`list` on `pods`"),
+        let of = |kind| Target::one(kind, "a");
+        for (verb, target, named) in [
+            (Verb::Get, of(Kind::Secret), "`get` on `secrets`"),
+            (Verb::List, Target::of(Kind::Pod, "a"), "`list` on `pods`"),
             (
-                "get",
-                "PodDisruptionBudget a",
+                Verb::Get,
+                of(Kind::PodDisruptionBudget),
                 "`get` on `poddisruptionbudgets`",
             ),
         ] {
-            let object = object.to_owned();
             let failure = Failure {
                 verb,
-                object,
+                target,
                 ..forbidden()
             };
             let problem = problem(&failure).unwrap();
-            assert_eq!(problem.reason, "Forbidden");
+            assert_eq!(problem.reason, Reason::Forbidden);
             assert!(problem.message.contains(named), "{}", problem.message);
         }
     }
@@ -240,7 +199,7 @@ mod tests {
         assert_eq!(problem(&failure(0)), None);
         assert_eq!(problem(&failure(FAILURES_MAX - 2)), None);
         let problem = problem(&failure(FAILURES_MAX - 1)).unwrap();
-        assert_eq!(problem.reason, "ReadFailed");
+        assert_eq!(problem.reason, Reason::ReadFailed);
         assert!(
             problem.message.contains("was refused"),
             "{}",
@@ -251,12 +210,24 @@ mod tests {
     #[test]
     fn what_was_never_known_is_unknown() {
         let (new, now) = (listener(1, None), Timestamp::UNIX_EPOCH);
-        let status = status(&new, problem(&forbidden()).unwrap(), &settings(), now);
+        let status = status(&new, problem(&forbidden()).unwrap(), &environment(), now);
         let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned(), Some(1));
-        assert_eq!(said(&status, "Accepted"), is("True", "Accepted"));
-        assert_eq!(said(&status, "ResolvedRefs"), is("False", "Forbidden"));
-        assert_eq!(said(&status, "Programmed"), is("Unknown", "NotRead"));
-        assert_eq!(said(&status, "Ready"), is("False", "Forbidden"));
+        assert_eq!(
+            said(&status, ConditionType::Accepted),
+            is("True", "Accepted")
+        );
+        assert_eq!(
+            said(&status, ConditionType::ResolvedRefs),
+            is("False", "Forbidden")
+        );
+        assert_eq!(
+            said(&status, ConditionType::Programmed),
+            is("Unknown", "NotRead")
+        );
+        assert_eq!(
+            said(&status, ConditionType::Ready),
+            is("False", "Forbidden")
+        );
         assert_eq!(status.conditions.len(), 6);
     }
 
@@ -264,30 +235,30 @@ mod tests {
     fn what_was_known_stays_and_again_changes_nothing() {
         let now = Timestamp::UNIX_EPOCH;
         let about_pods = Failure {
-            about: About::Programmed,
+            about: ConditionType::Programmed,
             ..forbidden()
         };
         let first = status(
             &listener(1, None),
             problem(&about_pods).unwrap(),
-            &settings(),
+            &environment(),
             now,
         );
         let problem = problem(&forbidden()).unwrap();
         let second = status(
             &listener(2, Some(&first)),
             problem.clone(),
-            &settings(),
+            &environment(),
             now,
         );
         // What it said about the children is of the generation before.
         let programmed = ("False".to_owned(), "Forbidden".to_owned(), Some(1));
-        assert_eq!(said(&second, "Programmed"), programmed);
+        assert_eq!(said(&second, ConditionType::Programmed), programmed);
         let resolved = ("False".to_owned(), "Forbidden".to_owned(), Some(2));
-        assert_eq!(said(&second, "ResolvedRefs"), resolved);
+        assert_eq!(said(&second, ConditionType::ResolvedRefs), resolved);
         let later = now + Duration::from_secs(9);
         assert_eq!(
-            status(&listener(2, Some(&second)), problem, &settings(), later),
+            status(&listener(2, Some(&second)), problem, &environment(), later),
             second
         );
     }

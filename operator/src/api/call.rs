@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use crate::error::chain;
-use crate::plan::About;
-use crate::plan::unread::Failure;
+use crate::kinds::{Target, Verb};
+use crate::plan::reason::Reason;
 
 /// How long one call may take, retries by the client included.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
@@ -15,12 +14,12 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused it.
-    #[error("{verb} {object} was refused ({reason}): {message}")]
+    #[error("{verb} {target} was refused ({reason}): {message}")]
     Refused {
         /// What was tried.
-        verb: &'static str,
+        verb: Verb,
         /// On which object.
-        object: String,
+        target: Target,
         /// The HTTP status code.
         code: u16,
         /// The API server's reason.
@@ -29,28 +28,28 @@ pub enum Error {
         message: String,
     },
     /// There was no answer in time. The call may have worked.
-    #[error("{verb} {object} had no answer within {} s", CALL_DEADLINE.as_secs())]
+    #[error("{verb} {target} had no answer within {} s", CALL_DEADLINE.as_secs())]
     TimedOut {
         /// What was tried.
-        verb: &'static str,
+        verb: Verb,
         /// On which object.
-        object: String,
+        target: Target,
     },
     /// The answer does not read. The parser's message is left out: it may quote the content.
-    #[error("{verb} {object} had an answer that does not read")]
+    #[error("{verb} {target} had an answer that does not read")]
     Unreadable {
         /// What was tried.
-        verb: &'static str,
+        verb: Verb,
         /// On which object.
-        object: String,
+        target: Target,
     },
     /// There was no usable answer.
-    #[error("{verb} {object} failed")]
+    #[error("{verb} {target} failed")]
     Unanswered {
         /// What was tried.
-        verb: &'static str,
+        verb: Verb,
         /// On which object.
-        object: String,
+        target: Target,
         /// What the client said.
         #[source]
         source: Box<kube::Error>,
@@ -59,17 +58,17 @@ pub enum Error {
 
 impl Error {
     /// The kind of error, one of a fixed set, for metrics and conditions.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Refused { code: 403, .. } => "Forbidden",
-            Self::Refused { code: 409, .. } => "Conflict",
+            Self::Refused { code: 403, .. } => Reason::Forbidden,
+            Self::Refused { code: 409, .. } => Reason::Conflict,
             Self::Refused {
                 code: 400 | 422, ..
-            } => "Invalid",
-            Self::Refused { .. } => "Refused",
-            Self::TimedOut { .. } => "TimedOut",
-            Self::Unreadable { .. } => "Unreadable",
-            Self::Unanswered { .. } => "Unanswered",
+            } => Reason::Invalid,
+            Self::Refused { .. } => Reason::Refused,
+            Self::TimedOut { .. } => Reason::TimedOut,
+            Self::Unreadable { .. } => Reason::Unreadable,
+            Self::Unanswered { .. } => Reason::Unanswered,
         }
     }
 
@@ -100,21 +99,18 @@ impl Error {
         }
     }
 
-    /// As a read that failed, on which a condition depends.
-    pub fn failure(&self, about: About, failures: u32) -> Failure {
-        let (Self::Refused { verb, object, .. }
-        | Self::TimedOut { verb, object }
-        | Self::Unreadable { verb, object }
-        | Self::Unanswered { verb, object, .. }) = self;
-        Failure {
-            about,
-            verb,
-            object: object.clone(),
-            told: chain(self),
-            is_forbidden: matches!(self, Self::Refused { code: 403, .. }),
-            is_lasting: self.is_lasting(),
-            failures,
-        }
+    /// Whether the operator lacks the right.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { code: 403, .. })
+    }
+
+    /// What was tried, and on what.
+    pub fn attempt(&self) -> (Verb, &Target) {
+        let (Self::Refused { verb, target, .. }
+        | Self::TimedOut { verb, target }
+        | Self::Unreadable { verb, target }
+        | Self::Unanswered { verb, target, .. }) = self;
+        (*verb, target)
     }
 
     /// Whether the object was not there.
@@ -125,32 +121,32 @@ impl Error {
 
 /// Makes a call, with a time limit.
 pub async fn call<T>(
-    verb: &'static str,
-    object: &str,
+    verb: Verb,
+    target: &Target,
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Error> {
-    let object = object.to_owned();
+    let target = target.clone();
     match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Err(_) => Err(Error::TimedOut { verb, object }),
+        Err(_) => Err(Error::TimedOut { verb, target }),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => {
-            let message = if object.starts_with("Secret ") {
+            let message = if target.kind.is_confidential() {
                 "the message is not shown, because it may quote the content".to_owned()
             } else {
                 status.message
             };
             Err(Error::Refused {
                 verb,
-                object,
+                target,
                 code: status.code,
                 reason: status.reason,
                 message,
             })
         }
-        Ok(Err(kube::Error::SerdeError(_))) => Err(Error::Unreadable { verb, object }),
+        Ok(Err(kube::Error::SerdeError(_))) => Err(Error::Unreadable { verb, target }),
         Ok(Err(error)) => Err(Error::Unanswered {
             verb,
-            object,
+            target,
             source: Box::new(error),
         }),
     }
@@ -162,22 +158,27 @@ mod tests {
 
     use super::call;
     use crate::error::chain;
+    use crate::kinds::{Kind, Target, Verb};
+    use crate::plan::reason::Reason;
 
     #[tokio::test]
     async fn what_is_said_about_a_secret_is_not_shown() {
+        let of = |kind| Target::one(kind, "a");
+        let (secret, service) = (of(Kind::Secret), of(Kind::Service));
         let refusal = || async {
             let status = Status::failure("MIIEvQIBADANBgkqhkiG", "Invalid").with_code(422);
             Err::<(), _>(kube::Error::Api(Box::new(status)))
         };
-        let error = call("apply", "Secret a", refusal()).await.unwrap_err();
+        let error = call(Verb::Apply, &secret, refusal()).await.unwrap_err();
         assert!(!error.to_string().contains("MIIE"), "{error}");
-        assert_eq!(error.reason(), "Invalid");
+        assert_eq!(error.reason(), Reason::Invalid);
+        assert!(Reason::CALLS.contains(&error.reason()));
         let parsed = serde_json::from_str::<u8>("\"MIIE\"").unwrap_err();
         assert!(parsed.to_string().contains("MIIE"));
         let answer = async { Err::<(), _>(kube::Error::SerdeError(parsed)) };
-        let error = call("get", "Secret a", answer).await.unwrap_err();
+        let error = call(Verb::Get, &secret, answer).await.unwrap_err();
         assert!(!chain(&error).contains("MIIE"), "{error}");
-        let error = call("apply", "Service a", refusal()).await.unwrap_err();
+        let error = call(Verb::Apply, &service, refusal()).await.unwrap_err();
         assert!(error.to_string().contains("MIIE"), "{error}");
     }
 }

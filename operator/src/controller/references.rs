@@ -1,60 +1,20 @@
 //! Which listeners an object is about: the reverse of what listeners name. Pure; it must not read.
 
+use kube::ResourceExt;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
 
 use crate::crd::MqttTlsListener;
-use crate::gather::{backend_name, config_map_names, secret_names};
+use crate::kinds::Kind;
 use crate::plan::names::listener_of;
+use crate::plan::references::named;
 
 /// A listener as it comes from the API server: one that does not read stops nothing.
 pub type Guarded = DeserializeGuard<MqttTlsListener>;
 
-/// The kinds of objects that are watched for listeners' sake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
-    /// Named by listeners.
-    ConfigMap,
-    /// A child.
-    Deployment,
-    /// Belongs to a child.
-    Pod,
-    /// A child.
-    PodDisruptionBudget,
-    /// Named by listeners, or a child.
-    Secret,
-    /// Named by listeners, or a child.
-    Service,
-}
-
-impl Watched {
-    /// The kind's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ConfigMap => "ConfigMap",
-            Self::Deployment => "Deployment",
-            Self::Pod => "Pod",
-            Self::PodDisruptionBudget => "PodDisruptionBudget",
-            Self::Secret => "Secret",
-            Self::Service => "Service",
-        }
-    }
-
-    /// Whether a listener names the object.
-    fn is_named_by(self, listener: &MqttTlsListener, name: &str) -> bool {
-        match self {
-            Self::ConfigMap => config_map_names(listener).contains(name),
-            Self::Secret => secret_names(listener).contains(name),
-            Self::Service => backend_name(listener) == Some(name),
-            Self::Deployment | Self::Pod | Self::PodDisruptionBudget => false,
-        }
-    }
-}
-
 /// The listeners that name an object, and the one that it belongs to.
 pub fn listeners_of<'l>(
-    kind: Watched,
+    kind: Kind,
     object: &ObjectMeta,
     listeners: impl Iterator<Item = &'l Guarded>,
 ) -> Vec<ObjectRef<Guarded>> {
@@ -63,14 +23,14 @@ pub fn listeners_of<'l>(
         return Vec::new();
     };
     let mut found: Vec<ObjectRef<Guarded>> = listeners
-        .filter(|listener| listener.meta().namespace.as_deref() == Some(namespace))
         .filter(|listener| {
-            listener
-                .0
-                .as_ref()
-                .is_ok_and(|listener| kind.is_named_by(listener, name))
+            let listener = listener.0.as_ref();
+            listener.is_ok_and(|listener| named(kind, listener).contains(&(namespace, name)))
         })
-        .map(|listener| ObjectRef::new(&listener.name_any()).within(namespace))
+        .map(|listener| {
+            let namespace = listener.namespace().unwrap_or_default();
+            ObjectRef::new(&listener.name_any()).within(&namespace)
+        })
         .collect();
     // The child of a listener that is not known yet is seen when that listener is.
     let owner = listener_of(object).map(|owner| ObjectRef::new(&owner).within(namespace));
@@ -83,7 +43,7 @@ mod tests {
     use kube::core::{DeserializeGuard, ObjectMeta};
     use mqtt_tls_config::yaml;
 
-    use super::{Guarded, Watched, listeners_of};
+    use super::{Guarded, Kind, listeners_of};
 
     fn listener(name: &str, secret: &str) -> Guarded {
         let text = format!(
@@ -96,7 +56,7 @@ mod tests {
         DeserializeGuard(Ok(yaml::from_value(yaml::value(&text).unwrap()).unwrap()))
     }
 
-    fn names(kind: Watched, name: &str, namespace: &str) -> Vec<String> {
+    fn names(kind: Kind, name: &str, namespace: &str) -> Vec<String> {
         let listeners = [
             listener("one", "shared"),
             listener("two", "shared"),
@@ -113,16 +73,16 @@ mod tests {
 
     #[test]
     fn a_secret_that_two_listeners_name() {
-        assert_eq!(names(Watched::Secret, "shared", "iot"), ["one", "two"]);
-        assert_eq!(names(Watched::Secret, "shared", "other"), [""; 0]);
-        assert_eq!(names(Watched::ConfigMap, "shared", "iot"), [""; 0]);
+        assert_eq!(names(Kind::Secret, "shared", "iot"), ["one", "two"]);
+        assert_eq!(names(Kind::Secret, "shared", "other"), [""; 0]);
+        assert_eq!(names(Kind::ConfigMap, "shared", "iot"), [""; 0]);
     }
 
     #[test]
     fn a_config_map_and_a_service() {
-        assert_eq!(names(Watched::ConfigMap, "device-ca", "iot").len(), 3);
-        assert_eq!(names(Watched::Service, "smart-mqtt", "iot").len(), 3);
-        assert_eq!(names(Watched::Secret, "device-ca", "iot"), [""; 0]);
+        assert_eq!(names(Kind::ConfigMap, "device-ca", "iot").len(), 3);
+        assert_eq!(names(Kind::Service, "smart-mqtt", "iot").len(), 3);
+        assert_eq!(names(Kind::Secret, "device-ca", "iot"), [""; 0]);
     }
 
     #[test]
@@ -130,7 +90,7 @@ mod tests {
         let child = |text: &str| -> Vec<String> {
             let object: ObjectMeta = yaml::from_value(yaml::value(text).unwrap()).unwrap();
             let listeners = [listener("one", "x")];
-            let found = listeners_of(Watched::Pod, &object, listeners.iter());
+            let found = listeners_of(Kind::Pod, &object, listeners.iter());
             found.into_iter().map(|found| found.name).collect()
         };
         assert_eq!(

@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::listener::Listener;
+use crate::plan::listener::Listener;
 
 /// What a service mesh is told of the port: TLS that is not its own, to be passed on as it is. Istio knows `tls`
 /// and guesses at what it does not know, IANA's `secure-mqtt` among it; Linkerd knows no name for it and finds

@@ -1,14 +1,11 @@
-//! The Deployment of the terminators.
+//! A terminator's pod, as its Deployment's template.
 //!
-//! Its pod template must change only when the pods themselves must: everything that the mounted file
-//! can carry is not in it. It must stay within the restricted pod security standard.
+//! It must change only when the pods themselves must: everything that the mounted file can carry is not in it. It
+//! must stay within the restricted pod security standard.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler,
     LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
@@ -19,10 +16,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Settings;
-use super::listener::Listener;
-use super::names::CONFIG_KEY;
 use crate::crd::ADMIN_PORT;
+use crate::plan::environment::Environment;
+use crate::plan::listener::Listener;
+use crate::plan::names::CONFIG_KEY;
 
 /// Where the configuration is mounted: a directory, because a file mounted alone is never refreshed.
 const CONFIG_DIRECTORY: &str = "/etc/mqtt-tls";
@@ -51,36 +48,12 @@ const PRE_STOP: i64 = 5;
 /// What is left of the grace period after the drain, in seconds.
 const GRACE_MARGIN: i64 = 10;
 
-/// Builds the Deployment.
-pub fn build(listener: &Listener, settings: &Settings) -> Deployment {
-    let identity = &listener.identity;
-    let strategy = RollingUpdateDeployment {
-        // A new pod is ready before an old one goes.
-        max_surge: Some(IntOrString::Int(1)),
-        max_unavailable: Some(IntOrString::Int(0)),
-    };
-    Deployment {
-        metadata: identity.child(&BTreeMap::new(), BTreeMap::new()),
-        spec: Some(DeploymentSpec {
-            replicas: Some(listener.replicas),
-            revision_history_limit: Some(3),
-            selector: identity.selector(),
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                rolling_update: Some(strategy),
-            }),
-            template: template(listener, settings),
-            ..DeploymentSpec::default()
-        }),
-        ..Deployment::default()
-    }
-}
-
-fn template(listener: &Listener, settings: &Settings) -> PodTemplateSpec {
+/// The template of a pod.
+pub(super) fn template(listener: &Listener, environment: &Environment) -> PodTemplateSpec {
     let (identity, pod) = (&listener.identity, &listener.pod);
     let annotations = pod.annotations.clone();
     let grace = PRE_STOP
-        .saturating_add(seconds(settings.drain_deadline))
+        .saturating_add(seconds(environment.drain_deadline))
         .saturating_add(GRACE_MARGIN);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -93,7 +66,7 @@ fn template(listener: &Listener, settings: &Settings) -> PodTemplateSpec {
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace),
             security_context: Some(pod_security(listener.port)),
-            containers: vec![container(listener, settings)],
+            containers: vec![container(listener, environment)],
             volumes: Some(vec![volume(listener)]),
             topology_spread_constraints: Some(spread(listener)),
             node_selector: filled_map(&pod.node_selector),
@@ -111,7 +84,7 @@ fn template(listener: &Listener, settings: &Settings) -> PodTemplateSpec {
     }
 }
 
-fn container(listener: &Listener, settings: &Settings) -> Container {
+fn container(listener: &Listener, environment: &Environment) -> Container {
     // The port for devices is not declared: that has no effect, and would replace every pod when it
     // changes, which cuts connections.
     let admin = ContainerPort {
@@ -127,7 +100,7 @@ fn container(listener: &Listener, settings: &Settings) -> Container {
     };
     Container {
         name: CONTAINER.to_owned(),
-        image: Some(settings.terminator_image.clone()),
+        image: Some(environment.terminator_image.clone()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         args: Some(vec![format!("{CONFIG_DIRECTORY}/{CONFIG_KEY}")]),
         ports: Some(vec![admin]),

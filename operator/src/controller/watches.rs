@@ -8,10 +8,6 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, select_all};
 use futures::{Stream, StreamExt};
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{Config, Error, Event};
@@ -20,11 +16,13 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
+use super::references::{Guarded, listeners_of};
+use super::scope::Scope;
 use crate::admin::{Board, Stage};
 use crate::error::chain;
+use crate::kinds::{KINDS, Kind, Row, Watched};
 use crate::metrics::Metrics;
 use crate::plan::names::all_pods;
-use crate::references::{Guarded, Watched, listeners_of};
 
 /// How long a watch lasts before it is begun anew, in seconds: so often at least the API server says something.
 const WATCH_TIMEOUT: u32 = 30;
@@ -46,8 +44,8 @@ const NO_DEFINITION: &str = "the resource definition mqtttlslisteners.mqtt.smart
 pub struct Watches {
     /// The API server.
     pub client: Client,
-    /// The namespace that is watched; none for all.
-    pub namespace: Option<String>,
+    /// What is watched.
+    pub scope: Scope,
     /// What is counted.
     pub metrics: Metrics,
     /// What the admin port shows.
@@ -79,7 +77,8 @@ impl Watches {
     fn listeners(&self) -> impl Stream<Item = Event<Guarded>> + Send + use<> {
         let board = Arc::clone(&self.board);
         board.reach(Stage::Waiting(LIST.to_owned()));
-        self.settled("MqttTlsListener", watch_config(), move |error| {
+        let api: Api<Guarded> = self.scope.api(&self.client, &());
+        self.settled(Kind::MqttTlsListener, api, watch_config(), move |error| {
             hold_up(&board, error)
         })
     }
@@ -87,31 +86,23 @@ impl Watches {
     /// Triggers by everything that listeners name or own. Only metadata is watched: all Secrets of a cluster
     /// do not fit into memory, and most of them are none of ours.
     fn related(&self, store: &Store<Guarded>) -> Vec<Triggers> {
-        let all = watch_config;
-        let pods = watch_config().labels(&all_pods());
-        vec![
-            self.triggers::<Secret>(store, Watched::Secret, all()),
-            self.triggers::<ConfigMap>(store, Watched::ConfigMap, all()),
-            self.triggers::<Service>(store, Watched::Service, all()),
-            self.triggers::<Deployment>(store, Watched::Deployment, all()),
-            self.triggers::<PodDisruptionBudget>(store, Watched::PodDisruptionBudget, all()),
-            self.triggers::<Pod>(store, Watched::Pod, pods),
-        ]
+        let rows = KINDS.iter();
+        rows.filter_map(|row| {
+            let config = match row.watched {
+                Watched::No => return None,
+                Watched::All => watch_config(),
+                Watched::Terminators => watch_config().labels(&all_pods()),
+            };
+            Some(self.triggers(store, row, config))
+        })
+        .collect()
     }
 
     /// Triggers by one kind of objects.
-    fn triggers<K>(&self, store: &Store<Guarded>, kind: Watched, config: Config) -> Triggers
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + Sync
-            + 'static,
-    {
-        let store = store.clone();
-        self.settled::<PartialObjectMeta<K>, _>(kind.name(), config, |error| chain(error))
+    fn triggers(&self, store: &Store<Guarded>, row: &Row, config: Config) -> Triggers {
+        let (store, kind) = (store.clone(), row.kind);
+        let api: Api<PartialObjectMeta> = self.scope.api(&self.client, &(row.resource)());
+        self.settled(kind, api, config, |error| chain(error))
             .flat_map(move |event| {
                 let listeners = store.state();
                 let listeners = listeners.iter().map(|listener| &**listener);
@@ -131,23 +122,15 @@ impl Watches {
     /// A watch that never fails: it is tried again and again, and each failure is told, in the words of `why`.
     fn settled<K, F>(
         &self,
-        kind: &'static str,
+        kind: Kind,
+        api: Api<K>,
         config: Config,
         why: F,
     ) -> impl Stream<Item = Event<K>> + Send + use<K, F>
     where
         F: Fn(&Error) -> String + Send,
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let api: Api<K> = match &self.namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        };
         let metrics = self.metrics.clone();
         metrics.watching(kind);
         // The back-off sits on each watch by itself: on the merged stream, one watch that is forbidden
@@ -158,7 +141,7 @@ impl Watches {
                 let event = event.map_err(|error| {
                     metrics.watch_failed(kind);
                     warn!(
-                        kind,
+                        kind = kind.name(),
                         error = why(&error),
                         "a watch failed; it is tried again"
                     );
@@ -175,7 +158,7 @@ fn relisting<K>(
     config: Config,
 ) -> impl Stream<Item = Result<Event<K>, Error>> + Send + use<K>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let begin = move || watcher(api.clone(), config.clone()).boxed();
     stream::unfold((begin(), begin), async |(mut watch, begin)| {
