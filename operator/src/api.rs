@@ -4,3 +4,4 @@
 pub mod call;
 pub mod child;
 pub mod events;
+pub mod patch;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::Condition;
 use kube::{Api, Client, ResourceExt};
@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
 use crate::api::call::{self, call};
+use crate::api::patch;
 use crate::crd;
 use crate::kinds::{Kind, Target, Verb};
-use crate::plan::names::MANAGER;
 use crate::run::{cluster, unavailable};
 use crate::screen;
 
@@ -109,7 +109,7 @@ async fn install(client: Client) -> Result<String, Error> {
         return Err(Error::Stored { name, stored });
     }
     // With force: earlier it may have been applied by kubectl or by Helm, and there is nobody to ask.
-    let params = PatchParams::apply(MANAGER).force();
+    let params = patch::apply().force();
     let patch = Patch::Apply(&wanted);
     let after = call(Verb::Apply, &target, crds.patch(&name, &params, &patch)).await?;
     let done = match before {

@@ -27,18 +27,13 @@ pub mod world;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use mqtt_tls_config::Pem;
 
-use certificates::choose::{Choice, Chosen, choose};
+use certificates::choose::{Choice, choose};
 use certificates::previous::Previous;
 use certificates::serving::Serving;
-use children::{config_secret, deployment, disruption, service};
 use environment::Environment;
-use listener::Listener;
 use names::Identity;
-use objects::{Objects, Wanted};
-use owned::{Claim, marks};
+use objects::Objects;
 use problem::Problem;
 use report::{LOOK_AGAIN, Report};
 use world::World;
@@ -83,8 +78,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         problems.push(problem);
         None
     });
-    let rendered = config.as_ref().map(|config| (config, &chosen));
-    let objects = objects(&listener, world, rendered, environment, &mut problems);
+    let rendered = config.as_ref().map(|config| (config, chosen.sources()));
+    let objects = children::build(&listener, world, rendered, environment, &mut problems);
     // If there is nothing to write, or someone else's object is in the way, what is there goes on.
     let written = objects.config_secret.present();
     let planned = written.map(|_| Serving::planned(&chosen.served, &chosen.ca_warnings, now));
@@ -112,48 +107,9 @@ fn unaccepted(identity: Identity, previous: Previous, problems: Vec<Problem>) ->
         look_again: LOOK_AGAIN,
     };
     Plan {
-        objects: Objects::kept(),
+        objects: Objects::default(),
         report,
         previous,
-    }
-}
-
-/// The wanted children. Each that exists and belongs to someone else is a problem, and is kept.
-fn objects(
-    listener: &Listener,
-    world: &World,
-    rendered: Option<(&Pem, &Chosen)>,
-    environment: &Environment,
-    problems: &mut Vec<Problem>,
-) -> Objects {
-    let mut claim = Claim {
-        identity: &listener.identity,
-        found: &world.children,
-        problems,
-    };
-    let config_secret = claim.wanted(match rendered {
-        Some((config, chosen)) => {
-            Wanted::new(config_secret::build(listener, config, &chosen.sources()))
-        }
-        None => Wanted::Kept,
-    });
-    // Pods without a configuration could not start, and with someone else's, or an earlier listener's, they
-    // might let in whom this one does not. Where there are pods already, they follow the spec.
-    let has_pods = world.children.get::<Deployment>().is_some();
-    let deployment = if config_secret.present().is_some() || has_pods {
-        Wanted::new(deployment::build(listener, environment))
-    } else {
-        Wanted::Kept
-    };
-    Objects {
-        config_secret,
-        service: claim.wanted(Wanted::new(service::build(listener))),
-        disruption_budget: claim.wanted(match disruption::build(listener) {
-            Some(budget) => Wanted::new(budget),
-            None => Wanted::Absent,
-        }),
-        deployment: claim.wanted(deployment),
-        pods: marks(&world.pods),
     }
 }
 

@@ -152,7 +152,7 @@ async fn work(
     let instance = arguments.instance.clone();
     metrics.lead();
     let context = Context::new(client, arguments.environment(), metrics, instance);
-    info!(?scope, "working");
+    info!(?scope, concurrency = arguments.concurrency, "working");
     controller::run(context, scope, arguments.concurrency, board, shutdown).await;
 }
 

@@ -1,7 +1,7 @@
 //! Writes the listener's status, and its events. It must not write a status that is there already.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource};
@@ -10,13 +10,13 @@ use tracing::{error, info, warn};
 
 use crate::api::call::{Error, call};
 use crate::api::events::record;
+use crate::api::patch::apply;
 use crate::apply::Failed;
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
 use crate::error::{chain, without_values};
 use crate::kinds::{Kind, Target, Verb};
 use crate::metrics::Metrics;
 use crate::plan::conditions::judged::Outcome;
-use crate::plan::names::MANAGER;
 use crate::plan::notices::{Notice, notices};
 use crate::plan::objects::Applied;
 use crate::plan::reason::Reason;
@@ -63,7 +63,7 @@ pub async fn write(
         "status": status,
     });
     let api: Api<MqttTlsListener> = Api::namespaced(client.clone(), namespace);
-    let params = PatchParams::apply(MANAGER).force();
+    let params = apply().force();
     let (kind, verb) = (Kind::MqttTlsListener, Verb::Apply);
     let patch = Patch::Apply(&object);
     let written = api.patch_status(name, &params, &patch);

@@ -301,7 +301,7 @@ async fn every_child_of_the_table_is_read_written_and_taken_away() {
     let gone = Objects {
         service: Wanted::Absent,
         disruption_budget: Wanted::Absent,
-        ..Objects::kept()
+        ..Objects::default()
     };
     let left = apply(&client, &identity, gone, &found, &metrics)
         .await

@@ -10,8 +10,9 @@ use kube::api::Patch;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::writer::{Writer, merge_params};
+use super::writer::Writer;
 use crate::api::call::{CALL_DEADLINE, Error, call};
+use crate::api::patch::merge;
 use crate::kinds::{Kind, Target, Verb};
 use crate::plan::names::CONFIG_VERSION;
 use crate::plan::objects::{Children, PodMark};
@@ -67,7 +68,7 @@ async fn mark_one<'p>(
     let (kind, verb) = (Kind::Pod, Verb::Patch);
     let api: Api<Pod> = Api::namespaced(writer.client.clone(), &writer.identity.namespace);
     let patch = Patch::Merge(json!({"metadata": {"annotations": {CONFIG_VERSION: version}}}));
-    let (target, params) = (Target::one(kind, name), merge_params());
+    let (target, params) = (Target::one(kind, name), merge());
     let patched = api.patch_metadata(name, &params, &patch);
     let patched = call(verb, &target, patched).await;
     writer.metrics.wrote(kind, verb, patched.is_ok());

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use kube::Client;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, Preconditions};
 
 use super::compare::is_applied;
 use super::ports;
 use crate::api::call::Error;
 use crate::api::child::ChildApi;
+use crate::api::patch;
 use crate::kinds::{Child, Kind, Object, Row, Verb};
 use crate::metrics::Metrics;
-use crate::plan::names::{Identity, MANAGER};
+use crate::plan::names::Identity;
 use crate::plan::objects::{Children, Step, Wanted};
 
 /// Whoever writes: where to, and whom for.
@@ -58,7 +59,7 @@ impl Writer<'_> {
                     (Err(error), Some(found))
                         if row.kind == Kind::Service && error.is_invalid() =>
                     {
-                        let replaced = ports::replace(self, &api, &**wanted, found).await;
+                        let replaced = ports::replace(self.metrics, &api, &**wanted, found).await;
                         replaced.map_err(|_| error)?;
                         self.write(&api, row.kind, &**wanted, Some(found)).await
                     }
@@ -83,7 +84,7 @@ impl Writer<'_> {
         wanted: &dyn Object,
         found: Option<&dyn Object>,
     ) -> Result<Arc<dyn Object>, Error> {
-        let (mut json, mut params) = (wanted.json(), PatchParams::apply(MANAGER));
+        let (mut json, mut params) = (wanted.json(), patch::apply());
         // With force only on the very object that was looked at, and found to be ours: if it is another one by
         // now, the API server answers with a conflict. One that was not there and is now is a conflict only where it
         // differs in what is ours: applying cannot ask for an object to be new, and creating would record the fields
@@ -92,7 +93,7 @@ impl Writer<'_> {
             params = params.force();
             json["metadata"]["uid"] = found.metadata().uid.clone().into();
         }
-        let name = name(wanted);
+        let name = wanted.name();
         let written = api
             .patch(Verb::Apply, name, &params, &Patch::Apply(json))
             .await;
@@ -107,23 +108,11 @@ impl Writer<'_> {
             resource_version: None,
         };
         let params = DeleteParams::background().preconditions(uid);
-        let deleted = api.delete(name(found), &params).await;
+        let deleted = api.delete(found.name(), &params).await;
         self.metrics.wrote(kind, Verb::Delete, deleted.is_ok());
         match deleted {
             Err(error) if !error.is_not_found() => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
-    }
-}
-
-/// An object's name.
-pub(super) fn name(object: &dyn Object) -> &str {
-    object.metadata().name.as_deref().unwrap_or_default()
-}
-
-pub(super) fn merge_params() -> PatchParams {
-    PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
     }
 }

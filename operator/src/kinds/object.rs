@@ -14,6 +14,11 @@ pub trait Object: Any + Send + Sync {
     /// Its metadata.
     fn metadata(&self) -> &ObjectMeta;
 
+    /// Its name.
+    fn name(&self) -> &str {
+        self.metadata().name.as_deref().unwrap_or_default()
+    }
+
     /// All of it, as it is sent; nothing if it has no form in JSON, which no kind of Kubernetes is without.
     fn json(&self) -> Value;
 }

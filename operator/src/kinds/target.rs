@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Kind;
+use super::words::Kind;
 
 /// What a call is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::kinds::{Kind, Object, Wave};
 
-/// The wanted children.
-#[derive(Clone)]
+/// The wanted children; by default none is touched.
+#[derive(Clone, Default)]
 pub struct Objects {
     /// The Secret with the terminators' configuration.
     pub config_secret: Wanted<Secret>,
@@ -42,17 +42,6 @@ impl Step {
 }
 
 impl Objects {
-    /// Nothing is to be touched.
-    pub fn kept() -> Self {
-        Self {
-            config_secret: Wanted::Kept,
-            service: Wanted::Kept,
-            disruption_budget: Wanted::Kept,
-            deployment: Wanted::Kept,
-            pods: Vec::new(),
-        }
-    }
-
     /// What is wanted of each child, in the order in which they are written, and the pods.
     pub fn steps(self) -> (Vec<Step>, Vec<PodMark>) {
         // Taken apart without `..`: a child that is forgotten here does not compile.
@@ -75,12 +64,14 @@ impl Objects {
 }
 
 /// What is wanted of one child.
+#[derive(Default)]
 pub enum Wanted<K: ?Sized> {
     /// It is to be like this.
     Present(Arc<K>),
     /// It is not to be there.
     Absent,
     /// It is not to be touched, whether it is there or not.
+    #[default]
     Kept,
 }
 

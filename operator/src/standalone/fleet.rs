@@ -12,16 +12,17 @@ use mqtt_tls_terminator::Terminator;
 use tempfile::TempDir;
 use tracing::{info, warn};
 
-use super::folder::{Folder, Key};
+use super::folder::Folder;
 use super::member::Member;
 use crate::plan::environment::Environment;
+use crate::plan::names::Name;
 
 /// The terminators of this process.
 pub struct Fleet {
     backend: Option<Backend>,
     drain_deadline: Duration,
     directory: TempDir,
-    members: BTreeMap<Key, Member>,
+    members: BTreeMap<Name, Member>,
     /// How many members there have been: each has a folder of its own.
     count: u64,
     /// Whether the folder has been looked at before.
@@ -53,7 +54,7 @@ impl Fleet {
             let stays = listeners.contains_key(key);
             if !stays {
                 info!(
-                    listener = key.1,
+                    listener = key.name,
                     "the listener is gone; its terminator drains"
                 );
                 member.drain();
@@ -66,7 +67,7 @@ impl Fleet {
                 match self.member() {
                     Ok(member) => drop(self.members.insert(key.clone(), member)),
                     Err(error) => {
-                        warn!(listener = key.1, %error, "no folder or port for it");
+                        warn!(listener = key.name, %error, "no folder or port for it");
                         continue;
                     }
                 }

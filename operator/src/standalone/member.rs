@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_terminator::{StartError, Terminator};
 use tracing::{info, warn};
 
-use super::folder::{Folder, Key};
+use super::folder::Folder;
 use crate::crd::{ADMIN_PORT, MqttTlsListener, MqttTlsListenerStatus};
 use crate::kinds::Kind;
 use crate::plan::conditions;
@@ -102,7 +102,7 @@ impl Member {
     /// Plan, apply, status, as in a cluster.
     pub(super) fn reconcile(
         &mut self,
-        key: &Key,
+        key: &Name,
         world: &World,
         environment: &Environment,
         now: Timestamp,
@@ -124,7 +124,7 @@ impl Member {
         let judged = Judged::new(world, &report, &previous, &outcome, now);
         let status = conditions::status(&judged);
         let is_port_taken = matches!(&applied, Err(Error::Start(error)) if error.is_port_taken());
-        self.tell(&key.1, status);
+        self.tell(&key.name, status);
         // The admin port was free when it was chosen; if someone else has it by now, any other will do.
         if is_port_taken && TcpListener::bind(self.admin).is_err() {
             self.admin = free_admin().unwrap_or(self.admin);
@@ -134,8 +134,8 @@ impl Member {
     }
 
     /// All that there is to know about its listener.
-    pub(super) fn world(&self, key: &Key, listener: &MqttTlsListener, folder: &Folder) -> World {
-        let (namespace, name) = key;
+    pub(super) fn world(&self, key: &Name, listener: &MqttTlsListener, folder: &Folder) -> World {
+        let Name { namespace, name } = key;
         let mut listener = listener.clone();
         let metadata = &mut listener.metadata;
         metadata.namespace = Some(namespace.clone());

@@ -14,7 +14,7 @@ use crate::plan::names::CONFIG_KEY;
 use crate::plan::source::Sources;
 
 /// Builds the Secret.
-pub fn build(listener: &Listener, config: &Pem, sources: &Sources) -> Secret {
+pub(super) fn build(listener: &Listener, config: &Pem, sources: &Sources) -> Secret {
     let identity = &listener.identity;
     let bytes = ByteString(config.expose().as_bytes().to_vec());
     Secret {

@@ -12,7 +12,7 @@ use crate::plan::environment::Environment;
 use crate::plan::listener::Listener;
 
 /// Builds the Deployment.
-pub fn build(listener: &Listener, environment: &Environment) -> Deployment {
+pub(super) fn build(listener: &Listener, environment: &Environment) -> Deployment {
     let identity = &listener.identity;
     let strategy = RollingUpdateDeployment {
         // A new pod is ready before an old one goes.

@@ -12,7 +12,7 @@ use crate::plan::listener::Listener;
 const REPLICAS_MIN: i32 = 2;
 
 /// Builds the budget, if there is to be one.
-pub fn build(listener: &Listener) -> Option<PodDisruptionBudget> {
+pub(super) fn build(listener: &Listener) -> Option<PodDisruptionBudget> {
     (listener.replicas >= REPLICAS_MIN).then(|| PodDisruptionBudget {
         metadata: listener.identity.child(&BTreeMap::new(), BTreeMap::new()),
         spec: Some(PodDisruptionBudgetSpec {

@@ -13,7 +13,7 @@ use crate::plan::listener::Listener;
 const APP_PROTOCOL: &str = "tls";
 
 /// Builds the Service.
-pub fn build(listener: &Listener) -> Service {
+pub(super) fn build(listener: &Listener) -> Service {
     let template = &listener.service;
     let port = i32::from(listener.port);
     let ports = vec![ServicePort {
