@@ -132,25 +132,21 @@ fn what_is_read_and_written_is_watched_and_counted() {
     let _metrics = Metrics::new(&mut registry);
     let mut shown = String::new();
     encode(&mut shown, &registry).unwrap();
-    let counted: BTreeSet<&str> = shown
+    let counted: BTreeSet<String> = shown
         .lines()
         .filter_map(|line| line.strip_prefix("mqtt_tls_operator_writes_total{kind="))
         .filter_map(|line| line.strip_suffix(",outcome=\"ok\"} 0"))
+        .map(str::to_owned)
         .collect();
-    let wanted: BTreeSet<&str> = [
-        "\"Deployment\",verb=\"apply\"",
-        "\"Deployment\",verb=\"delete\"",
-        "\"MqttTlsListener\",verb=\"apply\"",
-        "\"Pod\",verb=\"patch\"",
-        "\"PodDisruptionBudget\",verb=\"apply\"",
-        "\"PodDisruptionBudget\",verb=\"delete\"",
-        "\"Secret\",verb=\"apply\"",
-        "\"Secret\",verb=\"delete\"",
-        "\"Service\",verb=\"apply\"",
-        "\"Service\",verb=\"delete\"",
-        "\"Service\",verb=\"patch\"",
-    ]
-    .into();
+    let label = |kind: Kind, verb: Verb| format!("\"{}\",verb=\"{verb}\"", kind.name());
+    let of_children = kinds::children()
+        .flat_map(|(row, _)| [Verb::Apply, Verb::Delete].map(|verb| label(row.kind, verb)));
+    let others = [
+        label(Kind::MqttTlsListener, Verb::Apply),
+        label(Kind::Pod, Verb::Patch),
+        label(Kind::Service, Verb::Patch),
+    ];
+    let wanted: BTreeSet<String> = of_children.chain(others).collect();
     assert_eq!(counted, wanted);
 }
 
@@ -262,7 +258,7 @@ async fn gathered(client: &Client) -> Children {
 #[tokio::test]
 async fn every_child_of_the_table_is_read_written_and_taken_away() {
     let server = Arc::new(Server::default());
-    let (client, listener) = (server.client(), listener(2));
+    let (client, listener, fewer) = (server.client(), listener(2), listener(1));
     let own = "/apis/mqtt.smartboot.tech/v1alpha1/namespaces/iot/mqtttlslisteners/edge";
     let json = serde_json::to_value(&listener).unwrap();
     server.objects.lock().unwrap().insert(own.to_owned(), json);
@@ -298,14 +294,9 @@ async fn every_child_of_the_table_is_read_written_and_taken_away() {
         assert_eq!(applied.children.of(row.kind).is_some(), is_written);
     }
 
-    let gone = Objects {
-        service: Wanted::Absent,
-        disruption_budget: Wanted::Absent,
-        ..Objects::default()
-    };
-    let left = apply(&client, &identity, gone, &found, &metrics)
-        .await
-        .unwrap();
-    assert_eq!(server.asked(&Method::DELETE), written);
-    assert!(left.children.of(Kind::Service).is_none());
+    // With one replica there is no budget.
+    let (fewer, budget) = (planned(fewer), Kind::PodDisruptionBudget);
+    let left = apply(&client, &identity, fewer, &found, &metrics).await;
+    assert_eq!(server.asked(&Method::DELETE), [path(budget.row())].into());
+    assert!(left.unwrap().children.of(budget).is_none());
 }

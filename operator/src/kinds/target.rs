@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::words::Kind;
+use super::table::Kind;
 
 /// What a call is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
