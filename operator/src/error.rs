@@ -1,6 +1,6 @@
 //! Errors as one text, for logs and conditions. It must not add anything to what they say.
 
-pub use mqtt_tls_terminator::error::chain;
+pub use mqtt_tls_program::error::chain;
 
 /// What a parser says, without the values that it quotes: someone may have put a key into the wrong field.
 ///

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mqtt_tls_operator::args::{self, Arguments, Command, Crd, LogFormat};
 use mqtt_tls_operator::{crd, install, run, screen, standalone};
-use mqtt_tls_terminator::log::{self, Log};
+use mqtt_tls_program::log::{self, Log};
 use zeroizing_alloc::ZeroAlloc;
 
 /// The API client logs every answer that it cannot read as a whole, and that may be a Secret.
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    mqtt_tls_terminator::hardening::harden();
+    mqtt_tls_program::hardening::harden();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -61,10 +61,12 @@ fn main() -> ExitCode {
 }
 
 /// The targets that a level is about: our own code, and the API client, which nobody outside makes talk.
-const OWN: [&str; 6] = [
+const OWN: [&str; 8] = [
     "mqtt_tls_operator",
     "mqtt_tls_terminator",
     "mqtt_tls_config",
+    "mqtt_tls_judge",
+    "mqtt_tls_program",
     "kube",
     "kube_client",
     "kube_runtime",

@@ -16,9 +16,9 @@ use tracing::{error, warn};
 
 use crate::admission::Stage;
 use crate::connection::{self, Accepted};
-use crate::context::Context;
 use crate::drain::Drain;
 use crate::settings::Settings;
+use crate::state::Worker;
 
 /// How long to wait after a failure to accept: file descriptors come back as connections end.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -57,7 +57,7 @@ pub(crate) fn name(index: usize) -> String {
 pub(crate) fn spawn(
     listener: BoundListener,
     settings: Arc<Settings>,
-    context: Context,
+    worker: Worker,
 ) -> io::Result<Acceptor> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -65,13 +65,13 @@ pub(crate) fn spawn(
         .build()?;
     let (commands, received) = mpsc::unbounded_channel();
     let (alive, ended) = oneshot::channel();
-    let context = Arc::new(context);
+    let worker = Arc::new(worker);
     thread::Builder::new()
-        .name(name(context.thread))
+        .name(name(worker.index))
         .spawn(move || {
             // Dropped when the thread ends, by a panic too.
             let _alive = alive;
-            if let Err(error) = runtime.block_on(run(listener, settings, context, received)) {
+            if let Err(error) = runtime.block_on(run(listener, settings, worker, received)) {
                 error!(%error, "a thread could not go on");
             }
             // A name resolution that hangs must not hold up the end.
@@ -84,7 +84,7 @@ pub(crate) fn spawn(
 async fn run(
     listener: BoundListener,
     mut settings: Arc<Settings>,
-    context: Arc<Context>,
+    worker: Arc<Worker>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) -> io::Result<()> {
     let drain = Drain::new();
@@ -95,7 +95,7 @@ async fn run(
             address,
             at: Instant::now(),
             settings: Arc::clone(settings),
-            context: Arc::clone(&context),
+            worker: Arc::clone(&worker),
             drain: drain.watch(),
         }));
     };
@@ -121,7 +121,7 @@ async fn run(
                     serve(accepted, &settings);
                 }
                 Err(error) => {
-                    context.metrics.accept_errors.inc();
+                    worker.counts().accept_errors.add(1);
                     if is_about_one(&error) {
                         continue;
                     }
@@ -135,7 +135,7 @@ async fn run(
     };
     empty(listener, |accepted| serve(accepted, &settings))?;
     // Clients that have said nothing lose nothing.
-    context.admission.empty(Stage::Silent);
+    worker.admission.empty(Stage::Silent);
     tokio::select! {
         () = drain.run(deadline) => {}
         () = only_answer(commands) => {}

@@ -19,14 +19,14 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::acceptor;
-use crate::certificate::{Certificate, Facts};
-use crate::http::{self, Client, Patience};
-use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
-use crate::settings::Settings;
+use crate::settings::{Settings, Warning};
 use crate::sockets::{self, Sharing};
+use crate::state;
 use crate::tls::ClientTrust;
+use mqtt_tls_judge::certificate::{Certificate, Facts};
+use mqtt_tls_program::http::{self, Client, Patience};
 
 /// What `/status` tells.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +44,8 @@ pub struct Status {
     pub configuration: Configuration,
     /// What is served; the default first.
     pub certificates: Vec<Arc<Facts>>,
+    /// What someone should look at in it, judged when this is asked for.
+    pub warnings: Vec<Doubt>,
     /// How many there are.
     pub connections: Connections,
     /// What is waited for before this is ready; empty when it is.
@@ -74,6 +76,28 @@ pub struct ReloadError {
     pub message: String,
     /// When it was tried.
     pub at: Timestamp,
+}
+
+/// What someone should look at in what is served.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Doubt {
+    /// The configuration's key.
+    pub key: String,
+    /// One of a fixed set.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Warning> for Doubt {
+    fn from(warning: Warning) -> Self {
+        Self {
+            key: warning.key,
+            reason: warning.finding.reason.name(),
+            message: warning.finding.message,
+        }
+    }
 }
 
 /// How many connections there are.
@@ -107,6 +131,7 @@ impl Status {
                 last_error: None,
             },
             certificates: settings.certificates.iter().map(facts).collect(),
+            warnings: Vec::new(),
             connections: Connections {
                 open: 0,
                 handshaking: 0,
@@ -121,7 +146,7 @@ pub(crate) struct Board {
     registry: Registry,
     metrics: Metrics,
     pulse: Pulse,
-    journal: Arc<Journal>,
+    state: Arc<state::State>,
     status: Mutex<Status>,
 }
 
@@ -130,14 +155,14 @@ impl Board {
         registry: Registry,
         metrics: Metrics,
         pulse: Pulse,
-        journal: Arc<Journal>,
+        state: Arc<state::State>,
         status: Status,
     ) -> Self {
         Self {
             registry,
             metrics,
             pulse,
-            journal,
+            state,
             status: Mutex::new(status),
         }
     }
@@ -151,8 +176,10 @@ impl Board {
     pub(crate) fn status(&self) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
         let mut status = self.lock().clone();
-        status.connections.open = self.metrics.connections.load(Relaxed);
-        status.connections.handshaking = self.metrics.waiting.handshaking();
+        status.connections.open = self.state.open.load(Relaxed);
+        status.connections.handshaking = self.state.waiting.handshaking();
+        let warnings = self.metrics.warnings.now().into_iter();
+        status.warnings = warnings.map(Doubt::from).collect();
         status
     }
 
@@ -220,7 +247,7 @@ async fn handshakes(
     Extension(Client(from)): Extension<Client>,
 ) -> impl IntoResponse {
     if may_see_clients(from) {
-        return Json(board.journal.entries()).into_response();
+        return Json(board.state.journal.entries()).into_response();
     }
     let answer = "told on the loopback address only: kubectl port-forward POD 9883\n";
     (StatusCode::FORBIDDEN, answer).into_response()

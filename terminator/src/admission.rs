@@ -8,11 +8,15 @@
 //!
 //! It must not refuse a newcomer for those that were there before.
 
+mod permit;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+
+pub(crate) use self::permit::Permit;
 
 /// The part of a room, one in so many, that may finish: its oldest, where it is patient.
 const FINISHING: usize = 4;

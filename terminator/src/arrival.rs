@@ -23,17 +23,6 @@ pub(crate) enum Arrival {
 }
 
 impl Arrival {
-    /// The outcome of the handshake that does not come about, one of a fixed set.
-    pub(crate) fn outcome(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::PlaintextMqtt => "plaintext_mqtt",
-            Self::ProxyProtocol => "proxy_protocol",
-            Self::Ssl2 => "incompatible",
-            Self::Other(_) | Self::Tls | Self::Undecided => "not_tls",
-        }
-    }
-
     /// What to do about it, if it is likely that someone can.
     pub(crate) fn remedy(self) -> Option<&'static str> {
         match self {

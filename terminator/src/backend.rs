@@ -12,9 +12,13 @@ use mqtt_tls_config::Backend;
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info, warn};
 
+use crate::record::End;
 use crate::resolver::{self, Resolver};
+use crate::settings::Settings;
 use crate::sockets::{self, Peer};
+use crate::state::{State, Worker};
 
 /// Why the backend was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +38,19 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// The kind of error, one of a fixed set, as it ends a connection.
-    pub(crate) fn reason(&self) -> &'static str {
+    /// How it ends a connection.
+    pub(crate) fn end(&self) -> End {
         match self {
             Self::Connect { source, .. } => {
                 match source.raw_os_error().map(Errno::from_raw_os_error) {
                     // Each connection to one address needs a local port of its own.
-                    Some(Errno::ADDRNOTAVAIL) => "local_ports_exhausted",
-                    Some(Errno::MFILE | Errno::NFILE) => "descriptors_exhausted",
-                    _ => "backend_refused",
+                    Some(Errno::ADDRNOTAVAIL) => End::LocalPortsExhausted,
+                    Some(Errno::MFILE | Errno::NFILE) => End::DescriptorsExhausted,
+                    _ => End::BackendRefused,
                 }
             }
-            Self::Resolve(resolver::Error::Timeout) | Self::Timeout => "backend_timeout",
-            Self::NoAddress | Self::Resolve(_) => "backend_unresolved",
+            Self::Resolve(resolver::Error::Timeout) | Self::Timeout => End::BackendTimeout,
+            Self::NoAddress | Self::Resolve(_) => End::BackendUnresolved,
         }
     }
 }
@@ -85,8 +89,34 @@ impl Outages {
     }
 }
 
-/// Connects to the backend.
-pub(crate) async fn dial(
+/// Connects to the backend, and notes when that begins to fail, and when it works again.
+pub(crate) async fn reach(settings: &Settings, worker: &Worker) -> Result<TcpStream, Error> {
+    let State {
+        outages, resolver, ..
+    } = &*worker.state;
+    let began = Instant::now();
+    let dialed = dial(&settings.backend, resolver, settings.timeouts.dial).await;
+    match &dialed {
+        Ok(_) => {
+            worker.counts().dial_duration.observe(began.elapsed());
+            if outages.end() {
+                info!(backend = %settings.backend, "the backend is reached again");
+            }
+        }
+        Err(error) => {
+            let (backend, reason) = (settings.backend.to_string(), error.end().name());
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            if outages.begin() {
+                warn!(backend, reason, %error, cause, "the backend is not reached, and its clients are sent away");
+            } else {
+                debug!(backend, reason, %error, cause, "the backend is not reached");
+            }
+        }
+    }
+    dialed
+}
+
+async fn dial(
     backend: &Backend,
     resolver: &Arc<Resolver>,
     within: Duration,

@@ -17,15 +17,15 @@ use zeroize::Zeroizing;
 
 use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
-use crate::certificate::Certificate;
-use crate::error::chain;
-use crate::journal::Journal;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::sockets::{self, Room, Sharing};
+use crate::sockets::{self, Sharing};
 use crate::source;
+use crate::state::State;
 use crate::watch::Watch;
+use mqtt_tls_judge::certificate::Certificate;
+use mqtt_tls_program::error::chain;
 
 /// What is asked of a running terminator.
 pub(crate) enum Request {
@@ -50,8 +50,7 @@ pub(crate) struct Control {
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
-    pub(crate) room: Room,
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) state: Arc<State>,
     pub(crate) board: Arc<Board>,
     pub(crate) admin: JoinHandle<()>,
     pub(crate) refused: Option<Refused>,
@@ -183,7 +182,7 @@ impl Control {
             }
         }
         if !settings.journal {
-            self.journal.clear();
+            self.state.journal.clear();
         }
         self.loaded = loaded;
         self.refused = None;
@@ -249,7 +248,7 @@ impl Control {
         let settings = &self.loaded.settings;
         self.metrics.reloaded("ok", true);
         self.metrics
-            .allowing(self.room.connections(&settings.limits));
+            .allowing(self.state.room.connections(&settings.limits));
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
         self.metrics.warnings.about(settings);

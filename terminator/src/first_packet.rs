@@ -11,10 +11,11 @@ use tokio::net::TcpStream;
 
 use crate::admission::{Place, Stage};
 use crate::backlog::Backlog;
-use crate::handshake::Established;
-use crate::inbound::{self, Read};
 use crate::mqtt::{self, Start};
+use crate::record::End;
 use crate::scratch;
+use crate::tls::handshake::Established;
+use crate::tls::inbound::{self, Read};
 
 /// How much of a CONNECT is waited for, in bytes. A longer one (a will may have any length) is passed on as it
 /// comes: somebody who has sent so much means it.
@@ -44,15 +45,15 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// How the connection ends, one of a fixed set.
-    pub(crate) fn reason(&self) -> &'static str {
+    /// How the connection ends.
+    pub(crate) fn end(&self) -> End {
         match self {
-            Self::Closed => "client_closed",
-            Self::Cut => "client_cut",
-            Self::NotMqtt => "not_mqtt",
-            Self::Reset(_) => "client_reset",
-            Self::Timeout => "first_packet_timeout",
-            Self::Tls(_) => "tls_error",
+            Self::Closed => End::ClientClosed,
+            Self::Cut => End::ClientCut,
+            Self::NotMqtt => End::NotMqtt,
+            Self::Reset(_) => End::ClientReset,
+            Self::Timeout => End::FirstPacketTimeout,
+            Self::Tls(_) => End::TlsError,
         }
     }
 

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use rustls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 use serde::Serialize;
 
-use crate::handshake::{self, Attempt};
+use crate::tls::failure::Error;
+use crate::tls::handshake::Attempt;
 use crate::tls::hello::Offer;
 use crate::tls::refused;
 
@@ -67,18 +68,13 @@ impl Entry {
     }
 
     /// Of a handshake that has just failed on this thread.
-    pub(crate) fn of(
-        address: SocketAddr,
-        at: Timestamp,
-        error: &handshake::Error,
-        attempt: &Attempt,
-    ) -> Self {
+    pub(crate) fn of(address: SocketAddr, at: Timestamp, error: &Error, attempt: &Attempt) -> Self {
         let offer = Offer::read(&attempt.hello);
         let protocols = offer.protocols.iter().take(PROTOCOLS_MAX);
         Self {
             at,
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
-            reason: error.reason(),
+            reason: error.failure().name(),
             message: error.words(&offer),
             server_name: offer.server_name.as_deref().map(shown),
             versions: names(&offer.versions, ProtocolVersion::as_str, |version| {
@@ -124,7 +120,7 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// Which alert told the one side that the other had had enough.
-fn alert(error: &handshake::Error, attempt: &Attempt) -> Option<Alert> {
+fn alert(error: &Error, attempt: &Attempt) -> Option<Alert> {
     let name = |alert: AlertDescription| match alert.as_str() {
         Some(name) => name.to_owned(),
         None => format!("{}", u8::from(alert)),
@@ -177,7 +173,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{ENTRIES_MAX, Entry, Journal, TEXT_MAX, shown};
-    use crate::handshake::{Attempt, Error};
+    use crate::tls::failure::Error;
+    use crate::tls::handshake::Attempt;
 
     #[test]
     fn the_newest_are_kept() {

@@ -19,32 +19,25 @@ mod arrival;
 mod backend;
 mod backlog;
 mod connection;
-mod context;
 mod control;
 mod drain;
-pub mod error;
 mod first_packet;
-mod handshake;
-pub mod hardening;
-pub mod http;
-mod inbound;
 mod journal;
-pub mod judge;
+mod last_words;
 pub mod load;
-pub mod log;
 mod metrics;
 mod mqtt;
 mod notices;
-pub mod process;
-pub mod provider;
 mod pulse;
+mod record;
+pub mod reference;
 mod relay;
 mod resolver;
 mod scratch;
-mod session;
 pub mod settings;
 mod sockets;
 pub mod source;
+mod state;
 mod tls;
 pub mod watch;
 
@@ -55,21 +48,20 @@ use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
+use mqtt_tls_program::error::chain;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::admin::{Board, Status};
-use crate::context::{Context, Shared};
 use crate::control::{Control, Request};
-use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::sockets::{Room, Sharing};
+use crate::state::{State, Worker};
 use crate::watch::Watch;
 
 pub use control::Ended;
-pub use judge::{authorities, certificate, pem};
 
 /// Why a terminator could not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +93,7 @@ impl StartError {
 
     /// The error with all its causes, in one line.
     pub fn chain(&self) -> String {
-        error::chain(self)
+        chain(self)
     }
 }
 
@@ -145,10 +137,10 @@ impl Terminator {
 
         let mut registry = Registry::default();
         let room = Room::of(threads);
-        let metrics = Metrics::new(&mut registry, threads);
+        let state = Arc::new(State::new(room, threads));
+        let metrics = Metrics::new(&mut registry, &state);
         let status = Status::of(settings, listen, 0, Timestamp::now());
         let shared = Arc::new(settings.clone());
-        let for_all = Shared::default();
         let possible = room.connections(&settings.limits);
         if possible < settings.limits.connections {
             warn!(
@@ -160,8 +152,8 @@ impl Terminator {
             .into_iter()
             .enumerate()
             .map(|(index, listener)| {
-                let context = Context::new(&metrics, index, room, &for_all);
-                acceptor::spawn(listener, Arc::clone(&shared), context)
+                let worker = Worker::new(&state, index);
+                acceptor::spawn(listener, Arc::clone(&shared), worker)
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
@@ -170,7 +162,7 @@ impl Terminator {
             registry,
             metrics.clone(),
             Pulse::new(commands.collect()),
-            Arc::clone(&for_all.journal),
+            Arc::clone(&state),
             status,
         ));
         let parts = Parts {
@@ -178,8 +170,7 @@ impl Terminator {
             loaded,
             acceptors,
             metrics,
-            room,
-            journal: for_all.journal,
+            state,
             admin,
             changes,
         };
@@ -219,8 +210,7 @@ struct Parts {
     loaded: load::Loaded,
     acceptors: Vec<acceptor::Acceptor>,
     metrics: Metrics,
-    room: Room,
-    journal: Arc<Journal>,
+    state: Arc<State>,
     admin: std::net::TcpListener,
     changes: Watch,
 }
@@ -245,8 +235,7 @@ impl Parts {
                         loaded,
                         acceptors,
                         metrics,
-                        room,
-                        journal,
+                        state,
                         admin,
                         changes,
                     } = self;
@@ -256,8 +245,7 @@ impl Parts {
                         loaded,
                         acceptors,
                         metrics,
-                        room,
-                        journal,
+                        state,
                         board,
                         admin,
                         refused: None,

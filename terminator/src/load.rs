@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use mqtt_tls_config::Config;
 use zeroize::Zeroizing;
 
-use crate::judge::finding::Reason;
 use crate::settings::{self, Judgement, Settings, Warning};
 use crate::source;
+use mqtt_tls_judge::finding::Reason;
 
 /// Why a file does not run.
 #[derive(Debug, thiserror::Error)]

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use jiff::Timestamp;
-use mqtt_tls_terminator::hardening::harden;
-use mqtt_tls_terminator::log::{self, Log};
+use mqtt_tls_program::hardening::harden;
+use mqtt_tls_program::log::{self, Log};
 use mqtt_tls_terminator::{Ended, StartError, Terminator, load};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
@@ -97,7 +97,12 @@ fn usage(message: &str) -> ExitCode {
 }
 
 /// The targets of our own code.
-const OWN: [&str; 2] = ["mqtt_tls_terminator", "mqtt_tls_config"];
+const OWN: [&str; 4] = [
+    "mqtt_tls_terminator",
+    "mqtt_tls_config",
+    "mqtt_tls_judge",
+    "mqtt_tls_program",
+];
 
 fn start_log(serve: &Serve) -> Result<Log, log::Error> {
     log::start(&log::Options {

@@ -1,5 +1,5 @@
-//! The first packet of an MQTT connection, as far as a relay has to know it: that it is a CONNECT, and where it
-//! ends. Pure.
+//! The first packets of an MQTT connection, as far as a relay has to know them: that the client's is a CONNECT, and
+//! where it ends; and that the backend's is an answer to it. Pure.
 //!
 //! It must not judge what a CONNECT says: versions, names and flags are the broker's affair.
 
@@ -45,9 +45,36 @@ pub(crate) fn start(bytes: &[u8]) -> Start {
     Start::Other
 }
 
+/// What a backend's first byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// CONNACK, AUTH or DISCONNECT.
+    Mqtt,
+    /// A record of TLS: an alert, as a TLS server answers plaintext, or anything else.
+    Tls,
+    /// Something that no broker answers.
+    Other,
+}
+
+/// Looks at the first byte with which a backend answered a CONNECT (MQTT 5.0, section 2.1.2; RFC 8446, section 5.1).
+pub(crate) fn answer(first: u8) -> Answer {
+    match first {
+        0x20 | 0xE0 | 0xF0 => Answer::Mqtt,
+        20..=23 => Answer::Tls,
+        _ => Answer::Other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Start, start};
+    use super::{Answer, Start, answer, start};
+
+    #[test]
+    fn an_answer_is_told_from_tls_and_http() {
+        let answers = [0x20, 0xF0, 0x15, b'H'].map(answer);
+        let expected = [Answer::Mqtt, Answer::Mqtt, Answer::Tls, Answer::Other];
+        assert_eq!(answers, expected);
+    }
 
     #[test]
     fn a_connect_is_known_when_its_last_byte_is_there() {

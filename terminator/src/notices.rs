@@ -9,9 +9,10 @@ use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
 use crate::first_packet;
-use crate::handshake;
 use crate::journal::Entry;
-use crate::log::Seldom;
+use crate::record::End;
+use crate::tls::failure::Error;
+use mqtt_tls_program::log::Seldom;
 
 /// What is told of clients that fail, each at most once in a while.
 #[derive(Debug, Default)]
@@ -21,14 +22,15 @@ pub(crate) struct Notices {
     plaintext_mqtt: Seldom,
     proxy_protocol: Seldom,
     not_mqtt: Seldom,
+    backend: Seldom,
 }
 
 impl Notices {
     /// Tells of a handshake that failed.
-    pub(crate) fn handshake_failed(&self, error: &handshake::Error, entry: &Entry) {
+    pub(crate) fn handshake_failed(&self, error: &Error, entry: &Entry) {
         debug!(?entry, "handshake failed");
         let (notice, remedy) = match error {
-            handshake::Error::NotTls(arrival) => match arrival {
+            Error::NotTls(arrival) => match arrival {
                 Arrival::Http => (&self.http, arrival.remedy()),
                 Arrival::PlaintextMqtt => (&self.plaintext_mqtt, arrival.remedy()),
                 Arrival::ProxyProtocol => (&self.proxy_protocol, arrival.remedy()),
@@ -39,7 +41,7 @@ impl Notices {
         let Some(left_out) = notice.due(Instant::now()) else {
             return;
         };
-        let (address, reason) = (entry.address(), error.reason());
+        let (address, reason) = (entry.address(), error.failure().name());
         if let Some(remedy) = remedy {
             warn!(%address, reason, left_out, "{remedy}");
         } else {
@@ -53,9 +55,29 @@ impl Notices {
         }
     }
 
+    /// Tells of a backend that is no broker, or that none of its clients pleases.
+    pub(crate) fn ended(&self, end: End) {
+        let what = match end {
+            End::BackendMute => {
+                "the backend ends connections without an answer to CONNECT: its own log says why, unless its port is \
+                 not the one for plaintext MQTT"
+            }
+            End::BackendTls => {
+                "the backend answers with TLS, and gets plaintext MQTT from here: name its port without TLS"
+            }
+            End::BackendNotMqtt => {
+                "the backend answers with something else than MQTT: name the broker's port for plaintext MQTT"
+            }
+            _ => return,
+        };
+        if let Some(left_out) = self.backend.due(Instant::now()) {
+            warn!(reason = end.name(), left_out, "{what}");
+        }
+    }
+
     /// Tells of a client that did not say what it wants.
     pub(crate) fn no_first_packet(&self, error: &first_packet::Error) {
-        debug!(reason = error.reason(), %error, "no first packet");
+        debug!(reason = error.end().name(), %error, "no first packet");
         let first_packet::Error::NotMqtt = error else {
             return;
         };

@@ -13,48 +13,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::backlog::Backlog;
-use crate::handshake::Established;
-use crate::inbound::{self, Read};
-use crate::metrics::Traffic;
+use crate::metrics::Counts;
+use crate::mqtt::{self, Answer};
+use crate::record::End;
 use crate::scratch;
-use crate::session::Session;
-
-/// How a connection ended, by what happened first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum End {
-    /// The backend closed its side.
-    BackendClosed,
-    /// The backend's connection was reset.
-    BackendReset,
-    /// The client said close_notify.
-    ClientClosed,
-    /// The client's connection ended without close_notify: what it had to say may be cut off.
-    ClientCut,
-    /// The client's connection was reset.
-    ClientReset,
-    /// This process is ending.
-    Drained,
-    /// The session's key has encrypted all that it may.
-    KeySpent,
-    /// The client broke the TLS protocol.
-    TlsError,
-}
-
-impl End {
-    /// As a metric's label.
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::BackendClosed => "backend_closed",
-            Self::BackendReset => "backend_reset",
-            Self::ClientClosed => "client_closed",
-            Self::ClientCut => "client_cut",
-            Self::ClientReset => "client_reset",
-            Self::Drained => "drained",
-            Self::KeySpent => "key_spent",
-            Self::TlsError => "tls_error",
-        }
-    }
-}
+use crate::tls::handshake::Established;
+use crate::tls::inbound::{self, Read};
+use crate::tls::session::Session;
 
 /// How far a direction is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,10 +54,12 @@ pub(crate) struct Relay<'t> {
     backend_failed: bool,
     /// The backend will say nothing more.
     backend_ended: bool,
+    /// What the backend said first.
+    answer: Option<Answer>,
     /// How long one direction may outlive the other without passing anything on.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
-    traffic: &'t Traffic,
+    counts: &'t Counts,
 }
 
 impl<'t> Relay<'t> {
@@ -101,13 +68,13 @@ impl<'t> Relay<'t> {
         backend: TcpStream,
         established: Established,
         half_close: Duration,
-        traffic: &'t Traffic,
+        counts: &'t Counts,
     ) -> Self {
         let Established {
             session,
             to_backend,
         } = established;
-        traffic.add_up(to_backend.waiting().len());
+        counts.to_backend.add(to_backend.waiting().len() as u64);
         // A client may have said all it had to say together with its first packet.
         let up = if session.peer_closed() {
             Direction::Ending
@@ -125,9 +92,10 @@ impl<'t> Relay<'t> {
             client_is_gone: false,
             backend_failed: false,
             backend_ended: false,
+            answer: None,
             half_close,
             deadline: None,
-            traffic,
+            counts,
         }
     }
 
@@ -163,8 +131,14 @@ impl<'t> Relay<'t> {
         }
     }
 
+    /// What happened first. Where the backend ended it, what it had answered says more than whether it closed or reset.
     fn end(&self) -> End {
-        self.first.unwrap_or(End::BackendClosed)
+        match (self.first.unwrap_or(End::BackendClosed), self.answer) {
+            (End::BackendClosed | End::BackendReset, None) => End::BackendMute,
+            (End::BackendClosed | End::BackendReset, Some(Answer::Tls)) => End::BackendTls,
+            (End::BackendClosed | End::BackendReset, Some(Answer::Other)) => End::BackendNotMqtt,
+            (end, _) => end,
+        }
     }
 
     /// Whether something has ended, and since then nothing was passed on for too long.
@@ -217,7 +191,7 @@ impl<'t> Relay<'t> {
                 return Step::Blocked;
             };
             self.has_moved();
-            self.traffic.add_up(scratch.plain.len());
+            self.counts.to_backend.add(scratch.plain.len() as u64);
             let sent = self
                 .to_backend
                 .poll_send(&mut self.backend, cx, &scratch.plain);
@@ -318,8 +292,9 @@ impl<'t> Relay<'t> {
                     End::BackendClosed
                 });
             }
+            self.answer.get_or_insert_with(|| mqtt::answer(plain[0]));
             self.has_moved();
-            self.traffic.add_down(plain.len());
+            self.counts.to_client.add(plain.len() as u64);
             let Ok(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
                 // Both ends of the key's life, and of the session.
                 self.end_up(End::TlsError);

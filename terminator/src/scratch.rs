@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use crate::inbound::HELD_MAX;
+use crate::tls::inbound::HELD_MAX;
 
 /// The ciphertext read at once, in bytes: three full records and the beginning of a fourth.
 pub(crate) const CIPHER_READ: usize = 64 * 1024;

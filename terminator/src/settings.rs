@@ -10,11 +10,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
 
-use crate::certificate::{self, Certificate, Validity};
-use crate::judge::finding::{Finding, Reason};
-use crate::pem::Part;
+use crate::address;
 use crate::tls::{self, ClientTrust};
-use crate::{address, authorities};
+use mqtt_tls_judge::authorities;
+use mqtt_tls_judge::certificate::{self, Certificate, Validity};
+use mqtt_tls_judge::finding::{Finding, Reason};
+use mqtt_tls_judge::pem::Part;
 
 /// A configuration that can run.
 #[derive(Clone)]
@@ -23,7 +24,7 @@ pub struct Settings {
     pub(crate) host: Option<IpAddr>,
     pub(crate) port: u16,
     pub(crate) version: Option<String>,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) tls: tls::Served,
     /// Whom it lets in.
     pub(crate) trust: ClientTrust,
     /// The default certificate first.
@@ -143,21 +144,20 @@ impl Settings {
             return Err(Problems(problems));
         };
         let tickets = before
-            .filter(|before| before.trust.is_nobody() && before.tls.ticketer.enabled())
-            .map(|before| Arc::clone(&before.tls.ticketer));
-        let tls = tls::server_config(&certificates, &trust, config.tls.tickets, tickets).map_err(
-            |error| {
-                Problems(vec![Problem {
-                    key: "clientAuth".to_owned(),
-                    cause: Cause::Tls(error),
-                }])
-            },
-        )?;
+            .filter(|before| before.trust.is_nobody())
+            .and_then(|before| before.tls.tickets());
+        let tls = tls::Served::new(&certificates, &trust, config.tls.tickets, tickets);
+        let tls = tls.map_err(|error| {
+            Problems(vec![Problem {
+                key: "clientAuth".to_owned(),
+                cause: Cause::Tls(error),
+            }])
+        })?;
         Ok(Self {
             host: config.host,
             port: config.port,
             version: config.version.clone(),
-            tls: Arc::new(tls),
+            tls,
             trust,
             certificates,
             backend: Arc::new(config.backend.clone()),

@@ -10,7 +10,7 @@ use mqtt_tls_config::Limits;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::admission::Stage;
-use crate::http;
+use mqtt_tls_program::http;
 
 /// Connections that the kernel keeps for a thread that is busy.
 const BACKLOG: i32 = 4096;

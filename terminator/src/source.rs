@@ -11,7 +11,7 @@ use mqtt_tls_config::FILE_SIZE_MAX;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use crate::judge::text;
+use mqtt_tls_judge::text;
 
 /// Why the file could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod failure;
+pub(crate) mod handshake;
 pub(crate) mod hello;
+pub(crate) mod inbound;
 pub(crate) mod refused;
+pub(crate) mod session;
 
 use std::sync::Arc;
 
@@ -20,10 +24,11 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, NamedGroup, ServerConfig, SignatureScheme};
 
+use self::hello::Needs;
 use self::refused::Telling;
-use crate::authorities::Authorities;
-use crate::certificate::Certificate;
-use crate::provider::provider;
+use mqtt_tls_judge::authorities::Authorities;
+use mqtt_tls_judge::certificate::Certificate;
+use mqtt_tls_judge::provider::provider;
 
 /// The names of authorities that clients are told, in bytes: with their lengths they must fit into 65,535
 /// (RFC 8446, section 4.2.4), and a client that is told none sends what it has.
@@ -80,38 +85,67 @@ impl Error {
     }
 }
 
-/// Builds what rustls serves: TLS 1.3 and 1.2, no early data.
+/// What rustls serves: TLS 1.3 and 1.2, no early data.
 ///
 /// Sessions are resumed only where clients show no certificates. A ticket stands for a certificate that
 /// was verified once, rustls does not ask again, and each resumption brings a new ticket: a device whose
-/// certificate is over would stay in for ever (RFC 8446, section 4.6.1). `tickets` are those of the
-/// configuration before, if that was so too; `given` says who gets some.
-pub(crate) fn server_config(
-    certificates: &[Certificate],
-    trust: &ClientTrust,
-    given: Tickets,
-    tickets: Option<Arc<dyn ProducesTickets>>,
-) -> Result<ServerConfig, Error> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(Error::Versions)?
-        .with_client_cert_verifier(verifier(trust).map_err(Error::Verifier)?)
-        .with_cert_resolver(Arc::new(ByName::new(certificates)));
-    // A session cache would be a lock between all threads, and tickets do the same.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    if given == Tickets::None || !trust.is_nobody() {
-        return Ok(config);
+/// certificate is over would stay in for ever (RFC 8446, section 4.6.1).
+#[derive(Clone)]
+pub(crate) struct Served {
+    /// By our order of suites.
+    ours: Arc<ServerConfig>,
+    /// By the client's order of suites, and equal in all else.
+    clients: Arc<ServerConfig>,
+}
+
+impl Served {
+    /// `tickets` are those of the configuration before, if clients needed no certificates there either; `given` says
+    /// who gets some.
+    pub(crate) fn new(
+        certificates: &[Certificate],
+        trust: &ClientTrust,
+        given: Tickets,
+        tickets: Option<Arc<dyn ProducesTickets>>,
+    ) -> Result<Self, Error> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(Error::Versions)?
+            .with_client_cert_verifier(verifier(trust).map_err(Error::Verifier)?)
+            .with_cert_resolver(Arc::new(ByName::new(certificates)));
+        // A session cache would be a lock between all threads, and tickets do the same.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        if given != Tickets::None && trust.is_nobody() {
+            config.ticketer = match tickets {
+                Some(tickets) => tickets,
+                None => Ticketer::new().map_err(Error::Tickets)?,
+            };
+            // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
+            config.send_tls13_tickets = usize::from(given == Tickets::All);
+        }
+        let mut ours = config.clone();
+        ours.ignore_client_order = true;
+        Ok(Self {
+            ours: Arc::new(ours),
+            clients: Arc::new(config),
+        })
     }
-    config.ticketer = match tickets {
-        Some(tickets) => tickets,
-        None => Ticketer::new().map_err(Error::Tickets)?,
-    };
-    if given == Tickets::All {
-        // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
-        config.send_tls13_tickets = 1;
+
+    /// For a client: our order of suites costs us less, but ChaCha20-Poly1305 costs a client without hardware for AES
+    /// a fraction of what AES-GCM does, and such a client puts it first (as BoringSSL does).
+    pub(crate) fn to(&self, needs: Needs) -> Arc<ServerConfig> {
+        Arc::clone(if needs.chacha_first {
+            &self.clients
+        } else {
+            &self.ours
+        })
     }
-    Ok(config)
+
+    /// What issues session tickets, if anything does.
+    pub(crate) fn tickets(&self) -> Option<Arc<dyn ProducesTickets>> {
+        let tickets = &self.ours.ticketer;
+        tickets.enabled().then(|| Arc::clone(tickets))
+    }
 }
 
 fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {

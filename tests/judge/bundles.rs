@@ -1,15 +1,15 @@
 //! CA bundles: who can chain to what, and what is left out.
 
-use mqtt_tls_terminator::authorities::judge;
-use mqtt_tls_terminator::judge::finding::Reason;
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::authorities::judge;
+use mqtt_tls_judge::finding::Reason;
+use mqtt_tls_judge::pem::Part;
 use tests::pki::Ca;
 
 use crate::material::Verdict::{self, Fine, Never, Refused, Warns};
 use crate::material::{assert_verdict, folder, leaf, openssl, relabelled, root, self_signed};
 
 fn assert_bundle(what: &str, text: &str, verdict: Verdict) {
-    let told = |error: mqtt_tls_terminator::authorities::Error| (error.reason(), error.to_string());
+    let told = |error: mqtt_tls_judge::authorities::Error| (error.reason(), error.to_string());
     let judged = judge(Part::file(text)).map(|authorities| {
         let findings = authorities.findings().to_vec();
         (findings, authorities.strictly().map(drop).map_err(told))

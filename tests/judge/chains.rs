@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use mqtt_tls_terminator::certificate::{Error, judge};
-use mqtt_tls_terminator::judge::finding::Reason;
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::certificate::{Error, judge};
+use mqtt_tls_judge::finding::Reason;
+use mqtt_tls_judge::pem::Part;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    KeyUsagePurpose, NameConstraints,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -215,6 +215,15 @@ fn of_leaves() -> Vec<Row> {
             "a leaf without names",
             only(|params| params.subject_alt_names.clear()),
             Warns(Reason::NoNames, "subjectAltName=DNS:"),
+        ),
+        (
+            "a leaf that must be stapled",
+            only(|params| {
+                let oid = [1, 3, 6, 1, 5, 5, 7, 1, 24];
+                let feature = CustomExtension::from_oid_content(&oid, vec![0x30, 3, 2, 1, 5]);
+                params.custom_extensions.push(feature);
+            }),
+            Warns(Reason::StapleRequired, "without must-staple"),
         ),
         (
             "an address among the names",

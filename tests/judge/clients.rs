@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mqtt_tls_terminator::certificate::Certificate;
+use mqtt_tls_judge::certificate::Certificate;
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;

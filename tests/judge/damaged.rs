@@ -1,7 +1,7 @@
 //! Whatever is in a block, it is answered: bytes of certificates and keys are changed at random, by a fixed seed.
 
-use mqtt_tls_terminator::authorities;
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::authorities;
+use mqtt_tls_judge::pem::Part;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 

@@ -1,6 +1,6 @@
 //! Keys by what is in them, whatever the label says, and what is said of kinds that TLS does not use here.
 
-use mqtt_tls_terminator::judge::finding::Reason;
+use mqtt_tls_judge::finding::Reason;
 use tests::pki::{Ca, KeyKind};
 
 use crate::material::Verdict::{Fine, Refused, Warns};

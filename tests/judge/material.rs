@@ -5,9 +5,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use mqtt_tls_terminator::certificate::{Certificate, Error, judge};
-use mqtt_tls_terminator::judge::finding::{Finding, Grade, Reason};
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::certificate::{Certificate, Error, judge};
+use mqtt_tls_judge::finding::{Finding, Grade, Reason};
+use mqtt_tls_judge::pem::Part;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,

@@ -1,9 +1,9 @@
 //! What people put where PEM belongs, and in which encodings.
 
-use mqtt_tls_terminator::certificate::judge;
-use mqtt_tls_terminator::error::chain;
+use mqtt_tls_judge::certificate::judge;
+use mqtt_tls_judge::pem::Part;
+use mqtt_tls_program::error::chain;
 use mqtt_tls_terminator::load;
-use mqtt_tls_terminator::pem::Part;
 use tests::pki::Ca;
 use tests::workdir;
 

@@ -14,7 +14,7 @@ use tests::wait::eventually;
 
 use crate::fixture::{SOON, Scripted, config, write};
 
-/// How many connections the admin port keeps (terminator/src/http.rs).
+/// How many connections the admin port keeps (terminator/program/src/http.rs).
 const CONNECTIONS_MAX: usize = 64;
 
 /// How many file descriptors the program may have: fewer than there are connections at its admin port.

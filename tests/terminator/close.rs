@@ -9,6 +9,9 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::fixture::{Fixture, Peer, SOON, Scripted};
 
+/// A broker's answer to a CONNECT (MQTT 3.1.1, section 3.2).
+const CONNACK: &[u8] = &[0x20, 2, 0, 0];
+
 async fn connected() -> (Fixture, TlsClient, Peer) {
     connected_with(|_| {}).await
 }
@@ -57,11 +60,12 @@ async fn close_notify_becomes_fin_after_all_data() {
 #[tokio::test]
 async fn fin_becomes_close_notify_after_all_data() {
     let (fixture, mut client, mut peer) = connected().await;
+    peer.send(CONNACK).await;
     peer.send(b"last words").await;
     peer.fin().await;
     assert_eq!(
         client.read_to_end().await,
-        (b"last words".to_vec(), End::CloseNotify)
+        ([CONNACK, b"last words"].concat(), End::CloseNotify)
     );
     // The other direction is still there.
     client.send(b"and mine").await.unwrap();
@@ -74,12 +78,32 @@ async fn fin_becomes_close_notify_after_all_data() {
 #[tokio::test]
 async fn a_client_may_answer_close_notify_with_a_bare_fin() {
     let (fixture, mut client, mut peer) = connected().await;
+    peer.send(CONNACK).await;
     peer.fin().await;
     assert_eq!(client.read_to_end().await.1, End::CloseNotify);
     client.fin().unwrap();
     assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
     fixture.wait_for_metric(&ended("backend_closed"), 1.0);
     assert!(fixture.metric(&ended("client_cut")) < 0.5);
+}
+
+#[tokio::test]
+async fn a_backend_that_is_no_broker_is_counted() {
+    for (answer, end) in [
+        (&b""[..], "backend_mute"),
+        (&[21, 3, 1, 0, 2, 2, 40], "backend_tls"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "backend_not_mqtt"),
+    ] {
+        let (fixture, mut client, mut peer) = connected().await;
+        peer.send(answer).await;
+        peer.fin().await;
+        assert_eq!(
+            client.read_to_end().await,
+            (answer.to_vec(), End::CloseNotify)
+        );
+        client.close_notify().await.unwrap();
+        fixture.wait_for_metric(&ended(end), 1.0);
+    }
 }
 
 #[tokio::test]
@@ -109,11 +133,12 @@ async fn what_came_before_a_reset_is_delivered_in_order() {
 #[tokio::test]
 async fn a_reset_of_the_backend_is_no_close_notify() {
     let (fixture, mut client, mut peer) = connected().await;
+    peer.send(CONNACK).await;
     // The relay runs: a reset before that is a dial that failed, of which the client is told by a clean end.
     client.send(b"x").await.unwrap();
     assert_eq!(peer.read_exact(1).await, b"x");
     peer.reset();
-    assert_eq!(client.read_to_end().await, (Vec::new(), End::Fin));
+    assert_eq!(client.read_to_end().await, (CONNACK.to_vec(), End::Fin));
     fixture.wait_for_metric(&ended("backend_reset"), 1.0);
 }
 

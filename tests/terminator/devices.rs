@@ -15,7 +15,7 @@ use mqtt_tls_config::Config;
 use mqtt_tls_terminator::Terminator;
 use tests::broker::{Mosquitto, SmartMqtt};
 use tests::clients::devices::Stack;
-use tests::pki::{Ca, KeyKind};
+use tests::pki::{Ca, KeyKind, Leaf};
 
 use crate::fixture::{self, Fixture};
 use client::{Call, Client};
@@ -26,6 +26,11 @@ const KINDS: [KeyKind; 2] = [KeyKind::P256, KeyKind::Rsa2048];
 fn listener(backend: SocketAddr, kind: KeyKind, change: impl FnOnce(&mut Config)) -> Fixture {
     let ca = Ca::with_key("server CA", kind);
     let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").key(kind).issue();
+    start(ca, leaf, backend, change)
+}
+
+/// A terminator with this certificate.
+fn start(ca: Ca, leaf: Leaf, backend: SocketAddr, change: impl FnOnce(&mut Config)) -> Fixture {
     let mut config = fixture::config(&leaf, backend);
     change(&mut config);
     let file = fixture::write(&config);

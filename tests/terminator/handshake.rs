@@ -73,3 +73,46 @@ async fn openssl_verifies_the_chain_and_gets_no_static_rsa() {
         .run(b"");
     assert!(!weak.status.success(), "{}", weak.stdout);
 }
+
+/// As BoringSSL serves: SHA-384 costs a server without hardware for it, and AES a client.
+#[tokio::test(flavor = "multi_thread")]
+async fn openssl_gets_aes_128_unless_it_puts_chacha20_first() {
+    let fixture = fixture();
+    for (option, offered, served) in [
+        (
+            "-ciphersuites",
+            "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+            "TLS_AES_128_GCM_SHA256",
+        ),
+        (
+            "-ciphersuites",
+            "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+            "TLS_CHACHA20_POLY1305_SHA256",
+        ),
+        (
+            "-cipher",
+            "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+        ),
+        (
+            "-cipher",
+            "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ),
+        (
+            "-cipher",
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+        ),
+    ] {
+        let client = SClient::new(fixture.addr(), &fixture.ca);
+        let version = if option == "-cipher" {
+            "-tls1_2"
+        } else {
+            "-tls1_3"
+        };
+        let seen = client.arg(version).arg(option).arg(offered).run(b"");
+        let line = format!("Cipher is {served}\n");
+        assert!(seen.stdout.contains(&line), "{offered}: {}", seen.stdout);
+    }
+}

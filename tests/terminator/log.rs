@@ -10,6 +10,7 @@ use mqtt_tls_config::Config;
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::clients::tls::Connector;
+use tests::peers::MosquittoTls;
 use tests::pki::Ca;
 use tests::process::{Process, run};
 use tests::wait::eventually;
@@ -18,7 +19,7 @@ use tests::{ports, programs, workdir};
 use crate::fixture::{SOON, Scripted, config, get, write};
 use crate::program::{exit_code, start};
 
-/// How long a line may be, in bytes (terminator/src/log/lines.rs).
+/// How long a line may be, in bytes (terminator/program/src/log/lines.rs).
 const LINE_MAX: usize = 8 * 1024;
 
 fn listener(config: &Config) -> SocketAddr {
@@ -132,6 +133,27 @@ fn a_line_that_is_asked_for_is_bounded_and_one() {
             }
         }
     }
+}
+
+/// The most common slip with brokers that have both: the port of the wrong listener.
+#[tokio::test]
+async fn a_broker_that_expects_tls_is_named_once() {
+    let ca = Ca::new("root");
+    let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
+    let broker = MosquittoTls::start(&leaf);
+    let config = config(&leaf, broker.tls());
+    let process = start(&write(&config), &[]);
+    process.wait_for_line("serving", SOON);
+    for _ in 0..3 {
+        let mut client = Connector::new(&ca).open(listener(&config)).await.unwrap();
+        client.read_to_end().await;
+    }
+    process.wait_for_line("plaintext MQTT", SOON);
+    process.signal(Signal::TERM);
+    assert_eq!(exit_code(&process), Some(0));
+    let lines = process.lines();
+    let named = lines.iter().filter(|line| line.contains("plaintext MQTT"));
+    assert_eq!(named.count(), 1, "{}", process.log());
 }
 
 /// A terminator whose standard error, or both outputs, is a pipe that nobody reads.

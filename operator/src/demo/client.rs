@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt_tls_terminator::provider::provider;
+use mqtt_tls_judge::provider::provider;
 use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, TlsConfiguration,
     Transport,

@@ -2,14 +2,14 @@
 //!
 //! A series is there for as long as its warning is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, Warning};
 
 /// The settings that run, once there are any.
 #[derive(Clone, Debug, Default)]
@@ -18,21 +18,26 @@ pub(crate) struct Warnings(Arc<Mutex<Option<Settings>>>);
 impl Warnings {
     /// These settings run from now on.
     pub(crate) fn about(&self, settings: &Settings) {
+        *self.lock() = Some(settings.clone());
+    }
+
+    /// All of them, judged now.
+    pub(crate) fn now(&self) -> Vec<Warning> {
+        let settings = self.lock().clone();
+        let warnings = settings.map(|settings| settings.warnings(Timestamp::now()));
+        warnings.unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Settings>> {
         // The settings are whole, whatever happened to the one who put them there.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Collector for Warnings {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let settings = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let warnings = settings.map(|settings| settings.warnings(Timestamp::now()));
-        let mut series: Vec<(String, &'static str)> = warnings
-            .unwrap_or_default()
+        let mut series: Vec<(String, &'static str)> = self
+            .now()
             .iter()
             .map(|warning| {
                 let index = warning.index.map(|index| index.to_string());

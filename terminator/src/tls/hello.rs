@@ -129,29 +129,66 @@ impl Offer {
     }
 }
 
-/// How much plaintext a record may have for the client's sake, in bytes: record_size_limit (RFC 8449), which may
-/// count one byte of type, before max_fragment_length (RFC 6066, section 4).
-pub(crate) fn record_max(records: &[u8]) -> Option<u16> {
-    let message = message(records);
-    let mut hello = Reader(message.get(MESSAGE_HEADER..)?);
-    hello.take(2 + 32)?;
-    hello.short_vector()?;
-    hello.vector()?;
-    hello.short_vector()?;
-    let mut extensions = hello.vector()?;
-    let (mut fragment, mut record) = (None, None);
-    while let Some(kind) = extensions.number() {
-        let mut body = extensions.vector()?;
-        match kind {
-            1 => {
-                let code = body.take(1)?[0];
-                fragment = (1..=4).contains(&code).then(|| 256 << code);
-            }
-            28 => record = body.number().filter(|limit| *limit >= RECORD_LIMIT_MIN),
-            _ => {}
-        }
+/// What a client asks for because of its hardware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// How much plaintext a record may have, in bytes: record_size_limit (RFC 8449), which may count one byte of type,
+    /// before max_fragment_length (RFC 6066, section 4).
+    pub(crate) record_max: Option<u16>,
+    /// It puts ChaCha20-Poly1305 before AES-GCM, as clients do that have no hardware for AES.
+    pub(crate) chacha_first: bool,
+}
+
+impl Needs {
+    /// Reads what can be read of a ClientHello, be it whole or not.
+    pub(crate) fn read(records: &[u8]) -> Self {
+        let mut needs = Self::default();
+        // What ends too early ends the reading.
+        let _ = needs.fill(&message(records));
+        needs
     }
-    record.map(|limit| limit - 1).or(fragment)
+
+    fn fill(&mut self, message: &[u8]) -> Option<()> {
+        let mut hello = Reader(message.get(MESSAGE_HEADER..)?);
+        hello.take(2 + 32)?;
+        hello.short_vector()?;
+        let first = hello.vector()?.numbers().find_map(is_chacha);
+        self.chacha_first = first.unwrap_or_default();
+        hello.short_vector()?;
+        let mut extensions = hello.vector()?;
+        while let Some(kind) = extensions.number() {
+            let mut body = extensions.vector()?;
+            match kind {
+                1 if self.record_max.is_none() => {
+                    let code = body.take(1)?[0];
+                    self.record_max = (1..=4).contains(&code).then(|| 256 << code);
+                }
+                28 => {
+                    let limit = body.number().filter(|limit| *limit >= RECORD_LIMIT_MIN);
+                    self.record_max = limit.map(|limit| limit - 1).or(self.record_max);
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    }
+}
+
+/// Whether a suite is one with ChaCha20-Poly1305 and not with AES-GCM; none if it is neither.
+fn is_chacha(suite: u16) -> Option<bool> {
+    use CipherSuite as Suite;
+    match CipherSuite::from(suite) {
+        Suite::TLS13_CHACHA20_POLY1305_SHA256
+        | Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        | Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => Some(true),
+        Suite::TLS13_AES_128_GCM_SHA256
+        | Suite::TLS13_AES_256_GCM_SHA384
+        | Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        | Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => Some(false),
+        _ => None,
+    }
 }
 
 /// The handshake message in records, as far as it is there.
@@ -224,8 +261,8 @@ mod tests {
     use rustls::pki_types::ServerName;
     use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion, RootCertStore};
 
-    use super::{Offer, Progress, RECORD_HEADER, progress};
-    use crate::provider::provider;
+    use super::{Needs, Offer, Progress, RECORD_HEADER, progress};
+    use mqtt_tls_judge::provider::provider;
 
     const MOST: usize = 16_000;
 
@@ -280,7 +317,7 @@ mod tests {
             let count = u8::try_from(extensions.len()).unwrap();
             let size = u8::try_from(body.len() + 1 + extensions.len()).unwrap();
             let head = [22, 3, 1, 0, size + 4, 1, 0, 0, size];
-            super::record_max(&[&head[..], &body, &[count], extensions].concat())
+            Needs::read(&[&head[..], &body, &[count], extensions].concat()).record_max
         };
         assert_eq!(with(&[]), None);
         assert_eq!(with(&[0, 1, 0, 1, 1]), Some(512));
@@ -290,6 +327,35 @@ mod tests {
         assert_eq!(with(&[0, 28, 0, 2, 0, 63]), None);
         assert_eq!(with(&[0, 1, 0, 1, 4, 0, 28, 0, 2, 0, 64]), Some(63));
         assert_eq!(with(&[0, 28, 0, 2, 2]), None);
+    }
+
+    #[test]
+    fn clients_without_hardware_for_aes_put_chacha_first() {
+        let with = |suites: &[u16]| {
+            let suites: Vec<u8> = suites
+                .iter()
+                .flat_map(|suite| suite.to_be_bytes())
+                .collect();
+            let count = u8::try_from(suites.len()).unwrap();
+            let body = [
+                &[3, 3][..],
+                &[7; 32],
+                &[0, 0, count],
+                &suites,
+                &[1, 0, 0, 0],
+            ]
+            .concat();
+            let size = u8::try_from(body.len()).unwrap();
+            let head = [22, 3, 1, 0, size + 4, 1, 0, 0, size];
+            Needs::read(&[&head[..], &body].concat()).chacha_first
+        };
+        // GREASE and suites that are not served say nothing.
+        assert!(with(&[0x4a4a, 0x1304, 0x1303, 0x1301]));
+        assert!(with(&[0xcca9, 0xc02b]));
+        assert!(!with(&[0x1301, 0x1303]));
+        assert!(!with(&[0x1302, 0x1301, 0x1303]));
+        assert!(!with(&[0x00ff]));
+        assert!(!Needs::read(&[22, 3, 1]).chacha_first);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use crate::judge::name_of;
+use mqtt_tls_judge::name_of;
 
 thread_local! {
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };

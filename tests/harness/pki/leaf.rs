@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose, SanType, SerialNumber,
+    CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose, SanType,
+    SerialNumber,
 };
 
 use super::{Ca, DAY, KeyEncoding, KeyKind, fingerprint, openssl};
@@ -87,6 +88,15 @@ impl<'a> LeafBuilder<'a> {
     /// The kind of its key.
     pub fn key(mut self, kind: KeyKind) -> Self {
         self.key = kind;
+        self
+    }
+
+    /// Clients are to refuse it without a stapled OCSP response (RFC 7633).
+    pub fn must_staple(mut self) -> Self {
+        let status_request = vec![0x30, 3, 2, 1, 5];
+        let feature =
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 24], status_request);
+        self.params.custom_extensions.push(feature);
         self
     }
 

@@ -4,10 +4,10 @@
 use tests::broker::Mosquitto;
 use tests::clients::devices::{Device, Stack};
 use tests::mqtt::{self, Version};
-use tests::pki::KeyKind;
+use tests::pki::{Ca, KeyKind};
 use tests::wait::eventually;
 
-use super::{KINDS, listener};
+use super::{KINDS, listener, start};
 use crate::fixture::{Fixture, SOON};
 
 type Options = &'static [(&'static str, &'static str)];
@@ -92,6 +92,24 @@ fn openssl_device_at_mosquitto_may_be_odd() {
             &[("no_ems", "1"), ("version", "1.2"), ("rounds", "2")],
         ],
     );
+}
+
+/// What the warning `StapleRequired` rests on.
+#[test]
+fn gnutls_refuses_a_certificate_that_must_be_stapled() {
+    let ca = Ca::new("server CA");
+    let leaf = ca.leaf().dns("localhost").must_staple().issue();
+    let to = start(ca, leaf, Mosquitto::shared().addr(), |_| {});
+    let seen = run(Stack::GnuTls, &to, &[]);
+    assert!(seen.error.contains("certificate"), "{seen:?}");
+    let status = to.terminator.status();
+    let reasons: Vec<_> = status
+        .warnings
+        .iter()
+        .map(|warning| warning.reason)
+        .collect();
+    assert_eq!(reasons, ["StapleRequired"]);
+    assert_eq!(run(Stack::OpenSsl, &to, &[]).error, "");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use mqtt_tls_config::Pem;
-use mqtt_tls_terminator::authorities::{self, Authorities};
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::authorities::{self, Authorities};
+use mqtt_tls_judge::pem::Part;
 
 use super::serving::Warning;
 use super::text::text_of;

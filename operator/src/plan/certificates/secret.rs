@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
-use mqtt_tls_terminator::certificate::{self, Certificate};
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::certificate::{self, Certificate};
+use mqtt_tls_judge::pem::Part;
 
 use super::served::Served;
 use super::text::{Text, text_of};

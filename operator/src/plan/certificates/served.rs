@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use mqtt_tls_config::Pem;
-use mqtt_tls_terminator::certificate::{self, Certificate, Facts, Validity};
-use mqtt_tls_terminator::judge::Date;
-use mqtt_tls_terminator::pem::Part;
+use mqtt_tls_judge::Date;
+use mqtt_tls_judge::certificate::{self, Certificate, Facts, Validity};
+use mqtt_tls_judge::pem::Part;
 
 use crate::crd::CertificateStatus;
 use crate::error::chain;

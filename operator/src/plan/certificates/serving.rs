@@ -1,7 +1,7 @@
 //! What is to be said about the certificates of a configuration. It must not decide which ones those are.
 
 use jiff::Timestamp;
-use mqtt_tls_terminator::judge::finding::{Finding, Reason as Found};
+use mqtt_tls_judge::finding::{Finding, Reason as Found};
 
 use super::served::Served;
 use crate::crd::CertificateStatus;

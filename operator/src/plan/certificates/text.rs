@@ -1,6 +1,6 @@
 //! The text of a Secret's or a ConfigMap's bytes. It must not leave a copy behind that is not wiped.
 
-use mqtt_tls_terminator::judge::text::{NotText, decoded};
+use mqtt_tls_judge::text::{NotText, decoded};
 use zeroize::Zeroizing;
 
 /// A text as it is, or as it was made of bytes of another encoding.

@@ -4,7 +4,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 
 const VALID: &[ConditionType] = &[ConditionType::CertificateValid];
 
-pub(super) const ROWS: [Row; 19] = [
+pub(super) const ROWS: [Row; 20] = [
     Row::new(
         Reason::AuthorityIsLeaf,
         "AuthorityIsLeaf",
@@ -109,6 +109,13 @@ pub(super) const ROWS: [Row; 19] = [
         VALID,
         "true, but the key is the one that smart-mqtt ships: everyone has it",
         "replace it before a device depends on it",
+    ),
+    Row::new(
+        Reason::StapleRequired,
+        "StapleRequired",
+        VALID,
+        "true, but the certificate asks for a stapled OCSP response (must-staple), which is not sent: clients made with GnuTLS refuse it",
+        "issue it without must-staple",
     ),
     Row::new(
         Reason::WeakKey,

@@ -1,8 +1,8 @@
 //! The reasons of the terminator's judgements, as reasons of conditions. A new one of those does not compile until it
 //! has a word here.
 
-use mqtt_tls_terminator::judge::finding::Reason as Found;
-use mqtt_tls_terminator::{authorities, certificate};
+use mqtt_tls_judge::finding::Reason as Found;
+use mqtt_tls_judge::{authorities, certificate};
 
 use super::vocabulary::Reason;
 
@@ -29,6 +29,7 @@ impl From<Found> for Reason {
             Found::LeafIsCa => Self::LeafIsCa,
             Found::NoNames => Self::NoNames,
             Found::OddNames => Self::OddNames,
+            Found::StapleRequired => Self::StapleRequired,
             Found::NeverChosen => Self::NeverChosen,
             Found::IssuerExpiresSoon => Self::IssuerExpiresSoon,
             Found::BlockLeftOut => Self::BlockLeftOut,
@@ -72,7 +73,7 @@ impl From<&authorities::Error> for Reason {
 
 #[cfg(test)]
 mod tests {
-    use mqtt_tls_terminator::judge::finding::Reason as Found;
+    use mqtt_tls_judge::finding::Reason as Found;
 
     use super::Reason;
 

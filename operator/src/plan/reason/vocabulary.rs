@@ -64,6 +64,7 @@ pub enum Reason {
     OddDates,
     OddNames,
     PublicDemoKey,
+    StapleRequired,
     WeakKey,
     WeakSignature,
     WrongKeyUsage,

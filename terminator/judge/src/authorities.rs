@@ -67,7 +67,7 @@ impl Error {
     }
 
     /// Where there is nothing to put authorities in.
-    pub(crate) fn nowhere() -> Self {
+    pub fn nowhere() -> Self {
         Self::NoCertificate(ADVICE.to_owned())
     }
 }
@@ -244,7 +244,7 @@ fn findings(place: &pem::Place, der: &CertificateDer<'_>) -> (Option<Finding>, b
 
 impl Authorities {
     /// The trust anchors, as rustls verifies with them.
-    pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
+    pub fn roots(&self) -> &Arc<RootCertStore> {
         &self.roots
     }
 

@@ -20,6 +20,27 @@ const RECORDS_MAX: u32 = (1 << 24) - 1024;
 /// The plaintext of a full record, in bytes (RFC 8446, section 5.1).
 const RECORD_MAX: u16 = 16 * 1024;
 
+/// A protocol version, as far as it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    None,
+    Tls12,
+    Tls13,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 3] = [Self::None, Self::Tls12, Self::Tls13];
+
+    /// As a metric's label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}
+
 /// The server's side of one TLS session.
 pub(crate) struct Session {
     /// Boxed: it is moved from phase to phase, and each phase's future would hold a place for it.
@@ -52,12 +73,12 @@ impl Session {
         self.tls.is_handshaking()
     }
 
-    /// The protocol version, once it is settled, as a metric's label.
-    pub(crate) fn version(&self) -> &'static str {
+    /// The protocol version, once it is settled.
+    pub(crate) fn version(&self) -> Version {
         match self.tls.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
-            Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
-            _ => "none",
+            Some(rustls::ProtocolVersion::TLSv1_3) => Version::Tls13,
+            Some(rustls::ProtocolVersion::TLSv1_2) => Version::Tls12,
+            _ => Version::None,
         }
     }
 
@@ -232,8 +253,8 @@ mod tests {
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
     use super::{RECORD_MAX, Session};
-    use crate::provider::provider;
     use crate::scratch::{CIPHER_SIZE, PLAIN_READ};
+    use mqtt_tls_judge::provider::provider;
 
     fn configs(
         version: &'static SupportedProtocolVersion,

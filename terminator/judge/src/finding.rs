@@ -49,6 +49,8 @@ pub enum Reason {
     NoNames,
     /// The leaf has a name that no client looks for.
     OddNames,
+    /// It must come with an OCSP response, which is not sent.
+    StapleRequired,
     /// A further certificate that no name chooses.
     NeverChosen,
     /// An issuer is soon over.
@@ -63,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, the worst first.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -84,6 +86,7 @@ impl Reason {
         Self::LeafIsCa,
         Self::NoNames,
         Self::OddNames,
+        Self::StapleRequired,
         Self::NeverChosen,
         Self::IssuerExpiresSoon,
         Self::BlockLeftOut,
@@ -124,6 +127,7 @@ impl Reason {
             Self::LeafIsCa => "LeafIsCa",
             Self::NoNames => "NoNames",
             Self::OddNames => "OddNames",
+            Self::StapleRequired => "StapleRequired",
             Self::NeverChosen => "NeverChosen",
             Self::IssuerExpiresSoon => "IssuerExpiresSoon",
             Self::BlockLeftOut => "BlockLeftOut",

@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(60);
 ///
 /// ```
 /// # use std::time::Instant;
-/// # use mqtt_tls_terminator::log::Seldom;
+/// # use mqtt_tls_program::log::Seldom;
 /// static NOT_TLS: Seldom = Seldom::new();
 /// if let Some(left_out) = NOT_TLS.due(Instant::now()) {
 ///     tracing::warn!(left_out, "what arrives is not TLS");

@@ -389,7 +389,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Content, Error, Part, blocks};
-    use crate::judge::kind::Kind;
+    use crate::kind::Kind;
 
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
 

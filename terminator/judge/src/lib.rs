@@ -6,7 +6,7 @@
 //!                                                  ─▶ authorities                          ─▶ findings
 //! ```
 //!
-//! Pure: no clock but the time handed in, no file. It must not show key material, and text from outside
+//! This crate knows neither tokio nor Kubernetes. Pure: no clock but the time handed in, no file. It must not show key material, and text from outside
 //! goes through `escape` before it is shown.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -25,6 +25,7 @@ mod leaf;
 mod name;
 mod nothing;
 pub mod pem;
+pub mod provider;
 mod rehearsal;
 mod signature;
 mod sorted;
@@ -32,4 +33,4 @@ mod term;
 pub mod text;
 
 pub use date::Date;
-pub(crate) use facts::name_of;
+pub use facts::name_of;

@@ -304,7 +304,7 @@ impl Certificate {
     }
 
     /// The chain and the key, as rustls serves them.
-    pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
+    pub fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
     }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::scratch::{CIPHER_READ, Scratch};
-use crate::session::Session;
+use crate::tls::session::Session;
 
 /// How much ciphertext may wait for its rest during the handshake, in bytes: the largest handshake message that
 /// rustls takes, which refuses larger ones with an alert, and its records' headers.

@@ -4,10 +4,15 @@
 use std::net::IpAddr;
 
 use mqtt_tls_config::is_dns_name;
+use x509_parser::der_parser::oid;
 use x509_parser::prelude::X509Certificate;
 
+use super::der;
 use super::facts::Facts;
 use super::finding::{Finding, Reason};
+
+/// The extension of a ClientHello by which a client asks for an OCSP response (RFC 6066, section 1.1).
+const STATUS_REQUEST: u8 = 5;
 
 /// What is found about a leaf that serves.
 pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding> {
@@ -38,6 +43,15 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
             format!(
                 "the certificate of {name} is a CA (basicConstraints), and clients made with rustls refuse it as a \
                  server's; issue it with `basicConstraints=critical,CA:FALSE`"
+            ),
+        ));
+    }
+    if needs_staple(leaf) {
+        findings.push(Finding::warning(
+            Reason::StapleRequired,
+            format!(
+                "the certificate of {name} must come with an OCSP response (OCSP must-staple), which terminators do not \
+                 send, and clients made with GnuTLS refuse it; issue it without must-staple"
             ),
         ));
     }
@@ -78,6 +92,19 @@ fn is_odd(name: &str) -> bool {
 pub(super) fn is_for_servers(certificate: &X509Certificate<'_>) -> bool {
     let usage = certificate.extended_key_usage().ok().flatten();
     usage.is_none_or(|usage| usage.value.server_auth)
+}
+
+/// Whether clients are to refuse it without a stapled OCSP response (RFC 7633: the feature `status_request`).
+fn needs_staple(certificate: &X509Certificate<'_>) -> bool {
+    let features = certificate.get_extension_unique(&oid!(1.3.6.1.5.5.7.1.24));
+    let features = features
+        .ok()
+        .flatten()
+        .and_then(|found| der::first(found.value));
+    features.is_some_and(|(features, _)| {
+        let mut features = features.children();
+        features.any(|feature| feature.as_tag(der::INTEGER) == Some(&[STATUS_REQUEST]))
+    })
 }
 
 /// Whether it says that it is a CA.

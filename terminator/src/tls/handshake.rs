@@ -6,10 +6,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved, ServerConfig};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -17,11 +15,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::admission::{Place, Stage};
 use crate::arrival::{self, Arrival};
 use crate::backlog::Backlog;
-use crate::inbound;
-use crate::provider::provider;
 use crate::scratch;
-use crate::session::Session;
-use crate::tls::hello::{self, Offer, Progress};
+use crate::tls::Served;
+use crate::tls::failure::Error;
+use crate::tls::hello::{self, Needs, Progress};
+use crate::tls::inbound;
+use crate::tls::session::{Session, Version};
 
 /// How long a ClientHello may be with its records' headers, in bytes. The largest have 2 KiB.
 pub(crate) const HELLO_MAX: usize = 18 * 1024;
@@ -32,146 +31,6 @@ const TOO_LARGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
 
 /// The same: `protocol_version`, as GnuTLS and Go answer SSL 2.0.
 const SSL2: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
-
-/// Why there is no session.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The host name that it asks for is none.
-    #[error("the host name that the client asks for is none")]
-    BadServerName(#[source] rustls::Error),
-    /// Also a reset before the first byte: load balancers end their health checks so.
-    #[error("the client ended the connection before it was answered")]
-    Cut,
-    #[error("the connection failed in the handshake")]
-    Io(#[source] io::Error),
-    /// Small clients and modems refuse a certificate so, without a word.
-    #[error(
-        "the client left after it had been shown the certificate, and did not say why: as a rule it does not trust \
-         it"
-    )]
-    Left,
-    #[error("the client does not speak TLS: it began with {0:?}")]
-    NotTls(Arrival),
-    #[error("no session can be made")]
-    Setup(#[source] rustls::Error),
-    #[error("the handshake was not finished in time")]
-    Timeout,
-    #[error("the handshake failed")]
-    Tls(#[source] rustls::Error),
-    #[error("the client sent a handshake message of more than {0} bytes")]
-    TooLarge(usize),
-}
-
-impl Error {
-    /// The kind of error, one of a fixed set.
-    pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            Self::BadServerName(_) => "bad_sni",
-            Self::Cut => "cut",
-            Self::Io(_) => "io",
-            Self::Left => "left_after_certificate",
-            Self::NotTls(arrival) => arrival.outcome(),
-            Self::Setup(_) => "setup",
-            Self::Timeout => "timeout",
-            Self::TooLarge(_) => "too_large",
-            Self::Tls(error) => match error {
-                rustls::Error::AlertReceived(_) => "client_alert",
-                rustls::Error::InvalidCertificate(_) => "client_certificate_refused",
-                rustls::Error::NoCertificatesPresented => "client_certificate_missing",
-                rustls::Error::PeerIncompatible(_) => "incompatible",
-                _ => "bad_message",
-            },
-        }
-    }
-
-    /// What rustls said, if it did.
-    pub(crate) fn tls(&self) -> Option<&rustls::Error> {
-        match self {
-            Self::BadServerName(error) | Self::Setup(error) | Self::Tls(error) => Some(error),
-            _ => None,
-        }
-    }
-
-    /// What is wrong in words, the cause with it. Nothing in it is text from outside.
-    pub(crate) fn words(&self, offer: &Offer) -> String {
-        match self {
-            Self::BadServerName(_) => {
-                "the host name that the client asks for (SNI) is none: it must consist of letters, digits, hyphens \
-                 and dots, without port, scheme or brackets"
-                    .to_owned()
-            }
-            // A client without a suite in common often has no group for one either, and rustls reports the group first.
-            Self::Tls(rustls::Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon))
-                if !offers_a_suite(offer) =>
-            {
-                incompatible(&PeerIncompatible::NoCipherSuitesInCommon).to_owned()
-            }
-            Self::Tls(rustls::Error::PeerIncompatible(missing)) => incompatible(missing).to_owned(),
-            Self::Tls(error) => error.to_string(),
-            other => crate::error::chain(other),
-        }
-    }
-
-    /// What rustls said of a client's messages. Of a name it may say that the message is broken.
-    fn of(error: rustls::Error, hello: &[u8]) -> Self {
-        let is_about_the_name = match &error {
-            rustls::Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName)
-            | rustls::Error::InvalidMessage(InvalidMessage::InvalidServerName) => true,
-            rustls::Error::InvalidMessage(_) => Offer::read(hello)
-                .server_name
-                .is_some_and(|name| name.is_empty()),
-            _ => false,
-        };
-        if is_about_the_name {
-            Self::BadServerName(error)
-        } else {
-            Self::Tls(error)
-        }
-    }
-}
-
-fn offers_a_suite(offer: &Offer) -> bool {
-    let provider = provider();
-    let mut served = provider.cipher_suites.iter();
-    served.any(|served| offer.suites.contains(&served.suite()))
-}
-
-/// What a client and this listener do not have in common.
-fn incompatible(missing: &PeerIncompatible) -> &'static str {
-    match missing {
-        PeerIncompatible::Tls12NotOffered
-        | PeerIncompatible::Tls12NotOfferedOrEnabled
-        | PeerIncompatible::ServerDoesNotSupportTls12Or13
-        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-        | PeerIncompatible::SupportedVersionsExtensionRequired => {
-            "no version in common: the client offers neither TLS 1.2 nor TLS 1.3"
-        }
-        PeerIncompatible::NoCipherSuitesInCommon => {
-            "no cipher suite in common: TLS 1.2 needs ECDHE with AES-GCM or ChaCha20-Poly1305 for the \
-             certificate's kind of key, TLS 1.3 one of its first three suites"
-        }
-        PeerIncompatible::NoKxGroupsInCommon
-        | PeerIncompatible::NamedGroupsExtensionRequired
-        | PeerIncompatible::KeyShareExtensionRequired => {
-            "no key exchange group in common: the client needs one of X25519MLKEM768, X25519, P-256 and P-384"
-        }
-        PeerIncompatible::NoSignatureSchemesInCommon
-        | PeerIncompatible::SignatureAlgorithmsExtensionRequired
-        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
-            "no signature scheme in common: the client cannot verify the kind of key that the certificate has, or \
-             offers SHA-1 only"
-        }
-        PeerIncompatible::EcPointsExtensionRequired
-        | PeerIncompatible::NoEcPointFormatsInCommon
-        | PeerIncompatible::UncompressedEcPointsRequired => {
-            "no point format in common: the client must take uncompressed points"
-        }
-        PeerIncompatible::NullCompressionRequired => {
-            "no compression method in common: the client must offer to compress nothing"
-        }
-        _ => "the client offers nothing that this listener can go on with",
-    }
-}
 
 /// A handshake while it goes on. It outlives the future that drives it, so that something can be told of a
 /// handshake that was given up.
@@ -192,9 +51,11 @@ pub(crate) struct Established {
 }
 
 impl Attempt {
-    /// The protocol version, once it is settled, as a metric's label.
-    pub(crate) fn version(&self) -> &'static str {
-        self.session.as_ref().map_or("none", Session::version)
+    /// The protocol version, once it is settled.
+    pub(crate) fn version(&self) -> Version {
+        self.session
+            .as_ref()
+            .map_or(Version::None, Session::version)
     }
 
     /// Whether there was a session.
@@ -289,13 +150,14 @@ impl Attempt {
     pub(crate) async fn shake(
         &mut self,
         client: &mut TcpStream,
-        config: Arc<ServerConfig>,
+        served: &Served,
         place: &mut Place,
         turn: Option<SemaphorePermit<'_>>,
     ) -> Result<Established, Error> {
-        let session = Session::new(config).map_err(Error::Setup)?;
+        let needs = Needs::read(&self.hello);
+        let session = Session::new(served.to(needs)).map_err(Error::Setup)?;
         let session = self.session.insert(session);
-        session.limit_records(hello::record_max(&self.hello));
+        session.limit_records(needs.record_max);
         let mut to_backend = Backlog::default();
         scratch::with(|scratch| {
             scratch.plain.clear();

@@ -113,7 +113,7 @@ impl Facts {
 }
 
 /// What a certificate is called that somebody showed: anything may be in it.
-pub(crate) fn name_of(certificate: &[u8]) -> String {
+pub fn name_of(certificate: &[u8]) -> String {
     match X509Certificate::from_der(certificate) {
         Ok((_, parsed)) => Facts::of(&parsed, certificate).name(),
         Err(_) => "(not a certificate)".to_owned(),

@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 /// How many connections there may be: each has a file descriptor, and memory of some [`BUFFER_MAX`].
-pub(crate) const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: usize = 64;
 
 /// How large a request's head may be, in bytes.
 const BUFFER_MAX: usize = 16 * 1024;

@@ -1,0 +1,51 @@
+//! The one crypto provider: aws-lc-rs, named wherever rustls is built, never taken from the process.
+//!
+//! It must not install a process-wide default: a library that relies on one breaks when another crate
+//! in the tree brings a second provider.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::CipherSuite;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = aws_lc_rs::default_provider();
+    // SHA-384, which AES-256 comes with, has no hardware help on most CPUs, and costs a tenth of a handshake.
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| match suite.suite() {
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+            _ => 1,
+        });
+    Arc::new(provider)
+});
+
+/// The provider: TLS 1.3 and ECDHE suites of TLS 1.2 only, AES-128 first; X25519MLKEM768 is the preferred group.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::clone(&PROVIDER)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{CipherSuite, NamedGroup};
+
+    use super::provider;
+
+    #[test]
+    fn aes_128_is_first() {
+        let provider = provider();
+        let mut suites = provider
+            .cipher_suites
+            .iter()
+            .map(rustls::SupportedCipherSuite::suite);
+        assert_eq!(suites.next(), Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
+        assert_eq!(suites.count(), 8, "none is lost");
+    }
+
+    #[test]
+    fn the_hybrid_group_is_first() {
+        assert_eq!(provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
+    }
+}

@@ -1,0 +1,172 @@
+//! The end of a connection that gets no backend: what it is counted as, and what its client still hears. And the last
+//! words to any client: all that is left to say, the end of the direction, and a moment of listening.
+//!
+//! It must not wait for a client for longer than [`LAST_WORDS`].
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::admission::{Place, Stage};
+use crate::backend;
+use crate::backlog::Backlog;
+use crate::drain::Watch;
+use crate::first_packet;
+use crate::journal::Entry;
+use crate::record::{End, Limit};
+use crate::sockets;
+use crate::state::Worker;
+use crate::tls::failure::{self, Failure};
+use crate::tls::handshake::Attempt;
+use crate::tls::session::Session;
+
+/// How long the last words to a client may take, and how long it is listened to after them. Closing
+/// a socket with unread data resets it, and the reset can overtake the words.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How much is listened to after the last words, in bytes.
+const LAST_WORDS_READ_MAX: usize = 256 * 1024;
+
+/// Why a client gets no backend.
+pub(crate) enum Cause {
+    Backend(backend::Error, Box<Session>),
+    FirstPacket(first_packet::Error, Box<Session>),
+    Handshake(failure::Error),
+    Refused(Limit),
+}
+
+impl From<failure::Error> for Cause {
+    fn from(error: failure::Error) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+impl From<Limit> for Cause {
+    fn from(limit: Limit) -> Self {
+        Self::Refused(limit)
+    }
+}
+
+/// A connection that gets no backend.
+pub(crate) struct Unserved {
+    pub(crate) cause: Cause,
+    pub(crate) client: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) attempt: Attempt,
+    pub(crate) place: Place,
+    /// Whether a handshake that failed is kept in the journal.
+    pub(crate) is_kept: bool,
+    /// A drain waits for the last words.
+    pub(crate) _drain: Watch,
+}
+
+impl Unserved {
+    /// How it ended.
+    pub(crate) fn end(&self) -> End {
+        match &self.cause {
+            Cause::Backend(error, _) => error.end(),
+            Cause::FirstPacket(error, _) => error.end(),
+            Cause::Handshake(_) => End::HandshakeFailed,
+            Cause::Refused(_) => End::Refused,
+        }
+    }
+
+    /// Counts and notes why, and says the last words, if there are any.
+    pub(crate) async fn close(self: Box<Self>, worker: &Worker) {
+        self.count(worker);
+        let Self {
+            cause,
+            client,
+            attempt,
+            mut place,
+            _drain,
+            ..
+        } = *self;
+        let words = match cause {
+            Cause::Backend(_, mut session) => {
+                session.queue_close_notify();
+                session.to_client
+            }
+            Cause::FirstPacket(error, mut session) => {
+                if !error.is_alerted() {
+                    session.queue_close_notify();
+                }
+                session.to_client
+            }
+            Cause::Handshake(_) => attempt.into_alert(),
+            Cause::Refused(_) => {
+                // Nothing is owed to it, not even a socket in TIME_WAIT.
+                sockets::reset_on_close(&client);
+                return;
+            }
+        };
+        let notice = place.notice();
+        place.wait(Stage::LastWords);
+        tokio::select! {
+            () = last_words(client, words) => {}
+            () = notice.notified() => {}
+        }
+    }
+
+    fn count(&self, worker: &Worker) {
+        let version = self.attempt.version();
+        match &self.cause {
+            Cause::Backend(..) => {}
+            Cause::FirstPacket(error, _) => worker.state.notices.no_first_packet(error),
+            Cause::Handshake(error) => {
+                worker.counts().handshake_failed(error.failure(), version);
+                self.note(error, worker);
+            }
+            Cause::Refused(limit) => {
+                worker.counts().refuse(*limit);
+                if *limit == Limit::Handshakes && !self.attempt.is_done() {
+                    worker.counts().handshake_failed(Failure::Evicted, version);
+                }
+            }
+        }
+    }
+
+    /// Notes a handshake that failed: in the log, and in the journal if it is kept. Health checks, which say
+    /// nothing, are only counted.
+    fn note(&self, error: &failure::Error, worker: &Worker) {
+        let address = self.address;
+        if self.attempt.hello.is_empty() {
+            debug!(%address, reason = error.failure().name(), "handshake failed");
+            return;
+        }
+        let entry = Entry::of(address, Timestamp::now(), error, &self.attempt);
+        worker.state.notices.handshake_failed(error, &entry);
+        if self.is_kept {
+            worker.state.journal.add(entry);
+        }
+    }
+}
+
+/// Sends what is left to say, ends the direction, and listens for a moment, so that the words are not
+/// lost to a reset.
+pub(crate) async fn last_words(mut client: TcpStream, mut words: Backlog) {
+    let say = async {
+        poll_fn(|cx| words.poll_flush(&mut client, cx)).await?;
+        client.shutdown().await?;
+        for _ in 0..LAST_WORDS_READ_MAX / 4096 {
+            let mut ignored = [0; 4096];
+            client.readable().await?;
+            match client.try_read(&mut ignored) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    // A client that does not take them in time goes without.
+    let _ = timeout(LAST_WORDS, say).await;
+}

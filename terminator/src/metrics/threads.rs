@@ -1,0 +1,178 @@
+//! What the threads counted, added up when someone asks. It must not count anything itself.
+
+use std::fmt::Error;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use super::counts::{BOUNDS, Count, Counts, Durations, Kind};
+use crate::admission::Stage;
+use crate::record::{End, Limit};
+use crate::state::State;
+use crate::tls::failure::Failure;
+use crate::tls::session::Version;
+
+/// All threads.
+pub(super) struct Threads(pub(super) Arc<State>);
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Threads").finish_non_exhaustive()
+    }
+}
+
+impl Threads {
+    fn sum(&self, count: impl Fn(&Counts) -> u64) -> u64 {
+        self.0.counts.iter().map(count).sum()
+    }
+
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        type Plain = (&'static str, &'static str, fn(&Counts) -> &Count);
+        let plain: [Plain; 3] = [
+            ("connections_accepted", "Connections accepted.", |counts| {
+                &counts.accepted
+            }),
+            (
+                "connections_opened",
+                "Connections whose clients have said a first packet.",
+                |counts| &counts.opened,
+            ),
+            (
+                "accept_errors",
+                "Failures to accept, as for want of file descriptors.",
+                |counts| &counts.accept_errors,
+            ),
+        ];
+        for (name, help, count) in plain {
+            let counter = ConstCounter::new(self.sum(|counts| count(counts).get()));
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        let help = "Connections closed before they were open, by limit.";
+        let refused = Limit::ALL.into_iter().map(|limit| {
+            let labels = vec![("limit", limit.name())];
+            (labels, self.sum(|counts| counts.refused(limit)))
+        });
+        counters(encoder, ("connections_refused", help, None), refused)?;
+        let help = "Connections, by how they ended.";
+        let ended = End::ALL.into_iter().map(|end| {
+            let labels = vec![("end", end.name())];
+            (labels, self.sum(|counts| counts.ended(end)))
+        });
+        counters(encoder, ("connections_ended", help, None), ended)
+    }
+
+    fn handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let labels = |outcome, version: Version, kind| {
+            vec![
+                ("outcome", outcome),
+                ("version", version.name()),
+                ("kind", kind),
+            ]
+        };
+        let settled = [Version::Tls12, Version::Tls13].into_iter();
+        let succeeded = settled.flat_map(|version| {
+            Kind::ALL.map(|kind| {
+                let labels = labels("ok", version, kind.name());
+                (labels, self.sum(|counts| counts.succeeded(version, kind)))
+            })
+        });
+        let failed = Failure::ALL.into_iter().flat_map(|failure| {
+            Version::ALL.map(|version| {
+                let labels = labels(failure.name(), version, "none");
+                (labels, self.sum(|counts| counts.failed(failure, version)))
+            })
+        });
+        let help = "TLS handshakes, by outcome, protocol version and kind.";
+        counters(encoder, ("handshakes", help, None), succeeded.chain(failed))
+    }
+
+    fn durations(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help): (&str, &str),
+        of: fn(&Counts) -> &Durations,
+    ) -> Result<(), Error> {
+        let bounds = BOUNDS.into_iter().chain([f64::MAX]).enumerate();
+        let buckets: Vec<(f64, u64)> = bounds
+            .map(|(index, bound)| (bound, self.sum(|counts| of(counts).bucket(index))))
+            .collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let nanoseconds = self.sum(|counts| of(counts).nanoseconds());
+        let seconds = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
+        encoder
+            .encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?
+            .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
+    }
+
+    /// What there is now.
+    fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let state = &self.0;
+        for (name, help, value) in [
+            (
+                "connections_open",
+                "Connections open: their clients have said a first packet",
+                state.open.load(Ordering::Relaxed),
+            ),
+            (
+                "handshakes_in_flight",
+                "Handshakes that have begun and not ended",
+                state.waiting.handshaking(),
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::from(value));
+            let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(encoder)?;
+        }
+        let help = "Clients that are waited for, by what they are waited for";
+        let mut encode =
+            encoder.encode_descriptor("clients_waited_for", help, None, MetricType::Gauge)?;
+        for stage in Stage::ALL {
+            let gauge = ConstGauge::new(i64::from(state.waiting.of(stage)));
+            gauge.encode(encode.encode_family(&[("stage", stage.name())])?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A counter for each value of its labels.
+fn counters<'l>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help, unit): (&str, &str, Option<&Unit>),
+    values: impl Iterator<Item = (Vec<(&'l str, &'l str)>, u64)>,
+) -> Result<(), Error> {
+    let mut encoder = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+    for (labels, value) in values {
+        let counter = ConstCounter::new(value);
+        counter.encode(encoder.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+impl Collector for Threads {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let encoder = &mut encoder;
+        self.connections(encoder)?;
+        self.handshakes(encoder)?;
+        let name = "handshake_duration";
+        let help = "From accept to the end of a handshake that succeeded.";
+        self.durations(encoder, (name, help), |counts| &counts.handshake_duration)?;
+        let name = "dial_duration";
+        let help = "Resolving the backend and connecting to it, where that succeeded.";
+        self.durations(encoder, (name, help), |counts| &counts.dial_duration)?;
+        self.gauges(encoder)?;
+        let relayed = [
+            ("to_backend", self.sum(|counts| counts.to_backend.get())),
+            ("to_client", self.sum(|counts| counts.to_client.get())),
+        ];
+        let relayed = relayed.map(|(direction, bytes)| (vec![("direction", direction)], bytes));
+        let help = "Plaintext relayed, by direction";
+        let unit = Some(&Unit::Bytes);
+        counters(encoder, ("relayed", help, unit), relayed.into_iter())
+    }
+}
