@@ -51,9 +51,9 @@ pub async fn apply(
         .any(|step| matches!(step.wanted, Wanted::Present(_)));
     let mut children = observed.clone();
     let configured = writer.all(configuration, &mut children).await;
-    // The pods that run mount the configuration: they are told at once, the rest can wait.
+    // The pods that run mount the configuration: they are marked at once, the rest can wait.
     let marked = match &configured {
-        Ok(()) if is_rendered => marks::tell(&writer, &pods, &children).await,
+        Ok(()) if is_rendered => marks::mark_all(&writer, &pods, &children).await,
         Ok(()) | Err(_) => Ok(()),
     };
     // Pods mount whatever has the configuration's name: if that could not be made, someone else may have it.

@@ -171,7 +171,7 @@ async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error
             // As often as any other: that it is looked at shows that the operator works.
             return Ok(Action::requeue(LOOK_AGAIN));
         }
-        Gathered::Unread(unread) => return tell(*unread, context).await,
+        Gathered::Unread(unread) => return report(*unread, context).await,
     };
     let now = Timestamp::now();
     let Plan {
@@ -190,7 +190,7 @@ async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error
 }
 
 /// Says what cannot be read, once it is time to say it. Nothing else is done.
-async fn tell(unread: Unread, context: &Context) -> Result<Action, call::Error> {
+async fn report(unread: Unread, context: &Context) -> Result<Action, call::Error> {
     let listener = &unread.listener;
     let name = name_of(listener);
     let failures = context.failures.of(&name);
@@ -245,7 +245,7 @@ mod tests {
 
     use super::{Context, Environment, LOOK_AGAIN, Metrics, Name, reconcile};
 
-    /// Whoever waits for a change of it would look as if it did nothing at all.
+    /// An operator that waits for a change of it would look as if it did nothing at all.
     #[tokio::test]
     async fn a_listener_that_does_not_read_is_looked_at_again() {
         let malformed =

@@ -53,7 +53,7 @@ impl Unread {
             about: self.about,
             verb,
             target: target.clone(),
-            told: chain(&self.error),
+            message: chain(&self.error),
             is_forbidden: self.error.is_forbidden(),
             is_lasting: self.error.is_lasting(),
             failures,
@@ -86,7 +86,7 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
     let named = named.map_err(|error| (ConditionType::ResolvedRefs, error));
     let made = children.and_then(|children| Ok((children, pods?)));
     let made = made.map_err(|error| (ConditionType::Programmed, error));
-    // Told is the first in this order, and not what failed first: the status would change with each try, and
+    // Reported is the first in this order, and not what failed first: the status would change with each try, and
     // call for the next one at once.
     Ok(match named.and_then(|named| Ok((named, made?))) {
         Ok(((secrets, config_maps, services), (children, pods))) => {

@@ -1,7 +1,7 @@
 //! Decides everything: from what was read to the wanted children, the problems, and when to look again.
 //!
 //! Pure and total: no I/O, no clock but the one handed in, and no failure. Bad input becomes problems,
-//! which become conditions, and "keep what runs". A plan leaves nothing to decide to whoever applies it.
+//! which become conditions, and "keep what runs". A plan leaves nothing to decide when it is applied.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -36,7 +36,7 @@ pub fn outcome(applied: &Result<Applied, Failed>) -> Outcome<'_> {
     }
 }
 
-/// Writes a status if it differs from what is there, and tells what changed as events.
+/// Writes a status if it differs from what is there, with events for what changed.
 pub async fn write(
     client: &Client,
     reporter: &Reporter,
@@ -118,7 +118,7 @@ pub async fn complain(recorder: &Recorder, invalid: &InvalidObject, metrics: &Me
     record(recorder, name, &reference, notice).await;
 }
 
-/// Tells something in the log and as an event.
+/// Writes something to the log and as an event.
 async fn publish(recorder: &Recorder, listener: &MqttTlsListener, notice: Notice) {
     let name = listener.metadata.name.as_deref().unwrap_or_default();
     let (reason, message) = (&notice.reason, &notice.message);

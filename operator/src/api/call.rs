@@ -1,4 +1,4 @@
-//! One call to the API server: its time limit, and how its failure is told.
+//! One call to the API server: its time limit, and how its failure reads.
 //!
 //! It must not show what was sent: a Secret's content can stand in what the API server says about it.
 

@@ -13,7 +13,7 @@ use crate::text::shortened;
 /// How long an event's note may be, in bytes: the API server takes 1 kB.
 const NOTE_LENGTH_MAX: usize = 1000;
 
-/// Tells something about an object of this name as an event.
+/// Writes an event about an object of this name.
 pub async fn record(recorder: &Recorder, name: &str, reference: &ObjectReference, notice: Notice) {
     let Notice {
         is_warning,

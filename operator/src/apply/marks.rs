@@ -1,4 +1,4 @@
-//! Tells the pods the configuration's version, so that the kubelet looks at the mounted Secret at once and not within
+//! Marks the pods with the configuration's version, so that the kubelet looks at the mounted Secret at once and not within
 //! a minute or two. It must not hold up the other children for longer than one call.
 
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::kinds::{Kind, Target, Verb};
 use crate::plan::names::CONFIG_VERSION;
 use crate::plan::objects::{Children, PodMark};
 
-/// How many pods are told at once: a listener may have two hundred of them during a rollout.
+/// How many pods are marked at once: a listener may have two hundred of them during a rollout.
 const MARKS_AT_ONCE: usize = 16;
 
-/// Tells the pods the version of the configuration that is among the children.
-pub(super) async fn tell(
+/// Marks the pods with the version of the configuration that is among the children.
+pub(super) async fn mark_all(
     writer: &Writer<'_>,
     pods: &[PodMark],
     children: &Children,
@@ -47,7 +47,7 @@ async fn mark(
         .map(|pod| mark_one(writer, &pod.name, version))
         .collect();
     let marks = stream::iter(marks).buffer_unordered(MARKS_AT_ONCE);
-    // Each pod is tried. Told is the first by its name: the status is to say the same at each try.
+    // Each pod is tried. Reported is the first by its name: the status is to say the same at each try.
     let failed = marks.filter_map(async |marked| marked.err());
     let Ok(failed) = timeout(deadline, failed.collect::<Vec<_>>()).await else {
         let target = Target::of(Kind::Pod, &writer.identity.child_name());
@@ -74,7 +74,7 @@ async fn mark_one<'p>(
     writer.metrics.wrote(kind, verb, patched.is_ok());
     match patched {
         Err(error) if !error.is_not_found() => Err((name, error)),
-        // A pod that is gone needs no telling.
+        // A pod that is gone needs no mark.
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::plan::names::Identity;
 use crate::plan::objects::{Children, Step, Wanted};
 
-/// Whoever writes: where to, and whom for.
+/// What writing takes: where to, and for which listener.
 pub(super) struct Writer<'w> {
     pub(super) client: &'w Client,
     pub(super) identity: &'w Identity,

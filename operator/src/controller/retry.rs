@@ -36,7 +36,7 @@ impl Failures {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, u32>> {
-        // Counters are right whoever panicked while holding them.
+        // Counters are right after a panic, too.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

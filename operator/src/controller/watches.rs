@@ -24,7 +24,7 @@ use crate::kinds::{KINDS, Kind, Row, Watched};
 use crate::metrics::Metrics;
 use crate::plan::names::all_pods;
 
-/// How long a watch lasts before it is begun anew, in seconds: so often at least the API server says something.
+/// How long a watch lasts before it is begun again, in seconds: so often at least the API server says something.
 const WATCH_TIMEOUT: u32 = 30;
 
 /// How long a connection to the API server may say nothing before it is taken for dead. Without that, a list or
@@ -119,7 +119,7 @@ impl Watches {
             .boxed()
     }
 
-    /// A watch that never fails: it is tried again and again, and each failure is told, in the words of `why`.
+    /// A watch that never fails: it is tried again and again, and each failure is logged, in the words of `why`.
     fn settled<K, F>(
         &self,
         kind: Kind,
@@ -151,7 +151,7 @@ impl Watches {
     }
 }
 
-/// A watch that lists anew when what it watches was not found. Kube's own would go on from where it was, and say
+/// A watch that lists again when what it watches was not found. Kube's own would go on from where it was, and say
 /// nothing when that goes again: an API server that has just started does not know its resources for a moment.
 fn relisting<K>(
     api: Api<K>,
@@ -186,7 +186,7 @@ fn count(event: &Event<Guarded>, store: &Store<Guarded>, metrics: &Metrics) {
 
 /// The listener that an event is about, if there is something to do for it.
 ///
-/// Readiness is told from here, and not by waiting for the store: of those who wait for that, only the
+/// Readiness is reported from here, and not by waiting for the store: of those who wait for that, only the
 /// last is woken, and that has to be the applier.
 fn trigger(
     event: Event<Guarded>,

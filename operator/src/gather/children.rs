@@ -1,4 +1,4 @@
-//! The children that exist, whoever made them: one of each kind that the table has children of.
+//! The children that exist, also those that someone else made: one of each kind that the table has children of.
 
 use futures::future::join_all;
 use kube::Client;
@@ -17,7 +17,7 @@ pub(super) async fn children(client: &Client, identity: &Identity) -> Result<Chi
         (row.kind, api.get(&name).await)
     });
     let mut children = Children::default();
-    // All are waited for, so that of several errors it is always the same one that is told.
+    // All are waited for, so that of several errors it is always the same one that is reported.
     for (kind, found) in join_all(gets).await {
         if let Some(object) = found? {
             children.put(kind, object);

@@ -50,7 +50,7 @@ where
         let found = get::<K>(client, &target, namespace, name).await?;
         Ok::<_, Error>(found.map(|object| (Name::new(namespace, name), object)))
     });
-    // All are waited for, so that of several errors it is always the same one that is told.
+    // All are waited for, so that of several errors it is always the same one that is reported.
     let found: Vec<Option<_>> = join_all(gets)
         .await
         .into_iter()

@@ -1,4 +1,4 @@
-//! An object of any kind, for whoever handles all kinds alike. It must not be shown: it may be a Secret.
+//! An object of any kind, for code that handles all kinds alike. It must not be shown: it may be a Secret.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ pub enum Kind {
     CustomResourceDefinition,
     /// The terminators.
     Deployment,
-    /// What is worth a word to whoever describes a listener.
+    /// What `kubectl describe` shows of a listener.
     Event,
     /// By which one of several operators is chosen.
     Lease,

@@ -1,5 +1,5 @@
-//! What is told of each listener. Its series end with the listener, however many come and go: nothing is
-//! told of one that is not known, also when a reconciliation ends after it was deleted.
+//! What is shown of each listener. Its series end with the listener, however many come and go: nothing is
+//! shown of one that is not known, also when a reconciliation ends after it was deleted.
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
@@ -32,7 +32,7 @@ struct Listener {
 
 #[derive(Debug)]
 struct Seen {
-    /// None if nobody knows, because the listener does not read as one.
+    /// None if it is unknown, because the listener does not read as one.
     replicas: Option<i32>,
     replicas_ready: Option<i32>,
     /// Types and statuses.

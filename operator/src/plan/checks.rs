@@ -19,7 +19,7 @@ use crate::crd::{
 /// A check: `None` when there is nothing to say, or else the message.
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
-/// Every check with its reason, in the order in which problems are told.
+/// Every check with its reason, in the order in which problems are reported.
 pub const CHECKS: [(Reason, Check); 11] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),

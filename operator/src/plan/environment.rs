@@ -1,4 +1,4 @@
-//! What holds for all listeners, as values: where the terminators run is decided by whoever fills this in, and
+//! What holds for all listeners, as values: the caller knows where the terminators run, and
 //! the plan does not ask. It must not read the environment.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -25,7 +25,7 @@ pub struct Environment {
     pub reserved_port: Option<u16>,
     /// Whether devices reach a loopback address.
     pub is_loopback_reached: bool,
-    /// Whether what is found may have been served by an earlier release, although nothing tells so.
+    /// Whether what is found may have been served by an earlier release, although nothing says so.
     pub is_at_start: bool,
 }
 

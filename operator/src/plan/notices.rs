@@ -6,7 +6,7 @@ use super::conditions::finding::Status;
 use super::reason::{ConditionType, Reason};
 use crate::crd::MqttTlsListenerStatus;
 
-/// Something to tell as an event.
+/// Something that is worth an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// Whether someone has to act.
@@ -64,10 +64,10 @@ fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
     let is_ready = is_about(ConditionType::Ready);
     let is_warning = is(Status::False) || is_doubtful;
     // Pods come and go, and `Ready` repeats the condition that made it false.
-    let is_told_elsewhere = is_about(ConditionType::Available) || (is_ready && is_warning);
+    let is_said_elsewhere = is_about(ConditionType::Available) || (is_ready && is_warning);
     let was_wrong = before.is_some_and(|before| before.status == Status::False.name());
     let is_news = is_warning || (is(Status::True) && (was_wrong || is_ready));
-    if unchanged || is_told_elsewhere || !is_news {
+    if unchanged || is_said_elsewhere || !is_news {
         return None;
     }
     Some(Notice {

@@ -1,5 +1,5 @@
 //! The children: those that are wanted, as the plan makes them, and those that there are. Each wanted one has a
-//! field of its type; whoever handles all alike goes through the steps. It must not be shown: it holds key material.
+//! field of its type; code that handles all alike goes through the steps. It must not be shown: it holds key material.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct Objects {
     pub disruption_budget: Wanted<PodDisruptionBudget>,
     /// The terminators.
     pub deployment: Wanted<Deployment>,
-    /// The pods that are to be told the configuration's version.
+    /// The pods that are to be marked with the configuration's version.
     pub pods: Vec<PodMark>,
 }
 
@@ -116,11 +116,11 @@ impl<K: Object> Wanted<K> {
 pub struct PodMark {
     /// The pod's name.
     pub name: String,
-    /// The configuration's version that it was told last.
+    /// The version of the configuration that it was marked with last.
     pub version: Option<String>,
 }
 
-/// The children that there are, whoever made them: at most one of each kind.
+/// The children that there are, also those that someone else made: at most one of each kind.
 #[derive(Clone, Default)]
 pub struct Children(BTreeMap<Kind, Arc<dyn Object>>);
 
@@ -150,7 +150,7 @@ impl Children {
 }
 
 /// The children after all that was wanted was done: what the API server says of those that it was asked about, and
-/// what was found of the others. Only whoever has done it makes one.
+/// what was found of the others. Only the code that has done it makes one.
 #[derive(Clone)]
 pub struct Applied {
     /// The children.

@@ -81,7 +81,7 @@ impl Reason {
         ROWS[self as usize].name
     }
 
-    /// The conditions that can have it; none if only events tell it.
+    /// The conditions that can have it; none if only events have it.
     pub const fn conditions(self) -> &'static [ConditionType] {
         ROWS[self as usize].conditions
     }

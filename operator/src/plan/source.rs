@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(Sources::read(&old, "iot"), wanted);
         let old = annotations(&[("certificate-secrets", "a")]);
         assert_eq!(Sources::read(&old, "iot"), sources(&["a"], None));
-        // Where nobody knew where the bundle came from, the Secret itself stood there.
+        // Where it was not known where the bundle came from, the Secret itself stood there.
         let old = annotations(&[("certificate-secrets", "a"), ("client-ca", "edge-mqtts")]);
         assert_eq!(Sources::read(&old, "iot"), sources(&["a"], None));
     }

@@ -20,7 +20,7 @@ pub struct World {
     pub config_maps: BTreeMap<Name, ConfigMap>,
     /// The Services that it names; those that exist.
     pub services: BTreeMap<Name, Service>,
-    /// The children that exist, whoever made them.
+    /// The children that exist, also those that someone else made.
     pub children: Children,
     /// The listener's pods.
     pub pods: Vec<ObjectMeta>,

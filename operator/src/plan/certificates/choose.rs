@@ -59,7 +59,7 @@ impl Chosen {
     }
 }
 
-/// Chooses certificates and CA bundle, and tells what is wrong with those that cannot be chosen.
+/// Chooses certificates and CA bundle, and says what is wrong with those that cannot be chosen.
 pub fn choose(choice: &Choice<'_>) -> Chosen {
     let mut chosen = Chosen::default();
     for (index, source) in choice.listener.certificates.iter().enumerate() {
@@ -95,8 +95,8 @@ impl Choice<'_> {
             || before().is_some_and(|before| before.source == first.source)
     }
 
-    /// What there is now. What can never verify is refused, unless it is what serves already: an upgrade takes
-    /// nobody down.
+    /// What there is now. What can never verify is refused, unless it is what serves already: an upgrade
+    /// takes no listener down.
     fn certificate(&self, source: &Source) -> Result<Served, Problem> {
         let Source::Secret(name) = source;
         let served = secret::read(name, self.world.secrets.get(name))?;
@@ -136,7 +136,7 @@ impl Choice<'_> {
                     reason,
                     message: format!(
                         "{}; the valid certificate that was served before stays until {}",
-                        fresh.told(self.now),
+                        fresh.validity(self.now),
                         before.facts.not_after
                     ),
                 });
@@ -159,7 +159,7 @@ impl Choice<'_> {
         if !self.listener.certificates.contains(&before.source) {
             return Some(before.clone());
         }
-        // It is still named, further behind, where its problems are told.
+        // It is still named, further behind, where its problems are reported.
         let fresh = self.certificate(&before.source);
         self.between(fresh, &before.source, &mut Vec::new())
     }

@@ -35,7 +35,7 @@ struct Rendered {
 /// The CA bundle of a configuration.
 #[derive(Clone)]
 struct RenderedBundle {
-    /// None if nobody knows any more.
+    /// None if it is not known any more.
     source: Option<CaSource>,
     /// The same in words.
     object: String,

@@ -29,7 +29,7 @@ pub struct Served {
     pub source: Source,
     /// Chain and key.
     pub pem: Pem,
-    /// What may be told of it.
+    /// What may be shown of it.
     pub facts: Facts,
     /// What was judged.
     pub certificate: Certificate,
@@ -78,7 +78,7 @@ impl Served {
     }
 
     /// How it stands with its dates.
-    pub fn told(&self, now: Timestamp) -> String {
+    pub fn validity(&self, now: Timestamp) -> String {
         let (source, facts) = (&self.source, &self.facts);
         let certificate = format!("the certificate in {source}");
         match facts.validity(now) {

@@ -95,8 +95,8 @@ fn warnings(served: &[Served], now: Timestamp) -> Vec<Warning> {
     for (index, one) in served.iter().enumerate() {
         // Dates of the leaf are problems, and the public key has words of its own.
         let findings = one.certificate.findings_at(now).into_iter();
-        let told_elsewhere = [Found::Expired, Found::NotYetValid, Found::PublicDemoKey];
-        let findings = findings.filter(|finding| !told_elsewhere.contains(&finding.reason));
+        let said_elsewhere = [Found::Expired, Found::NotYetValid, Found::PublicDemoKey];
+        let findings = findings.filter(|finding| !said_elsewhere.contains(&finding.reason));
         let never_chosen = one.certificate.never_chosen().filter(|_| index > 0);
         let all = findings.chain(never_chosen);
         let object = one.source.to_string();
@@ -112,7 +112,7 @@ fn dated(served: &Served, now: Timestamp, to_do: &str) -> Option<Problem> {
         reason: served.invalidity(now)?,
         message: format!(
             "{}; it is served all the same, for devices without a clock: {to_do}",
-            served.told(now)
+            served.validity(now)
         ),
     })
 }

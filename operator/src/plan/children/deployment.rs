@@ -1,4 +1,4 @@
-//! The Deployment of the terminators. How their pods look is told in `pod`; it must not say anything about that.
+//! The Deployment of the terminators. How their pods look is in `pod`; it must not say anything about that.
 
 use std::collections::BTreeMap;
 

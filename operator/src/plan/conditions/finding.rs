@@ -18,7 +18,7 @@ pub enum Status {
     True,
     /// It is not.
     False,
-    /// Nobody knows.
+    /// It is not known.
     Unknown,
 }
 

@@ -41,8 +41,8 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
     }
 }
 
-/// Why the newest pods do not come up, if their rollout has come to nothing. Those of before go on serving: nobody
-/// would notice until they are gone too.
+/// Why the newest pods do not come up, if their rollout has come to nothing. Those of before go on serving, so that it
+/// would go unnoticed until they are gone too.
 fn stuck(identity: &Identity, deployment: &Deployment) -> Option<String> {
     let counted = deployment.status.as_ref()?;
     let mut conditions = counted.conditions.iter().flatten();
@@ -107,7 +107,7 @@ mod tests {
             (serves.status, &*serves.reason),
             (Status::True, "PodsAvailable")
         );
-        // Of an earlier spec; on its way; paused; failed for another reason, of which the pods tell.
+        // Of an earlier spec; on its way; paused; failed for another reason, which the pods show.
         for (observed, progressing) in [
             (1, over),
             (2, progressing("True", "ReplicaSetUpdated")),

@@ -15,7 +15,7 @@ use crate::plan::names::Identity;
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
 
-/// How often in a row a read may fail before it is told, if nobody has to do something about it first. An API
+/// How often in a row a read may fail before it is reported, if nothing has to be done about it first. An API
 /// server that restarts makes no condition false.
 const FAILURES_MAX: u32 = 3;
 
@@ -29,7 +29,7 @@ pub struct Failure {
     /// On which object.
     pub target: Target,
     /// The error with its causes.
-    pub told: String,
+    pub message: String,
     /// Whether the operator lacks the right.
     pub is_forbidden: bool,
     /// Whether trying again soon is pointless.
@@ -44,7 +44,7 @@ pub fn problem(failure: &Failure) -> Option<Problem> {
         about,
         verb,
         target,
-        told,
+        message,
         is_forbidden,
         is_lasting,
         failures,
@@ -61,7 +61,7 @@ pub fn problem(failure: &Failure) -> Option<Problem> {
         );
         (Reason::Forbidden, message)
     } else {
-        (Reason::ReadFailed, format!("{told}; {kept}"))
+        (Reason::ReadFailed, format!("{message}; {kept}"))
     };
     Some(Problem {
         about: *about,
@@ -133,7 +133,7 @@ mod tests {
             about: ConditionType::ResolvedRefs,
             verb: Verb::Get,
             target: Target::one(Kind::Secret, "edge-tls"),
-            told: "get Secret edge-tls was refused".to_owned(),
+            message: "get Secret edge-tls was refused".to_owned(),
             is_forbidden: true,
             is_lasting: true,
             failures: 0,
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_right_is_told_at_once_and_by_its_name() {
+    fn a_missing_right_is_reported_at_once_and_by_its_name() {
         let of = |kind| Target::one(kind, "a");
         for (verb, target, named) in [
             (Verb::Get, of(Kind::Secret), "`get` on `secrets`"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_told_when_it_stays() {
+    fn what_may_pass_is_reported_when_it_stays() {
         let failure = |failures| Failure {
             is_forbidden: false,
             is_lasting: false,

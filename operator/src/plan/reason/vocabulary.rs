@@ -17,7 +17,7 @@ pub enum ConditionType {
     Ready,
 }
 
-/// Why a condition is as it is, or what an event tells. Those of one condition stand together, by their names; then those
+/// Why a condition is as it is, or why there is an event. Those of one condition stand together, by their names; then those
 /// of several, and last those of events alone.
 #[expect(missing_docs, reason = "what each means is in the tables")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
