@@ -187,6 +187,19 @@ fn pure_modules_deny_what_is_not_pure() {
     }
 }
 
+/// A port to another release of rustls is a change of one folder.
+#[test]
+fn rustls_is_known_to_one_folder_of_the_terminator() {
+    for (name, text) in programs() {
+        let may_know =
+            !name.starts_with("terminator/src/") || name.starts_with("terminator/src/tls");
+        assert!(
+            may_know || !text.contains("rustls::"),
+            "{name} knows rustls"
+        );
+    }
+}
+
 /// Purity by what a crate can reach: the judge knows neither a runtime nor a cluster, and what both programs are
 /// made of knows no TLS.
 #[test]

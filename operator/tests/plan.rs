@@ -322,7 +322,7 @@ fn timeouts_limits_and_tickets_replace_no_pod() {
     // Said with the defaults, it is as if it were not said.
     let defaults = planned_with(
         "  tls: {tickets: Tls12}\n  timeouts: {handshake: 30s, firstPacket: 20s, dial: 5s, halfClose: 30s}\n  \
-         limits: {connections: 250000, handshakes: 2048}\n",
+         limits: {connections: 250000, handshakes: 8192}\n",
     );
     assert_eq!(plain, defaults);
 }

@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use crate::admission::Stage;
+use crate::clients::Membership;
 use crate::connection::{self, Accepted};
-use crate::drain::Drain;
 use crate::settings::Settings;
 use crate::state::Worker;
 
@@ -87,7 +87,6 @@ async fn run(
     worker: Arc<Worker>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) -> io::Result<()> {
-    let drain = Drain::new();
     let mut listener = TcpListener::from_std(listener)?;
     let serve = |(client, address): (TcpStream, SocketAddr), settings: &Arc<Settings>| {
         tokio::spawn(connection::serve(Accepted {
@@ -96,7 +95,7 @@ async fn run(
             at: Instant::now(),
             settings: Arc::clone(settings),
             worker: Arc::clone(&worker),
-            drain: drain.watch(),
+            membership: Membership::new(&worker.clients),
         }));
     };
     // So that it is told once, and not twenty times a second.
@@ -137,7 +136,7 @@ async fn run(
     // Clients that have said nothing lose nothing.
     worker.admission.empty(Stage::Silent);
     tokio::select! {
-        () = drain.run(deadline) => {}
+        () = worker.clients.drain(deadline) => {}
         () = only_answer(commands) => {}
     }
     Ok(())

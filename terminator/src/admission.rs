@@ -1,10 +1,10 @@
 //! Sockets that keep us waiting before they have said who they are: how many there may be, and which of them
 //! goes when there are too many. Pure: it knows neither sockets nor time.
 //!
-//! Who waits has a place in the room of its stage, and each room of a thread has as many places. A connection
-//! that never lets us wait takes none. So nobody who keeps a socket silent takes a place from those who shake
-//! hands, and a newcomer always finds one: where a room is full, one of an address that holds at least an
-//! average share has to leave. An address says only who leaves, for a fleet may share one behind a NAT.
+//! A client that waits has a place in the room of its stage; a connection that never lets us wait takes none. The rooms
+//! of a thread share its places, and a newcomer always finds one: where all are taken, one of the fullest room has to
+//! leave, of an address that holds at least an average share there. So silent sockets take no place from those who
+//! shake hands, and a storm may take all. An address says only who leaves, for a fleet may share one behind a NAT.
 //!
 //! It must not refuse a newcomer for those that were there before.
 
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::permit::Permit;
 
-/// The part of a room, one in so many, that may finish: its oldest, where it is patient.
+/// The part of a room, one in so many, that may finish: its oldest, where the room is patient.
 const FINISHING: usize = 4;
 
 /// What a connection is waited for.
@@ -109,44 +109,60 @@ impl Room {
         Some(left)
     }
 
-    /// Who has to leave, if there is anyone: by age, among the addresses that hold at least an average share. If
+    /// Who has to leave, if there is anyone: by age, of the addresses that hold at least an average share. If
     /// only the address with the most places lost one, chance would evict quick clients that share it.
     fn victim(&self, stage: Stage) -> Option<u64> {
         let average = self.waiting.len().div_ceil(self.addresses.len().max(1));
         // One count is the map's own.
-        let share = |waiting: &Waiting| Arc::strong_count(&waiting.address) - 1;
-        let mut holders = self
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| share(waiting) >= average)
-            .map(|(id, _)| *id);
-        if !stage.is_patient() {
-            return holders.next();
-        }
-        let holders: Vec<u64> = holders.collect();
-        holders.get(holders.len() / FINISHING).copied()
+        let holds_many =
+            |(_, waiting): &(&u64, &Waiting)| Arc::strong_count(&waiting.address) > average;
+        let finishing = if stage.is_patient() {
+            self.waiting.len() / FINISHING
+        } else {
+            0
+        };
+        let mut others = self.waiting.iter().skip(finishing);
+        let victim = others.find(holds_many);
+        victim
+            .or_else(|| self.waiting.iter().find(holds_many))
+            .map(|(id, _)| *id)
     }
 }
 
 impl Rooms {
-    /// Takes a place, and notifies those that have to leave for it; returns the place's number and how many left.
+    fn waiting(&self) -> usize {
+        self.rooms.iter().map(|room| room.waiting.len()).sum()
+    }
+
+    /// Notifies one of the fullest room that it has to leave; which room that is.
+    fn evict(&mut self) -> Option<Stage> {
+        let fullest = Stage::ALL
+            .into_iter()
+            .max_by_key(|stage| self.rooms[*stage as usize].waiting.len())?;
+        let room = &mut self.rooms[fullest as usize];
+        let victim = room.victim(fullest).and_then(|id| room.remove(id))?;
+        victim.notice.notify_one();
+        Some(fullest)
+    }
+
+    /// Takes a place, and notifies those that have to leave for it; returns the place's number and the rooms that were
+    /// left.
     fn enter(
         &mut self,
         stage: Stage,
         address: IpAddr,
         notice: &Arc<Notify>,
         places: usize,
-    ) -> (u64, usize) {
-        let room = &mut self.rooms[stage as usize];
-        let mut left = 0;
-        while room.waiting.len() >= places.max(1) {
-            let Some(victim) = room.victim(stage).and_then(|id| room.remove(id)) else {
+    ) -> (u64, Vec<Stage>) {
+        let mut left = Vec::new();
+        while self.waiting() >= places.max(1) {
+            let Some(stage) = self.evict() else {
                 break;
             };
-            victim.notice.notify_one();
-            left += 1;
+            left.push(stage);
         }
         self.entered += 1;
+        let room = &mut self.rooms[stage as usize];
         let known = room.addresses.entry(address);
         let address = Arc::clone(known.or_insert_with(|| Arc::new(address)));
         let notice = Arc::clone(notice);
@@ -223,7 +239,7 @@ impl Admission {
 pub(crate) struct Place {
     admission: Arc<Admission>,
     address: IpAddr,
-    /// How many places each room of this thread has.
+    /// How many places this thread has.
     places: usize,
     held: Option<(Stage, u64)>,
     notice: Arc<Notify>,
@@ -254,7 +270,11 @@ impl Place {
         let mut rooms = self.admission.lock();
         let (id, left) = rooms.enter(stage, self.address, &self.notice, self.places);
         drop(rooms);
-        self.admission.population.change(stage, 1, left);
+        let population = &self.admission.population;
+        population.change(stage, 1, 0);
+        for stage in left {
+            population.change(stage, 0, 1);
+        }
         self.held = Some((stage, id));
     }
 
@@ -317,14 +337,17 @@ mod tests {
     }
 
     #[test]
-    fn rooms_do_not_take_from_each_other() {
+    fn a_full_room_takes_from_no_other() {
         let admission = admission();
-        let silent: Vec<Place> = (0..9)
-            .map(|_| waiting(&admission, [10, 0, 0, 2], Stage::Silent, 1))
+        let shaking = waiting(&admission, [10, 0, 0, 2], Stage::Handshake, 8);
+        let silent: Vec<Place> = (0..20)
+            .map(|_| waiting(&admission, [10, 0, 0, 2], Stage::Silent, 8))
             .collect();
-        let shaking = waiting(&admission, [10, 0, 0, 2], Stage::Handshake, 1);
-        assert!(!has_to_leave(&shaking) && !has_to_leave(&silent[8]));
-        drop(silent);
+        let heard = waiting(&admission, [10, 0, 0, 2], Stage::Hello, 8);
+        assert!(!has_to_leave(&shaking) && !has_to_leave(&heard));
+        let stayed: Vec<usize> = (0..20).filter(|at| !has_to_leave(&silent[*at])).collect();
+        assert_eq!(stayed, [14, 15, 16, 17, 18, 19]);
+        drop((silent, shaking, heard));
         assert_eq!(admission.population.of(Stage::Silent), 0);
     }
 
@@ -408,9 +431,8 @@ mod tests {
                 if places > 1 {
                     prop_assert!(!has_to_leave(all.last().unwrap()));
                 }
-                for stage in Stage::ALL {
-                    prop_assert!(admission.population.of(stage) as usize <= places);
-                }
+                let waiting = Stage::ALL.map(|stage| admission.population.of(stage));
+                prop_assert!(waiting.iter().sum::<u32>() as usize <= places);
             }
             drop(all);
             prop_assert_eq!(Stage::ALL.map(|stage| admission.population.of(stage)), [0; Stage::ALL.len()]);

@@ -13,7 +13,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::admission::{Permit, Place};
 use crate::backend;
-use crate::drain::Watch;
+use crate::clients::Membership;
 use crate::first_packet;
 use crate::last_words::{Cause, Unserved, last_words};
 use crate::record::{End, Limit, Record};
@@ -30,45 +30,48 @@ pub(crate) struct Accepted {
     pub(crate) at: Instant,
     pub(crate) settings: Arc<Settings>,
     pub(crate) worker: Arc<Worker>,
-    pub(crate) drain: Watch,
+    pub(crate) membership: Membership,
 }
 
 /// A connection that has a backend.
-struct Opened<'w> {
-    relay: Relay<'w>,
-    drain: Watch,
-    permit: Permit<'w>,
+struct Opened {
+    relay: Relay,
+    membership: Membership,
+    permit: Permit,
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(accepted: Accepted) {
+pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
     let worker = Arc::clone(&accepted.worker);
     let mut record = Record::begin(&worker);
     // Boxed, so that all that it takes to open and to close a connection is there for no longer than that.
-    match Box::pin(open(accepted, &worker)).await {
-        Ok(mut opened) => {
-            let end = run(&mut opened).await;
-            worker.state.notices.ended(end);
-            record.end(end);
-            // Counted until now: a drain waits for the last words, and the limit for the sockets.
-            Box::pin(close(*opened)).await;
-        }
-        Err(unserved) => {
-            record.end(unserved.end());
-            Box::pin(unserved.close(&worker)).await;
+    let opening = Box::pin(open(accepted));
+    async move {
+        match opening.await {
+            Ok(mut opened) => {
+                let end = run(&mut opened).await;
+                worker.state.notices.ended(end);
+                record.end(end);
+                // Counted until now: a drain waits for the last words, and the limit for the sockets.
+                Box::pin(close(*opened)).await;
+            }
+            Err(unserved) => {
+                record.end(unserved.end());
+                Box::pin(unserved.close(Arc::clone(&worker))).await;
+            }
         }
     }
 }
 
 /// From accept to the relay.
-async fn open(accepted: Accepted, worker: &Worker) -> Result<Box<Opened<'_>>, Box<Unserved>> {
+async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     let Accepted {
         mut client,
         address,
         at,
         settings,
-        drain,
-        ..
+        worker,
+        membership,
     } = accepted;
     let places = worker.state.room.places(&settings.limits);
     let mut place = Place::new(Arc::clone(&worker.admission), address.ip(), places);
@@ -76,13 +79,13 @@ async fn open(accepted: Accepted, worker: &Worker) -> Result<Box<Opened<'_>>, Bo
     let mut attempt = Attempt::default();
     let introduced = tokio::select! {
         biased;
-        introduced = introduce(&mut client, at, &settings, worker, &mut attempt, &mut place) => introduced,
+        introduced = introduce(&mut client, at, &settings, &worker, &mut attempt, &mut place) => introduced,
         () = notice.notified() => Err(Cause::Refused(Limit::Handshakes)),
     };
     let reached = match introduced {
         Ok((permit, established)) => {
             place.leave();
-            match backend::reach(&settings, worker).await {
+            match backend::reach(&settings, &worker).await {
                 Ok(backend) => Ok((permit, backend, established)),
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }
@@ -92,10 +95,10 @@ async fn open(accepted: Accepted, worker: &Worker) -> Result<Box<Opened<'_>>, Bo
     match reached {
         Ok((permit, backend, established)) => {
             let half_close = settings.timeouts.half_close;
-            let relay = Relay::new(client, backend, established, half_close, worker.counts());
+            let relay = Relay::new(client, backend, established, half_close, worker);
             Ok(Box::new(Opened {
                 relay,
-                drain,
+                membership,
                 permit,
             }))
         }
@@ -106,20 +109,20 @@ async fn open(accepted: Accepted, worker: &Worker) -> Result<Box<Opened<'_>>, Bo
             attempt,
             place,
             is_kept: settings.journal,
-            _drain: drain,
+            membership,
         })),
     }
 }
 
 /// The client's part, before anyone dials for it: its ClientHello, its handshake, its first packet.
-async fn introduce<'w>(
+async fn introduce(
     client: &mut TcpStream,
     at: Instant,
     settings: &Settings,
-    worker: &'w Worker,
+    worker: &Worker,
     attempt: &mut Attempt,
     place: &mut Place,
-) -> Result<(Permit<'w>, Established), Cause> {
+) -> Result<(Permit, Established), Cause> {
     let shaken = timeout_at((at + settings.timeouts.handshake).into(), async {
         attempt.hear(client, place).await?;
         let turn = handshake::turn(client, place, &worker.turns).await?;
@@ -143,23 +146,36 @@ async fn introduce<'w>(
 }
 
 /// Relays until the end, which a drain may bring on.
-async fn run(Opened { relay, drain, .. }: &mut Opened<'_>) -> End {
-    tokio::select! {
-        biased;
-        end = poll_fn(|cx| relay.poll(cx)) => return end,
-        () = drain.turn() => {}
-    }
-    relay.begin_drain();
-    poll_fn(|cx| relay.poll(cx)).await
+async fn run(
+    Opened {
+        relay, membership, ..
+    }: &mut Opened,
+) -> End {
+    let (mut is_listening, mut turn) = (false, None);
+    poll_fn(|cx| {
+        if !std::mem::replace(&mut is_listening, true) {
+            membership.listen(cx.waker());
+        }
+        if turn.is_none() {
+            turn = membership.turn().map(Box::pin);
+        }
+        if let Some(sleep) = &mut turn
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            relay.begin_drain();
+        }
+        relay.poll(cx)
+    })
+    .await
 }
 
 /// Ends what is left when the relay is over. The backend has got its FIN, unless it took nothing more.
 async fn close(
     Opened {
         relay,
-        drain: _drain,
+        membership: _membership,
         permit: _permit,
-    }: Opened<'_>,
+    }: Opened,
 ) {
     let ends_in_order = relay.ends_in_order();
     let Relay {
@@ -192,7 +208,7 @@ mod tests {
     #[test]
     fn an_idle_connection_keeps_little() {
         // Each byte is paid for by each of a hundred thousand devices.
-        let size = size(serve) + size_of::<Opened<'_>>();
-        assert!((500..=900).contains(&size), "{size} bytes");
+        let size = size(serve) + size_of::<Opened>();
+        assert!((300..=400).contains(&size), "{size} bytes");
     }
 }

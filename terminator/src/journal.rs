@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use rustls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 use serde::Serialize;
 
-use crate::tls::failure::Error;
+use crate::tls::failure::{Alert, Error};
 use crate::tls::handshake::Attempt;
 use crate::tls::hello::Offer;
+use crate::tls::names::Names;
 use crate::tls::refused;
 
 /// How many handshakes are kept.
@@ -48,14 +48,6 @@ pub(crate) struct Entry {
     certificate: Option<String>,
 }
 
-/// Who told whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Alert {
-    Received(String),
-    Sent(String),
-}
-
 impl Entry {
     /// Where the client connected from.
     pub(crate) fn address(&self) -> SocketAddr {
@@ -70,6 +62,12 @@ impl Entry {
     /// Of a handshake that has just failed on this thread.
     pub(crate) fn of(address: SocketAddr, at: Timestamp, error: &Error, attempt: &Attempt) -> Self {
         let offer = Offer::read(&attempt.hello);
+        let Names {
+            versions,
+            suites,
+            groups,
+            schemes,
+        } = Names::of(&offer);
         let protocols = offer.protocols.iter().take(PROTOCOLS_MAX);
         Self {
             at,
@@ -77,37 +75,15 @@ impl Entry {
             reason: error.failure().name(),
             message: error.words(&offer),
             server_name: offer.server_name.as_deref().map(shown),
-            versions: names(&offer.versions, ProtocolVersion::as_str, |version| {
-                u16::from(*version)
-            })
-            .iter()
-            // As in `TLSv1_3`.
-            .map(|name| name.replace('v', " ").replace('_', "."))
-            .collect(),
-            suites: names(&offer.suites, CipherSuite::as_str, |suite| {
-                u16::from(*suite)
-            }),
-            groups: names(&offer.groups, NamedGroup::as_str, |group| u16::from(*group)),
-            signature_schemes: names(&offer.schemes, SignatureScheme::as_str, |scheme| {
-                u16::from(*scheme)
-            }),
+            versions,
+            suites,
+            groups,
+            signature_schemes: schemes,
             protocols: protocols.map(|protocol| shown(protocol)).collect(),
-            alert: alert(error, attempt),
+            alert: error.alert(attempt.alert()),
             certificate: refused::take(),
         }
     }
-}
-
-/// Names of what has one, and the numbers of the rest.
-fn names<T>(
-    offered: &[T],
-    name: impl Fn(&T) -> Option<&'static str>,
-    number: impl Fn(&T) -> u16,
-) -> Vec<String> {
-    offered
-        .iter()
-        .map(|one| name(one).map_or_else(|| format!("{:#06x}", number(one)), str::to_owned))
-        .collect()
 }
 
 /// A text from outside, bounded, with everything but printable ASCII escaped.
@@ -117,30 +93,6 @@ fn shown(bytes: &[u8]) -> String {
         _ => (bytes, ""),
     };
     format!("{}{more}", text.escape_ascii())
-}
-
-/// Which alert told the one side that the other had had enough.
-fn alert(error: &Error, attempt: &Attempt) -> Option<Alert> {
-    let name = |alert: AlertDescription| match alert.as_str() {
-        Some(name) => name.to_owned(),
-        None => format!("{}", u8::from(alert)),
-    };
-    let sent = match error.tls() {
-        Some(rustls::Error::AlertReceived(alert)) => {
-            return Some(Alert::Received(name(*alert)));
-        }
-        // Behind the ServerHello alerts are encrypted, and which one it was follows from the error.
-        Some(rustls::Error::InvalidCertificate(error)) => {
-            Some(AlertDescription::from(error.clone()))
-        }
-        Some(rustls::Error::NoCertificatesPresented) => Some(AlertDescription::CertificateRequired),
-        _ => match attempt.alert() {
-            // A record of two bytes: the level, and the description (RFC 8446, section 6).
-            [21, _, _, 0, 2, _, description] => Some(AlertDescription::from(*description)),
-            _ => None,
-        },
-    };
-    sent.map(|alert| Alert::Sent(name(alert)))
 }
 
 /// The last handshakes that failed.

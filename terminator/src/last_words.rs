@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use tracing::debug;
 use crate::admission::{Place, Stage};
 use crate::backend;
 use crate::backlog::Backlog;
-use crate::drain::Watch;
+use crate::clients::Membership;
 use crate::first_packet;
 use crate::journal::Entry;
 use crate::record::{End, Limit};
@@ -64,7 +65,7 @@ pub(crate) struct Unserved {
     /// Whether a handshake that failed is kept in the journal.
     pub(crate) is_kept: bool,
     /// A drain waits for the last words.
-    pub(crate) _drain: Watch,
+    pub(crate) membership: Membership,
 }
 
 impl Unserved {
@@ -79,14 +80,14 @@ impl Unserved {
     }
 
     /// Counts and notes why, and says the last words, if there are any.
-    pub(crate) async fn close(self: Box<Self>, worker: &Worker) {
-        self.count(worker);
+    pub(crate) async fn close(self: Box<Self>, worker: Arc<Worker>) {
+        self.count(&worker);
         let Self {
             cause,
             client,
             attempt,
             mut place,
-            _drain,
+            membership: _membership,
             ..
         } = *self;
         let words = match cause {

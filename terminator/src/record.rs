@@ -2,6 +2,8 @@
 //!
 //! It must not decide anything, and must not log.
 
+use std::sync::Arc;
+
 use crate::state::Worker;
 
 /// How a connection ended, by what happened first; one of a fixed set.
@@ -152,17 +154,17 @@ impl Limit {
 }
 
 /// Counts one connection when it is dropped.
-pub(crate) struct Record<'w> {
-    worker: &'w Worker,
+pub(crate) struct Record {
+    worker: Arc<Worker>,
     end: End,
 }
 
-impl<'w> Record<'w> {
+impl Record {
     /// A connection that ends without a word was cut off: at the deadline of a drain, or by a fault of ours.
-    pub(crate) fn begin(worker: &'w Worker) -> Self {
+    pub(crate) fn begin(worker: &Arc<Worker>) -> Self {
         worker.counts().accepted.add(1);
         Self {
-            worker,
+            worker: Arc::clone(worker),
             end: End::CutOff,
         }
     }
@@ -173,7 +175,7 @@ impl<'w> Record<'w> {
     }
 }
 
-impl Drop for Record<'_> {
+impl Drop for Record {
     fn drop(&mut self) {
         self.worker.counts().end(self.end);
     }

@@ -5,6 +5,7 @@
 //! blocked owns what is blocked and reads nothing more until that is gone.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::backlog::Backlog;
-use crate::metrics::Counts;
 use crate::mqtt::{self, Answer};
 use crate::record::End;
 use crate::scratch;
+use crate::state::Worker;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 use crate::tls::session::Session;
@@ -39,7 +40,7 @@ enum Step {
 }
 
 /// One connection between client and backend.
-pub(crate) struct Relay<'t> {
+pub(crate) struct Relay {
     pub(crate) client: TcpStream,
     pub(crate) backend: TcpStream,
     pub(crate) session: Session,
@@ -59,22 +60,25 @@ pub(crate) struct Relay<'t> {
     /// How long one direction may outlive the other without passing anything on.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
-    counts: &'t Counts,
+    worker: Arc<Worker>,
 }
 
-impl<'t> Relay<'t> {
+impl Relay {
     pub(crate) fn new(
         client: TcpStream,
         backend: TcpStream,
         established: Established,
         half_close: Duration,
-        counts: &'t Counts,
+        worker: Arc<Worker>,
     ) -> Self {
         let Established {
             session,
             to_backend,
         } = established;
-        counts.to_backend.add(to_backend.waiting().len() as u64);
+        worker
+            .counts()
+            .to_backend
+            .add(to_backend.waiting().len() as u64);
         // A client may have said all it had to say together with its first packet.
         let up = if session.peer_closed() {
             Direction::Ending
@@ -95,7 +99,7 @@ impl<'t> Relay<'t> {
             answer: None,
             half_close,
             deadline: None,
-            counts,
+            worker,
         }
     }
 
@@ -191,7 +195,10 @@ impl<'t> Relay<'t> {
                 return Step::Blocked;
             };
             self.has_moved();
-            self.counts.to_backend.add(scratch.plain.len() as u64);
+            self.worker
+                .counts()
+                .to_backend
+                .add(scratch.plain.len() as u64);
             let sent = self
                 .to_backend
                 .poll_send(&mut self.backend, cx, &scratch.plain);
@@ -294,8 +301,8 @@ impl<'t> Relay<'t> {
             }
             self.answer.get_or_insert_with(|| mqtt::answer(plain[0]));
             self.has_moved();
-            self.counts.to_client.add(plain.len() as u64);
-            let Ok(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
+            self.worker.counts().to_client.add(plain.len() as u64);
+            let Some(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
                 // Both ends of the key's life, and of the session.
                 self.end_up(End::TlsError);
                 self.stop_hearing();

@@ -9,7 +9,6 @@ use std::time::Duration;
 use mqtt_tls_config::Limits;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::admission::Stage;
 use mqtt_tls_program::http;
 
 /// Connections that the kernel keeps for a thread that is busy.
@@ -51,8 +50,8 @@ pub(crate) enum Peer {
 const DESCRIPTORS_KEPT: u64 = 64 + http::CONNECTIONS_MAX as u64;
 const DESCRIPTORS_KEPT_BY_THREAD: u64 = 16;
 
-/// The part of the sockets that each kind of waiting may take.
-const WAITING_PART: u64 = 16;
+/// The part of the sockets, one in so many, that clients may take that are waited for.
+const WAITING_PART: u64 = 4;
 
 /// How many sockets there are file descriptors for. Without what is kept, probes would go unanswered and renewed
 /// certificates unread when devices come in crowds.
@@ -76,8 +75,7 @@ impl Room {
         Self { sockets, threads }
     }
 
-    /// How many clients each thread may wait for at once, at each stage. The same number for each thread, at least
-    /// one.
+    /// How many clients each thread may wait for at once. The same number for each thread, at least one.
     pub(crate) fn places(&self, limits: &Limits) -> usize {
         let places = self.waiting(limits).div_ceil(self.threads);
         usize::try_from(places).unwrap_or(usize::MAX).max(1)
@@ -85,8 +83,7 @@ impl Room {
 
     /// How many connections may be open: each has two sockets, and nobody who keeps us waiting takes one from them.
     pub(crate) fn connections(&self, limits: &Limits) -> u32 {
-        let waiting = self.waiting(limits).saturating_mul(Stage::ALL.len() as u64);
-        let possible = self.sockets.saturating_sub(waiting) / 2;
+        let possible = self.sockets.saturating_sub(self.waiting(limits)) / 2;
         let possible = u32::try_from(possible).unwrap_or(u32::MAX);
         possible.min(limits.connections).max(1)
     }
@@ -188,7 +185,7 @@ pub(crate) fn reset_on_close<S: std::os::fd::AsFd>(socket: &S) {
 mod tests {
     use mqtt_tls_config::Limits;
 
-    use super::{Room, Stage};
+    use super::Room;
 
     #[test]
     fn there_is_room_within_any_limit_on_descriptors() {
@@ -205,8 +202,8 @@ mod tests {
                 connections >= least,
                 "{descriptors}, {threads}: {connections}"
             );
-            let waiting = Stage::ALL.len() * room.places(&limits);
-            let most = u64::from(connections) * 2 + threads * waiting as u64;
+            let waiting = room.places(&limits) as u64;
+            let most = u64::from(connections) * 2 + threads * waiting;
             assert!(most <= descriptors, "{descriptors}, {threads}: {most}");
         }
         let few = Limits {

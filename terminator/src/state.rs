@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Population};
 use crate::backend::Outages;
+use crate::clients::Clients;
 use crate::journal::Journal;
 use crate::metrics::Counts;
 use crate::notices::Notices;
@@ -56,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) state: Arc<State>,
     /// Which of the threads it is.
     pub(crate) index: usize,
+    /// Who is connected.
+    pub(crate) clients: Arc<Clients>,
     /// Who keeps this thread waiting.
     pub(crate) admission: Arc<Admission>,
     /// Whose turn it is to have cryptography done: one at a time.
@@ -68,6 +71,7 @@ impl Worker {
         Self {
             state: Arc::clone(state),
             index,
+            clients: Arc::default(),
             admission: Arc::new(Admission::new(Arc::clone(&state.waiting))),
             turns: Semaphore::new(1),
         }

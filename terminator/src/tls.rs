@@ -8,12 +8,14 @@ pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod hello;
 pub(crate) mod inbound;
+pub(crate) mod names;
 pub(crate) mod refused;
 pub(crate) mod session;
 
 use std::sync::Arc;
 
 use mqtt_tls_config::Tickets;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
@@ -28,7 +30,7 @@ use self::hello::Needs;
 use self::refused::Telling;
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::certificate::Certificate;
-use mqtt_tls_judge::provider::provider;
+use mqtt_tls_judge::provider::{aes256_first, provider};
 
 /// The names of authorities that clients are told, in bytes: with their lengths they must fit into 65,535
 /// (RFC 8446, section 4.2.4), and a client that is told none sends what it has.
@@ -90,12 +92,13 @@ impl Error {
 /// Sessions are resumed only where clients show no certificates. A ticket stands for a certificate that
 /// was verified once, rustls does not ask again, and each resumption brings a new ticket: a device whose
 /// certificate is over would stay in for ever (RFC 8446, section 4.6.1).
+///
+/// It is there once for each order of suites, and the same in all else.
 #[derive(Clone)]
 pub(crate) struct Served {
-    /// By our order of suites.
-    ours: Arc<ServerConfig>,
-    /// By the client's order of suites, and equal in all else.
-    clients: Arc<ServerConfig>,
+    aes128_first: Arc<ServerConfig>,
+    aes256_first: Arc<ServerConfig>,
+    by_client: Arc<ServerConfig>,
 }
 
 impl Served {
@@ -107,43 +110,54 @@ impl Served {
         given: Tickets,
         tickets: Option<Arc<dyn ProducesTickets>>,
     ) -> Result<Self, Error> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(Error::Versions)?
-            .with_client_cert_verifier(verifier(trust).map_err(Error::Verifier)?)
-            .with_cert_resolver(Arc::new(ByName::new(certificates)));
-        // A session cache would be a lock between all threads, and tickets do the same.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        if given != Tickets::None && trust.is_nobody() {
-            config.ticketer = match tickets {
-                Some(tickets) => tickets,
-                None => Ticketer::new().map_err(Error::Tickets)?,
-            };
-            // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
-            config.send_tls13_tickets = usize::from(given == Tickets::All);
-        }
-        let mut ours = config.clone();
-        ours.ignore_client_order = true;
+        let resolver = Arc::new(ByName::new(certificates));
+        let verifier = verifier(trust).map_err(Error::Verifier)?;
+        let tickets = match tickets {
+            _ if given == Tickets::None || !trust.is_nobody() => None,
+            Some(tickets) => Some(tickets),
+            None => Some(Ticketer::new().map_err(Error::Tickets)?),
+        };
+        let config = |provider: Arc<CryptoProvider>, is_by_client: bool| {
+            let mut config = ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&TLS13, &TLS12])
+                .map_err(Error::Versions)?
+                .with_client_cert_verifier(Arc::clone(&verifier))
+                .with_cert_resolver(Arc::<ByName>::clone(&resolver));
+            config.ignore_client_order = !is_by_client;
+            // A session cache would be a lock between all threads, and tickets do the same.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            if let Some(tickets) = &tickets {
+                config.ticketer = Arc::clone(tickets);
+                // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
+                config.send_tls13_tickets = usize::from(given == Tickets::All);
+            }
+            Ok(Arc::new(config))
+        };
         Ok(Self {
-            ours: Arc::new(ours),
-            clients: Arc::new(config),
+            aes128_first: config(provider(), false)?,
+            aes256_first: config(aes256_first(), false)?,
+            by_client: config(provider(), true)?,
         })
     }
 
-    /// For a client: our order of suites costs us less, but ChaCha20-Poly1305 costs a client without hardware for AES
-    /// a fraction of what AES-GCM does, and such a client puts it first (as BoringSSL does).
+    /// For a client. Our order of suites costs us less, but ChaCha20-Poly1305 costs a client without hardware for AES
+    /// a fraction of what AES-GCM does, and such a client puts it first (as BoringSSL does). A session is resumed with
+    /// the hash that it began with; and with another one, after a HelloRetryRequest, the client would have to take back
+    /// its offer to resume, which rustls refuses.
     pub(crate) fn to(&self, needs: Needs) -> Arc<ServerConfig> {
-        Arc::clone(if needs.chacha_first {
-            &self.clients
+        Arc::clone(if needs.sha384_session {
+            &self.aes256_first
+        } else if needs.chacha_first {
+            &self.by_client
         } else {
-            &self.ours
+            &self.aes128_first
         })
     }
 
     /// What issues session tickets, if anything does.
     pub(crate) fn tickets(&self) -> Option<Arc<dyn ProducesTickets>> {
-        let tickets = &self.ours.ticketer;
+        let tickets = &self.aes128_first.ticketer;
         tickets.enabled().then(|| Arc::clone(tickets))
     }
 }

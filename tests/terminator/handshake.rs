@@ -1,8 +1,12 @@
 //! What is negotiated with TLS stacks that are not ours: Go's and OpenSSL's.
 
 use mqtt_tls_config::Tickets;
+use rustls::HandshakeKind;
+use tests::broker::Mosquitto;
 use tests::clients::go::GoClient;
 use tests::clients::openssl::SClient;
+use tests::clients::tls::Connector;
+use tests::peers::Nginx;
 
 use crate::fixture::Fixture;
 
@@ -115,4 +119,18 @@ async fn openssl_gets_aes_128_unless_it_puts_chacha20_first() {
         let line = format!("Cipher is {served}\n");
         assert!(seen.stdout.contains(&line), "{offered}: {}", seen.stdout);
     }
+}
+
+/// Its ticket is of the suite that is first there, and it begins with the group that was taken there: asked for another
+/// group, it may take back a session of another hash, and rustls refuses a client that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_served_that_comes_from_nginx_with_a_ticket() {
+    let fixture = fixture();
+    let nginx = Nginx::start(&fixture.leaf, Mosquitto::shared().addr());
+    let device = Connector::new(&fixture.ca);
+    let client = device.connect_mqtt(nginx.addr(), "a").await.unwrap();
+    drop(client);
+    let client = device.connect(fixture.addr()).await.unwrap();
+    let kind = client.session().handshake_kind();
+    assert_eq!(kind, Some(HandshakeKind::FullWithHelloRetryRequest));
 }

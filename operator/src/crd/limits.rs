@@ -18,9 +18,9 @@ pub struct Limits {
     #[schemars(schema_with = "connections")]
     pub connections: Option<u32>,
 
-    /// Devices that each pod waits for at once, at each stage: that are silent, in their ClientHello, in their
-    /// handshake, or before their CONNECT. Where a stage is full, one of the address with the most has to leave,
-    /// so that nobody is kept out. 1 to 1000000. Default: 2048.
+    /// Devices that each pod waits for at once: that are silent, in their ClientHello, in their handshake, or before
+    /// their CONNECT. Where there are more, one has to leave of the addresses that hold many of the fullest stage, so
+    /// that no device is kept out. 1 to 1000000. Default: 8192.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "handshakes")]
     pub handshakes: Option<u32>,

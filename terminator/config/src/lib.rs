@@ -29,7 +29,7 @@
 //!   halfClose: 30s       # how long one direction may outlive the other
 //! limits:
 //!   connections: 250000  # open at once, their first packets said
-//!   handshakes: 2048     # clients that are waited for at once, at each stage
+//!   handshakes: 8192     # clients that are waited for at once, before their first packet
 //! drain:
 //!   deadline: 30s        # from SIGTERM to the end of the last connection
 //! admin:
@@ -266,7 +266,7 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Open at once; 1 to 10,000,000.
     pub connections: u32,
-    /// Clients that are waited for at once, at each stage before their first packet is there; 1 to 1,000,000.
+    /// Clients that are waited for at once, before their first packet is there; 1 to 1,000,000.
     pub handshakes: u32,
 }
 
@@ -282,7 +282,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 250_000,
-            handshakes: 2048,
+            handshakes: 8192,
         }
     }
 }

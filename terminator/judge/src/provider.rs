@@ -11,27 +11,38 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = aws_lc_rs::default_provider();
     // SHA-384, which AES-256 comes with, has no hardware help on most CPUs, and costs a tenth of a handshake.
-    provider
-        .cipher_suites
-        .sort_by_key(|suite| match suite.suite() {
-            CipherSuite::TLS13_AES_128_GCM_SHA256
-            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
-            _ => 1,
-        });
+    let suites = &mut provider.cipher_suites;
+    suites.sort_by_key(|suite| !is_aes128(suite.suite()));
     Arc::new(provider)
 });
+
+static AES256_FIRST: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+fn is_aes128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
+}
 
 /// The provider: TLS 1.3 and ECDHE suites of TLS 1.2 only, AES-128 first; X25519MLKEM768 is the preferred group.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
+/// The same provider with AES-256 first, as aws-lc-rs has it.
+pub fn aes256_first() -> Arc<CryptoProvider> {
+    Arc::clone(&AES256_FIRST)
+}
+
 #[cfg(test)]
 mod tests {
     use rustls::{CipherSuite, NamedGroup};
 
-    use super::provider;
+    use super::{aes256_first, provider};
 
     #[test]
     fn aes_128_is_first() {
@@ -42,6 +53,8 @@ mod tests {
             .map(rustls::SupportedCipherSuite::suite);
         assert_eq!(suites.next(), Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
         assert_eq!(suites.count(), 8, "none is lost");
+        let first = aes256_first().cipher_suites[0].suite();
+        assert_eq!(first, CipherSuite::TLS13_AES_256_GCM_SHA384);
     }
 
     #[test]

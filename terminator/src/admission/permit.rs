@@ -1,5 +1,6 @@
 //! How many connections may be open at once. It must not know who they are.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::record::Limit;
@@ -7,18 +8,18 @@ use crate::settings::Settings;
 use crate::state::State;
 
 /// One of the connections that there may be; dropping it makes room for the next.
-pub(crate) struct Permit<'s>(&'s State);
+pub(crate) struct Permit(Arc<State>);
 
-impl<'s> Permit<'s> {
+impl Permit {
     /// For a client that has said its first packet, if there is one left.
-    pub(crate) fn take(state: &'s State, settings: &Settings) -> Result<Self, Limit> {
+    pub(crate) fn take(state: &Arc<State>, settings: &Settings) -> Result<Self, Limit> {
         let most = state.room.connections(&settings.limits);
         state
             .open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
                 (open < most).then_some(open + 1)
             })
-            .map(|_| Self(state))
+            .map(|_| Self(Arc::clone(state)))
             .map_err(|_| limit(most, settings))
     }
 
@@ -30,7 +31,7 @@ impl<'s> Permit<'s> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -6,7 +6,8 @@
 use std::io;
 
 use mqtt_tls_judge::provider::provider;
-use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use rustls::{AlertDescription, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use serde::Serialize;
 
 use super::hello::Offer;
 use crate::arrival::Arrival;
@@ -113,6 +114,14 @@ impl Failure {
     }
 }
 
+/// An alert, by its name, and which side sent it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Alert {
+    Received(String),
+    Sent(String),
+}
+
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -170,12 +179,30 @@ impl Error {
         }
     }
 
-    /// What rustls said, if it did.
-    pub(crate) fn tls(&self) -> Option<&rustls::Error> {
-        match self {
-            Self::BadServerName(error) | Self::Setup(error) | Self::Tls(error) => Some(error),
-            _ => None,
-        }
+    /// The alert that one side ended the handshake with; `queued` is what waits to be sent.
+    pub(crate) fn alert(&self, queued: &[u8]) -> Option<Alert> {
+        let name = |alert: AlertDescription| match alert.as_str() {
+            Some(name) => name.to_owned(),
+            None => format!("{}", u8::from(alert)),
+        };
+        let sent = match self {
+            Self::Tls(rustls::Error::AlertReceived(alert)) => {
+                return Some(Alert::Received(name(*alert)));
+            }
+            // Behind the ServerHello alerts are encrypted, and which one it was follows from the error.
+            Self::Tls(rustls::Error::InvalidCertificate(error)) => {
+                Some(AlertDescription::from(error.clone()))
+            }
+            Self::Tls(rustls::Error::NoCertificatesPresented) => {
+                Some(AlertDescription::CertificateRequired)
+            }
+            _ => match queued {
+                // A record of two bytes: the level, and the description (RFC 8446, section 6).
+                [21, _, _, 0, 2, _, description] => Some(AlertDescription::from(*description)),
+                _ => None,
+            },
+        };
+        sent.map(|alert| Alert::Sent(name(alert)))
     }
 
     /// What is wrong in words, the cause with it. Nothing in it is text from outside.

@@ -18,6 +18,9 @@ const MESSAGE_HEADER: usize = 4;
 /// The smallest record_size_limit, in bytes (RFC 8449, section 4).
 const RECORD_LIMIT_MIN: u16 = 64;
 
+/// How long a digest is, in bytes.
+const SHA384: usize = 48;
+
 /// How many suites, groups or schemes are told; more than any client offers.
 const LISTED_MAX: usize = 64;
 
@@ -129,7 +132,7 @@ impl Offer {
     }
 }
 
-/// What a client asks for because of its hardware.
+/// What a client asks for by what it is, without saying so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// How much plaintext a record may have, in bytes: record_size_limit (RFC 8449), which may count one byte of type,
@@ -137,6 +140,8 @@ pub(crate) struct Needs {
     pub(crate) record_max: Option<u16>,
     /// It puts ChaCha20-Poly1305 before AES-GCM, as clients do that have no hardware for AES.
     pub(crate) chacha_first: bool,
+    /// The session that it wants to go on with has a suite with SHA-384: its binder has that length.
+    pub(crate) sha384_session: bool,
 }
 
 impl Needs {
@@ -166,6 +171,12 @@ impl Needs {
                 28 => {
                     let limit = body.number().filter(|limit| *limit >= RECORD_LIMIT_MIN);
                     self.record_max = limit.map(|limit| limit - 1).or(self.record_max);
+                }
+                // pre_shared_key: identities, then binders (RFC 8446, section 4.2.11).
+                41 => {
+                    body.vector()?;
+                    let binder = body.vector()?.short_vector()?;
+                    self.sha384_session = binder.0.len() == SHA384;
                 }
                 _ => {}
             }
@@ -356,6 +367,27 @@ mod tests {
         assert!(!with(&[0x1302, 0x1301, 0x1303]));
         assert!(!with(&[0x00ff]));
         assert!(!Needs::read(&[22, 3, 1]).chacha_first);
+    }
+
+    #[test]
+    fn the_hash_of_an_earlier_session_is_seen_by_its_binder() {
+        for (size, is_sha384) in [(32, false), (48, true)] {
+            let binder = vec![7; size];
+            let size = u8::try_from(size).unwrap();
+            let identities = [0, 7, 0, 1, b'a', 0, 0, 0, 0];
+            let body = [&identities[..], &[0, size + 1, size], &binder].concat();
+            let extension = [&[0, 41, 0, size + 12][..], &body].concat();
+            let hello = [
+                &[3, 3][..],
+                &[7; 32],
+                &[0, 0, 2, 0x13, 1, 1, 0, 0, size + 16],
+                &extension,
+            ];
+            let hello = hello.concat();
+            let length = u8::try_from(hello.len()).unwrap();
+            let records = [&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &hello].concat();
+            assert_eq!(Needs::read(&records).sha384_session, is_sha384, "{size}");
+        }
     }
 
     #[test]

@@ -169,12 +169,8 @@ impl Session {
     }
 
     /// Encrypts plaintext, of at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes, into `cipher`,
-    /// which is larger; says how much ciphertext it is.
-    pub(crate) fn encrypt(
-        &mut self,
-        plain: &[u8],
-        cipher: &mut [u8],
-    ) -> Result<usize, EncryptError> {
+    /// which is larger; says how much ciphertext it is, or nothing if the session can encrypt nothing more.
+    pub(crate) fn encrypt(&mut self, plain: &[u8], cipher: &mut [u8]) -> Option<usize> {
         if self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
             let records =
                 u32::try_from(plain.len().div_ceil(self.record_max.into())).unwrap_or(u32::MAX);
@@ -184,11 +180,11 @@ impl Session {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 let mut size = 0;
                 for piece in plain.chunks(self.record_max.into()) {
-                    size += traffic.encrypt(piece, &mut cipher[size..])?;
+                    size += traffic.encrypt(piece, &mut cipher[size..]).ok()?;
                 }
-                Ok(size)
+                Some(size)
             }
-            _ => Err(EncryptError::EncryptExhausted),
+            _ => None,
         }
     }
 

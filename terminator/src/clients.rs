@@ -1,0 +1,153 @@
+//! Who is connected on a thread, from accept to close: what is asked of all of them goes through here. Today that is to
+//! end, spread over the time that there is, without a stampede.
+//!
+//! It must not know what its members do: a [`Membership`] that is dropped is a connection that has ended.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+
+/// The part of the time over which connections are told to end; the rest is for them to do so.
+const SPREAD: f64 = 0.75;
+
+/// The connections of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    /// How to wake each of them, once it waits for that.
+    members: Mutex<Slab<Option<Waker>>>,
+    /// When all are to have ended.
+    deadline: OnceLock<Instant>,
+    /// There are none left.
+    is_empty: Notify,
+}
+
+impl Clients {
+    /// Asks all connections to end, and waits until they are gone or the time is over: those that are left then end
+    /// with their thread.
+    pub(crate) async fn drain(&self, within: Duration) {
+        let deadline = *self.deadline.get_or_init(|| Instant::now() + within);
+        for waker in self.lock().iter().filter_map(|(_, waker)| waker.as_ref()) {
+            waker.wake_by_ref();
+        }
+        let gone = async {
+            while !self.lock().is_empty() {
+                self.is_empty.notified().await;
+            }
+        };
+        let _ = timeout_at(deadline, gone).await;
+    }
+
+    // Never contended: a thread's members are its own connections only. A set of wakers is whole after a panic, too.
+    fn lock(&self) -> MutexGuard<'_, Slab<Option<Waker>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place among the others.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    clients: Arc<Clients>,
+    key: usize,
+}
+
+impl Membership {
+    pub(crate) fn new(clients: &Arc<Clients>) -> Self {
+        let key = clients.lock().insert(None);
+        Self {
+            clients: Arc::clone(clients),
+            key,
+        }
+    }
+
+    /// Has the connection's task woken when something is asked of all. To be called before [`Self::turn`], so that
+    /// nothing is missed between the two.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        if let Some(member) = self.clients.lock().get_mut(self.key) {
+            *member = Some(waker.clone());
+        }
+    }
+
+    /// When it is this connection's turn to end, once all are asked to; a time of its own at each call.
+    pub(crate) fn turn(&self) -> Option<Sleep> {
+        let deadline = *self.clients.deadline.get()?;
+        let now = Instant::now();
+        let time = deadline.saturating_duration_since(now);
+        Some(sleep_until(now + time.mul_f64(SPREAD * fastrand::f64())))
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut members = self.clients.lock();
+        members.try_remove(self.key);
+        if members.is_empty() {
+            self.clients.is_empty.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use super::{Clients, Membership};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// As a connection does it.
+    async fn ends_in_its_turn(membership: Membership) {
+        let mut turn = None;
+        poll_fn(|cx| {
+            if turn.is_none() {
+                membership.listen(cx.waker());
+                turn = membership.turn().map(Box::pin);
+            }
+            turn.as_mut()
+                .map_or(Poll::Pending, |turn| turn.as_mut().poll(cx))
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_drain_ends_with_the_last_connection() {
+        let clients = Arc::new(Clients::default());
+        for _ in 0..100 {
+            tokio::spawn(ends_in_its_turn(Membership::new(&clients)));
+        }
+        tokio::task::yield_now().await;
+        clients.drain(SECOND).await;
+        // At the deadline some would be left: nothing else ends them.
+        assert!(clients.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_comes_while_all_end_ends_too() {
+        let clients = Arc::new(Clients::default());
+        let early = Membership::new(&clients);
+        let late = async {
+            while early.turn().is_none() {
+                tokio::task::yield_now().await;
+            }
+            let late = Membership::new(&clients);
+            drop(early);
+            ends_in_its_turn(late).await;
+        };
+        tokio::join!(clients.drain(SECOND), late);
+        assert!(clients.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_stays_is_not_waited_for_after_the_deadline() {
+        let clients = Arc::new(Clients::default());
+        let _stays = Membership::new(&clients);
+        clients.drain(Duration::ZERO).await;
+        assert_eq!(clients.lock().len(), 1);
+    }
+}

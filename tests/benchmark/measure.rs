@@ -1,0 +1,55 @@
+//! What can be measured of a server, and in which units. How, is [`crate::trial`].
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// A measure; some yield several figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Measure {
+    /// Connections with a full handshake.
+    Full,
+    /// Connections with a resumed session.
+    Resumed,
+    /// Bytes from a client to the backend.
+    Up,
+    /// Bytes from the backend to a client.
+    Down,
+    /// Connections that nothing passes through.
+    Idle,
+    /// Clients that come all at once.
+    Storm,
+}
+
+/// What a column of the table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+}
+
+impl Measure {
+    /// Its figures, in the order in which a trial yields them.
+    pub(crate) fn figures(self) -> &'static [Figure] {
+        const fn figure(name: &'static str, unit: &'static str) -> Figure {
+            Figure { name, unit }
+        }
+        match self {
+            Self::Full => const { &[figure("full handshake", "µs CPU")] },
+            Self::Resumed => const { &[figure("resumed handshake", "µs CPU")] },
+            Self::Up => const { &[figure("to the backend", "ms CPU per GiB")] },
+            Self::Down => const { &[figure("to the client", "ms CPU per GiB")] },
+            Self::Idle => const { &[figure("idle connection", "bytes")] },
+            Self::Storm => {
+                const {
+                    &[
+                        figure("storm p50", "ms"),
+                        figure("storm p99", "ms"),
+                        figure("storm", "ms CPU"),
+                        figure("storm", "turned away"),
+                    ]
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Who is measured: builds of the terminator, and the peers that can be had on this machine. It must not measure.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ::tests::process::run;
+use ::tests::{assets, programs, workdir};
+
+use crate::arguments::{Arguments, Peer};
+use crate::peers::{self, Place};
+use crate::report::Row;
+
+/// A program that is asked for its version.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// A server that can be started.
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Terminator(PathBuf),
+    Peer(Peer),
+}
+
+impl Subject {
+    fn terminator(name: &str, path: PathBuf) -> Self {
+        let mut command = Command::new(&path);
+        command.arg("--version");
+        Self {
+            name: name.to_owned(),
+            version: version(command),
+            kind: Kind::Terminator(path),
+        }
+    }
+
+    fn peer(peer: Peer) -> Self {
+        let ask = |mut command: Command, option: &str| {
+            command.arg(option);
+            version(command)
+        };
+        let version = match peer {
+            Peer::Relay => "tokio's copy_bidirectional".to_owned(),
+            Peer::Nginx => ask(assets::installed("nginx"), "-v"),
+            Peer::Haproxy => ask(assets::installed("haproxy"), "-v"),
+            Peer::Hitch => ask(assets::installed("hitch"), "--version"),
+            Peer::Envoy => ask(Command::new(assets::envoy()), "--version"),
+        };
+        Self {
+            name: name(peer).to_owned(),
+            version,
+            kind: Kind::Peer(peer),
+        }
+    }
+
+    /// Whether it knows no TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.kind, Kind::Peer(Peer::Relay))
+    }
+
+    /// What starts it at a place.
+    pub(crate) fn command(&self, place: &Place<'_>) -> Command {
+        match &self.kind {
+            Kind::Terminator(path) => peers::terminator(path, place),
+            Kind::Peer(Peer::Relay) => peers::relay(place),
+            Kind::Peer(Peer::Nginx) => peers::nginx(place),
+            Kind::Peer(Peer::Haproxy) => peers::haproxy(place),
+            Kind::Peer(Peer::Hitch) => peers::hitch(place),
+            Kind::Peer(Peer::Envoy) => peers::envoy(place),
+        }
+    }
+}
+
+/// Builds and installs what the arguments ask for: what can be measured, and the rows of what cannot.
+pub(crate) fn prepare(arguments: &Arguments) -> (Vec<Subject>, Vec<Row>) {
+    let missing = install(&arguments.peers);
+    let mut subjects: Vec<_> = arguments
+        .terminators
+        .iter()
+        .map(|build| Subject::terminator(&build.name, build.path.clone()))
+        .collect();
+    if subjects.is_empty() {
+        subjects.push(Subject::terminator(
+            "terminator",
+            programs::terminator().to_owned(),
+        ));
+    }
+    let mut rows = Vec::new();
+    for &peer in &arguments.peers {
+        match missing.iter().find(|(part, _)| part == name(peer)) {
+            None => subjects.push(Subject::peer(peer)),
+            Some((part, why)) => rows.push(Row::missing(part, why)),
+        }
+    }
+    (subjects, rows)
+}
+
+/// As the table, the arguments and `tests/setup` call it.
+fn name(peer: Peer) -> &'static str {
+    match peer {
+        Peer::Relay => "relay",
+        Peer::Nginx => "nginx",
+        Peer::Haproxy => "haproxy",
+        Peer::Hitch => "hitch",
+        Peer::Envoy => "envoy",
+    }
+}
+
+/// Lets `tests/setup` install the peers; what cannot be had here, and why.
+fn install(peers: &[Peer]) -> Vec<(String, String)> {
+    let parts: Vec<_> = peers
+        .iter()
+        .filter(|&&peer| peer != Peer::Relay)
+        .map(|&peer| name(peer))
+        .collect();
+    if parts.is_empty() {
+        return Vec::new();
+    }
+    let file = workdir::scratch("setup").join("missing");
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("setup"));
+    command.arg("--missing").arg(&file).args(parts);
+    // It says what it does; our own output is a table.
+    command.stdout(Stdio::from(std::io::stderr()));
+    let status = command.status().expect("the checkout has tests/setup");
+    assert!(status.success(), "tests/setup failed: {status}");
+    let missing = std::fs::read_to_string(file).expect("it has written the file");
+    let lines = missing.lines().filter_map(|line| line.split_once('\t'));
+    lines
+        .map(|(part, why)| (part.to_owned(), why.to_owned()))
+        .collect()
+}
+
+/// The first version in what a program says of itself.
+fn version(command: Command) -> String {
+    let said = run(command, b"", ANSWER).expect_success();
+    let text = said.stdout + &said.stderr;
+    first_version(&text).unwrap_or("unknown").to_owned()
+}
+
+/// The first piece of digits and dots with two dots in it.
+fn first_version(text: &str) -> Option<&str> {
+    text.split(|character: char| !character.is_ascii_digit() && character != '.')
+        .map(|piece| piece.trim_matches('.'))
+        .find(|piece| piece.matches('.').count() == 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        for (text, version) in [
+            ("nginx version: nginx/1.22.1\n", "1.22.1"),
+            (
+                "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\n",
+                "2.6.12",
+            ),
+            ("hitch 1.7.2\n", "1.7.2"),
+            (
+                "\nenvoy  version: 5a6d15f/1.40.0/Clean/RELEASE/BoringSSL\n",
+                "1.40.0",
+            ),
+            ("mqtt-tls-terminator 0.1.0\n", "0.1.0"),
+        ] {
+            assert_eq!(first_version(text), Some(version), "{text}");
+        }
+        assert_eq!(first_version("no version. 1.2 is none"), None);
+    }
+}
