@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqtt_tls_config::Backend;
 
+use crate::plan::environment::Environment;
 use crate::plan::names::MANAGER;
-use crate::plan::{Place, Settings};
 
 /// Puts smart-mqtt behind TLS on Kubernetes: MqttTlsListener resources and Secrets in, terminators out.
 #[derive(Debug, Parser)]
@@ -104,13 +104,9 @@ pub struct Crd {
 
 impl Run {
     /// What holds for all listeners.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            terminator_image: self.terminator_image.clone(),
-            cluster_domain: self.cluster_domain.clone(),
-            drain_deadline: self.drain_deadline,
-            place: Place::Cluster,
-        }
+    pub fn environment(&self) -> Environment {
+        let (image, domain) = (&self.terminator_image, &self.cluster_domain);
+        Environment::cluster(image.clone(), domain.clone(), self.drain_deadline)
     }
 }
 

@@ -1,9 +1,13 @@
 //! Reconciles what the watches report: gather, plan, apply, status. Decides only when; what is decided in `plan`.
 
-use std::collections::HashMap;
+pub mod references;
+pub mod retry;
+pub mod scope;
+pub mod watches;
+
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -15,49 +19,48 @@ use kube::{Client, ResourceExt};
 use tracing::{debug, info, warn};
 
 use crate::admin::Board;
-use crate::apply::{Failed, apply};
-use crate::call;
+use crate::api::call;
+use crate::apply::apply;
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
-use crate::metrics::Metrics;
-use crate::plan::conditions::{self, Outcome};
-use crate::plan::names::MANAGER;
-use crate::plan::{LOOK_AGAIN, Plan, Settings, plan, unread};
-use crate::references::Guarded;
+use crate::metrics::{Ended, Metrics};
+use crate::plan::conditions::judged::Judged;
+use crate::plan::conditions::{self, unread};
+use crate::plan::environment::Environment;
+use crate::plan::names::{MANAGER, Name};
+use crate::plan::report::LOOK_AGAIN;
+use crate::plan::{Plan, plan};
 use crate::shutdown::Shutdown;
 use crate::status;
-use crate::watches::Watches;
+use references::Guarded;
+use retry::Failures;
+use scope::Scope;
+use watches::Watches;
 
 /// How long events of one listener are collected before it is reconciled.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-
-/// How long after its first failure a listener is tried again; twice as long after each more.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-
-/// The longest time between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(300);
 
 /// What the controller works with.
 pub struct Context {
     /// The API server.
     pub client: Client,
     /// What holds for all listeners.
-    pub settings: Settings,
+    pub environment: Environment,
     /// What is counted.
     pub metrics: Metrics,
     /// Who says what events say.
     pub reporter: Reporter,
     /// For events that say the same again and again.
     pub recorder: Recorder,
-    /// How often each listener failed in a row, by namespace and name.
-    failures: Mutex<HashMap<(String, String), u32>>,
+    /// How often each listener failed in a row.
+    failures: Failures,
 }
 
 impl Context {
     /// Puts it together. `instance` names this process in events.
     pub fn new(
         client: Client,
-        settings: Settings,
+        environment: Environment,
         metrics: Metrics,
         instance: Option<String>,
     ) -> Self {
@@ -68,36 +71,29 @@ impl Context {
         let recorder = Recorder::new(client.clone(), reporter.clone());
         Self {
             client,
-            settings,
+            environment,
             metrics,
             reporter,
             recorder,
-            failures: Mutex::default(),
+            failures: Failures::default(),
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
-        // Counters are right whoever panicked while holding them.
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// How the controller runs.
-#[derive(Clone, Debug)]
-pub struct Scope {
-    /// The namespace that is watched; none for all.
-    pub namespace: Option<String>,
-    /// How many listeners are reconciled at once.
-    pub concurrency: u16,
-}
-
-/// Runs until the first signal, and then until the reconciliations that run are over.
-pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Shutdown) {
+/// Runs until the first signal, and then until the reconciliations that run are over; as many as `concurrency`
+/// run at once.
+pub async fn run(
+    context: Context,
+    scope: Scope,
+    concurrency: u16,
+    board: Arc<Board>,
+    shutdown: Shutdown,
+) {
     let context = Arc::new(context);
     let is_listed = Arc::new(AtomicBool::new(false));
     let watches = Watches {
         client: context.client.clone(),
-        namespace: scope.namespace,
+        scope,
         metrics: context.metrics.clone(),
         board,
         is_listed: Arc::clone(&is_listed),
@@ -108,15 +104,15 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
         .take_until(shutdown.clone().begun());
     let config = Config::default()
         .debounce(DEBOUNCE)
-        .concurrency(scope.concurrency);
-    let reconcile = |object, context| reconcile(object, context).boxed();
+        .concurrency(concurrency);
+    let work = |object, context| measured(object, context).boxed();
     let retry = |object: Arc<Guarded>, error: &_, context: Arc<_>| retry(&object, error, &context);
-    let failures = Arc::clone(&context);
-    let work = applier(reconcile, retry, context, store, queue, config).for_each(async |result| {
+    let known = Arc::clone(&context);
+    let work = applier(work, retry, context, store, queue, config).for_each(async |result| {
         if let Err(controller::Error::ObjectNotFound(object)) = result {
             debug!(%object, "deleted before it was reconciled");
             let namespace = object.namespace.unwrap_or_default();
-            failures.lock().remove(&(namespace, object.name));
+            known.failures.forget(&Name::new(&namespace, &object.name));
         }
     });
     tokio::select! {
@@ -135,38 +131,39 @@ async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
     }
 }
 
-/// Makes the cluster as one listener wants it.
-async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, call::Error> {
+/// Makes the cluster as one listener wants it, and counts that.
+async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, call::Error> {
     let measured = context.metrics.reconciling();
-    let name = (object.namespace().unwrap_or_default(), object.name_any());
+    let name = name_of(&*object);
     // On the heap: it is as large as everything that it reads.
-    let result = Box::pin(run_once(&name.0, &name.1, &context)).await;
-    let took = measured.end(result.as_ref().map_or_else(call::Error::reason, |_| "done"));
+    let result = Box::pin(reconcile(&name, &context)).await;
+    let ended = |error: &call::Error| Ended::Failed(error.reason());
+    let took = measured.end(result.as_ref().map_or_else(ended, |_| Ended::Done));
     debug!(
-        namespace = name.0,
-        listener = name.1,
+        namespace = name.namespace,
+        listener = name.name,
         ?took,
         ok = result.is_ok(),
         "reconciled"
     );
     if result.is_ok() {
-        context.lock().remove(&name);
-        context.metrics.failing(&name.0, &name.1, 0);
+        context.failures.forget(&name);
+        context.metrics.failing(&name.namespace, &name.name, 0);
     }
     result
 }
 
 /// Gather, plan, apply, status.
-async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Action, call::Error> {
+async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error> {
     let Context {
         client,
-        settings,
+        environment,
         metrics,
         reporter,
         recorder,
         failures: _,
     } = context;
-    let world = match Box::pin(gather(client, namespace, name)).await? {
+    let world = match Box::pin(gather(client, &name.namespace, &name.name)).await? {
         Gathered::World(world) => world,
         Gathered::Gone => return Ok(Action::await_change()),
         Gathered::Malformed(invalid) => {
@@ -174,68 +171,53 @@ async fn run_once(namespace: &str, name: &str, context: &Context) -> Result<Acti
             // As often as any other: that it is looked at shows that the operator works.
             return Ok(Action::requeue(LOOK_AGAIN));
         }
-        Gathered::Unread(unread) => return tell(*unread, context).await,
+        Gathered::Unread(unread) => return report(*unread, context).await,
     };
     let now = Timestamp::now();
-    let Plan { objects, report } = plan(&world, settings, now);
+    let Plan {
+        objects,
+        report,
+        previous,
+    } = plan(&world, environment, now);
     let applied = apply(client, &report.identity, objects, &world.children, metrics).await;
-    let outcome = match &applied {
-        Ok(applied) => Outcome::Done(applied),
-        Err(Failed {
-            error,
-            is_configured,
-        }) => Outcome::Failed {
-            reason: error.reason(),
-            message: chain(error),
-            is_configured: *is_configured,
-        },
-    };
-    let status = conditions::status(&world, &report, &outcome, now);
-    metrics.warned(&world.listener, outcome.serving(&report).reasons());
+    let outcome = status::outcome(&applied);
+    let judged = Judged::new(&world, &report, &previous, &outcome, now);
+    let status = conditions::status(&judged);
+    metrics.warned(&world.listener, judged.serving.reasons());
     status::write(client, reporter, &world.listener, &status, metrics).await?;
     applied.map_err(|failed| failed.error)?;
     Ok(Action::requeue(report.look_again))
 }
 
 /// Says what cannot be read, once it is time to say it. Nothing else is done.
-async fn tell(unread: Unread, context: &Context) -> Result<Action, call::Error> {
-    let Unread {
-        listener,
-        about,
-        error,
-    } = unread;
-    let name = (
-        listener.namespace().unwrap_or_default(),
-        listener.name_any(),
-    );
-    let failures = context.lock().get(&name).copied().unwrap_or(0);
-    if let Some(problem) = unread::problem(&error.failure(about, failures)) {
-        let status = unread::status(&listener, problem, &context.settings, Timestamp::now());
+async fn report(unread: Unread, context: &Context) -> Result<Action, call::Error> {
+    let listener = &unread.listener;
+    let name = name_of(listener);
+    let failures = context.failures.of(&name);
+    if let Some(problem) = unread::problem(&unread.failure(failures)) {
+        let now = Timestamp::now();
+        let status = unread::status(listener, problem, &context.environment, now);
         let Context {
             client,
             reporter,
             metrics,
             ..
         } = context;
-        status::write(client, reporter, &listener, &status, metrics).await?;
+        status::write(client, reporter, listener, &status, metrics).await?;
     }
-    Err(error)
+    Err(unread.error)
 }
 
-/// When to try again what failed: later each time, and not with the others.
+/// When to try again what failed.
 fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
-    let name = (object.namespace().unwrap_or_default(), object.name_any());
-    let failures = {
-        let mut failures = context.lock();
-        let failures = failures.entry(name.clone()).or_default();
-        *failures = failures.saturating_add(1);
-        *failures
-    };
-    context.metrics.failing(&name.0, &name.1, failures);
-    let wait = back_off(failures);
+    let name = name_of(object);
+    let (failures, wait) = context.failures.more(&name);
+    context
+        .metrics
+        .failing(&name.namespace, &name.name, failures);
     warn!(
-        namespace = name.0,
-        listener = name.1,
+        namespace = name.namespace,
+        listener = name.name,
         error = chain(error),
         failures,
         ?wait,
@@ -244,10 +226,9 @@ fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
     Action::requeue(wait)
 }
 
-/// How long to wait after so many failures in a row.
-fn back_off(failures: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
-    RETRY_FIRST.saturating_mul(factor).min(RETRY_MAX)
+fn name_of(listener: &impl ResourceExt) -> Name {
+    let namespace = listener.namespace().unwrap_or_default();
+    Name::new(&namespace, &listener.name_any())
 }
 
 #[cfg(test)]
@@ -262,11 +243,9 @@ mod tests {
     use prometheus_client::registry::Registry;
     use tower::service_fn;
 
-    use super::{Context, back_off, run_once};
-    use crate::metrics::Metrics;
-    use crate::plan::{LOOK_AGAIN, Place, Settings};
+    use super::{Context, Environment, LOOK_AGAIN, Metrics, Name, reconcile};
 
-    /// Whoever waits for a change of it would look as if it did nothing at all.
+    /// An operator that waits for a change of it would look as if it did nothing at all.
     #[tokio::test]
     async fn a_listener_that_does_not_read_is_looked_at_again() {
         let malformed =
@@ -274,25 +253,13 @@ mod tests {
         let server = service_fn(async |_: Request<Body>| {
             Ok::<_, Infallible>(Response::new(Body::from(malformed.as_bytes().to_vec())))
         });
-        let settings = Settings {
-            terminator_image: "a".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            drain_deadline: Duration::from_secs(30),
-            place: Place::Cluster,
-        };
+        let (image, domain) = ("a".to_owned(), "cluster.local".to_owned());
+        let environment = Environment::cluster(image, domain, Duration::from_secs(30));
         let metrics = Metrics::new(&mut Registry::default());
-        let context = Context::new(Client::new(server, "iot"), settings, metrics, None);
-        let action = run_once("iot", "edge", &context).await.unwrap();
+        let context = Context::new(Client::new(server, "iot"), environment, metrics, None);
+        let action = reconcile(&Name::new("iot", "edge"), &context)
+            .await
+            .unwrap();
         assert_eq!(action, Action::requeue(LOOK_AGAIN));
-    }
-
-    #[test]
-    fn the_wait_doubles_and_has_an_end() {
-        let waits: Vec<u128> = [1, 2, 3, 10, 11, u32::MAX]
-            .into_iter()
-            .map(|failures| back_off(failures).as_millis())
-            .collect();
-        assert_eq!(waits, [500, 1000, 2000, 256_000, 300_000, 300_000]);
-        assert_eq!(back_off(0), Duration::from_millis(500));
     }
 }

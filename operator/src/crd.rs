@@ -8,9 +8,12 @@
     reason = "KubeSchema's derive repeats each struct inside of a function"
 )]
 
+mod backend;
+mod client_auth;
 mod limits;
 mod maps;
 mod pod;
+mod references;
 mod service;
 mod status;
 mod timeouts;
@@ -19,12 +22,13 @@ mod tls;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use mqtt_tls_config::yaml;
-use schemars::JsonSchema;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
+pub use backend::{Backend, BackendAddress, BackendService};
+pub use client_auth::{CaKind, CaRef, ClientAuth, ClientAuthMode};
 pub use limits::Limits;
 pub use pod::{PodTemplate, Resources};
+pub use references::{CertificateSource, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{Address, AddressType, CertificateStatus, MqttTlsListenerStatus};
 pub use timeouts::Timeouts;
@@ -158,7 +162,7 @@ pub struct MqttTlsListenerSpec {
     pub certificates: Vec<CertificateSource>,
 
     /// Whether devices must show a certificate of their own (mutual TLS). Default: they need none.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "client_auth::said")]
     #[schemars(extend("nullable" = true))]
     pub client_auth: ClientAuth,
 
@@ -191,165 +195,12 @@ pub struct MqttTlsListenerSpec {
     pub pod: PodTemplate,
 }
 
-/// Where one server certificate comes from.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CertificateSource {
-    /// A Secret in the listener's namespace with the certificate chain (leaf first) and its private
-    /// key: the keys `tls.crt` and `tls.key` (as in type kubernetes.io/tls), or one key `pem` with both.
-    pub secret_ref: SecretRef,
-}
-
-/// The name of a Secret in the listener's namespace.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretRef {
-    /// The Secret's name.
-    #[schemars(schema_with = "maps::object_name")]
-    pub name: String,
-}
-
-/// Mutual TLS.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("self.mode == 'None' || has(self.caRef)")
-        .message("clientAuth.mode Optional and Require need clientAuth.caRef, the Secret or ConfigMap with \
-                  the CA certificates that devices' certificates chain to; add it, or set mode: None")
-        .field_path(".caRef")
-)]
-pub struct ClientAuth {
-    /// `None`: devices are not asked for a certificate. `Optional`: one that does not verify is refused,
-    /// none at all is let in. `Require`: only a certificate that verifies is let in. It has no default: one
-    /// that is forgotten or misspelt must not let everyone in.
-    pub mode: ClientAuthMode,
-
-    /// The CA certificates that devices' certificates must chain to. Needed unless `mode` is None.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca_ref: Option<CaRef>,
-}
-
-/// Whether devices show a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum ClientAuthMode {
-    /// They are not asked for one.
-    #[default]
-    None,
-    /// They may.
-    Optional,
-    /// They must.
-    Require,
-}
-
-/// A bundle of CA certificates.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CaRef {
-    /// Whether a Secret or a ConfigMap holds it.
-    pub kind: CaKind,
-    /// The object's name, in the listener's namespace.
-    #[schemars(schema_with = "maps::object_name")]
-    pub name: String,
-    /// The key in the object. Default: ca.crt.
-    #[serde(default = "default_ca_key")]
-    #[schemars(schema_with = "maps::data_key")]
-    pub key: String,
-}
-
-/// What kind of object holds a CA bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum CaKind {
-    /// A Secret.
-    Secret,
-    /// A ConfigMap.
-    ConfigMap,
-}
-
-impl CaKind {
-    /// The kind's name, as in manifests.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Secret => "Secret",
-            Self::ConfigMap => "ConfigMap",
-        }
-    }
-}
-
-/// The smart-mqtt broker: a Service of this namespace, or an address. Exactly one of them.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.service) != has(self.address)")
-        .message("backend needs exactly one of service (a Service in this namespace) and address (a host \
-                  name or an IP address)")
-)]
-pub struct Backend {
-    /// A Service in the listener's namespace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<BackendService>,
-    /// A broker that is not a Service in this namespace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<BackendAddress>,
-}
-
-/// A Service in the listener's namespace.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BackendService {
-    /// The Service's name.
-    #[schemars(schema_with = "maps::service_name")]
-    pub name: String,
-    /// The Service's port for plaintext MQTT. Default: 1883.
-    #[serde(default = "default_backend_port")]
-    #[schemars(schema_with = "maps::port")]
-    pub port: u16,
-}
-
-/// A broker by its address.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BackendAddress {
-    /// A DNS name, resolved anew for each connection, or an IP address.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(
-        validation = Rule::new(
-            "isIP(self) || self.matches('^([a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?[.])*\
-             [a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?[.]?$') && !self.matches('(^|[.])[0-9]+[.]?$')"
-        ).message("backend.address.host must be a DNS name or an IP address, without a port: the port has \
-                   its own field")
-    )]
-    pub host: String,
-    /// The port for plaintext MQTT. Default: 1883.
-    #[serde(default = "default_backend_port")]
-    #[schemars(schema_with = "maps::port")]
-    pub port: u16,
-}
-
-/// Reads client authentication that is there. Whoever writes the key wants it: nothing behind it must not let
-/// everyone in.
-fn said<'de, D: Deserializer<'de>>(from: D) -> Result<ClientAuth, D::Error> {
-    Option::deserialize(from)?.ok_or_else(|| {
-        Error::custom(
-            "clientAuth is there and says nothing: set clientAuth.mode to Require or Optional, with \
-             clientAuth.caRef, or to None",
-        )
-    })
-}
-
 fn default_port() -> u16 {
     8883
 }
 
-fn default_backend_port() -> u16 {
-    1883
-}
-
 fn default_replicas() -> i32 {
     2
-}
-
-fn default_ca_key() -> String {
-    "ca.crt".to_owned()
 }
 
 /// The CustomResourceDefinition of this release.

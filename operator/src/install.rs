@@ -6,16 +6,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::Condition;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
-use crate::call::{self, call};
+use crate::api::call::{self, call};
+use crate::api::patch;
 use crate::crd;
-use crate::plan::names::MANAGER;
+use crate::kinds::{Kind, Target, Verb};
 use crate::run::{cluster, unavailable};
 use crate::screen;
 
@@ -91,10 +92,10 @@ pub async fn run() -> ExitCode {
 async fn install(client: Client) -> Result<String, Error> {
     let wanted = crd::definition();
     let name = wanted.name_any();
-    let object = format!("CustomResourceDefinition {name}");
+    let target = Target::one(Kind::CustomResourceDefinition, &name);
     let crds: Api<CustomResourceDefinition> = Api::all(client);
     let deadline = Instant::now() + PATIENCE;
-    let before = there(&crds, &name, &object, deadline).await?;
+    let before = there(&crds, &name, &target, deadline).await?;
     if let Some(later) = before.as_ref().and_then(later_release) {
         return Ok(format!(
             "customresourcedefinition {name} left as it is: it is of release {later}, and this is {RELEASE}"
@@ -108,15 +109,15 @@ async fn install(client: Client) -> Result<String, Error> {
         return Err(Error::Stored { name, stored });
     }
     // With force: earlier it may have been applied by kubectl or by Helm, and there is nobody to ask.
-    let params = PatchParams::apply(MANAGER).force();
+    let params = patch::apply().force();
     let patch = Patch::Apply(&wanted);
-    let after = call("apply", &object, crds.patch(&name, &params, &patch)).await?;
+    let after = call(Verb::Apply, &target, crds.patch(&name, &params, &patch)).await?;
     let done = match before {
         None => "created",
         Some(before) if before.resource_version() == after.resource_version() => "unchanged",
         Some(_) => "updated",
     };
-    established(&crds, &name, &object, deadline).await?;
+    established(&crds, &name, &target, deadline).await?;
     Ok(format!("customresourcedefinition {name} {done}"))
 }
 
@@ -124,12 +125,12 @@ async fn install(client: Client) -> Result<String, Error> {
 async fn there(
     crds: &Api<CustomResourceDefinition>,
     name: &str,
-    object: &str,
+    target: &Target,
     deadline: Instant,
 ) -> Result<Option<CustomResourceDefinition>, Error> {
     let mut is_told = false;
     loop {
-        let found = call("get", object, crds.get_opt(name)).await?;
+        let found = call(Verb::Get, target, crds.get_opt(name)).await?;
         if !found.as_ref().is_some_and(is_going) {
             return Ok(found);
         }
@@ -192,13 +193,13 @@ fn unknown_versions(
 async fn established(
     crds: &Api<CustomResourceDefinition>,
     name: &str,
-    object: &str,
+    target: &Target,
     deadline: Instant,
 ) -> Result<(), Error> {
     let mut why = "the API server does not say why".to_owned();
     let look = async {
         loop {
-            let found = call("get", object, crds.get_opt(name)).await?;
+            let found = call(Verb::Get, target, crds.get_opt(name)).await?;
             let is_established = is_crd_established().matches_object(found.as_ref());
             if is_established && !found.as_ref().is_some_and(is_going) {
                 return Ok(());

@@ -11,28 +11,26 @@
 //! arrive later; it is server-side apply of a plan, bound to the object's identity, and the new leader's
 //! next look puts right whatever is in it.
 
+mod candidate;
 mod gate;
 mod record;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::call::{Error, call};
+use crate::api::call::{Error, call};
 use crate::error::chain;
+use crate::kinds::Verb;
 use crate::plan::names::manager_labels;
 
+pub use candidate::Candidate;
 pub use gate::Gate;
 use record::Seen;
-
-/// The longest time between two looks at the Lease.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What it takes to become the leader.
 pub struct Election {
@@ -42,59 +40,6 @@ pub struct Election {
     pub candidate: Candidate,
     /// What holds back the writes of whoever does not lead.
     pub gate: Gate,
-}
-
-/// Which Lease, and who reaches for it.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The Lease's namespace.
-    pub namespace: String,
-    /// The Lease's name.
-    pub lease: String,
-    /// Who this is: unlike any other process, also one that had this pod before.
-    pub identity: String,
-    /// How long others wait for a leader that says nothing more.
-    pub duration: Duration,
-}
-
-impl Candidate {
-    /// How long after the last renewal the leader gives up.
-    fn deadline(&self) -> Duration {
-        self.duration * 2 / 3
-    }
-
-    /// The time between two looks at the Lease, or two renewals; a little more or less each time, so that not
-    /// all come at once. However long a leader that is silent is waited for, one that gives the Lease back is
-    /// followed soon.
-    fn pause(&self) -> Duration {
-        let pause = (self.duration * 2 / 15).min(PAUSE_MAX);
-        pause.mul_f64(0.9 + 0.2 * fastrand::f64())
-    }
-
-    /// The time for one call: two of them fit into the leader's deadline.
-    fn patience(&self) -> Duration {
-        self.deadline() / 2
-    }
-
-    /// What this one writes into the Lease; `before` is what is in it.
-    fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
-        let now = MicroTime(Timestamp::now());
-        let held = before.filter(|before| before.holder_identity.as_ref() == Some(&self.identity));
-        let transitions = before.and_then(|before| before.lease_transitions);
-        LeaseSpec {
-            holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(self.duration.as_secs()).ok(),
-            acquire_time: held.map_or(Some(now.clone()), |held| held.acquire_time.clone()),
-            renew_time: Some(now),
-            // Counted are the times that it went from one to another.
-            lease_transitions: match (before, held) {
-                (None, _) => Some(0),
-                (Some(_), Some(_)) => transitions,
-                (Some(_), None) => Some(transitions.unwrap_or(0).saturating_add(1)),
-            },
-            ..LeaseSpec::default()
-        }
-    }
 }
 
 /// How it stands with whoever is not the leader yet.
@@ -188,8 +133,8 @@ async fn reach(
     candidate: &Candidate,
     seen: &mut Option<Seen>,
 ) -> Result<Option<Lease>, Error> {
-    let (name, object) = (&candidate.lease, format!("Lease {}", candidate.lease));
-    let found = call("get", &object, leases.get_opt(name)).await?;
+    let (name, lease) = (&candidate.lease, candidate.target());
+    let found = call(Verb::Get, &lease, leases.get_opt(name)).await?;
     let now = Instant::now();
     *seen = record::look(seen.take(), found.as_ref(), now);
     if seen
@@ -200,11 +145,12 @@ async fn reach(
     }
     let params = PostParams::default();
     let was_there = found.is_some();
-    let claimed = if let Some(mut lease) = found {
-        lease.spec = Some(candidate.claim(lease.spec.as_ref()));
-        call("update", &object, leases.replace(name, &params, &lease)).await
+    let claimed = if let Some(mut found) = found {
+        found.spec = Some(candidate.claim(found.spec.as_ref()));
+        let claimed = leases.replace(name, &params, &found);
+        call(Verb::Update, &lease, claimed).await
     } else {
-        let lease = Lease {
+        let new = Lease {
             metadata: ObjectMeta {
                 name: Some(name.clone()),
                 labels: Some(manager_labels()),
@@ -212,7 +158,7 @@ async fn reach(
             },
             spec: Some(candidate.claim(None)),
         };
-        call("create", &object, leases.create(&params, &lease)).await
+        call(Verb::Create, &lease, leases.create(&params, &new)).await
     };
     match claimed {
         Ok(lease) => Ok(Some(lease)),
@@ -245,14 +191,14 @@ impl Leadership {
     /// Renews it once, however often that has to be tried.
     async fn renew(&mut self) -> Result<(), Lost> {
         let name = self.candidate.lease.clone();
-        let (object, params) = (format!("Lease {name}"), PostParams::default());
+        let (target, params) = (self.candidate.target(), PostParams::default());
         loop {
             let mut lease = self.lease.clone();
             lease.spec = Some(self.candidate.claim(lease.spec.as_ref()));
             let sent = Instant::now();
             let update = call(
-                "update",
-                &object,
+                Verb::Update,
+                &target,
                 self.leases.replace(&name, &params, &lease),
             );
             // A connection that died without a word must not take all the time that there is.
@@ -280,8 +226,13 @@ impl Leadership {
     /// Looks who changed it: someone may only have put a label on it, or an earlier renewal came through after all.
     async fn look(&mut self) -> Result<(), Lost> {
         let name = &self.candidate.lease;
-        let object = format!("Lease {name}");
-        match call("get", &object, self.leases.get_opt(name)).await {
+        match call(
+            Verb::Get,
+            &self.candidate.target(),
+            self.leases.get_opt(name),
+        )
+        .await
+        {
             Ok(Some(lease)) => match record::holder(&lease) {
                 Some(holder) if holder == self.candidate.identity => {
                     debug!("the Lease was changed, and is held still");
@@ -331,9 +282,9 @@ impl Leadership {
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
         let name = &self.candidate.lease;
-        let (object, params) = (format!("Lease {name}"), PostParams::default());
+        let (target, params) = (self.candidate.target(), PostParams::default());
         let update = self.leases.replace(name, &params, &lease);
-        call("update", &object, update).await.map(drop)
+        call(Verb::Update, &target, update).await.map(drop)
     }
 }
 

@@ -2,10 +2,10 @@
 //! Deployments go out.
 //!
 //! ```text
-//! watch ─▶ gather (World) ─▶ plan (Plan) ─▶ apply (Objects<Prepared> ─▶ Objects<Applied>) ─▶ status
+//! watch ─▶ gather (World) ─▶ plan (Plan: Objects, Report) ─▶ apply (Objects ─▶ Applied) ─▶ status
 //! ```
 //!
-//! One direction, no back and forth. [`controller`] holds it together, and its `run_once` is the whole of
+//! One direction, no back and forth. [`controller`] holds it together, and its `reconcile` is the whole of
 //! it in one screen. [`gather`] only reads, [`plan`] is pure and total, [`apply`] and [`status`] only
 //! write, and write nothing when nothing differs. [`standalone`] runs the same plan over a folder, with
 //! the terminators in its own process.
@@ -27,22 +27,21 @@ pub mod run;
 pub mod leader;
 
 pub mod controller;
-pub mod references;
-pub mod watches;
 
 pub mod gather;
 pub mod plan;
 
 pub mod apply;
-pub mod compare;
 pub mod status;
 
 pub mod admin;
-pub mod call;
+pub mod api;
 pub mod error;
+pub mod kinds;
 pub mod metrics;
 pub mod screen;
 pub mod shutdown;
+pub mod text;
 
 #[cfg(feature = "demo")]
 pub mod demo;

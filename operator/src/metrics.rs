@@ -21,38 +21,40 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
-use crate::metrics::listeners::{Listeners, Live};
+use crate::kinds::{KINDS, Kind, Verb};
+use crate::plan::reason::Reason;
+use listeners::{Listeners, Live};
 
 /// The bounds of the histogram of durations, in seconds.
 const SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// How a reconciliation ends: done, cancelled, or with the reason of an error of a call.
-const OUTCOMES: [&str; 9] = [
-    "done",
-    "cancelled",
-    "Conflict",
-    "Forbidden",
-    "Invalid",
-    "Refused",
-    "TimedOut",
-    "Unanswered",
-    "Unreadable",
-];
+/// How a reconciliation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All is as it is wanted.
+    Done,
+    /// It was dropped before it was over.
+    Cancelled,
+    /// A call failed, for this reason.
+    Failed(Reason),
+}
 
-/// What is written to the API server.
-const WRITES: [(&str, &str); 11] = [
-    ("Deployment", "apply"),
-    ("Deployment", "delete"),
-    ("MqttTlsListener", "apply"),
-    ("Pod", "patch"),
-    ("PodDisruptionBudget", "apply"),
-    ("PodDisruptionBudget", "delete"),
-    ("Secret", "apply"),
-    ("Secret", "delete"),
-    ("Service", "apply"),
-    ("Service", "delete"),
-    ("Service", "patch"),
-];
+impl Ended {
+    /// All that there can be.
+    fn all() -> impl Iterator<Item = Self> {
+        let failed = Reason::CALLS.into_iter().map(Self::Failed);
+        [Self::Done, Self::Cancelled].into_iter().chain(failed)
+    }
+
+    /// Its word.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed(reason) => reason.name(),
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -61,7 +63,7 @@ struct Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Write {
-    kind: String,
+    kind: &'static str,
     verb: &'static str,
     outcome: &'static str,
 }
@@ -105,12 +107,18 @@ impl Metrics {
 
     /// Puts the counters there, at 0.
     fn begin(&self) {
-        for outcome in OUTCOMES {
+        for ended in Ended::all() {
+            let outcome = ended.name();
             drop(self.reconciliations.get_or_create(&Outcome { outcome }));
         }
-        for (kind, verb) in WRITES {
-            for is_ok in [true, false] {
-                drop(self.writes.get_or_create(&Write::of(kind, verb, is_ok)));
+        for row in &KINDS {
+            for (verb, is_ok) in row
+                .counted
+                .iter()
+                .flat_map(|verb| [(verb, true), (verb, false)])
+            {
+                let labels = Write::of(row.kind, *verb, is_ok);
+                drop(self.writes.get_or_create(&labels));
             }
         }
     }
@@ -164,27 +172,25 @@ impl Metrics {
         Reconciling {
             metrics: self.clone(),
             since: Instant::now(),
-            outcome: "cancelled",
+            ended: Ended::Cancelled,
         }
     }
 
     /// A write was tried.
-    pub fn wrote(&self, kind: &str, verb: &'static str, is_ok: bool) {
-        debug_assert!(
-            WRITES.contains(&(kind, verb)),
-            "{verb} of {kind} is not listed"
-        );
+    pub fn wrote(&self, kind: Kind, verb: Verb, is_ok: bool) {
         let labels = Write::of(kind, verb, is_ok);
         self.writes.get_or_create(&labels).inc();
     }
 
     /// A watch begins.
-    pub fn watching(&self, kind: &'static str) {
+    pub fn watching(&self, kind: Kind) {
+        let kind = kind.name();
         drop(self.watch_failures.get_or_create(&Watched { kind }));
     }
 
     /// A watch failed.
-    pub fn watch_failed(&self, kind: &'static str) {
+    pub fn watch_failed(&self, kind: Kind) {
+        let kind = kind.name();
         self.watch_failures.get_or_create(&Watched { kind }).inc();
     }
 
@@ -224,7 +230,7 @@ impl Metrics {
     }
 
     /// These are the reasons to look at what a listener serves from now on.
-    pub fn warned<K: ResourceExt>(&self, listener: &K, reasons: Vec<&'static str>) {
+    pub fn warned<K: ResourceExt>(&self, listener: &K, reasons: Vec<Reason>) {
         let namespace = listener.namespace().unwrap_or_default();
         let name = listener.name_any();
         self.listeners.warned(&namespace, &name, reasons);
@@ -237,12 +243,11 @@ impl Metrics {
 }
 
 impl Write {
-    fn of(kind: &str, verb: &'static str, is_ok: bool) -> Self {
-        let outcome = if is_ok { "ok" } else { "failed" };
+    fn of(kind: Kind, verb: Verb, is_ok: bool) -> Self {
         Self {
-            kind: kind.to_owned(),
-            verb,
-            outcome,
+            kind: kind.name(),
+            verb: verb.name(),
+            outcome: if is_ok { "ok" } else { "failed" },
         }
     }
 }
@@ -251,21 +256,20 @@ impl Write {
 pub struct Reconciling {
     metrics: Metrics,
     since: Instant,
-    outcome: &'static str,
+    ended: Ended,
 }
 
 impl Reconciling {
-    /// It is over, with `done` or the reason of its error.
-    pub fn end(mut self, outcome: &'static str) -> Duration {
-        self.outcome = outcome;
+    /// It is over.
+    pub fn end(mut self, ended: Ended) -> Duration {
+        self.ended = ended;
         self.since.elapsed()
     }
 }
 
 impl Drop for Reconciling {
     fn drop(&mut self) {
-        let (metrics, outcome) = (&self.metrics, self.outcome);
-        debug_assert!(OUTCOMES.contains(&outcome), "{outcome} is not listed");
+        let (metrics, outcome) = (&self.metrics, self.ended.name());
         metrics.in_flight.dec();
         metrics
             .durations
@@ -274,7 +278,7 @@ impl Drop for Reconciling {
             .reconciliations
             .get_or_create(&Outcome { outcome })
             .inc();
-        if outcome == "done" {
+        if self.ended == Ended::Done {
             metrics.last_success.set(seconds_now());
         }
     }
@@ -292,8 +296,7 @@ mod tests {
     use prometheus_client::encoding::text::encode;
     use prometheus_client::registry::Registry;
 
-    use super::Metrics;
-    use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
+    use super::{Kind, Metrics, MqttTlsListener, MqttTlsListenerStatus, Reason};
 
     fn listener(name: &str) -> MqttTlsListener {
         let spec = serde_json::json!({
@@ -334,7 +337,7 @@ mod tests {
         metrics.know(&other);
         metrics.observed(&edge, &status("False"));
         metrics.failing("iot", "edge", 3);
-        metrics.warned(&edge, vec!["NoNames"]);
+        metrics.warned(&edge, vec![Reason::NoNames]);
         let shown = text(&registry);
         for line in [
             "mqtt_tls_operator_listeners 2",
@@ -388,7 +391,7 @@ mod tests {
     fn every_counter_is_there_before_the_first_event() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        metrics.watching("Secret");
+        metrics.watching(Kind::Secret);
         let shown = text(&registry);
         for line in [
             "mqtt_tls_operator_reconciliations_total{outcome=\"Forbidden\"} 0",

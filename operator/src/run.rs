@@ -10,13 +10,14 @@ use tracing::{error, info, warn};
 
 use crate::admin::{self, Board, Stage};
 use crate::args::Run;
-use crate::controller::{self, Context, Scope};
+use crate::controller::scope::Scope;
+use crate::controller::watches::SILENCE_MAX;
+use crate::controller::{self, Context};
 use crate::error::chain;
 use crate::leader::{Candidate, Election, Gate, Leadership, Lost, Standing};
 use crate::metrics::Metrics;
 use crate::plan::names::MANAGER;
 use crate::shutdown::Shutdown;
-use crate::watches::SILENCE_MAX;
 
 /// What cannot be used: the cluster, or a port.
 pub const UNAVAILABLE: u8 = 69;
@@ -147,16 +148,12 @@ async fn work(
     board: Arc<Board>,
     shutdown: Shutdown,
 ) {
-    let scope = Scope {
-        // A variable that is set to nothing says nothing.
-        namespace: arguments.namespace.clone().filter(|name| !name.is_empty()),
-        concurrency: arguments.concurrency,
-    };
+    let scope = Scope::of(arguments.namespace.as_deref());
     let instance = arguments.instance.clone();
     metrics.lead();
-    let context = Context::new(client, arguments.settings(), metrics, instance);
-    info!(?scope, "working");
-    controller::run(context, scope, board, shutdown).await;
+    let context = Context::new(client, arguments.environment(), metrics, instance);
+    info!(?scope, concurrency = arguments.concurrency, "working");
+    controller::run(context, scope, arguments.concurrency, board, shutdown).await;
 }
 
 /// Does the work while the Lease is held, if there is one. Whoever stands by does nothing else: nothing is

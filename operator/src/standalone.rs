@@ -5,6 +5,7 @@
 
 pub mod fleet;
 pub mod folder;
+mod member;
 
 use std::path::Path;
 use std::process::ExitCode;

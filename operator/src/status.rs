@@ -1,25 +1,42 @@
 //! Writes the listener's status, and its events. It must not write a status that is there already.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::core::error_boundary::InvalidObject;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 use tracing::{error, info, warn};
 
-use crate::call::{Error, call};
+use crate::api::call::{Error, call};
+use crate::api::events::record;
+use crate::api::patch::apply;
+use crate::apply::Failed;
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
 use crate::error::{chain, without_values};
+use crate::kinds::{Kind, Target, Verb};
 use crate::metrics::Metrics;
-use crate::plan::conditions::shortened;
-use crate::plan::names::MANAGER;
+use crate::plan::conditions::judged::Outcome;
 use crate::plan::notices::{Notice, notices};
+use crate::plan::objects::Applied;
+use crate::plan::reason::Reason;
 
-/// How long an event's note may be, in bytes: the API server takes 1 kB.
-const NOTE_LENGTH_MAX: usize = 1000;
+/// What came of a plan, for the conditions.
+pub fn outcome(applied: &Result<Applied, Failed>) -> Outcome<'_> {
+    match applied {
+        Ok(applied) => Outcome::Done(applied),
+        Err(Failed {
+            error,
+            is_configured,
+        }) => Outcome::Failed {
+            reason: error.reason(),
+            message: chain(error),
+            is_configured: *is_configured,
+        },
+    }
+}
 
-/// Writes a status if it differs from what is there, and tells what changed as events.
+/// Writes a status if it differs from what is there, with events for what changed.
 pub async fn write(
     client: &Client,
     reporter: &Reporter,
@@ -46,11 +63,12 @@ pub async fn write(
         "status": status,
     });
     let api: Api<MqttTlsListener> = Api::namespaced(client.clone(), namespace);
-    let params = PatchParams::apply(MANAGER).force();
-    let told = format!("status of MqttTlsListener {name}");
+    let params = apply().force();
+    let (kind, verb) = (Kind::MqttTlsListener, Verb::Apply);
     let patch = Patch::Apply(&object);
-    let written = call("apply", &told, api.patch_status(name, &params, &patch)).await;
-    metrics.wrote("MqttTlsListener", "apply", written.is_ok());
+    let written = api.patch_status(name, &params, &patch);
+    let written = call(verb, &Target::status(kind, name), written).await;
+    metrics.wrote(kind, verb, written.is_ok());
     written?;
     for notice in notices(listener.status.as_ref(), status) {
         // A recorder takes an event for a repetition of one that had the same reason, and tells the words of that
@@ -94,13 +112,13 @@ pub async fn complain(recorder: &Recorder, invalid: &InvalidObject, metrics: &Me
     };
     let notice = Notice {
         is_warning: true,
-        reason: "Malformed".to_owned(),
+        reason: Reason::Malformed.name().to_owned(),
         message,
     };
     record(recorder, name, &reference, notice).await;
 }
 
-/// Tells something as an event. An event that is lost is not worth a retry: the conditions say it too.
+/// Writes something to the log and as an event.
 async fn publish(recorder: &Recorder, listener: &MqttTlsListener, notice: Notice) {
     let name = listener.metadata.name.as_deref().unwrap_or_default();
     let (reason, message) = (&notice.reason, &notice.message);
@@ -110,33 +128,6 @@ async fn publish(recorder: &Recorder, listener: &MqttTlsListener, notice: Notice
         info!(listener = name, reason, "{message}");
     }
     record(recorder, name, &listener.object_ref(&()), notice).await;
-}
-
-async fn record(recorder: &Recorder, name: &str, reference: &ObjectReference, notice: Notice) {
-    let Notice {
-        is_warning,
-        reason,
-        message,
-    } = notice;
-    let event = Event {
-        type_: if is_warning {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        },
-        reason,
-        note: Some(shortened(message, NOTE_LENGTH_MAX)),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    let published = call("create", "an event", recorder.publish(&event, reference)).await;
-    if let Err(error) = published {
-        warn!(
-            listener = name,
-            error = chain(&error),
-            "an event could not be written"
-        );
-    }
 }
 
 #[cfg(test)]

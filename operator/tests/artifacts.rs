@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mqtt_tls_operator::crd;
+use mqtt_tls_operator::plan::reason::Reason;
 
 /// How many lines a file may have before its tests.
 const FILE_LINES_MAX: usize = 400;
@@ -150,6 +151,26 @@ fn what_one_module_may_do_one_module_does() {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(found, [only], "{what}");
+    }
+}
+
+/// The reference tells of each reason, so each has to be given by something.
+#[test]
+fn every_reason_is_given_somewhere() {
+    let vocabulary = "operator/src/plan/reason";
+    let programs = programs();
+    let givers: Vec<&String> = programs
+        .iter()
+        .filter(|(name, _)| !name.starts_with(vocabulary) || name.ends_with("/judged.rs"))
+        .map(|(_, text)| text)
+        .collect();
+    for reason in Reason::ALL {
+        let given = [
+            format!("Reason::{reason:?}"),
+            format!("=> Self::{reason:?},"),
+        ];
+        let is_given = |text: &&String| given.iter().any(|words| text.contains(words));
+        assert!(givers.iter().any(is_given), "nothing gives {reason:?}");
     }
 }
 

@@ -13,15 +13,23 @@ mod support;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use mqtt_tls_config::yaml::{self, Value};
 use mqtt_tls_operator::crd::{MqttTlsListener, MqttTlsListenerStatus};
-use mqtt_tls_operator::plan::conditions::{self, Outcome};
+use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::plan::conditions;
+use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
+use mqtt_tls_operator::plan::names::Name;
 use mqtt_tls_operator::plan::notices::notices;
-use mqtt_tls_operator::plan::{Objects, Plan, Prepared, Report, World, plan};
-use support::{Pki, applied, check, now, planned, put, settings, world};
+use mqtt_tls_operator::plan::objects::{Applied, Children, Objects};
+use mqtt_tls_operator::plan::reason::Reason;
+use mqtt_tls_operator::plan::report::Report;
+use mqtt_tls_operator::plan::world::World;
+use mqtt_tls_operator::plan::{Plan, plan};
+use support::{NAMESPACE, Pki, applied, check, environment, now, planned, put};
 
 /// The one case whose output shows the children as a whole.
 const FULL: &str = "full";
@@ -96,7 +104,7 @@ fn tell(name: &str, text: &str, pki: &Pki) -> String {
 fn empty() -> World {
     let text = "apiVersion: a/v1\nkind: b\nmetadata: {}\nspec: {certificates: [], backend: {}}";
     let listener: MqttTlsListener = yaml::from_value(yaml::value(text).unwrap()).unwrap();
-    world(listener)
+    World::new(listener)
 }
 
 fn delete(step: &Value, world: &mut World) {
@@ -107,10 +115,15 @@ fn delete(step: &Value, world: &mut World) {
         .unwrap_or_default();
     for object in gone {
         match object.as_str().unwrap().split_once('/').unwrap() {
-            ("Secret", name) => drop(world.secrets.remove(name).unwrap()),
-            ("ConfigMap", name) => drop(world.config_maps.remove(name).unwrap()),
-            ("Service", _) => world.backend = None,
-            ("Child", "Deployment") => world.children.deployment = None,
+            ("Secret", name) => {
+                drop(world.secrets.remove(&Name::new(NAMESPACE, name)).unwrap());
+            }
+            ("ConfigMap", name) => {
+                let name = Name::new(NAMESPACE, name);
+                drop(world.config_maps.remove(&name).unwrap());
+            }
+            ("Service", _) => world.services.clear(),
+            ("Child", "Deployment") => world.children.remove(Kind::Deployment),
             (kind, _) => panic!("a kind that the tests do not know: {kind}"),
         }
     }
@@ -124,7 +137,11 @@ fn play(
     (is_full, refused): (bool, bool),
     told: &mut String,
 ) -> String {
-    let Plan { objects, report } = plan(world, &settings(), time);
+    let Plan {
+        objects,
+        report,
+        previous,
+    } = plan(world, &environment(), time);
     check(world, &objects, pki);
     let mut story = children(&objects);
     if is_full {
@@ -139,19 +156,25 @@ fn play(
         writeln!(story, "config:\n{}", difference(told, &config)).unwrap();
         *told = config;
     }
-    let served = world.children.config_secret.clone();
+    let served = world.children.of(Kind::Secret).cloned();
     world.children = applied(&world.children, &objects);
     if refused {
-        world.children.config_secret = served;
+        match served {
+            Some(served) => world.children.put(Kind::Secret, served),
+            None => world.children.remove(Kind::Secret),
+        }
     }
-    observe(world.children.deployment.as_mut());
-    let kept = Objects::kept();
+    observe(&mut world.children);
+    let done = Applied {
+        children: world.children.clone(),
+    };
     let outcome = if refused {
         refusal()
     } else {
-        Outcome::Done(&kept)
+        Outcome::Done(&done)
     };
-    let status = conditions::status(world, &report, &outcome, time);
+    let judged = Judged::new(world, &report, &previous, &outcome, time);
+    let status = conditions::status(&judged);
     assert!(!pki.shows_a_key(&serde_json::to_string(&status).unwrap()));
     story.push_str(&said(world, &report, &status));
     world.listener.status = Some(status);
@@ -161,15 +184,17 @@ fn play(
 
 fn refusal() -> Outcome<'static> {
     Outcome::Failed {
-        reason: "Forbidden",
+        reason: Reason::Forbidden,
         message: "apply Secret edge-mqtts was refused".to_owned(),
         is_configured: false,
     }
 }
 
 /// What a controller of Deployments would say.
-fn observe(deployment: Option<&mut Deployment>) {
-    let Some(deployment) = deployment else { return };
+fn observe(children: &mut Children) {
+    let Some(mut deployment) = children.get::<Deployment>().cloned() else {
+        return;
+    };
     let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
     deployment.status = Some(DeploymentStatus {
         replicas,
@@ -177,25 +202,28 @@ fn observe(deployment: Option<&mut Deployment>) {
         available_replicas: replicas,
         ..DeploymentStatus::default()
     });
+    children.put(Kind::Deployment, Arc::new(deployment));
 }
 
 /// Plan again: no change.
 fn unchanged(
     world: &World,
     time: Timestamp,
-    before: &Objects<Prepared>,
+    before: &Objects,
     said: &Report,
     outcome: &Outcome<'_>,
 ) {
-    let again = plan(world, &settings(), time);
+    let again = plan(world, &environment(), time);
     assert_eq!(
         planned(before),
         planned(&again.objects),
         "the second plan differs"
     );
     assert_eq!(said.problems, again.report.problems);
-    assert_eq!(said.planned.certificates, again.report.planned.certificates);
-    let status = conditions::status(world, &again.report, outcome, time);
+    let certificates = |report: &Report| report.planned.clone().map(|one| one.certificates);
+    assert_eq!(certificates(said), certificates(&again.report));
+    let judged = Judged::new(world, &again.report, &again.previous, outcome, time);
+    let status = conditions::status(&judged);
     assert_eq!(
         world.listener.status.as_ref(),
         Some(&status),
@@ -204,12 +232,12 @@ fn unchanged(
     assert_eq!(notices(world.listener.status.as_ref(), &status), []);
 }
 
-fn children(objects: &Objects<Prepared>) -> String {
+fn children(objects: &Objects) -> String {
     let kinds: Vec<&str> = planned(objects).into_iter().map(|(kind, _)| kind).collect();
     format!("planned: [{}]\n", kinds.join(", "))
 }
 
-fn rendered(objects: &Objects<Prepared>) -> String {
+fn rendered(objects: &Objects) -> String {
     let Some(secret) = objects.config_secret.present() else {
         return String::new();
     };
@@ -280,7 +308,7 @@ fn timeouts_limits_and_tickets_replace_no_pod() {
         for object in yaml::documents(&objects).unwrap() {
             put(&mut world, object, &pki);
         }
-        let Plan { objects, .. } = plan(&world, &settings(), now());
+        let Plan { objects, .. } = plan(&world, &environment(), now());
         let deployment = objects.deployment.present().unwrap().clone();
         (deployment, rendered(&objects))
     };
@@ -297,4 +325,46 @@ fn timeouts_limits_and_tickets_replace_no_pod() {
          limits: {connections: 250000, handshakes: 8192}\n",
     );
     assert_eq!(plain, defaults);
+}
+
+/// The configuration Secret as the first release left it: which certificate came from where is known all the same.
+#[test]
+fn what_the_first_release_rendered_is_kept_by_where_it_came_from() {
+    let pki = Pki::new();
+    let mut world = empty();
+    let listener = "kind: MqttTlsListener\napiVersion: mqtt.smartboot.tech/v1alpha1\nmetadata: {name: edge}\nspec:\n  \
+        certificates: [{secretRef: {name: edge-tls}}, {secretRef: {name: second-tls}}]\n  \
+        backend: {address: {host: broker}}\n  \
+        clientAuth: {mode: Require, caRef: {kind: ConfigMap, name: device-ca}}\n";
+    let named = "kind: Secret\nmetadata: {name: edge-tls}\nstringData: {pem: '@edge.pem'}\n\
+        ---\nkind: Secret\nmetadata: {name: second-tls}\nstringData: {pem: '@second.pem'}\n\
+        ---\nkind: ConfigMap\nmetadata: {name: device-ca}\ndata: {ca.crt: '@ca.crt'}\n";
+    for object in yaml::documents(&format!("{listener}---\n{named}")).unwrap() {
+        put(&mut world, object, &pki);
+    }
+    let before = plan(&world, &environment(), now()).objects.config_secret;
+    let mut secret = before.present().unwrap().clone();
+    let written = secret.metadata.annotations.replace(
+        [
+            ("certificate-secrets", "edge-tls,second-tls"),
+            ("client-ca", "ConfigMap/device-ca/ca.crt"),
+        ]
+        .map(|(name, value)| (format!("mqtt.smartboot.tech/{name}"), value.to_owned()))
+        .into(),
+    );
+    world.children.put(Kind::Secret, Arc::new(secret));
+    world.secrets.clear();
+    world.config_maps.clear();
+    let after = plan(&world, &environment(), now());
+    let secret = after.objects.config_secret.present().unwrap();
+    assert_eq!(secret.metadata.annotations, written);
+    assert_eq!(Some(secret), before.present());
+    let messages = after.report.problems.iter().map(|one| one.message.as_str());
+    let (kept, ca) = (
+        "certificate that was served before stays",
+        "CA certificates used before stay",
+    );
+    for (message, end) in messages.zip([kept, kept, ca]) {
+        assert!(message.ends_with(end), "{message}");
+    }
 }

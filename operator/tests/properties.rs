@@ -10,10 +10,11 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use mqtt_tls_operator::crd::{
@@ -21,13 +22,18 @@ use mqtt_tls_operator::crd::{
     ClientAuthMode, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
     ServiceTemplate, Tickets, Timeouts, Tls,
 };
-use mqtt_tls_operator::plan::conditions::{self, Outcome};
+use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::plan::conditions;
+use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
+use mqtt_tls_operator::plan::names::Name;
 use mqtt_tls_operator::plan::notices::notices;
-use mqtt_tls_operator::plan::{Objects, Plan, World, plan};
+use mqtt_tls_operator::plan::objects::Applied;
+use mqtt_tls_operator::plan::world::World;
+use mqtt_tls_operator::plan::{Plan, plan};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use support::{Pki, applied, check, planned, settings, world};
+use support::{NAMESPACE, Pki, applied, check, environment, planned};
 
 static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
 
@@ -234,13 +240,16 @@ fn change() -> impl Strategy<Value = Change> {
 
 fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
     match change {
-        Change::Secret(name, secret) => drop(world.secrets.insert(name, *secret)),
-        Change::Gone(name) => drop(world.secrets.remove(&name)),
+        Change::Secret(name, secret) => {
+            world.secrets.insert(Name::new(NAMESPACE, &name), *secret);
+        }
+        Change::Gone(name) => drop(world.secrets.remove(&Name::new(NAMESPACE, &name))),
         Change::Spec(spec) => world.listener.spec = *spec,
         Change::Vandal(bytes) => {
-            if let Some(secret) = &mut world.children.config_secret {
+            if let Some(mut secret) = world.children.get::<Secret>().cloned() {
                 let data = secret.data.get_or_insert_default();
                 data.insert("config.yaml".to_owned(), ByteString(bytes));
+                world.children.put(Kind::Secret, Arc::new(secret));
             }
         }
         Change::Time(second) => *now = Timestamp::from_second(second).unwrap(),
@@ -252,21 +261,25 @@ proptest! {
 
     #[test]
     fn every_plan_is_sound(listener in listener(), secrets in vec(secret(), 3), changes in vec(change(), 1..12)) {
-        let mut world = world(listener);
-        world.secrets = SECRETS.into_iter().map(str::to_owned).zip(secrets).collect();
+        let mut world = World::new(listener);
+        let names = SECRETS.into_iter().map(|name| Name::new(NAMESPACE, name));
+        world.secrets = names.zip(secrets).collect();
         let mut now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
         for change in changes {
             happen(&mut world, &mut now, change);
-            let Plan { objects, report } = plan(&world, &settings(), now);
+            let Plan { objects, report, previous } = plan(&world, &environment(), now);
             check(&world, &objects, &PKI);
             prop_assert!(report.look_again.as_secs() <= 600);
-            let served_before = world.children.config_secret.is_some();
+            let served_before = world.children.get::<Secret>().is_some();
             world.children = applied(&world.children, &objects);
-            prop_assert!(!served_before || world.children.config_secret.is_some());
-            let running = world.children.deployment.is_some();
-            prop_assert!(!running || world.children.config_secret.is_some());
-            let outcome = Outcome::Done(&Objects::kept());
-            let status = conditions::status(&world, &report, &outcome, now);
+            let is_served = world.children.get::<Secret>().is_some();
+            prop_assert!(!served_before || is_served);
+            let running = world.children.get::<Deployment>().is_some();
+            prop_assert!(!running || is_served);
+            let done = Applied { children: world.children.clone() };
+            let outcome = Outcome::Done(&done);
+            let judged = Judged::new(&world, &report, &previous, &outcome, now);
+            let status = conditions::status(&judged);
             let text = serde_json::to_string(&status).unwrap();
             prop_assert!(!PKI.shows_a_key(&text) && !text.contains("PRIVATE KEY---"));
             for notice in notices(world.listener.status.as_ref(), &status) {
@@ -274,10 +287,11 @@ proptest! {
             }
             world.listener.status = Some(status.clone());
             // Plan again: no change.
-            let again = plan(&world, &settings(), now);
+            let again = plan(&world, &environment(), now);
             prop_assert_eq!(planned(&objects), planned(&again.objects));
             prop_assert_eq!(&report.problems, &again.report.problems);
-            prop_assert_eq!(status, conditions::status(&world, &again.report, &outcome, now));
+            let judged = Judged::new(&world, &again.report, &again.previous, &outcome, now);
+            prop_assert_eq!(status, conditions::status(&judged));
         }
     }
 }
@@ -307,7 +321,7 @@ fn text_around_a_pem_is_rendered_so_that_it_reads_or_not_at_all() {
         |text| mqtt_tls_config::yaml::value(text).and_then(mqtt_tls_config::yaml::from_value);
     let now = "2026-06-01T00:00:00Z".parse().unwrap();
     for around in AROUND {
-        let mut world = world(read(text).unwrap());
+        let mut world = World::new(read(text).unwrap());
         for (name, key, pem) in [
             ("a-tls", "pem", "@edge.pem"),
             ("device-ca", "ca.crt", "@ca.crt"),
@@ -318,9 +332,11 @@ fn text_around_a_pem_is_rendered_so_that_it_reads_or_not_at_all() {
                 data: Some(data),
                 ..Secret::default()
             };
-            world.secrets.insert(name.to_owned(), secret);
+            world.secrets.insert(Name::new(NAMESPACE, name), secret);
         }
-        let Plan { objects, report } = plan(&world, &settings(), now);
+        let Plan {
+            objects, report, ..
+        } = plan(&world, &environment(), now);
         check(&world, &objects, &PKI);
         assert_eq!(
             report.rendered,

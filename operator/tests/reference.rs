@@ -1,5 +1,5 @@
-//! `deploy/reference.md` is made of the resource definition and of the reasons below, and is compared here;
-//! `UPDATE=1` writes it anew. Each reason that the programs know is in it, and no other.
+//! `deploy/reference.md` is made of the resource definition and of the operator's conditions and reasons, and is
+//! compared here; `UPDATE=1` writes it. Each reason that the programs know is in it, and no other.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -7,55 +7,13 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-#[path = "support/reasons.rs"]
-mod reasons;
-
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use mqtt_tls_operator::crd::{self, MqttTlsListener};
-use reasons::{CONDITIONS, EVENTS, REASONS};
+use mqtt_tls_operator::plan::reason::{ConditionType, Reason};
 use serde_json::Value;
-
-/// Where reasons are given, in the programs' own words.
-const SOURCES: [&str; 16] = [
-    "operator/src/call.rs",
-    "operator/src/plan.rs",
-    "operator/src/plan/authorities.rs",
-    "operator/src/plan/certificate.rs",
-    "operator/src/plan/checks.rs",
-    "operator/src/plan/conditions.rs",
-    "operator/src/plan/conditions/children.rs",
-    "operator/src/plan/config.rs",
-    "operator/src/plan/notices.rs",
-    "operator/src/plan/unread.rs",
-    "operator/src/apply.rs",
-    "operator/src/standalone/fleet.rs",
-    "operator/src/status.rs",
-    "terminator/judge/src/authorities.rs",
-    "terminator/judge/src/certificate.rs",
-    "terminator/judge/src/finding.rs",
-];
-
-/// Words in capitals there that are no reasons: kinds, types, statuses, an event's action, and what would be said
-/// about a certificate within its dates, if anything were.
-const NO_REASONS: [&str; 13] = [
-    "Certificate",
-    "ExternalName",
-    "False",
-    "MqttTlsListener",
-    "Pod",
-    "PreconditionFailed",
-    "ProgressDeadlineExceeded",
-    "Reconcile",
-    "Secret",
-    "Service",
-    "True",
-    "Unknown",
-    "Valid",
-];
 
 /// Kubernetes' own types, which its documentation tells: where, and what they are called there.
 const OF_KUBERNETES: [(&str, &str); 4] = [
@@ -133,43 +91,6 @@ fn the_example_reads() {
     assert_eq!(listener.spec.replicas, 3);
 }
 
-#[test]
-fn every_reason_is_told_and_no_other() {
-    let events = EVENTS.iter().map(|(name, _)| *name);
-    let told: BTreeSet<&str> = REASONS.iter().map(|one| one.name).chain(events).collect();
-    assert_eq!(told.len(), REASONS.len() + EVENTS.len(), "each once");
-    let conditions: BTreeSet<&str> = CONDITIONS.iter().map(|(name, _)| *name).collect();
-    for one in &REASONS {
-        let known = one.conditions.iter().all(|name| conditions.contains(name));
-        assert!(known && !one.conditions.is_empty(), "{}", one.name);
-    }
-    let mut known = BTreeSet::new();
-    let texts: Vec<String> = SOURCES
-        .iter()
-        .map(|file| fs::read_to_string(root().join(file)).unwrap())
-        .collect();
-    for text in &texts {
-        let before_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-        known.extend(words(before_tests));
-    }
-    for no_reason in NO_REASONS {
-        known.remove(no_reason);
-    }
-    // The type of a condition that is true is its reason, too.
-    known.retain(|word| !conditions.contains(word));
-    assert_eq!(known, told);
-}
-
-/// Literals that are one word in capitals, such as `"MissingKey"`.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split('"').skip(1).step_by(2).filter(|literal| {
-        literal.len() > 2
-            && literal.starts_with(|first: char| first.is_ascii_uppercase())
-            && literal.chars().all(|letter| letter.is_ascii_alphabetic())
-            && literal.chars().any(|letter| letter.is_ascii_lowercase())
-    })
-}
-
 fn reference() -> String {
     let text = crd::yaml();
     let read =
@@ -195,8 +116,8 @@ fn reference() -> String {
     fields(&mut page, "status", &schema["properties"]["status"]);
     page.push_str(CHAPTERS);
     page.push_str("\n## Conditions\n\n| condition | true when |\n|---|---|\n");
-    for (name, meaning) in CONDITIONS {
-        writeln!(page, "| `{name}` | {meaning} |").unwrap();
+    for one in ConditionType::ALL {
+        writeln!(page, "| `{}` | {} |", one.name(), one.meaning()).unwrap();
     }
     reasons(&mut page);
     columns(&mut page, &version["additionalPrinterColumns"]);
@@ -209,18 +130,24 @@ fn reasons(page: &mut String) {
          message names the object and the key. `Ready` has the reason of the first that is false, or else unknown.\n\n\
          | reason | condition | what it means | what to do |\n|---|---|---|---|\n",
     );
-    for one in REASONS {
-        let conditions = one.conditions.iter().map(|name| format!("`{name}`"));
-        let conditions = conditions.collect::<Vec<_>>().join(", ");
-        let (name, means, to_do) = (one.name, one.means, one.to_do);
-        writeln!(page, "| `{name}` | {conditions} | {means} | {to_do} |").unwrap();
+    let (events, reasons): (Vec<Reason>, Vec<Reason>) = Reason::ALL
+        .into_iter()
+        .partition(|one| one.conditions().is_empty());
+    for one in reasons {
+        let conditions = one.conditions().iter();
+        let conditions: Vec<_> = conditions
+            .map(|type_| format!("`{}`", type_.name()))
+            .collect();
+        let conditions = conditions.join(", ");
+        let (name, meaning, remedy) = (one.name(), one.meaning(), one.remedy());
+        writeln!(page, "| `{name}` | {conditions} | {meaning} | {remedy} |").unwrap();
     }
     page.push_str(
         "\n## Events\n\nThey tell when a condition, other than `Available`, has become false, or true again, with \
          its reason. Beside that:\n\n| reason | when |\n|---|---|\n",
     );
-    for (name, when) in EVENTS {
-        writeln!(page, "| `{name}` | {when} |").unwrap();
+    for one in events {
+        writeln!(page, "| `{}` | {} |", one.name(), one.meaning()).unwrap();
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,15 +11,23 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::{ClientAuth, ClientAuthMode, Config, Pem};
 use mqtt_tls_operator::crd::{MqttTlsListener, MqttTlsListenerStatus};
-use mqtt_tls_operator::plan::conditions::{self, Outcome};
+use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::plan::conditions;
+use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
+use mqtt_tls_operator::plan::environment::Environment;
+use mqtt_tls_operator::plan::names::Name;
 use mqtt_tls_operator::plan::notices::{Notice, notices};
-use mqtt_tls_operator::plan::{Children, Objects, Place, Plan, Settings, World, plan};
+use mqtt_tls_operator::plan::objects::Applied;
+use mqtt_tls_operator::plan::world::World;
+use mqtt_tls_operator::plan::{Plan, plan};
 use mqtt_tls_terminator::{Terminator, load};
 use tests::wait::eventually;
 use tests::{ports, workdir};
 
 use crate::chains::never;
 use crate::material::{folder, leaf, openssl, root};
+
+const DRAIN: Duration = Duration::from_secs(30);
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -129,7 +138,7 @@ async fn a_terminator_starts_with_authorities_that_it_would_not_take_over() {
 /// A listener, its Secret, and what is rendered for it.
 struct Cluster {
     world: World,
-    place: Place,
+    environment: Environment,
     status: Option<MqttTlsListenerStatus>,
 }
 
@@ -142,15 +151,12 @@ impl Cluster {
         });
         let listener: MqttTlsListener = serde_json::from_value(listener).unwrap();
         let mut cluster = Self {
-            world: World {
-                listener,
-                secrets: BTreeMap::new(),
-                config_maps: BTreeMap::new(),
-                backend: None,
-                children: Children::default(),
-                pods: Vec::new(),
-            },
-            place: Place::Cluster,
+            world: World::new(listener),
+            environment: Environment::cluster(
+                "image".to_owned(),
+                "cluster.local".to_owned(),
+                DRAIN,
+            ),
             status: None,
         };
         cluster.put(pem.as_bytes());
@@ -165,34 +171,42 @@ impl Cluster {
             )])),
             ..Secret::default()
         };
-        self.world.secrets.insert("edge-tls".to_owned(), secret);
+        let name = Name::new("iot", "edge-tls");
+        self.world.secrets.insert(name, secret);
     }
 
     /// As an earlier release left it: with this rendered, whatever it is.
     fn render(&mut self, pem: &str) {
-        let secret = self.world.children.config_secret.as_mut().unwrap();
+        let mut secret = self.config_secret().unwrap().clone();
         let data = secret.data.as_mut().unwrap();
         let bytes = data.get_mut("config.yaml").unwrap();
         let mut config = Config::parse(std::str::from_utf8(&bytes.0).unwrap()).unwrap();
         config.pem = Pem::new(pem.to_owned());
         bytes.0 = config.to_yaml().expose().as_bytes().to_vec();
+        self.world.children.put(Kind::Secret, Arc::new(secret));
+    }
+
+    fn config_secret(&self) -> Option<&Secret> {
+        self.world.children.get()
     }
 
     /// Plans, and applies what is planned. The PEM that is rendered then.
     fn reconcile(&mut self) -> Option<String> {
-        let settings = Settings {
-            terminator_image: "image".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            drain_deadline: Duration::from_secs(30),
-            place: self.place.clone(),
-        };
         let now = Timestamp::now();
-        let Plan { objects, report } = plan(&self.world, &settings, now);
+        let Plan {
+            objects,
+            report,
+            previous,
+        } = plan(&self.world, &self.environment, now);
         if let Some(secret) = objects.config_secret.present() {
-            self.world.children.config_secret = Some(secret.clone());
+            let secret = Arc::new(secret.clone());
+            self.world.children.put(Kind::Secret, secret);
         }
-        let outcome = Outcome::Done(&Objects::kept());
-        let status = conditions::status(&self.world, &report, &outcome, now);
+        let children = self.world.children.clone();
+        let done = Applied { children };
+        let outcome = Outcome::Done(&done);
+        let judged = Judged::new(&self.world, &report, &previous, &outcome, now);
+        let status = conditions::status(&judged);
         let events = notices(self.status.as_ref(), &status);
         // A warning is told by the condition, by an event and by a metric.
         let valid = status
@@ -203,12 +217,13 @@ impl Cluster {
         if let (Some(valid), true) = (valid, self.status.is_none()) {
             let is_told = |event: &Notice| event.is_warning && event.reason == valid.reason;
             assert!(events.iter().any(is_told), "{events:?}");
-            let reasons = outcome.serving(&report).reasons();
-            assert!(reasons.contains(&valid.reason.as_str()), "{reasons:?}");
+            let reasons = judged.serving.reasons();
+            let mut words = reasons.iter().map(|reason| reason.name());
+            assert!(words.any(|word| word == valid.reason), "{reasons:?}");
         }
         self.world.listener.status = Some(status.clone());
         self.status = Some(status);
-        self.world.children.config_secret.as_ref().map(rendered)
+        self.config_secret().map(rendered)
     }
 
     fn condition(&self, type_: &str) -> (String, String, String) {
@@ -280,18 +295,17 @@ fn rendered(secret: &Secret) -> String {
 fn standalone_begins_with_what_it_finds() {
     let (_, material, reason) = never().remove(0);
     let bad = material.pem();
-    let place = |is_at_start| Place::Process {
-        backend: None,
-        admin: "127.0.0.1:9883".parse().unwrap(),
-        is_at_start,
+    let process = |is_at_start| {
+        let admin = "127.0.0.1:9883".parse().unwrap();
+        Environment::process(None, DRAIN, admin, is_at_start)
     };
     let mut cluster = Cluster::new(&bad);
-    cluster.place = place(false);
+    cluster.environment = process(false);
     assert_eq!(cluster.reconcile(), None);
     let mut cluster = Cluster::new(&bad);
-    cluster.place = place(true);
+    cluster.environment = process(true);
     assert_eq!(cluster.reconcile().unwrap(), bad.trim());
-    cluster.place = place(false);
+    cluster.environment = process(false);
     assert_eq!(cluster.reconcile().unwrap(), bad.trim());
     assert_eq!(cluster.condition("CertificateValid").1, reason.name());
 }

@@ -1,5 +1,5 @@
-//! What is told of each listener. Its series end with the listener, however many come and go: nothing is
-//! told of one that is not known, also when a reconciliation ends after it was deleted.
+//! What is shown of each listener. Its series end with the listener, however many come and go: nothing is
+//! shown of one that is not known, also when a reconciliation ends after it was deleted.
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
@@ -10,9 +10,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
-
-/// What a condition's status can be (the type's own values in Kubernetes).
-const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
+use crate::plan::conditions::finding::Status;
+use crate::plan::reason::{ConditionType, Reason};
 
 /// A namespace and a name.
 type Key = (String, String);
@@ -27,13 +26,13 @@ struct Listener {
     /// How often it failed in a row.
     failures: u32,
     /// The reasons to look at what it serves, each once.
-    warnings: Vec<&'static str>,
+    warnings: Vec<Reason>,
     seen: Option<Seen>,
 }
 
 #[derive(Debug)]
 struct Seen {
-    /// None if nobody knows, because the listener does not read as one.
+    /// None if it is unknown, because the listener does not read as one.
     replicas: Option<i32>,
     replicas_ready: Option<i32>,
     /// Types and statuses.
@@ -64,7 +63,7 @@ impl Listeners {
         }
     }
 
-    pub(super) fn warned(&self, namespace: &str, name: &str, reasons: Vec<&'static str>) {
+    pub(super) fn warned(&self, namespace: &str, name: &str, reasons: Vec<Reason>) {
         if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
             listener.warnings = reasons;
         }
@@ -89,7 +88,10 @@ impl Listeners {
         let seen = Seen {
             replicas: None,
             replicas_ready: None,
-            conditions: vec![("Ready".to_owned(), "False".to_owned())],
+            conditions: vec![(
+                ConditionType::Ready.name().to_owned(),
+                Status::False.name().to_owned(),
+            )],
         };
         self.see(namespace, name, seen);
     }
@@ -158,7 +160,7 @@ impl Collector for Live {
         for ((namespace, name), listener) in &*listeners {
             let seen = listener.seen.iter();
             for (condition, has) in seen.flat_map(|seen| &seen.conditions) {
-                for status in STATUSES {
+                for status in Status::ALL.map(Status::name) {
                     let labels = [
                         ("namespace", namespace.as_str()),
                         ("listener", name),
@@ -189,7 +191,7 @@ fn warnings(
             let labels = [
                 ("namespace", namespace.as_str()),
                 ("listener", name),
-                ("reason", reason),
+                ("reason", reason.name()),
             ];
             one.encode(encoder.encode_family(&labels)?)?;
         }

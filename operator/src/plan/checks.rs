@@ -8,45 +8,48 @@ use std::net::IpAddr;
 use kube::ResourceExt;
 use mqtt_tls_config::is_dns_name;
 
-use super::{About, Place, Problem, Settings, bounds};
+use super::bounds;
+use super::environment::Environment;
+use super::problem::Problem;
+use super::reason::{ConditionType, Reason};
 use crate::crd::{
-    ADMIN_PORT, CERTIFICATES_MAX, ClientAuthMode, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
+    CERTIFICATES_MAX, ClientAuthMode, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
 
 /// A check: `None` when there is nothing to say, or else the message.
-type Check = fn(&MqttTlsListener, &Settings) -> Option<String>;
+type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
-/// Every check with its reason, in the order in which problems are told.
-pub const CHECKS: [(&str, Check); 11] = [
-    ("InvalidName", name_fits),
-    ("InvalidHost", host_is_an_address),
-    ("UnreachableHost", host_is_reachable),
-    ("InvalidPort", port_is_free),
-    ("InvalidCertificates", certificates_are_counted),
-    ("DuplicateCertificate", certificates_differ),
-    ("MissingCaRef", client_auth_has_a_ca),
-    ("InvalidTimeouts", timeouts_are_bounded),
-    ("InvalidLimits", limits_are_bounded),
-    ("InvalidBackend", backend_is_one),
-    ("InvalidReplicas", replicas_are_bounded),
+/// Every check with its reason, in the order in which problems are reported.
+pub const CHECKS: [(Reason, Check); 11] = [
+    (Reason::InvalidName, name_fits),
+    (Reason::InvalidHost, host_is_an_address),
+    (Reason::UnreachableHost, host_is_reachable),
+    (Reason::InvalidPort, port_is_free),
+    (Reason::InvalidCertificates, certificates_are_counted),
+    (Reason::DuplicateCertificate, certificates_differ),
+    (Reason::MissingCaRef, client_auth_has_a_ca),
+    (Reason::InvalidTimeouts, timeouts_are_bounded),
+    (Reason::InvalidLimits, limits_are_bounded),
+    (Reason::InvalidBackend, backend_is_one),
+    (Reason::InvalidReplicas, replicas_are_bounded),
 ];
 
 /// Runs all checks.
-pub fn run(listener: &MqttTlsListener, settings: &Settings) -> Vec<Problem> {
+pub fn run(listener: &MqttTlsListener, environment: &Environment) -> Vec<Problem> {
     CHECKS
         .iter()
         .filter_map(|(reason, check)| {
-            let message = check(listener, settings)?;
+            let message = check(listener, environment)?;
             Some(Problem {
-                about: About::Accepted,
-                reason,
+                about: ConditionType::Accepted,
+                reason: *reason,
                 message,
             })
         })
         .collect()
 }
 
-fn name_fits(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn name_fits(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let name = listener.name_any();
     let plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
     let fits = name.len() <= NAME_LENGTH_MAX
@@ -61,7 +64,7 @@ fn name_fits(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
     })
 }
 
-fn host_is_an_address(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn host_is_an_address(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let host = listener.spec.host.as_ref()?;
     host.parse::<IpAddr>().is_err().then(|| {
         "spec.host must be an IP address, such as 0.0.0.0 or ::; to listen on all addresses, leave it out"
@@ -69,9 +72,9 @@ fn host_is_an_address(listener: &MqttTlsListener, _: &Settings) -> Option<String
     })
 }
 
-fn host_is_reachable(listener: &MqttTlsListener, settings: &Settings) -> Option<String> {
+fn host_is_reachable(listener: &MqttTlsListener, environment: &Environment) -> Option<String> {
     let host: IpAddr = listener.spec.host.as_ref()?.parse().ok()?;
-    let unreachable = host.is_loopback() && matches!(settings.place, Place::Cluster);
+    let unreachable = host.is_loopback() && !environment.is_loopback_reached;
     unreachable.then(|| {
         "spec.host is a loopback address, which nothing outside of the pod can reach; leave it out to \
          listen on all addresses"
@@ -79,12 +82,12 @@ fn host_is_reachable(listener: &MqttTlsListener, settings: &Settings) -> Option<
     })
 }
 
-fn port_is_free(listener: &MqttTlsListener, settings: &Settings) -> Option<String> {
+fn port_is_free(listener: &MqttTlsListener, environment: &Environment) -> Option<String> {
     let port = listener.spec.port;
     if port == 0 {
         return Some("spec.port must be from 1 to 65535; devices expect 8883".to_owned());
     }
-    let taken = port == ADMIN_PORT && matches!(settings.place, Place::Cluster);
+    let taken = environment.reserved_port == Some(port);
     taken.then(|| {
         format!(
             "spec.port {port} is where each terminator pod answers probes and metrics; choose another \
@@ -93,14 +96,14 @@ fn port_is_free(listener: &MqttTlsListener, settings: &Settings) -> Option<Strin
     })
 }
 
-fn certificates_are_counted(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn certificates_are_counted(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let count = listener.spec.certificates.len();
     (count == 0 || count > CERTIFICATES_MAX).then(|| {
         format!("spec.certificates has {count} entries; it must have 1 to {CERTIFICATES_MAX}")
     })
 }
 
-fn certificates_differ(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn certificates_differ(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let mut seen = BTreeSet::new();
     let twice = listener
         .spec
@@ -113,7 +116,7 @@ fn certificates_differ(listener: &MqttTlsListener, _: &Settings) -> Option<Strin
     ))
 }
 
-fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let auth = &listener.spec.client_auth;
     (auth.mode != ClientAuthMode::None && auth.ca_ref.is_none()).then(|| {
         "spec.clientAuth.mode Optional and Require need spec.clientAuth.caRef, the Secret or ConfigMap \
@@ -122,15 +125,15 @@ fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Settings) -> Option<Stri
     })
 }
 
-fn timeouts_are_bounded(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn timeouts_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     bounds::timeouts(&listener.spec.timeouts).err()
 }
 
-fn limits_are_bounded(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn limits_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     bounds::limits(&listener.spec.limits).err()
 }
 
-fn backend_is_one(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn backend_is_one(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let backend = &listener.spec.backend;
     match (&backend.service, &backend.address) {
         (Some(service), None) if service.port != 0 && is_service_name(&service.name) => {
@@ -154,7 +157,7 @@ fn backend_is_one(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
     }
 }
 
-fn replicas_are_bounded(listener: &MqttTlsListener, _: &Settings) -> Option<String> {
+fn replicas_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let replicas = listener.spec.replicas;
     (!(0..=REPLICAS_MAX).contains(&replicas))
         .then(|| format!("spec.replicas is {replicas}; it must be from 0 to {REPLICAS_MAX}"))
@@ -173,13 +176,13 @@ fn is_service_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECKS, is_host, is_service_name};
+    use super::{CHECKS, Reason, is_host, is_service_name};
 
     #[test]
     fn the_order_in_which_problems_are_told() {
-        let reasons: Vec<&str> = CHECKS.iter().map(|(reason, _)| *reason).collect();
-        assert_eq!(reasons.first(), Some(&"InvalidName"));
-        assert_eq!(reasons.last(), Some(&"InvalidReplicas"));
+        let reasons: Vec<Reason> = CHECKS.iter().map(|(reason, _)| *reason).collect();
+        assert_eq!(reasons.first(), Some(&Reason::InvalidName));
+        assert_eq!(reasons.last(), Some(&Reason::InvalidReplicas));
         let mut distinct = reasons.clone();
         distinct.sort_unstable();
         distinct.dedup();

@@ -7,9 +7,12 @@ use std::net::IpAddr;
 
 use mqtt_tls_config::{ClientAuthMode as Mode, Limits, Timeouts, Tls};
 
-use super::names::Identity;
-use super::{Problem, Settings, bounds, checks};
-use crate::crd::{CaRef, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate};
+use super::environment::Environment;
+use super::names::{Identity, Name};
+use super::problem::Problem;
+use super::source::{CaSource, Source};
+use super::{bounds, checks};
+use crate::crd::{ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate};
 
 /// A valid MqttTlsListener.
 #[derive(Clone, Debug)]
@@ -20,8 +23,8 @@ pub struct Listener {
     pub host: Option<IpAddr>,
     /// The port to listen on.
     pub port: u16,
-    /// The names of the Secrets with the certificates, the default first; never empty.
-    pub certificates: Vec<String>,
+    /// Where the certificates come from, the default first; never empty.
+    pub certificates: Vec<Source>,
     /// Mutual TLS, if any.
     pub client_auth: Option<ClientAuth>,
     /// What TLS offers.
@@ -46,16 +49,16 @@ pub struct ClientAuth {
     /// Optional or Require.
     pub mode: Mode,
     /// What client certificates must chain to.
-    pub ca: CaRef,
+    pub ca: CaSource,
 }
 
 /// The broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// A Service in the listener's namespace.
+    /// A Service.
     Service {
-        /// Its name.
-        name: String,
+        /// Which one.
+        name: Name,
         /// Its port.
         port: u16,
     },
@@ -73,12 +76,16 @@ pub enum Backend {
 /// # Errors
 ///
 /// All that is wrong with it.
-pub fn parse(listener: &MqttTlsListener, settings: &Settings) -> Result<Listener, Vec<Problem>> {
-    let problems = checks::run(listener, settings);
-    let spec = &listener.spec;
+pub fn parse(
+    listener: &MqttTlsListener,
+    environment: &Environment,
+) -> Result<Listener, Vec<Problem>> {
+    let problems = checks::run(listener, environment);
+    let (spec, identity) = (&listener.spec, Identity::of(listener));
+    let namespace = identity.namespace.as_str();
     // The checks have found whatever makes this fail.
     let (Some(backend), Ok(timeouts), Ok(limits), true) = (
-        backend(listener),
+        backend(listener, namespace),
         bounds::timeouts(&spec.timeouts),
         bounds::limits(&spec.limits),
         problems.is_empty(),
@@ -86,15 +93,14 @@ pub fn parse(listener: &MqttTlsListener, settings: &Settings) -> Result<Listener
         return Err(problems);
     };
     Ok(Listener {
-        identity: Identity::of(listener),
         host: spec.host.as_ref().and_then(|host| host.parse().ok()),
         port: spec.port,
         certificates: spec
             .certificates
             .iter()
-            .map(|one| one.secret_ref.name.clone())
+            .map(|one| Source::Secret(Name::new(namespace, &one.secret_ref.name)))
             .collect(),
-        client_auth: client_auth(listener),
+        client_auth: client_auth(listener, namespace),
         tls: bounds::tls(&spec.tls),
         timeouts,
         limits,
@@ -102,14 +108,15 @@ pub fn parse(listener: &MqttTlsListener, settings: &Settings) -> Result<Listener
         replicas: spec.replicas,
         service: spec.service.clone(),
         pod: spec.pod.clone(),
+        identity,
     })
 }
 
-fn backend(listener: &MqttTlsListener) -> Option<Backend> {
+fn backend(listener: &MqttTlsListener, namespace: &str) -> Option<Backend> {
     let backend = &listener.spec.backend;
     match (&backend.service, &backend.address) {
         (Some(service), None) => Some(Backend::Service {
-            name: service.name.clone(),
+            name: Name::new(namespace, &service.name),
             port: service.port,
         }),
         (None, Some(address)) => Some(Backend::Address {
@@ -120,7 +127,7 @@ fn backend(listener: &MqttTlsListener) -> Option<Backend> {
     }
 }
 
-fn client_auth(listener: &MqttTlsListener) -> Option<ClientAuth> {
+fn client_auth(listener: &MqttTlsListener, namespace: &str) -> Option<ClientAuth> {
     let spec = &listener.spec.client_auth;
     let mode = match spec.mode {
         ClientAuthMode::None => return None,
@@ -130,6 +137,6 @@ fn client_auth(listener: &MqttTlsListener) -> Option<ClientAuth> {
     // A mode without a CA does not get here: the checks refuse it.
     Some(ClientAuth {
         mode,
-        ca: spec.ca_ref.clone()?,
+        ca: CaSource::of(spec.ca_ref.as_ref()?, namespace),
     })
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
+use serde::{Deserialize, Serialize};
 
 use crate::crd::MqttTlsListener;
 
@@ -23,12 +24,15 @@ const LABEL_MANAGER: &str = "app.kubernetes.io/managed-by";
 /// kubelet look at the mounted Secret at once.
 pub const CONFIG_VERSION: &str = "mqtt.smartboot.tech/config-version";
 
-/// The configuration Secret's annotation with the names of the Secrets behind its certificates, in
-/// their order, separated by commas.
-pub const CERTIFICATE_SOURCES: &str = "mqtt.smartboot.tech/certificate-secrets";
+/// The configuration Secret's annotation with the objects behind its certificates and its CA bundle.
+pub const SOURCES: &str = "mqtt.smartboot.tech/sources";
 
-/// The configuration Secret's annotation with the object behind its CA bundle.
-pub const CA_SOURCE: &str = "mqtt.smartboot.tech/client-ca";
+/// The same of the first release: the names of the Secrets behind the certificates, in their order, separated by
+/// commas. It is read, and not written.
+pub const CERTIFICATE_SECRETS: &str = "mqtt.smartboot.tech/certificate-secrets";
+
+/// The same of the first release: kind, name and key of the CA bundle. It is read, and not written.
+pub const CLIENT_CA: &str = "mqtt.smartboot.tech/client-ca";
 
 /// The key of the configuration Secret.
 pub const CONFIG_KEY: &str = "config.yaml";
@@ -49,6 +53,23 @@ pub fn manager_labels() -> BTreeMap<String, String> {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// Which object of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+pub struct Name {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+}
+
+impl Name {
+    /// The object of this name in this namespace.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Self { namespace, name }
+    }
 }
 
 /// Who a listener is, however its spec looks.

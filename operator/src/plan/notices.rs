@@ -2,10 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::conditions::{FALSE, TRUE, find};
+use super::conditions::finding::Status;
+use super::reason::{ConditionType, Reason};
 use crate::crd::MqttTlsListenerStatus;
 
-/// Something to tell as an event.
+/// Something that is worth an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// Whether someone has to act.
@@ -29,7 +30,7 @@ pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStat
         if !known {
             notices.push(Notice {
                 is_warning: false,
-                reason: "CertificateLoaded".to_owned(),
+                reason: Reason::CertificateLoaded.name().to_owned(),
                 message: format!(
                     "Secret {}: certificate for {}, valid until {}",
                     certificate.secret_name,
@@ -40,7 +41,10 @@ pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStat
         }
     }
     for condition in &now.conditions {
-        let before = before.and_then(|before| find(before, &condition.type_));
+        let before = before.and_then(|before| {
+            let mut conditions = before.conditions.iter();
+            conditions.find(|one| one.type_ == condition.type_)
+        });
         notices.extend(notice(before, condition));
     }
     notices
@@ -48,20 +52,22 @@ pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStat
 
 /// The event of one condition, if it changed and someone may want to know.
 fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
+    let is_about = |type_: ConditionType| now.type_ == type_.name();
+    let is = |status: Status| now.status == status.name();
     // Valid, and yet with a reason to look at it, of which there may be several.
     let is_doubtful =
-        now.type_ == "CertificateValid" && now.status == TRUE && now.reason != now.type_;
+        is_about(ConditionType::CertificateValid) && is(Status::True) && now.reason != now.type_;
     let unchanged = before.is_some_and(|before| {
         (&before.status, &before.reason) == (&now.status, &now.reason)
             && (!is_doubtful || before.message == now.message)
     });
-    let is_ready = now.type_ == "Ready";
-    let is_warning = now.status == FALSE || is_doubtful;
+    let is_ready = is_about(ConditionType::Ready);
+    let is_warning = is(Status::False) || is_doubtful;
     // Pods come and go, and `Ready` repeats the condition that made it false.
-    let is_told_elsewhere = now.type_ == "Available" || (is_ready && is_warning);
-    let was_wrong = before.is_some_and(|before| before.status == FALSE);
-    let is_news = is_warning || (now.status == TRUE && (was_wrong || is_ready));
-    if unchanged || is_told_elsewhere || !is_news {
+    let is_said_elsewhere = is_about(ConditionType::Available) || (is_ready && is_warning);
+    let was_wrong = before.is_some_and(|before| before.status == Status::False.name());
+    let is_news = is_warning || (is(Status::True) && (was_wrong || is_ready));
+    if unchanged || is_said_elsewhere || !is_news {
         return None;
     }
     Some(Notice {

@@ -16,6 +16,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::crd::MqttTlsListener;
+use crate::plan::names::Name;
 use manifest::{Object, Reading};
 
 /// How many files are read.
@@ -23,9 +24,6 @@ const FILES_MAX: usize = 1000;
 
 /// How large a file may be, in bytes.
 const FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
-
-/// Namespace and name.
-pub type Key = (String, String);
 
 /// What the files of a folder hold.
 #[derive(Default)]
@@ -88,7 +86,7 @@ impl Folder {
     }
 
     /// The listeners, by namespace and name.
-    pub fn listeners(&self) -> BTreeMap<Key, &MqttTlsListener> {
+    pub fn listeners(&self) -> BTreeMap<Name, &MqttTlsListener> {
         self.objects()
             .filter_map(|object| match object {
                 Object::Listener(listener) => Some((object.key(), &**listener)),
@@ -104,8 +102,8 @@ impl Folder {
                 Object::Secret(secret) => Some((object.key(), &**secret)),
                 Object::Listener(_) | Object::ConfigMap(_) => None,
             })
-            .filter(|((found, _), _)| found == namespace)
-            .map(|((_, name), secret)| (name, secret.clone()))
+            .filter(|(key, _)| key.namespace == namespace)
+            .map(|(key, secret)| (key.name, secret.clone()))
             .collect()
     }
 
@@ -116,8 +114,8 @@ impl Folder {
                 Object::ConfigMap(map) => Some((object.key(), &**map)),
                 Object::Listener(_) | Object::Secret(_) => None,
             })
-            .filter(|((found, _), _)| found == namespace)
-            .map(|((_, name), map)| (name, map.clone()))
+            .filter(|(key, _)| key.namespace == namespace)
+            .map(|(key, map)| (key.name, map.clone()))
             .collect()
     }
 
@@ -127,16 +125,16 @@ impl Folder {
 
     /// What stands in the folder more than once; as with kubectl, the last one is used.
     fn repeated(&self) -> Vec<String> {
-        let mut seen: BTreeMap<(&str, Key), &Path> = BTreeMap::new();
+        let mut seen: BTreeMap<(&str, Name), &Path> = BTreeMap::new();
         let mut told = Vec::new();
         for (path, object) in self
             .files
             .iter()
             .flat_map(|(path, objects)| objects.iter().map(move |object| (path, object)))
         {
-            let (kind, (namespace, name)) = (object.kind(), object.key());
-            let id = manifest::named(kind, &namespace, &name);
-            if let Some(first) = seen.insert((kind, (namespace, name)), path) {
+            let (kind, key) = (object.kind(), object.key());
+            let id = manifest::named(kind, &key.namespace, &key.name);
+            if let Some(first) = seen.insert((kind, key), path) {
                 let (path, first) = (path.display(), first.display());
                 told.push(format!(
                     "{path}: {id} stands in {first} already, and this one is used; remove one of them"

@@ -3,13 +3,17 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use mqtt_tls_config::yaml::{self, Value};
-use mqtt_tls_operator::crd::MqttTlsListener;
-use mqtt_tls_operator::plan::{Children, Objects, Place, Prepared, Settings, Wanted, World};
+use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::plan::environment::Environment;
+use mqtt_tls_operator::plan::names::Name;
+use mqtt_tls_operator::plan::objects::{Children, Objects, Wanted};
+use mqtt_tls_operator::plan::world::World;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Certificates by the names that the inputs have for them: `@edge.crt`, `@edge.key`, `@edge.pem`.
@@ -105,31 +109,21 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Settings as in a cluster.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        terminator_image: "mqtt-tls-terminator:test".to_owned(),
-        cluster_domain: "cluster.local".to_owned(),
-        drain_deadline: std::time::Duration::from_secs(30),
-        place: Place::Cluster,
-    }
+/// The namespace of everything.
+pub(crate) const NAMESPACE: &str = "iot";
+
+/// What holds for all listeners of a cluster.
+pub(crate) fn environment() -> Environment {
+    Environment::cluster(
+        "mqtt-tls-terminator:test".to_owned(),
+        "cluster.local".to_owned(),
+        std::time::Duration::from_secs(30),
+    )
 }
 
 /// The time at which plans are made, unless a step says otherwise.
 pub(crate) fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
-}
-
-/// A world without anything but a listener.
-pub(crate) fn world(listener: MqttTlsListener) -> World {
-    World {
-        listener,
-        secrets: BTreeMap::new(),
-        config_maps: BTreeMap::new(),
-        backend: None,
-        children: Children::default(),
-        pods: Vec::new(),
-    }
 }
 
 /// Puts an object of a manifest into the world.
@@ -140,7 +134,9 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
             let status = world.listener.status.take();
             world.listener = read(document);
             let metadata = &mut world.listener.metadata;
-            metadata.namespace.get_or_insert_with(|| "iot".to_owned());
+            metadata
+                .namespace
+                .get_or_insert_with(|| NAMESPACE.to_owned());
             metadata.uid.get_or_insert_with(|| "uid-1".to_owned());
             metadata.generation.get_or_insert(1);
             world.listener.status = status;
@@ -153,9 +149,9 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
             }
             let name = secret.metadata.name.clone().unwrap();
             if name.ends_with("-mqtts") {
-                world.children.config_secret = Some(secret);
+                world.children.put(Kind::Secret, Arc::new(secret));
             } else {
-                world.secrets.insert(name, secret);
+                world.secrets.insert(Name::new(NAMESPACE, &name), secret);
             }
         }
         "ConfigMap" => {
@@ -164,17 +160,17 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
                 .iter_mut()
                 .flatten()
                 .for_each(|(_, text)| *text = pki.text(text));
-            world
-                .config_maps
-                .insert(map.metadata.name.clone().unwrap(), map);
+            let name = Name::new(NAMESPACE, map.metadata.name.as_ref().unwrap());
+            world.config_maps.insert(name, map);
         }
         // A Service named as a child is one, as with Secrets; any other is the backend.
         "Service" => {
             let service: Service = read(document);
-            if service.metadata.name.as_ref().unwrap().ends_with("-mqtts") {
-                world.children.service = Some(service);
+            let name = service.metadata.name.clone().unwrap();
+            if name.ends_with("-mqtts") {
+                world.children.put(Kind::Service, Arc::new(service));
             } else {
-                world.backend = Some(service);
+                world.services.insert(Name::new(NAMESPACE, &name), service);
             }
         }
         "Pod" => world.pods.push(read::<Pod>(document).metadata),
@@ -187,46 +183,31 @@ fn read<T: serde::de::DeserializeOwned>(document: Value) -> T {
 }
 
 /// What the API server would have after the plan.
-pub(crate) fn applied(before: &Children, objects: &Objects<Prepared>) -> Children {
-    Children {
-        config_secret: next(before.config_secret.as_ref(), &objects.config_secret),
-        service: next(before.service.as_ref(), &objects.service),
-        disruption_budget: next(
-            before.disruption_budget.as_ref(),
-            &objects.disruption_budget,
-        ),
-        deployment: next(before.deployment.as_ref(), &objects.deployment),
+pub(crate) fn applied(before: &Children, objects: &Objects) -> Children {
+    let mut children = before.clone();
+    for step in objects.clone().steps().0 {
+        match step.wanted {
+            Wanted::Present(object) => children.put(step.kind, object),
+            Wanted::Absent => children.remove(step.kind),
+            Wanted::Kept => {}
+        }
     }
-}
-
-fn next<K: Clone>(before: Option<&K>, wanted: &Wanted<K>) -> Option<K> {
-    match wanted {
-        Wanted::Present(object) => Some((**object).clone()),
-        Wanted::Absent => None,
-        Wanted::Kept => before.cloned(),
-    }
+    children
 }
 
 /// All planned objects as JSON, with their kinds.
-pub(crate) fn planned(objects: &Objects<Prepared>) -> Vec<(&'static str, serde_json::Value)> {
-    let mut planned = Vec::new();
-    if let Some(secret) = objects.config_secret.present() {
-        planned.push(("Secret", serde_json::to_value(secret).unwrap()));
-    }
-    if let Some(service) = objects.service.present() {
-        planned.push(("Service", serde_json::to_value(service).unwrap()));
-    }
-    if let Some(budget) = objects.disruption_budget.present() {
-        planned.push(("PodDisruptionBudget", serde_json::to_value(budget).unwrap()));
-    }
-    if let Some(deployment) = objects.deployment.present() {
-        planned.push(("Deployment", serde_json::to_value(deployment).unwrap()));
-    }
-    planned
+pub(crate) fn planned(objects: &Objects) -> Vec<(&'static str, serde_json::Value)> {
+    let steps = objects.clone().steps().0.into_iter();
+    steps
+        .filter_map(|step| match step.wanted {
+            Wanted::Present(object) => Some((step.kind.name(), object.json())),
+            Wanted::Absent | Wanted::Kept => None,
+        })
+        .collect()
 }
 
 /// What must hold for every plan.
-pub(crate) fn check(world: &World, objects: &Objects<Prepared>, pki: &Pki) {
+pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
     let uid = world.listener.metadata.uid.clone().unwrap_or_default();
     for (kind, object) in planned(objects) {
         let metadata = &object["metadata"];

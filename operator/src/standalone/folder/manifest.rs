@@ -11,9 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mqtt_tls_config::yaml::{self, Value};
 use serde::de::DeserializeOwned;
 
-use super::{Key, base64};
+use super::base64;
 use crate::crd::MqttTlsListener;
 use crate::error::without_values;
+use crate::plan::names::Name;
 
 /// The namespace of an object that names none.
 const NAMESPACE: &str = "default";
@@ -39,15 +40,15 @@ impl Object {
         }
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Name {
         let metadata: &ObjectMeta = match self {
             Self::Listener(listener) => &listener.metadata,
             Self::Secret(secret) => &secret.metadata,
             Self::ConfigMap(map) => &map.metadata,
         };
         let namespace = metadata.namespace.as_deref().unwrap_or(NAMESPACE);
-        let name = metadata.name.clone().unwrap_or_default();
-        (namespace.to_owned(), name)
+        let name = metadata.name.as_deref().unwrap_or_default();
+        Name::new(namespace, name)
     }
 }
 
@@ -71,7 +72,7 @@ pub(super) struct Fault {
 impl Fault {
     /// Whether it may stand for an object that was read before.
     pub(super) fn may_be(&self, before: &Object) -> bool {
-        let (namespace, name) = before.key();
+        let Name { namespace, name } = before.key();
         match &self.place.object {
             None => true,
             Some(object) => *object == (before.kind().to_owned(), namespace, name),

@@ -1,0 +1,184 @@
+//! One call to the API server: its time limit, and how its failure reads.
+//!
+//! It must not show what was sent: a Secret's content can stand in what the API server says about it.
+
+use std::time::Duration;
+
+use crate::kinds::{Target, Verb};
+use crate::plan::reason::Reason;
+
+/// How long one call may take, retries by the client included.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused it.
+    #[error("{verb} {target} was refused ({reason}): {message}")]
+    Refused {
+        /// What was tried.
+        verb: Verb,
+        /// On which object.
+        target: Target,
+        /// The HTTP status code.
+        code: u16,
+        /// The API server's reason.
+        reason: String,
+        /// The API server's message.
+        message: String,
+    },
+    /// There was no answer in time. The call may have worked.
+    #[error("{verb} {target} had no answer within {} s", CALL_DEADLINE.as_secs())]
+    TimedOut {
+        /// What was tried.
+        verb: Verb,
+        /// On which object.
+        target: Target,
+    },
+    /// The answer does not read. The parser's message is left out: it may quote the content.
+    #[error("{verb} {target} had an answer that does not read")]
+    Unreadable {
+        /// What was tried.
+        verb: Verb,
+        /// On which object.
+        target: Target,
+    },
+    /// There was no usable answer.
+    #[error("{verb} {target} failed")]
+    Unanswered {
+        /// What was tried.
+        verb: Verb,
+        /// On which object.
+        target: Target,
+        /// What the client said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl Error {
+    /// The kind of error, one of a fixed set, for metrics and conditions.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Refused { code: 403, .. } => Reason::Forbidden,
+            Self::Refused { code: 409, .. } => Reason::Conflict,
+            Self::Refused {
+                code: 400 | 422, ..
+            } => Reason::Invalid,
+            Self::Refused { .. } => Reason::Refused,
+            Self::TimedOut { .. } => Reason::TimedOut,
+            Self::Unreadable { .. } => Reason::Unreadable,
+            Self::Unanswered { .. } => Reason::Unanswered,
+        }
+    }
+
+    /// Whether what was written makes no sense to the API server.
+    pub fn is_invalid(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: 400 | 422,
+                ..
+            }
+        )
+    }
+
+    /// Whether the object was not as the writer thought, or was there already.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { code: 409, .. })
+    }
+
+    /// Whether trying again soon is pointless: someone has to change something first.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => {
+                matches!(code, 400..=499) && !matches!(code, 408 | 409 | 429)
+            }
+            Self::Unreadable { .. } => true,
+            Self::TimedOut { .. } | Self::Unanswered { .. } => false,
+        }
+    }
+
+    /// Whether the operator lacks the right.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { code: 403, .. })
+    }
+
+    /// What was tried, and on what.
+    pub fn attempt(&self) -> (Verb, &Target) {
+        let (Self::Refused { verb, target, .. }
+        | Self::TimedOut { verb, target }
+        | Self::Unreadable { verb, target }
+        | Self::Unanswered { verb, target, .. }) = self;
+        (*verb, target)
+    }
+
+    /// Whether the object was not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, .. })
+    }
+}
+
+/// Makes a call, with a time limit.
+pub async fn call<T>(
+    verb: Verb,
+    target: &Target,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    let target = target.clone();
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Err(_) => Err(Error::TimedOut { verb, target }),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => {
+            let message = if target.kind.is_confidential() {
+                "the message is not shown, because it may quote the content".to_owned()
+            } else {
+                status.message
+            };
+            Err(Error::Refused {
+                verb,
+                target,
+                code: status.code,
+                reason: status.reason,
+                message,
+            })
+        }
+        Ok(Err(kube::Error::SerdeError(_))) => Err(Error::Unreadable { verb, target }),
+        Ok(Err(error)) => Err(Error::Unanswered {
+            verb,
+            target,
+            source: Box::new(error),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::call;
+    use crate::error::chain;
+    use crate::kinds::{Kind, Target, Verb};
+    use crate::plan::reason::Reason;
+
+    #[tokio::test]
+    async fn what_is_said_about_a_secret_is_not_shown() {
+        let of = |kind| Target::one(kind, "a");
+        let (secret, service) = (of(Kind::Secret), of(Kind::Service));
+        let refusal = || async {
+            let status = Status::failure("MIIEvQIBADANBgkqhkiG", "Invalid").with_code(422);
+            Err::<(), _>(kube::Error::Api(Box::new(status)))
+        };
+        let error = call(Verb::Apply, &secret, refusal()).await.unwrap_err();
+        assert!(!error.to_string().contains("MIIE"), "{error}");
+        assert_eq!(error.reason(), Reason::Invalid);
+        assert!(Reason::CALLS.contains(&error.reason()));
+        let parsed = serde_json::from_str::<u8>("\"MIIE\"").unwrap_err();
+        assert!(parsed.to_string().contains("MIIE"));
+        let answer = async { Err::<(), _>(kube::Error::SerdeError(parsed)) };
+        let error = call(Verb::Get, &secret, answer).await.unwrap_err();
+        assert!(!chain(&error).contains("MIIE"), "{error}");
+        let error = call(Verb::Apply, &service, refusal()).await.unwrap_err();
+        assert!(error.to_string().contains("MIIE"), "{error}");
+    }
+}

@@ -1,0 +1,70 @@
+//! The API server's view of one kind of children, the same for all kinds. It must not be asked about any object that a
+//! listener only names.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::core::ApiResource;
+use kube::{Api, Client};
+use serde::Serialize;
+
+use super::call::{Error, call};
+use crate::kinds::{Child, Kind, Object, Parse, Row, Target, Verb};
+
+/// One kind of children in one namespace.
+pub struct ChildApi {
+    api: Api<DynamicObject>,
+    kind: Kind,
+    parse: Parse,
+}
+
+impl ChildApi {
+    /// The children of this kind.
+    pub fn new(client: &Client, namespace: &str, row: &Row, child: Child) -> Self {
+        let resource: ApiResource = (row.resource)();
+        Self {
+            api: Api::namespaced_with(client.clone(), namespace, &resource),
+            kind: row.kind,
+            parse: child.parse,
+        }
+    }
+
+    /// The child of this name, if it exists.
+    pub async fn get(&self, name: &str) -> Result<Option<Arc<dyn Object>>, Error> {
+        let get = async {
+            let found = self.api.get_opt(name).await?;
+            found.map(|found| self.read(&found)).transpose()
+        };
+        call(Verb::Get, &self.target(name), get).await
+    }
+
+    /// Makes a child, or changes it.
+    pub async fn patch<P: Debug + Serialize>(
+        &self,
+        verb: Verb,
+        name: &str,
+        params: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<Arc<dyn Object>, Error> {
+        let patch = async { self.read(&self.api.patch(name, params, patch).await?) };
+        call(verb, &self.target(name), patch).await
+    }
+
+    /// Deletes a child.
+    pub async fn delete(&self, name: &str, params: &DeleteParams) -> Result<(), Error> {
+        let deleted = self.api.delete(name, params);
+        let deleted = call(Verb::Delete, &self.target(name), deleted).await;
+        deleted.map(drop)
+    }
+
+    fn target(&self, name: &str) -> Target {
+        Target::one(self.kind, name)
+    }
+
+    /// The object as one of its kind. The parser's message must not be shown, as it may quote the content.
+    fn read(&self, object: &DynamicObject) -> Result<Arc<dyn Object>, kube::Error> {
+        let json = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+        (self.parse)(json).map_err(kube::Error::SerdeError)
+    }
+}

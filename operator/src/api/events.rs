@@ -1,0 +1,43 @@
+//! Events. One that is lost is not worth a retry: the conditions say it too.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder};
+use tracing::warn;
+
+use super::call::call;
+use crate::error::chain;
+use crate::kinds::{Target, Verb};
+use crate::plan::notices::Notice;
+use crate::text::shortened;
+
+/// How long an event's note may be, in bytes: the API server takes 1 kB.
+const NOTE_LENGTH_MAX: usize = 1000;
+
+/// Writes an event about an object of this name.
+pub async fn record(recorder: &Recorder, name: &str, reference: &ObjectReference, notice: Notice) {
+    let Notice {
+        is_warning,
+        reason,
+        message,
+    } = notice;
+    let event = Event {
+        type_: if is_warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason,
+        note: Some(shortened(message, NOTE_LENGTH_MAX)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    let published = recorder.publish(&event, reference);
+    let published = call(Verb::Create, &Target::event(), published).await;
+    if let Err(error) = published {
+        warn!(
+            listener = name,
+            error = chain(&error),
+            "an event could not be written"
+        );
+    }
+}

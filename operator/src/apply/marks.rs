@@ -1,0 +1,196 @@
+//! Marks the pods with the configuration's version, so that the kubelet looks at the mounted Secret at once and not within
+//! a minute or two. It must not hold up the other children for longer than one call.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::Patch;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::writer::Writer;
+use crate::api::call::{CALL_DEADLINE, Error, call};
+use crate::api::patch::merge;
+use crate::kinds::{Kind, Target, Verb};
+use crate::plan::names::CONFIG_VERSION;
+use crate::plan::objects::{Children, PodMark};
+
+/// How many pods are marked at once: a listener may have two hundred of them during a rollout.
+const MARKS_AT_ONCE: usize = 16;
+
+/// Marks the pods with the version of the configuration that is among the children.
+pub(super) async fn mark_all(
+    writer: &Writer<'_>,
+    pods: &[PodMark],
+    children: &Children,
+) -> Result<(), Error> {
+    let config_secret = children.of(Kind::Secret);
+    let version = config_secret.and_then(|secret| secret.metadata().resource_version.as_ref());
+    match version {
+        Some(version) => mark(writer, pods, version, CALL_DEADLINE).await,
+        None => Ok(()),
+    }
+}
+
+/// Marks the pods with a version, many at once. Those that are left at the deadline are marked at the next try.
+async fn mark(
+    writer: &Writer<'_>,
+    pods: &[PodMark],
+    version: &str,
+    deadline: Duration,
+) -> Result<(), Error> {
+    let marks: Vec<_> = pods
+        .iter()
+        .filter(|pod| pod.version.as_deref() != Some(version))
+        .map(|pod| mark_one(writer, &pod.name, version))
+        .collect();
+    let marks = stream::iter(marks).buffer_unordered(MARKS_AT_ONCE);
+    // Each pod is tried. Reported is the first by its name: the status is to say the same at each try.
+    let failed = marks.filter_map(async |marked| marked.err());
+    let Ok(failed) = timeout(deadline, failed.collect::<Vec<_>>()).await else {
+        let target = Target::of(Kind::Pod, &writer.identity.child_name());
+        let verb = Verb::Patch;
+        return Err(Error::TimedOut { verb, target });
+    };
+    match failed.into_iter().min_by_key(|(name, _)| *name) {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
+    }
+}
+
+async fn mark_one<'p>(
+    writer: &Writer<'_>,
+    name: &'p str,
+    version: &str,
+) -> Result<(), (&'p str, Error)> {
+    let (kind, verb) = (Kind::Pod, Verb::Patch);
+    let api: Api<Pod> = Api::namespaced(writer.client.clone(), &writer.identity.namespace);
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {CONFIG_VERSION: version}}}));
+    let (target, params) = (Target::one(kind, name), merge());
+    let patched = api.patch_metadata(name, &params, &patch);
+    let patched = call(verb, &target, patched).await;
+    writer.metrics.wrote(kind, verb, patched.is_ok());
+    match patched {
+        Err(error) if !error.is_not_found() => Err((name, error)),
+        // A pod that is gone needs no mark.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use axum::http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use prometheus_client::registry::Registry;
+    use tower::service_fn;
+
+    use super::{MARKS_AT_ONCE, mark};
+    use crate::api::call::Error;
+    use crate::apply::writer::Writer;
+    use crate::metrics::Metrics;
+    use crate::plan::names::Identity;
+    use crate::plan::objects::PodMark;
+    use crate::plan::reason::Reason;
+
+    /// An API server that takes its time for each pod, never answers about `silent`, and refuses `bad`.
+    #[derive(Default)]
+    struct Server {
+        running: AtomicUsize,
+        most: AtomicUsize,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Server {
+        async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+            let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(running, Ordering::Relaxed);
+            let path = request.uri().path();
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            self.asked.lock().unwrap().push(name.clone());
+            if name == "silent" {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.running.fetch_sub(1, Ordering::Relaxed);
+            let (code, body) = if name.starts_with("bad") {
+                let status = serde_json::json!({
+                    "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden",
+                });
+                (403, status)
+            } else {
+                let metadata = serde_json::json!({"metadata": {"name": name}});
+                (200, metadata)
+            };
+            let response = Response::builder().status(code);
+            Ok(response
+                .body(Body::from(body.to_string().into_bytes()))
+                .unwrap())
+        }
+    }
+
+    async fn marked(names: &[String], deadline: Duration) -> (Arc<Server>, Result<(), Error>) {
+        let server = Arc::new(Server::default());
+        let answers = Arc::clone(&server);
+        let service = service_fn(move |request| {
+            let answers = Arc::clone(&answers);
+            async move { answers.answer(request).await }
+        });
+        let writer = Writer {
+            client: &Client::new(service, "iot"),
+            identity: &Identity {
+                name: "edge".to_owned(),
+                namespace: "iot".to_owned(),
+                uid: "u".to_owned(),
+                generation: None,
+            },
+            metrics: &Metrics::new(&mut Registry::default()),
+        };
+        let pods = names.iter().map(|name| PodMark {
+            name: name.clone(),
+            version: (name == "told").then(|| "7".to_owned()),
+        });
+        let pods: Vec<PodMark> = pods.collect();
+        let marked = mark(&writer, &pods, "7", deadline).await;
+        (server, marked)
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn many_pods_are_told_at_once_and_not_all() {
+        let many: Vec<String> = (0..50).map(|number| format!("pod-{number}")).collect();
+        let all = [many, names(&["told"])].concat();
+        let (server, marked) = marked(&all, Duration::from_secs(30)).await;
+        assert!(marked.is_ok());
+        assert_eq!(server.most.load(Ordering::Relaxed), MARKS_AT_ONCE);
+        let asked = server.asked.lock().unwrap().clone();
+        assert!(asked.len() == 50 && !asked.contains(&"told".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_refused_holds_up_no_other() {
+        let all = names(&["bad-b", "a", "bad-a", "c"]);
+        let (server, marked) = marked(&all, Duration::from_secs(30)).await;
+        let error = marked.unwrap_err();
+        assert!(error.to_string().starts_with("patch Pod bad-a"), "{error}");
+        assert_eq!(server.asked.lock().unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_silent_takes_no_longer_than_all() {
+        let all = names(&["silent", "a", "b"]);
+        let (server, marked) = marked(&all, Duration::from_millis(300)).await;
+        assert_eq!(marked.unwrap_err().reason(), Reason::TimedOut);
+        assert_eq!(server.asked.lock().unwrap().len(), 3);
+    }
+}

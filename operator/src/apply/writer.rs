@@ -1,0 +1,118 @@
+//! Writes children of any kind. It must not touch an object that is not the very one that was looked at.
+
+use std::sync::Arc;
+
+use kube::Client;
+use kube::api::{DeleteParams, Patch, Preconditions};
+
+use super::compare::is_applied;
+use super::ports;
+use crate::api::call::Error;
+use crate::api::child::ChildApi;
+use crate::api::patch;
+use crate::kinds::{Child, Kind, Object, Row, Verb};
+use crate::metrics::Metrics;
+use crate::plan::names::Identity;
+use crate::plan::objects::{Children, Step, Wanted};
+
+/// What writing takes: where to, and for which listener.
+pub(super) struct Writer<'w> {
+    pub(super) client: &'w Client,
+    pub(super) identity: &'w Identity,
+    pub(super) metrics: &'w Metrics,
+}
+
+impl Writer<'_> {
+    /// Does all steps, one after the other, and hands back the first error. `children` are then what there is.
+    pub(super) async fn all(&self, steps: Vec<Step>, children: &mut Children) -> Result<(), Error> {
+        let mut all = Ok(());
+        for Step { kind, wanted } in steps {
+            let Some(child) = kind.row().child else {
+                continue;
+            };
+            let found = children.of(kind).cloned();
+            match self.one((kind.row(), child), &wanted, found).await {
+                Ok(Some(object)) => children.put(kind, object),
+                Ok(None) => children.remove(kind),
+                Err(error) => all = all.and(Err(error)),
+            }
+        }
+        all
+    }
+
+    /// Makes one child as planned. Hands back what there is then.
+    async fn one(
+        &self,
+        (row, child): (&Row, Child),
+        wanted: &Wanted<dyn Object>,
+        found: Option<Arc<dyn Object>>,
+    ) -> Result<Option<Arc<dyn Object>>, Error> {
+        let api = ChildApi::new(self.client, &self.identity.namespace, row, child);
+        match (wanted, found) {
+            (Wanted::Present(wanted), Some(found)) if is_applied(&**wanted, &*found) => {
+                Ok(Some(found))
+            }
+            (Wanted::Present(wanted), found) => {
+                let found = found.as_deref();
+                let written = self.write(&api, row.kind, &**wanted, found).await;
+                let written = match (written, found) {
+                    (Err(error), Some(found))
+                        if row.kind == Kind::Service && error.is_invalid() =>
+                    {
+                        let replaced = ports::replace(self.metrics, &api, &**wanted, found).await;
+                        replaced.map_err(|_| error)?;
+                        self.write(&api, row.kind, &**wanted, Some(found)).await
+                    }
+                    (written, _) => written,
+                };
+                written.map(Some)
+            }
+            (Wanted::Absent, Some(found)) => {
+                self.delete(&api, row.kind, &*found).await?;
+                Ok(None)
+            }
+            (Wanted::Absent, None) => Ok(None),
+            (Wanted::Kept, found) => Ok(found),
+        }
+    }
+
+    /// Applies one child on the server's side.
+    async fn write(
+        &self,
+        api: &ChildApi,
+        kind: Kind,
+        wanted: &dyn Object,
+        found: Option<&dyn Object>,
+    ) -> Result<Arc<dyn Object>, Error> {
+        let (mut json, mut params) = (wanted.json(), patch::apply());
+        // With force only on the very object that was looked at, and found to be ours: if it is another one by
+        // now, the API server answers with a conflict. One that was not there and is now is a conflict only where it
+        // differs in what is ours: applying cannot ask for an object to be new, and creating would record the fields
+        // in another way. Someone would have to take this very name in the moments since it was looked for.
+        if let Some(found) = found {
+            params = params.force();
+            json["metadata"]["uid"] = found.metadata().uid.clone().into();
+        }
+        let name = wanted.name();
+        let written = api
+            .patch(Verb::Apply, name, &params, &Patch::Apply(json))
+            .await;
+        self.metrics.wrote(kind, Verb::Apply, written.is_ok());
+        written
+    }
+
+    /// Deletes the very object that was looked at.
+    async fn delete(&self, api: &ChildApi, kind: Kind, found: &dyn Object) -> Result<(), Error> {
+        let uid = Preconditions {
+            uid: found.metadata().uid.clone(),
+            resource_version: None,
+        };
+        let params = DeleteParams::background().preconditions(uid);
+        let deleted = api.delete(found.name(), &params).await;
+        self.metrics.wrote(kind, Verb::Delete, deleted.is_ok());
+        match deleted {
+            Err(error) if !error.is_not_found() => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}

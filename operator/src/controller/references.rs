@@ -1,0 +1,114 @@
+//! Which listeners an object is about: the reverse of what listeners name. Pure; it must not read.
+
+use kube::ResourceExt;
+use kube::core::{DeserializeGuard, ObjectMeta};
+use kube::runtime::reflector::ObjectRef;
+
+use crate::crd::MqttTlsListener;
+use crate::kinds::Kind;
+use crate::plan::names::listener_of;
+use crate::plan::references::named;
+
+/// A listener as it comes from the API server: one that does not read stops nothing.
+pub type Guarded = DeserializeGuard<MqttTlsListener>;
+
+/// The listeners that name an object, and the one that it belongs to.
+pub fn listeners_of<'l>(
+    kind: Kind,
+    object: &ObjectMeta,
+    listeners: impl Iterator<Item = &'l Guarded>,
+) -> Vec<ObjectRef<Guarded>> {
+    let (Some(name), Some(namespace)) = (object.name.as_deref(), object.namespace.as_deref())
+    else {
+        return Vec::new();
+    };
+    let mut found: Vec<ObjectRef<Guarded>> = listeners
+        .filter(|listener| {
+            let listener = listener.0.as_ref();
+            listener.is_ok_and(|listener| named(kind, listener).contains(&(namespace, name)))
+        })
+        .map(|listener| {
+            let namespace = listener.namespace().unwrap_or_default();
+            ObjectRef::new(&listener.name_any()).within(&namespace)
+        })
+        .collect();
+    // The child of a listener that is not known yet is seen when that listener is.
+    let owner = listener_of(object).map(|owner| ObjectRef::new(&owner).within(namespace));
+    found.extend(owner.filter(|owner| !found.contains(owner)));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::{DeserializeGuard, ObjectMeta};
+    use mqtt_tls_config::yaml;
+
+    use super::{Guarded, Kind, listeners_of};
+
+    fn listener(name: &str, secret: &str) -> Guarded {
+        let text = format!(
+            "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\n\
+             metadata: {{name: {name}, namespace: iot}}\n\
+             spec:\n  certificates: [{{secretRef: {{name: {secret}}}}}]\n  \
+             backend: {{service: {{name: smart-mqtt}}}}\n  \
+             clientAuth: {{mode: Require, caRef: {{kind: ConfigMap, name: device-ca}}}}\n"
+        );
+        DeserializeGuard(Ok(yaml::from_value(yaml::value(&text).unwrap()).unwrap()))
+    }
+
+    fn names(kind: Kind, name: &str, namespace: &str) -> Vec<String> {
+        let listeners = [
+            listener("one", "shared"),
+            listener("two", "shared"),
+            listener("three", "x"),
+        ];
+        let object = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let found = listeners_of(kind, &object, listeners.iter());
+        found.into_iter().map(|found| found.name).collect()
+    }
+
+    #[test]
+    fn a_secret_that_two_listeners_name() {
+        assert_eq!(names(Kind::Secret, "shared", "iot"), ["one", "two"]);
+        assert_eq!(names(Kind::Secret, "shared", "other"), [""; 0]);
+        assert_eq!(names(Kind::ConfigMap, "shared", "iot"), [""; 0]);
+    }
+
+    #[test]
+    fn a_config_map_and_a_service() {
+        assert_eq!(names(Kind::ConfigMap, "device-ca", "iot").len(), 3);
+        assert_eq!(names(Kind::Service, "smart-mqtt", "iot").len(), 3);
+        assert_eq!(names(Kind::Secret, "device-ca", "iot"), [""; 0]);
+    }
+
+    #[test]
+    fn a_child_by_its_owner_or_its_labels() {
+        let child = |text: &str| -> Vec<String> {
+            let object: ObjectMeta = yaml::from_value(yaml::value(text).unwrap()).unwrap();
+            let listeners = [listener("one", "x")];
+            let found = listeners_of(Kind::Pod, &object, listeners.iter());
+            found.into_iter().map(|found| found.name).collect()
+        };
+        assert_eq!(
+            child(
+                "{name: one-mqtts, namespace: iot, ownerReferences: [{apiVersion: \
+                 mqtt.smartboot.tech/v1alpha1, kind: MqttTlsListener, name: one, uid: u}]}"
+            ),
+            ["one"]
+        );
+        let labels = "labels: {app.kubernetes.io/managed-by: mqtt-tls-operator, \
+                      app.kubernetes.io/instance: one}";
+        assert_eq!(
+            child(&format!("{{name: a, namespace: iot, {labels}}}")),
+            ["one"]
+        );
+        assert_eq!(
+            child("{name: a, namespace: iot, labels: {app.kubernetes.io/instance: one}}"),
+            [""; 0]
+        );
+    }
+}

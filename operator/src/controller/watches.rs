@@ -1,0 +1,278 @@
+//! The watches: what happens in the cluster comes out as the listeners that are to be looked at. It must not
+//! decide what is done about them.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream, SelectAll, select_all};
+use futures::{Stream, StreamExt};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{Config, Error, Event};
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+
+use super::references::{Guarded, listeners_of};
+use super::scope::Scope;
+use crate::admin::{Board, Stage};
+use crate::error::chain;
+use crate::kinds::{KINDS, Kind, Row, Watched};
+use crate::metrics::Metrics;
+use crate::plan::names::all_pods;
+
+/// How long a watch lasts before it is begun again, in seconds: so often at least the API server says something.
+const WATCH_TIMEOUT: u32 = 30;
+
+/// How long a connection to the API server may say nothing before it is taken for dead. Without that, a list or
+/// the beginning of a watch would wait on such a one for ever.
+pub const SILENCE_MAX: Duration = Duration::from_secs(45);
+
+const _: () = assert!(SILENCE_MAX.as_secs() > WATCH_TIMEOUT as u64);
+
+/// What is waited for at the start.
+const LIST: &str = "the list of listeners";
+
+/// Why there can be no such list.
+const NO_DEFINITION: &str = "the resource definition mqtttlslisteners.mqtt.smartboot.tech is not installed; \
+                             install it with `mqtt-tls-operator crd --apply`";
+
+/// What is watched, and who hears how that goes.
+pub struct Watches {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub scope: Scope,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What the admin port shows.
+    pub board: Arc<Board>,
+    /// Whether the listeners have been listed once.
+    pub is_listed: Arc<AtomicBool>,
+}
+
+/// Listeners that are to be looked at.
+type Triggers = BoxStream<'static, ObjectRef<Guarded>>;
+
+impl Watches {
+    /// Opens them all. The store holds the listeners, for as long as the stream is read.
+    pub fn open(&self) -> (Store<Guarded>, SelectAll<Triggers>) {
+        let (store, writer) = reflector::store::<Guarded>();
+        let (board, is_listed) = (Arc::clone(&self.board), Arc::clone(&self.is_listed));
+        let (metrics, known) = (self.metrics.clone(), store.clone());
+        let listeners = reflector(writer, self.listeners().map(Ok))
+            .filter_map(move |event: Result<_, Error>| {
+                let event = event.ok().inspect(|event| count(event, &known, &metrics));
+                std::future::ready(event.and_then(|event| trigger(event, &board, &is_listed)))
+            })
+            .boxed();
+        let mut streams = self.related(&store);
+        streams.push(listeners);
+        (store, select_all(streams))
+    }
+
+    fn listeners(&self) -> impl Stream<Item = Event<Guarded>> + Send + use<> {
+        let board = Arc::clone(&self.board);
+        board.reach(Stage::Waiting(LIST.to_owned()));
+        let api: Api<Guarded> = self.scope.api(&self.client, &());
+        self.settled(Kind::MqttTlsListener, api, watch_config(), move |error| {
+            hold_up(&board, error)
+        })
+    }
+
+    /// Triggers by everything that listeners name or own. Only metadata is watched: all Secrets of a cluster
+    /// do not fit into memory, and most of them are none of ours.
+    fn related(&self, store: &Store<Guarded>) -> Vec<Triggers> {
+        let rows = KINDS.iter();
+        rows.filter_map(|row| {
+            let config = match row.watched {
+                Watched::No => return None,
+                Watched::All => watch_config(),
+                Watched::Terminators => watch_config().labels(&all_pods()),
+            };
+            Some(self.triggers(store, row, config))
+        })
+        .collect()
+    }
+
+    /// Triggers by one kind of objects.
+    fn triggers(&self, store: &Store<Guarded>, row: &Row, config: Config) -> Triggers {
+        let (store, kind) = (store.clone(), row.kind);
+        let api: Api<PartialObjectMeta> = self.scope.api(&self.client, &(row.resource)());
+        self.settled(kind, api, config, |error| chain(error))
+            .flat_map(move |event| {
+                let listeners = store.state();
+                let listeners = listeners.iter().map(|listener| &**listener);
+                let found = match event {
+                    Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
+                        listeners_of(kind, &object.metadata, listeners)
+                    }
+                    // What was deleted while the watch was down shows only by its absence from the list.
+                    Event::InitDone => listeners.map(ObjectRef::from_obj).collect(),
+                    Event::Init => Vec::new(),
+                };
+                stream::iter(found)
+            })
+            .boxed()
+    }
+
+    /// A watch that never fails: it is tried again and again, and each failure is logged, in the words of `why`.
+    fn settled<K, F>(
+        &self,
+        kind: Kind,
+        api: Api<K>,
+        config: Config,
+        why: F,
+    ) -> impl Stream<Item = Event<K>> + Send + use<K, F>
+    where
+        F: Fn(&Error) -> String + Send,
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let metrics = self.metrics.clone();
+        metrics.watching(kind);
+        // The back-off sits on each watch by itself: on the merged stream, one watch that is forbidden
+        // would hold up the others.
+        relisting(api, config)
+            .default_backoff()
+            .filter_map(move |event| {
+                let event = event.map_err(|error| {
+                    metrics.watch_failed(kind);
+                    warn!(
+                        kind = kind.name(),
+                        error = why(&error),
+                        "a watch failed; it is tried again"
+                    );
+                });
+                std::future::ready(event.ok())
+            })
+    }
+}
+
+/// A watch that lists again when what it watches was not found. Kube's own would go on from where it was, and say
+/// nothing when that goes again: an API server that has just started does not know its resources for a moment.
+fn relisting<K>(
+    api: Api<K>,
+    config: Config,
+) -> impl Stream<Item = Result<Event<K>, Error>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let begin = move || watcher(api.clone(), config.clone()).boxed();
+    stream::unfold((begin(), begin), async |(mut watch, begin)| {
+        let event = watch.next().await?;
+        if event.as_ref().is_err_and(is_unknown) {
+            watch = begin();
+        }
+        Some((event, (watch, begin)))
+    })
+}
+
+fn watch_config() -> Config {
+    Config::default().timeout(WATCH_TIMEOUT)
+}
+
+/// Keeps the metrics to the listeners that there are.
+fn count(event: &Event<Guarded>, store: &Store<Guarded>, metrics: &Metrics) {
+    match event {
+        Event::Apply(listener) => metrics.know(listener),
+        Event::Delete(listener) => metrics.forget(listener),
+        Event::InitDone => metrics.know_only(store.state().iter().map(Arc::as_ref)),
+        Event::Init | Event::InitApply(_) => {}
+    }
+}
+
+/// The listener that an event is about, if there is something to do for it.
+///
+/// Readiness is reported from here, and not by waiting for the store: of those who wait for that, only the
+/// last is woken, and that has to be the applier.
+fn trigger(
+    event: Event<Guarded>,
+    board: &Board,
+    is_listed: &AtomicBool,
+) -> Option<ObjectRef<Guarded>> {
+    if matches!(event, Event::InitDone) {
+        is_listed.store(true, Ordering::Relaxed);
+    }
+    // An event that is not of a list shows that the watch works, whatever was wrong with it.
+    let is_sign = matches!(event, Event::InitDone | Event::Apply(_) | Event::Delete(_));
+    if is_sign && is_listed.load(Ordering::Relaxed) && board.reach(Stage::Working) != Stage::Working
+    {
+        info!("the listeners are known");
+    }
+    match event {
+        Event::Apply(listener) | Event::InitApply(listener) => Some(ObjectRef::from_obj(&listener)),
+        // Whatever belongs to a listener that is gone is collected.
+        Event::Delete(_) | Event::Init | Event::InitDone => None,
+    }
+}
+
+/// Why the listeners cannot be watched. Once they are known, readiness depends no more on whether the API
+/// server answers, but it does on whether there can be listeners at all.
+fn hold_up(board: &Board, error: &Error) -> String {
+    let is_unknown = is_unknown(error);
+    let why = if is_unknown {
+        NO_DEFINITION.to_owned()
+    } else {
+        chain(error)
+    };
+    if is_unknown || board.stage() != Stage::Working {
+        board.reach(Stage::Waiting(format!("{LIST}: {why}")));
+    }
+    why
+}
+
+/// Whether the API server does not know what is watched.
+fn is_unknown(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InitialListFailed(kube::Error::Api(status))
+            | Error::WatchStartFailed(kube::Error::Api(status))
+            | Error::WatchFailed(kube::Error::Api(status))
+            if status.code == 404
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use kube::core::DeserializeGuard;
+    use kube::runtime::watcher::Event;
+    use mqtt_tls_config::yaml;
+    use prometheus_client::registry::Registry;
+
+    use super::{Guarded, trigger};
+    use crate::admin::{Board, Stage};
+
+    fn edge() -> Guarded {
+        let text = "metadata: {name: edge, namespace: iot}\n\
+                    spec: {certificates: [], backend: {address: {host: a.b}}}\n";
+        DeserializeGuard(Ok(yaml::from_value(yaml::value(text).unwrap()).unwrap()))
+    }
+
+    #[test]
+    fn an_event_after_the_first_list_shows_that_the_watch_works() {
+        let board = Board::new(Registry::default());
+        let is_listed = AtomicBool::new(false);
+        let lost = || Stage::Waiting("it".to_owned());
+        board.reach(lost());
+        // Of the first list, which is not over.
+        for event in [Event::Init, Event::InitApply(edge()), Event::Apply(edge())] {
+            trigger(event, &board, &is_listed);
+            assert_eq!(board.stage(), lost());
+        }
+        for sign in [Event::InitDone, Event::Apply(edge()), Event::Delete(edge())] {
+            board.reach(lost());
+            trigger(sign, &board, &is_listed);
+            assert_eq!(board.stage(), Stage::Working);
+        }
+        board.reach(lost());
+        for event in [Event::Init, Event::InitApply(edge())] {
+            trigger(event, &board, &is_listed);
+            assert_eq!(board.stage(), lost());
+        }
+    }
+}

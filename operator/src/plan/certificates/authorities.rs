@@ -1,0 +1,107 @@
+//! From the bytes of a Secret or ConfigMap to a CA bundle that can be used, or to what is wrong with it.
+//!
+//! It must not decide what is used instead; that is `choose`.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use mqtt_tls_config::Pem;
+use mqtt_tls_judge::authorities::{self, Authorities};
+use mqtt_tls_judge::pem::Part;
+
+use super::serving::Warning;
+use super::text::text_of;
+use crate::crd::CaKind;
+use crate::error::chain;
+use crate::plan::problem::Problem;
+use crate::plan::reason::Reason;
+use crate::plan::source::CaSource;
+use crate::plan::world::World;
+
+/// A CA bundle that can be used.
+#[derive(Clone)]
+pub struct Bundle {
+    /// Where it came from, in words.
+    object: String,
+    /// The certificates.
+    pub pem: Pem,
+    /// What was judged.
+    pub authorities: Authorities,
+}
+
+impl Bundle {
+    /// What was rendered, judged as what an earlier release used.
+    ///
+    /// # Errors
+    ///
+    /// What the terminator's library says.
+    pub fn judge(object: &str, pem: Pem) -> Result<Self, authorities::Error> {
+        let authorities = authorities::judge(Part::object(pem.expose()))?;
+        Ok(Self {
+            object: object.to_owned(),
+            pem,
+            authorities,
+        })
+    }
+
+    /// What someone should look at.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let findings = self.authorities.findings().iter();
+        findings
+            .map(|finding| Warning::of(&self.object, finding))
+            .collect()
+    }
+
+    /// Why it is not good enough to be used for the first time, if it is not: devices would be locked out.
+    pub fn refusal(&self) -> Option<Problem> {
+        let error = self.authorities.clone().strictly().err()?;
+        let message = format!("{}: {}", self.object, chain(&error));
+        Some(Problem::of_reference((&error).into(), message))
+    }
+}
+
+/// Reads a CA bundle.
+///
+/// # Errors
+///
+/// What is wrong, with the object, the key, and what to do.
+pub fn read(source: &CaSource, world: &World) -> Result<Bundle, Problem> {
+    let CaSource { kind, object, key } = source;
+    let in_words = format!("{} {}", kind.name(), object.name);
+    let bytes = match kind {
+        CaKind::Secret => world.secrets.get(object).map(|secret| {
+            let data = secret.data.as_ref();
+            data.and_then(|data| data.get(key))
+                .map(|value| value.0.as_slice())
+        }),
+        CaKind::ConfigMap => world.config_maps.get(object).map(|map| bytes_of(map, key)),
+    };
+    let Some(bytes) = bytes else {
+        let message = format!(
+            "{in_words} does not exist in this namespace; create it with the CA certificates under the key \
+             {key}, or correct spec.clientAuth.caRef"
+        );
+        return Err(Problem::of_reference(Reason::CaNotFound, message));
+    };
+    let Some(bytes) = bytes else {
+        let message = format!(
+            "{in_words} has no key {key}; put the CA certificates there, or name the right key in \
+             spec.clientAuth.caRef.key"
+        );
+        return Err(Problem::of_reference(Reason::MissingKey, message));
+    };
+    let place = source.to_string();
+    let text = text_of(bytes)
+        .map_err(|error| Problem::of_reference(Reason::BrokenPem, format!("{place}: {error}")))?;
+    Bundle::judge(&place, Pem::new((*text).to_owned())).map_err(|error| {
+        Problem::of_reference((&error).into(), format!("{place}: {}", chain(&error)))
+    })
+}
+
+/// The bytes under one key of a ConfigMap, which has two places for them.
+fn bytes_of<'m>(map: &'m ConfigMap, key: &str) -> Option<&'m [u8]> {
+    let text = map
+        .data
+        .as_ref()
+        .and_then(|data| data.get(key))
+        .map(String::as_bytes);
+    text.or_else(|| Some(map.binary_data.as_ref()?.get(key)?.0.as_slice()))
+}

@@ -1,0 +1,147 @@
+//! The last good rendering, read back from the configuration Secret. It is judged where something depends on it, and
+//! once: as long as nothing is wrong, that is never.
+//!
+//! It must take nothing over that could not be served, nor from a Secret that is not the listener's own, and
+//! it must not decide whether it is served.
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use mqtt_tls_config::{Config, Pem};
+
+use super::authorities::Bundle;
+use super::served::Served;
+use super::serving::Serving;
+use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
+use crate::plan::source::{CaSource, Source, Sources};
+
+/// What was rendered before.
+#[derive(Clone, Default)]
+pub struct Previous {
+    certificates: Vec<Rendered>,
+    authorities: Option<RenderedBundle>,
+}
+
+/// A certificate of a configuration.
+#[derive(Clone)]
+struct Rendered {
+    source: Source,
+    pem: Pem,
+    judged: OnceLock<Option<Served>>,
+}
+
+/// The CA bundle of a configuration.
+#[derive(Clone)]
+struct RenderedBundle {
+    /// None if it is not known any more.
+    source: Option<CaSource>,
+    /// The same in words.
+    object: String,
+    pem: Pem,
+    judged: OnceLock<Option<Bundle>>,
+}
+
+impl Rendered {
+    /// None if it could not be served.
+    fn served(&self) -> Option<&Served> {
+        let judge = || Served::judge(self.source.clone(), self.pem.clone()).ok();
+        self.judged.get_or_init(judge).as_ref()
+    }
+}
+
+impl Previous {
+    /// Reads it back; what cannot be read is as if it had never been.
+    pub fn read(identity: &Identity, secret: Option<&Secret>) -> Self {
+        let is_ours = |secret: &&Secret| identity.ownership(&secret.metadata) == Ownership::Ours;
+        let Some(secret) = secret.filter(is_ours) else {
+            return Self::default();
+        };
+        let bytes = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
+        let text = bytes.and_then(|bytes| std::str::from_utf8(&bytes.0).ok());
+        let Some(Ok(config)) = text.map(Config::parse) else {
+            return Self::default();
+        };
+        let sources = Sources::read(secret.annotations(), &identity.namespace);
+        let own = Name::new(&identity.namespace, &secret.name_any());
+        Self {
+            authorities: authorities(&config, sources.client_ca, &own),
+            certificates: certificates(config, sources.certificates, own),
+        }
+    }
+
+    /// The certificates that can be served, the default first.
+    pub fn served(&self) -> impl Iterator<Item = &Served> {
+        self.certificates.iter().filter_map(Rendered::served)
+    }
+
+    /// The certificate that came from there.
+    pub fn certificate(&self, source: &Source) -> Option<&Served> {
+        let mut certificates = self.certificates.iter();
+        certificates.find_map(|one| (one.source == *source).then(|| one.served()).flatten())
+    }
+
+    /// Whether this chain is rendered already, wherever it came from.
+    pub fn serves(&self, one: &Served) -> bool {
+        self.served()
+            .any(|served| served.certificate.is_same(&one.certificate))
+    }
+
+    /// The CA bundle, and where it came from, if anyone knows.
+    pub fn authorities(&self) -> Option<(Option<&CaSource>, &Bundle)> {
+        let rendered = self.authorities.as_ref()?;
+        let judge = || Bundle::judge(&rendered.object, rendered.pem.clone()).ok();
+        let bundle = rendered.judged.get_or_init(judge).as_ref()?;
+        Some((rendered.source.as_ref(), bundle))
+    }
+
+    /// Whether these CA certificates are rendered already.
+    pub fn trusts(&self, bundle: &Bundle) -> bool {
+        let before = self.authorities();
+        before.is_some_and(|(_, before)| before.authorities.is_same(&bundle.authorities))
+    }
+
+    /// What is to be said about it while it is served.
+    pub fn serving(&self, now: Timestamp) -> Serving {
+        let served: Vec<Served> = self.served().cloned().collect();
+        Serving::before(&served, now)
+    }
+
+    /// How many certificates had to be judged.
+    #[cfg(test)]
+    pub(crate) fn judged(&self) -> usize {
+        let certificates = self.certificates.iter();
+        let judged = certificates.filter(|one| one.judged.get().is_some());
+        judged.count()
+    }
+}
+
+fn certificates(config: Config, sources: Vec<Source>, own: Name) -> Vec<Rendered> {
+    let others = config.certificates.into_iter().map(|one| one.pem);
+    let pems: Vec<Pem> = std::iter::once(config.pem).chain(others).collect();
+    // If someone edited one of them, it is unknown which text came from where: then none is known.
+    let sources = if sources.len() == pems.len() {
+        sources
+    } else {
+        vec![Source::Secret(own); pems.len()]
+    };
+    let rendered = sources.into_iter().zip(pems);
+    rendered
+        .map(|(source, pem)| Rendered {
+            source,
+            pem,
+            judged: OnceLock::new(),
+        })
+        .collect()
+}
+
+fn authorities(config: &Config, source: Option<CaSource>, own: &Name) -> Option<RenderedBundle> {
+    let object = source.as_ref().map(CaSource::to_string);
+    Some(RenderedBundle {
+        object: object.unwrap_or_else(|| Source::Secret(own.clone()).to_string()),
+        source,
+        pem: config.client_auth.ca.clone()?,
+        judged: OnceLock::new(),
+    })
+}

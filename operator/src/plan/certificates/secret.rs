@@ -1,0 +1,99 @@
+//! From a Secret's bytes to a certificate that can be served, or to what is wrong with it.
+//!
+//! What it accepts is what the terminator can load: the terminator's library judges. It must not decide
+//! what is served instead; that is `choose`. No message shows key material.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use mqtt_tls_config::Pem;
+use mqtt_tls_judge::certificate::{self, Certificate};
+use mqtt_tls_judge::pem::Part;
+
+use super::served::Served;
+use super::text::{Text, text_of};
+use crate::error::chain;
+use crate::plan::names::Name;
+use crate::plan::problem::Problem;
+use crate::plan::reason::Reason;
+use crate::plan::source::Source;
+
+/// Reads the certificate in a Secret.
+///
+/// # Errors
+///
+/// What is wrong, with the object, the key, and what to do.
+pub fn read(name: &Name, secret: Option<&Secret>) -> Result<Served, Problem> {
+    let source = Source::Secret(name.clone());
+    let Some(secret) = secret else {
+        let message = format!(
+            "{source} does not exist in this namespace; create it with tls.crt and tls.key, or \
+             correct the name in spec.certificates"
+        );
+        return Err(Problem::of_reference(Reason::SecretNotFound, message));
+    };
+    let empty = BTreeMap::new();
+    let (keys, pem, judged) = pem_of(&source, secret.data.as_ref().unwrap_or(&empty))?;
+    match judged {
+        Ok(certificate) => Ok(Served::of(source, pem, certificate)),
+        Err(error) => {
+            let message = format!("{source}, {keys}: {}", chain(&error));
+            Err(Problem::of_reference((&error).into(), message))
+        }
+    }
+}
+
+type Judged = Result<Certificate, certificate::Error>;
+
+/// Chain and key as one text, what was judged of them, and the keys of the Secret that they were under.
+fn pem_of(
+    source: &Source,
+    data: &BTreeMap<String, ByteString>,
+) -> Result<(&'static str, Pem, Judged), Problem> {
+    let pair = data.contains_key("tls.crt") || data.contains_key("tls.key");
+    if !pair && data.contains_key("pem") {
+        let text = text(source, data, "pem")?;
+        let judged = certificate::judge(&[Part::key("pem", &text)]);
+        return Ok(("key pem", Pem::new((*text).to_owned()), judged));
+    }
+    if !pair {
+        let message = format!(
+            "{source} has neither tls.crt and tls.key nor pem; put the certificate chain under \
+             tls.crt and its private key under tls.key, or both under pem"
+        );
+        return Err(Problem::of_reference(Reason::MissingKey, message));
+    }
+    let (chain, key) = (
+        text(source, data, "tls.crt")?,
+        text(source, data, "tls.key")?,
+    );
+    let judged = certificate::judge(&[Part::key("tls.crt", &chain), Part::key("tls.key", &key)]);
+    // A chain without a newline at its end would run into the key's first line.
+    let mut text = String::with_capacity(chain.len() + 1 + key.len());
+    text.extend([chain.trim_end(), "\n", &*key]);
+    Ok(("keys tls.crt and tls.key", Pem::new(text), judged))
+}
+
+/// The text under one key of a Secret.
+fn text<'d>(
+    source: &Source,
+    data: &'d BTreeMap<String, ByteString>,
+    key: &str,
+) -> Result<Text<'d>, Problem> {
+    let problem =
+        |reason, what: &str| Problem::of_reference(reason, format!("{source}, key {key}: {what}"));
+    let Some(ByteString(bytes)) = data.get(key) else {
+        return Err(problem(
+            Reason::MissingKey,
+            "it is missing; add it beside the other one",
+        ));
+    };
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(problem(
+            Reason::MissingKey,
+            "it is empty; put the PEM text there",
+        ));
+    }
+    text_of(bytes).map_err(|error| problem(Reason::BrokenPem, &error.to_string()))
+}

@@ -1,0 +1,55 @@
+//! The wanted children: one builder a kind, and what is wanted of each. A builder must not look at what there is.
+
+mod config_secret;
+mod deployment;
+mod disruption;
+mod pod;
+mod service;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use mqtt_tls_config::Pem;
+
+use super::environment::Environment;
+use super::listener::Listener;
+use super::objects::{Objects, Wanted};
+use super::owned::{Claim, marks};
+use super::problem::Problem;
+use super::source::Sources;
+use super::world::World;
+
+/// The wanted children. Each that exists and belongs to someone else is a problem, and is kept.
+pub fn build(
+    listener: &Listener,
+    world: &World,
+    rendered: Option<(&Pem, Sources)>,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+) -> Objects {
+    let mut claim = Claim {
+        identity: &listener.identity,
+        found: &world.children,
+        problems,
+    };
+    let config_secret = claim.wanted(match rendered {
+        Some((config, sources)) => Wanted::new(config_secret::build(listener, config, &sources)),
+        None => Wanted::Kept,
+    });
+    // Pods without a configuration could not start, and with someone else's, or an earlier listener's, they
+    // might let in whom this one does not. Where there are pods already, they follow the spec.
+    let has_pods = world.children.get::<Deployment>().is_some();
+    let deployment = if config_secret.present().is_some() || has_pods {
+        Wanted::new(deployment::build(listener, environment))
+    } else {
+        Wanted::Kept
+    };
+    Objects {
+        config_secret,
+        service: claim.wanted(Wanted::new(service::build(listener))),
+        disruption_budget: claim.wanted(match disruption::build(listener) {
+            Some(budget) => Wanted::new(budget),
+            None => Wanted::Absent,
+        }),
+        deployment: claim.wanted(deployment),
+        pods: marks(&world.pods),
+    }
+}

@@ -1,0 +1,26 @@
+//! The Secret with the terminators' configuration.
+//!
+//! It holds private keys, so it must be a Secret. Its annotations name objects; they must not hold a
+//! hash of any content, which would be an oracle for it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use mqtt_tls_config::Pem;
+
+use crate::plan::listener::Listener;
+use crate::plan::names::CONFIG_KEY;
+use crate::plan::source::Sources;
+
+/// Builds the Secret.
+pub(super) fn build(listener: &Listener, config: &Pem, sources: &Sources) -> Secret {
+    let identity = &listener.identity;
+    let bytes = ByteString(config.expose().as_bytes().to_vec());
+    Secret {
+        metadata: identity.child(&BTreeMap::new(), sources.annotations()),
+        type_: Some("Opaque".to_owned()),
+        data: Some(BTreeMap::from([(CONFIG_KEY.to_owned(), bytes)])),
+        ..Secret::default()
+    }
+}

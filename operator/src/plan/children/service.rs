@@ -1,0 +1,45 @@
+//! The Service in front of the terminators.
+//!
+//! It must not name the port anew: routes and policies of users name it.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::plan::listener::Listener;
+
+/// What a service mesh is told of the port: TLS that is not its own, to be passed on as it is. Istio knows `tls`
+/// and guesses at what it does not know, IANA's `secure-mqtt` among it; Linkerd knows no name for it and finds
+/// by the first bytes, which are the client's, that it is not HTTP.
+const APP_PROTOCOL: &str = "tls";
+
+/// Builds the Service.
+pub(super) fn build(listener: &Listener) -> Service {
+    let template = &listener.service;
+    let port = i32::from(listener.port);
+    let ports = vec![ServicePort {
+        name: Some("mqtts".to_owned()),
+        protocol: Some("TCP".to_owned()),
+        app_protocol: Some(APP_PROTOCOL.to_owned()),
+        port,
+        // A number and not a name: pods open a new port without being replaced.
+        target_port: Some(IntOrString::Int(port)),
+        node_port: template.node_port.map(i32::from),
+    }];
+    Service {
+        metadata: listener
+            .identity
+            .child(&template.labels, template.annotations.clone()),
+        spec: Some(ServiceSpec {
+            type_: Some(template.type_.name().to_owned()),
+            selector: Some(listener.identity.selector_labels()),
+            ports: Some(ports),
+            load_balancer_class: template.load_balancer_class.clone(),
+            load_balancer_source_ranges: template.load_balancer_source_ranges.clone(),
+            external_traffic_policy: template
+                .external_traffic_policy
+                .map(|policy| policy.name().to_owned()),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}

@@ -1,0 +1,19 @@
+//! `Ready`: all the other conditions. The first that is not true says why.
+
+use super::finding::{Finding, Status};
+use crate::plan::reason::ConditionType;
+
+pub(super) fn find(findings: &[Finding]) -> Finding {
+    let type_ = ConditionType::Ready;
+    let worst = [Status::False, Status::Unknown]
+        .iter()
+        .find_map(|status| findings.iter().find(|finding| finding.status == *status));
+    match worst {
+        Some(worst) => Finding {
+            type_,
+            message: format!("{}: {}", worst.type_.name(), worst.message),
+            ..worst.clone()
+        },
+        None => Finding::holds(type_, "devices can connect"),
+    }
+}

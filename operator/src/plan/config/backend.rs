@@ -1,0 +1,63 @@
+//! Where the plaintext goes, and what is wrong with that. The configuration does not depend on whether the broker is
+//! there: its name is resolved anew for each connection.
+
+use mqtt_tls_config as file;
+
+use crate::plan::environment::Environment;
+use crate::plan::listener::{Backend, Listener};
+use crate::plan::problem::Problem;
+use crate::plan::reason::Reason;
+use crate::plan::world::World;
+
+/// Where the plaintext goes.
+pub(super) fn backend(listener: &Listener, environment: &Environment) -> file::Backend {
+    if let Some(backend) = &environment.backend {
+        return backend.clone();
+    }
+    match (&listener.backend, &environment.cluster_domain) {
+        (Backend::Service { port, .. }, None) => file::Backend {
+            port: *port,
+            ..file::Backend::default()
+        },
+        (Backend::Service { name, port }, Some(domain)) => {
+            // The dot at the end makes the name absolute: no search domain is tried before it.
+            let host = format!("{}.{}.svc.{domain}.", name.name, name.namespace);
+            file::Backend { host, port: *port }
+        }
+        (Backend::Address { host, port }, _) => file::Backend {
+            host: host.clone(),
+            port: *port,
+        },
+    }
+}
+
+/// Says when the broker's Service or its port is missing, where there are Services.
+pub fn problem(listener: &Listener, world: &World, environment: &Environment) -> Option<Problem> {
+    let Backend::Service { name, port } = &listener.backend else {
+        return None;
+    };
+    environment.cluster_domain.as_ref()?;
+    let (service, name) = (world.services.get(name), &name.name);
+    let Some(spec) = service.map(|service| service.spec.clone().unwrap_or_default()) else {
+        let message = format!(
+            "Service {name} does not exist in this namespace; create it in front of smart-mqtt, or \
+             correct spec.backend.service"
+        );
+        return Some(Problem::of_reference(Reason::BackendNotFound, message));
+    };
+    let ports = spec.ports.unwrap_or_default();
+    let external = spec.type_.as_deref() == Some("ExternalName");
+    if external || ports.iter().any(|one| one.port == i32::from(*port)) {
+        return None;
+    }
+    let known: Vec<String> = ports.iter().map(|one| one.port.to_string()).collect();
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    let message = format!(
+        "Service {name} has no port {port} (it has {known}); correct spec.backend.service.port"
+    );
+    Some(Problem::of_reference(Reason::BackendPortNotFound, message))
+}

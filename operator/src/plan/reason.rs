@@ -1,0 +1,158 @@
+//! The words of conditions and events, each with what it means and what to do: the reference is made from here.
+//! They are part of what users and their programs rely on. It must not decide which one applies.
+
+mod certificates;
+mod children;
+mod judged;
+mod several;
+mod spec;
+mod vocabulary;
+
+use vocabulary::{COUNT, Row};
+pub use vocabulary::{ConditionType, Reason};
+
+impl ConditionType {
+    /// All of them, in the order of the status.
+    pub const ALL: [Self; 6] = [
+        Self::Accepted,
+        Self::ResolvedRefs,
+        Self::CertificateValid,
+        Self::Programmed,
+        Self::Available,
+        Self::Ready,
+    ];
+
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::ResolvedRefs => "ResolvedRefs",
+            Self::CertificateValid => "CertificateValid",
+            Self::Programmed => "Programmed",
+            Self::Available => "Available",
+            Self::Ready => "Ready",
+        }
+    }
+
+    /// When it is true.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Accepted => "the spec makes sense",
+            Self::ResolvedRefs => {
+                "every Secret, ConfigMap and Service that the spec names is there and usable"
+            }
+            Self::CertificateValid => {
+                "what is served is within its dates; with another reason than this word, someone should look at it all the same"
+            }
+            Self::Programmed => {
+                "the config Secret, Deployment, Service and PodDisruptionBudget are as wanted, and no rollout is stuck"
+            }
+            Self::Available => "all pods that are wanted are ready",
+            Self::Ready => "all of these",
+        }
+    }
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; COUNT] = {
+        let mut all = [Self::Malformed; COUNT];
+        let mut index = 0;
+        while index < COUNT {
+            all[index] = TABLE[index].reason;
+            index += 1;
+        }
+        all
+    };
+
+    /// Those of calls to the API server.
+    pub const CALLS: [Self; 7] = [
+        Self::Conflict,
+        Self::Forbidden,
+        Self::Invalid,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Unanswered,
+        Self::Unreadable,
+    ];
+
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        ROWS[self as usize].name
+    }
+
+    /// The conditions that can have it; none if only events have it.
+    pub const fn conditions(self) -> &'static [ConditionType] {
+        ROWS[self as usize].conditions
+    }
+
+    /// What it means; of an event, when it comes.
+    pub const fn meaning(self) -> &'static str {
+        ROWS[self as usize].meaning
+    }
+
+    /// What to do.
+    pub const fn remedy(self) -> &'static str {
+        ROWS[self as usize].remedy
+    }
+}
+
+static ROWS: [Row; COUNT] = TABLE;
+
+/// All rows. A reason without one does not compile, nor one whose row stands elsewhere.
+const TABLE: [Row; COUNT] = {
+    let tables: [&[Row]; 4] = [
+        &spec::ROWS,
+        &certificates::ROWS,
+        &children::ROWS,
+        &several::ROWS,
+    ];
+    let mut all = [spec::ROWS[0]; COUNT];
+    let (mut next, mut table) = (0, 0);
+    while table < tables.len() {
+        let mut index = 0;
+        while index < tables[table].len() {
+            let row = tables[table][index];
+            assert!(row.reason as usize == next);
+            all[next] = row;
+            next += 1;
+            index += 1;
+        }
+        table += 1;
+    }
+    assert!(next == COUNT);
+    all
+};
+
+#[cfg(test)]
+mod tests {
+    use super::{ConditionType, Reason};
+
+    #[test]
+    fn words_are_those_of_the_program() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.name(), format!("{reason:?}"));
+            assert!(!reason.meaning().is_empty(), "{reason:?}");
+        }
+        for type_ in ConditionType::ALL {
+            assert_eq!(type_.name(), format!("{type_:?}"));
+        }
+        assert!(ConditionType::ALL.is_sorted());
+        assert_eq!(ConditionType::ALL.len(), ConditionType::Ready as usize + 1);
+    }
+
+    #[test]
+    fn reasons_stand_by_condition_and_then_by_name() {
+        let place = |reason: &Reason| {
+            let conditions = reason.conditions();
+            let of_one = (conditions.len() == 1).then(|| conditions[0]);
+            let group = match (of_one, conditions) {
+                (Some(one), _) => one as usize,
+                (None, []) => usize::MAX,
+                (None, _) => ConditionType::Ready as usize,
+            };
+            (group, reason.name())
+        };
+        assert!(Reason::ALL.is_sorted_by_key(place));
+    }
+}

@@ -1,0 +1,148 @@
+//! The reasons of `CertificateValid`: what each means, and what to do. In the order of [`Reason`].
+
+use super::vocabulary::{ConditionType, Reason, Row};
+
+const VALID: &[ConditionType] = &[ConditionType::CertificateValid];
+
+pub(super) const ROWS: [Row; 20] = [
+    Row::new(
+        Reason::AuthorityIsLeaf,
+        "AuthorityIsLeaf",
+        VALID,
+        "true, but among the CA certificates is one that is no CA",
+        "if it is not one device's own certificate, put the CA's there",
+    ),
+    Row::new(
+        Reason::ClientsRefuse,
+        "ClientsRefuse",
+        VALID,
+        "true, but clients made with rustls or Go refuse the chain for a reason that has no word of its own here",
+        "see the message; verify the chain with `openssl verify -x509_strict`",
+    ),
+    Row::new(
+        Reason::DuplicateLeftOut,
+        "DuplicateLeftOut",
+        VALID,
+        "true, but a block is there twice; one of them is left out",
+        "take it out",
+    ),
+    Row::new(
+        Reason::Expired,
+        "Expired",
+        VALID,
+        "a Secret's certificate is over",
+        "renew it; a valid one from before stays, else it is served all the same, for devices without a clock",
+    ),
+    Row::new(
+        Reason::IssuerCannotSign,
+        "IssuerCannotSign",
+        VALID,
+        "true, but an issuer's key usage lacks keyCertSign, and most clients refuse what it signed",
+        "issue the CA's certificate with keyCertSign",
+    ),
+    Row::new(
+        Reason::IssuerExpired,
+        "IssuerExpired",
+        VALID,
+        "true, but an issuer in the chain is over, and clients refuse the chain",
+        "put the CA's newer certificate in its place, or reissue the leaf",
+    ),
+    Row::new(
+        Reason::IssuerExpiresSoon,
+        "IssuerExpiresSoon",
+        VALID,
+        "true, but an issuer in the chain is over within 30 days, or within a sixth of its life",
+        "the same, in time",
+    ),
+    Row::new(
+        Reason::IssuerNotYetValid,
+        "IssuerNotYetValid",
+        VALID,
+        "true, but an issuer in the chain is yet to begin",
+        "wait, or look at the clocks",
+    ),
+    Row::new(
+        Reason::LeafIsCa,
+        "LeafIsCa",
+        VALID,
+        "true, but the leaf is a CA, and clients made with rustls refuse it as a server's",
+        "issue it with `basicConstraints=critical,CA:FALSE`",
+    ),
+    Row::new(
+        Reason::NeverChosen,
+        "NeverChosen",
+        VALID,
+        "true, but a certificate behind the first has no DNS name in its subject alternative name, so that no host name chooses it",
+        "issue it with `subjectAltName`",
+    ),
+    Row::new(
+        Reason::NoNames,
+        "NoNames",
+        VALID,
+        "true, but the leaf has no subject alternative name, which is where clients look for its name",
+        "issue it with `subjectAltName`",
+    ),
+    Row::new(
+        Reason::NotYetValid,
+        "NotYetValid",
+        VALID,
+        "a Secret's certificate is not valid yet",
+        "wait, or issue one that is; look at the clocks",
+    ),
+    Row::new(
+        Reason::OddDates,
+        "OddDates",
+        VALID,
+        "true, but dates are written without seconds or with an offset, which OpenSSL and others do not read",
+        "issue it anew, with another tool",
+    ),
+    Row::new(
+        Reason::OddNames,
+        "OddNames",
+        VALID,
+        "true, but among the leaf's DNS names is an address, or what no client asks for",
+        "issue it with `subjectAltName=IP:…` for addresses, and names without scheme, port or inner `*`",
+    ),
+    Row::new(
+        Reason::PublicDemoKey,
+        "PublicDemoKey",
+        VALID,
+        "true, but the key is the one that smart-mqtt ships: everyone has it",
+        "replace it before a device depends on it",
+    ),
+    Row::new(
+        Reason::StapleRequired,
+        "StapleRequired",
+        VALID,
+        "true, but the certificate asks for a stapled OCSP response (must-staple), which is not sent: clients made with GnuTLS refuse it",
+        "issue it without must-staple",
+    ),
+    Row::new(
+        Reason::WeakKey,
+        "WeakKey",
+        VALID,
+        "true, but an issuer's key is short, or of a kind that few clients know",
+        "use a CA with RSA of 2048 bits or more, or ECDSA P-256",
+    ),
+    Row::new(
+        Reason::WeakSignature,
+        "WeakSignature",
+        VALID,
+        "true, but a certificate is signed with SHA-1 or MD5, which clients of today refuse",
+        "issue it with SHA-256",
+    ),
+    Row::new(
+        Reason::WrongKeyUsage,
+        "WrongKeyUsage",
+        VALID,
+        "true, but the leaf's key usage lacks digitalSignature, which TLS 1.3 needs",
+        "issue it with digitalSignature",
+    ),
+    Row::new(
+        Reason::WrongPurpose,
+        "WrongPurpose",
+        VALID,
+        "true, but the extended key usage of the leaf, or of an issuer, lacks serverAuth",
+        "issue it with serverAuth",
+    ),
+];

@@ -1,0 +1,28 @@
+//! What a listener names, by kind: what has to be read for it, and what it has to be looked at for. It must not
+//! read any of it.
+
+use crate::crd::{CaKind, MqttTlsListener};
+use crate::kinds::Kind;
+
+/// The objects of a kind that a listener names, by namespace and name.
+pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
+    let spec = &listener.spec;
+    let ca = spec.client_auth.ca_ref.iter();
+    let ca = |kind| ca.filter(move |ca| ca.kind == kind).map(|ca| &*ca.name);
+    let names: Vec<&str> = match kind {
+        Kind::Secret => {
+            let certificates = spec.certificates.iter();
+            let certificates = certificates.map(|one| &*one.secret_ref.name);
+            certificates.chain(ca(CaKind::Secret)).collect()
+        }
+        Kind::ConfigMap => ca(CaKind::ConfigMap).collect(),
+        Kind::Service => {
+            let service = spec.backend.service.iter();
+            service.map(|service| &*service.name).collect()
+        }
+        // No other kind is named by a spec.
+        _ => Vec::new(),
+    };
+    let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
+    names.into_iter().map(|name| (namespace, name)).collect()
+}

@@ -1,0 +1,264 @@
+//! One listener and its terminator: what `apply` and `status` are in a cluster.
+//!
+//! It must keep the configuration, which holds private keys, in a file that only this user reads.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::api::core::v1::Secret;
+use mqtt_tls_terminator::{StartError, Terminator};
+use tracing::{info, warn};
+
+use super::folder::Folder;
+use crate::crd::{ADMIN_PORT, MqttTlsListener, MqttTlsListenerStatus};
+use crate::kinds::Kind;
+use crate::plan::conditions;
+use crate::plan::conditions::judged::{Judged, Outcome};
+use crate::plan::environment::Environment;
+use crate::plan::names::{CONFIG_KEY, Name};
+use crate::plan::notices::notices;
+use crate::plan::objects::{Applied, Children, Wanted};
+use crate::plan::reason::Reason;
+use crate::plan::world::World;
+use crate::plan::{Plan, plan};
+
+/// How long after the choice of another admin port the terminator is started again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// One listener and its terminator.
+pub(super) struct Member {
+    directory: PathBuf,
+    admin: SocketAddr,
+    /// The configuration, and the Deployment of which its terminator is the one pod.
+    children: Children,
+    terminator: Option<Terminator>,
+    status: Option<MqttTlsListenerStatus>,
+}
+
+/// Why a configuration is not served.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the configuration cannot be written: {0}")]
+    Write(#[from] io::Error),
+    #[error("{}", .0.chain())]
+    Start(StartError),
+}
+
+impl Error {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Write(_) => Reason::NotWritten,
+            Self::Start(error) if error.is_port_taken() => Reason::PortTaken,
+            Self::Start(_) => Reason::NotStarted,
+        }
+    }
+}
+
+impl Member {
+    /// With a folder of its own and a port for probes.
+    ///
+    /// # Errors
+    ///
+    /// There is no port.
+    pub(super) fn new(directory: PathBuf) -> io::Result<Self> {
+        Ok(Self {
+            directory,
+            admin: free_admin()?,
+            children: Children::default(),
+            terminator: None,
+            status: None,
+        })
+    }
+
+    /// Where its terminator answers probes.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Leaves a port to the listener: that is the user's choice, and the port for probes is ours.
+    pub(super) fn keep_clear_of(&mut self, port: u16) {
+        if self.admin.port() == port {
+            self.admin = any_admin().unwrap_or(self.admin);
+        }
+    }
+
+    /// Lets its connections come to their end.
+    pub(super) fn drain(&self) {
+        self.terminator.iter().for_each(Terminator::drain);
+    }
+
+    pub(super) fn into_terminator(self) -> Option<Terminator> {
+        self.terminator
+    }
+
+    /// Plan, apply, status, as in a cluster.
+    pub(super) fn reconcile(
+        &mut self,
+        key: &Name,
+        world: &World,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Duration {
+        let Plan {
+            objects,
+            report,
+            previous,
+        } = plan(world, environment, now);
+        let applied = self.apply(objects.config_secret, objects.deployment);
+        let outcome = match &applied {
+            Ok(applied) => Outcome::Done(applied),
+            Err(error) => Outcome::Failed {
+                reason: error.reason(),
+                message: error.to_string(),
+                is_configured: !matches!(error, Error::Write(_)),
+            },
+        };
+        let judged = Judged::new(world, &report, &previous, &outcome, now);
+        let status = conditions::status(&judged);
+        let is_port_taken = matches!(&applied, Err(Error::Start(error)) if error.is_port_taken());
+        self.tell(&key.name, status);
+        // The admin port was free when it was chosen; if someone else has it by now, any other will do.
+        if is_port_taken && TcpListener::bind(self.admin).is_err() {
+            self.admin = free_admin().unwrap_or(self.admin);
+            return RETRY;
+        }
+        report.look_again
+    }
+
+    /// All that there is to know about its listener.
+    pub(super) fn world(&self, key: &Name, listener: &MqttTlsListener, folder: &Folder) -> World {
+        let Name { namespace, name } = key;
+        let mut listener = listener.clone();
+        let metadata = &mut listener.metadata;
+        metadata.namespace = Some(namespace.clone());
+        metadata.uid = Some(format!("{namespace}/{name}"));
+        listener.status.clone_from(&self.status);
+        let secrets = folder.secrets(namespace).into_iter();
+        let config_maps = folder.config_maps(namespace).into_iter();
+        World {
+            secrets: secrets
+                .map(|(name, secret)| (Name::new(namespace, &name), secret))
+                .collect(),
+            config_maps: config_maps
+                .map(|(name, map)| (Name::new(namespace, &name), map))
+                .collect(),
+            children: self.children.clone(),
+            ..World::new(listener)
+        }
+    }
+
+    /// Hands a new configuration to the terminator. What serves goes on if that fails.
+    fn apply(
+        &mut self,
+        config_secret: Wanted<Secret>,
+        deployment: Wanted<Deployment>,
+    ) -> Result<Applied, Error> {
+        if let Wanted::Present(secret) = config_secret {
+            let old: Option<&Secret> = self.children.get();
+            let is_new = old.is_none_or(|old| old.data != secret.data);
+            if is_new {
+                self.write(&secret)?;
+                self.terminator.iter().for_each(Terminator::reload);
+                self.children.put(Kind::Secret, secret);
+            }
+            // One that lost a thread has ended by itself; the log says why.
+            let has_ended = |one: &mut Terminator| one.ended().now_or_never().is_some();
+            if self.terminator.as_mut().is_none_or(has_ended) {
+                self.terminator = None;
+                self.children.remove(Kind::Deployment);
+                let file = self.directory.join(CONFIG_KEY);
+                self.terminator = Some(Terminator::start(&file, None).map_err(Error::Start)?);
+            }
+        }
+        if let (Wanted::Present(deployment), true) = (deployment, self.terminator.is_some()) {
+            let deployment = running(&deployment);
+            self.children.put(Kind::Deployment, Arc::new(deployment));
+        }
+        Ok(Applied {
+            children: self.children.clone(),
+        })
+    }
+
+    /// Writes the configuration beside the old one and puts it in its place, so that nobody reads half.
+    fn write(&self, secret: &Secret) -> io::Result<()> {
+        let data = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
+        let bytes = data.map(|bytes| bytes.0.as_slice()).unwrap_or_default();
+        let new = self.directory.join("config.yaml.new");
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(bytes)?;
+        std::fs::rename(new, self.directory.join(CONFIG_KEY))
+    }
+
+    /// Tells what changed.
+    fn tell(&mut self, name: &str, status: MqttTlsListenerStatus) {
+        if self.status.as_ref() == Some(&status) {
+            return;
+        }
+        for notice in notices(self.status.as_ref(), &status) {
+            if notice.is_warning {
+                warn!(
+                    listener = name,
+                    reason = notice.reason,
+                    "{}",
+                    notice.message
+                );
+            } else {
+                info!(
+                    listener = name,
+                    reason = notice.reason,
+                    "{}",
+                    notice.message
+                );
+            }
+        }
+        for condition in &status.conditions {
+            info!(
+                listener = name,
+                "{}={} ({}): {}",
+                condition.type_,
+                condition.status,
+                condition.reason,
+                condition.message
+            );
+        }
+        self.status = Some(status);
+    }
+}
+
+/// The usual admin port, or any other if someone has that one.
+fn free_admin() -> io::Result<SocketAddr> {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
+    TcpListener::bind(usual).map_or_else(|_| any_admin(), |bound| bound.local_addr())
+}
+
+fn any_admin() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// The Deployment of which this process is the one pod.
+fn running(deployment: &Deployment) -> Deployment {
+    let mut deployment = deployment.clone();
+    let spec = deployment.spec.get_or_insert_default();
+    spec.replicas = Some(1);
+    deployment.status = Some(DeploymentStatus {
+        replicas: Some(1),
+        ready_replicas: Some(1),
+        available_replicas: Some(1),
+        ..DeploymentStatus::default()
+    });
+    deployment
+}
