@@ -98,7 +98,7 @@ impl Threads {
         (name, help): (&str, &str),
         of: fn(&Counts) -> &Durations,
     ) -> Result<(), Error> {
-        let bounds = BOUNDS.into_iter().chain([f64::MAX]).enumerate();
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]).enumerate();
         let buckets: Vec<(f64, u64)> = bounds
             .map(|(index, bound)| (bound, self.sum(|counts| of(counts).bucket(index))))
             .collect();
