@@ -21,7 +21,7 @@ use crate::args::{Demo, Standalone};
 use crate::error::chain;
 use crate::screen::{complain, say};
 use crate::shutdown::Shutdown;
-use crate::standalone;
+use crate::standalone::{self, private::write_private};
 use client::Proof;
 
 /// How long open connections have at the end.
@@ -198,7 +198,8 @@ impl Manifests {
     fn write(folder: &Path, pki: &pki::Pki, port: u16) -> io::Result<Self> {
         let ca = folder.join("ca.pem");
         std::fs::write(&ca, &pki.ca_pem)?;
-        pki::write_private(&folder.join("secret.yaml"), &pki.secret_manifest())?;
+        let secret = pki.secret_manifest();
+        write_private(&folder.join("secret.yaml"), secret.expose().as_bytes())?;
         let listener = folder.join("listener.yaml");
         std::fs::write(&listener, manifest(port))?;
         Ok(Self { ca, listener })

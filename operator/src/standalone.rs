@@ -6,6 +6,7 @@
 pub mod fleet;
 pub mod folder;
 mod member;
+pub(crate) mod private;
 
 use std::path::Path;
 use std::process::ExitCode;

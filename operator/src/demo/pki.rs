@@ -1,9 +1,5 @@
 //! A CA and a certificate for this machine. They are for the demonstration, and end after 30 days.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::SystemTime;
 
 use mqtt_tls_config::{Pem, yaml};
@@ -95,16 +91,4 @@ struct Data<'m> {
     certificate: &'m str,
     #[serde(rename = "tls.key")]
     key: &'m Pem,
-}
-
-/// Writes a file that only this user may read.
-pub(super) fn write_private(path: &Path, text: &Pem) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.expose().as_bytes())
 }

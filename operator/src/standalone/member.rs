@@ -2,10 +2,8 @@
 //!
 //! It must keep the configuration, which holds private keys, in a file that only this user reads.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use mqtt_tls_terminator::{StartError, Terminator};
 use tracing::{info, warn};
 
 use super::folder::Folder;
+use super::private::write_private;
 use crate::crd::{ADMIN_PORT, MqttTlsListener, MqttTlsListenerStatus};
 use crate::kinds::Kind;
 use crate::plan::conditions;
@@ -192,14 +191,7 @@ impl Member {
         let data = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
         let bytes = data.map(|bytes| bytes.0.as_slice()).unwrap_or_default();
         let new = self.directory.join("config.yaml.new");
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(bytes)?;
+        write_private(&new, bytes)?;
         std::fs::rename(new, self.directory.join(CONFIG_KEY))
     }
 
