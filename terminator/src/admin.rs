@@ -172,6 +172,11 @@ impl Board {
         change(&mut self.lock())
     }
 
+    /// What is waited for before this is ready.
+    fn waiting_for(&self) -> Vec<&'static str> {
+        self.lock().waiting_for.clone()
+    }
+
     /// What is shown now.
     pub(crate) fn status(&self) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
@@ -254,7 +259,7 @@ async fn handshakes(
 }
 
 async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
-    let waiting_for = board.status().waiting_for;
+    let waiting_for = board.waiting_for();
     if waiting_for.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }

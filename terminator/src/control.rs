@@ -7,6 +7,7 @@
 use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::future::select_all;
 use jiff::Timestamp;
@@ -278,7 +279,7 @@ impl Control {
         self.board
             .update(|status| status.waiting_for = vec!["the end: it is draining"]);
         info!(
-            connections = self.board.status().connections.open,
+            connections = self.state.open.load(Ordering::Relaxed),
             ?within,
             "draining"
         );
