@@ -4,6 +4,8 @@
 //! It must not judge: what is malformed is left to rustls, which answers it with the fitting alert. What it
 //! tells is text from outside; callers that show it bound and escape it.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 
 /// The content type of handshake records (RFC 8446, section 5.1).
@@ -100,14 +102,10 @@ impl Offer {
     }
 
     fn fill(&mut self, message: &[u8]) -> Option<()> {
-        let mut hello = Reader(message.get(MESSAGE_HEADER..)?);
-        let version = hello.number()?;
-        self.versions = vec![ProtocolVersion::from(version)];
-        hello.take(32)?;
-        hello.short_vector()?;
-        self.suites = hello.vector()?.numbers().map(CipherSuite::from).collect();
-        hello.short_vector()?;
-        let mut extensions = hello.vector()?;
+        let mut hello = Reader::of(message)?;
+        self.versions = vec![ProtocolVersion::from(hello.number()?)];
+        self.suites = hello.suites()?.numbers().map(CipherSuite::from).collect();
+        let mut extensions = hello.extensions()?;
         while let Some(kind) = extensions.number() {
             let mut body = extensions.vector()?;
             match kind {
@@ -154,13 +152,11 @@ impl Needs {
     }
 
     fn fill(&mut self, message: &[u8]) -> Option<()> {
-        let mut hello = Reader(message.get(MESSAGE_HEADER..)?);
-        hello.take(2 + 32)?;
-        hello.short_vector()?;
-        let first = hello.vector()?.numbers().find_map(is_chacha);
+        let mut hello = Reader::of(message)?;
+        hello.number()?;
+        let first = hello.suites()?.numbers().find_map(is_chacha);
         self.chacha_first = first.unwrap_or_default();
-        hello.short_vector()?;
-        let mut extensions = hello.vector()?;
+        let mut extensions = hello.extensions()?;
         while let Some(kind) = extensions.number() {
             let mut body = extensions.vector()?;
             match kind {
@@ -218,6 +214,24 @@ fn message(mut records: &[u8]) -> Vec<u8> {
 struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
+    /// Of a ClientHello: its version is the next number, then come its suites, then its extensions.
+    fn of(message: &'b [u8]) -> Option<Self> {
+        message.get(MESSAGE_HEADER..).map(Self)
+    }
+
+    /// What stands behind the version: random bytes, the session's ID, and the suites.
+    fn suites(&mut self) -> Option<Self> {
+        self.take(32)?;
+        self.short_vector()?;
+        self.vector()
+    }
+
+    /// What stands behind the suites: compression methods, and the extensions.
+    fn extensions(&mut self) -> Option<Self> {
+        self.short_vector()?;
+        self.vector()
+    }
+
     fn take(&mut self, count: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
