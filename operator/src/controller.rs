@@ -119,7 +119,7 @@ pub async fn run(
         () = work => {}
         () = end_before_beginning(shutdown, &is_listed) => {}
     }
-    info!("no reconciliation runs any more");
+    info!("all reconciliations have finished");
 }
 
 /// The first signal, if it comes before the listeners are known. No reconciliation has run then, and the
@@ -221,7 +221,7 @@ fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
         error = chain(error),
         failures,
         ?wait,
-        "a reconciliation failed; it is tried again"
+        "reconciliation failed; retrying"
     );
     Action::requeue(wait)
 }

@@ -116,7 +116,7 @@ impl Election {
                 match &standing {
                     Standing::By(leader) => info!(leader, "standing by"),
                     Standing::Nowhere(error) => {
-                        warn!(error, "the Lease cannot be had; it is tried again");
+                        warn!(error, "failed to acquire the Lease; retrying");
                     }
                 }
                 tell(standing.clone());
@@ -212,13 +212,10 @@ impl Leadership {
                 // It is not made again: whoever takes this operator off a cluster deletes it too.
                 Ok(Err(error)) if error.is_not_found() => return Err(Lost::Deleted),
                 Ok(Err(error)) => {
-                    warn!(
-                        error = chain(&error),
-                        "the Lease was not renewed; it is tried again"
-                    );
+                    warn!(error = chain(&error), "failed to renew the Lease; retrying");
                     sleep(self.candidate.pause() / 2).await;
                 }
-                Err(_) => warn!("there is no answer to the Lease's renewal; it is tried again"),
+                Err(_) => warn!("renewing the Lease timed out; retrying"),
             }
         }
     }
@@ -244,10 +241,7 @@ impl Leadership {
             Ok(None) => Err(Lost::Deleted),
             // The renewal is tried again, and leads here again.
             Err(error) => {
-                warn!(
-                    error = chain(&error),
-                    "the Lease cannot be read; it is tried again"
-                );
+                warn!(error = chain(&error), "failed to read the Lease; retrying");
                 sleep(self.candidate.pause() / 2).await;
                 Ok(())
             }

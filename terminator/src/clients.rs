@@ -11,7 +11,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-/// The part of the time over which connections are told to end; the rest is for them to do so.
+/// The part of the time over which connections are asked to end; the rest is for them to do so.
 const SPREAD: f64 = 0.75;
 
 /// The connections of one thread.

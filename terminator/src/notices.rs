@@ -55,7 +55,7 @@ impl Notices {
         }
     }
 
-    /// Tells of a backend that is no broker, or that none of its clients pleases.
+    /// Logs that a backend is no broker, or refuses its clients.
     pub(crate) fn ended(&self, end: End) {
         let what = match end {
             End::BackendMute => {

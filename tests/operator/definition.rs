@@ -86,7 +86,7 @@ async fn while_it_is_missing_the_operator_says_so_and_waits() {
     let server = without_definition().await;
     let admin = server.kubeconfig();
     let operator = spawn_operator(&admin, &[]);
-    let line = operator.wait_for_line("a watch failed", SOON);
+    let line = operator.wait_for_line("watch failed; retrying", SOON);
     assert!(
         line.contains("is not installed; install it with `mqtt-tls-operator crd --apply`"),
         "{line}"

@@ -59,7 +59,7 @@ async fn a_read_that_fails_is_told_when_it_stays_and_tried_until_it_works() {
 async fn what_an_expired_watch_missed_is_seen() {
     let (cluster, proxy, operator) = start("faults-expired").await;
     proxy.becomes(Fault::Expired);
-    operator.wait_for_line("a watch failed; it is tried again", SOON);
+    operator.wait_for_line("watch failed; retrying", SOON);
     let new = cluster.leaf("edge");
     cluster.put_tls("edge-tls", &new).await;
     proxy.becomes(Fault::None);

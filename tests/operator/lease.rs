@@ -194,7 +194,7 @@ async fn without_the_right_to_the_lease_it_says_so_and_is_not_ready() {
     let cluster = Fixture::without_operator("lease-right").await;
     let account = Account::new(cluster.server, &cluster.namespace, "nobody");
     let operator = candidate(&cluster, &account, &[]);
-    let line = operator.wait_for_line("the Lease cannot be had", SOON);
+    let line = operator.wait_for_line("failed to acquire the Lease; retrying", SOON);
     assert!(line.contains("Forbidden"), "{line}");
     let ready = ask(&operator, "/readyz");
     assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
@@ -212,7 +212,7 @@ async fn a_namespace_that_is_not_there_holds_no_lease() {
     let args = ["--namespace", &cluster.namespace, "--lease-namespace"];
     let args = [&args[..], &["not-there"]].concat();
     let operator = spawn_operator(&cluster.server.kubeconfig(), &args);
-    let line = operator.wait_for_line("the Lease cannot be had", SOON);
+    let line = operator.wait_for_line("failed to acquire the Lease; retrying", SOON);
     assert!(
         line.contains("namespaces \\\"not-there\\\" not found"),
         "{line}"
@@ -239,7 +239,7 @@ async fn an_api_server_that_is_away_costs_the_lease_only_in_the_end() {
     server.stop();
     assert_eq!(hasty.wait_exit(SOON).code(), LOST, "{}", hasty.log());
     hasty.wait_for_line("the Lease was not renewed in time", SOON);
-    patient.wait_for_line("the Lease was not renewed; it is tried again", SOON);
+    patient.wait_for_line("failed to renew the Lease; retrying", SOON);
     server.start_again();
     let apply = ["apply", "-n", "default", "-f", "-"];
     let manifest = listener("edge", "edge-tls", "");

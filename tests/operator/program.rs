@@ -72,7 +72,7 @@ fn an_api_server_that_does_not_answer_is_told_and_waited_for() {
     let file = for_server(nobody);
     let process = Process::spawn("operator", operator(&file));
     process.wait_for_line(&format!("http://{nobody}"), SOON);
-    let line = process.wait_for_line("a watch failed", SOON);
+    let line = process.wait_for_line("watch failed; retrying", SOON);
     assert!(line.contains("refused"), "{line}");
     process.signal(Signal::TERM);
     assert_eq!(process.wait_exit(SOON).code(), Some(0));

@@ -111,5 +111,5 @@ async fn sigterm_ends_it_in_order() {
     operator.signal(Signal::TERM);
     let status = operator.wait_exit(SOON);
     assert!(status.success(), "{status}\n{}", operator.log());
-    operator.wait_for_line("no reconciliation runs any more", SOON);
+    operator.wait_for_line("all reconciliations have finished", SOON);
 }

@@ -143,7 +143,7 @@ impl Watches {
                     warn!(
                         kind = kind.name(),
                         error = why(&error),
-                        "a watch failed; it is tried again"
+                        "watch failed; retrying"
                     );
                 });
                 std::future::ready(event.ok())

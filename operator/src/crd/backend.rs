@@ -40,7 +40,7 @@ pub struct BackendService {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendAddress {
-    /// A DNS name, resolved anew for each connection, or an IP address.
+    /// A DNS name, resolved at most once a second while clients connect, or an IP address.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
         validation = Rule::new(

@@ -152,7 +152,7 @@ pub struct Certificate {
 /// Where the plaintext MQTT goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Backend {
-    /// A DNS name or an IP address; resolved anew for each connection. At most 253 characters.
+    /// A DNS name or an IP address; resolved at most once a second while clients connect. At most 253 characters.
     pub host: String,
     /// The TCP port.
     pub port: u16,

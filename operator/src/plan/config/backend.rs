@@ -1,5 +1,5 @@
 //! Where the plaintext goes, and what is wrong with that. The configuration does not depend on whether the broker is
-//! there: its name is resolved anew for each connection.
+//! there: its name is resolved as clients connect.
 
 use mqtt_tls_config as file;
 

@@ -94,7 +94,7 @@ pub(super) const ROWS: [Row; 20] = [
         "OddDates",
         VALID,
         "true, but dates are written without seconds or with an offset, which OpenSSL and others do not read",
-        "issue it anew, with another tool",
+        "reissue it with another tool",
     ),
     Row::new(
         Reason::OddNames,

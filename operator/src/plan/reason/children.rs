@@ -11,7 +11,7 @@ pub(super) const ROWS: [Row; 18] = [
         "Conflict",
         PROGRAMMED,
         "the API server says that somebody else changes the same fields",
-        "see the message; it is tried again",
+        "see the message; retried automatically",
     ),
     Row::new(
         Reason::Invalid,
@@ -82,21 +82,21 @@ pub(super) const ROWS: [Row; 18] = [
         "TimedOut",
         PROGRAMMED,
         "the API server has not answered in time",
-        "it is tried again; look at the API server",
+        "retried automatically; check the API server",
     ),
     Row::new(
         Reason::Unanswered,
         "Unanswered",
         PROGRAMMED,
         "the API server could not be asked",
-        "it is tried again; look at network and API server",
+        "retried automatically; check the network and the API server",
     ),
     Row::new(
         Reason::Unreadable,
         "Unreadable",
         PROGRAMMED,
         "an answer made no sense",
-        "it is tried again; are operator and cluster of versions that go together?",
+        "retried automatically; check that operator and cluster have compatible versions",
     ),
     Row::new(
         Reason::NoTerminators,

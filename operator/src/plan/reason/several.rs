@@ -65,7 +65,7 @@ pub(super) const ROWS: [Row; 13] = [
         "ReadFailed",
         &[ResolvedRefs, Programmed],
         "the API server failed three times in a row",
-        "it is tried again; look at the API server",
+        "retried automatically; check the API server",
     ),
     Row::new(
         Reason::SignatureMismatch,
