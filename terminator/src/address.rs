@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use mqtt_tls_config::Config;
 
+use crate::reload::Reload;
+
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
@@ -30,10 +32,10 @@ pub(crate) enum Error {
 
 impl Error {
     /// The kind of error, one of a fixed set.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> Reload {
         match self {
-            Self::Unreachable { .. } => "UnreachableHost",
-            Self::Shared(_) => "SharedPort",
+            Self::Unreachable { .. } => Reload::UnreachableHost,
+            Self::Shared(_) => Reload::SharedPort,
         }
     }
 }
@@ -106,7 +108,7 @@ mod tests {
         let found = judge(&config);
         found
             .iter()
-            .map(|(key, error)| (*key, error.reason()))
+            .map(|(key, error)| (*key, error.reason().name()))
             .collect()
     }
 

@@ -1,8 +1,7 @@
-//! The control thread: it loads configurations, hands them to the accepting threads, answers on the
-//! admin port, and ends it all.
+//! The control thread: loads configurations, hands them to the accepting threads, serves the admin port, and shuts
+//! down.
 //!
-//! It must not touch a connection, and a configuration that fails in any part must leave everything as
-//! it was.
+//! It must not touch a connection. A configuration that fails in any part must change nothing.
 
 use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
+use crate::reload::Reload;
 use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
 use crate::source::{Digest, Source};
@@ -26,24 +26,24 @@ use crate::watch::Watch;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_program::error::chain;
 
-/// What is asked of a running terminator.
+/// A request to a running terminator.
 pub(crate) enum Request {
-    /// Look at the file now.
+    /// Check the file now.
     Reload,
-    /// End.
+    /// Shut down gracefully.
     Drain,
 }
 
 /// How a terminator ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was asked to.
+    /// On request.
     Drained,
-    /// An accepting thread ended by itself; the log says why.
+    /// An accepting thread ended unexpectedly; the log says why.
     ThreadLost,
 }
 
-/// Everything that the control thread owns.
+/// What the control thread owns.
 pub(crate) struct Control {
     pub(crate) source: Source,
     pub(crate) loaded: Loaded,
@@ -55,14 +55,14 @@ pub(crate) struct Control {
     pub(crate) refused: Option<Refused>,
 }
 
-/// What was refused last, so that it is told once, and judged again only where time can change that.
+/// What was refused last, so that it is logged once, and judged again only where time can change the verdict.
 pub(crate) struct Refused {
     digest: Option<Digest>,
     message: String,
     is_final: bool,
 }
 
-/// Why a configuration that was judged could not be put into effect.
+/// Why a configuration could not be put into effect.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -76,14 +76,14 @@ enum Error {
 }
 
 impl Error {
-    fn reason(&self) -> &'static str {
+    fn reason(&self) -> Reload {
         match self {
             Self::Load(error) => error.reason(),
-            Self::Bind { .. } => "unbindable",
+            Self::Bind { .. } => Reload::Unbindable,
         }
     }
 
-    /// Whether the same text will be refused for ever: neither time nor another program can change it.
+    /// Reports whether the same text will always be refused: neither time nor another program can change that.
     fn is_final(&self) -> bool {
         matches!(
             self,
@@ -93,7 +93,7 @@ impl Error {
 }
 
 impl Control {
-    /// Serves until asked to end.
+    /// Runs until it is asked to shut down, or a thread is lost.
     pub(crate) async fn run(
         mut self,
         mut changes: Watch,
@@ -119,8 +119,8 @@ impl Control {
         }
     }
 
-    /// Looks at the file, and takes over what is in it if that is new and good. `asked` is whether
-    /// someone waits for a word on it.
+    /// Reads the file, and puts it into effect if it is new and good. With `asked` the log says what came of it in any
+    /// case.
     fn reload(&mut self, asked: bool) {
         let now = Timestamp::now();
         let text = match self.source.read() {
@@ -135,10 +135,10 @@ impl Control {
                 info!("configuration file matches the active configuration again");
                 self.board
                     .update(|status| status.configuration.last_error = None);
-                self.metrics.reloaded("reverted", true);
+                self.metrics.reloaded(Reload::Reverted);
             } else if asked {
                 info!("configuration unchanged");
-                self.metrics.reloaded("unchanged", true);
+                self.metrics.reloaded(Reload::Unchanged);
             }
             return;
         }
@@ -156,7 +156,7 @@ impl Control {
         }
     }
 
-    /// Puts a configuration into effect: first all that can fail, then all that cannot.
+    /// Puts a configuration into effect: first everything that can fail, then everything that cannot.
     fn take_over(&mut self, loaded: Loaded, now: Timestamp) -> Result<(), Error> {
         let (old, new) = (&self.loaded.settings, &loaded.settings);
         let listeners = self.rebind(old, new)?;
@@ -172,7 +172,7 @@ impl Control {
         let settings = Arc::new(new.clone());
         let mut listeners = listeners.into_iter();
         for acceptor in &self.acceptors {
-            // A thread that is gone is noticed by the loop above.
+            // `run` notices a lost thread.
             let _ = acceptor
                 .commands
                 .send(Command::Settings(Arc::clone(&settings)));
@@ -189,7 +189,7 @@ impl Control {
         Ok(())
     }
 
-    /// New sockets, if the address has changed.
+    /// Binds new sockets if the address has changed.
     fn rebind(&self, old: &Settings, new: &Settings) -> Result<Vec<TcpListener>, Error> {
         if (old.host, old.port) == (new.host, new.port) {
             return Ok(Vec::new());
@@ -204,7 +204,7 @@ impl Control {
         })
     }
 
-    /// Leaves everything as it is, and says why: once, and to whoever asks.
+    /// Changes nothing, and reports why: once, and whenever it is asked for.
     fn refuse(&mut self, digest: Option<Digest>, error: &Error, asked: bool, now: Timestamp) {
         let message = chain(error);
         let is_known = self
@@ -214,16 +214,16 @@ impl Control {
         let reason = error.reason();
         if asked || !is_known {
             error!(
-                reason,
+                reason = reason.name(),
                 "new configuration refused; keeping the current one: {message}"
             );
         }
         if is_known {
             return;
         }
-        self.metrics.reloaded(reason, false);
+        self.metrics.reloaded(reason);
         let last_error = ReloadError {
-            reason,
+            reason: reason.name(),
             message: message.clone(),
             at: now,
         };
@@ -236,10 +236,10 @@ impl Control {
         });
     }
 
-    /// Tells everyone what runs from now on.
+    /// Publishes the active configuration: log, `/status` and metrics.
     pub(crate) fn announce(&self, now: Timestamp) {
         let settings = &self.loaded.settings;
-        self.metrics.reloaded("ok", true);
+        self.metrics.reloaded(Reload::Ok);
         self.metrics
             .allowing(self.state.room.connections(&settings.limits));
         self.metrics
@@ -279,7 +279,7 @@ impl Control {
             let _ = acceptor.commands.send(Command::Drain(within));
         }
         for acceptor in self.acceptors {
-            // The sender is dropped, never used: its end is the message.
+            // The sender is dropped and never used.
             let _ = acceptor.ended.await;
         }
         self.admin.abort();
@@ -298,7 +298,7 @@ fn bind_admin(old: &Settings, new: &Settings) -> Result<TcpListener, Error> {
     })
 }
 
-/// Where settings listen, in words.
+/// Formats the address that settings listen on.
 pub(crate) fn listen(settings: &Settings) -> String {
     match settings.host {
         Some(IpAddr::V6(host)) => format!("[{host}]:{}", settings.port),

@@ -32,6 +32,7 @@ mod pulse;
 mod record;
 pub mod reference;
 mod relay;
+pub mod reload;
 mod resolver;
 mod scratch;
 pub mod settings;

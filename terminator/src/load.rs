@@ -8,6 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use mqtt_tls_config::Config;
 
+use crate::reload::Reload;
 use crate::settings::{self, Judgement, Settings, Warning};
 use crate::source::{self, Digest, Source, Text};
 use mqtt_tls_judge::finding::Reason;
@@ -31,16 +32,16 @@ pub enum Error {
 
 impl Error {
     /// The kind of error, one of a fixed set.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reload {
         match self {
             Self::Content(problems) => problems
                 .iter()
                 .next()
-                .map_or("unusable", settings::Problem::reason),
-            Self::Read(_) => "unreadable",
-            Self::Worse(warning) if warning.finding.reason == Reason::Expired => "expired",
-            Self::Worse(_) => "not_yet_valid",
-            Self::Written(_) => "malformed",
+                .map_or(Reload::Malformed, settings::Problem::reason),
+            Self::Read(_) => Reload::Unreadable,
+            Self::Worse(warning) if warning.finding.reason == Reason::Expired => Reload::Expired,
+            Self::Worse(_) => Reload::NotYetValid,
+            Self::Written(_) => Reload::Malformed,
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::record::{End, Limit};
+use crate::reload::Reload;
 use crate::tls::failure::Failure;
 
 /// The text, in Markdown.
@@ -49,10 +50,17 @@ pub fn text() -> String {
         &mut page,
         Failure::ALL.map(|failure| (failure.name(), failure.meaning())),
     );
+    page.push_str("\n### `mqtt_tls_reloads_total`, by `outcome`\n\n");
+    let reason =
+        "a certificate or a CA bundle was refused: see [reasons](../deploy/reference.md#reasons)";
+    table(
+        &mut page,
+        Reload::all().map(|outcome| (outcome.name(), outcome.meaning().unwrap_or(reason))),
+    );
     page
 }
 
-fn table<const N: usize>(page: &mut String, rows: [(&str, &str); N]) {
+fn table<'t>(page: &mut String, rows: impl IntoIterator<Item = (&'t str, &'t str)>) {
     page.push_str("| value | meaning |\n|---|---|\n");
     for (value, meaning) in rows {
         // Writing to a String cannot fail.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
 
 use crate::address;
+use crate::reload::Reload;
 use crate::tls::{self, ClientTrust};
 use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
@@ -61,11 +62,11 @@ enum Cause {
 
 impl Problem {
     /// The kind of error, one of a fixed set.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reload {
         match &self.cause {
             Cause::Address(error) => error.reason(),
-            Cause::Authorities(error) => error.reason(),
-            Cause::Certificate(error) => error.reason(),
+            Cause::Authorities(error) => Reload::Refused(error.reason()),
+            Cause::Certificate(error) => Reload::Refused(error.reason()),
             Cause::Tls(error) => error.reason(),
         }
     }

@@ -9,7 +9,8 @@ use crate::material::Verdict::{self, Fine, Never, Refused, Warns};
 use crate::material::{assert_verdict, folder, leaf, openssl, relabelled, root, self_signed};
 
 fn assert_bundle(what: &str, text: &str, verdict: Verdict) {
-    let told = |error: mqtt_tls_judge::authorities::Error| (error.reason(), error.to_string());
+    let told =
+        |error: mqtt_tls_judge::authorities::Error| (error.reason().name(), error.to_string());
     let judged = judge(Part::file(text)).map(|authorities| {
         let findings = authorities.findings().to_vec();
         (findings, authorities.strictly().map(drop).map_err(told))

@@ -1,6 +1,7 @@
 //! Keys by what is in them, whatever the label says, and what is said of kinds that TLS does not use here.
 
 use mqtt_tls_judge::finding::Reason;
+use mqtt_tls_judge::refusal::Refusal;
 use tests::pki::{Ca, KeyKind};
 
 use crate::material::Verdict::{Fine, Refused, Warns};
@@ -129,7 +130,7 @@ fn a_dsa_key_and_one_of_openssh_are_called_what_they_are() {
         let judged = judge_text(&format!("{}{key}", leaf.chain_pem));
         let reason = if judged
             .as_ref()
-            .is_err_and(|error| error.reason() == "NoPrivateKey")
+            .is_err_and(|error| error.reason() == Refusal::NoPrivateKey)
         {
             "NoPrivateKey"
         } else {

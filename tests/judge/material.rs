@@ -206,7 +206,7 @@ pub(crate) fn assert_judged(what: &str, judged: Result<Certificate, Error>, verd
 }
 
 fn told(error: &Error) -> (&'static str, String) {
-    (error.reason(), error.to_string())
+    (error.reason().name(), error.to_string())
 }
 
 type Told = (&'static str, String);

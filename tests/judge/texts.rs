@@ -61,7 +61,7 @@ fn line_ends_are_told_and_yaml_is_for_files() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let text = leaf.bundle().replace('\n', "\r");
     let error = judge(&[Part::key("tls.crt", &text)]).unwrap_err();
-    assert_eq!(error.reason(), "BrokenPem");
+    assert_eq!(error.reason().name(), "BrokenPem");
     let error = error.to_string();
     assert!(
         error.contains("line 1 of tls.crt ends in CR alone"),

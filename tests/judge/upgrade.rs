@@ -66,7 +66,7 @@ async fn a_terminator_starts_with_what_it_would_not_take_over() {
         let file = write(&bad);
         // `check` is for what is new.
         let checked = load::check(&file).map(drop).unwrap_err();
-        assert_eq!(checked.reason(), reason.name(), "{what}: {checked}");
+        assert_eq!(checked.reason().name(), reason.name(), "{what}: {checked}");
         let mut terminator = Terminator::start(&file, None).unwrap_or_else(|error| {
             panic!("{what}: {}", error.chain());
         });
@@ -116,7 +116,7 @@ async fn a_terminator_starts_with_authorities_that_it_would_not_take_over() {
     old.client_auth = trust(&weak);
     let file = write(&old);
     assert_eq!(
-        load::check(&file).map(drop).unwrap_err().reason(),
+        load::check(&file).map(drop).unwrap_err().reason().name(),
         "UnusableAuthority"
     );
     let mut terminator = Terminator::start(&file, None).unwrap();

@@ -16,6 +16,7 @@ use super::facts::{Facts, sha256};
 use super::finding::{Finding, Grade, Reason, first_refusal};
 use super::kind::{self, Kind};
 use super::pem::{self, Content, Part};
+use super::refusal::Refusal;
 use super::signature::{self, Fit};
 use super::sorted::{ignored, instead};
 use super::{leaf, name};
@@ -56,13 +57,13 @@ pub enum Error {
 
 impl Error {
     /// The kind of error, one of a fixed set, for metrics and conditions.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Refusal {
         match self {
-            Self::BrokenPem(_) => "BrokenPem",
-            Self::Found(finding) => finding.reason.name(),
-            Self::NoCertificate(_) => "NoCertificate",
-            Self::PrivateKey(_) => "PrivateKeyInBundle",
-            Self::UnusableCertificate { .. } => "UnusableCertificate",
+            Self::BrokenPem(_) => Refusal::BrokenPem,
+            Self::Found(finding) => Refusal::Found(finding.reason),
+            Self::NoCertificate(_) => Refusal::NoCertificate,
+            Self::PrivateKey(_) => Refusal::PrivateKeyInBundle,
+            Self::UnusableCertificate { .. } => Refusal::UnusableCertificate,
         }
     }
 

@@ -22,6 +22,7 @@ use super::date::Date;
 use super::finding::{self, Finding, Reason};
 use super::kind::{self, Encoding};
 use super::pem::{self, Part};
+use super::refusal::Refusal;
 use super::sorted::{Candidate, FoundKey, NO_CERTIFICATE, sort};
 use super::term::Term;
 use super::{leaf, rehearsal};
@@ -100,19 +101,19 @@ const USABLE: &str = "use RSA of at least 2048 bits, ECDSA P-256, P-384 or P-521
 
 impl Error {
     /// The kind of error, one of a fixed set, for metrics and conditions.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Refusal {
         match self {
-            Self::BrokenPem(_) => "BrokenPem",
-            Self::ChainOutOfOrder(_) => "ChainOutOfOrder",
-            Self::ChainTooLong(_) => "ChainTooLong",
-            Self::EncryptedPrivateKey(_) => "EncryptedPrivateKey",
-            Self::NeverVerifies(finding) => finding.reason.name(),
-            Self::KeyMismatch(_) => "KeyMismatch",
-            Self::NoCertificate(_) => "NoCertificate",
-            Self::NoPrivateKey(_) => "NoPrivateKey",
-            Self::SeveralPrivateKeys(_) => "SeveralPrivateKeys",
-            Self::UnusableCertificate { .. } => "UnusableCertificate",
-            Self::UnusablePrivateKey { .. } => "UnusablePrivateKey",
+            Self::BrokenPem(_) => Refusal::BrokenPem,
+            Self::ChainOutOfOrder(_) => Refusal::ChainOutOfOrder,
+            Self::ChainTooLong(_) => Refusal::ChainTooLong,
+            Self::EncryptedPrivateKey(_) => Refusal::EncryptedPrivateKey,
+            Self::NeverVerifies(finding) => Refusal::Found(finding.reason),
+            Self::KeyMismatch(_) => Refusal::KeyMismatch,
+            Self::NoCertificate(_) => Refusal::NoCertificate,
+            Self::NoPrivateKey(_) => Refusal::NoPrivateKey,
+            Self::SeveralPrivateKeys(_) => Refusal::SeveralPrivateKeys,
+            Self::UnusableCertificate { .. } => Refusal::UnusableCertificate,
+            Self::UnusablePrivateKey { .. } => Refusal::UnusablePrivateKey,
         }
     }
 }

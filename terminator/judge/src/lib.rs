@@ -26,6 +26,7 @@ mod name;
 mod nothing;
 pub mod pem;
 pub mod provider;
+pub mod refusal;
 mod rehearsal;
 mod signature;
 mod sorted;

@@ -20,6 +20,7 @@ use rustls::{CipherSuite, NamedGroup, ServerConfig, SignatureScheme};
 
 use super::hello::Needs;
 use super::refused::Telling;
+use crate::reload::Reload;
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::provider::{aes256_first, provider};
@@ -70,11 +71,11 @@ pub(crate) enum Error {
 
 impl Error {
     /// The kind of error, one of a fixed set.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> Reload {
         match self {
-            Self::Tickets(_) => "Tickets",
-            Self::Verifier(_) => "ClientVerifier",
-            Self::Versions(_) => "Provider",
+            Self::Tickets(_) => Reload::Tickets,
+            Self::Verifier(_) => Reload::ClientVerifier,
+            Self::Versions(_) => Reload::Provider,
         }
     }
 }
