@@ -1,6 +1,6 @@
-//! From the resource's timeouts, limits and tickets to the terminator's, whose bounds and defaults they have.
+//! Converts the resource's timeouts, limits and TLS options to those of the terminator's configuration.
 //!
-//! It must not repeat a bound or a default: the file's crate holds them.
+//! It must not repeat a bound or a default: the configuration's crate defines them.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use mqtt_tls_config as file;
 
 use crate::crd;
 
-/// How many characters of a value are shown.
+/// Maximum number of characters of a value in a message.
 const SHOWN_MAX: usize = 32;
 
-/// Reads the timeouts.
+/// Converts the timeouts.
 ///
 /// # Errors
 ///
-/// The first that is none, in words.
+/// A message about the first invalid one.
 pub fn timeouts(spec: &crd::Timeouts) -> Result<file::Timeouts, String> {
     let default = file::Timeouts::default();
     let phase = file::Timeouts::PHASE;
@@ -42,11 +42,11 @@ pub fn timeouts(spec: &crd::Timeouts) -> Result<file::Timeouts, String> {
     })
 }
 
-/// Reads the limits.
+/// Converts the limits.
 ///
 /// # Errors
 ///
-/// The first that is out of bounds, in words.
+/// A message about the first one out of bounds.
 pub fn limits(spec: &crd::Limits) -> Result<file::Limits, String> {
     let default = file::Limits::default();
     let read = |name, value: Option<u32>, (least, most), default| match value {
@@ -75,7 +75,7 @@ pub fn limits(spec: &crd::Limits) -> Result<file::Limits, String> {
     })
 }
 
-/// Reads what TLS offers.
+/// Converts the TLS options.
 pub fn tls(spec: &crd::Tls) -> file::Tls {
     let tickets = spec.tickets.map(|tickets| match tickets {
         crd::Tickets::None => file::Tickets::None,
@@ -87,7 +87,7 @@ pub fn tls(spec: &crd::Tls) -> file::Tls {
     }
 }
 
-/// A duration as the resource definition's rule takes it.
+/// Parses a duration as strictly as the rule in the CustomResourceDefinition.
 fn duration(text: &str, (least, most): (Duration, Duration)) -> Option<Duration> {
     let is_plain = |byte: u8| byte.is_ascii_digit() || b"hms".contains(&byte);
     let duration = humantime::parse_duration(text).ok()?;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_the_files_default() {
+    fn missing_values_get_the_files_defaults() {
         let file = Config::new(8883, Pem::new(String::new()));
         assert_eq!(timeouts(&crd::Timeouts::default()), Ok(file.timeouts));
         assert_eq!(limits(&crd::Limits::default()), Ok(file.limits));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_as_in_the_file() {
+    fn durations_are_parsed_as_in_the_file() {
         for (text, millis) in [
             ("100ms", 100),
             ("30s", 30_000),
@@ -189,21 +189,21 @@ mod tests {
         assert_eq!(limits(&spec).map(|limits| limits.handshakes), Ok(1_000_000));
     }
 
-    /// What `kubectl explain` and the reference say.
+    /// As `kubectl explain` and the reference show them.
     #[test]
-    fn descriptions_tell_the_files_bounds_and_defaults() {
+    fn descriptions_contain_the_files_bounds_and_defaults() {
         let definition = serde_json::to_value(crd::definition()).unwrap();
         let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
         let spec = definition.pointer(spec).unwrap();
         let said = |block: &str, field: &str, words: [String; 2]| {
             let field = &spec[block]["properties"][field];
-            let text = field["description"].as_str().unwrap().replace('\n', " ");
+            let text = field["description"].as_str().unwrap();
             for words in words {
                 assert!(text.contains(&words), "{words}: {text}");
             }
             assert!(
                 field["default"].is_null(),
-                "it would be written into each listener"
+                "the API server would write it into each listener"
             );
             assert!(spec[block]["required"].is_null(), "{block}");
         };
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn tickets_are_the_files() {
+    fn tickets_match_the_file() {
         for (ours, files) in [
             (crd::Tickets::None, Tickets::None),
             (crd::Tickets::Tls12, Tickets::Tls12),
