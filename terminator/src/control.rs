@@ -5,7 +5,6 @@
 //! it was.
 
 use std::net::{IpAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,7 +13,6 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
-use zeroize::Zeroizing;
 
 use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
@@ -22,7 +20,7 @@ use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
-use crate::source;
+use crate::source::{Digest, Source};
 use crate::state::State;
 use crate::watch::Watch;
 use mqtt_tls_judge::certificate::Certificate;
@@ -47,7 +45,7 @@ pub enum Ended {
 
 /// Everything that the control thread owns.
 pub(crate) struct Control {
-    pub(crate) path: PathBuf,
+    pub(crate) source: Source,
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
@@ -59,7 +57,7 @@ pub(crate) struct Control {
 
 /// What was refused last, so that it is told once, and judged again only where time can change that.
 pub(crate) struct Refused {
-    text: Option<Zeroizing<String>>,
+    digest: Option<Digest>,
     message: String,
     is_final: bool,
 }
@@ -125,14 +123,14 @@ impl Control {
     /// someone waits for a word on it.
     fn reload(&mut self, asked: bool) {
         let now = Timestamp::now();
-        let text = match source::read(&self.path) {
+        let text = match self.source.read() {
             Ok(text) => text,
             Err(error) => {
                 let error = Error::Load(load::Error::Read(error));
                 return self.refuse(None, &error, asked, now);
             }
         };
-        if text == self.loaded.text {
+        if text.digest == self.loaded.digest {
             if self.refused.take().is_some() {
                 info!("configuration file matches the active configuration again");
                 self.board
@@ -144,17 +142,17 @@ impl Control {
             }
             return;
         }
-        let is_known = |refused: &Refused| {
-            refused.is_final && refused.text.as_ref().is_some_and(|known| *known == text)
-        };
+        let is_known =
+            |refused: &Refused| refused.is_final && refused.digest.as_ref() == Some(&text.digest);
         if !asked && self.refused.as_ref().is_some_and(is_known) {
             return;
         }
-        let taken_over = load::again(&text, &self.loaded.settings, now)
+        let digest = text.digest.clone();
+        let taken_over = load::again(text, &self.loaded.settings, now)
             .map_err(Error::Load)
             .and_then(|loaded| self.take_over(loaded, now));
         if let Err(error) = taken_over {
-            self.refuse(Some(text), &error, asked, now);
+            self.refuse(Some(digest), &error, asked, now);
         }
     }
 
@@ -207,18 +205,12 @@ impl Control {
     }
 
     /// Leaves everything as it is, and says why: once, and to whoever asks.
-    fn refuse(
-        &mut self,
-        text: Option<Zeroizing<String>>,
-        error: &Error,
-        asked: bool,
-        now: Timestamp,
-    ) {
+    fn refuse(&mut self, digest: Option<Digest>, error: &Error, asked: bool, now: Timestamp) {
         let message = chain(error);
         let is_known = self
             .refused
             .as_ref()
-            .is_some_and(|refused| refused.text == text && refused.message == message);
+            .is_some_and(|refused| refused.digest == digest && refused.message == message);
         let reason = error.reason();
         if asked || !is_known {
             error!(
@@ -238,7 +230,7 @@ impl Control {
         self.board
             .update(|status| status.configuration.last_error = Some(last_error));
         self.refused = Some(Refused {
-            text,
+            digest,
             message,
             is_final: error.is_final(),
         });

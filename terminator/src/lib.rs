@@ -58,6 +58,7 @@ use crate::control::{Control, Request};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::sockets::{Room, Sharing};
+use crate::source::Source;
 use crate::state::{State, Worker};
 use crate::watch::Watch;
 
@@ -116,9 +117,9 @@ impl Terminator {
         let threads = threads.map_or(1, NonZeroUsize::get);
         // Watched before it is read: a change in between is not missed.
         let changes = Watch::file(path);
-        let text = source::read(path)
-            .map_err(load::Error::Read)
-            .map_err(StartError::Load)?;
+        let unreadable = |error| StartError::Load(load::Error::Read(error));
+        let source = Source::new(path).map_err(unreadable)?;
+        let text = source.read().map_err(unreadable)?;
         let loaded = load::first(text).map_err(StartError::Load)?;
         let settings = &loaded.settings;
         let listen = control::listen(settings);
@@ -166,7 +167,7 @@ impl Terminator {
             status,
         ));
         let parts = Parts {
-            path: path.to_owned(),
+            source,
             loaded,
             acceptors,
             metrics,
@@ -206,7 +207,7 @@ impl Terminator {
 
 /// What the control thread is made from.
 struct Parts {
-    path: std::path::PathBuf,
+    source: Source,
     loaded: load::Loaded,
     acceptors: Vec<acceptor::Acceptor>,
     metrics: Metrics,
@@ -231,7 +232,7 @@ impl Parts {
             .spawn(move || {
                 let how = runtime.block_on(async {
                     let Self {
-                        path,
+                        source,
                         loaded,
                         acceptors,
                         metrics,
@@ -241,7 +242,7 @@ impl Parts {
                     } = self;
                     let admin = tokio::spawn(admin::serve(admin, Arc::clone(&board)));
                     let control = Control {
-                        path,
+                        source,
                         loaded,
                         acceptors,
                         metrics,

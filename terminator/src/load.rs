@@ -7,10 +7,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mqtt_tls_config::Config;
-use zeroize::Zeroizing;
 
 use crate::settings::{self, Judgement, Settings, Warning};
-use crate::source;
+use crate::source::{self, Digest, Source, Text};
 use mqtt_tls_judge::finding::Reason;
 
 /// Why a file does not run.
@@ -46,30 +45,25 @@ impl Error {
     }
 }
 
-/// What was loaded: the text, by which a change is told, and what it means.
+/// A configuration that can run, and the digest of the text that it was made from.
 pub(crate) struct Loaded {
-    pub(crate) text: Zeroizing<String>,
+    pub(crate) digest: Digest,
     pub(crate) settings: Settings,
 }
 
-/// Judges a file's text as at the start: what an earlier release served is served.
-pub(crate) fn first(text: Zeroizing<String>) -> Result<Loaded, Error> {
-    let settings = prepare(&text, Judgement::AtStart)?;
-    Ok(Loaded { text, settings })
+/// Judges a file's text at the start: what an earlier release served is served.
+pub(crate) fn first(text: Text) -> Result<Loaded, Error> {
+    let settings = prepare(&text.text, Judgement::AtStart)?;
+    let digest = text.digest;
+    Ok(Loaded { digest, settings })
 }
 
-/// Judges a file's text that may take the place of what runs.
-pub(crate) fn again(
-    text: &Zeroizing<String>,
-    before: &Settings,
-    now: Timestamp,
-) -> Result<Loaded, Error> {
-    let settings = prepare(text, Judgement::InPlaceOf(before))?;
+/// Judges a file's text that may replace the active configuration.
+pub(crate) fn again(text: Text, before: &Settings, now: Timestamp) -> Result<Loaded, Error> {
+    let settings = prepare(&text.text, Judgement::InPlaceOf(before))?;
     settings.may_replace(before, now).map_err(Error::Worse)?;
-    Ok(Loaded {
-        text: text.clone(),
-        settings,
-    })
+    let digest = text.digest;
+    Ok(Loaded { digest, settings })
 }
 
 /// Reads and judges a file as the terminator would if it were new.
@@ -78,8 +72,9 @@ pub(crate) fn again(
 ///
 /// All that keeps it from running.
 pub fn check(path: &Path) -> Result<Settings, Error> {
-    let text = source::read(path).map_err(Error::Read)?;
-    prepare(&text, Judgement::Strict)
+    let source = Source::new(path).map_err(Error::Read)?;
+    let text = source.read().map_err(Error::Read)?;
+    prepare(&text.text, Judgement::Strict)
 }
 
 fn prepare(text: &str, judgement: Judgement<'_>) -> Result<Settings, Error> {

@@ -12,7 +12,26 @@ pub fn text() -> String {
     let mut page = String::from(
         "# mqtt-tls-terminator\n\n\
          Generated; `UPDATE=1 cargo test --workspace --all-features --test reference` writes it.\n\n\
-         ## Metrics\n\n\
+         ## Configuration file\n\n\
+         The keys `host`, `port` and `pem` mean what they mean to smart-mqtt's TLS plugin. All problems of a file \
+         are reported at once, each with its line and key.\n\n\
+         | key | values | default | meaning |\n|---|---|---|---|\n",
+    );
+    for row in mqtt_tls_config::reference::rows() {
+        let default = match (&row.default, row.values.is_empty()) {
+            (Some(default), _) => format!("`{default}`"),
+            (None, true) => String::new(),
+            (None, false) => "required".to_owned(),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {default} | {} |",
+            row.key, row.values, row.meaning
+        );
+    }
+    page.push_str(
+        "\n## Metrics\n\n\
          ### `mqtt_tls_connections_ended_total`, by `end`\n\n",
     );
     table(&mut page, End::ALL.map(|end| (end.name(), end.meaning())));

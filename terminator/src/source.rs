@@ -1,12 +1,14 @@
-//! The configuration's file: read within bounds, from its bytes to text.
+//! The configuration file: read within bounds, and recognized by a keyed digest.
 //!
-//! It must not wait: what is no regular file is refused, for opening or reading a named pipe may take for ever.
+//! It must not block: only regular files are read, because opening or reading a named pipe may take forever.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
 use mqtt_tls_config::FILE_SIZE_MAX;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
@@ -25,6 +27,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The system has no random numbers.
+    #[error("failed to get random numbers from the system")]
+    Random,
     /// The file is larger than [`FILE_SIZE_MAX`].
     #[error("{path} has more than {FILE_SIZE_MAX} bytes; this is no configuration")]
     TooLarge {
@@ -33,8 +38,48 @@ pub enum Error {
     },
 }
 
-/// Reads the file's text, which holds keys and is wiped when dropped.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
+/// The file, and the key of its digests.
+pub(crate) struct Source {
+    path: PathBuf,
+    key: hmac::Key,
+}
+
+/// The file's text, which holds private keys and is wiped when dropped, and its digest.
+pub(crate) struct Text {
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) digest: Digest,
+}
+
+/// What is kept of a text to recognize it by. It is keyed with a random key that never leaves this process, so that
+/// it says nothing about the private keys in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Source {
+    /// Names the file; nothing is read yet.
+    pub(crate) fn new(path: &Path) -> Result<Self, Error> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        Ok(Self {
+            path: path.to_owned(),
+            key: key.map_err(|_| Error::Random)?,
+        })
+    }
+
+    /// Reads the file.
+    pub(crate) fn read(&self) -> Result<Text, Error> {
+        let text = read(&self.path)?;
+        let tag = hmac::sign(&self.key, text.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(tag.as_ref());
+        Ok(Text {
+            text,
+            digest: Digest(digest),
+        })
+    }
+}
+
+/// Reads a file's text within [`FILE_SIZE_MAX`].
+fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
         source,
@@ -107,7 +152,7 @@ mod tests {
 
     use mqtt_tls_config::FILE_SIZE_MAX;
 
-    use super::{Error, open_regular, read};
+    use super::{Error, Source, open_regular, read};
 
     #[test]
     fn only_files_are_opened() {
@@ -146,5 +191,18 @@ mod tests {
         file.as_file().set_len(FILE_SIZE_MAX + 1).unwrap();
         let error = read(file.path()).unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_same_text_has_the_same_digest_in_one_process_only() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"port: 8883\n").unwrap();
+        let source = Source::new(file.path()).unwrap();
+        let before = source.read().unwrap().digest;
+        assert_eq!(source.read().unwrap().digest, before);
+        let other = Source::new(file.path()).unwrap();
+        assert_ne!(other.read().unwrap().digest, before);
+        file.write_all(b"pem: x\n").unwrap();
+        assert_ne!(source.read().unwrap().digest, before);
     }
 }

@@ -27,11 +27,11 @@ pub struct Limits {
 }
 
 fn connections(_: &mut SchemaGenerator) -> Schema {
-    count(File::CONNECTIONS)
+    count(File::CONNECTIONS_RANGE)
 }
 
 fn handshakes(_: &mut SchemaGenerator) -> Schema {
-    count(File::HANDSHAKES)
+    count(File::HANDSHAKES_RANGE)
 }
 
 fn count((least, most): (u32, u32)) -> Schema {

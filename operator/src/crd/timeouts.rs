@@ -47,7 +47,7 @@ fn phase(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn half_close(_: &mut SchemaGenerator) -> Schema {
-    duration(File::HALF_CLOSE)
+    duration(File::HALF_CLOSE_RANGE)
 }
 
 /// Schema of a duration that the API server, this program and the terminator's file parse in the same way.

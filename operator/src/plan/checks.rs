@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use kube::ResourceExt;
-use mqtt_tls_config::is_dns_name;
+use mqtt_tls_config::{Limits, Timeouts, is_dns_name};
 
 use super::bounds;
 use super::environment::Environment;
@@ -126,11 +126,11 @@ fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Environment) -> Option<S
 }
 
 fn timeouts_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
-    bounds::timeouts(&listener.spec.timeouts).err()
+    bounds::section::<Timeouts>(&listener.spec.timeouts).err()
 }
 
 fn limits_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
-    bounds::limits(&listener.spec.limits).err()
+    bounds::section::<Limits>(&listener.spec.limits).err()
 }
 
 fn backend_is_one(listener: &MqttTlsListener, _: &Environment) -> Option<String> {

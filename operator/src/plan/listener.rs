@@ -84,10 +84,11 @@ pub fn parse(
     let (spec, identity) = (&listener.spec, Identity::of(listener));
     let namespace = identity.namespace.as_str();
     // The checks report everything that makes this fail.
-    let (Some(backend), Ok(timeouts), Ok(limits), true) = (
+    let (Some(backend), Ok(timeouts), Ok(limits), Ok(tls), true) = (
         backend(listener, namespace),
-        bounds::timeouts(&spec.timeouts),
-        bounds::limits(&spec.limits),
+        bounds::section(&spec.timeouts),
+        bounds::section(&spec.limits),
+        bounds::section(&spec.tls),
         problems.is_empty(),
     ) else {
         return Err(problems);
@@ -101,7 +102,7 @@ pub fn parse(
             .map(|one| Source::Secret(Name::new(namespace, &one.secret_ref.name)))
             .collect(),
         client_auth: client_auth(listener, namespace),
-        tls: bounds::tls(&spec.tls),
+        tls,
         timeouts,
         limits,
         backend,

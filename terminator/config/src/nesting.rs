@@ -1,20 +1,19 @@
-//! How deep a text's collections are nested, before it is parsed: the time that libyaml takes grows with
-//! the square of the depth of brackets (100,000 of them: half a minute), and what it has read by then is
-//! refused for its depth all the same.
+//! Measures how deep a text's collections are nested before it is parsed: libyaml's time grows with the square of the
+//! depth of brackets (100,000 of them take half a minute), only to refuse the text for its depth.
 //!
-//! It finds tokens as libyaml's scanner does (1.1, with its own rules for plain texts, block texts and
-//! simple keys), so that brackets in a PEM, a comment or a quoted text count for nothing. It must not say
-//! what is wrong with a text that is not YAML: where the scanner would stop, it ends.
+//! It finds tokens as libyaml's scanner does (YAML 1.1, with libyaml's rules for plain scalars, block scalars and
+//! simple keys), so that brackets in a PEM, a comment or a quoted scalar do not count. It must not report syntax
+//! errors: it stops where the scanner would.
 
 mod cursor;
 mod node;
 
 use cursor::Cursor;
 
-/// How deep collections may be nested: what the library itself allows, after it has read all.
+/// Maximum depth of nested collections: the library's own, which it checks after reading everything.
 pub(crate) const NESTING_MAX: usize = 128;
 
-/// How many directives a text may have: each tag is compared with all of them.
+/// Maximum number of directives: the library compares each tag with all of them.
 const DIRECTIVES_MAX: usize = 64;
 
 /// Why a text is not parsed.
@@ -26,7 +25,7 @@ pub(crate) enum Excess {
     Directives,
 }
 
-/// Looks through a text: the first excess, with its line, counted from 1.
+/// Returns the first excess of a text, with its line, counted from 1.
 pub(crate) fn excess(text: &str) -> Option<(usize, Excess)> {
     let mut scanner = Scanner::new(text);
     while let Some(step) = scanner.token() {
@@ -42,7 +41,7 @@ enum Step {
     Excess(Excess),
 }
 
-/// A place that may turn out to be the beginning of a key, when a colon follows.
+/// A position that is the beginning of a key if a colon follows.
 #[derive(Clone, Copy)]
 struct Key {
     line: usize,
@@ -50,14 +49,14 @@ struct Key {
     char: usize,
 }
 
-/// The longest key without a `?`, in characters.
+/// Maximum length of a key without a `?`, in characters.
 const KEY_LENGTH_MAX: usize = 1024;
 
 struct Scanner<'t> {
     cursor: Cursor<'t>,
     /// How many brackets are open.
     brackets: usize,
-    /// The columns of the open collections that are known by their indentation, above `indent`.
+    /// The columns of the open indented collections around the innermost one.
     indents: Vec<isize>,
     indent: isize,
     key_may_begin: bool,
@@ -79,7 +78,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Passes one token; none at the end, and where libyaml finds a fault.
+    /// Skips one token; `None` at the end, and where libyaml finds a syntax error.
     fn token(&mut self) -> Option<Step> {
         self.skip_to_token();
         let key_is_stale =
@@ -167,7 +166,9 @@ impl<'t> Scanner<'t> {
         self.unroll(-1);
         self.forget_key();
         self.key_may_begin = false;
+        // With its line break, after which no key may begin yet: a tab may follow.
         self.cursor.skip_line();
+        self.cursor.skip_break();
         self.directives += 1;
         if self.directives > DIRECTIVES_MAX {
             return Step::Excess(Excess::Directives);
@@ -254,6 +255,7 @@ mod tests {
             format!("b: {}", "['''}', ".repeat(DEEP)),
             format!("b: {}", "[ # ]\n".repeat(DEEP)),
             format!("b: {}", "[!<]]]> ".repeat(DEEP)),
+            format!("%TAG !a! b\n\t\n---\n{}", "[".repeat(DEEP)),
         ] {
             let found = excess(&text).map(|(_, excess)| excess);
             assert_eq!(found, Some(Excess::Nesting), "{text}");
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_told() {
+    fn the_line_is_reported() {
         let text = format!("a: 1\nb:\n  c: {}", "[".repeat(DEEP));
         assert_eq!(excess(&text), Some((3, Excess::Nesting)));
     }
@@ -363,21 +365,21 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
-        /// The library reads brackets as nested exactly where the scanner does, whatever stands before them.
+        /// The library reads brackets as nested exactly where the scanner does, whatever precedes them.
         #[test]
         fn brackets_are_found_where_the_library_finds_them(before in text(), bracket in "[\\[{]") {
             let text = before + &bracket.repeat(DEEP);
-            let told = serde_yaml::Deserializer::from_str(&text)
+            let error = serde_yaml::Deserializer::from_str(&text)
                 .map(serde::Deserialize::deserialize)
                 .find_map(|read: Result<serde_yaml::Value, _>| read.err())
                 .map(|error| error.to_string());
-            let is_deep = told.as_ref().is_some_and(|told| told.contains("recursion limit exceeded"));
+            let is_deep = error.as_ref().is_some_and(|error| error.contains("recursion limit exceeded"));
             let found = excess(&text).map(|(_, excess)| excess);
-            // An alias of what it stands in is endless as well.
+            // An alias within its own anchor is endless as well.
             if is_deep && !text.contains("*a") {
                 prop_assert_eq!(found, Some(Excess::Nesting), "{:?}", text);
             }
-            if told.is_none() {
+            if error.is_none() {
                 prop_assert_eq!(found, None, "{:?}", text);
             }
         }

@@ -1,16 +1,15 @@
-//! Makes valid YAML of what the plugin's page shows: PEM text below `pem: |` without indentation.
+//! Accepts what the plugin's documentation shows: PEM text below `pem: |` without indentation, which is not YAML.
 //!
-//! It must keep the number of lines, so that errors name the lines that the user sees.
+//! It must not change the number of lines, because errors name the user's lines.
 
 use zeroize::Zeroizing;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 
-/// Indents the lines that belong to an unindented `pem: |`; `None` for text that is right already.
+/// Indents the lines below an unindented `pem: |`; `None` if the text needs no change.
 ///
-/// The PEM's text reaches from the line after `pem: |` to the last end marker before a line that can
-/// only be another key.
+/// The PEM ends with the last end marker before a line that can only be another key.
 pub(crate) fn indent(text: &str) -> Option<Zeroizing<String>> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let first = lines.iter().position(|line| opens_pem(line))? + 1;
@@ -29,14 +28,14 @@ pub(crate) fn indent(text: &str) -> Option<Zeroizing<String>> {
     Some(indented)
 }
 
-/// Whether the line is the top-level key `pem` with a block scalar's sign.
+/// Reports whether the line is the top-level key `pem` with a block scalar.
 fn opens_pem(line: &str) -> bool {
     line.strip_prefix("pem:")
         .is_some_and(|rest| rest.trim_start().starts_with(['|', '>']))
 }
 
-/// The index of the last end marker before the next key of the file. What is within a block is never
-/// taken for a key, and neither is the text that some tools write between blocks.
+/// Returns the index of the last end marker before the next key of the file. Lines within a block, and the text that
+/// some tools write between blocks, are not keys.
 fn last_end_marker(lines: &[&str], first: usize) -> Option<usize> {
     let mut last = None;
     let mut is_in_block = false;
@@ -53,8 +52,8 @@ fn last_end_marker(lines: &[&str], first: usize) -> Option<usize> {
     last
 }
 
-/// Whether the line begins with a key, also one that is misspelt: one word, perhaps in quotes, and a
-/// colon. Of what tools write beside PEM blocks, only `openssl x509 -text` begins a line so.
+/// Reports whether the line begins with a key, known or not: one word, with or without quotes, and a colon. Of the
+/// tools that write text beside PEM blocks, only `openssl x509 -text` begins a line that way.
 fn is_key(line: &str) -> bool {
     let Some((key, _)) = line.split_once(':') else {
         return false;

@@ -1,4 +1,6 @@
-//! What is wrong with a configuration. It must not carry a value of the file: any value may be a key.
+//! What is wrong with a configuration file.
+//!
+//! It must not carry a value of the file: any value may be a private key in the wrong place.
 
 use std::fmt;
 

@@ -1,13 +1,17 @@
-//! Single values: from what YAML made of them to what they must be. `None` says that a value is none of
-//! that kind; the caller knows what was expected, and says so without showing the value.
+//! Single values: from YAML's to ours. `None` says that a value is of another kind: the caller knows what was
+//! expected.
+//!
+//! It must not show a value: any value may be a key.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::yaml::Value;
-use crate::{ClientAuthMode, Pem, Tickets, VERSION_LENGTH_MAX};
+use serde::Serializer;
 
-/// Reads a text, taking it over without a copy.
+use crate::yaml::Value;
+use crate::{Pem, VERSION_LENGTH_MAX};
+
+/// Reads a text without copying it.
 pub(crate) fn text(value: Value) -> Option<Pem> {
     match value {
         Value::String(text) => Some(Pem::new(text)),
@@ -15,25 +19,13 @@ pub(crate) fn text(value: Value) -> Option<Pem> {
     }
 }
 
-/// Reads a whole number between two bounds, both allowed.
-pub(crate) fn number<T: TryFrom<u64>>(least: u64, most: u64) -> impl FnOnce(Value) -> Option<T> {
-    move |value| {
-        // In quotes it is the same number.
-        let number = value
-            .as_u64()
-            .or_else(|| value.as_str()?.parse().ok())
-            .filter(|number| (least..=most).contains(number))?;
-        T::try_from(number).ok()
-    }
+/// Reads a whole number; in quotes it is the same number.
+pub(crate) fn number<T: TryFrom<u64>>(value: &Value) -> Option<T> {
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+    T::try_from(number).ok()
 }
 
-/// Reads how many.
-pub(crate) fn count((least, most): (u32, u32)) -> impl FnOnce(Value) -> Option<u32> {
-    number(least.into(), most.into())
-}
-
-/// Reads an IP address, or `localhost`, which the plugin's users write. Brackets around IPv6 are accepted,
-/// as in a URL.
+/// Reads an IP address, with or without the brackets of a URL, or `localhost`, which users of the plugin write.
 pub(crate) fn address(value: &Value) -> Option<IpAddr> {
     let text = value.as_str()?.trim();
     let text = text
@@ -46,7 +38,7 @@ pub(crate) fn address(value: &Value) -> Option<IpAddr> {
     text.parse().ok()
 }
 
-/// Reads a name as [`is_dns_name`] knows it, or an IP address.
+/// Reads a DNS name (see [`is_dns_name`]) or an IP address.
 pub(crate) fn host(value: &Value) -> Option<String> {
     let name = value.as_str()?;
     if let Some(address) = address(value).filter(|_| name != "localhost") {
@@ -55,9 +47,9 @@ pub(crate) fn host(value: &Value) -> Option<String> {
     is_dns_name(name).then(|| name.to_owned())
 }
 
-/// Whether a text is a name in the shape of RFC 1123, section 2.1, with an optional dot at its end, at
-/// most 253 characters. Underscores are accepted: they resolve. A name whose last label is a number is
-/// none: it is a mistyped IPv4 address.
+/// Reports whether a text is a DNS name (RFC 1123, section 2.1) of at most 253 characters, with or without a
+/// trailing dot. Underscores are accepted, because they resolve. A name whose last label is a number is a
+/// mistyped IPv4 address, and is not accepted.
 pub fn is_dns_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let label = |label: &str| {
@@ -72,6 +64,7 @@ pub fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(numeric)
 }
 
+/// Reads a version, which may look like a number.
 pub(crate) fn version(value: Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text,
@@ -82,49 +75,15 @@ pub(crate) fn version(value: Value) -> Option<String> {
     fits.then_some(text)
 }
 
-/// Reads a mode by its name. YAML reads a bare `None` as a text, but `null` and `~` are what people
-/// write for it as well.
-pub(crate) fn mode(value: &Value) -> Option<ClientAuthMode> {
-    match value.as_str() {
-        Some("None") => Some(ClientAuthMode::None),
-        Some("Optional") => Some(ClientAuthMode::Optional),
-        Some("Require") => Some(ClientAuthMode::Require),
-        _ => None,
-    }
+/// Reads a duration such as `10s` or `1m 30s`.
+pub(crate) fn duration(value: &Value) -> Option<Duration> {
+    humantime::parse_duration(value.as_str()?).ok()
 }
 
-/// Reads which clients get tickets, by the name of the choice.
-pub(crate) fn tickets(value: &Value) -> Option<Tickets> {
-    match value.as_str() {
-        Some("None") => Some(Tickets::None),
-        Some("Tls12") => Some(Tickets::Tls12),
-        Some("All") => Some(Tickets::All),
-        _ => None,
-    }
-}
-
-/// Reads `true` or `false`.
-pub(crate) fn switch(value: &Value) -> Option<bool> {
-    value.as_bool()
-}
-
-/// Reads a duration such as `10s` or `1m 30s` between two bounds, both allowed.
-pub(crate) fn duration_within(
-    (least, most): (Duration, Duration),
-) -> impl FnOnce(Value) -> Option<Duration> {
-    move |value| {
-        let duration = humantime::parse_duration(value.as_str()?).ok()?;
-        (least..=most).contains(&duration).then_some(duration)
-    }
-}
-
-/// How a duration is written.
-pub(crate) mod duration {
-    use std::time::Duration;
-
-    use serde::{Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        humantime::format_duration(*value).to_string().serialize(to)
-    }
+/// Writes a duration as [`duration`] reads it.
+pub(crate) fn serialize_duration<S: Serializer>(
+    value: &Duration,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    to.collect_str(&humantime::format_duration(*value))
 }

@@ -1,4 +1,6 @@
-//! Text that holds key material. It must not be shown: no `Display`, and `Debug` tells its length only.
+//! Text that holds key material.
+//!
+//! It must not be shown: there is no `Display`, and `Debug` shows the length only.
 
 use std::fmt;
 
@@ -7,17 +9,17 @@ use zeroize::Zeroizing;
 
 /// A text with a private key in it; wiped when dropped.
 ///
-/// [`Serialize`] writes the text itself: that is how the operator hands it to the terminator.
+/// [`Serialize`] writes the text itself, for the configuration Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pem(Zeroizing<String>);
 
 impl Pem {
-    /// Takes the text over, so that no other copy is left behind.
+    /// Wraps the text without copying it.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The text itself. Whoever asks for it must not log it.
+    /// Returns the text, which must not be logged.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
-//! YAML in and out: the only module that knows serde_yaml, which is no longer maintained, so that
-//! changing to another library is a change of this file.
+//! Reads and writes YAML. serde_yaml is no longer maintained; this is the only module that uses it, so that
+//! replacing it changes one file.
 //!
-//! It must not show a value in an error: serde's own messages quote values, and a value may be a key.
+//! It must not show a value in an error: serde's own messages quote values, and a value may be a private key.
 
 mod bounded;
 mod stream;
@@ -39,14 +39,21 @@ pub enum Step {
 
 /// Writes a value as a YAML document.
 ///
-/// Total for the types of this project, whose maps have text keys: the only failure of the library
-/// is a key that is not text.
+/// It cannot fail for the types of this project: the library only fails on keys that are not texts.
 pub fn to_string<T: Serialize>(value: &T) -> String {
     serde_yaml::to_string(value).unwrap_or_default()
 }
 
-/// Reads a document as an untyped value. What is nested too deep, or expands too far, is refused before it
-/// costs time.
+/// Turns a structure into an untyped mapping; anything else into an empty one.
+pub fn to_mapping<T: Serialize>(value: &T) -> Mapping {
+    match serde_yaml::to_value(value) {
+        Ok(Value::Mapping(mapping)) => mapping,
+        _ => Mapping::new(),
+    }
+}
+
+/// Parses a document into an untyped value. A document that is nested too deep or expands too far is refused
+/// before it costs time.
 ///
 /// # Errors
 ///
@@ -73,8 +80,7 @@ pub fn value(text: &str) -> Result<Value, Error> {
         .map_err(|error| syntax(&error))
 }
 
-/// Reads the documents of manifests' text, which may hold several, separated by `---`. Empty ones are left
-/// out.
+/// Parses the documents of a manifest, which may be several, separated by `---`. Empty documents are left out.
 ///
 /// # Errors
 ///
@@ -86,8 +92,7 @@ pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
         .collect()
 }
 
-/// Reads an untyped value as a type. The message is serde's own and may quote the value: it is for
-/// types without secrets.
+/// Converts an untyped value to a type without secrets: the error's message is serde's, and may quote the value.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
     serde_yaml::from_value(value).map_err(|error| Error {
         line: None,
@@ -95,10 +100,10 @@ pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
     })
 }
 
-/// The line, counted from 1, on which the key or element that the path leads to begins.
+/// Returns the line, counted from 1, on which the key or element at the end of the path begins.
 ///
-/// Asks the parser itself: a walk along the path ends there with an error, and the library tells each
-/// error's place.
+/// The parser itself finds it: a walk along the path ends there with an error, and each error of the library has
+/// a location.
 pub fn line_of(text: &str, path: &[Step]) -> Option<usize> {
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let stop = Walk { path }.deserialize(documents.next()?).err()?;
@@ -106,13 +111,14 @@ pub fn line_of(text: &str, path: &[Step]) -> Option<usize> {
     Some(location.line())
 }
 
-/// The word by which the walk's own error at its end is told from all others.
+/// The message of the walk's own error at the end of the path.
 const HERE: &str = "the path ends here";
 
-/// The library's word on a text that is not YAML. It names what was expected where, and quotes nothing.
+/// Returns the library's message about a text that is not YAML. It names what was expected where, and quotes
+/// nothing.
 fn syntax(error: &serde_yaml::Error) -> Error {
     let message = error.to_string();
-    // Before words of ours the library puts the keys that lead there, and a key may be a slipped secret.
+    // The library puts the keys that lead there before our messages, and a key may be a secret in the wrong place.
     let ours = [TWICE, EXPANDED, NAMELESS, UNKNOWN_KIND.0];
     let message = match ours.into_iter().find(|ours| message.contains(ours)) {
         Some(kind) if kind == UNKNOWN_KIND.0 => UNKNOWN_KIND.1.to_owned(),
@@ -125,10 +131,10 @@ fn syntax(error: &serde_yaml::Error) -> Error {
     }
 }
 
-/// What serde says of a number beyond 64 bits, and what is said instead.
+/// serde's message about a number beyond 64 bits, and the one that replaces it.
 const UNKNOWN_KIND: (&str, &str) = (
     "invalid type",
-    "a value stands here that is neither a text, a number of 64 bits nor true or false",
+    "the value is neither a text, a 64-bit number nor true or false",
 );
 
 /// Deserializes nothing: follows the path, and fails where it ends.

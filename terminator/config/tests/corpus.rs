@@ -1,5 +1,5 @@
-//! Files as people write them, in `corpus/*.yaml`, and beside each what it is told: `*.txt`, renewed with
-//! `UPDATE=1`. New complaints of users become new files here.
+//! Files as people write them, in `corpus/*.yaml`, each with its verdict in `*.txt`, which `UPDATE=1` rewrites.
+//! A new complaint of a user becomes a new file here.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ fn verdict(text: &str) -> String {
 }
 
 #[test]
-fn each_file_is_told_what_stands_beside_it() {
+fn each_file_has_its_verdict() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()

@@ -1,8 +1,8 @@
-//! The file as people write it, and what they are told when it is wrong.
+//! The file as people write it, and its errors.
 
 use std::time::Duration;
 
-use mqtt_tls_config::{ClientAuthMode, Config, Pem, Tickets, yaml};
+use mqtt_tls_config::{ClientAuthMode, Config, Pem, Tickets, reference, yaml};
 
 fn problems(text: &str) -> Vec<String> {
     let problems = Config::parse(text).err();
@@ -82,7 +82,8 @@ backend:
         [
             "line 1: hots: unknown key; did you mean `host`?",
             "line 2: port: expected a port, a whole number from 1 to 65535, found the number 88830",
-            "line 4: timeouts.handshake: expected a duration from 100ms to 10m, found the number 10",
+            "line 4: timeouts.handshake: expected a duration such as 30s or 1m30s, from 100ms to 10m, \
+             found the number 10",
             "line 5: timeouts.dail: unknown key; did you mean `dial`?",
             "line 7: backend.host: expected a DNS name or an IP address, at most 253 characters, \
              found another text",
@@ -159,7 +160,7 @@ fn a_ca_without_a_mode_is_no_open_door() {
 }
 
 #[test]
-fn there_is_an_end_to_what_is_told() {
+fn the_list_of_problems_has_an_end() {
     let keys: Vec<String> = (0..50).map(|index| format!("key{index}: 1")).collect();
     let said = problems(&format!("port: 1\npem: x\n{}\n", keys.join("\n")));
     assert_eq!(said.len(), 21);
@@ -173,7 +174,7 @@ fn slow_devices_have_time_and_small_stacks_no_tickets_of_tls_1_3() {
     assert_eq!(config.tls.tickets, Tickets::Tls12);
 }
 
-/// Whoever writes the key wants client certificates; an empty one would let everyone in.
+/// An empty section would let everyone in, which is not why one writes it.
 #[test]
 fn client_authentication_that_says_nothing_is_refused() {
     for auth in ["", " ~", " {}", "\n#  mode: Require"] {
@@ -190,7 +191,7 @@ fn client_authentication_that_says_nothing_is_refused() {
 }
 
 #[test]
-fn a_choice_or_switch_that_is_misspelt_is_told() {
+fn a_misspelt_choice_or_switch_is_reported() {
     assert_eq!(
         problems("port: 1\npem: x\ntls: {tickets: tls12}\nadmin: {journal: yes}\n"),
         [
@@ -255,18 +256,33 @@ const FIRST_RELEASE: [&str; 20] = [
     "pem",
 ];
 
-#[test]
-fn what_says_nothing_new_is_read_by_the_first_release() {
-    let text = Config::new(8883, Pem::new("x\n".to_owned())).to_yaml();
-    let value = yaml::value(text.expose()).unwrap();
+/// The keys that are written, with their sections'.
+fn keys_of(config: &Config) -> Vec<String> {
     let mut keys = Vec::new();
-    for (key, value) in value.as_mapping().unwrap() {
-        let key = key.as_str().unwrap();
+    for (key, value) in yaml::to_mapping(config) {
+        let key = key.as_str().unwrap_or_default();
         keys.push(key.to_owned());
         for (inner, _) in value.as_mapping().into_iter().flatten() {
-            keys.push(format!("{key}.{}", inner.as_str().unwrap()));
+            keys.push(format!("{key}.{}", inner.as_str().unwrap_or_default()));
         }
     }
+    keys
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let everything = Config::parse(include_str!("corpus/everything.yaml")).unwrap();
+    let mut written = keys_of(&everything);
+    written.push("certificates[].pem".to_owned());
+    let mut listed: Vec<String> = reference::rows().into_iter().map(|row| row.key).collect();
+    written.sort();
+    listed.sort();
+    assert_eq!(written, listed);
+}
+
+#[test]
+fn what_says_nothing_new_is_read_by_the_first_release() {
+    let mut keys = keys_of(&Config::new(8883, Pem::new("x\n".to_owned())));
     keys.retain(|key| !FIRST_RELEASE.contains(&key.as_str()));
     assert_eq!(keys, Vec::<String>::new());
 }

@@ -1,6 +1,6 @@
-//! A place in a text as libyaml counts it: lines, columns and characters. It must not know what stands there.
+//! A position in a text as libyaml counts it: lines, columns and characters. It must not know any token.
 
-/// A place in a text, and what follows.
+/// A position in a text, and the bytes after it.
 pub(super) struct Cursor<'t> {
     bytes: &'t [u8],
     pub(super) at: usize,
@@ -37,7 +37,7 @@ impl<'t> Cursor<'t> {
         self.break_length(ahead) > 0
     }
 
-    /// The end of a line in bytes: CR, LF, both, NEL, LS or PS.
+    /// Returns the length of a line break in bytes: CR, LF, CRLF, NEL, LS or PS; 0 if there is none.
     pub(super) fn break_length(&self, ahead: usize) -> usize {
         match self.bytes.get(self.at + ahead..).unwrap_or_default() {
             [b'\r', b'\n', ..] | [0xc2, 0x85, ..] => 2,
@@ -51,7 +51,7 @@ impl<'t> Cursor<'t> {
         self.byte(ahead).is_none() || self.is_blank(ahead) || self.is_break(ahead)
     }
 
-    /// Passes characters of one line.
+    /// Skips characters of one line.
     pub(super) fn skip(&mut self, count: usize) {
         for _ in 0..count {
             let Some(first) = self.byte(0) else { return };

@@ -1,9 +1,9 @@
-//! What is no bracket, sign or separator: anchors, aliases, tags and the five styles of texts.
+//! Anchors, aliases, tags and the five styles of scalars.
 
 use super::Scanner;
 
 impl Scanner<'_> {
-    /// Passes an anchor, an alias, a tag or a text. False where libyaml finds a fault.
+    /// Skips an anchor, an alias, a tag or a scalar; false where libyaml finds a syntax error.
     pub(super) fn node(&mut self, first: u8) -> bool {
         let in_brackets = self.brackets > 0;
         match first {
@@ -180,7 +180,7 @@ impl Scanner<'_> {
         true
     }
 
-    /// Passes indentation and empty lines; the first line with something on it sets the indentation.
+    /// Skips indentation and empty lines; the first line with content sets the indentation.
     fn block_breaks(&mut self, indent: &mut isize) {
         let mut deepest = 0;
         loop {

@@ -1,5 +1,4 @@
-//! From the parser's events to a [`Value`], within bounds: an alias costs a few bytes in the text, and may
-//! stand for all that was before it.
+//! From the parser's events to a [`Value`], within bounds: an alias of a few bytes may expand to everything before it.
 //!
 //! It must not quote a value in an error.
 
@@ -11,15 +10,15 @@ use serde::de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Varian
 
 use super::{Mapping, Tag, TaggedValue, Value};
 
-/// What aliases may add to a text: so many values, and so many bytes of texts.
+/// Maximum number of values, and of bytes of text, that aliases may add.
 const VALUES_ADDED_MAX: usize = 16 * 1024;
 const BYTES_ADDED_MAX: usize = 1024 * 1024;
 
-/// How many values, and bytes of texts, a byte of YAML can stand for without aliases: `[:,` has a mapping,
-/// its key and its value; an escape of two bytes has a character of three.
+/// Maximum number of values, and of bytes of text, per byte of YAML without aliases: `[:,` is a mapping, its key and
+/// its value; an escape of two bytes is a character of three.
 const PER_BYTE_MAX: usize = 3;
 
-/// What may still be read.
+/// The number of values, and of bytes of text, that may still be read.
 pub(super) struct Budget {
     values: Cell<usize>,
     bytes: Cell<usize>,
@@ -46,15 +45,15 @@ impl Budget {
     }
 }
 
-/// The word on aliases that cost too much.
+/// The message about aliases that expand too far.
 pub(super) const EXPANDED: &str =
     "its aliases stand for far more than the text itself; write out what they stand for";
 
-/// The word on a key that stands in a mapping twice.
-pub(super) const TWICE: &str = "a key stands here twice";
+/// The message about a duplicate key.
+pub(super) const TWICE: &str = "duplicate key";
 
-/// The word on a tag that is nothing but its sign.
-pub(super) const NAMELESS: &str = "a tag stands here without a name";
+/// The message about a tag that is only an exclamation mark.
+pub(super) const NAMELESS: &str = "a tag has no name";
 
 /// Reads one value.
 #[derive(Clone, Copy)]
@@ -149,7 +148,7 @@ impl<'de> Visitor<'de> for Bounded<'_> {
 mod tests {
     use crate::yaml::value;
 
-    /// Whatever the library makes of a text, and nothing else.
+    /// The same values as the library's.
     #[test]
     fn values_are_the_librarys() {
         for text in [

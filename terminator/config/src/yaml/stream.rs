@@ -1,6 +1,6 @@
-//! A text of several documents, one by one: what is wrong with one says nothing of the others.
+//! Splits a text into documents, so that an error in one does not affect the others.
 //!
-//! It must separate them as kubectl does, by lines that begin with `---`.
+//! It must separate them as kubectl does: by lines that begin with `---`.
 
 use super::{Error, Value, value};
 
@@ -9,11 +9,11 @@ use super::{Error, Value, value};
 pub struct Document {
     /// The line, counted from 1, on which it begins: that of its `---`, if it has one.
     pub line: usize,
-    /// What it is; the line of an error is that of the text as a whole.
+    /// Its value, or an error whose line is that of the text as a whole.
     pub value: Result<Value, Error>,
 }
 
-/// Reads the documents of a text, in their order. One that has nothing but comments is null.
+/// Parses the documents of a text in order. A document of comments only is null.
 pub fn stream(text: &str) -> impl Iterator<Item = Document> {
     parts(text).into_iter().map(|(line, part)| {
         let value = value(part).map_err(|error| Error {
@@ -24,7 +24,7 @@ pub fn stream(text: &str) -> impl Iterator<Item = Document> {
     })
 }
 
-/// The parser's words without the lines and columns in them, which count from the document's beginning.
+/// Removes lines and columns from a message of the parser, because they count from the document's beginning.
 fn without_places(message: &str) -> String {
     let mut parts = message.split(" at line ");
     let mut without = parts.next().unwrap_or_default().to_owned();
@@ -48,12 +48,12 @@ fn without_places(message: &str) -> String {
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The text between the separators, each with its first line's number. Files that were joined bring their
-/// byte order marks along.
+/// Returns the text between separators, each part with the number of its first line. Concatenated files may have
+/// byte order marks in the middle.
 fn parts(text: &str) -> Vec<(usize, &str)> {
     let mut parts = Vec::new();
     let (mut begin, mut first_line, mut at) = (0, 1, 0);
-    // What stands before the first separator may be directives, which belong to what follows.
+    // Directives before the first separator belong to the document after it.
     let mut is_preamble = true;
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let plain = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
@@ -83,8 +83,7 @@ fn is_separator(line: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
-/// Whether a line may stand before the first separator and belong to no document: empty, a comment, a
-/// directive.
+/// Reports whether a line before the first separator belongs to no document: empty, a comment, or a directive.
 fn is_before_document(line: &str) -> bool {
     let line = line.trim();
     line.is_empty() || line.starts_with(['#', '%'])
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_marks_are_passed_over_in_joined_files_too() {
+    fn byte_order_marks_are_skipped_in_joined_files_too() {
         let text = "\u{feff}a: 1\nb: 2\n\u{feff}---\nc: 3\n---\n\u{feff}d: 4\ne: 5\n";
         let values: Vec<_> = stream(text).map(|document| document.value).collect();
         assert_eq!(values.len(), 3);
@@ -140,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_document_is_told_by_its_line_and_spoils_no_other() {
+    fn a_bad_document_is_reported_by_its_line_and_affects_no_other() {
         let documents: Vec<_> = stream("a: 1\n---\nb: [\n---\nc: 3\n").collect();
-        let told: Vec<_> = documents
+        let lines: Vec<_> = documents
             .iter()
             .map(|one| {
                 (
@@ -151,7 +150,7 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(told, [(1, None), (2, Some(4)), (4, None)]);
+        assert_eq!(lines, [(1, None), (2, Some(4)), (4, None)]);
         let message = &documents[1].value.as_ref().unwrap_err().message;
         assert!(!message.contains("line"), "{message}");
     }

@@ -1,29 +1,30 @@
-//! A mapping of the file, read key by key: what is unknown, missing or of the wrong kind is collected, with
-//! its line, and reading goes on.
+//! One mapping of the file, read key by key. Unknown and missing keys and values of the wrong kind are collected
+//! with their lines, and reading goes on.
 //!
 //! It must not quote a value other than a number, nor a key that does not look like one.
 
+use crate::key::{Key, Required, Section, Values, Visitor};
 use crate::problem::Problem;
 use crate::yaml::{self, Step, Value};
 
-/// How far a key may be from a known one to be taken for a slip of it, by Jaro-Winkler's measure.
+/// How similar to a known key an unknown one must be to be taken for a typo (Jaro-Winkler similarity, 0 to 1).
 const NEAREST_MIN: f64 = 0.75;
 
-/// The longest unknown key that is shown, in characters.
+/// Maximum length of an unknown key that is shown, in bytes.
 const KEY_SHOWN_MAX: usize = 64;
 
-/// How many problems are told.
+/// Maximum number of problems listed.
 const PROBLEMS_MAX: usize = 20;
 
-/// How many bytes are read again to find the lines of problems, each of which takes the whole text: of a
-/// text that is no configuration at all, the first lines are enough.
+/// Maximum number of bytes that are parsed again to find the lines of problems; each problem takes the whole
+/// text. The problems after that have no line.
 const REREAD_MAX: usize = 2 * 1024 * 1024;
 
-/// What has been found so far, and the text that the lines are looked up in.
+/// The problems found so far, and the text in which their lines are looked up.
 pub(crate) struct Report<'t> {
     text: &'t str,
     problems: Vec<Problem>,
-    untold: usize,
+    unlisted: usize,
     reread: usize,
 }
 
@@ -32,15 +33,15 @@ impl<'t> Report<'t> {
         Self {
             text,
             problems: Vec::new(),
-            untold: 0,
+            unlisted: 0,
             reread: 0,
         }
     }
 
-    /// The problems, and how many more there are than are told.
+    /// Returns the problems, and last how many more there are.
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
-        if self.untold > 0 {
-            let message = format!("and {} more problems", self.untold);
+        if self.unlisted > 0 {
+            let message = format!("and {} more problems", self.unlisted);
             self.problems.push(Problem {
                 line: None,
                 key: String::new(),
@@ -50,11 +51,11 @@ impl<'t> Report<'t> {
         self.problems
     }
 
-    /// Notes a problem at the end of a path, or else at the end of the path to its parent: a missing
-    /// key has no line of its own.
+    /// Adds a problem, with the line of the first path that leads somewhere: a missing key has no line of its own,
+    /// and gets its parent's.
     fn note(&mut self, paths: [&[Step]; 2], key: String, message: String) {
         if self.is_full() {
-            self.untold += 1;
+            self.unlisted += 1;
             return;
         }
         let line = paths
@@ -78,20 +79,26 @@ impl Report<'_> {
     }
 }
 
-/// One mapping of the file, of which each key is taken at most once.
-pub(crate) struct Section<'r, 't> {
-    entries: Vec<(String, Value)>,
+/// One mapping of the file; each key is taken at most once.
+pub(crate) struct Entries<'r, 't> {
+    values: Vec<(String, Value)>,
     pub(crate) path: Vec<Step>,
     known: Vec<&'static str>,
     pub(crate) report: &'r mut Report<'t>,
 }
 
-impl<'r, 't> Section<'r, 't> {
-    /// Opens a mapping; anything else is a problem. An empty value is an empty mapping, as in
-    /// `drain:` with all its keys commented out.
+impl Visitor for Entries<'_, '_> {
+    fn key<T>(&mut self, key: &Key<T>) -> T {
+        self.take(key.name, &key.values).unwrap_or_else(key.default)
+    }
+}
+
+impl<'r, 't> Entries<'r, 't> {
+    /// Opens a mapping; anything else is a problem. An empty value is an empty mapping, as in `drain:` with all
+    /// its keys commented out.
     pub(crate) fn new(value: Value, path: Vec<Step>, report: &'r mut Report<'t>) -> Option<Self> {
-        let mut section = Self {
-            entries: Vec::new(),
+        let mut opened = Self {
+            values: Vec::new(),
             path,
             known: Vec::new(),
             report,
@@ -101,66 +108,83 @@ impl<'r, 't> Section<'r, 't> {
             Value::Mapping(mapping) => {
                 for (key, value) in mapping {
                     match key {
-                        Value::String(key) => section.entries.push((key, value)),
-                        other => section
+                        Value::String(key) => opened.values.push((key, value)),
+                        other => opened
                             .complain_here(format!("a key must be a text, found {}", kind(&other))),
                     }
                 }
             }
             other => {
-                section.complain_here(format!("expected keys and values, found {}", kind(&other)));
+                opened.complain_here(format!("expected keys and values, found {}", kind(&other)));
                 return None;
             }
         }
-        Some(section)
+        Some(opened)
     }
 
-    /// Takes a key's value, if it is there; a value that does not read is a problem.
-    pub(crate) fn take<T>(
-        &mut self,
-        key: &'static str,
-        expected: &str,
-        read: impl FnOnce(Value) -> Option<T>,
-    ) -> Option<T> {
+    /// Takes the value of a key that must be there.
+    pub(crate) fn required<T>(&mut self, key: &Required<T>) -> Option<T> {
+        let taken = self.take(key.name, &key.values);
+        self.require(key.name, taken.is_some());
+        taken
+    }
+
+    /// Takes a key's value, if it is there; a value that the key does not take is a problem.
+    fn take<T>(&mut self, key: &'static str, values: &Values<T>) -> Option<T> {
         let value = self.remove(key)?;
         let found = if value.is_string() {
             "another text".to_owned()
         } else {
             kind(&value)
         };
-        let taken = read(value);
+        let taken = values.read(value);
         if taken.is_none() {
-            self.complain(key, format!("expected {expected}, found {found}"));
+            self.complain(
+                key,
+                format!("expected {}, found {found}", values.expected()),
+            );
         }
         taken
+    }
+
+    /// Reads a section, or its defaults where the file has none.
+    pub(crate) fn section<S: Section + Default>(&mut self) -> S {
+        self.nested(S::NAME, |entries| S::visit(entries))
+            .unwrap_or_default()
     }
 
     /// Reads a nested mapping, if it is there.
     pub(crate) fn nested<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&mut Section<'_, 't>) -> T,
+        read: impl FnOnce(&mut Entries<'_, 't>) -> T,
     ) -> Option<T> {
         let value = self.remove(key)?;
         let mut path = self.path.clone();
         path.push(Step::Key(key.to_owned()));
-        let mut section = Section::new(value, path, self.report)?;
-        let read = read(&mut section);
-        section.finish();
+        let mut entries = Entries::new(value, path, self.report)?;
+        let read = read(&mut entries);
+        entries.finish();
         Some(read)
     }
 
-    /// Whether a key is there, and nothing is behind it, or nothing but braces.
-    pub(crate) fn says_nothing(&self, key: &str) -> bool {
+    /// Reports whether a key is there and has a value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        let mut values = self.values.iter();
+        values.any(|(name, value)| name == key && !value.is_null())
+    }
+
+    /// Reports whether a key is there without a value, or with empty braces.
+    pub(crate) fn is_empty(&self, key: &str) -> bool {
         let is_empty = |value: &Value| {
             value.is_null() || value.as_mapping().is_some_and(yaml::Mapping::is_empty)
         };
-        self.entries
+        self.values
             .iter()
             .any(|(name, value)| name == key && is_empty(value))
     }
 
-    /// Complains of a missing key, unless it was there and wrong: then that was said already.
+    /// Adds a problem for a missing key, unless there is one for its value already.
     pub(crate) fn require(&mut self, key: &'static str, taken: bool) {
         let dotted = dotted(&self.path, key);
         if !taken
@@ -174,11 +198,11 @@ impl<'r, 't> Section<'r, 't> {
         }
     }
 
-    /// Complains of the keys that nobody took.
+    /// Adds a problem for each key that was not taken.
     pub(crate) fn finish(mut self) {
-        for (key, _) in std::mem::take(&mut self.entries) {
+        for (key, _) in std::mem::take(&mut self.values) {
             if self.report.is_full() {
-                self.report.untold += 1;
+                self.report.unlisted += 1;
                 continue;
             }
             let nearest = self
@@ -200,14 +224,16 @@ impl<'r, 't> Section<'r, 't> {
         }
     }
 
+    /// Takes a key's value, and makes the key known.
     pub(crate) fn remove(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
-        let index = self.entries.iter().position(|(name, _)| name == key)?;
-        let (_, value) = self.entries.swap_remove(index);
-        // `host:` with nothing behind it is as if it were not there.
+        let index = self.values.iter().position(|(name, _)| name == key)?;
+        let (_, value) = self.values.swap_remove(index);
+        // `host:` without a value is the same as no `host`.
         (!value.is_null()).then_some(value)
     }
 
+    /// Adds a problem of a key.
     pub(crate) fn complain(&mut self, key: &str, message: String) {
         let mut path = self.path.clone();
         path.push(Step::Key(key.to_owned()));
@@ -221,7 +247,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 }
 
-/// What a value is, in words, and which number if it is one.
+/// Describes a value's kind; of values, only numbers are shown.
 pub(crate) fn kind(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
@@ -234,7 +260,7 @@ pub(crate) fn kind(value: &Value) -> String {
     }
 }
 
-/// A key as it may be shown: a text that does not look like a key may be a slipped secret.
+/// Returns a key as it may be shown: a text that does not look like a key may be a secret in the wrong place.
 fn shown(key: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "_-.".contains(char);
     if key.len() <= KEY_SHOWN_MAX && key.chars().all(plain) {

@@ -1,0 +1,94 @@
+//! All keys of the file, for the terminator's reference.
+//!
+//! It must not repeat what a key says of itself.
+
+use crate::key::{Key, Required, Section, Visitor};
+use crate::{
+    Admin, Backend, CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, Drain, Limits,
+    Timeouts, Tls,
+};
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its name with its section's, as in `timeouts.handshake`.
+    pub key: String,
+    /// The values it takes, in words; empty for a section.
+    pub values: String,
+    /// The value that holds without it; `None` if it is required, or a section.
+    pub default: Option<String>,
+    /// What it is for.
+    pub meaning: String,
+}
+
+/// Lists the keys in the order of the file, each section before its keys.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Rows::default();
+    rows.key(&Config::HOST);
+    rows.required(&Config::PORT);
+    rows.required(&Config::PEM);
+    rows.0.push(Row {
+        key: CERTIFICATES.to_owned(),
+        values: format!("a list of at most {CERTIFICATES_MAX} entries"),
+        default: Some("none".to_owned()),
+        meaning: "more certificates, chosen by SNI and by key type".to_owned(),
+    });
+    let mut entry = Rows::default();
+    entry.required(&Certificate::PEM);
+    rows.within(&format!("{CERTIFICATES}[]"), entry);
+    rows.key(&Config::VERSION);
+    rows.section::<Backend>();
+    rows.section::<ClientAuth>();
+    rows.section::<Tls>();
+    rows.section::<Timeouts>();
+    rows.section::<Limits>();
+    rows.section::<Drain>();
+    rows.section::<Admin>();
+    rows.0
+}
+
+#[derive(Default)]
+struct Rows(Vec<Row>);
+
+impl Visitor for Rows {
+    fn key<T>(&mut self, key: &Key<T>) -> T {
+        let default = (key.default)();
+        self.0.push(Row {
+            key: key.name.to_owned(),
+            values: key.values.expected(),
+            default: Some(key.values.show(&default)),
+            meaning: key.meaning.to_owned(),
+        });
+        default
+    }
+}
+
+impl Rows {
+    fn required<T>(&mut self, key: &Required<T>) {
+        self.0.push(Row {
+            key: key.name.to_owned(),
+            values: key.values.expected(),
+            default: None,
+            meaning: key.meaning.to_owned(),
+        });
+    }
+
+    fn section<S: Section>(&mut self) {
+        self.0.push(Row {
+            key: S::NAME.to_owned(),
+            values: String::new(),
+            default: None,
+            meaning: S::MEANING.to_owned(),
+        });
+        let mut keys = Self::default();
+        S::visit(&mut keys);
+        self.within(S::NAME, keys);
+    }
+
+    fn within(&mut self, parent: &str, keys: Self) {
+        self.0.extend(keys.0.into_iter().map(|row| Row {
+            key: format!("{parent}.{}", row.key),
+            ..row
+        }));
+    }
+}

@@ -1,0 +1,24 @@
+//! The sections of the file, one a module: their keys, with bounds, defaults and meanings.
+//!
+//! A new key is a field, a [`Key`](crate::key::Key) and a line in `visit`, all in its section's module.
+
+mod admin;
+mod backend;
+mod client_auth;
+mod drain;
+mod limits;
+mod timeouts;
+mod tls;
+
+pub use admin::Admin;
+pub use backend::Backend;
+pub use client_auth::{ClientAuth, ClientAuthMode};
+pub use drain::Drain;
+pub use limits::Limits;
+pub use timeouts::Timeouts;
+pub use tls::{Tickets, Tls};
+
+/// Whether a section, or a key's value, is the default, and need not be written.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,58 @@
+//! `limits`: how many connections there may be, over all threads.
+//!
+//! It must not close open connections when a limit is lowered.
+
+use serde::Serialize;
+
+use crate::key::{Defaults, Key, Section, Values, Visitor};
+
+/// How many connections there may be, over all threads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Maximum number of open connections; 1 to 10,000,000.
+    pub connections: u32,
+    /// Maximum number of clients in the stages before their CONNECT; 1 to 1,000,000.
+    pub handshakes: u32,
+}
+
+impl Limits {
+    /// Bounds of `connections`.
+    pub const CONNECTIONS_RANGE: (u32, u32) = (1, 10_000_000);
+
+    /// Bounds of `handshakes`.
+    pub const HANDSHAKES_RANGE: (u32, u32) = (1, 1_000_000);
+
+    const CONNECTIONS: Key<u32> = Key {
+        name: "connections",
+        values: Values::count(Self::CONNECTIONS_RANGE),
+        default: || 250_000,
+        meaning: "connections open at once, counted from their CONNECT",
+    };
+
+    const HANDSHAKES: Key<u32> = Key {
+        name: "handshakes",
+        values: Values::count(Self::HANDSHAKES_RANGE),
+        default: || 8192,
+        meaning: "clients at once that are silent, in their ClientHello, in their handshake, or before their \
+                  CONNECT; beyond that, the oldest of the addresses that hold many places are evicted",
+    };
+}
+
+impl Section for Limits {
+    const NAME: &'static str = "limits";
+    const MEANING: &'static str =
+        "how many connections there may be; a change closes no open connection";
+
+    fn visit(visitor: &mut impl Visitor) -> Self {
+        Self {
+            connections: visitor.key(&Self::CONNECTIONS),
+            handshakes: visitor.key(&Self::HANDSHAKES),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::visit(&mut Defaults)
+    }
+}
