@@ -17,27 +17,27 @@ use tracing::info;
 
 use crate::shutdown::Shutdown;
 
-/// What the admin port shows.
+/// State that the admin port serves.
 pub struct Board {
-    /// What is counted.
+    /// The metrics.
     pub registry: Registry,
-    /// How far it is.
+    /// The current stage.
     stage: Mutex<Stage>,
 }
 
-/// How far this operator is.
+/// Stage of the operator's start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It is not ready: it waits for this.
+    /// Not ready; waits for this.
     Waiting(String),
-    /// Another one leads: it is ready to take over from this one.
+    /// Ready to take over from this leader.
     StandingBy(String),
-    /// The listeners are known, and are worked on.
+    /// The listeners are listed, and are reconciled.
     Working,
 }
 
 impl Board {
-    /// At the start.
+    /// Starts by waiting for the API server.
     pub fn new(registry: Registry) -> Self {
         Self {
             registry,
@@ -45,24 +45,24 @@ impl Board {
         }
     }
 
-    /// It is this far now. What was before is handed back.
+    /// Enters a stage and returns the previous one.
     pub fn reach(&self, stage: Stage) -> Stage {
         let mut current = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, stage)
     }
 
-    /// How far it is.
+    /// Returns the current stage.
     pub fn stage(&self) -> Stage {
         let current = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         current.clone()
     }
 }
 
-/// Binds the admin port. Where there is no IPv6, all addresses are those of IPv4.
+/// Binds the admin port. Without IPv6, the unspecified address falls back to IPv4.
 ///
 /// # Errors
 ///
-/// The port is taken, or the address is not one of this machine.
+/// The port is in use, or the address is not one of this machine.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let bound = match TcpListener::bind(address).await {
         Err(error) if address.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
@@ -70,11 +70,11 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         }
         bound => bound,
     }?;
-    info!(address = %bound.local_addr()?, "the admin port is open");
+    info!(address = %bound.local_addr()?, "listening on admin port");
     Ok(bound)
 }
 
-/// Answers until the end.
+/// Serves requests until shutdown.
 pub async fn serve(listener: TcpListener, board: Arc<Board>, shutdown: Shutdown) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -97,7 +97,7 @@ async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
 
 async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
     let mut text = String::new();
-    // Writing into a text does not fail.
+    // Writing to a string does not fail.
     let _ = encode(&mut text, &board.registry);
     (
         [(

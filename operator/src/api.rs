@@ -1,5 +1,4 @@
-//! What every call to the API server has in common, and the events that are written there. It must not decide which
-//! calls are made.
+//! Common parts of all calls to the API server, and events. It must not decide which calls are made.
 
 pub mod call;
 pub mod child;

@@ -1,7 +1,7 @@
-//! Makes the children as planned: [`Objects`] in, [`Applied`] out.
+//! Applies the planned children: [`Objects`] in, [`Applied`] out.
 //!
-//! It must decide nothing, and must write nothing when nothing differs. Every write can be made twice:
-//! it may have worked although it seemed not to.
+//! It must decide nothing, and must write nothing when nothing differs. Every write is idempotent: it may
+//! have succeeded although it appeared to fail.
 
 mod compare;
 mod marks;
@@ -18,18 +18,18 @@ use crate::plan::names::Identity;
 use crate::plan::objects::{Applied, Children, Objects, Step, Wanted};
 use writer::Writer;
 
-/// Not all children could be made as planned.
+/// Not all children could be applied.
 #[derive(Debug)]
 pub struct Failed {
     /// The first error.
     pub error: Error,
-    /// Whether the configuration is as planned all the same.
+    /// Whether the configuration was applied nevertheless.
     pub is_configured: bool,
 }
 
-/// Makes the children as planned, wave after wave.
+/// Applies the planned children, wave after wave.
 ///
-/// All of them are tried: that one is refused is no reason to hold back a renewed certificate.
+/// Continues after an error: a refused child must not hold back a renewed certificate.
 pub async fn apply(
     client: &Client,
     identity: &Identity,
@@ -51,12 +51,12 @@ pub async fn apply(
         .any(|step| matches!(step.wanted, Wanted::Present(_)));
     let mut children = observed.clone();
     let configured = writer.all(configuration, &mut children).await;
-    // The pods that run mount the configuration: they are marked at once, the rest can wait.
+    // Running pods mount the configuration, so they are marked before the other children are applied.
     let marked = match &configured {
         Ok(()) if is_rendered => marks::mark_all(&writer, &pods, &children).await,
         Ok(()) | Err(_) => Ok(()),
     };
-    // Pods mount whatever has the configuration's name: if that could not be made, someone else may have it.
+    // Pods mount the Secret by name: if it could not be applied, the name may belong to another owner's Secret.
     let is_mountable = configured.is_ok() || observed.of(Kind::Secret).is_some();
     let others = others.into_iter();
     let held_back = |step: &Step| step.wave() == Some(Wave::Terminators) && !is_mountable;

@@ -1,4 +1,4 @@
-//! The command line; the only reader of the environment.
+//! The command line, and the only reader of the environment. It must not act on what it reads.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,82 +14,83 @@ use crate::plan::names::MANAGER;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// How the log is written.
+    /// The log's options.
     #[command(flatten)]
     pub log: Log,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the controller, against the cluster of the kubeconfig or the one that this pod is in
+    /// Run the controller against the cluster of the kubeconfig, or the cluster that this pod runs in
     Run(Box<Run>),
-    /// Print the CustomResourceDefinition, or put it into the cluster
+    /// Print the CustomResourceDefinition, or apply it to the cluster
     Crd(Crd),
-    /// Serve the listeners in a folder of manifests, in this process and without a cluster
+    /// Serve the listeners in a folder of manifests in this process, without a cluster
     Standalone(Standalone),
-    /// Show it all on this machine: a CA, a listener, a broker, and a message through TLS
+    /// Run a complete example on this machine: a CA, a listener, a broker, and a message over TLS
     #[cfg(feature = "demo")]
     Demo(Demo),
 }
 
-/// How the log is written.
+/// The log's options.
 #[derive(Clone, Debug, Args)]
 pub struct Log {
-    /// How the log is written, to standard error
+    /// Format of the log, which is written to standard error
     #[arg(long, global = true, env = "MQTT_TLS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them. Up to info, a level
-    /// is about this program's own lines; other libraries are heard from debug on, or by name [default: info; for
+    /// Log level (error, warn, info, debug, trace) or tracing-subscriber filters. Up to info, a level applies to this
+    /// program's own lines only; libraries log at debug and below, or if named in a filter [default: info; for
     /// `demo`: warn]
     #[arg(long, global = true, env = "MQTT_TLS_LOG")]
     pub log: Option<String>,
 }
 
-/// How the log is written.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable text.
     Text,
 }
 
 /// The controller's arguments.
 #[derive(Clone, Debug, Args)]
 pub struct Run {
-    /// The image that terminator pods run
+    /// Image of the terminator pods
     #[arg(long, env = "MQTT_TLS_TERMINATOR_IMAGE")]
     pub terminator_image: String,
-    /// The cluster's DNS domain
+    /// DNS domain of the cluster
     #[arg(long, env = "MQTT_TLS_CLUSTER_DOMAIN", default_value = "cluster.local", value_parser = domain)]
     pub cluster_domain: String,
-    /// From SIGTERM to the end of a terminator's last connection, from 0s to 1h
+    /// Time that a terminator has after SIGTERM to close its connections, from 0s to 1h
     #[arg(long, env = "MQTT_TLS_DRAIN_DEADLINE", default_value = "30s", value_parser = deadline)]
     pub drain_deadline: Duration,
-    /// Watch this namespace only [default: all]
+    /// Watch only this namespace [default: all]
     #[arg(long, env = "MQTT_TLS_NAMESPACE")]
     pub namespace: Option<String>,
-    /// How many listeners are reconciled at once, from 1 to 256
+    /// Maximum number of concurrent reconciliations, from 1 to 256
     #[arg(long, env = "MQTT_TLS_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
-    /// Where /livez, /readyz and /metrics are answered
+    /// Address that serves /livez, /readyz and /metrics
     #[arg(long, env = "MQTT_TLS_ADMIN", default_value = "[::]:9884")]
     pub admin: SocketAddr,
-    /// What this process is called in events, and as the holder of the Lease
+    /// Name of this process in events and in the Lease
     #[arg(long, env = "POD_NAME")]
     pub instance: Option<String>,
-    /// The namespace of the Lease by which one of several operators is chosen [default: that of this pod; outside
-    /// of a cluster no Lease is used]
+    /// Namespace of the Lease for leader election [default: this pod's namespace; outside a cluster no Lease is
+    /// used]
     #[arg(long, env = "POD_NAMESPACE")]
     pub lease_namespace: Option<String>,
-    /// The name of that Lease. Operators that are not replicas of each other need different ones
+    /// Name of the Lease for leader election. Operators that are not replicas of each other need different names
     #[arg(long, env = "MQTT_TLS_LEASE_NAME", default_value = MANAGER)]
     pub lease_name: String,
-    /// How long a leader that says nothing more is waited for, from 5s to 10m; it gives up itself after two thirds
+    /// Lease duration: how long to wait for an unresponsive leader, from 5s to 10m. The leader itself gives up after
+    /// two thirds of it
     #[arg(long, env = "MQTT_TLS_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
     pub lease_duration: Duration,
 }
@@ -97,13 +98,13 @@ pub struct Run {
 /// The arguments of `crd`.
 #[derive(Clone, Debug, Args)]
 pub struct Crd {
-    /// Put it into the cluster of the kubeconfig or the one that this pod is in, and wait until it can be used
+    /// Apply it to the cluster of the kubeconfig, or the cluster that this pod runs in, and wait until it is established
     #[arg(long)]
     pub apply: bool,
 }
 
 impl Run {
-    /// What holds for all listeners.
+    /// Returns the settings that apply to all listeners.
     pub fn environment(&self) -> Environment {
         let (image, domain) = (&self.terminator_image, &self.cluster_domain);
         Environment::cluster(image.clone(), domain.clone(), self.drain_deadline)
@@ -113,13 +114,13 @@ impl Run {
 /// The arguments of `standalone`.
 #[derive(Clone, Debug, Args)]
 pub struct Standalone {
-    /// The folder with MqttTlsListeners, Secrets and ConfigMaps as YAML files. It is watched.
+    /// Folder with MqttTlsListeners, Secrets and ConfigMaps as YAML files; it is watched for changes
     pub folder: PathBuf,
-    /// The broker, instead of what the listeners name [default: the port that a listener's backend.service
-    /// names, on 127.0.0.1]
+    /// Broker to use instead of the listeners' backends [default: the port of each listener's backend.service on
+    /// 127.0.0.1]
     #[arg(long, env = "MQTT_TLS_BACKEND", value_parser = backend)]
     pub backend: Option<Backend>,
-    /// From the first signal to the end of the last connection, from 0s to 1h
+    /// Time to close connections after the first signal, from 0s to 1h
     #[arg(long, env = "MQTT_TLS_DRAIN_DEADLINE", default_value = "5s", value_parser = deadline)]
     pub drain_deadline: Duration,
 }
@@ -128,16 +129,16 @@ pub struct Standalone {
 #[cfg(feature = "demo")]
 #[derive(Clone, Debug, Args)]
 pub struct Demo {
-    /// Where certificates and manifests are put, and kept [default: a temporary folder, removed at the end]
+    /// Folder for certificates and manifests, which is kept [default: a temporary folder, removed at the end]
     #[arg(long)]
     pub dir: Option<PathBuf>,
-    /// The port for MQTT over TLS
+    /// Port for MQTT over TLS
     #[arg(long, default_value_t = 8883)]
     pub port: u16,
-    /// Take another port if that one is taken
+    /// Use another port if that one is in use
     #[arg(long)]
     pub any_port: bool,
-    /// End after the proof: exit code 0 if the message came through, 1 if not
+    /// Exit after the first message: code 0 if it arrived, 1 if not
     #[arg(long)]
     pub once: bool,
 }
@@ -145,16 +146,16 @@ pub struct Demo {
 fn deadline(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration > Duration::from_secs(3600) {
-        return Err("at most 1h".to_owned());
+        return Err("must be at most 1h".to_owned());
     }
     Ok(duration)
 }
 
 fn lease_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    // The Lease holds whole seconds.
+    // A Lease stores whole seconds.
     if !(5..=600).contains(&duration.as_secs()) || duration.subsec_nanos() > 0 {
-        return Err("whole seconds, from 5s to 10m".to_owned());
+        return Err("must be whole seconds, from 5s to 10m".to_owned());
     }
     Ok(duration)
 }
@@ -163,7 +164,7 @@ fn domain(text: &str) -> Result<String, String> {
     let domain = text.trim_matches('.');
     let plain = |char: char| char.is_ascii_alphanumeric() || "-.".contains(char);
     if domain.is_empty() || domain.len() > 100 || !domain.chars().all(plain) {
-        return Err("a DNS domain, such as cluster.local".to_owned());
+        return Err("must be a DNS domain, such as cluster.local".to_owned());
     }
     Ok(domain.to_owned())
 }
@@ -171,15 +172,15 @@ fn domain(text: &str) -> Result<String, String> {
 fn backend(text: &str) -> Result<Backend, String> {
     let (host, port) = text
         .rsplit_once(':')
-        .ok_or("HOST:PORT, such as 127.0.0.1:1883")?;
+        .ok_or("must be HOST:PORT, such as 127.0.0.1:1883")?;
     let port = port
         .parse()
         .ok()
         .filter(|port| *port > 0)
-        .ok_or("a port from 1 to 65535")?;
+        .ok_or("the port must be from 1 to 65535")?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
-        return Err("a host before the port".to_owned());
+        return Err("a host is required before the port".to_owned());
     }
     Ok(Backend {
         host: host.to_owned(),

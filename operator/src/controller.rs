@@ -1,4 +1,4 @@
-//! Reconciles what the watches report: gather, plan, apply, status. Decides only when; what is decided in `plan`.
+//! Reconciles listeners: gather, plan, apply, status. It decides when; it must not decide what, which is `plan`'s.
 
 pub mod references;
 pub mod retry;
@@ -37,27 +37,27 @@ use retry::Failures;
 use scope::Scope;
 use watches::Watches;
 
-/// How long events of one listener are collected before it is reconciled.
+/// How long events of one listener are collected before a reconciliation.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// What the controller works with.
+/// Shared state of all reconciliations.
 pub struct Context {
-    /// The API server.
+    /// The API client.
     pub client: Client,
-    /// What holds for all listeners.
+    /// Settings for all listeners.
     pub environment: Environment,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Who says what events say.
+    /// The source of events.
     pub reporter: Reporter,
-    /// For events that say the same again and again.
+    /// Records repeated events as one series.
     pub recorder: Recorder,
-    /// How often each listener failed in a row.
+    /// Consecutive failures of each listener.
     failures: Failures,
 }
 
 impl Context {
-    /// Puts it together. `instance` names this process in events.
+    /// Creates the context. `instance` names this process in events.
     pub fn new(
         client: Client,
         environment: Environment,
@@ -80,8 +80,7 @@ impl Context {
     }
 }
 
-/// Runs until the first signal, and then until the reconciliations that run are over; as many as `concurrency`
-/// run at once.
+/// Runs at most `concurrency` reconciliations at once, until the first signal; then waits for those in progress.
 pub async fn run(
     context: Context,
     scope: Scope,
@@ -110,7 +109,7 @@ pub async fn run(
     let known = Arc::clone(&context);
     let work = applier(work, retry, context, store, queue, config).for_each(async |result| {
         if let Err(controller::Error::ObjectNotFound(object)) = result {
-            debug!(%object, "deleted before it was reconciled");
+            debug!(%object, "listener was deleted before its reconciliation");
             let namespace = object.namespace.unwrap_or_default();
             known.failures.forget(&Name::new(&namespace, &object.name));
         }
@@ -122,8 +121,8 @@ pub async fn run(
     info!("all reconciliations have finished");
 }
 
-/// The first signal, if it comes before the listeners are known. No reconciliation has run then, and the
-/// applier would wait for their list for ever.
+/// Waits for a signal before the first list of listeners. Without that list the applier would never end, and no
+/// reconciliation is in progress.
 async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
     shutdown.begun().await;
     if is_listed.load(Ordering::Relaxed) {
@@ -131,11 +130,11 @@ async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
     }
 }
 
-/// Makes the cluster as one listener wants it, and counts that.
+/// Reconciles one listener, and measures it.
 async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, call::Error> {
     let measured = context.metrics.reconciling();
     let name = name_of(&*object);
-    // On the heap: it is as large as everything that it reads.
+    // Boxed: the future is large.
     let result = Box::pin(reconcile(&name, &context)).await;
     let ended = |error: &call::Error| Ended::Failed(error.reason());
     let took = measured.end(result.as_ref().map_or_else(ended, |_| Ended::Done));
@@ -168,7 +167,7 @@ async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error
         Gathered::Gone => return Ok(Action::await_change()),
         Gathered::Malformed(invalid) => {
             status::complain(recorder, &invalid, metrics).await;
-            // As often as any other: that it is looked at shows that the operator works.
+            // Requeued like any other listener, so that the metrics show that the operator works.
             return Ok(Action::requeue(LOOK_AGAIN));
         }
         Gathered::Unread(unread) => return report(*unread, context).await,
@@ -189,7 +188,7 @@ async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error
     Ok(Action::requeue(report.look_again))
 }
 
-/// Says what cannot be read, once it is time to say it. Nothing else is done.
+/// Reports a failed read in the status, if the failure persists. Nothing else is changed.
 async fn report(unread: Unread, context: &Context) -> Result<Action, call::Error> {
     let listener = &unread.listener;
     let name = name_of(listener);
@@ -208,7 +207,7 @@ async fn report(unread: Unread, context: &Context) -> Result<Action, call::Error
     Err(unread.error)
 }
 
-/// When to try again what failed.
+/// Logs a failure and schedules the retry.
 fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
     let name = name_of(object);
     let (failures, wait) = context.failures.more(&name);
@@ -245,9 +244,9 @@ mod tests {
 
     use super::{Context, Environment, LOOK_AGAIN, Metrics, Name, reconcile};
 
-    /// An operator that waits for a change of it would look as if it did nothing at all.
+    /// An operator that waits for a change of the listener would appear to be idle.
     #[tokio::test]
-    async fn a_listener_that_does_not_read_is_looked_at_again() {
+    async fn a_malformed_listener_is_requeued() {
         let malformed =
             r#"{"metadata": {"name": "edge", "namespace": "iot"}, "spec": {"port": "a"}}"#;
         let server = service_fn(async |_: Request<Body>| {

@@ -1,7 +1,7 @@
 //! The resource that users write, `MqttTlsListener`: its types, its schema, and the CEL rules that
 //! reject what can never work.
 //!
-//! It must hold exactly the fields that work, and no behaviour: what a field means is decided in `plan`.
+//! It must contain only fields that work, and no behaviour: `plan` decides what a field means.
 
 #![expect(
     unreachable_pub,
@@ -10,6 +10,7 @@
 
 mod backend;
 mod client_auth;
+mod descriptions;
 mod limits;
 mod maps;
 mod pod;
@@ -34,24 +35,23 @@ pub use status::{Address, AddressType, CertificateStatus, MqttTlsListenerStatus}
 pub use timeouts::Timeouts;
 pub use tls::{Tickets, Tls};
 
-/// The definition's annotation with the release that it is of.
+/// The definition's annotation with its release.
 pub const RELEASE: &str = "mqtt.smartboot.tech/release";
 
 /// The port of probes, metrics and status in every terminator pod.
 pub const ADMIN_PORT: u16 = 9883;
 
-/// How many certificates a listener may have: one `pem`, and what the contract allows beside it.
+/// Maximum number of certificates of a listener: one `pem`, and those that the configuration file allows beside it.
 pub const CERTIFICATES_MAX: usize = 1 + mqtt_tls_config::CERTIFICATES_MAX;
 
-/// How many replicas a listener may have.
+/// Maximum number of replicas of a listener.
 pub const REPLICAS_MAX: i32 = 100;
 
-/// How long a listener's name may be, in characters: its Service is called `NAME-mqtts`, and a
+/// Maximum length of a listener's name in characters: its Service is called `NAME-mqtts`, and a
 /// Service's name has at most 63.
 pub const NAME_LENGTH_MAX: usize = 57;
 
-/// Where devices connect with MQTT over TLS, the certificates that they are shown, and the smart-mqtt
-/// broker behind it.
+/// Where devices connect with MQTT over TLS, the server certificates, and the smart-mqtt broker behind it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[kube(
     group = "mqtt.smartboot.tech",
@@ -62,7 +62,7 @@ pub const NAME_LENGTH_MAX: usize = 57;
     category = "smart-mqtt",
     namespaced,
     doc = "A TLS listener in front of a smart-mqtt broker: the operator runs terminators that decrypt \
-           MQTT over TLS and hand it to the broker in plaintext.",
+           MQTT over TLS and forward it to the broker in plaintext.",
     status = "MqttTlsListenerStatus",
     derive = "PartialEq",
     scale(
@@ -73,7 +73,7 @@ pub const NAME_LENGTH_MAX: usize = 57;
     printcolumn(
         name = "Ready",
         type_ = "string",
-        description = "Whether devices can connect, by all that the operator knows.",
+        description = "Whether devices can connect, as far as the operator knows.",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(
@@ -91,13 +91,13 @@ pub const NAME_LENGTH_MAX: usize = 57;
     printcolumn(
         name = "Replicas",
         type_ = "integer",
-        description = "How many terminator pods are ready.",
+        description = "Number of ready terminator pods.",
         json_path = ".status.readyReplicas"
     ),
     printcolumn(
         name = "Expires",
         type_ = "string",
-        description = "When the default certificate ends.",
+        description = "When the default certificate expires.",
         json_path = ".status.certificates[0].notAfter"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -119,16 +119,16 @@ pub const NAME_LENGTH_MAX: usize = 57;
         .message("metadata.name has more than 57 characters: the Service is called NAME-mqtts, and a \
                   Service's name has at most 63; choose a shorter name"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("metadata.name must start with a letter and hold only a-z, 0-9 and -: the Service is \
+        .message("metadata.name must start with a letter and contain only a-z, 0-9 and -: the Service is \
                   called NAME-mqtts, and a Service's name is a DNS label")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.port != 9883")
-        .message("port 9883 is where each terminator pod answers probes and metrics; choose another port")
+        .message("port 9883 is reserved for probes and metrics in each terminator pod; choose another port")
         .field_path(".port"),
     validation = Rule::new("has(self.clientAuth)")
-        .message("clientAuth is there and says nothing: set clientAuth.mode to Require or Optional, with \
+        .message("clientAuth must not be empty: set clientAuth.mode to Require or Optional, with \
                   clientAuth.caRef, or to None")
         .field_path(".clientAuth")
 )]
@@ -138,59 +138,59 @@ pub struct MqttTlsListenerSpec {
     #[schemars(length(min = 2, max = 45))]
     #[x_kube(
         validation = Rule::new("isIP(self)")
-            .message("host must be an IP address, such as 0.0.0.0 or ::; to listen on all addresses, leave \
-                      it out"),
+            .message("host must be an IP address, such as 0.0.0.0 or ::; remove it to listen on all \
+                      addresses"),
         validation = Rule::new("!isIP(self) || !ip(self).isLoopback()")
-            .message("host is a loopback address, which nothing outside of the pod can reach; leave it out \
-                      to listen on all addresses")
+            .message("host is a loopback address, which is unreachable from outside the pod; remove it to \
+                      listen on all addresses")
     )]
     pub host: Option<String>,
 
-    /// The TCP port that devices connect to, of the Service and of the pods. Default: 8883.
+    /// The TCP port that devices connect to, on the Service and on the pods. Default: 8883.
     #[serde(default = "default_port")]
     #[schemars(schema_with = "maps::port")]
     pub port: u16,
 
-    /// The server's certificates. The first is the default; the others are chosen by the host name that
-    /// a device asks for (SNI) and by key type. 1 to 16.
+    /// The server certificates. The first is the default; the others are chosen by the host name that
+    /// a device requests (SNI) and by key type. 1 to 16.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(
         validation = Rule::new(
             "self.all(one, self.exists_one(other, other.secretRef.name == one.secretRef.name))"
-        ).message("certificates names the same Secret twice; name each Secret once")
+        ).message("certificates lists the same Secret twice; list each Secret once")
     )]
     pub certificates: Vec<CertificateSource>,
 
-    /// Whether devices must show a certificate of their own (mutual TLS). Default: they need none.
-    #[serde(default, deserialize_with = "client_auth::said")]
+    /// Whether devices must present a certificate (mutual TLS). Default: they need none.
+    #[serde(default, deserialize_with = "client_auth::non_empty")]
     #[schemars(extend("nullable" = true))]
     pub client_auth: ClientAuth,
 
-    /// What TLS offers beyond its versions, suites and groups, which are fixed.
+    /// TLS options. Versions, cipher suites and key exchange groups are fixed.
     #[serde(default)]
     pub tls: Tls,
 
-    /// How long each phase of a connection may take.
+    /// Time limits of the phases of a connection.
     #[serde(default)]
     pub timeouts: Timeouts,
 
-    /// How many connections each terminator pod takes.
+    /// Limits on the connections of each terminator pod.
     #[serde(default)]
     pub limits: Limits,
 
-    /// The smart-mqtt broker that gets the plaintext MQTT.
+    /// The smart-mqtt broker that receives the plaintext MQTT.
     pub backend: Backend,
 
-    /// How many terminator pods there are. Default: 2. 0 to 100.
+    /// Number of terminator pods, 0 to 100. Default: 2.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
 
-    /// How the Service in front of the terminators looks.
+    /// The Service in front of the terminators.
     #[serde(default)]
     pub service: ServiceTemplate,
 
-    /// How the terminator pods look.
+    /// The terminator pods.
     #[serde(default)]
     pub pod: PodTemplate,
 }
@@ -203,11 +203,11 @@ fn default_replicas() -> i32 {
     2
 }
 
-/// The CustomResourceDefinition of this release.
+/// Returns the CustomResourceDefinition of this release.
 pub fn definition() -> CustomResourceDefinition {
     let annotations = [
         (RELEASE, env!("CARGO_PKG_VERSION")),
-        // With the definition all listeners would go. Argo CD and Flux delete what is not in their folder any more.
+        // Deleting the definition deletes all listeners. These keep Argo CD and Flux from pruning it.
         (
             "argocd.argoproj.io/sync-options",
             "Prune=false,Delete=false",
@@ -217,10 +217,14 @@ pub fn definition() -> CustomResourceDefinition {
     let annotations = annotations.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut definition = MqttTlsListener::crd();
     definition.metadata.annotations = Some(annotations.into());
+    let versions = definition.spec.versions.iter_mut();
+    let schemas =
+        versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    schemas.for_each(descriptions::unwrap);
     definition
 }
 
-/// The same as it stands in `deploy/crd.yaml`.
+/// Returns the content of `deploy/crd.yaml`.
 pub fn yaml() -> String {
     let header = "# Generated by `mqtt-tls-operator crd`; a test compares them. Do not edit.\n";
     format!("{header}{}", yaml::to_string(&definition()))

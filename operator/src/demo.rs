@@ -1,8 +1,8 @@
-//! The command `demo`: everything on this machine, with nothing but this program.
+//! The command `demo`: a complete example on this machine, with this program only.
 //!
-//! A CA and a certificate, a listener and a Secret in a folder, an embedded broker, the same plan as in a
-//! cluster, the terminator, and a client that publishes and receives through TLS. It must use nothing
-//! that the other commands do not use, beside broker, CA and client.
+//! It creates a CA and a certificate, writes a listener and a Secret to a folder, and starts an embedded broker, the
+//! terminator by the same plan as in a cluster, and a client that publishes and receives over TLS. Apart from broker,
+//! CA and client, it must use only code of the other commands.
 
 mod broker;
 mod client;
@@ -24,27 +24,27 @@ use crate::shutdown::Shutdown;
 use crate::standalone::{self, private::write_private};
 use client::Proof;
 
-/// How long open connections have at the end.
+/// Time to close connections at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Why there is nothing to show.
+/// Why the demo failed to start.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the embedded broker did not start")]
+    #[error("failed to start the embedded broker")]
     Broker(#[source] broker::Error),
-    #[error("the folder {} cannot be used", .0.display())]
+    #[error("failed to use folder {}", .0.display())]
     Folder(PathBuf, #[source] io::Error),
-    #[error("the certificates cannot be made")]
+    #[error("failed to create the certificates")]
     Pki(#[source] rcgen::Error),
     #[error(
-        "port {0} is taken; end what listens there, name another with --port, or take any with --any-port"
+        "port {0} is in use; stop the program that listens there, or choose another port with --port or --any-port"
     )]
     PortTaken(u16),
-    #[error("signals cannot be handled")]
+    #[error("failed to install signal handlers")]
     Signals(#[source] io::Error),
 }
 
-/// Shows it all, and serves until a signal or, with `--once`, until the proof is there.
+/// Runs the demo until a signal or, with `--once`, until the message has arrived.
 pub async fn run(arguments: &Demo) -> ExitCode {
     match show(arguments).await {
         Ok(true) => ExitCode::SUCCESS,
@@ -64,7 +64,7 @@ async fn show(arguments: &Demo) -> Result<bool, Error> {
     let pki = pki::Pki::new().map_err(Error::Pki)?;
     let manifests = Manifests::write(folder.path(), &pki, port).map_err(written)?;
     say(&format!(
-        "1. made a CA, and a certificate for localhost: {}",
+        "1. created a CA, and a certificate for localhost: {}",
         manifests.ca.display()
     ));
     say(&format!(
@@ -86,21 +86,21 @@ async fn show(arguments: &Demo) -> Result<bool, Error> {
     let (end, ending) = Shutdown::by_hand();
     let mut serving = tokio::spawn(async move { standalone::serve(&serve, ending).await });
     say(&format!(
-        "4. planned the listener as in a cluster, and serve it on port {port}"
+        "4. planned the listener as in a cluster; serving it on port {port}"
     ));
     let proof = client::prove(port, &pki.ca_pem).await;
-    let is_proved = tell(&proof);
+    let is_proved = print_result(&proof);
     if is_proved && !arguments.once {
         invite(port, &manifests);
         shutdown.clone().begun().await;
-        say("ending");
+        say("stopping");
     }
-    // Nobody may be listening any more.
+    // The receiver may have ended already.
     let _ = end.send(1);
     tokio::select! {
         _ = &mut serving => {}
         () = shutdown.aborted() => {
-            // Its folder, with the key, goes with it.
+            // Await the aborted task, which removes its folder with the private key.
             serving.abort();
             let _ = serving.await;
         }
@@ -108,12 +108,12 @@ async fn show(arguments: &Demo) -> Result<bool, Error> {
     Ok(is_proved)
 }
 
-fn tell(proof: &Result<Proof, client::Error>) -> bool {
+fn print_result(proof: &Result<Proof, client::Error>) -> bool {
     match proof {
         Ok(proof) => {
             say(&format!(
-                "5. proved it: a client subscribed and published through TLS to the topic {}, and got \
-                 \"{}\" back after {:.1} ms",
+                "5. it works: a client subscribed to topic {} over TLS, published to it, and received \"{}\" after \
+                 {:.1} ms",
                 proof.topic,
                 proof.payload,
                 proof.took.as_secs_f64() * 1000.0
@@ -121,8 +121,8 @@ fn tell(proof: &Result<Proof, client::Error>) -> bool {
             true
         }
         Err(error) => {
-            complain(&format!("5. no message came through TLS: {}", chain(error)));
-            complain("run it again with `--log info` to see what the listener says");
+            complain(&format!("5. no message arrived over TLS: {}", chain(error)));
+            complain("run it again with `--log info` to see the listener's log");
             false
         }
     }
@@ -130,18 +130,18 @@ fn tell(proof: &Result<Proof, client::Error>) -> bool {
 
 fn invite(port: u16, manifests: &Manifests) {
     let ca = manifests.ca.display();
-    say("\nTry it yourself, in two other terminals:\n");
+    say("\nTry it in two other terminals:\n");
     say(&format!(
         "  mosquitto_sub -h localhost -p {port} --cafile {ca} -t 'demo/#' -v"
     ));
     say(&format!(
         "  mosquitto_pub -h localhost -p {port} --cafile {ca} -t demo/hello -m 'hello, TLS'"
     ));
-    say("\nChange the files, and see that open connections stay: the folder is watched.");
-    say("Ctrl+C ends it.");
+    say("\nThe folder is watched: change the files, and open connections stay open.");
+    say("Press Ctrl+C to stop.");
 }
 
-/// The port, if it is free, or another one if any will do.
+/// Returns the port if it is free, or else another one if allowed.
 fn free_port(port: u16, any: bool) -> Result<u16, Error> {
     let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     if let Ok(listener) = bind(port) {
@@ -154,12 +154,12 @@ fn free_port(port: u16, any: bool) -> Result<u16, Error> {
     let other = bind(0).and_then(|listener| listener.local_addr());
     let other = other.map_err(|_| Error::PortTaken(port))?.port();
     say(&format!(
-        "0. port {port} is taken, so this takes port {other}"
+        "0. port {port} is in use; using port {other} instead"
     ));
     Ok(other)
 }
 
-/// Where the manifests are.
+/// The folder of the manifests.
 enum Place {
     Given(PathBuf),
     /// Removed at the end.
@@ -171,7 +171,7 @@ impl Place {
         if let Some(path) = given {
             let unusable = |error| Error::Folder(path.to_owned(), error);
             std::fs::create_dir_all(path).map_err(unusable)?;
-            // The commands on the screen are to work from any folder.
+            // The printed commands must work from any folder.
             return Ok(Self::Given(path.canonicalize().map_err(unusable)?));
         }
         let temporary = tempfile::Builder::new().prefix("mqtt-tls-demo-").tempdir();
@@ -188,7 +188,7 @@ impl Place {
     }
 }
 
-/// The files of the demonstration.
+/// The files of the demo.
 struct Manifests {
     ca: PathBuf,
     listener: PathBuf,
@@ -206,8 +206,8 @@ impl Manifests {
     }
 }
 
-/// The listener, as one would apply it to a cluster but for its host: the broker asks for no password, so
-/// nobody else may reach it.
+/// Returns the listener's manifest, as for a cluster except for the host: the broker has no password, so the
+/// listener must be on the loopback interface.
 fn manifest(port: u16) -> String {
     format!(
         "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata:\n  name: demo\nspec:\n  \

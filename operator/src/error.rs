@@ -1,10 +1,10 @@
-//! Errors as one text, for logs and conditions. It must not add anything to what they say.
+//! Formats errors for logs and conditions. It must not add anything to their messages.
 
 pub use mqtt_tls_program::error::chain;
 
-/// What a parser says, without the values that it quotes: someone may have put a key into the wrong field.
+/// Removes the values that a parser's message quotes: a user may have put a key into the wrong field.
 ///
-/// Quoted are strings, between `"`; field names and expectations are between backquotes.
+/// Parsers quote strings with `"`, and field names and expectations with backquotes.
 pub fn without_values(message: &str) -> String {
     let Some((before, rest)) = message.split_once('"') else {
         return message.to_owned();
@@ -18,7 +18,7 @@ mod tests {
     use super::without_values;
 
     #[test]
-    fn no_value_is_quoted() {
+    fn values_are_removed() {
         let said = "invalid type: string \"-----BEGIN \\\"MIIE\\\"\", expected struct SecretRef";
         let wanted = "invalid type: string \"…\", expected struct SecretRef";
         assert_eq!(without_values(said), wanted);

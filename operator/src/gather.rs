@@ -1,7 +1,7 @@
-//! Reads everything that one reconciliation is about, and nothing else. It must not write.
+//! Reads everything that one reconciliation needs, and nothing else. It must not write.
 //!
-//! All of it is read from the API server and not from a cache: what is decided rests on it, and Secrets
-//! are not to be held in memory for longer than that.
+//! It reads from the API server and not from a cache: decisions must not rest on stale data, and Secrets must not
+//! stay in memory for longer than a reconciliation.
 
 mod children;
 mod named;
@@ -23,30 +23,30 @@ use children::children;
 use named::{get, named};
 use pods::pods;
 
-/// What was found.
+/// The result of gathering.
 pub enum Gathered {
-    /// The listener and all around it.
+    /// The listener and its related objects.
     World(Box<World>),
-    /// There is no such listener, or it is about to go: the garbage collector takes its children.
+    /// The listener does not exist or is being deleted; the garbage collector deletes its children.
     Gone,
-    /// It is there, and it does not read as a listener.
+    /// The listener cannot be parsed.
     Malformed(Box<InvalidObject>),
-    /// It is there, and not all that it takes to judge it can be read: then nothing is planned.
+    /// The listener exists, but a related object cannot be read; nothing is planned.
     Unread(Box<Unread>),
 }
 
-/// A listener around which something cannot be read.
+/// A listener with a related object that cannot be read.
 pub struct Unread {
-    /// The listener itself.
+    /// The listener.
     pub listener: MqttTlsListener,
-    /// The condition that depends on it.
+    /// The condition that depends on the object.
     pub about: ConditionType,
-    /// Why not.
+    /// Why the read failed.
     pub error: Error,
 }
 
 impl Unread {
-    /// What there is to judge it by, after so many failures in a row.
+    /// Describes the failure for the conditions, after so many consecutive failures.
     pub fn failure(&self, failures: u32) -> Failure {
         let (verb, target) = self.error.attempt();
         Failure {
@@ -61,7 +61,7 @@ impl Unread {
     }
 }
 
-/// Reads the world of one listener.
+/// Reads a listener and its related objects.
 pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gathered, Error> {
     let target = Target::one(Kind::MqttTlsListener, name);
     let found: Option<DeserializeGuard<MqttTlsListener>> =
@@ -86,8 +86,8 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
     let named = named.map_err(|error| (ConditionType::ResolvedRefs, error));
     let made = children.and_then(|children| Ok((children, pods?)));
     let made = made.map_err(|error| (ConditionType::Programmed, error));
-    // Reported is the first in this order, and not what failed first: the status would change with each try, and
-    // call for the next one at once.
+    // Report the first error in this order, not the first in time: otherwise the status could change with each try,
+    // and each change would trigger the next try at once.
     Ok(match named.and_then(|named| Ok((named, made?))) {
         Ok(((secrets, config_maps, services), (children, pods))) => {
             Gathered::World(Box::new(World {

@@ -1,6 +1,6 @@
-//! The command `crd --apply`: puts the resource definition of this release into the cluster, for Helm, which by
-//! itself never changes one that is there. It must not delete anything, nor take away a version in which
-//! listeners are stored, nor put an earlier release's definition in the place of a later one's.
+//! The command `crd --apply`: applies this release's CustomResourceDefinition, because Helm never upgrades an
+//! existing one. It must not delete anything, remove a version in which listeners are stored, or replace a
+//! later release's definition.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,22 +20,22 @@ use crate::kinds::{Kind, Target, Verb};
 use crate::run::{cluster, unavailable};
 use crate::screen;
 
-/// This release.
+/// The version of this release.
 const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
-/// How long the API server may take until listeners can be made.
+/// Time limit for the API server to establish the definition.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks at it.
+/// Polling interval.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Why it could not be installed.
+/// Why the definition could not be installed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// Listeners would be lost.
     #[error(
-        "{name} is left as it is: listeners are stored as {stored}, which this release does not know; use the \
-         release that installed it, or a later one"
+        "{name} is left unchanged: listeners are stored in version {stored}, which this release does not \
+         support; use the release that installed it, or a later one"
     )]
     Stored {
         /// The definition's name.
@@ -45,22 +45,22 @@ enum Error {
     },
     /// It is being deleted.
     #[error(
-        "{name} is being deleted, and still there after {} s: `kubectl describe crd {name}` tells what holds it",
+        "timed out after {} s waiting for the deletion of {name}; see `kubectl describe crd {name}` for what blocks it",
         PATIENCE.as_secs()
     )]
     Remains {
         /// The definition's name.
         name: String,
     },
-    /// The API server did not do it.
-    #[error("the resource definition cannot be installed")]
+    /// A call to the API server failed.
+    #[error("failed to install the CustomResourceDefinition")]
     Call(#[from] call::Error),
-    /// It is there, and cannot be used.
-    #[error("{name} is applied, and not established after {} s: {why}", PATIENCE.as_secs())]
+    /// It was applied, and cannot be used.
+    #[error("timed out after {} s waiting for {name} to be established: {why}", PATIENCE.as_secs())]
     NotEstablished {
         /// The definition's name.
         name: String,
-        /// What the API server says.
+        /// The API server's message.
         why: String,
     },
 }
@@ -73,7 +73,7 @@ pub async fn run() -> ExitCode {
     };
     let client = match Client::try_from(config) {
         Ok(client) => client,
-        Err(error) => return unavailable("the kubeconfig cannot be used", &error),
+        Err(error) => return unavailable("invalid kubeconfig", &error),
     };
     match install(client).await {
         Ok(done) => {
@@ -84,11 +84,11 @@ pub async fn run() -> ExitCode {
             screen::complain(&error.to_string());
             ExitCode::FAILURE
         }
-        Err(error) => unavailable("nothing is lost, and it can be tried again", &error),
+        Err(error) => unavailable("no data was lost; try again", &error),
     }
 }
 
-/// What was done, in the words of kubectl.
+/// Applies the definition and returns what was done, in the words of kubectl.
 async fn install(client: Client) -> Result<String, Error> {
     let wanted = crd::definition();
     let name = wanted.name_any();
@@ -98,7 +98,7 @@ async fn install(client: Client) -> Result<String, Error> {
     let before = there(&crds, &name, &target, deadline).await?;
     if let Some(later) = before.as_ref().and_then(later_release) {
         return Ok(format!(
-            "customresourcedefinition {name} left as it is: it is of release {later}, and this is {RELEASE}"
+            "customresourcedefinition {name} left unchanged: it belongs to release {later}, and this is {RELEASE}"
         ));
     }
     let unknown = before
@@ -108,7 +108,7 @@ async fn install(client: Client) -> Result<String, Error> {
         let stored = stored.join(", ");
         return Err(Error::Stored { name, stored });
     }
-    // With force: earlier it may have been applied by kubectl or by Helm, and there is nobody to ask.
+    // Forced: kubectl or Helm may own the fields from an earlier installation.
     let params = patch::apply().force();
     let patch = Patch::Apply(&wanted);
     let after = call(Verb::Apply, &target, crds.patch(&name, &params, &patch)).await?;
@@ -121,14 +121,14 @@ async fn install(client: Client) -> Result<String, Error> {
     Ok(format!("customresourcedefinition {name} {done}"))
 }
 
-/// What is there. One that is being deleted is waited for: what is applied to it would go with it.
+/// Returns the existing definition. Waits for the end of a deletion, which would also remove what is applied.
 async fn there(
     crds: &Api<CustomResourceDefinition>,
     name: &str,
     target: &Target,
     deadline: Instant,
 ) -> Result<Option<CustomResourceDefinition>, Error> {
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         let found = call(Verb::Get, target, crds.get_opt(name)).await?;
         if !found.as_ref().is_some_and(is_going) {
@@ -138,8 +138,8 @@ async fn there(
             let name = name.to_owned();
             return Err(Error::Remains { name });
         }
-        if !std::mem::replace(&mut is_told, true) {
-            info!("{name} is being deleted; waiting until it is gone");
+        if !std::mem::replace(&mut is_logged, true) {
+            info!("{name} is being deleted; waiting");
         }
         sleep(PAUSE).await;
     }
@@ -149,14 +149,14 @@ fn is_going(definition: &CustomResourceDefinition) -> bool {
     definition.metadata.deletion_timestamp.is_some()
 }
 
-/// The release that a definition is of, if that is a later one. This release's operator can live with that one, and
-/// another operator, of that release, could not live with this one.
+/// Returns the release of a definition if it is later than this one. This release's operator works with a later
+/// definition, while an operator of that release would not work with this one.
 fn later_release(found: &CustomResourceDefinition) -> Option<&str> {
     let release = found.annotations().get(crd::RELEASE)?;
     (number(release) > number(RELEASE)).then_some(release)
 }
 
-/// A release as what it is compared by: its three numbers, and whether it is no pre-release.
+/// Parses a release for comparison: its three numbers, and whether it is final.
 fn number(release: &str) -> Option<(u64, u64, u64, bool)> {
     let release = release.split('+').next()?;
     let (numbers, is_final) = match release.split_once('-') {
@@ -173,7 +173,7 @@ fn number(release: &str) -> Option<(u64, u64, u64, bool)> {
     numbers.next().is_none().then_some(number)
 }
 
-/// The versions in which listeners may be stored and that the wanted definition does not have.
+/// Returns the versions in which listeners may be stored and that the wanted definition lacks.
 fn unknown_versions(
     wanted: &CustomResourceDefinition,
     found: &CustomResourceDefinition,
@@ -196,7 +196,7 @@ async fn established(
     target: &Target,
     deadline: Instant,
 ) -> Result<(), Error> {
-    let mut why = "the API server does not say why".to_owned();
+    let mut why = "the API server gave no reason".to_owned();
     let look = async {
         loop {
             let found = call(Verb::Get, target, crds.get_opt(name)).await?;
@@ -204,8 +204,8 @@ async fn established(
             if is_established && !found.as_ref().is_some_and(is_going) {
                 return Ok(());
             }
-            if let Some(said) = found.as_ref().and_then(obstacle) {
-                why = said;
+            if let Some(obstacle) = found.as_ref().and_then(obstacle) {
+                why = obstacle;
             }
             sleep(PAUSE).await;
         }
@@ -219,7 +219,7 @@ async fn established(
     }
 }
 
-/// What the API server has against it.
+/// Returns the first false condition of the definition.
 fn obstacle(crd: &CustomResourceDefinition) -> Option<String> {
     let conditions = crd.status.as_ref()?.conditions.as_ref()?;
     let failed = conditions.iter().find(|one| one.status == "False")?;

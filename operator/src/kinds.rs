@@ -1,5 +1,5 @@
-//! Every kind of object that the operator knows: its name, its verbs, and what it is to a listener. Watches, reads,
-//! writes, metrics and the tests of the rights iterate over the one table.
+//! Every kind of object that the operator handles: its name, its verbs, and its role for a listener. Watches, reads,
+//! writes, metrics and the RBAC tests iterate over this one table.
 //!
 //! It must not read or write an object.
 

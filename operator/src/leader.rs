@@ -1,15 +1,14 @@
-//! Which of several operators works: the one that holds the Lease. It must not know what the work is.
+//! Leader election: among several operators, the one that holds the Lease works. It must not know the work.
 //!
-//! The protocol is that of client-go's leader election. Nobody's clock is compared with anybody else's: whoever
-//! stands by measures by itself how long the Lease has not changed, and the leader how long ago it sent the
-//! last renewal that came through. Each change carries the version that it was decided on, so of two that
-//! reach for the Lease one is refused. The leader gives up after two thirds of the time that others wait.
-//! (The crates that do this for the kube of today compare the holder's clock with their own.)
+//! The protocol is that of client-go. Clocks of different processes are never compared: a standby measures how
+//! long the Lease has not changed, and the leader how long ago it sent its last successful renewal. Each update
+//! carries the resource version that it is based on, so that of two concurrent updates one is refused. The
+//! leader gives up after two thirds of the Lease duration. (The existing crates for this version of kube
+//! compare the holder's clock with their own.)
 //!
-//! What holds: no write is sent unless the Lease was surely held when it was handed to the client
-//! ([`Gate`]). A write that is on its way by then, in a process that is stopped at this very moment, can still
-//! arrive later; it is server-side apply of a plan, bound to the object's identity, and the new leader's
-//! next look puts right whatever is in it.
+//! Guarantee: a write is sent only if the Lease was certainly held when it was handed to the client ([`Gate`]).
+//! If the process is paused at that moment, the write may still arrive later. It is a server-side apply bound
+//! to the object's uid, and the new leader's next reconciliation corrects it.
 
 mod candidate;
 mod gate;
@@ -30,37 +29,37 @@ use crate::plan::names::manager_labels;
 
 pub use candidate::Candidate;
 pub use gate::Gate;
-use record::Seen;
+use record::{NO_HOLDER, Seen};
 
-/// What it takes to become the leader.
+/// A candidate for leadership.
 pub struct Election {
-    /// The API server; no other work goes over this client.
+    /// The API client, used for nothing else.
     pub client: Client,
-    /// Who reaches for which Lease.
+    /// The Lease, and this candidate's identity.
     pub candidate: Candidate,
-    /// What holds back the writes of whoever does not lead.
+    /// Blocks writes while this process does not lead.
     pub gate: Gate,
 }
 
-/// How it stands with whoever is not the leader yet.
+/// State of a candidate that does not lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Another one leads.
+    /// This one leads.
     By(String),
-    /// It cannot be known who leads.
+    /// The leader is unknown, because of this error.
     Nowhere(String),
 }
 
-/// Why the work has to end.
+/// Why leadership ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    /// Another one has the Lease.
-    #[error("{0} has the Lease now")]
+    /// Another operator holds the Lease.
+    #[error("the Lease is now held by {0}")]
     Taken(String),
-    /// Someone deleted the Lease.
+    /// The Lease was deleted.
     #[error("the Lease was deleted")]
     Deleted,
-    /// It was not renewed in time: the API server was out of reach, or this process was stopped.
+    /// The API server was unreachable, or this process was paused.
     #[error("the Lease was not renewed in time")]
     Late,
 }
@@ -74,27 +73,27 @@ pub struct Leadership {
 }
 
 impl Election {
-    /// Stands by until this one leads. `tell` hears how that stands, whenever it changes.
-    pub async fn win(self, tell: impl Fn(Standing)) -> Leadership {
+    /// Stands by until this process leads. Calls `report` whenever the standing changes.
+    pub async fn win(self, report: impl Fn(Standing)) -> Leadership {
         let Self {
             client,
             candidate,
             gate,
         } = self;
         let leases = Api::namespaced(client, &candidate.namespace);
-        let (mut seen, mut told) = (None, None);
+        let (mut seen, mut reported) = (None, None);
         loop {
             let sent = Instant::now();
             let reached = reach(&leases, &candidate, &mut seen);
             let standing = match timeout(candidate.patience(), reached).await {
                 Ok(Ok(Some(lease))) => {
                     gate.open_until(sent + candidate.deadline());
-                    // This process may have been stopped since: then another one may lead by now.
+                    // If this process was paused meanwhile, another one may lead by now.
                     if gate.deadline().is_some() {
                         info!(
                             lease = candidate.lease,
                             identity = candidate.identity,
-                            "this operator leads"
+                            "acquired the Lease"
                         );
                         return Leadership {
                             leases,
@@ -103,31 +102,31 @@ impl Election {
                             gate,
                         };
                     }
-                    Standing::Nowhere("the answer came too late".to_owned())
+                    Standing::Nowhere("the response arrived too late".to_owned())
                 }
                 Ok(Ok(None)) => {
-                    Standing::By(seen.as_ref().map_or("nobody", Seen::holder).to_owned())
+                    Standing::By(seen.as_ref().map_or(NO_HOLDER, Seen::holder).to_owned())
                 }
                 Ok(Err(error)) => Standing::Nowhere(chain(&error)),
-                // It may be held all the same: the next look tells.
-                Err(_) => Standing::Nowhere("there is no answer".to_owned()),
+                // The claim may have succeeded; the next try finds out.
+                Err(_) => Standing::Nowhere("timed out".to_owned()),
             };
-            if told.as_ref() != Some(&standing) {
+            if reported.as_ref() != Some(&standing) {
                 match &standing {
                     Standing::By(leader) => info!(leader, "standing by"),
                     Standing::Nowhere(error) => {
                         warn!(error, "failed to acquire the Lease; retrying");
                     }
                 }
-                tell(standing.clone());
-                told = Some(standing);
+                report(standing.clone());
+                reported = Some(standing);
             }
             sleep(candidate.pause()).await;
         }
     }
 }
 
-/// Reaches for the Lease once: `None` if another one has it, or was quicker.
+/// Tries once to acquire the Lease. Returns `None` if another candidate holds it, or was faster.
 async fn reach(
     leases: &Api<Lease>,
     candidate: &Candidate,
@@ -163,18 +162,18 @@ async fn reach(
     match claimed {
         Ok(lease) => Ok(Some(lease)),
         Err(error) if error.is_conflict() => Ok(None),
-        // Deleted since. Where there was none, it is the namespace that is not there.
+        // The Lease was deleted meanwhile. If there was none, the namespace is missing.
         Err(error) if error.is_not_found() && was_there => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 impl Leadership {
-    /// Renews the Lease for as long as that goes, and tells why it does not.
+    /// Renews the Lease until it is lost, and returns why.
     pub async fn hold(&mut self) -> Lost {
         let lost = loop {
             sleep(self.candidate.pause()).await;
-            // Late, another one may lead by now, even if the Lease does not say so yet.
+            // After the deadline another one may lead, even if the Lease does not show it yet.
             let Some(deadline) = self.gate.deadline() else {
                 break Lost::Late;
             };
@@ -188,7 +187,7 @@ impl Leadership {
         lost
     }
 
-    /// Renews it once, however often that has to be tried.
+    /// Renews the Lease once, and retries until that succeeds.
     async fn renew(&mut self) -> Result<(), Lost> {
         let name = self.candidate.lease.clone();
         let (target, params) = (self.candidate.target(), PostParams::default());
@@ -201,7 +200,7 @@ impl Leadership {
                 &target,
                 self.leases.replace(&name, &params, &lease),
             );
-            // A connection that died without a word must not take all the time that there is.
+            // A dead connection must not use up the whole deadline.
             match timeout(self.candidate.patience(), update).await {
                 Ok(Ok(lease)) => {
                     self.lease = lease;
@@ -209,7 +208,7 @@ impl Leadership {
                     return Ok(());
                 }
                 Ok(Err(error)) if error.is_conflict() => self.look().await?,
-                // It is not made again: whoever takes this operator off a cluster deletes it too.
+                // Not created again: uninstalling the operator deletes the Lease.
                 Ok(Err(error)) if error.is_not_found() => return Err(Lost::Deleted),
                 Ok(Err(error)) => {
                     warn!(error = chain(&error), "failed to renew the Lease; retrying");
@@ -220,7 +219,7 @@ impl Leadership {
         }
     }
 
-    /// Looks who changed it: someone may only have put a label on it, or an earlier renewal came through after all.
+    /// Reads the Lease after a conflict: it may only have a new label, or an earlier renewal succeeded after all.
     async fn look(&mut self) -> Result<(), Lost> {
         let name = &self.candidate.lease;
         match call(
@@ -232,14 +231,14 @@ impl Leadership {
         {
             Ok(Some(lease)) => match record::holder(&lease) {
                 Some(holder) if holder == self.candidate.identity => {
-                    debug!("the Lease was changed, and is held still");
+                    debug!("the Lease was modified and is still held");
                     self.lease = lease;
                     Ok(())
                 }
-                holder => Err(Lost::Taken(holder.unwrap_or("nobody").to_owned())),
+                holder => Err(Lost::Taken(holder.unwrap_or(NO_HOLDER).to_owned())),
             },
             Ok(None) => Err(Lost::Deleted),
-            // The renewal is tried again, and leads here again.
+            // The retried renewal conflicts again and returns here.
             Err(error) => {
                 warn!(error = chain(&error), "failed to read the Lease; retrying");
                 sleep(self.candidate.pause() / 2).await;
@@ -248,13 +247,13 @@ impl Leadership {
         }
     }
 
-    /// Gives the Lease back at the end, so that the next one need not wait for it to run out.
+    /// Releases the Lease, so that the next leader need not wait until it expires.
     pub async fn release(mut self) {
         self.gate.close();
         let patience = self.candidate.patience();
         let given = async {
             match self.give_back().await {
-                // A renewal that nobody waited for any more may have come through. It is looked at once.
+                // An abandoned renewal may have succeeded, so read the Lease once and retry.
                 Err(error) if error.is_conflict() && self.look().await.is_ok() => {
                     self.give_back().await
                 }
@@ -262,9 +261,12 @@ impl Leadership {
             }
         };
         match timeout(patience, given).await {
-            Ok(Ok(())) => info!("the Lease is given back"),
-            Ok(Err(error)) => warn!(error = chain(&error), "the Lease is left to run out"),
-            Err(_) => warn!("the Lease is left to run out: there is no answer"),
+            Ok(Ok(())) => info!("released the Lease"),
+            Ok(Err(error)) => warn!(
+                error = chain(&error),
+                "failed to release the Lease; it will expire"
+            ),
+            Err(_) => warn!("releasing the Lease timed out; it will expire"),
         }
     }
 

@@ -1,23 +1,23 @@
-//! Puts smart-mqtt behind TLS on Kubernetes: `MqttTlsListener` resources and Secrets come in, terminator
-//! Deployments go out.
+//! Puts smart-mqtt behind TLS on Kubernetes: turns `MqttTlsListener` resources and Secrets into terminator
+//! Deployments.
 //!
 //! ```text
 //! watch ─▶ gather (World) ─▶ plan (Plan: Objects, Report) ─▶ apply (Objects ─▶ Applied) ─▶ status
 //! ```
 //!
-//! One direction, no back and forth. [`controller`] holds it together, and its `reconcile` is the whole of
-//! it in one screen. [`gather`] only reads, [`plan`] is pure and total, [`apply`] and [`status`] only
-//! write, and write nothing when nothing differs. [`standalone`] runs the same plan over a folder, with
-//! the terminators in its own process.
+//! Data flows in one direction only. [`controller`] runs these steps; its `reconcile` shows all of them on
+//! one screen. [`gather`] only reads, [`plan`] is pure and total, [`apply`] and [`status`] only write, and
+//! write nothing when nothing differs. [`standalone`] runs the same plan over a folder, with the terminators
+//! in its own process.
 //!
-//! Of several operators one works, the one that holds the Lease ([`leader`]); [`run`] says when.
+//! Among several operators, only the one that holds the Lease works ([`leader`]); see [`run`].
 //!
-//! Words: a `Listener` is a valid MqttTlsListener; the `World` is all that was read for one
+//! Terms: a `Listener` is a valid MqttTlsListener; the `World` is everything that was read for one
 //! reconciliation; `kube::Client` talks to the API server, and a client is an MQTT device.
 //!
-//! Rules: a wrong or missing Secret never takes down what serves. The pod template changes only when the
-//! pods themselves must. Private keys live in Secrets and in memory, nowhere else. Any call may fail, or
-//! work and seem to fail: from every such point the next reconciliation reaches the same end.
+//! Rules: an invalid or missing Secret never takes down a listener that serves. The pod template changes only
+//! when the pods must be replaced. Private keys exist in Secrets and in memory, nowhere else. Any call may
+//! fail, or succeed and appear to fail; the next reconciliation reaches the same state from there.
 
 pub mod args;
 pub mod crd;

@@ -1,8 +1,8 @@
 //! The program: arguments, log, command, exit code. It must not do anything else.
 //!
-//! Exit codes: 0 ended as asked, 1 the proof of `demo` failed or `crd --apply` would lose data, 2 wrong
-//! arguments, 69 the cluster, a port or a folder cannot be used, 75 the Lease was lost, so that another operator
-//! works, 130 a second signal came while it was ending.
+//! Exit codes: 0 success, 1 the check of `demo` failed or `crd --apply` would lose data, 2 invalid
+//! arguments, 69 the cluster, a port or a folder is unavailable, 75 the Lease was lost and another operator
+//! works, 130 a second signal aborted the shutdown.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -13,10 +13,10 @@ use mqtt_tls_operator::{crd, install, run, screen, standalone};
 use mqtt_tls_program::log::{self, Log};
 use zeroizing_alloc::ZeroAlloc;
 
-/// The API client logs every answer that it cannot read as a whole, and that may be a Secret.
+/// The API client logs the whole body of a response that it cannot parse, and that may be a Secret.
 const SILENT: &str = "kube_client::client";
 
-/// What is freed is wiped: libraries leave copies of keys behind, in buffers that we cannot reach.
+/// Wipes freed memory: libraries leave copies of keys in buffers that we cannot reach.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         command,
         log: options,
     } = Arguments::parse();
-    // Dropped last, so that the last lines are written.
+    // Dropped last, so that the last lines are flushed.
     let _log = match start_log(&options, &command) {
         Ok(log) => log,
         Err(error) => {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            screen::complain(&format!("no threads can be started: {error}"));
+            screen::complain(&format!("failed to start threads: {error}"));
             return ExitCode::from(69);
         }
     };
@@ -55,12 +55,12 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => runtime.block_on(mqtt_tls_operator::demo::run(&arguments)),
     };
-    // A call that hangs is no reason to stay.
+    // A call that hangs must not delay the exit.
     runtime.shutdown_background();
     code
 }
 
-/// The targets that a level is about: our own code, and the API client, which nobody outside makes talk.
+/// The targets that a log level applies to: our own code and the API client.
 const OWN: [&str; 8] = [
     "mqtt_tls_operator",
     "mqtt_tls_terminator",
@@ -75,7 +75,7 @@ const OWN: [&str; 8] = [
 fn start_log(options: &args::Log, command: &Command) -> Result<Log, log::Error> {
     let usual = match command {
         #[cfg(feature = "demo")]
-        // The terminator tells that this machine's limits would not do for a fleet.
+        // The terminator warns that this machine's limits are too low for many devices.
         Command::Demo(_) => "warn,mqtt_tls_terminator=error",
         _ => "info",
     };

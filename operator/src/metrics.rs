@@ -1,8 +1,8 @@
-//! What the operator counts. Labels take values of fixed sets, but for the names of listeners, whose series
-//! end with them (`listeners`). No name of a Secret, and nothing of what is in one, may be in here.
+//! The operator's metrics. Labels take values from fixed sets, except for the names of listeners, whose series
+//! end when the listener is deleted (`listeners`). They must not contain the name of a Secret or any of its content.
 //!
-//! Each counter is there from the start, at 0 for each value of its labels: the first increase of one that
-//! appears with it cannot be seen (`rate`).
+//! Each counter starts at 0 for each value of its labels: `rate` misses the first increase of a series that
+//! appears with it.
 
 mod listeners;
 
@@ -25,28 +25,28 @@ use crate::kinds::{KINDS, Kind, Verb};
 use crate::plan::reason::Reason;
 use listeners::{Listeners, Live};
 
-/// The bounds of the histogram of durations, in seconds.
+/// Buckets of the histogram of durations, in seconds.
 const SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// How a reconciliation ends.
+/// How a reconciliation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// All is as it is wanted.
+    /// It succeeded.
     Done,
-    /// It was dropped before it was over.
+    /// It was dropped before its end.
     Cancelled,
-    /// A call failed, for this reason.
+    /// A call failed for this reason.
     Failed(Reason),
 }
 
 impl Ended {
-    /// All that there can be.
+    /// Returns all values.
     fn all() -> impl Iterator<Item = Self> {
         let failed = Reason::CALLS.into_iter().map(Self::Failed);
         [Self::Done, Self::Cancelled].into_iter().chain(failed)
     }
 
-    /// Its word.
+    /// Returns its value as a label.
     fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -73,7 +73,7 @@ struct Watched {
     kind: &'static str,
 }
 
-/// The handles to what is counted.
+/// Handles to the metrics.
 #[derive(Clone)]
 pub struct Metrics {
     reconciliations: Family<Outcome, Counter>,
@@ -87,7 +87,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Creates and registers all metrics.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             reconciliations: Family::default(),
@@ -105,7 +105,7 @@ impl Metrics {
         metrics
     }
 
-    /// Puts the counters there, at 0.
+    /// Creates the counters at 0.
     fn begin(&self) {
         for ended in Ended::all() {
             let outcome = ended.name();
@@ -125,26 +125,26 @@ impl Metrics {
 
     fn register(&self, registry: &mut Registry) {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version of this program", build);
+        registry.register("build", "Version of this program", build);
         registry.register(
             "reconciliations",
-            "Reconciliations by their outcome: done, or the reason of the error",
+            "Reconciliations by outcome: done, cancelled, or the reason of the error",
             self.reconciliations.clone(),
         );
         registry.register_with_unit(
             "reconciliation_duration",
-            "How long a reconciliation took",
+            "Duration of reconciliations",
             Unit::Seconds,
             self.durations.clone(),
         );
         registry.register(
             "reconciliations_in_flight",
-            "Reconciliations that run now",
+            "Reconciliations in progress",
             self.in_flight.clone(),
         );
         registry.register_with_unit(
             "reconciliation_last_success_timestamp",
-            "When a reconciliation was done last, or since when this operator leads, if none was since; since the epoch; 0 if it does not lead",
+            "Unix time of the last successful reconciliation, or of becoming the leader if there was none since; 0 if this operator is not the leader",
             Unit::Seconds,
             self.last_success.clone(),
         );
@@ -155,18 +155,18 @@ impl Metrics {
         );
         registry.register(
             "watch_failures",
-            "Failures of watches, each of which is tried again",
+            "Failed watches, which are retried",
             self.watch_failures.clone(),
         );
         registry.register(
             "leader",
-            "1 if this operator works, 0 if it stands by",
+            "1 if this operator is the leader, 0 if it stands by",
             self.leader.clone(),
         );
         registry.register_collector(Box::new(Live(Arc::clone(&self.listeners))));
     }
 
-    /// A reconciliation begins; it is over when what is returned is consumed or dropped.
+    /// Counts a reconciliation until the returned guard is consumed or dropped.
     pub fn reconciling(&self) -> Reconciling {
         self.in_flight.inc();
         Reconciling {
@@ -176,67 +176,67 @@ impl Metrics {
         }
     }
 
-    /// A write was tried.
+    /// Counts a write.
     pub fn wrote(&self, kind: Kind, verb: Verb, is_ok: bool) {
         let labels = Write::of(kind, verb, is_ok);
         self.writes.get_or_create(&labels).inc();
     }
 
-    /// A watch begins.
+    /// Creates the counter of a watch.
     pub fn watching(&self, kind: Kind) {
         let kind = kind.name();
         drop(self.watch_failures.get_or_create(&Watched { kind }));
     }
 
-    /// A watch failed.
+    /// Counts a failed watch.
     pub fn watch_failed(&self, kind: Kind) {
         let kind = kind.name();
         self.watch_failures.get_or_create(&Watched { kind }).inc();
     }
 
-    /// This operator works from now on.
+    /// Records that this operator has become the leader.
     pub fn lead(&self) {
         self.leader.set(1);
-        // How long it has been without success is measured from here on.
+        // The alert measures the time without success from here.
         self.last_success.set(seconds_now());
     }
 
-    /// There is this listener.
+    /// Adds a listener.
     pub fn know<K: ResourceExt>(&self, listener: &K) {
         let namespace = listener.namespace().unwrap_or_default();
         self.listeners.know(&namespace, &listener.name_any());
     }
 
-    /// There are these listeners, and no others.
+    /// Replaces the set of listeners.
     pub fn know_only<'l, K: ResourceExt + 'l>(&self, listeners: impl Iterator<Item = &'l K>) {
         let names = listeners.map(|one| (one.namespace().unwrap_or_default(), one.name_any()));
         self.listeners.know_only(names);
     }
 
-    /// There is this listener no longer.
+    /// Removes a listener.
     pub fn forget<K: ResourceExt>(&self, listener: &K) {
         let namespace = listener.namespace().unwrap_or_default();
         self.listeners.forget(&namespace, &listener.name_any());
     }
 
-    /// The reconciliation of a listener failed so many times in a row; 0 if the last did not.
+    /// Records a listener's number of consecutive failures; 0 after a success.
     pub fn failing(&self, namespace: &str, name: &str, failures: u32) {
         self.listeners.failing(namespace, name, failures);
     }
 
-    /// A listener does not read as one: it is not ready, and has no status that says so.
+    /// Records that a listener cannot be parsed: it is not ready, although its status cannot show that.
     pub fn malformed(&self, namespace: &str, name: &str) {
         self.listeners.malformed(namespace, name);
     }
 
-    /// These are the reasons to look at what a listener serves from now on.
+    /// Records the warnings about what a listener serves.
     pub fn warned<K: ResourceExt>(&self, listener: &K, reasons: Vec<Reason>) {
         let namespace = listener.namespace().unwrap_or_default();
         let name = listener.name_any();
         self.listeners.warned(&namespace, &name, reasons);
     }
 
-    /// This is the status that a listener has from now on.
+    /// Records a listener's status.
     pub fn observed(&self, listener: &MqttTlsListener, status: &MqttTlsListenerStatus) {
         self.listeners.observed(listener, status);
     }
@@ -252,7 +252,7 @@ impl Write {
     }
 }
 
-/// A reconciliation that runs.
+/// A reconciliation in progress.
 pub struct Reconciling {
     metrics: Metrics,
     since: Instant,
@@ -260,7 +260,7 @@ pub struct Reconciling {
 }
 
 impl Reconciling {
-    /// It is over.
+    /// Ends it, and returns its duration.
     pub fn end(mut self, ended: Ended) -> Duration {
         self.ended = ended;
         self.since.elapsed()
@@ -284,7 +284,7 @@ impl Drop for Reconciling {
     }
 }
 
-/// The time of day, in seconds since the epoch.
+/// Returns the Unix time in seconds.
 fn seconds_now() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_secs_f64()
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listeners_series_are_there_as_long_as_it_is() {
+    fn series_of_a_listener_end_with_it() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let (edge, other) = (listener("edge"), listener("other"));
@@ -355,7 +355,7 @@ mod tests {
             assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
         }
         metrics.forget(&edge);
-        // A reconciliation that was running when it was deleted.
+        // From a reconciliation that was in progress during the deletion.
         metrics.observed(&edge, &status("True"));
         metrics.failing("iot", "edge", 4);
         assert!(!text(&registry).contains("=\"edge\""));
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_read_is_not_ready_and_asks_for_nothing_known() {
+    fn a_malformed_listener_is_not_ready_and_has_no_replicas() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let edge = listener("edge");
@@ -377,18 +377,18 @@ mod tests {
         metrics.malformed("iot", "edge");
         metrics.malformed("iot", "unknown");
         let shown = text(&registry);
-        let told = "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
+        let not_ready = "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
                     condition=\"Ready\",status=\"False\"} 1";
-        assert!(shown.lines().any(|line| line == told), "{shown}");
-        // The alert is silent about a listener that asks for no pods.
+        assert!(shown.lines().any(|line| line == not_ready), "{shown}");
+        // The alert about missing pods ignores a listener without this series.
         let other = ["listener_replicas{", "unknown\""];
         assert!(other.iter().all(|one| !shown.contains(one)), "{shown}");
         metrics.observed(&edge, &status("True"));
-        assert!(!text(&registry).contains(told));
+        assert!(!text(&registry).contains(not_ready));
     }
 
     #[test]
-    fn every_counter_is_there_before_the_first_event() {
+    fn every_counter_starts_at_zero() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         metrics.watching(Kind::Secret);
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn success_is_waited_for_from_the_beginning_of_the_lead() {
+    fn becoming_the_leader_sets_the_time_of_the_last_success() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         metrics.lead();

@@ -1,7 +1,7 @@
-//! Decides everything: from what was read to the wanted children, the problems, and when to look again.
+//! Decides everything: computes the wanted children, the problems and the time of the next reconciliation.
 //!
-//! Pure and total: no I/O, no clock but the one handed in, and no failure. Bad input becomes problems,
-//! which become conditions, and "keep what runs". A plan leaves nothing to decide when it is applied.
+//! Pure and total: no I/O, no clock except the time that the caller passes, and no failure. Invalid input becomes
+//! problems, which become conditions, and "keep what runs". A plan leaves nothing to decide when it is applied.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -38,20 +38,20 @@ use problem::Problem;
 use report::{LOOK_AGAIN, Report};
 use world::World;
 
-/// How long after a certificate's date the listener is looked at, so that the date is surely over.
+/// Delay of a reconciliation after a certificate's date, so that the date has certainly passed.
 const DATE_MARGIN: Duration = Duration::from_secs(1);
 
-/// What is to be done, and what is to be said. Not `Debug`: it holds key material.
+/// The wanted children and the report for the status. Not `Debug`: it holds key material.
 pub struct Plan {
     /// The wanted children.
     pub objects: Objects,
-    /// What is to be said.
+    /// The report for the status.
     pub report: Report,
-    /// What was served before, as far as it had to be judged.
+    /// What was served before, judged as far as needed.
     pub previous: Previous,
 }
 
-/// Decides what is to be done about one listener.
+/// Plans one listener.
 pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let identity = Identity::of(&world.listener);
     let previous = Previous::read(&identity, world.children.get());
@@ -80,7 +80,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     });
     let rendered = config.as_ref().map(|config| (config, chosen.sources()));
     let objects = children::build(&listener, world, rendered, environment, &mut problems);
-    // If there is nothing to write, or someone else's object is in the way, what is there goes on.
+    // Without a Secret to write, or with another owner's in its place, the current configuration stays.
     let written = objects.config_secret.present();
     let planned = written.map(|_| Serving::planned(&chosen.served, &chosen.ca_warnings, now));
     let report = Report {
@@ -97,7 +97,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     }
 }
 
-/// The plan for a listener that makes no sense: what runs goes on as it is.
+/// Returns the plan for an invalid listener, which keeps what runs.
 fn unaccepted(identity: Identity, previous: Previous, problems: Vec<Problem>) -> Plan {
     let report = Report {
         identity,
@@ -113,7 +113,7 @@ fn unaccepted(identity: Identity, previous: Previous, problems: Vec<Problem>) ->
     }
 }
 
-/// When the next of the dates is over, or at the usual time.
+/// Returns the time until the next of the dates has passed, or the usual interval.
 fn look_again(dates: &[Timestamp], now: Timestamp) -> Duration {
     dates
         .iter()
@@ -143,9 +143,9 @@ mod tests {
         }
     }
 
-    /// A handshake in memory belongs to judging, so nothing is judged twice.
+    /// Judging includes a handshake in memory, so it must not happen needlessly.
     #[test]
-    fn what_is_served_is_judged_only_if_something_depends_on_it() {
+    fn the_previous_configuration_is_judged_only_if_needed() {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["edge.example.com".to_owned()]).unwrap();
         let chain = params.self_signed(&key).unwrap().pem();

@@ -1,4 +1,5 @@
-//! The command `run`: client, admin port, Lease, controller, in this order, and their end.
+//! The command `run`: starts client, admin port, Lease and controller, in this order, and stops them. It must
+//! not reconcile.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,20 +20,20 @@ use crate::metrics::Metrics;
 use crate::plan::names::MANAGER;
 use crate::shutdown::Shutdown;
 
-/// What cannot be used: the cluster, or a port.
+/// Exit code: the cluster or a port is unavailable.
 pub const UNAVAILABLE: u8 = 69;
 
-/// Another operator may work by now.
+/// Exit code: the Lease was lost, and another operator may work.
 const LOST: u8 = 75;
 
-/// A second signal came.
+/// Exit code: a second signal aborted the shutdown.
 const ABORTED: u8 = 130;
 
 /// Runs the controller until a signal.
 pub async fn run(arguments: &Run) -> ExitCode {
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
-        Err(error) => return unavailable("signals cannot be handled", &error),
+        Err(error) => return unavailable("failed to install signal handlers", &error),
     };
     let config = match cluster().await {
         Ok(config) => config,
@@ -41,11 +42,11 @@ pub async fn run(arguments: &Run) -> ExitCode {
     let candidate = candidate(arguments, &config);
     let (client, election) = match clients(config, candidate) {
         Ok(clients) => clients,
-        Err(error) => return unavailable("the kubeconfig cannot be used", &error),
+        Err(error) => return unavailable("invalid kubeconfig", &error),
     };
     let admin = match admin::bind(arguments.admin).await {
         Ok(admin) => admin,
-        Err(error) => return unavailable("the admin port cannot be bound", &error),
+        Err(error) => return unavailable("failed to bind the admin port", &error),
     };
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -62,40 +63,40 @@ pub async fn run(arguments: &Run) -> ExitCode {
     let code = tokio::select! {
         code = led(election, &board, &shutdown, work) => code,
         () = shutdown.clone().aborted() => {
-            warn!("a second signal came; ended at once");
+            warn!("received a second signal; aborting");
             return ExitCode::from(ABORTED);
         }
     };
     admin.abort();
-    info!("ended");
+    info!("stopped");
     code
 }
 
-/// The API server: of the kubeconfig, or the one around this pod.
+/// Returns how to reach the API server: from the kubeconfig, or from this pod's service account.
 pub async fn cluster() -> Result<Config, ExitCode> {
     match Config::infer().await {
         Ok(mut config) => {
             config.read_timeout = Some(SILENCE_MAX);
-            info!(server = %config.cluster_url, "the API server");
+            info!(server = %config.cluster_url, "using API server");
             Ok(config)
         }
         Err(error) => Err(unavailable(
-            "there is neither a usable kubeconfig nor a cluster around; set KUBECONFIG, or correct it",
+            "no usable kubeconfig, and not running in a cluster; set or correct KUBECONFIG",
             &error,
         )),
     }
 }
 
-/// Says what cannot be used.
+/// Logs what is unavailable and returns its exit code.
 pub fn unavailable(what: &str, cause: &dyn std::error::Error) -> ExitCode {
     error!("{what}: {}", chain(cause));
     ExitCode::from(UNAVAILABLE)
 }
 
-/// Which Lease is reached for; none outside of a cluster, unless one is named: whoever tries a change on a
-/// laptop would otherwise wait for the cluster's own operator, or keep it waiting.
+/// Returns the Lease to acquire; none outside a cluster, unless one is named: an operator on a laptop would
+/// otherwise wait for the one in the cluster, or keep that waiting.
 fn candidate(arguments: &Run, config: &Config) -> Option<Candidate> {
-    // A variable that is set to nothing says nothing.
+    // An empty variable counts as unset.
     let named = arguments
         .lease_namespace
         .clone()
@@ -105,7 +106,7 @@ fn candidate(arguments: &Run, config: &Config) -> Option<Candidate> {
         (pod.cluster_url == config.cluster_url).then_some(pod.default_namespace)
     };
     let Some(namespace) = named.or_else(own) else {
-        info!("outside of a cluster no Lease is used: see to it that no other operator works");
+        info!("running outside a cluster without a Lease; make sure that no other operator works");
         return None;
     };
     let name = arguments.instance.as_deref().unwrap_or(MANAGER);
@@ -115,12 +116,18 @@ fn candidate(arguments: &Run, config: &Config) -> Option<Candidate> {
         identity: format!("{name}_{:016x}", fastrand::u64(..)),
         duration: arguments.lease_duration,
     };
-    info!(?candidate, "one of the operators with this Lease works");
+    info!(
+        namespace = candidate.namespace,
+        lease = candidate.lease,
+        identity = candidate.identity,
+        duration = ?candidate.duration,
+        "leader election is enabled"
+    );
     Some(candidate)
 }
 
-/// The API client of the controller, and with a Lease what it takes to hold that. They share no connection:
-/// however much is to be done, the Lease is renewed.
+/// Returns the controller's API client and, with a Lease, the election. They share no connection, so that
+/// load never delays the renewal of the Lease.
 fn clients(
     config: Config,
     candidate: Option<Candidate>,
@@ -140,7 +147,7 @@ fn clients(
     Ok((worker, Some(election)))
 }
 
-/// The controller's work, from the list of listeners to the last reconciliation.
+/// Runs the controller, from the first list of listeners to the last reconciliation.
 async fn work(
     arguments: &Run,
     client: Client,
@@ -152,12 +159,12 @@ async fn work(
     let instance = arguments.instance.clone();
     metrics.lead();
     let context = Context::new(client, arguments.environment(), metrics, instance);
-    info!(?scope, concurrency = arguments.concurrency, "working");
+    info!(%scope, concurrency = arguments.concurrency, "starting controller");
     controller::run(context, scope, arguments.concurrency, board, shutdown).await;
 }
 
-/// Does the work while the Lease is held, if there is one. Whoever stands by does nothing else: nothing is
-/// watched, because a reconciliation reads all that it needs anew, and the listeners are listed in no time.
+/// Runs the work while the Lease is held, if there is one. A standby watches nothing: listing the listeners is
+/// fast, and each reconciliation reads all that it needs.
 async fn led(
     election: Option<Election>,
     board: &Board,
@@ -168,14 +175,14 @@ async fn led(
         work.await;
         return ExitCode::SUCCESS;
     };
-    let tell = |standing| {
+    let report = |standing| {
         board.reach(match standing {
             Standing::By(leader) => Stage::StandingBy(leader),
             Standing::Nowhere(error) => Stage::Waiting(format!("the Lease: {error}")),
         });
     };
     let mut leadership = tokio::select! {
-        leadership = election.win(tell) => leadership,
+        leadership = election.win(report) => leadership,
         () = shutdown.clone().begun() => return ExitCode::SUCCESS,
     };
     match until_lost(&mut leadership, work).await {
@@ -184,13 +191,13 @@ async fn led(
             ExitCode::SUCCESS
         }
         Some(lost) => {
-            error!("{lost}; ended, because another operator may work now");
+            error!("{lost}; exiting, because another operator may work now");
             ExitCode::from(LOST)
         }
     }
 }
 
-/// Does the work, and drops it where it is if the Lease is lost.
+/// Runs the work, and drops it as soon as the Lease is lost.
 async fn until_lost(leadership: &mut Leadership, work: impl Future<Output = ()>) -> Option<Lost> {
     tokio::select! {
         () = work => None,

@@ -1,9 +1,9 @@
-//! The one place that writes to the screen. It is for commands whose result is their output, and for
-//! `demo`; everything else goes to the log.
+//! The only place that writes to standard output and standard error: for commands whose result is their
+//! output, and for `demo`. Everything else must go to the log.
 
 use std::io::Write;
 
-/// Writes a line to standard output. Whoever reads it may be gone: then there is nobody to tell.
+/// Writes a line to standard output. Errors are ignored: the reader of the pipe may have exited.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

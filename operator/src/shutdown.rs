@@ -1,4 +1,5 @@
-//! The two signals: the first ends the program in order, the second at once.
+//! The two signals: the first starts a graceful shutdown, the second aborts it. It must not stop anything
+//! itself.
 
 use std::io;
 
@@ -6,18 +7,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
-/// How many signals have come. Clones see the same.
+/// Counts the signals received. Clones share the count.
 #[derive(Clone)]
 pub struct Shutdown {
     signals: watch::Receiver<u32>,
 }
 
 impl Shutdown {
-    /// Waits for SIGTERM and SIGINT from now on.
+    /// Counts SIGTERM and SIGINT from now on.
     ///
     /// # Errors
     ///
-    /// The system takes no handler.
+    /// The system accepts no handler.
     pub fn on_signals() -> io::Result<Self> {
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
@@ -27,8 +28,8 @@ impl Shutdown {
         tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    _ = terminate.recv() => info!("SIGTERM"),
-                    _ = interrupt.recv() => info!("SIGINT"),
+                    _ = terminate.recv() => info!("received SIGTERM"),
+                    _ = interrupt.recv() => info!("received SIGINT"),
                 }
                 count.send_modify(|count| *count += 1);
             }
@@ -36,19 +37,19 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Waits for whoever counts up the sender, or drops it.
+    /// Returns a shutdown that the sender triggers, by counting up or by being dropped.
     pub fn by_hand() -> (watch::Sender<u32>, Self) {
         let (count, signals) = watch::channel(0);
         (count, Self { signals })
     }
 
-    /// The first signal has come.
+    /// Waits for the first signal.
     pub async fn begun(mut self) {
-        // Without a sender nobody will ever ask for the end: then it has come.
+        // A dropped sender counts as a signal: none could follow.
         let _ = self.signals.wait_for(|count| *count >= 1).await;
     }
 
-    /// The second signal has come.
+    /// Waits for the second signal.
     pub async fn aborted(mut self) {
         let _ = self.signals.wait_for(|count| *count >= 2).await;
     }

@@ -1,5 +1,5 @@
-//! The command `standalone`: the same plan over a folder of manifests, with the terminators in this
-//! process instead of Deployments.
+//! The command `standalone`: runs the same plan over a folder of manifests, with the terminators in this process
+//! instead of Deployments.
 //!
 //! It must not decide anything that the plan decides.
 
@@ -23,16 +23,16 @@ use crate::shutdown::Shutdown;
 use fleet::Fleet;
 use folder::Folder;
 
-/// How often the folder is read although no change was seen: some file systems tell of none.
+/// Interval of reading the folder without events: some file systems report none.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How long changes are collected before the folder is read: a save is several of them.
+/// How long changes are collected before the folder is read: saving a file causes several.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// What cannot be used: the folder.
+/// Exit code: the folder is unavailable.
 const UNAVAILABLE: u8 = 69;
 
-/// A second signal came.
+/// Exit code: a second signal aborted the shutdown.
 const ABORTED: u8 = 130;
 
 /// Serves the folder until a signal.
@@ -40,24 +40,24 @@ pub async fn run(arguments: &Standalone) -> ExitCode {
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(error) => {
-            error!(error = chain(&error), "signals cannot be handled");
+            error!(error = chain(&error), "failed to install signal handlers");
             return ExitCode::from(UNAVAILABLE);
         }
     };
     if !arguments.folder.is_dir() {
-        error!(folder = %arguments.folder.display(), "this is not a folder; create it, or name another");
+        error!(folder = %arguments.folder.display(), "not a folder; create it, or choose another");
         return ExitCode::from(UNAVAILABLE);
     }
     tokio::select! {
         served = serve(arguments, shutdown.clone()) => match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                error!(error = chain(&error), "a private folder for the configurations cannot be made");
+                error!(error = chain(&error), "failed to create a private folder for the configurations");
                 ExitCode::from(UNAVAILABLE)
             }
         },
         () = shutdown.aborted() => {
-            warn!("a second signal came; ended at once");
+            warn!("received a second signal; aborting");
             ExitCode::from(ABORTED)
         }
     }
@@ -67,13 +67,13 @@ pub async fn run(arguments: &Standalone) -> ExitCode {
 ///
 /// # Errors
 ///
-/// There is no place for the configurations.
+/// The folder for the configurations cannot be created.
 pub async fn serve(arguments: &Standalone, shutdown: Shutdown) -> std::io::Result<()> {
     let mut fleet = Fleet::new(arguments.backend.clone(), arguments.drain_deadline)?;
     let mut folder = Folder::default();
-    let (teller, mut changes) = mpsc::channel(1);
-    let _watcher = watch(&arguments.folder, teller);
-    info!(folder = %arguments.folder.display(), "serving the listeners of this folder");
+    let (sender, mut changes) = mpsc::channel(1);
+    let _watcher = watch(&arguments.folder, sender);
+    info!(folder = %arguments.folder.display(), "serving the listeners in this folder");
     let mut ended = std::pin::pin!(shutdown.begun());
     loop {
         folder.read(&arguments.folder);
@@ -83,25 +83,30 @@ pub async fn serve(arguments: &Standalone, shutdown: Shutdown) -> std::io::Resul
             Some(()) = changes.recv() => tokio::time::sleep(DEBOUNCE).await,
             () = tokio::time::sleep(look_again.min(POLL)) => {}
         }
-        // What came while it slept is seen by the next reading.
+        // The next read covers changes during the sleep.
         let _ = changes.try_recv();
     }
     fleet.drain().await;
-    info!("ended");
+    info!("stopped");
     Ok(())
 }
 
-/// Watches a folder for as long as the result is kept. Without a watch there is still the poll.
-fn watch(folder: &Path, teller: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let tell = move |_| {
-        // Full means that a change is noted already.
-        let _ = teller.try_send(());
+/// Watches a folder until the result is dropped. Without a watch, the folder is only polled.
+fn watch(folder: &Path, sender: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let notify = move |_| {
+        // A full channel already holds a change.
+        let _ = sender.try_send(());
     };
-    let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
+    let watcher = notify::recommended_watcher(notify).and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
         Ok(watcher)
     });
     watcher
-        .inspect_err(|error| warn!(error = chain(error), "the folder is polled, not watched"))
+        .inspect_err(|error| {
+            warn!(
+                error = chain(error),
+                "failed to watch the folder; polling it instead"
+            );
+        })
         .ok()
 }

@@ -1,4 +1,4 @@
-//! Writes the listener's status, and its events. It must not write a status that is there already.
+//! Writes the listener's status and its events. It must not write an unchanged status.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::Patch;
@@ -21,7 +21,7 @@ use crate::plan::notices::{Notice, notices};
 use crate::plan::objects::Applied;
 use crate::plan::reason::Reason;
 
-/// What came of a plan, for the conditions.
+/// Returns the outcome of applying a plan, for the conditions.
 pub fn outcome(applied: &Result<Applied, Failed>) -> Outcome<'_> {
     match applied {
         Ok(applied) => Outcome::Done(applied),
@@ -36,7 +36,7 @@ pub fn outcome(applied: &Result<Applied, Failed>) -> Outcome<'_> {
     }
 }
 
-/// Writes a status if it differs from what is there, with events for what changed.
+/// Writes the status if it differs from the current one, and events for what changed.
 pub async fn write(
     client: &Client,
     reporter: &Reporter,
@@ -58,7 +58,7 @@ pub async fn write(
     let object = json!({
         "apiVersion": MqttTlsListener::api_version(&()),
         "kind": MqttTlsListener::kind(&()),
-        // Not onto another listener that has this name by now.
+        // The uid protects a new listener of the same name.
         "metadata": {"name": name, "namespace": namespace, "uid": metadata.uid},
         "status": status,
     });
@@ -71,15 +71,15 @@ pub async fn write(
     metrics.wrote(kind, verb, written.is_ok());
     written?;
     for notice in notices(listener.status.as_ref(), status) {
-        // A recorder takes an event for a repetition of one that had the same reason, and tells the words of that
-        // one again. Each of these has words of its own.
+        // A recorder treats an event with a known reason as a repetition and keeps the first note. These notes
+        // differ, so each gets its own recorder.
         let recorder = Recorder::new(client.clone(), reporter.clone());
         publish(&recorder, listener, notice).await;
     }
     Ok(())
 }
 
-/// Whether the status is there already. Conditions of other types are someone else's, who keeps them.
+/// Reports whether the current status equals the wanted one. Conditions of other types belong to other managers.
 fn is_written(found: &MqttTlsListenerStatus, wanted: &MqttTlsListenerStatus) -> bool {
     let mut found = found.clone();
     found.conditions.retain(|one| {
@@ -89,16 +89,16 @@ fn is_written(found: &MqttTlsListenerStatus, wanted: &MqttTlsListenerStatus) -> 
     found == *wanted
 }
 
-/// Says that an object does not read as a listener: it has no status that could say so.
+/// Reports a listener that cannot be parsed, by log and event: its status cannot be written.
 pub async fn complain(recorder: &Recorder, invalid: &InvalidObject, metrics: &Metrics) {
     let metadata = &invalid.metadata;
     let name = metadata.name.as_deref().unwrap_or_default();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     metrics.malformed(namespace, name);
-    // The parser's message may quote what was put into the wrong field.
+    // The parser's message may quote a key that was put into the wrong field.
     let message = format!(
-        "this does not read as a MqttTlsListener ({}); what was made for it stays as it is: mend it, or \
-         apply the resource definition that belongs to this operator",
+        "invalid MqttTlsListener: {}; existing objects are left unchanged. Fix the resource, or apply the \
+         CustomResourceDefinition of this operator's release",
         without_values(&invalid.error)
     );
     error!(namespace, listener = name, "{message}");
@@ -118,7 +118,7 @@ pub async fn complain(recorder: &Recorder, invalid: &InvalidObject, metrics: &Me
     record(recorder, name, &reference, notice).await;
 }
 
-/// Writes something to the log and as an event.
+/// Writes a notice to the log and as an event.
 async fn publish(recorder: &Recorder, listener: &MqttTlsListener, notice: Notice) {
     let name = listener.metadata.name.as_deref().unwrap_or_default();
     let (reason, message) = (&notice.reason, &notice.message);
@@ -138,7 +138,7 @@ mod tests {
     use crate::crd::MqttTlsListenerStatus;
 
     #[test]
-    fn a_condition_of_someone_else_is_no_difference() {
+    fn conditions_of_other_managers_are_ignored() {
         let condition = |type_: &str, status: &str| Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),

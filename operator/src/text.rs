@@ -1,6 +1,6 @@
-//! Texts cut to where they go. It must not change what is short enough.
+//! Shortens texts. It must not change a text that is short enough.
 
-/// A text cut to so many bytes, at a character's border.
+/// Truncates a text to at most so many bytes, at a character boundary.
 pub fn shortened(mut text: String, most: usize) -> String {
     if text.len() > most {
         let border = (0..=most)

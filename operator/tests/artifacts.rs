@@ -1,5 +1,5 @@
-//! Conventions that are tests: the generated CRD is what the types say, files and functions are short, and
-//! what only one module may do, only one module does.
+//! Conventions as tests: the generated CRD matches the types, files and functions are short, and certain
+//! dependencies are limited to one module.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use mqtt_tls_operator::crd;
 use mqtt_tls_operator::plan::reason::Reason;
 
-/// How many lines a file may have before its tests.
+/// Maximum number of lines of a file before its tests.
 const FILE_LINES_MAX: usize = 400;
 
-/// How many lines a function may have.
+/// Maximum number of lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
 
 fn root() -> PathBuf {
@@ -26,7 +26,7 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// All Rust files below the folders, with their text.
+/// Returns all Rust files below the folders, with their text.
 fn sources(folders: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
@@ -46,7 +46,7 @@ fn sources(folders: &[&str]) -> Vec<(String, String)> {
     found
 }
 
-/// The sources of the programs, without what follows their tests' mark.
+/// Returns the sources of the programs without their tests.
 fn programs() -> Vec<(String, String)> {
     let before_tests = |text: String| {
         text.split("#[cfg(test)]\nmod tests")
@@ -68,9 +68,9 @@ fn programs() -> Vec<(String, String)> {
         .collect()
 }
 
-/// kustomize and Helm take it only from a folder of their own; `deploy/crd.yaml` is a link to the first.
+/// kustomize and Helm read it only from their own folders; `deploy/crd.yaml` is a link to the first.
 #[test]
-fn the_crd_is_what_the_types_say() {
+fn the_crd_matches_the_types() {
     let wanted = crd::yaml();
     for path in [
         "deploy/base/crd.yaml",
@@ -89,17 +89,17 @@ fn the_crd_is_what_the_types_say() {
 }
 
 #[test]
-fn files_are_short_and_say_what_they_are_for() {
+fn files_are_short_and_documented() {
     let mut faults = Vec::new();
     for (name, text) in programs() {
         let lines = text.lines().count();
         if lines > FILE_LINES_MAX {
             faults.push(format!(
-                "{name} has {lines} lines before its tests, not {FILE_LINES_MAX}"
+                "{name} has {lines} lines before its tests; the limit is {FILE_LINES_MAX}"
             ));
         }
         if !text.starts_with("//! ") {
-            faults.push(format!("{name} does not open with `//!`"));
+            faults.push(format!("{name} does not start with `//!`"));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -136,13 +136,13 @@ fn functions_are_short() {
 }
 
 #[test]
-fn what_one_module_may_do_one_module_does() {
+fn certain_apis_are_used_in_one_module_only() {
     for (what, only) in [
         ("serde_yaml::", "terminator/config/src/yaml.rs"),
         ("rustls_pemfile::", "terminator/judge/src/pem.rs"),
         ("EndEntityCert::", "terminator/judge/src/chain.rs"),
         ("any_supported_type(", "terminator/judge/src/certificate.rs"),
-        // rustls 0.24 has another API in its place.
+        // rustls 0.24 replaces this API.
         ("unbuffered::", "terminator/src/tls/session.rs"),
     ] {
         let found: Vec<String> = programs()
@@ -154,57 +154,54 @@ fn what_one_module_may_do_one_module_does() {
     }
 }
 
-/// The reference tells of each reason, so each has to be given by something.
+/// The reference documents every reason, so the code must use each.
 #[test]
-fn every_reason_is_given_somewhere() {
+fn every_reason_is_used() {
     let vocabulary = "operator/src/plan/reason";
     let programs = programs();
-    let givers: Vec<&String> = programs
+    let users: Vec<&String> = programs
         .iter()
         .filter(|(name, _)| !name.starts_with(vocabulary) || name.ends_with("/judged.rs"))
         .map(|(_, text)| text)
         .collect();
     for reason in Reason::ALL {
-        let given = [
+        let patterns = [
             format!("Reason::{reason:?}"),
             format!("=> Self::{reason:?},"),
         ];
-        let is_given = |text: &&String| given.iter().any(|words| text.contains(words));
-        assert!(givers.iter().any(is_given), "nothing gives {reason:?}");
+        let is_used = |text: &&String| patterns.iter().any(|words| text.contains(words));
+        assert!(users.iter().any(is_used), "{reason:?} is unused");
     }
 }
 
 #[test]
-fn pure_modules_deny_what_is_not_pure() {
+fn pure_modules_have_no_effects() {
     let text = fs::read_to_string(root().join("operator/src/plan.rs")).unwrap();
     assert!(text.contains("#![deny(clippy::disallowed_methods, clippy::disallowed_types)]"));
     for (name, text) in programs() {
         let is_pure = name.starts_with("operator/src/plan/");
-        assert!(
-            !is_pure || !text.contains("async "),
-            "{name} waits for something"
-        );
+        assert!(!is_pure || !text.contains("async "), "{name} is async");
     }
 }
 
-/// A port to another release of rustls is a change of one folder.
+/// A port to another release of rustls must change one folder only.
 #[test]
-fn rustls_is_known_to_one_folder_of_the_terminator() {
+fn the_terminator_uses_rustls_in_one_folder_only() {
     for (name, text) in programs() {
-        let may_know =
+        let is_allowed =
             !name.starts_with("terminator/src/") || name.starts_with("terminator/src/tls");
         assert!(
-            may_know || !text.contains("rustls::"),
-            "{name} knows rustls"
+            is_allowed || !text.contains("rustls::"),
+            "{name} uses rustls"
         );
     }
 }
 
-/// Purity by what a crate can reach: the judge knows neither a runtime nor a cluster, and what both programs are
-/// made of knows no TLS.
+/// Enforces purity by dependencies: the judge has neither a runtime nor a cluster, and the crate that both programs
+/// share has no TLS.
 #[test]
-fn crates_know_no_more_than_they_need() {
-    for (manifest, unknown) in [
+fn crates_lack_forbidden_dependencies() {
+    for (manifest, forbidden) in [
         (
             "terminator/config/Cargo.toml",
             &["tokio", "kube", "rustls"][..],
@@ -214,7 +211,7 @@ fn crates_know_no_more_than_they_need() {
         ("terminator/Cargo.toml", &["kube", "k8s-openapi"]),
     ] {
         let text = fs::read_to_string(root().join(manifest)).unwrap();
-        for name in unknown {
+        for name in forbidden {
             let dependency = format!("\n{name}.workspace");
             assert!(!text.contains(&dependency), "{manifest} depends on {name}");
         }

@@ -1,6 +1,5 @@
-//! The table of kinds against all that has to agree with it: the rights that are installed, what is counted, what is
-//! planned, and what the API server is asked. A new kind of children is a builder, a field and a row, and these tests
-//! say what is missing beside that.
+//! Compares the table of kinds with everything that must agree with it: RBAC rules, metrics, plans, and requests to the
+//! API server. A new kind of child is a builder, a field and a row; these tests report what else is missing.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -34,7 +33,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tower::service_fn;
 
-/// Rights by group and resource.
+/// RBAC verbs by group and resource.
 type Rights = BTreeMap<(String, String), BTreeSet<String>>;
 
 fn file(path: &str) -> String {
@@ -42,7 +41,7 @@ fn file(path: &str) -> String {
     fs::read_to_string(root.join(path)).unwrap()
 }
 
-/// The rights in the rules of a role.
+/// Returns the verbs in the rules of a role.
 fn rights(rules: &Value) -> Rights {
     let texts = |value: &Value| -> Vec<String> {
         let texts = value.as_array().into_iter().flatten();
@@ -62,7 +61,7 @@ fn rights(rules: &Value) -> Rights {
     rights
 }
 
-/// The rights that the table asks for.
+/// Returns the verbs that the table requires.
 fn wanted(grant: Grant) -> Rights {
     let mut wanted = Rights::new();
     for row in KINDS.iter().filter(|row| row.grant == grant) {
@@ -80,7 +79,7 @@ fn wanted(grant: Grant) -> Rights {
     wanted
 }
 
-/// The rules of a role in `deploy/base/rbac.yaml`.
+/// Returns the rules of a role in `deploy/base/rbac.yaml`.
 fn role(kind: &str, name: &str) -> Rights {
     let documents = yaml::documents(&file("deploy/base/rbac.yaml")).unwrap();
     let documents = documents.into_iter().map(yaml::from_value::<Value>);
@@ -89,7 +88,7 @@ fn role(kind: &str, name: &str) -> Rights {
     rights(&role.unwrap()["rules"])
 }
 
-/// The rules in a part of the chart that needs no rendering.
+/// Returns the rules in a part of the chart that needs no rendering.
 fn chart(path: &str, begin: &str, end: &str) -> Rights {
     let text = file(&format!("charts/smart-mqtt-tls/templates/{path}"));
     let (_, rules) = text.split_once(begin).unwrap();
@@ -98,7 +97,7 @@ fn chart(path: &str, begin: &str, end: &str) -> Rights {
 }
 
 #[test]
-fn the_rights_are_those_of_the_table_and_no_others() {
+fn roles_grant_exactly_the_verbs_of_the_table() {
     let work = wanted(Grant::Work);
     assert_eq!(role("ClusterRole", "mqtt-tls-operator"), work);
     let define = "{{- define \"smart-mqtt-tls.rules\" -}}";
@@ -110,7 +109,7 @@ fn the_rights_are_those_of_the_table_and_no_others() {
 }
 
 #[test]
-fn names_and_groups_are_those_of_the_api() {
+fn names_and_groups_match_the_api() {
     for row in &KINDS {
         assert_eq!((row.resource)().kind, row.kind.name());
         assert_eq!(row.kind.row().kind, row.kind);
@@ -121,7 +120,7 @@ fn names_and_groups_are_those_of_the_api() {
 }
 
 #[test]
-fn what_is_read_and_written_is_watched_and_counted() {
+fn children_are_watched_and_writes_are_counted() {
     for (row, _) in kinds::children() {
         assert_eq!(row.watched, Watched::All, "{}", row.kind.name());
         for verb in [Verb::Get, Verb::List, Verb::Watch, Verb::Apply] {
@@ -168,13 +167,13 @@ fn planned(listener: MqttTlsListener) -> Objects {
 }
 
 #[test]
-fn each_child_has_a_field_and_its_kind_and_may_be_taken_away_only_with_the_right_to() {
+fn each_child_has_one_step_and_optional_ones_can_be_deleted() {
     let rows: Vec<Kind> = kinds::children().map(|(row, _)| row.kind).collect();
     for replicas in [0, 1, 2] {
         let (steps, _) = planned(listener(replicas)).steps();
         let kinds: BTreeSet<Kind> = steps.iter().map(|step| step.kind).collect();
         assert_eq!(kinds.into_iter().collect::<Vec<_>>(), rows);
-        assert_eq!(steps.len(), rows.len(), "each once");
+        assert_eq!(steps.len(), rows.len(), "one step per child");
         assert!(steps.is_sorted_by_key(Step::wave));
         for step in steps {
             let name = step.kind.name();
@@ -187,7 +186,7 @@ fn each_child_has_a_field_and_its_kind_and_may_be_taken_away_only_with_the_right
     }
 }
 
-/// An API server that has what it was given, and remembers what it was asked.
+/// An API server that stores objects and records requests.
 #[derive(Default)]
 struct Server {
     objects: Mutex<BTreeMap<String, Value>>,
@@ -237,7 +236,7 @@ impl Server {
     }
 }
 
-/// Where the API server has a child of this kind.
+/// Returns the URL path of a child of this kind.
 fn path(row: &Row) -> String {
     let resource = (row.resource)();
     let group = if resource.group.is_empty() {
@@ -251,12 +250,12 @@ fn path(row: &Row) -> String {
 async fn gathered(client: &Client) -> Children {
     match gather(client, "iot", "edge").await.unwrap() {
         Gathered::World(world) => world.children,
-        _ => panic!("there is no world"),
+        _ => panic!("expected a world"),
     }
 }
 
 #[tokio::test]
-async fn every_child_of_the_table_is_read_written_and_taken_away() {
+async fn every_child_of_the_table_is_read_written_and_deleted() {
     let server = Arc::new(Server::default());
     let (client, listener, fewer) = (server.client(), listener(2), listener(1));
     let own = "/apis/mqtt.smartboot.tech/v1alpha1/namespaces/iot/mqtttlslisteners/edge";

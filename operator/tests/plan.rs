@@ -1,7 +1,7 @@
-//! The plan, by small golden files: `plan/NAME.in.yaml` tells in steps what the world is, `plan/NAME.out.yaml`
-//! what is planned and said. `UPDATE=1` writes the latter.
+//! Tests the plan with small golden files: `plan/NAME.in.yaml` describes the world in steps, `plan/NAME.out.yaml`
+//! contains the plan and the status. `UPDATE=1` writes the latter.
 //!
-//! After each step: plan again with the planned objects in the world, and nothing changes.
+//! After each step, a second plan with the planned objects in the world must not change anything.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -31,11 +31,11 @@ use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_operator::plan::{Plan, plan};
 use support::{NAMESPACE, Pki, applied, check, environment, now, planned, put};
 
-/// The one case whose output shows the children as a whole.
+/// The case whose output contains the complete children.
 const FULL: &str = "full";
 
 #[test]
-fn plans_are_as_they_were() {
+fn plans_match_the_golden_files() {
     let update = std::env::var_os("UPDATE").is_some();
     let pki = Pki::new();
     let mut wrong = Vec::new();
@@ -46,7 +46,7 @@ fn plans_are_as_they_were() {
             .to_str()
             .unwrap()
             .trim_end_matches(".in.yaml");
-        let found = tell(name, &std::fs::read_to_string(&input).unwrap(), &pki);
+        let found = run(name, &std::fs::read_to_string(&input).unwrap(), &pki);
         let golden = input.with_file_name(format!("{name}.out.yaml"));
         if update {
             std::fs::write(&golden, &found).unwrap();
@@ -73,16 +73,16 @@ fn inputs() -> Vec<PathBuf> {
     inputs
 }
 
-/// Plays the steps of one case, and tells what came of each.
-fn tell(name: &str, text: &str, pki: &Pki) -> String {
-    let mut story = String::new();
+/// Runs the steps of one case, and returns their results.
+fn run(name: &str, text: &str, pki: &Pki) -> String {
+    let mut output = String::new();
     let mut documents = yaml::documents(text).unwrap().into_iter().peekable();
     let mut around: Option<World> = None;
-    let mut told = String::new();
+    let mut last_config = String::new();
     while let Some(step) = documents.next() {
         let title = step["step"]
             .as_str()
-            .expect("each step begins with `step: title`")
+            .expect("each step starts with `step: title`")
             .to_owned();
         let time = step.get("now").and_then(Value::as_str);
         let time = time.map_or_else(now, |time| time.parse().unwrap());
@@ -91,16 +91,17 @@ fn tell(name: &str, text: &str, pki: &Pki) -> String {
         while let Some(object) = documents.next_if(|next| next.get("step").is_none()) {
             put(&mut current, object, pki);
         }
-        writeln!(story, "# {title}").unwrap();
+        writeln!(output, "# {title}").unwrap();
         let refused = step.get("refused").is_some();
-        let after = play(&mut current, time, pki, (name == FULL, refused), &mut told);
-        story.push_str(&after);
+        let mode = (name == FULL, refused);
+        let result = run_step(&mut current, time, pki, mode, &mut last_config);
+        output.push_str(&result);
         around = Some(current);
     }
-    story
+    output
 }
 
-/// A listener that the first step replaces.
+/// Returns a world with a listener that the first step replaces.
 fn empty() -> World {
     let text = "apiVersion: a/v1\nkind: b\nmetadata: {}\nspec: {certificates: [], backend: {}}";
     let listener: MqttTlsListener = yaml::from_value(yaml::value(text).unwrap()).unwrap();
@@ -124,18 +125,18 @@ fn delete(step: &Value, world: &mut World) {
             }
             ("Service", _) => world.services.clear(),
             ("Child", "Deployment") => world.children.remove(Kind::Deployment),
-            (kind, _) => panic!("a kind that the tests do not know: {kind}"),
+            (kind, _) => panic!("unsupported kind: {kind}"),
         }
     }
 }
 
-/// Plans, applies, and plans again. With `refused` the configuration cannot be written.
-fn play(
+/// Plans, applies, and plans again. With `refused`, the config Secret cannot be written.
+fn run_step(
     world: &mut World,
     time: Timestamp,
     pki: &Pki,
     (is_full, refused): (bool, bool),
-    told: &mut String,
+    last_config: &mut String,
 ) -> String {
     let Plan {
         objects,
@@ -143,18 +144,18 @@ fn play(
         previous,
     } = plan(world, &environment(), time);
     check(world, &objects, pki);
-    let mut story = children(&objects);
+    let mut output = children(&objects);
     if is_full {
         for (kind, object) in planned(&objects) {
             if kind != "Secret" {
-                writeln!(story, "---\n{}", yaml::to_string(&object).trim_end()).unwrap();
+                writeln!(output, "---\n{}", yaml::to_string(&object).trim_end()).unwrap();
             }
         }
     }
     let config = pki.redacted(&rendered(&objects));
-    if !config.is_empty() && config != *told {
-        writeln!(story, "config:\n{}", difference(told, &config)).unwrap();
-        *told = config;
+    if !config.is_empty() && config != *last_config {
+        writeln!(output, "config:\n{}", difference(last_config, &config)).unwrap();
+        *last_config = config;
     }
     let served = world.children.of(Kind::Secret).cloned();
     world.children = applied(&world.children, &objects);
@@ -176,10 +177,10 @@ fn play(
     let judged = Judged::new(world, &report, &previous, &outcome, time);
     let status = conditions::status(&judged);
     assert!(!pki.shows_a_key(&serde_json::to_string(&status).unwrap()));
-    story.push_str(&said(world, &report, &status));
+    output.push_str(&formatted(world, &report, &status));
     world.listener.status = Some(status);
-    unchanged(world, time, &objects, &report, &outcome);
-    story
+    assert_unchanged(world, time, &objects, &report, &outcome);
+    output
 }
 
 fn refusal() -> Outcome<'static> {
@@ -190,7 +191,7 @@ fn refusal() -> Outcome<'static> {
     }
 }
 
-/// What a controller of Deployments would say.
+/// Sets the status that the Deployment controller would set.
 fn observe(children: &mut Children) {
     let Some(mut deployment) = children.get::<Deployment>().cloned() else {
         return;
@@ -205,12 +206,12 @@ fn observe(children: &mut Children) {
     children.put(Kind::Deployment, Arc::new(deployment));
 }
 
-/// Plan again: no change.
-fn unchanged(
+/// Asserts that a second plan changes nothing.
+fn assert_unchanged(
     world: &World,
     time: Timestamp,
     before: &Objects,
-    said: &Report,
+    first: &Report,
     outcome: &Outcome<'_>,
 ) {
     let again = plan(world, &environment(), time);
@@ -219,9 +220,9 @@ fn unchanged(
         planned(&again.objects),
         "the second plan differs"
     );
-    assert_eq!(said.problems, again.report.problems);
+    assert_eq!(first.problems, again.report.problems);
     let certificates = |report: &Report| report.planned.clone().map(|one| one.certificates);
-    assert_eq!(certificates(said), certificates(&again.report));
+    assert_eq!(certificates(first), certificates(&again.report));
     let judged = Judged::new(world, &again.report, &again.previous, outcome, time);
     let status = conditions::status(&judged);
     assert_eq!(
@@ -250,7 +251,7 @@ fn rendered(objects: &Objects) -> String {
     text
 }
 
-/// The lines that came and those that went.
+/// Returns the added and removed lines.
 fn difference(before: &str, now: &str) -> String {
     let without = |text: &str, other: &str, sign| -> Vec<String> {
         let other: Vec<&str> = other.lines().collect();
@@ -264,8 +265,8 @@ fn difference(before: &str, now: &str) -> String {
     lines.join("\n")
 }
 
-/// Conditions, certificates, events, and when to look again.
-fn said(world: &World, report: &Report, status: &MqttTlsListenerStatus) -> String {
+/// Formats conditions, certificates, events, and the time until the next reconciliation.
+fn formatted(world: &World, report: &Report, status: &MqttTlsListenerStatus) -> String {
     let mut text = String::from("conditions:\n");
     for one in &status.conditions {
         writeln!(
@@ -289,13 +290,13 @@ fn said(world: &World, report: &Report, status: &MqttTlsListenerStatus) -> Strin
         };
         writeln!(text, "event: {type_} {}", notice.reason).unwrap();
     }
-    writeln!(text, "look again: {} s", report.look_again.as_secs()).unwrap();
+    writeln!(text, "requeue after: {} s", report.look_again.as_secs()).unwrap();
     text
 }
 
-/// What goes through the mounted file must not replace pods: each would cut its connections.
+/// Settings in the mounted file must not replace pods, which would cut their connections.
 #[test]
-fn timeouts_limits_and_tickets_replace_no_pod() {
+fn timeouts_limits_and_tickets_do_not_replace_pods() {
     let pki = Pki::new();
     let planned_with = |more: &str| {
         let mut world = empty();
@@ -313,13 +314,13 @@ fn timeouts_limits_and_tickets_replace_no_pod() {
         (deployment, rendered(&objects))
     };
     let plain = planned_with("");
-    let said = planned_with(
+    let changed = planned_with(
         "  tls: {tickets: None}\n  timeouts: {handshake: 1m, firstPacket: 1s, dial: 1s, halfClose: 1s}\n  \
          limits: {connections: 5, handshakes: 5}\n",
     );
-    assert_eq!(plain.0, said.0);
-    assert_ne!(plain.1, said.1);
-    // Said with the defaults, it is as if it were not said.
+    assert_eq!(plain.0, changed.0);
+    assert_ne!(plain.1, changed.1);
+    // Explicit defaults change nothing.
     let defaults = planned_with(
         "  tls: {tickets: Tls12}\n  timeouts: {handshake: 30s, firstPacket: 20s, dial: 5s, halfClose: 30s}\n  \
          limits: {connections: 250000, handshakes: 8192}\n",
@@ -327,9 +328,9 @@ fn timeouts_limits_and_tickets_replace_no_pod() {
     assert_eq!(plain, defaults);
 }
 
-/// The configuration Secret as the first release left it: which certificate came from where is known all the same.
+/// The sources of certificates are known from the annotations of the first release, too.
 #[test]
-fn what_the_first_release_rendered_is_kept_by_where_it_came_from() {
+fn certificates_of_the_first_release_are_kept_by_source() {
     let pki = Pki::new();
     let mut world = empty();
     let listener = "kind: MqttTlsListener\napiVersion: mqtt.smartboot.tech/v1alpha1\nmetadata: {name: edge}\nspec:\n  \
@@ -361,8 +362,8 @@ fn what_the_first_release_rendered_is_kept_by_where_it_came_from() {
     assert_eq!(Some(secret), before.present());
     let messages = after.report.problems.iter().map(|one| one.message.as_str());
     let (kept, ca) = (
-        "certificate that was served before stays",
-        "CA certificates used before stay",
+        "the previous certificate stays in use",
+        "the previous CA certificates stay in use",
     );
     for (message, end) in messages.zip([kept, kept, ca]) {
         assert!(message.ends_with(end), "{message}");

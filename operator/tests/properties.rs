@@ -1,5 +1,5 @@
-//! What holds for every plan, however the world looks: it is made without a panic, twice the same, its
-//! names are valid, and keys are in Secrets only.
+//! Properties of every plan, for arbitrary worlds: planning does not panic and is deterministic, names are valid, and
+//! keys occur in Secrets only.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -39,7 +39,7 @@ static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
 
 const SECRETS: [&str; 3] = ["a-tls", "b-tls", "device-ca"];
 
-/// Bytes as people put them into Secrets.
+/// Typical content of Secrets.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let known = [
         "@edge.pem",
@@ -72,7 +72,7 @@ fn secret() -> impl Strategy<Value = Secret> {
     })
 }
 
-/// What serves as a certificate and as a CA bundle.
+/// A Secret that is usable as a certificate and as a CA bundle.
 fn good() -> impl Strategy<Value = BTreeMap<String, ByteString>> {
     let pems = vec![
         "@edge.pem",
@@ -217,13 +217,13 @@ fn listener() -> impl Strategy<Value = MqttTlsListener> {
     })
 }
 
-/// What happens between two reconciliations.
+/// A change between two reconciliations.
 #[derive(Clone, Debug)]
 enum Change {
     Secret(String, Box<Secret>),
     Gone(String),
     Spec(Box<MqttTlsListenerSpec>),
-    /// Someone writes into the configuration Secret.
+    /// Someone edits the config Secret.
     Vandal(Vec<u8>),
     Time(i64),
 }
@@ -286,7 +286,7 @@ proptest! {
                 prop_assert!(!PKI.shows_a_key(&notice.message));
             }
             world.listener.status = Some(status.clone());
-            // Plan again: no change.
+            // A second plan changes nothing.
             let again = plan(&world, &environment(), now);
             prop_assert_eq!(planned(&objects), planned(&again.objects));
             prop_assert_eq!(&report.problems, &again.report.problems);
@@ -296,7 +296,7 @@ proptest! {
     }
 }
 
-/// What programs and people write around PEM blocks, and what YAML finds hard to hold.
+/// Text that programs and people write around PEM blocks, and text that is difficult in YAML.
 const AROUND: &[&str] = &[
     "Bag Attributes\r\n    friendlyName: edge\r\n",
     "\u{feff}",
@@ -312,7 +312,7 @@ const AROUND: &[&str] = &[
 ];
 
 #[test]
-fn text_around_a_pem_is_rendered_so_that_it_reads_or_not_at_all() {
+fn text_around_a_pem_block_is_rendered_parseably_or_refused() {
     let text = "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\n\
                 metadata: {name: edge, namespace: iot, uid: uid-1}\nspec:\n  \
                 certificates: [{secretRef: {name: a-tls}}]\n  backend: {address: {host: broker}}\n  \

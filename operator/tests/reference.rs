@@ -1,5 +1,5 @@
-//! `deploy/reference.md` is made of the resource definition and of the operator's conditions and reasons, and is
-//! compared here; `UPDATE=1` writes it. Each reason that the programs know is in it, and no other.
+//! Generates `deploy/reference.md` from the CustomResourceDefinition and the operator's conditions and reasons, and
+//! compares it; `UPDATE=1` writes it. It must contain every reason, and no other.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -15,7 +15,7 @@ use mqtt_tls_operator::crd::{self, MqttTlsListener};
 use mqtt_tls_operator::plan::reason::{ConditionType, Reason};
 use serde_json::Value;
 
-/// Kubernetes' own types, which its documentation tells: where, and what they are called there.
+/// Fields with types of Kubernetes, which Kubernetes documents: path and name of the type.
 const OF_KUBERNETES: [(&str, &str); 4] = [
     ("spec.pod.affinity", "Affinity"),
     ("spec.pod.tolerations[]", "Toleration"),
@@ -26,7 +26,7 @@ const OF_KUBERNETES: [(&str, &str); 4] = [
     ("status.conditions[]", "Condition"),
 ];
 
-/// What fields mean beyond a table's row.
+/// Explanations that do not fit into a table's row.
 const CHAPTERS: &str = include_str!("support/chapters.md");
 
 const EXAMPLE: &str = "\
@@ -70,7 +70,7 @@ fn root() -> PathBuf {
 }
 
 #[test]
-fn the_reference_is_what_the_definition_says() {
+fn the_reference_matches_the_definition() {
     let wanted = reference();
     let path = root().join("deploy/reference.md");
     if std::env::var_os("UPDATE").is_some() {
@@ -84,7 +84,7 @@ fn the_reference_is_what_the_definition_says() {
 }
 
 #[test]
-fn the_example_reads() {
+fn the_example_is_valid() {
     let read =
         |text| mqtt_tls_config::yaml::value(text).and_then(mqtt_tls_config::yaml::from_value);
     let listener: MqttTlsListener = read(EXAMPLE).unwrap();
@@ -100,8 +100,8 @@ fn reference() -> String {
     let schema = &version["schema"]["openAPIV3Schema"];
     let mut page = format!(
         "# MqttTlsListener\n\n\
-         Generated from the resource definition; `UPDATE=1 cargo test --workspace --all-features --test reference` \
-         writes it.\n\n\
+         Generated from the CustomResourceDefinition by `UPDATE=1 cargo test --workspace --all-features --test \
+         reference`; do not edit.\n\n\
          API group `{}`, version `{}`, short name `mtl`, category `smart-mqtt`, namespaced.\n\n\
          ```yaml\n{EXAMPLE}```\n\n## metadata\n\n",
         crd["spec"]["group"].as_str().unwrap(),
@@ -126,9 +126,10 @@ fn reference() -> String {
 
 fn reasons(page: &mut String) {
     page.push_str(
-        "\n## Reasons\n\nA condition that is true has its own name as its reason, or one that says more. The \
-         message names the object and the key. `Ready` has the reason of the first that is false, or else unknown.\n\n\
-         | reason | condition | what it means | what to do |\n|---|---|---|---|\n",
+        "\n## Reasons\n\nA true condition has its own name as the reason, unless there is a warning. The message names \
+         the object and the key. `Ready` has the reason of the first false condition, or else of the first unknown \
+         one.\n\n\
+         | reason | condition | meaning | remedy |\n|---|---|---|---|\n",
     );
     let (events, reasons): (Vec<Reason>, Vec<Reason>) = Reason::ALL
         .into_iter()
@@ -143,8 +144,8 @@ fn reasons(page: &mut String) {
         writeln!(page, "| `{name}` | {conditions} | {meaning} | {remedy} |").unwrap();
     }
     page.push_str(
-        "\n## Events\n\nThey tell when a condition, other than `Available`, has become false, or true again, with \
-         its reason. Beside that:\n\n| reason | when |\n|---|---|\n",
+        "\n## Events\n\nThe operator records an event when a condition other than `Available` becomes false, or true \
+         again, with the condition's reason. Further events:\n\n| reason | when |\n|---|---|\n",
     );
     for one in events {
         writeln!(page, "| `{}` | {} |", one.name(), one.meaning()).unwrap();
@@ -153,8 +154,8 @@ fn reasons(page: &mut String) {
 
 fn columns(page: &mut String, columns: &Value) {
     page.push_str(
-        "\n## Columns\n\nWhat `kubectl get mtl` prints; the last ones only with `-o wide`.\n\n\
-         | column | from | |\n|---|---|---|\n",
+        "\n## Columns\n\nThe output of `kubectl get mtl`; the last columns only with `-o wide`.\n\n\
+         | column | source | |\n|---|---|---|\n",
     );
     for column in columns.as_array().unwrap() {
         let text = |key: &str| column[key].as_str().unwrap_or_default();
@@ -178,14 +179,14 @@ fn fields(page: &mut String, path: &str, schema: &Value) {
     let mut rules = Vec::new();
     rows(page, &mut rules, path, schema);
     if !rules.is_empty() {
-        page.push_str("\nBeyond that the API server refuses, with these words:\n\n");
+        page.push_str("\nThe API server also validates these rules:\n\n");
     }
     for (path, message) in rules {
         writeln!(page, "- `{path}`: {message}").unwrap();
     }
 }
 
-/// A row for each field below `path`, and what its rules say.
+/// Writes a row for each field below `path`, and collects the messages of its rules.
 fn rows(page: &mut String, rules: &mut Vec<(String, String)>, path: &str, schema: &Value) {
     rules.extend(rules_of(schema).map(|message| (path.to_owned(), message.to_owned())));
     let required: Vec<&str> = strings(&schema["required"]);
@@ -218,14 +219,14 @@ fn rows(page: &mut String, rules: &mut Vec<(String, String)>, path: &str, schema
     }
 }
 
-/// A default of one word that the description ends with: of a field whose default is not written into objects.
+/// Returns a default of one word from the end of the description, for fields without a default in the schema.
 fn default_in_words(field: &Value) -> Option<&str> {
     let (_, word) = field["description"].as_str()?.rsplit_once("Default: ")?;
     let word = word.strip_suffix('.')?;
     (!word.contains(char::is_whitespace)).then_some(word)
 }
 
-/// What the API server says to those who break the rules of a schema.
+/// Returns the messages of a schema's rules.
 fn rules_of(schema: &Value) -> impl Iterator<Item = &str> {
     let rules = schema["x-kubernetes-validations"].as_array();
     rules
@@ -255,10 +256,10 @@ fn type_of(path: &str, field: &Value) -> String {
 }
 
 fn bounds(field: &Value) -> String {
-    let mut told = Vec::new();
+    let mut parts = Vec::new();
     let values = strings(&field["enum"]);
     if !values.is_empty() {
-        told.push(
+        parts.push(
             values
                 .iter()
                 .map(|value| format!("`{value}`"))
@@ -273,14 +274,14 @@ fn bounds(field: &Value) -> String {
         ("minProperties", "maxProperties", " entries"),
     ] {
         match (field[least].as_f64(), field[most].as_f64()) {
-            (Some(least), Some(most)) => told.push(format!("{least} to {most}{of}")),
-            (None, Some(most)) => told.push(format!("at most {most}{of}")),
-            (Some(least), None) => told.push(format!("at least {least}{of}")),
+            (Some(least), Some(most)) => parts.push(format!("{least} to {most}{of}")),
+            (None, Some(most)) => parts.push(format!("at most {most}{of}")),
+            (Some(least), None) => parts.push(format!("at least {least}{of}")),
             (None, None) => {}
         }
     }
     if let Some(pattern) = field["pattern"].as_str() {
-        told.push(format!("`{}`", pattern.replace('|', "\\|")));
+        parts.push(format!("`{}`", pattern.replace('|', "\\|")));
     }
     for inner in [&field["items"], &field["additionalProperties"]] {
         let each = if inner.is_object() {
@@ -289,10 +290,10 @@ fn bounds(field: &Value) -> String {
             String::new()
         };
         if !each.is_empty() {
-            told.push(format!("each {each}"));
+            parts.push(format!("each {each}"));
         }
     }
-    told.join("; ")
+    parts.join("; ")
 }
 
 fn description(field: &Value) -> String {

@@ -277,7 +277,7 @@ fn the_operator_refuses_what_is_new() {
             "{message}"
         );
         assert!(
-            message.contains("the certificate that was served before stays"),
+            message.contains("the previous certificate stays in use"),
             "{message}"
         );
     }

@@ -256,7 +256,7 @@ fn keys_of_listeners_are_judged_by_the_definition_whatever_it_has() {
     }
     for (bad, known) in [("map.any.thing", "known"), ("thing", "all, map, open")] {
         let said = judged(bad).stderr;
-        let wanted = format!("listeners.edge.spec.{bad}: there is no such key; there are {known}");
+        let wanted = format!("listeners.edge.spec.{bad}: unknown key; use one of {known}");
         assert!(said.contains(&wanted), "{said}");
     }
     // Without a definition nothing could be judged.

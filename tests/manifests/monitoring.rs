@@ -325,7 +325,7 @@ fn a_certificate_that_is_not_renewed_fires_until_it_is() {
         let alert = prometheus.wait_for_alert(name, &labels, SOON);
         let summary = &alert.annotations["summary"];
         assert!(
-            summary.starts_with("A certificate of listener iot/edge ends in 1h 1"),
+            summary.starts_with("A certificate of listener iot/edge expires in 1h 1"),
             "{summary}"
         );
     }
@@ -351,7 +351,7 @@ async fn start_operator(server: &ApiServer) -> (Process, SocketAddr, String) {
         .args(["run", "--terminator-image", "a", "--namespace", &namespace])
         .args(["--admin", &admin.to_string()]);
     let process = Process::spawn("operator", command);
-    process.wait_for_line("the listeners are known", SOON);
+    process.wait_for_line("listed all listeners", SOON);
     (process, admin, namespace)
 }
 

@@ -82,6 +82,6 @@ fn start_operator(server: &ApiServer) -> Process {
         .env("MQTT_TLS_ADMIN", admin)
         .arg("run");
     let process = Process::spawn("operator", command);
-    process.wait_for_line("the listeners are known", LONG);
+    process.wait_for_line("listed all listeners", LONG);
     process
 }

@@ -27,11 +27,7 @@ spec:
 
 /// The line that is replaced (or nothing), what it is replaced by, and what the API server says.
 const REFUSED: &[(&str, &str, &str)] = &[
-    (
-        "",
-        "port: 9883",
-        "port 9883 is where each terminator pod answers probes",
-    ),
+    ("", "port: 9883", "port 9883 is reserved for probes"),
     ("", "port: 0", "should be greater than or equal to 1"),
     ("", "port: 65536", "should be less than or equal to 65535"),
     (
@@ -49,7 +45,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "certificates",
         "certificates: [{secretRef: {name: a}}, {secretRef: {name: b}}, {secretRef: {name: a}}]",
-        "certificates names the same Secret twice",
+        "certificates lists the same Secret twice",
     ),
     (
         "certificates",
@@ -86,7 +82,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "clientAuth:",
-        "clientAuth is there and says nothing: set clientAuth.mode to Require or Optional",
+        "clientAuth must not be empty: set clientAuth.mode to Require or Optional",
     ),
     (
         "",
@@ -144,12 +140,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "backend",
         "backend: {}",
-        "backend needs exactly one of service",
+        "backend must have exactly one of service",
     ),
     (
         "backend",
         "backend: {service: {name: a}, address: {host: b}}",
-        "backend needs exactly one of service",
+        "backend must have exactly one of service",
     ),
     (
         "backend",
@@ -166,62 +162,62 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "service: {nodePort: 30000}",
-        "service.nodePort works only with type NodePort or LoadBalancer",
+        "service.nodePort requires type NodePort or LoadBalancer",
     ),
     (
         "",
         "service: {externalTrafficPolicy: Local}",
-        "service.externalTrafficPolicy works only with type NodePort or LoadBalancer",
+        "service.externalTrafficPolicy requires type NodePort or LoadBalancer",
     ),
     (
         "",
         "service: {type: NodePort, loadBalancerClass: a}",
-        "service.loadBalancerClass works only with type LoadBalancer",
+        "service.loadBalancerClass requires type LoadBalancer",
     ),
     (
         "",
         "service: {type: NodePort, loadBalancerSourceRanges: [10.0.0.0/8]}",
-        "service.loadBalancerSourceRanges works only with type LoadBalancer",
+        "service.loadBalancerSourceRanges requires type LoadBalancer",
     ),
     (
         "",
         "service: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0]}",
-        "must hold networks in CIDR notation",
+        "must contain networks in CIDR notation",
     ),
     (
         "",
         "service: {labels: {app.kubernetes.io/name: a}}",
-        "labels that begin with app.kubernetes.io/ or mqtt.smartboot.tech/ are the operator's own",
+        "labels that start with app.kubernetes.io/ or mqtt.smartboot.tech/ are reserved",
     ),
     (
         "",
         "service: {labels: {a: b c}}",
-        "a label's name and value have at most 63",
+        "a label's name and value must have at most 63",
     ),
     (
         "",
         "service: {annotations: {mqtt.smartboot.tech/a: b}}",
-        "annotations that begin with mqtt.smartboot.tech/ are the operator's own",
+        "annotations that start with mqtt.smartboot.tech/ are reserved",
     ),
     (
         "",
         "service: {annotations: {a b: c}}",
-        "an annotation's name has at most 63",
+        "an annotation's name must have at most 63",
     ),
     (
         "",
         "pod: {labels: {mqtt.smartboot.tech/a: b}}",
-        "labels that begin with app.kubernetes.io/ or mqtt.smartboot.tech/ are the operator's own",
+        "labels that start with app.kubernetes.io/ or mqtt.smartboot.tech/ are reserved",
     ),
     (
         "",
         "pod: {annotations: {mqtt.smartboot.tech/config-version: '1'}}",
-        "annotations that begin with mqtt.smartboot.tech/ are the operator's own",
+        "annotations that start with mqtt.smartboot.tech/ are reserved",
     ),
     (
         "",
         "pod: {resources: {requests: {memory: 2Gi}, limits: {memory: 1024Mi}}}",
-        "a request in pod.resources.requests is above its limit",
+        "a request in pod.resources.requests exceeds its limit",
     ),
     (
         "",
@@ -305,7 +301,7 @@ async fn each_rule_has_its_message() {
     let said = server.kubectl_with_input(&apply, &manifest(NAME, "", "clientAuth:"));
     assert!(!said.status.success(), "{}", said.stdout);
     assert!(
-        said.stderr.contains("clientAuth is there and says nothing"),
+        said.stderr.contains("clientAuth must not be empty"),
         "{}",
         said.stderr
     );

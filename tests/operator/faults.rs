@@ -92,13 +92,13 @@ async fn a_connection_that_died_without_a_word_is_given_up() {
     let (cluster, proxy, operator) = start("faults-silent").await;
     proxy.becomes(Fault::Silent);
     let another = spawn_operator(&proxy.kubeconfig, &["--namespace", &cluster.namespace]);
-    another.wait_for_line("working", SOON);
+    another.wait_for_line("starting controller", SOON);
     // The watches are given up, and those that are begun instead have no answer: for every kind.
     let given_up = async || (proxy.unanswered() >= KINDS).then_some(());
     eventually_async(SILENCE, "the watches are begun again", given_up).await;
     proxy.becomes(Fault::None);
     let before = proxy.answered();
-    another.wait_for_line("the listeners are known", SILENCE);
+    another.wait_for_line("listed all listeners", SILENCE);
     let both = async || (proxy.answered() - before >= 2 * KINDS).then_some(());
     eventually_async(SILENCE, "both watch", both).await;
     let new = cluster.leaf("edge");

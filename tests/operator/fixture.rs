@@ -301,7 +301,7 @@ impl Fixture {
 /// Starts the operator as the user that `deploy/base` makes it, and waits until it works.
 pub(crate) fn start_operator(server: &ApiServer, args: &[&str]) -> Process {
     let process = spawn_operator(&kubeconfig(server), args);
-    process.wait_for_line("the listeners are known", SOON);
+    process.wait_for_line("listed all listeners", SOON);
     process
 }
 
@@ -324,7 +324,7 @@ pub(crate) fn spawn_operator(kubeconfig: &Path, args: &[&str]) -> Process {
 
 /// One request to the admin port of an operator.
 pub(crate) fn ask(operator: &Process, path: &str) -> String {
-    let line = operator.wait_for_line("the admin port is open", SOON);
+    let line = operator.wait_for_line("listening on admin port", SOON);
     let address = line.rsplit("address=").next().unwrap().trim();
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

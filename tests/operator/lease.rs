@@ -20,7 +20,7 @@ use crate::fixture::{Fixture, NAMESPACE, SOON, ask, listener, root, spawn_operat
 const RUN_OUT: Duration = Duration::from_secs(60);
 
 /// What an operator says that reaches for a Lease and has it.
-const LEADS: &str = "this operator leads";
+const LEADS: &str = "acquired the Lease";
 
 /// The exit code of one that lost it.
 const LOST: Option<i32> = Some(75);
@@ -98,9 +98,9 @@ async fn sigterm_hands_the_lease_over() {
     leader.signal(Signal::TERM);
     let status = leader.wait_exit(SOON);
     assert!(status.success(), "{status}\n{}", leader.log());
-    leader.wait_for_line("the Lease is given back", SOON);
+    leader.wait_for_line("released the Lease", SOON);
     standby.wait_for_line(LEADS, SOON);
-    standby.wait_for_line("the listeners are known", SOON);
+    standby.wait_for_line("listed all listeners", SOON);
     // One that stands by ends at once: it has nothing to hand over.
     let third = spawn_operator(&account, &args);
     third.wait_for_line("standing by", SOON);
@@ -172,10 +172,10 @@ async fn a_lease_that_someone_takes_or_deletes_is_lost() {
             .unwrap()
     };
     patch(label).await;
-    leader.wait_for_line("the Lease was changed, and is held still", SOON);
+    leader.wait_for_line("the Lease was modified and is still held", SOON);
     patch(json!({"spec": {"holderIdentity": "someone", "leaseDurationSeconds": 1}})).await;
     assert_eq!(leader.wait_exit(SOON).code(), LOST, "{}", leader.log());
-    leader.wait_for_line("someone has the Lease now", SOON);
+    leader.wait_for_line("the Lease is now held by someone", SOON);
 
     let leader = candidate(&cluster, &account, &["--lease-duration", "10m"]);
     leader.wait_for_line(LEADS, SOON);
@@ -232,7 +232,7 @@ async fn an_api_server_that_is_away_costs_the_lease_only_in_the_end() {
         let args = ["--lease-namespace", "default", "--lease-name", name];
         let args = [&args[..], &["--lease-duration", duration]].concat();
         let operator = spawn_operator(&server.kubeconfig(), &args);
-        operator.wait_for_line("the listeners are known", SOON);
+        operator.wait_for_line("listed all listeners", SOON);
         operator
     };
     let (patient, hasty) = (candidate("patient", "10m"), candidate("hasty", "5s"));
@@ -255,5 +255,5 @@ async fn an_api_server_that_is_away_costs_the_lease_only_in_the_end() {
     server.kubectl(&wait).expect_success();
     patient.signal(Signal::TERM);
     assert_eq!(patient.wait_exit(SOON).code(), Some(0), "{}", patient.log());
-    patient.wait_for_line("the Lease is given back", SOON);
+    patient.wait_for_line("released the Lease", SOON);
 }

@@ -19,7 +19,7 @@ async fn nothing_outside_of_the_namespace_is_asked_for() {
     let namespace = cluster.namespace.as_str();
     let args = ["--namespace", namespace, "--lease-namespace", namespace];
     let operator = spawn_operator(&account.kubeconfig, &args);
-    operator.wait_for_line("the listeners are known", SOON);
+    operator.wait_for_line("listed all listeners", SOON);
 
     cluster.apply_listener("edge", "  backend: {service: {name: smart-mqtt}}\n");
     cluster

@@ -47,7 +47,7 @@ fn a_wrong_kubeconfig_ends_it_with_a_message() {
         assert_eq!(finished.status.code(), Some(69));
         let said = &finished.stderr;
         assert!(
-            said.contains("there is neither a usable kubeconfig nor a cluster around"),
+            said.contains("no usable kubeconfig, and not running in a cluster"),
             "{said}"
         );
     }
@@ -86,7 +86,7 @@ fn silent_connections_at_the_admin_port_do_not_add_up() {
         "operator",
         operator_at(&for_server(ports::free_addr()), admin),
     );
-    process.wait_for_line("the admin port is open", SOON);
+    process.wait_for_line("listening on admin port", SOON);
     let silent: Vec<_> = (0..300)
         .map(|_| TcpStream::connect(admin).unwrap())
         .collect();
@@ -165,7 +165,7 @@ async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
     let event = eventually_async(SOON, "there is an event", look).await;
     let note = event.note.unwrap();
     assert!(
-        note.contains("does not read") && !note.contains("MIIE"),
+        note.contains("invalid MqttTlsListener") && !note.contains("MIIE"),
         "{note}"
     );
     let wait = ["wait", "--for=condition=ResolvedRefs=false", "mtl/good"];

@@ -39,7 +39,7 @@ fn the_demo_proves_the_path_and_ends() {
     assert!(
         finished
             .stdout
-            .contains("5. proved it: a client subscribed and published through TLS")
+            .contains("5. it works: a client subscribed to topic")
     );
 }
 
@@ -50,7 +50,7 @@ fn the_demo_says_when_its_port_is_taken_and_takes_another_if_asked() {
     let finished = run(operator(&["demo", "--once", "--port", &port]), b"", SOON);
     assert_eq!(finished.status.code(), Some(1));
     assert!(
-        finished.stderr.contains(&format!("port {port} is taken")),
+        finished.stderr.contains(&format!("port {port} is in use")),
         "{}",
         finished.stderr
     );
@@ -189,7 +189,7 @@ async fn a_folder_is_served_to_mosquitto_and_followed() {
     let auth =
         "  clientAuth: {mode: Require, caRef: {kind: Secret, name: device-ca}}\n  porrt: 1\n";
     folder.write_listener(port, broker.addr(), auth);
-    process.wait_for_line("spec.porrt is not known here", SOON);
+    process.wait_for_line("spec.porrt is unknown and has no effect", SOON);
     process.wait_for_line("Ready=False (CaNotFound)", SOON);
     is_served(&ca, &second, addr).await;
     let log = process.log();
@@ -229,9 +229,15 @@ async fn a_list_is_served_and_a_bad_document_beside_it_is_told() {
     folder.write("list.yaml", &list);
     let process = folder.serve();
     is_served(&ca, &leaf, ([127, 0, 0, 1], port).into()).await;
-    let line = process.wait_for_line("Secret other does not read", SOON);
-    assert!(line.contains("list.yaml: document 2 (line "), "{line}");
-    assert!(line.contains("data.pem: it has blanks in it"), "{line}");
+    let line = process.wait_for_line(", Secret other: data.pem", SOON);
+    assert!(
+        line.contains("list.yaml: invalid document 2 (line "),
+        "{line}"
+    );
+    assert!(
+        line.contains("data.pem: base64 must not contain spaces"),
+        "{line}"
+    );
     process.signal(Signal::TERM);
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
 }

@@ -1,9 +1,9 @@
 {{/*
-Names, labels, images, and the operator's rights, each in one place.
+Names, labels, images, and the operator's permissions, each defined once.
 
-The names do not depend on the release: two operators that watch the same namespace would be of no use, and
-the fixed name of their roles keeps a second one of the same scope from being installed. In one namespace there is one operator,
-and the Lease by which its replicas agree has a fixed name too.
+The names do not depend on the release: two operators for the same namespace are never useful, and the fixed names of
+their roles prevent the installation of a second one with the same scope. A namespace contains at most one operator, so
+the Lease for leader election has a fixed name, too.
 */}}
 
 {{- define "smart-mqtt-tls.name" -}}
@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ include "smart-mqtt-tls.commonLabels" . }}
 {{- end }}
 
-{{/* {added, own}: the labels of a user and ours, which win: selectors rest on them. */}}
+{{/* {added, own}: the user's labels and ours. Ours take precedence, because selectors use them. */}}
 {{- define "smart-mqtt-tls.withLabels" -}}
 {{- toYaml (mergeOverwrite (deepCopy (.added | default dict)) (fromYaml .own)) }}
 {{- end }}
@@ -47,12 +47,12 @@ app.kubernetes.io/name: mqtt-tls-terminator
 {{ include "smart-mqtt-tls.commonLabels" . }}
 {{- end }}
 
-{{/* The Job that brings the resource definition up to date must not be taken for an operator. */}}
+{{/* The Job that applies the CRD must not match the operator's selectors. */}}
 {{- define "smart-mqtt-tls.crdName" -}}
 {{ include "smart-mqtt-tls.name" . }}-crd
 {{- end }}
 
-{{/* Labels and annotations of that Job and of what it needs; the weight, an annotation too, follows. */}}
+{{/* Labels and annotations of that Job and of its dependencies. The caller appends the weight, which is an annotation. */}}
 {{- define "smart-mqtt-tls.crdMetadata" -}}
 labels:
   app.kubernetes.io/name: {{ include "smart-mqtt-tls.crdName" . }}
@@ -68,7 +68,7 @@ annotations:
 {{- with .image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* What every container of ours is: within restricted pod security, with nothing to write to. */}}
+{{/* The security context of every container: restricted pod security, and a read-only root file system. */}}
 {{- define "smart-mqtt-tls.containerSecurity" -}}
 allowPrivilegeEscalation: false
 capabilities:
@@ -85,7 +85,7 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* Where the operator and the Job go: to DNS and the API server. */}}
+{{/* Egress of the operator and the Job: DNS and the API server. */}}
 {{- define "smart-mqtt-tls.egress" -}}
 - ports:
   - port: 53
@@ -93,7 +93,7 @@ seccompProfile:
   - port: 53
     protocol: TCP
 {{- if not .Values.networkPolicy.apiServerPorts }}
-{{- fail "networkPolicy.apiServerPorts names no port: a rule without ports would let out to all of them" }}
+{{- fail "networkPolicy.apiServerPorts must not be empty: a rule without ports would allow all ports" }}
 {{- end }}
 - ports:
   {{- range .Values.networkPolicy.apiServerPorts }}
@@ -107,9 +107,9 @@ seccompProfile:
 {{- end }}
 
 {{/*
-{listener, path, schema, value}: refuses a key that the resource definition does not have. The API server drops such a
-key from what Helm makes, and at most warns: of a misspelt `clientAuth`, a listener that is open to all would be left.
-Types and rules are left to the API server.
+{listener, path, schema, value}: refuses a key that the CRD does not have. The API server would drop such a key with at
+most a warning, so a misspelt `clientAuth` would leave a listener open to all devices. The API server validates types and
+rules.
 */}}
 {{- define "smart-mqtt-tls.checkKeys" -}}
 {{- $schema := ternary .schema dict (kindIs "map" .schema) }}
@@ -120,7 +120,7 @@ Types and rules are left to the API server.
 {{- range $key, $value := .value }}
 {{- $path := printf "%s.%s" $.path $key }}
 {{- if and $known (not $more) (not (hasKey $known $key)) }}
-{{- fail (printf "listeners.%s.%s: there is no such key; there are %s" $.listener $path (join ", " (keys $known | sortAlpha))) }}
+{{- fail (printf "listeners.%s.%s: unknown key; use one of %s" $.listener $path (join ", " (keys $known | sortAlpha))) }}
 {{- end }}
 {{- $below := get $known $key | default $more }}
 {{- include "smart-mqtt-tls.checkKeys" (dict "listener" $.listener "path" $path "schema" $below "value" $value) }}
@@ -134,7 +134,7 @@ Types and rules are left to the API server.
 {{- end }}
 {{- end }}
 
-{{/* What the operator may do where it watches: in a ClusterRole, or in the Role of one namespace. */}}
+{{/* The operator's permissions where it watches: in a ClusterRole, or in the Role of one namespace. */}}
 {{- define "smart-mqtt-tls.rules" -}}
 - apiGroups: [mqtt.smartboot.tech]
   resources: [mqtttlslisteners]
@@ -142,8 +142,8 @@ Types and rules are left to the API server.
 - apiGroups: [mqtt.smartboot.tech]
   resources: [mqtttlslisteners/status]
   verbs: [patch]
-# Certificates are read from Secrets by name; the watch carries metadata only. The configuration, which
-# holds private keys, is written into a Secret.
+# Certificates are read from Secrets by name; the watch transfers metadata only. The configuration, which contains
+# private keys, is written to a Secret.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch]
@@ -153,7 +153,7 @@ Types and rules are left to the API server.
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch]
-# Pods are listed, and told of a new configuration by an annotation; they are made by Deployments.
+# Pods are listed, and annotated when the configuration changes; Deployments create them.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]

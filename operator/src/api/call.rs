@@ -1,13 +1,13 @@
-//! One call to the API server: its time limit, and how its failure reads.
+//! One call to the API server: its time limit and its errors.
 //!
-//! It must not show what was sent: a Secret's content can stand in what the API server says about it.
+//! It must not show what was sent: the API server's message may quote a Secret's content.
 
 use std::time::Duration;
 
 use crate::kinds::{Target, Verb};
 use crate::plan::reason::Reason;
 
-/// How long one call may take, retries by the client included.
+/// Time limit of one call, including the client's retries.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Why a call failed.
@@ -16,9 +16,9 @@ pub enum Error {
     /// The API server refused it.
     #[error("{verb} {target} was refused ({reason}): {message}")]
     Refused {
-        /// What was tried.
+        /// The verb.
         verb: Verb,
-        /// On which object.
+        /// The object.
         target: Target,
         /// The HTTP status code.
         code: u16,
@@ -27,37 +27,37 @@ pub enum Error {
         /// The API server's message.
         message: String,
     },
-    /// There was no answer in time. The call may have worked.
-    #[error("{verb} {target} had no answer within {} s", CALL_DEADLINE.as_secs())]
+    /// No response in time. The call may have succeeded.
+    #[error("{verb} {target} timed out after {} s", CALL_DEADLINE.as_secs())]
     TimedOut {
-        /// What was tried.
+        /// The verb.
         verb: Verb,
-        /// On which object.
+        /// The object.
         target: Target,
     },
-    /// The answer does not read. The parser's message is left out: it may quote the content.
-    #[error("{verb} {target} had an answer that does not read")]
+    /// The response cannot be parsed. The parser's message is left out, because it may quote the content.
+    #[error("could not parse the API server's response to {verb} {target}")]
     Unreadable {
-        /// What was tried.
+        /// The verb.
         verb: Verb,
-        /// On which object.
+        /// The object.
         target: Target,
     },
-    /// There was no usable answer.
+    /// No usable response.
     #[error("{verb} {target} failed")]
     Unanswered {
-        /// What was tried.
+        /// The verb.
         verb: Verb,
-        /// On which object.
+        /// The object.
         target: Target,
-        /// What the client said.
+        /// The client's error.
         #[source]
         source: Box<kube::Error>,
     },
 }
 
 impl Error {
-    /// The kind of error, one of a fixed set, for metrics and conditions.
+    /// Returns the reason of the error, one of a fixed set, for metrics and conditions.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Refused { code: 403, .. } => Reason::Forbidden,
@@ -72,7 +72,7 @@ impl Error {
         }
     }
 
-    /// Whether what was written makes no sense to the API server.
+    /// Reports whether the API server rejected the object as invalid.
     pub fn is_invalid(&self) -> bool {
         matches!(
             self,
@@ -83,12 +83,12 @@ impl Error {
         )
     }
 
-    /// Whether the object was not as the writer thought, or was there already.
+    /// Reports whether the object has changed meanwhile, or exists already.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { code: 409, .. })
     }
 
-    /// Whether trying again soon is pointless: someone has to change something first.
+    /// Reports whether a quick retry is pointless, because someone must change something first.
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::Refused { code, .. } => {
@@ -99,12 +99,12 @@ impl Error {
         }
     }
 
-    /// Whether the operator lacks the right.
+    /// Reports whether the operator lacks the permission.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Refused { code: 403, .. })
     }
 
-    /// What was tried, and on what.
+    /// Returns the verb and the object of the call.
     pub fn attempt(&self) -> (Verb, &Target) {
         let (Self::Refused { verb, target, .. }
         | Self::TimedOut { verb, target }
@@ -113,13 +113,13 @@ impl Error {
         (*verb, target)
     }
 
-    /// Whether the object was not there.
+    /// Reports whether the object does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: 404, .. })
     }
 }
 
-/// Makes a call, with a time limit.
+/// Makes a call with a time limit.
 pub async fn call<T>(
     verb: Verb,
     target: &Target,
@@ -131,7 +131,7 @@ pub async fn call<T>(
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => {
             let message = if target.kind.is_confidential() {
-                "the message is not shown, because it may quote the content".to_owned()
+                "message withheld, because it may quote the content".to_owned()
             } else {
                 status.message
             };
@@ -162,7 +162,7 @@ mod tests {
     use crate::plan::reason::Reason;
 
     #[tokio::test]
-    async fn what_is_said_about_a_secret_is_not_shown() {
+    async fn messages_about_secrets_are_withheld() {
         let of = |kind| Target::one(kind, "a");
         let (secret, service) = (of(Kind::Secret), of(Kind::Service));
         let refusal = || async {

@@ -1,5 +1,5 @@
-//! The API server's view of one kind of children, the same for all kinds. It must not be asked about any object that a
-//! listener only names.
+//! Reads and writes children, in the same way for all kinds. It must not be used for objects that a listener
+//! only references.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::call::{Error, call};
 use crate::kinds::{Child, Kind, Object, Parse, Row, Target, Verb};
 
-/// One kind of children in one namespace.
+/// The API of one kind of children in one namespace.
 pub struct ChildApi {
     api: Api<DynamicObject>,
     kind: Kind,
@@ -20,7 +20,7 @@ pub struct ChildApi {
 }
 
 impl ChildApi {
-    /// The children of this kind.
+    /// Returns the API of one kind of children.
     pub fn new(client: &Client, namespace: &str, row: &Row, child: Child) -> Self {
         let resource: ApiResource = (row.resource)();
         Self {
@@ -30,7 +30,7 @@ impl ChildApi {
         }
     }
 
-    /// The child of this name, if it exists.
+    /// Returns the child of this name, if it exists.
     pub async fn get(&self, name: &str) -> Result<Option<Arc<dyn Object>>, Error> {
         let get = async {
             let found = self.api.get_opt(name).await?;
@@ -39,7 +39,7 @@ impl ChildApi {
         call(Verb::Get, &self.target(name), get).await
     }
 
-    /// Makes a child, or changes it.
+    /// Creates or changes a child.
     pub async fn patch<P: Debug + Serialize>(
         &self,
         verb: Verb,
@@ -62,7 +62,7 @@ impl ChildApi {
         Target::one(self.kind, name)
     }
 
-    /// The object as one of its kind. The parser's message must not be shown, as it may quote the content.
+    /// Parses the object as its kind. The parser's message must not be shown, because it may quote the content.
     fn read(&self, object: &DynamicObject) -> Result<Arc<dyn Object>, kube::Error> {
         let json = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
         (self.parse)(json).map_err(kube::Error::SerdeError)

@@ -1,4 +1,4 @@
-//! Events. One that is lost is not worth a retry: the conditions say it too.
+//! Writes events. It must not retry: conditions carry the same message.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -10,10 +10,10 @@ use crate::kinds::{Target, Verb};
 use crate::plan::notices::Notice;
 use crate::text::shortened;
 
-/// How long an event's note may be, in bytes: the API server takes 1 kB.
+/// Maximum length of an event's note in bytes; the API server accepts 1 kB.
 const NOTE_LENGTH_MAX: usize = 1000;
 
-/// Writes an event about an object of this name.
+/// Writes an event about the object of this name.
 pub async fn record(recorder: &Recorder, name: &str, reference: &ObjectReference, notice: Notice) {
     let Notice {
         is_warning,
@@ -37,7 +37,7 @@ pub async fn record(recorder: &Recorder, name: &str, reference: &ObjectReference
         warn!(
             listener = name,
             error = chain(&error),
-            "an event could not be written"
+            "failed to write an event"
         );
     }
 }

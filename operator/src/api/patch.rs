@@ -1,15 +1,15 @@
-//! How objects are changed: always in this operator's name.
+//! Parameters for patches: always with this operator as the field manager. It must not force a conflict.
 
 use kube::api::PatchParams;
 
 use crate::plan::names::MANAGER;
 
-/// As a whole, on the server's side: what is ours is what is sent.
+/// Server-side apply: the fields that are sent become this operator's fields.
 pub fn apply() -> PatchParams {
     PatchParams::apply(MANAGER)
 }
 
-/// In a part.
+/// Merge patch: changes only the fields that are sent.
 pub fn merge() -> PatchParams {
     PatchParams {
         field_manager: Some(MANAGER.to_owned()),

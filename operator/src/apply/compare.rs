@@ -1,9 +1,9 @@
-//! Whether an object in the cluster is as it is wanted, without asking the API server.
+//! Compares an object in the cluster with the wanted one, without asking the API server.
 //!
-//! It must see what someone changed, what is no longer wanted, and what was taken from us; and it must
-//! not see the defaults that the API server fills in, nor what others added. Otherwise the operator
-//! would write for ever, or not when it should. Found, wanted, and the record of what is ours are walked together:
-//! the record says what is taken and given as a whole, and what field by field.
+//! It must notice changed fields, fields that are no longer wanted, and fields that another manager took over.
+//! It must not notice the API server's defaults or fields that others added. Otherwise the operator would
+//! write forever, or fail to write. It walks the found object, the wanted object and this operator's
+//! `managedFields` together; the latter record which values are owned as a whole and which field by field.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use super::quantity::amount;
 use crate::kinds::Object;
 use crate::plan::names::MANAGER;
 
-/// Whether applying the wanted object would change nothing.
+/// Reports whether applying the wanted object would change nothing.
 pub(super) fn is_applied(wanted: &dyn Object, observed: &dyn Object) -> bool {
     let (wanted, found) = (wanted.json(), observed.json());
     if wanted.is_null() || found.is_null() {
@@ -43,7 +43,7 @@ fn fields(entry: &ManagedFieldsEntry) -> Option<&Value> {
     entry.fields_v1.as_ref().map(|fields| &fields.0)
 }
 
-/// The fields that are never recorded as anyone's.
+/// Removes the fields that `managedFields` never record.
 fn without_identity(mut object: Value) -> Value {
     if let Some(object) = object.as_object_mut() {
         object.remove("apiVersion");
@@ -56,16 +56,16 @@ fn without_identity(mut object: Value) -> Value {
     object
 }
 
-/// How texts are compared.
+/// How strings are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Values {
     Plain,
-    /// As amounts: the API server writes `0.5` as `500m`.
+    /// As quantities: the API server writes `0.5` as `500m`.
     Quantities,
 }
 
 impl Values {
-    /// How they are compared below this key.
+    /// Returns how strings below this key are compared.
     fn below(self, key: &str) -> Self {
         if key == "limits" || key == "requests" {
             Self::Quantities
@@ -75,8 +75,8 @@ impl Values {
     }
 }
 
-/// Whether the fields recorded as ours are those of the wanted object: not one less, which someone took,
-/// and not one more, which is no longer wanted; and whether what is found there is what is wanted.
+/// Reports whether the fields that we own are exactly those of the wanted object, with the wanted values. A
+/// missing field was taken over by another manager; an additional one is no longer wanted.
 fn agrees(fields: &Value, found: &Value, wanted: &Value, values: Values) -> bool {
     let Some(fields) = fields.as_object() else {
         return false;
@@ -84,8 +84,7 @@ fn agrees(fields: &Value, found: &Value, wanted: &Value, values: Values) -> bool
     match wanted {
         Value::Object(wanted) if !fields.is_empty() => keys_agree(fields, found, wanted, values),
         Value::Array(wanted) if !fields.is_empty() => elements_agree(fields, found, wanted, values),
-        // A leaf: the value below it is ours as a whole, such as a list of tolerations, and what others have put
-        // into it is a difference.
+        // A leaf: we own the whole value, such as a list of tolerations, so additions by others are differences.
         _ => is_same(found, wanted, values),
     }
 }
@@ -112,7 +111,7 @@ fn keys_agree(
     wanted_are_there && ours_are_wanted
 }
 
-/// Elements are recorded by their value (`v:`) or by the fields that tell them apart (`k:`).
+/// Elements are recorded by their value (`v:`) or by their key fields (`k:`).
 fn elements_agree(
     fields: &Map<String, Value>,
     found: &Value,
@@ -139,13 +138,14 @@ fn elements_agree(
     wanted_are_there && ours_are_wanted
 }
 
-/// Whether an element is the one with these fields.
+/// Reports whether an element has these key fields.
 fn has(element: &Value, key: &Value) -> bool {
     let mut key = key.as_object().into_iter().flatten();
     key.all(|(name, value)| element[name] == *value)
 }
 
-/// Whether two values are the same, but for how amounts are written, and for what the API server leaves out.
+/// Reports whether two values are equal, apart from notations of quantities and from values that the API server
+/// omits.
 fn is_same(found: &Value, wanted: &Value, values: Values) -> bool {
     match (found, wanted) {
         (Value::Object(one), Value::Object(other)) => one.keys().chain(other.keys()).all(|key| {
@@ -164,8 +164,8 @@ fn is_same(found: &Value, wanted: &Value, values: Values) -> bool {
     }
 }
 
-/// Whether the API server does not keep this. Of objects it leaves out only maps: a `labelSelector` without
-/// anything in it selects all, and none at all selects nothing.
+/// Reports whether the API server omits this value. It omits empty maps but no other empty objects: an empty
+/// `labelSelector` selects everything, and an absent one nothing.
 fn is_left_out(key: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_and_what_others_added_are_no_difference() {
+    fn defaults_and_additions_by_others_are_ignored() {
         let (wanted, found) = service(&json!({}), &fields());
         assert!(is_applied(&wanted, &found));
     }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_someone_took_is_a_difference() {
+    fn a_field_taken_over_by_another_manager_is_a_difference() {
         let mut less = fields();
         less["f:spec"].as_object_mut().unwrap().remove("f:type");
         let (wanted, found) = service(&json!({}), &less);
@@ -271,9 +271,9 @@ mod tests {
         assert!(!agree(&json!({"f:a": {}}), &json!({}), &json!({"a": null})));
     }
 
-    /// A pod's part that is taken and given as a whole, as it is recorded in a Deployment.
+    /// Parts of a pod template that a Deployment records as one atomic value.
     #[test]
-    fn less_of_what_is_one_whole_is_a_difference() {
+    fn a_change_within_an_atomic_value_is_a_difference() {
         let toleration = |key: &str, seconds: Option<i64>| {
             let toleration = json!({"key": key, "operator": "Exists"});
             match seconds {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_leaves_out_is_no_difference() {
+    fn values_that_the_api_server_omits_are_ignored() {
         let fields = json!({"f:affinity": {}});
         let of = |affinity: Value| json!({"affinity": affinity});
         let wanted = of(json!([{"matchLabels": {}, "values": [], "weight": null, "a": {}}]));
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_compared_as_such_where_they_stand() {
+    fn quantities_are_compared_by_amount() {
         let limits = |text: &str| json!({"limits": {"cpu": text}});
         let granular = json!({"f:limits": {"f:cpu": {}}});
         for fields in [granular, json!({"f:limits": {}})] {

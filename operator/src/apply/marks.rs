@@ -1,5 +1,5 @@
-//! Marks the pods with the configuration's version, so that the kubelet looks at the mounted Secret at once and not within
-//! a minute or two. It must not hold up the other children for longer than one call.
+//! Annotates the pods with the configuration's version, so that the kubelet refreshes the mounted Secret at once
+//! and not only after a minute or two. It must not delay the other children for longer than one call.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::kinds::{Kind, Target, Verb};
 use crate::plan::names::CONFIG_VERSION;
 use crate::plan::objects::{Children, PodMark};
 
-/// How many pods are marked at once: a listener may have two hundred of them during a rollout.
+/// Maximum number of concurrent patches: a listener may have two hundred pods during a rollout.
 const MARKS_AT_ONCE: usize = 16;
 
-/// Marks the pods with the version of the configuration that is among the children.
+/// Marks the pods with the version of the config Secret.
 pub(super) async fn mark_all(
     writer: &Writer<'_>,
     pods: &[PodMark],
@@ -34,7 +34,7 @@ pub(super) async fn mark_all(
     }
 }
 
-/// Marks the pods with a version, many at once. Those that are left at the deadline are marked at the next try.
+/// Marks the pods with a version, many at once. The next reconciliation marks those that are left at the deadline.
 async fn mark(
     writer: &Writer<'_>,
     pods: &[PodMark],
@@ -47,7 +47,7 @@ async fn mark(
         .map(|pod| mark_one(writer, &pod.name, version))
         .collect();
     let marks = stream::iter(marks).buffer_unordered(MARKS_AT_ONCE);
-    // Each pod is tried. Reported is the first by its name: the status is to say the same at each try.
+    // Try every pod, and report the first failure by name: the status must not change with each try.
     let failed = marks.filter_map(async |marked| marked.err());
     let Ok(failed) = timeout(deadline, failed.collect::<Vec<_>>()).await else {
         let target = Target::of(Kind::Pod, &writer.identity.child_name());
@@ -74,7 +74,7 @@ async fn mark_one<'p>(
     writer.metrics.wrote(kind, verb, patched.is_ok());
     match patched {
         Err(error) if !error.is_not_found() => Err((name, error)),
-        // A pod that is gone needs no mark.
+        // A deleted pod needs no mark.
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     use crate::plan::objects::PodMark;
     use crate::plan::reason::Reason;
 
-    /// An API server that takes its time for each pod, never answers about `silent`, and refuses `bad`.
+    /// An API server that is slow for each pod, never responds for `silent`, and refuses `bad`.
     #[derive(Default)]
     struct Server {
         running: AtomicUsize,
@@ -155,7 +155,7 @@ mod tests {
         };
         let pods = names.iter().map(|name| PodMark {
             name: name.clone(),
-            version: (name == "told").then(|| "7".to_owned()),
+            version: (name == "marked").then(|| "7".to_owned()),
         });
         let pods: Vec<PodMark> = pods.collect();
         let marked = mark(&writer, &pods, "7", deadline).await;
@@ -167,18 +167,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_pods_are_told_at_once_and_not_all() {
+    async fn pods_are_marked_concurrently_up_to_a_limit() {
         let many: Vec<String> = (0..50).map(|number| format!("pod-{number}")).collect();
-        let all = [many, names(&["told"])].concat();
+        let all = [many, names(&["marked"])].concat();
         let (server, marked) = marked(&all, Duration::from_secs(30)).await;
         assert!(marked.is_ok());
         assert_eq!(server.most.load(Ordering::Relaxed), MARKS_AT_ONCE);
         let asked = server.asked.lock().unwrap().clone();
-        assert!(asked.len() == 50 && !asked.contains(&"told".to_owned()));
+        assert!(asked.len() == 50 && !asked.contains(&"marked".to_owned()));
     }
 
     #[tokio::test]
-    async fn one_that_is_refused_holds_up_no_other() {
+    async fn a_refused_mark_does_not_stop_the_others() {
         let all = names(&["bad-b", "a", "bad-a", "c"]);
         let (server, marked) = marked(&all, Duration::from_secs(30)).await;
         let error = marked.unwrap_err();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_silent_takes_no_longer_than_all() {
+    async fn an_unanswered_mark_ends_at_the_common_deadline() {
         let all = names(&["silent", "a", "b"]);
         let (server, marked) = marked(&all, Duration::from_millis(300)).await;
         assert_eq!(marked.unwrap_err().reason(), Reason::TimedOut);

@@ -1,5 +1,5 @@
-//! A Service's ports as a whole. Those that someone else put there can make it invalid together with ours, because
-//! applying only adds. It must not be used before the API server has said so.
+//! Replaces all ports of a Service. Apply only adds to the list, so ports of another manager can make it invalid.
+//! It must not be used before the API server has rejected an apply.
 
 use kube::api::Patch;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::api::patch::merge;
 use crate::kinds::{Kind, Object, Verb};
 use crate::metrics::Metrics;
 
-/// Replaces the list of ports of the Service that was looked at.
+/// Replaces the ports of the Service that was read.
 pub(super) async fn replace(
     metrics: &Metrics,
     api: &ChildApi,

@@ -1,6 +1,6 @@
-//! Amounts as Kubernetes writes them. It must not round.
+//! Kubernetes quantities. It must not round.
 
-/// A Kubernetes quantity in billionths.
+/// Parses a Kubernetes quantity, in billionths.
 pub(super) fn amount(text: &str) -> Option<i128> {
     const BILLION: i128 = 1_000_000_000;
     let end = text
@@ -51,7 +51,7 @@ mod tests {
     use super::amount;
 
     #[test]
-    fn amounts_that_are_written_differently_are_the_same() {
+    fn different_notations_of_an_amount_are_equal() {
         let same = [
             ("0.5", "500m"),
             ("1Gi", "1024Mi"),

@@ -1,4 +1,4 @@
-//! Writes children of any kind. It must not touch an object that is not the very one that was looked at.
+//! Writes children of any kind. It must not touch an object other than the one that was read.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::plan::names::Identity;
 use crate::plan::objects::{Children, Step, Wanted};
 
-/// What writing takes: where to, and for which listener.
+/// Writes the children of one listener.
 pub(super) struct Writer<'w> {
     pub(super) client: &'w Client,
     pub(super) identity: &'w Identity,
@@ -23,7 +23,7 @@ pub(super) struct Writer<'w> {
 }
 
 impl Writer<'_> {
-    /// Does all steps, one after the other, and hands back the first error. `children` are then what there is.
+    /// Runs all steps in order, updates `children`, and returns the first error.
     pub(super) async fn all(&self, steps: Vec<Step>, children: &mut Children) -> Result<(), Error> {
         let mut all = Ok(());
         for Step { kind, wanted } in steps {
@@ -40,7 +40,7 @@ impl Writer<'_> {
         all
     }
 
-    /// Makes one child as planned. Hands back what there is then.
+    /// Applies one child as planned, and returns the resulting object.
     async fn one(
         &self,
         (row, child): (&Row, Child),
@@ -76,7 +76,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Applies one child on the server's side.
+    /// Writes one child by server-side apply.
     async fn write(
         &self,
         api: &ChildApi,
@@ -85,10 +85,10 @@ impl Writer<'_> {
         found: Option<&dyn Object>,
     ) -> Result<Arc<dyn Object>, Error> {
         let (mut json, mut params) = (wanted.json(), patch::apply());
-        // With force only on the very object that was looked at, and found to be ours: if it is another one by
-        // now, the API server answers with a conflict. One that was not there and is now is a conflict only where it
-        // differs in what is ours: applying cannot ask for an object to be new, and creating would record the fields
-        // in another way. Someone would have to take this very name in the moments since it was looked for.
+        // Force only on the object that was read and found to be ours; the uid makes the API server answer with a
+        // conflict if it has been replaced. For an object that did not exist, apply cannot require that it is new
+        // (and create would record the fields differently): one that appeared meanwhile conflicts only if our
+        // fields differ.
         if let Some(found) = found {
             params = params.force();
             json["metadata"]["uid"] = found.metadata().uid.clone().into();
@@ -101,7 +101,7 @@ impl Writer<'_> {
         written
     }
 
-    /// Deletes the very object that was looked at.
+    /// Deletes the object that was read, and no other of its name.
     async fn delete(&self, api: &ChildApi, kind: Kind, found: &dyn Object) -> Result<(), Error> {
         let uid = Preconditions {
             uid: found.metadata().uid.clone(),

@@ -1,4 +1,4 @@
-//! Which listeners an object is about: the reverse of what listeners name. Pure; it must not read.
+//! Maps an object to the listeners that reference or own it. Pure; it must not read.
 
 use kube::ResourceExt;
 use kube::core::{DeserializeGuard, ObjectMeta};
@@ -9,10 +9,10 @@ use crate::kinds::Kind;
 use crate::plan::names::listener_of;
 use crate::plan::references::named;
 
-/// A listener as it comes from the API server: one that does not read stops nothing.
+/// A listener as the API server sends it; one that cannot be parsed does not break the watch.
 pub type Guarded = DeserializeGuard<MqttTlsListener>;
 
-/// The listeners that name an object, and the one that it belongs to.
+/// Returns the listeners that reference an object, and the one that owns it.
 pub fn listeners_of<'l>(
     kind: Kind,
     object: &ObjectMeta,
@@ -32,7 +32,7 @@ pub fn listeners_of<'l>(
             ObjectRef::new(&listener.name_any()).within(&namespace)
         })
         .collect();
-    // The child of a listener that is not known yet is seen when that listener is.
+    // The owner may not be in the store yet; reconciling it by name is harmless.
     let owner = listener_of(object).map(|owner| ObjectRef::new(&owner).within(namespace));
     found.extend(owner.filter(|owner| !found.contains(owner)));
     found

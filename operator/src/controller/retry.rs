@@ -1,4 +1,4 @@
-//! When to try again what failed: later each time, and not with the others. It must not know what failed.
+//! Exponential backoff per listener. It must not know what failed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use crate::plan::names::Name;
 
-/// How long after its first failure a listener is tried again; twice as long after each more.
+/// Backoff after the first failure; it doubles with each further one.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// The longest time between two tries.
+/// Maximum backoff.
 const MAX: Duration = Duration::from_secs(300);
 
-/// How often each listener failed in a row.
+/// Consecutive failures of each listener.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<HashMap<Name, u32>>);
 
 impl Failures {
-    /// How often this listener failed.
+    /// Returns the number of consecutive failures of a listener.
     pub fn of(&self, listener: &Name) -> u32 {
         self.lock().get(listener).copied().unwrap_or(0)
     }
 
-    /// It failed again. How often that is, and how long to wait.
+    /// Counts a failure. Returns the number of consecutive failures and the backoff.
     pub fn more(&self, listener: &Name) -> (u32, Duration) {
         let mut failures = self.lock();
         let failures = failures.entry(listener.clone()).or_default();
@@ -30,18 +30,18 @@ impl Failures {
         (*failures, back_off(*failures))
     }
 
-    /// It did not fail, or is gone.
+    /// Resets a listener that succeeded or was deleted.
     pub fn forget(&self, listener: &Name) {
         self.lock().remove(listener);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, u32>> {
-        // Counters are right after a panic, too.
+        // Counters stay valid after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long to wait after so many failures in a row.
+/// Returns the backoff after so many consecutive failures.
 fn back_off(failures: u32) -> Duration {
     let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
     FIRST.saturating_mul(factor).min(MAX)
@@ -55,7 +55,7 @@ mod tests {
     use crate::plan::names::Name;
 
     #[test]
-    fn the_wait_doubles_and_has_an_end() {
+    fn the_backoff_doubles_up_to_its_maximum() {
         let waits: Vec<u128> = [1, 2, 3, 10, 11, u32::MAX]
             .into_iter()
             .map(|failures| back_off(failures).as_millis())
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_worked_begins_again() {
+    fn success_resets_the_failures() {
         let (failures, name) = (Failures::default(), Name::new("iot", "edge"));
         assert_eq!(failures.more(&name).0, 1);
         assert_eq!(failures.more(&name).0, 2);

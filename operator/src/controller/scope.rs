@@ -1,19 +1,30 @@
-//! What the operator works on. It must not say how.
+//! Which namespaces the operator works on. It must not define how.
+
+use std::fmt;
 
 use kube::api::Api;
 use kube::{Client, Resource};
 
-/// Whose listeners are reconciled.
+/// Which listeners are reconciled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of the cluster.
+    /// All in the cluster.
     Cluster,
-    /// Those of one namespace.
+    /// Those in one namespace.
     Namespace(String),
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("all namespaces"),
+            Self::Namespace(namespace) => write!(f, "namespace {namespace}"),
+        }
+    }
+}
+
 impl Scope {
-    /// The scope that is asked for. A name that is empty, as of a variable that is set to nothing, says nothing.
+    /// Returns the scope for a namespace; an empty name, as from an empty variable, counts as none.
     pub fn of(namespace: Option<&str>) -> Self {
         match namespace {
             Some("") | None => Self::Cluster,
@@ -21,7 +32,7 @@ impl Scope {
         }
     }
 
-    /// The objects of a type in it.
+    /// Returns the API of a type in this scope.
     pub fn api<K>(&self, client: &Client, type_: &K::DynamicType) -> Api<K>
     where
         K: Resource,
@@ -40,7 +51,7 @@ mod tests {
     use super::Scope;
 
     #[test]
-    fn a_name_that_is_empty_says_nothing() {
+    fn an_empty_namespace_counts_as_none() {
         assert_eq!(Scope::of(None), Scope::Cluster);
         assert_eq!(Scope::of(Some("")), Scope::Cluster);
         assert_eq!(Scope::of(Some("iot")), Scope::Namespace("iot".to_owned()));

@@ -1,5 +1,5 @@
-//! The watches: what happens in the cluster comes out as the listeners that are to be looked at. It must not
-//! decide what is done about them.
+//! The watches: they turn events in the cluster into listeners to reconcile. It must not decide what a
+//! reconciliation does.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -24,41 +24,41 @@ use crate::kinds::{KINDS, Kind, Row, Watched};
 use crate::metrics::Metrics;
 use crate::plan::names::all_pods;
 
-/// How long a watch lasts before it is begun again, in seconds: so often at least the API server says something.
+/// Duration of one watch request in seconds. It bounds how long a healthy API server is silent.
 const WATCH_TIMEOUT: u32 = 30;
 
-/// How long a connection to the API server may say nothing before it is taken for dead. Without that, a list or
-/// the beginning of a watch would wait on such a one for ever.
+/// How long a connection to the API server may be silent before it counts as dead. Without this limit, a list or
+/// a new watch would wait forever on a dead connection.
 pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 const _: () = assert!(SILENCE_MAX.as_secs() > WATCH_TIMEOUT as u64);
 
-/// What is waited for at the start.
+/// What readiness waits for at the start.
 const LIST: &str = "the list of listeners";
 
-/// Why there can be no such list.
-const NO_DEFINITION: &str = "the resource definition mqtttlslisteners.mqtt.smartboot.tech is not installed; \
+/// Why the list fails without the definition.
+const NO_DEFINITION: &str = "CustomResourceDefinition mqtttlslisteners.mqtt.smartboot.tech is not installed; \
                              install it with `mqtt-tls-operator crd --apply`";
 
-/// What is watched, and who hears how that goes.
+/// The watches, and where they report their state.
 pub struct Watches {
-    /// The API server.
+    /// The API client.
     pub client: Client,
-    /// What is watched.
+    /// The namespaces to watch.
     pub scope: Scope,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What the admin port shows.
+    /// The state that the admin port serves.
     pub board: Arc<Board>,
-    /// Whether the listeners have been listed once.
+    /// Whether the first list of listeners is complete.
     pub is_listed: Arc<AtomicBool>,
 }
 
-/// Listeners that are to be looked at.
+/// Listeners to reconcile.
 type Triggers = BoxStream<'static, ObjectRef<Guarded>>;
 
 impl Watches {
-    /// Opens them all. The store holds the listeners, for as long as the stream is read.
+    /// Opens all watches. The store holds the listeners, as long as the stream is polled.
     pub fn open(&self) -> (Store<Guarded>, SelectAll<Triggers>) {
         let (store, writer) = reflector::store::<Guarded>();
         let (board, is_listed) = (Arc::clone(&self.board), Arc::clone(&self.is_listed));
@@ -83,8 +83,8 @@ impl Watches {
         })
     }
 
-    /// Triggers by everything that listeners name or own. Only metadata is watched: all Secrets of a cluster
-    /// do not fit into memory, and most of them are none of ours.
+    /// Triggers by all kinds of objects that listeners reference or own. Only metadata is watched: a cluster's
+    /// Secrets may not fit into memory, and most of them are unrelated.
     fn related(&self, store: &Store<Guarded>) -> Vec<Triggers> {
         let rows = KINDS.iter();
         rows.filter_map(|row| {
@@ -110,7 +110,7 @@ impl Watches {
                     Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
                         listeners_of(kind, &object.metadata, listeners)
                     }
-                    // What was deleted while the watch was down shows only by its absence from the list.
+                    // An object that was deleted while the watch was down is only missing from the list.
                     Event::InitDone => listeners.map(ObjectRef::from_obj).collect(),
                     Event::Init => Vec::new(),
                 };
@@ -119,7 +119,7 @@ impl Watches {
             .boxed()
     }
 
-    /// A watch that never fails: it is tried again and again, and each failure is logged, in the words of `why`.
+    /// A watch that never ends: it retries after each failure, and logs what `why` returns for it.
     fn settled<K, F>(
         &self,
         kind: Kind,
@@ -133,8 +133,7 @@ impl Watches {
     {
         let metrics = self.metrics.clone();
         metrics.watching(kind);
-        // The back-off sits on each watch by itself: on the merged stream, one watch that is forbidden
-        // would hold up the others.
+        // Each watch has its own backoff: on the merged stream, one forbidden watch would delay the others.
         relisting(api, config)
             .default_backoff()
             .filter_map(move |event| {
@@ -151,8 +150,8 @@ impl Watches {
     }
 }
 
-/// A watch that lists again when what it watches was not found. Kube's own would go on from where it was, and say
-/// nothing when that goes again: an API server that has just started does not know its resources for a moment.
+/// A watch that lists again after a "not found". kube's watcher would resume silently from the old version, but an
+/// API server that has just started does not serve custom resources for a moment.
 fn relisting<K>(
     api: Api<K>,
     config: Config,
@@ -174,7 +173,7 @@ fn watch_config() -> Config {
     Config::default().timeout(WATCH_TIMEOUT)
 }
 
-/// Keeps the metrics to the listeners that there are.
+/// Limits the metrics to existing listeners.
 fn count(event: &Event<Guarded>, store: &Store<Guarded>, metrics: &Metrics) {
     match event {
         Event::Apply(listener) => metrics.know(listener),
@@ -184,10 +183,10 @@ fn count(event: &Event<Guarded>, store: &Store<Guarded>, metrics: &Metrics) {
     }
 }
 
-/// The listener that an event is about, if there is something to do for it.
+/// Returns the listener of an event, if it needs a reconciliation.
 ///
-/// Readiness is reported from here, and not by waiting for the store: of those who wait for that, only the
-/// last is woken, and that has to be the applier.
+/// Readiness is reported here instead of by waiting for the store: the store wakes only its last waiter, which
+/// must be the applier.
 fn trigger(
     event: Event<Guarded>,
     board: &Board,
@@ -196,21 +195,21 @@ fn trigger(
     if matches!(event, Event::InitDone) {
         is_listed.store(true, Ordering::Relaxed);
     }
-    // An event that is not of a list shows that the watch works, whatever was wrong with it.
+    // An event outside a list shows that the watch works again.
     let is_sign = matches!(event, Event::InitDone | Event::Apply(_) | Event::Delete(_));
     if is_sign && is_listed.load(Ordering::Relaxed) && board.reach(Stage::Working) != Stage::Working
     {
-        info!("the listeners are known");
+        info!("listed all listeners");
     }
     match event {
         Event::Apply(listener) | Event::InitApply(listener) => Some(ObjectRef::from_obj(&listener)),
-        // Whatever belongs to a listener that is gone is collected.
+        // The garbage collector deletes the children of a deleted listener.
         Event::Delete(_) | Event::Init | Event::InitDone => None,
     }
 }
 
-/// Why the listeners cannot be watched. Once they are known, readiness depends no more on whether the API
-/// server answers, but it does on whether there can be listeners at all.
+/// Returns why the listeners cannot be watched, and updates readiness. After the first list, an unreachable API
+/// server does not affect readiness, but a missing CustomResourceDefinition does.
 fn hold_up(board: &Board, error: &Error) -> String {
     let is_unknown = is_unknown(error);
     let why = if is_unknown {
@@ -224,7 +223,7 @@ fn hold_up(board: &Board, error: &Error) -> String {
     why
 }
 
-/// Whether the API server does not know what is watched.
+/// Reports whether the API server does not serve the watched resource.
 fn is_unknown(error: &Error) -> bool {
     matches!(
         error,
@@ -254,12 +253,12 @@ mod tests {
     }
 
     #[test]
-    fn an_event_after_the_first_list_shows_that_the_watch_works() {
+    fn an_event_after_the_first_list_restores_readiness() {
         let board = Board::new(Registry::default());
         let is_listed = AtomicBool::new(false);
         let lost = || Stage::Waiting("it".to_owned());
         board.reach(lost());
-        // Of the first list, which is not over.
+        // The first list is not complete yet.
         for event in [Event::Init, Event::InitApply(edge()), Event::Apply(edge())] {
             trigger(event, &board, &is_listed);
             assert_eq!(board.stage(), lost());

@@ -1,4 +1,4 @@
-//! The broker behind a listener: a Service of its namespace, or an address.
+//! The broker behind a listener: a Service in its namespace, or an address. It must not resolve either.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::maps;
 
-/// The smart-mqtt broker: a Service of this namespace, or an address. Exactly one of them.
+/// The smart-mqtt broker: exactly one of a Service in this namespace and an address.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.service) != has(self.address)")
-        .message("backend needs exactly one of service (a Service in this namespace) and address (a host \
-                  name or an IP address)")
+        .message("backend must have exactly one of service (a Service in this namespace) and address (a \
+                  host name or an IP address)")
 )]
 pub struct Backend {
     /// A Service in the listener's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<BackendService>,
-    /// A broker that is not a Service in this namespace.
+    /// The address of a broker that is not a Service in this namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<BackendAddress>,
 }
@@ -36,7 +36,7 @@ pub struct BackendService {
     pub port: u16,
 }
 
-/// A broker by its address.
+/// The address of a broker.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendAddress {

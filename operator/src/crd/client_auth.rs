@@ -1,4 +1,5 @@
-//! Whether devices show certificates, and what those must chain to. It must not have a default that lets everyone in.
+//! Whether devices present certificates, and the CA certificates for them. It must not have a default that accepts
+//! every device.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -13,29 +14,29 @@ use super::maps;
 #[x_kube(
     validation = Rule::new("self.mode == 'None' || has(self.caRef)")
         .message("clientAuth.mode Optional and Require need clientAuth.caRef, the Secret or ConfigMap with \
-                  the CA certificates that devices' certificates chain to; add it, or set mode: None")
+                  the CA certificates for devices' certificates; add it, or set mode: None")
         .field_path(".caRef")
 )]
 pub struct ClientAuth {
-    /// `None`: devices are not asked for a certificate. `Optional`: one that does not verify is refused,
-    /// none at all is let in. `Require`: only a certificate that verifies is let in. It has no default: one
-    /// that is forgotten or misspelt must not let everyone in.
+    /// `None`: no certificate is requested. `Optional`: devices without a certificate are accepted, those with an
+    /// invalid one are refused. `Require`: only devices with a valid certificate are accepted. There is no default,
+    /// so that a forgotten or misspelt mode does not accept every device.
     pub mode: ClientAuthMode,
 
-    /// The CA certificates that devices' certificates must chain to. Needed unless `mode` is None.
+    /// The CA certificates that devices' certificates must chain to. Required unless `mode` is None.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_ref: Option<CaRef>,
 }
 
-/// Whether devices show a certificate.
+/// Whether devices present a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ClientAuthMode {
-    /// They are not asked for one.
+    /// No certificate is requested.
     #[default]
     None,
-    /// They may.
+    /// A certificate is requested, not required.
     Optional,
-    /// They must.
+    /// A certificate is required.
     Require,
 }
 
@@ -43,7 +44,7 @@ pub enum ClientAuthMode {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaRef {
-    /// Whether a Secret or a ConfigMap holds it.
+    /// The kind of the object: Secret or ConfigMap.
     pub kind: CaKind,
     /// The object's name, in the listener's namespace.
     #[schemars(schema_with = "maps::object_name")]
@@ -54,7 +55,7 @@ pub struct CaRef {
     pub key: String,
 }
 
-/// What kind of object holds a CA bundle.
+/// The kind of object that holds a CA bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum CaKind {
     /// A Secret.
@@ -64,7 +65,7 @@ pub enum CaKind {
 }
 
 impl CaKind {
-    /// The kind's name, as in manifests.
+    /// Returns the kind's name as in manifests.
     pub fn name(self) -> &'static str {
         match self {
             Self::Secret => "Secret",
@@ -73,12 +74,11 @@ impl CaKind {
     }
 }
 
-/// Reads client authentication that is there. Whoever writes the key wants it: nothing behind it must not let
-/// everyone in.
-pub(super) fn said<'de, D: Deserializer<'de>>(from: D) -> Result<ClientAuth, D::Error> {
+/// Parses `clientAuth`. An empty value is an error: a user who writes the key wants client authentication.
+pub(super) fn non_empty<'de, D: Deserializer<'de>>(from: D) -> Result<ClientAuth, D::Error> {
     Option::deserialize(from)?.ok_or_else(|| {
         Error::custom(
-            "clientAuth is there and says nothing: set clientAuth.mode to Require or Optional, with \
+            "clientAuth must not be empty: set clientAuth.mode to Require or Optional, with \
              clientAuth.caRef, or to None",
         )
     })

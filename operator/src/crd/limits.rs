@@ -1,26 +1,26 @@
-//! How many connections a terminator pod takes, as users write it.
+//! The limits of a terminator pod, as users write them.
 //!
-//! It must have the defaults and bounds of the terminator's own file; the file's crate holds them, and a test
-//! compares what is said here. As in `timeouts`, no default stands in the schema.
+//! They must have the defaults and bounds of the terminator's configuration file; its crate defines them, and a
+//! test compares the descriptions. As in `timeouts`, the schema must have no defaults.
 
 use mqtt_tls_config::Limits as File;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// How many connections each terminator pod takes. A change reaches the pods without replacing them, and
+/// Limits on the connections of each terminator pod. A change reaches the pods without replacing them, and
 /// closes no connection.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Open at once, in each pod; those beyond are closed. Give the pods memory for them
+    /// Maximum number of open connections per pod; further ones are closed. Give the pods enough memory for them
     /// (`pod.resources`). 1 to 10000000. Default: 250000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connections")]
     pub connections: Option<u32>,
 
-    /// Devices that each pod waits for at once: that are silent, in their ClientHello, in their handshake, or before
-    /// their CONNECT. Where there are more, one has to leave of the addresses that hold many of the fullest stage, so
-    /// that no device is kept out. 1 to 1000000. Default: 8192.
+    /// Maximum number of connections per pod that have not sent their CONNECT yet: silent, in the ClientHello, in the
+    /// handshake, or before the CONNECT. Above it, each new one replaces one in the fullest stage, from the addresses
+    /// that hold the most, so that no device is locked out. 1 to 1000000. Default: 8192.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "handshakes")]
     pub handshakes: Option<u32>,

@@ -1,11 +1,11 @@
-//! Schemas of the small values that several parts of the resource share: ports, names, labels.
+//! Schemas of small values that several parts of the resource share: ports, names, labels.
 //!
-//! Written out, where the derived schema would lack a limit or carry a format that Kubernetes does not
-//! know. It must not be used for a value that has a type of its own.
+//! They are written by hand where the derived schema would lack a limit or have a format that Kubernetes does
+//! not know. It must not be used for a value that has its own type.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// How many labels or annotations a map may have.
+/// Maximum number of labels or annotations in a map.
 const ENTRIES_MAX: u32 = 32;
 
 /// A TCP port.
@@ -13,7 +13,7 @@ pub(super) fn port(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535})
 }
 
-/// The port of a node, in the widest range that clusters are set to.
+/// A node port, in the widest range that a cluster may allow.
 pub(super) fn node_port(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "integer", "format": "int32", "minimum": 1, "maximum": 65535, "nullable": true
@@ -60,14 +60,14 @@ pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
             {
                 "rule": "self.all(key, !key.startsWith('app.kubernetes.io/') && \
                          !key.startsWith('mqtt.smartboot.tech/'))",
-                "message": "labels that begin with app.kubernetes.io/ or mqtt.smartboot.tech/ are the \
-                            operator's own; choose another prefix",
+                "message": "labels that start with app.kubernetes.io/ or mqtt.smartboot.tech/ are reserved \
+                            for the operator; choose another prefix",
             },
             {
                 "rule": "self.all(key, !format.qualifiedName().validate(key).hasValue() && \
                          !format.labelValue().validate(self[key]).hasValue())",
-                "message": "a label's name and value have at most 63 letters, digits, -, _ and ., and \
-                            begin and end with a letter or digit",
+                "message": "a label's name and value must have at most 63 letters, digits, -, _ and ., and \
+                            start and end with a letter or digit",
             },
         ],
     })
@@ -82,19 +82,19 @@ pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [
             {
                 "rule": "self.all(key, !key.startsWith('mqtt.smartboot.tech/'))",
-                "message": "annotations that begin with mqtt.smartboot.tech/ are the operator's own; \
+                "message": "annotations that start with mqtt.smartboot.tech/ are reserved for the operator; \
                             choose another prefix",
             },
             {
                 "rule": "self.all(key, !format.qualifiedName().validate(key).hasValue())",
-                "message": "an annotation's name has at most 63 letters, digits, -, _ and ., after an \
+                "message": "an annotation's name must have at most 63 letters, digits, -, _ and ., after an \
                             optional prefix and a slash",
             },
         ],
     })
 }
 
-/// Amounts of CPU and memory, by the resource's name.
+/// Quantities of CPU and memory, by resource name.
 pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

@@ -1,4 +1,4 @@
-//! What a user may say about the terminator pods: resources and scheduling.
+//! The user's settings for the terminator pods: resources and scheduling.
 //!
 //! It must not offer what would weaken the pods' security or change what runs in them.
 
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::maps;
 use super::references::SecretRef;
 
-/// How the terminator pods look.
+/// The terminator pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
     /// CPU and memory of the terminator container. Default: requests of 100m CPU and 64Mi memory, a
-    /// limit of 1Gi memory. What is given here replaces the default as a whole.
+    /// limit of 1Gi memory. A value replaces the whole default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
@@ -32,17 +32,17 @@ pub struct PodTemplate {
     #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,
 
-    /// Which nodes the pods need or prefer.
+    /// Required and preferred nodes and neighbours of the pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 
-    /// How the pods are spread. Default: over the nodes as evenly as possible. A constraint without
+    /// How the pods are spread. Default: as evenly as possible over the nodes. A constraint without
     /// `labelSelector` counts this listener's pods. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
 
-    /// Labels of the pods, beside the operator's own. At most 32.
+    /// Labels of the pods, in addition to the operator's own. At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "maps::labels")]
     pub labels: BTreeMap<String, String>,
@@ -57,7 +57,7 @@ pub struct PodTemplate {
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
 
-    /// Secrets in this namespace with which the terminator's image is pulled. At most 8.
+    /// Secrets in this namespace for pulling the terminator's image. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub image_pull_secrets: Vec<SecretRef>,
@@ -71,15 +71,15 @@ pub struct PodTemplate {
         "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || \
          !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || \
          quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)"
-    ).message("a request in pod.resources.requests is above its limit in pod.resources.limits; lower the \
+    ).message("a request in pod.resources.requests exceeds its limit in pod.resources.limits; lower the \
                request or raise the limit")
 )]
 pub struct Resources {
-    /// What a node must have free.
+    /// Resources that a node must have available.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "maps::quantities")]
     pub requests: BTreeMap<String, Quantity>,
-    /// What the container may use.
+    /// Maximum resources of the container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "maps::quantities")]
     pub limits: BTreeMap<String, Quantity>,

@@ -1,16 +1,16 @@
-//! How a listener names Secrets. It must not say what is in them.
+//! How a listener references Secrets. It must not describe their content beyond the keys.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::maps;
 
-/// Where one server certificate comes from.
+/// The source of one server certificate.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateSource {
     /// A Secret in the listener's namespace with the certificate chain (leaf first) and its private
-    /// key: the keys `tls.crt` and `tls.key` (as in type kubernetes.io/tls), or one key `pem` with both.
+    /// key: either the keys `tls.crt` and `tls.key` (as in type kubernetes.io/tls), or one key `pem` with both.
     pub secret_ref: SecretRef,
 }
 

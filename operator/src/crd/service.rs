@@ -1,4 +1,4 @@
-//! What a user may say about the Service in front of the terminators.
+//! The user's settings for the Service in front of the terminators.
 //!
 //! It must not offer what the operator decides: the selector and the ports.
 
@@ -10,30 +10,30 @@ use serde::{Deserialize, Serialize};
 
 use super::maps;
 
-/// How the Service in front of the terminators looks.
+/// The Service in front of the terminators.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.nodePort) || self.type != 'ClusterIP'")
-        .message("service.nodePort works only with type NodePort or LoadBalancer; set service.type, or \
+        .message("service.nodePort requires type NodePort or LoadBalancer; set service.type, or \
                   remove nodePort")
         .field_path(".nodePort"),
     validation = Rule::new("!has(self.externalTrafficPolicy) || self.type != 'ClusterIP'")
-        .message("service.externalTrafficPolicy works only with type NodePort or LoadBalancer; set \
+        .message("service.externalTrafficPolicy requires type NodePort or LoadBalancer; set \
                   service.type, or remove externalTrafficPolicy")
         .field_path(".externalTrafficPolicy"),
     validation = Rule::new("!has(self.loadBalancerClass) || self.type == 'LoadBalancer'")
-        .message("service.loadBalancerClass works only with type LoadBalancer; set service.type, or remove \
+        .message("service.loadBalancerClass requires type LoadBalancer; set service.type, or remove \
                   loadBalancerClass")
         .field_path(".loadBalancerClass"),
     validation = Rule::new("!has(self.loadBalancerSourceRanges) || self.type == 'LoadBalancer'")
-        .message("service.loadBalancerSourceRanges works only with type LoadBalancer; set service.type, or \
+        .message("service.loadBalancerSourceRanges requires type LoadBalancer; set service.type, or \
                   remove loadBalancerSourceRanges")
         .field_path(".loadBalancerSourceRanges")
 )]
 pub struct ServiceTemplate {
-    /// `ClusterIP`: reachable in the cluster. `NodePort`: also on a port of every node. `LoadBalancer`:
-    /// also through the cloud's or the cluster's load balancer. Default: ClusterIP.
+    /// `ClusterIP`: reachable within the cluster. `NodePort`: also on a port of every node. `LoadBalancer`:
+    /// also through a load balancer of the cloud or the cluster. Default: ClusterIP.
     #[serde(default, rename = "type")]
     pub type_: ServiceType,
 
@@ -42,41 +42,41 @@ pub struct ServiceTemplate {
     #[schemars(schema_with = "maps::annotations")]
     pub annotations: BTreeMap<String, String>,
 
-    /// Labels of the Service, beside the operator's own. At most 32.
+    /// Labels of the Service, in addition to the operator's own. At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "maps::labels")]
     pub labels: BTreeMap<String, String>,
 
-    /// Which load balancer takes the Service. It can not be changed while the type is LoadBalancer.
+    /// The load balancer implementation. Immutable while the type is LoadBalancer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,
 
-    /// From which networks the load balancer accepts connections, in CIDR notation. At most 64.
+    /// Networks from which the load balancer accepts connections, in CIDR notation. At most 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(max = 49)))]
     #[x_kube(
         validation = Rule::new("self.all(range, isCIDR(range))")
-            .message("service.loadBalancerSourceRanges must hold networks in CIDR notation, such as \
+            .message("service.loadBalancerSourceRanges must contain networks in CIDR notation, such as \
                       10.0.0.0/8")
     )]
     pub load_balancer_source_ranges: Option<Vec<String>>,
 
-    /// `Local` keeps the device's address visible and avoids a hop, `Cluster` spreads evenly.
-    /// Kubernetes' default is Cluster.
+    /// `Local` preserves the device's address and avoids a hop; `Cluster` balances evenly. Kubernetes
+    /// defaults to Cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
 
-    /// The port of every node, within the cluster's range. Default: chosen by the cluster.
+    /// The port on every node, within the cluster's range. Default: chosen by the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "maps::node_port")]
     pub node_port: Option<u16>,
 }
 
-/// From where a Service can be reached.
+/// Where a Service is reachable from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ServiceType {
-    /// From within the cluster.
+    /// Within the cluster.
     #[default]
     #[serde(rename = "ClusterIP")]
     ClusterIp,
@@ -87,7 +87,7 @@ pub enum ServiceType {
 }
 
 impl ServiceType {
-    /// The type's name, as Kubernetes has it.
+    /// Returns the type's name in Kubernetes.
     pub fn name(self) -> &'static str {
         match self {
             Self::ClusterIp => "ClusterIP",
@@ -97,17 +97,17 @@ impl ServiceType {
     }
 }
 
-/// Which nodes' pods a node hands external connections to.
+/// Which pods receive the external connections of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ExternalTrafficPolicy {
-    /// All.
+    /// Pods on all nodes.
     Cluster,
-    /// Its own.
+    /// Pods on the same node.
     Local,
 }
 
 impl ExternalTrafficPolicy {
-    /// The policy's name, as Kubernetes has it.
+    /// Returns the policy's name in Kubernetes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cluster => "Cluster",

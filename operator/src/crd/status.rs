@@ -1,19 +1,19 @@
-//! What the operator says about a listener. It must not hold key material, nor a hash of any.
+//! The listener's status. It must not contain key material, or a hash of it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the operator says about a listener.
+/// The status of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MqttTlsListenerStatus {
-    /// The generation of the spec that all of this is about.
+    /// The generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// `Accepted`: the spec makes sense. `ResolvedRefs`: every object that it names is there and usable.
-    /// `CertificateValid`: all certificates are valid now. `Programmed`: the children are as wanted.
+    /// `Accepted`: the spec is valid. `ResolvedRefs`: every referenced object exists and is usable.
+    /// `CertificateValid`: all certificates are currently valid. `Programmed`: the children match the spec.
     /// `Available`: enough pods are ready. `Ready`: all of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -22,7 +22,7 @@ pub struct MqttTlsListenerStatus {
     )]
     pub conditions: Vec<Condition>,
 
-    /// The certificates that are rendered for the terminators, the default first.
+    /// The certificates in the terminators' configuration, the default first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub certificates: Vec<CertificateStatus>,
@@ -32,37 +32,37 @@ pub struct MqttTlsListenerStatus {
     #[schemars(length(max = 16))]
     pub addresses: Vec<Address>,
 
-    /// How many terminator pods there are.
+    /// Number of terminator pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
 
-    /// How many terminator pods are ready.
+    /// Number of ready terminator pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
 
-    /// The labels by which the terminator pods are found, for `kubectl scale` and autoscalers.
+    /// The label selector of the terminator pods, for `kubectl scale` and autoscalers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 }
 
-/// The facts of one certificate that is rendered.
+/// One certificate in the terminators' configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateStatus {
-    /// The Secret that it came from.
+    /// The Secret that contains it.
     pub secret_name: String,
-    /// The DNS names and IP addresses that it is for. At most 64 are shown.
+    /// Its DNS names and IP addresses (subject alternative names). At most 64 are shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_names: Vec<String>,
-    /// From when it is valid, in RFC 3339.
+    /// Start of its validity, in RFC 3339.
     pub not_before: String,
-    /// Until when it is valid, in RFC 3339.
+    /// End of its validity, in RFC 3339.
     pub not_after: String,
     /// The SHA-256 fingerprint of the certificate (not of its key), in hexadecimal.
     pub fingerprint: String,
     /// Its serial number, in hexadecimal.
     pub serial: String,
-    /// Who issued it.
+    /// Its issuer.
     pub issuer: String,
 }
 
@@ -79,7 +79,7 @@ pub struct Address {
     pub port: i32,
 }
 
-/// What an address is.
+/// The type of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum AddressType {
     /// A DNS name.

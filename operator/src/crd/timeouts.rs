@@ -1,8 +1,8 @@
-//! How long each phase of a connection may take, as users write it.
+//! The time limits of the phases of a connection, as users write them.
 //!
-//! It must have the defaults and bounds of the terminator's own file; the file's crate holds them, and a test
-//! compares what is said here. No default stands in the schema: the API server would write it into each
-//! listener, and a better one of a later release would reach none of them.
+//! They must have the defaults and bounds of the terminator's configuration file; its crate defines them, and a
+//! test compares the descriptions. The schema must have no defaults: the API server would write them into each
+//! listener, and a better default in a later release would reach none of them.
 
 use std::time::Duration;
 
@@ -10,33 +10,33 @@ use mqtt_tls_config::Timeouts as File;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// How many characters a duration may have.
+/// Maximum length of a duration in characters.
 const DURATION_LENGTH_MAX: usize = 16;
 
-/// How long each phase of a connection may take: whole numbers with units, such as `30s`, `1m30s` or `500ms`.
-/// A change reaches the pods without replacing them, and holds for new connections.
+/// Time limits of the phases of a connection: whole numbers with units, such as `30s`, `1m30s` or `500ms`.
+/// A change reaches the pods without replacing them, and applies to new connections.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
-    /// From accept to the end of the TLS handshake, 100ms to 10m. Devices on GPRS or NB-IoT take 12 to 20
+    /// From accept to the end of the TLS handshake, 100ms to 10m. Devices on GPRS or NB-IoT need 12 to 20
     /// seconds for a chain of 4 KB. Default: 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub handshake: Option<String>,
 
-    /// From the end of the handshake to the end of the client's CONNECT, 100ms to 10m. The broker is dialled
-    /// after it. Default: 20s.
+    /// From the end of the handshake to the end of the client's CONNECT packet, 100ms to 10m. The broker is
+    /// dialled after it. Default: 20s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub first_packet: Option<String>,
 
-    /// Resolving the broker and connecting to it, all its addresses together, 100ms to 10m. Default: 5s.
+    /// Resolving the broker's name and connecting to it, including all its addresses, 100ms to 10m. Default: 5s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub dial: Option<String>,
 
-    /// How long one direction may outlive the other: after a client's end, how long the broker may still
-    /// read and answer. 100ms to 1h. Default: 30s.
+    /// How long one direction may stay open after the other has closed: after a client's half-close, how long the
+    /// broker may still read and respond. 100ms to 1h. Default: 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "half_close")]
     pub half_close: Option<String>,
@@ -50,7 +50,7 @@ fn half_close(_: &mut SchemaGenerator) -> Schema {
     duration(File::HALF_CLOSE_RANGE)
 }
 
-/// A duration in words that the API server, this program and the terminator's file all read alike.
+/// Schema of a duration that the API server, this program and the terminator's file parse in the same way.
 fn duration((least, most): (Duration, Duration)) -> Schema {
     let (least, most) = (written(least), written(most));
     let rule = format!(
@@ -70,7 +70,7 @@ fn duration((least, most): (Duration, Duration)) -> Schema {
     })
 }
 
-/// A duration of one unit, without blanks.
+/// Formats a duration of one unit, without spaces.
 fn written(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }

@@ -1,18 +1,18 @@
-//! What TLS offers beyond its versions, suites and groups, which are fixed; as users write it.
+//! TLS options, as users write them. Versions, cipher suites and key exchange groups are fixed.
 //!
-//! It must not offer what would weaken it. As in `timeouts`, no default stands in the schema.
+//! It must not offer an option that weakens TLS. As in `timeouts`, the schema must have no defaults.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// What TLS offers beyond its versions, suites and groups, which are fixed. A change reaches the pods without
+/// TLS options. Versions, cipher suites and key exchange groups are fixed. A change reaches the pods without
 /// replacing them.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
-    /// Which clients get session tickets, with which they resume their session when they come back. `None`:
-    /// nobody. `Tls12`: those of TLS 1.2. `All`: those of TLS 1.3, too; choose it where no device has a stack
-    /// that cannot take them (wolfSSL, as a rule, cannot). Default: Tls12.
+    /// Which clients get session tickets, with which they resume their session after a reconnect. `None`:
+    /// no client. `Tls12`: clients of TLS 1.2. `All`: also clients of TLS 1.3; choose it only if all devices'
+    /// TLS stacks accept their tickets (wolfSSL usually does not). Default: Tls12.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tickets")]
     pub tickets: Option<Tickets>,
@@ -21,11 +21,11 @@ pub struct Tls {
 /// Which clients get session tickets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Tickets {
-    /// Nobody.
+    /// No clients.
     None,
-    /// Those of TLS 1.2.
+    /// Clients of TLS 1.2.
     Tls12,
-    /// All.
+    /// All clients.
     All,
 }
 

@@ -1,17 +1,17 @@
-//! An embedded MQTT 3.1.1 broker on a free port of the loopback interface. It must not be reachable from
-//! elsewhere, and it stands for smart-mqtt only in the demonstration.
+//! An embedded MQTT 3.1.1 broker on a free port of the loopback interface, in place of smart-mqtt. It must not be
+//! reachable from other machines.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 
 use serde_json::json;
 
-/// Why there is no broker.
+/// Why the broker failed to start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("its configuration does not read")]
+    #[error("invalid broker configuration")]
     Configuration(#[source] serde_json::Error),
-    #[error("no port or thread for it")]
+    #[error("failed to allocate a port or thread")]
     Io(#[source] std::io::Error),
 }
 
@@ -40,14 +40,14 @@ pub(super) fn start() -> Result<SocketAddr, Error> {
     });
     let configuration: rumqttd::Config =
         serde_json::from_value(configuration).map_err(Error::Configuration)?;
-    // It binds its port itself.
+    // The broker binds the port itself.
     drop(free);
     let mut broker = rumqttd::Broker::new(configuration);
     thread::Builder::new()
         .name("broker".to_owned())
         .spawn(move || {
             if let Err(error) = broker.start() {
-                tracing::error!(%error, "the embedded broker ended");
+                tracing::error!(%error, "the embedded broker stopped");
             }
         })
         .map_err(Error::Io)?;

@@ -1,4 +1,5 @@
-//! The proof: a client that is not ours publishes through TLS, and receives its own message.
+//! The check: an independent MQTT client publishes over TLS and receives its own message. It must not use our TLS
+//! server code.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,19 +13,19 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// How long the whole proof may take.
+/// Time limit of the whole check.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How long after a failed connection the next is tried: the listener may be starting.
+/// Delay after a failed connection; the listener may be starting.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// How long the goodbye may take.
+/// Time limit of the disconnect.
 const LEAVE: Duration = Duration::from_secs(1);
 
 const TOPIC: &str = "demo/proof";
 const PAYLOAD: &str = "hello through TLS";
 
-/// What came through.
+/// The message that arrived.
 pub(super) struct Proof {
     pub(super) topic: String,
     pub(super) payload: String,
@@ -32,14 +33,14 @@ pub(super) struct Proof {
     pub(super) took: Duration,
 }
 
-/// Why nothing came through.
+/// Why no message arrived.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("the CA's certificate cannot be used")]
+    #[error("invalid CA certificate")]
     Certificate(#[source] rustls::pki_types::pem::Error),
-    #[error("nothing came back within {} s; the last try failed: {last}", DEADLINE.as_secs())]
+    #[error("timed out after {} s waiting for the message; the last attempt failed: {last}", DEADLINE.as_secs())]
     Nothing { last: String },
-    #[error("TLS cannot be set up")]
+    #[error("failed to set up TLS")]
     Tls(#[source] rustls::Error),
 }
 
@@ -72,7 +73,7 @@ fn tls(ca_pem: &str) -> Result<ClientConfig, Error> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// One connection, until the message came back or it failed.
+/// Makes one connection, until the message arrives or it fails.
 async fn attempt(port: u16, tls: TlsConfiguration) -> Result<Proof, String> {
     let mut options = MqttOptions::new("mqtt-tls-demo", ("localhost", port));
     options.set_transport(Transport::Tls(tls));
@@ -101,11 +102,11 @@ async fn attempt(port: u16, tls: TlsConfiguration) -> Result<Proof, String> {
     }
 }
 
-/// Says goodbye, and waits until that has been sent.
+/// Disconnects, and waits until the DISCONNECT packet has been sent.
 async fn leave(client: &AsyncClient, events: &mut EventLoop) {
     if client.disconnect().await.is_ok() {
         let sent = async { while events.poll().await.is_ok() {} };
-        // The proof is there: what becomes of the connection does not matter.
+        // The message has arrived, so a failed disconnect does not matter.
         let _ = tokio::time::timeout(LEAVE, sent).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A CA and a certificate for this machine. They are for the demonstration, and end after 30 days.
+//! A CA and a certificate for this machine, which expire after 30 days. They must not be used outside the demo.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use rcgen::{
 };
 use serde::Serialize;
 
-/// For how long the certificates are valid, in seconds.
+/// Lifetime of the certificates, in seconds.
 const VALID: u64 = 30 * 24 * 3600;
 
 /// A CA and a certificate that it issued.
@@ -21,7 +21,7 @@ pub(super) struct Pki {
 }
 
 impl Pki {
-    /// Makes both.
+    /// Creates both.
     pub(super) fn new() -> Result<Self, rcgen::Error> {
         let mut params = params("MQTT over TLS demo CA", Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -43,7 +43,7 @@ impl Pki {
         })
     }
 
-    /// The Secret, as one would apply it to a cluster.
+    /// Returns the Secret's manifest, as for a cluster.
     pub(super) fn secret_manifest(&self) -> Pem {
         let manifest = Manifest {
             api_version: "v1",

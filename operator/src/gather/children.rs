@@ -1,4 +1,4 @@
-//! The children that exist, also those that someone else made: one of each kind that the table has children of.
+//! Reads the existing children, one of each kind, including those of other owners. It must not judge whose they are.
 
 use futures::future::join_all;
 use kube::Client;
@@ -9,7 +9,7 @@ use crate::kinds;
 use crate::plan::names::Identity;
 use crate::plan::objects::Children;
 
-/// Those that exist.
+/// Reads the children that exist.
 pub(super) async fn children(client: &Client, identity: &Identity) -> Result<Children, Error> {
     let name = identity.child_name();
     let gets = kinds::children().map(async |(row, child)| {
@@ -17,7 +17,7 @@ pub(super) async fn children(client: &Client, identity: &Identity) -> Result<Chi
         (row.kind, api.get(&name).await)
     });
     let mut children = Children::default();
-    // All are waited for, so that of several errors it is always the same one that is reported.
+    // Wait for all reads, so that the same one of several errors is reported each time.
     for (kind, found) in join_all(gets).await {
         if let Some(object) = found? {
             children.put(kind, object);

@@ -1,4 +1,4 @@
-//! What a listener names. It must not be read if it is not named.
+//! Reads the objects that a listener references. It must not read any other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -14,7 +14,7 @@ use crate::kinds::{Kind, Target, Verb};
 use crate::plan::names::Name;
 use crate::plan::references;
 
-/// One object, if it exists.
+/// Reads one object, if it exists.
 pub(super) async fn get<K>(
     client: &Client,
     target: &Target,
@@ -31,7 +31,7 @@ where
     call(Verb::Get, target, api.get_opt(name)).await
 }
 
-/// Those of the named objects of a kind that exist.
+/// Reads the referenced objects of one kind that exist.
 pub(super) async fn named<K>(
     client: &Client,
     kind: Kind,
@@ -50,7 +50,7 @@ where
         let found = get::<K>(client, &target, namespace, name).await?;
         Ok::<_, Error>(found.map(|object| (Name::new(namespace, name), object)))
     });
-    // All are waited for, so that of several errors it is always the same one that is reported.
+    // Wait for all reads, so that the same one of several errors is reported each time.
     let found: Vec<Option<_>> = join_all(gets)
         .await
         .into_iter()

@@ -1,4 +1,4 @@
-//! A listener's pods. Of them metadata alone is read.
+//! Reads the metadata of a listener's pods. It must not read more of them.
 
 use kube::api::ListParams;
 use kube::core::ObjectMeta;
@@ -10,13 +10,13 @@ use crate::api::call::{Error, call};
 use crate::kinds::{Kind, Target, Verb};
 use crate::plan::names::Identity;
 
-/// Pods that have ended, such as evicted ones, stay for long and mount nothing any more.
+/// Excludes finished pods, such as evicted ones, which remain for a long time and mount nothing.
 const RUNNING: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
-/// How many pods of one listener are looked at: as many as replicas, during a rollout twice.
+/// Maximum number of pods read per listener; a rollout has up to twice the replicas.
 const PODS_MAX: u32 = 500;
 
-/// Those that run, or are about to.
+/// Reads the pods that run or are starting.
 pub(super) async fn pods(client: &Client, identity: &Identity) -> Result<Vec<ObjectMeta>, Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &identity.namespace);
     let selected = ListParams::default()

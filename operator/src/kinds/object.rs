@@ -1,4 +1,4 @@
-//! An object of any kind, for code that handles all kinds alike. It must not be shown: it may be a Secret.
+//! An object of any kind, for code that handles all kinds in the same way. It must not be shown: it may be a Secret.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub trait Object: Any + Send + Sync {
         self.metadata().name.as_deref().unwrap_or_default()
     }
 
-    /// All of it, as it is sent; nothing if it has no form in JSON, which no kind of Kubernetes is without.
+    /// The whole object as JSON, or null if it cannot be serialized, which no Kubernetes kind is.
     fn json(&self) -> Value;
 }
 
@@ -36,7 +36,7 @@ where
     }
 }
 
-/// How an object of some kind is read.
+/// Parses an object of some kind.
 pub type Parse = fn(Value) -> Result<Arc<dyn Object>, Error>;
 
 pub(super) fn parse<K: Object + DeserializeOwned>(value: Value) -> Result<Arc<dyn Object>, Error> {

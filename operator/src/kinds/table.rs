@@ -1,4 +1,4 @@
-//! The one table of kinds: what there is to know about each. A kind that is not in it does not exist here.
+//! The one table of kinds. Code elsewhere must not treat a kind specially where a column of the table can.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -16,49 +16,49 @@ use crate::crd::MqttTlsListener;
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Named by listeners.
+    /// Referenced by listeners.
     ConfigMap,
-    /// The definition of the listeners themselves.
+    /// The definition of listeners.
     CustomResourceDefinition,
-    /// The terminators.
+    /// The terminators of a listener.
     Deployment,
-    /// What `kubectl describe` shows of a listener.
+    /// Shown by `kubectl describe`.
     Event,
-    /// By which one of several operators is chosen.
+    /// For leader election.
     Lease,
     /// The listeners.
     MqttTlsListener,
     /// A terminator.
     Pod,
-    /// How many terminators may be disrupted at once.
+    /// Limits disruptions of terminators.
     PodDisruptionBudget,
-    /// Named by listeners, and the terminators' configuration.
+    /// Referenced by listeners, and the terminators' configuration.
     Secret,
-    /// Named by listeners, and in front of the terminators.
+    /// Referenced by listeners, and in front of the terminators.
     Service,
 }
 
-/// When a child is written: those of one wave before those of the next.
+/// When a child is written: all children of a wave before those of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wave {
-    /// What the pods mount. The pods that run hear of it before the next wave.
+    /// What the pods mount. Running pods are marked before the next wave.
     Configuration,
-    /// What stands around the pods.
+    /// The objects around the pods.
     Surroundings,
     /// The pods.
     Terminators,
 }
 
-/// A kind of which each listener has an object.
+/// A kind of which each listener owns an object.
 #[derive(Clone, Copy)]
 pub struct Child {
     /// When it is written.
     pub wave: Wave,
-    /// How it is read.
+    /// How it is parsed.
     pub parse: Parse,
 }
 
-/// Which objects of a kind are watched for listeners' sake.
+/// Which objects of a kind are watched, in addition to listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
     /// None.
@@ -69,45 +69,45 @@ pub enum Watched {
     Terminators,
 }
 
-/// In whose role the verbs on a kind are.
+/// Which role grants the verbs on a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Of the operator that works.
+    /// The role of the leader.
     Work,
-    /// Of all of them, in their own namespace.
+    /// The role of all replicas in their own namespace.
     Leadership,
-    /// Of `crd --apply`.
+    /// The role of `crd --apply`.
     Installation,
 }
 
-/// What there is to know about a kind.
+/// Properties of a kind.
 #[derive(Clone, Copy)]
 pub struct Row {
     /// The kind.
     pub kind: Kind,
     /// Its group, version and plural.
     pub resource: fn() -> ApiResource,
-    /// What is asked about its objects.
+    /// Verbs on its objects.
     pub verbs: &'static [Verb],
-    /// What is asked about the status of its objects.
+    /// Verbs on the status of its objects.
     pub status_verbs: &'static [Verb],
-    /// Whose verbs these are.
+    /// The role that grants the verbs.
     pub grant: Grant,
-    /// The writes that are counted.
+    /// Writes that are counted.
     pub counted: &'static [Verb],
-    /// What is watched of it, beside the listeners.
+    /// Which objects are watched, in addition to listeners.
     pub watched: Watched,
-    /// How each listener's object of it is handled, if each has one.
+    /// How a listener's own object is handled, if each listener has one.
     pub child: Option<Child>,
 }
 
-/// The verbs on what listeners name.
+/// Verbs on objects that listeners reference.
 const NAMED: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
 
-/// The verbs on a child that is always there.
+/// Verbs on a child that always exists.
 const MADE: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch, Verb::Apply];
 
-/// The verbs on a child that a spec can do without.
+/// Verbs on an optional child.
 const MADE_AND_TAKEN: &[Verb] = &[
     Verb::Get,
     Verb::List,
@@ -139,17 +139,17 @@ const TABLE: [Row; 10] = [
     Row::of::<Secret>(Kind::Secret, MADE).child::<Secret>(Wave::Configuration),
     Row::of::<Service>(Kind::Service, MADE)
         .child::<Service>(Wave::Surroundings)
-        // Its ports may have to be replaced as a whole.
+        // Its ports may have to be replaced by a patch.
         .counted(&[Verb::Apply, Verb::Delete, Verb::Patch]),
 ];
 
-/// The kinds of children.
+/// Returns the kinds of children.
 pub fn children() -> impl Iterator<Item = (&'static Row, Child)> {
     KINDS.iter().filter_map(|row| Some((row, row.child?)))
 }
 
 impl Kind {
-    /// Its name, as in manifests.
+    /// Returns its name as in manifests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
@@ -165,17 +165,17 @@ impl Kind {
         }
     }
 
-    /// Whether what is in its objects may not be shown, not even in part.
+    /// Reports whether the content of its objects must not be shown.
     pub fn is_confidential(self) -> bool {
         self == Self::Secret
     }
 
-    /// What there is to know about it.
+    /// Returns its row of the table.
     pub fn row(self) -> &'static Row {
         &KINDS[self as usize]
     }
 
-    /// Its plural, as in rights and addresses.
+    /// Returns its plural, as in RBAC rules and URLs.
     pub fn plural(self) -> String {
         (self.row().resource)().plural
     }
@@ -195,7 +195,7 @@ impl Row {
         }
     }
 
-    /// Each listener has an object of it.
+    /// Each listener owns an object of it.
     const fn child<K: Object + serde::de::DeserializeOwned>(self, wave: Wave) -> Self {
         let parse = object::parse::<K>;
         Self {
@@ -225,12 +225,12 @@ impl Row {
         }
     }
 
-    /// The rights on its objects.
+    /// Returns the RBAC verbs on its objects.
     pub fn rights(&self) -> Vec<&'static str> {
         rights(self.verbs)
     }
 
-    /// The rights on the status of its objects.
+    /// Returns the RBAC verbs on the status of its objects.
     pub fn status_rights(&self) -> Vec<&'static str> {
         rights(self.status_verbs)
     }
@@ -245,7 +245,7 @@ fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {
     ApiResource::erase::<K>(&())
 }
 
-// A kind without a row does not compile, nor one whose row stands elsewhere.
+// Fails to compile if a kind has no row, or if its row is out of order.
 const _: () = {
     let mut index = 0;
     while index < TABLE.len() {

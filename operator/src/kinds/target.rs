@@ -1,10 +1,10 @@
-//! What a call to the API server is about, in the words of logs and conditions. It must not hold more than names.
+//! The object of a call to the API server, for logs and conditions. It must not hold more than names.
 
 use std::fmt;
 
 use super::table::Kind;
 
-/// What a call is about.
+/// The object of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The kind.
@@ -39,7 +39,7 @@ impl Target {
         Self { kind, which }
     }
 
-    /// An event, whose name says nothing.
+    /// An event; its name is generated and not shown.
     pub fn event() -> Self {
         let (kind, which) = (Kind::Event, Which::Event);
         Self { kind, which }

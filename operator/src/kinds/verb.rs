@@ -1,30 +1,30 @@
-//! What is asked of the API server, in its words. It must not say of what.
+//! The verbs of calls to the API server. It must not know their objects.
 
 use std::fmt;
 
-/// What is asked of the API server.
+/// A verb of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
-    /// One object.
+    /// Reads one object.
     Get,
-    /// Several objects.
+    /// Reads several objects.
     List,
-    /// What happens to them.
+    /// Streams changes of several objects.
     Watch,
-    /// A new object.
+    /// Creates an object.
     Create,
-    /// An object as a whole.
+    /// Replaces an object.
     Update,
-    /// A part of an object.
+    /// Changes a part of an object.
     Patch,
-    /// An object, made or changed on the server's side.
+    /// Creates or changes an object by server-side apply.
     Apply,
-    /// An object, gone.
+    /// Deletes an object.
     Delete,
 }
 
 impl Verb {
-    /// Its word.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -38,7 +38,7 @@ impl Verb {
         }
     }
 
-    /// The rights that it takes.
+    /// Returns the RBAC verbs that it needs.
     pub fn rights(self) -> &'static [&'static str] {
         match self {
             Self::Get => &["get"],

@@ -1,6 +1,6 @@
-//! Lets writes through only while the Lease is surely held. It must not look at what is written.
+//! Lets writes pass only while the Lease is certainly held. It must not look at their content.
 //!
-//! It sits in the API client and not in the code that writes: a write that is forgotten there does not exist.
+//! It is a layer of the API client and not a check in the code that writes, so that no write can bypass it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,35 +9,35 @@ use kube::client::Body;
 use tokio::time::Instant;
 use tower::filter::FilterLayer;
 
-/// Whether writes pass. Clones are the same gate; a new one is closed.
+/// A gate for writes. Clones share their state; a new gate is closed.
 #[derive(Clone, Default)]
 pub struct Gate {
     until: Arc<Mutex<Option<Instant>>>,
 }
 
-/// What the API client says of a write that was held back.
+/// A write was blocked.
 #[derive(Debug, thiserror::Error)]
-#[error("this operator does not lead any more, so nothing was sent")]
+#[error("this operator is no longer the leader; nothing was sent")]
 pub struct Closed;
 
 impl Gate {
-    /// Lets writes through until then.
+    /// Lets writes pass until the deadline.
     pub(super) fn open_until(&self, deadline: Instant) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
     }
 
-    /// Lets none through.
+    /// Blocks all writes.
     pub(super) fn close(&self) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Until when it is open, if it is.
+    /// Returns until when the gate is open, if it is open.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until.filter(|until| Instant::now() < *until)
     }
 
-    /// As a layer of an API client. Reads always pass.
+    /// Returns the gate as a layer of an API client. Reads always pass.
     pub fn layer(
         &self,
     ) -> FilterLayer<impl Fn(Request<Body>) -> Result<Request<Body>, Closed> + Clone + use<>> {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_reads_pass_a_closed_one() {
+    async fn only_reads_pass_a_closed_gate() {
         let gate = Gate::default();
         let now = Instant::now();
         for (deadline, is_open) in [

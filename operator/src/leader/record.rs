@@ -1,32 +1,35 @@
-//! What is known of a Lease by having looked at it. Pure: time is handed in, and no clock but this process' own
-//! counts.
+//! What a candidate has observed of a Lease. Pure: the caller passes the time, and it must not use any clock but
+//! this process' own.
 
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use tokio::time::Instant;
 
-/// The longest that a Lease is waited for, whatever someone wrote into it.
+/// Upper bound of a Lease's duration, whatever its spec says.
 const DURATION_MAX: Duration = Duration::from_secs(600);
 
-/// What a Lease said, and since when it has said that.
+/// The name of the holder in logs if a Lease has none.
+pub(super) const NO_HOLDER: &str = "no one";
+
+/// The last observed spec of a Lease, and when it was first observed.
 pub(super) struct Seen {
     spec: LeaseSpec,
     since: Instant,
 }
 
-/// Who holds a Lease, if anyone does.
+/// Returns the holder of a Lease, if it has one.
 pub(super) fn holder(lease: &Lease) -> Option<&str> {
     let holder = lease.spec.as_ref()?.holder_identity.as_deref()?;
     Some(holder).filter(|holder| !holder.is_empty())
 }
 
-/// What is known after a look. A Lease that is gone counts as it was seen last: its holder does not know yet.
+/// Updates the observation. A deleted Lease counts as last observed: its holder may not know of the deletion.
 pub(super) fn look(before: Option<Seen>, found: Option<&Lease>, now: Instant) -> Option<Seen> {
     let Some(found) = found else {
         return before;
     };
-    // What is compared is what it says: a label that someone put on it is no sign of life.
+    // Only the spec is compared: a new label does not show that the holder is alive.
     let spec = found.spec.clone().unwrap_or_default();
     match before {
         Some(before) if before.spec == spec => Some(before),
@@ -35,16 +38,17 @@ pub(super) fn look(before: Option<Seen>, found: Option<&Lease>, now: Instant) ->
 }
 
 impl Seen {
-    /// Whoever holds it, or held it last.
+    /// Returns the current or last holder.
     pub(super) fn holder(&self) -> &str {
-        self.spec.holder_identity.as_deref().unwrap_or("nobody")
+        self.spec.holder_identity.as_deref().unwrap_or(NO_HOLDER)
     }
 
-    /// Whether someone else may still work under it. Who finds it held by itself has not heard of that yet.
+    /// Reports whether another candidate may still hold the Lease. If this one holds it, the response to its claim
+    /// was lost.
     pub(super) fn is_held_from(&self, own: &str, now: Instant, own_duration: Duration) -> bool {
         let holder = self.spec.holder_identity.as_deref();
-        let said = self.spec.lease_duration_seconds;
-        let duration = said
+        let seconds = self.spec.lease_duration_seconds;
+        let duration = seconds
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map_or(own_duration, Duration::from_secs)
             .min(DURATION_MAX);
@@ -83,10 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_ends_when_it_was_not_changed_for_long_enough() {
+    fn a_lease_expires_if_it_does_not_change() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        // Its times may be those of another century: they are not looked at.
+        // The times in the Lease are ignored; these are decades old.
         let seen = look(None, Some(&lease("they", 10, 0)), start);
         let seen = look(seen, Some(&lease("they", 10, 0)), after(9));
         assert!(is_held(seen.as_ref(), after(9)));
@@ -97,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_no_sign_of_life() {
+    fn a_label_does_not_renew_a_lease() {
         let start = Instant::now();
         let seen = look(None, Some(&lease("they", 10, 0)), start);
         let mut labelled = lease("they", 10, 0);
@@ -108,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_given_back_or_is_ones_own_is_free() {
+    fn a_released_or_own_lease_is_free() {
         let now = Instant::now();
         for free in [lease("", 15, 0), lease("me", 15, 0), Lease::default()] {
             let seen = look(None, Some(&free), now);
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_gone_is_held_until_its_end() {
+    fn a_deleted_lease_is_held_until_it_expires() {
         let start = Instant::now();
         let seen = look(None, Some(&lease("they", 10, 0)), start);
         let seen = look(seen, None, start + Duration::from_secs(5));
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_has_an_end() {
+    fn invalid_durations_are_bounded() {
         let start = Instant::now();
         let seen = look(None, Some(&lease("they", i32::MAX, 0)), start);
         assert!(!is_held(seen.as_ref(), start + Duration::from_secs(600)));

@@ -1,4 +1,4 @@
-//! Faults of an API server that a real one cannot be asked for: an answer that does not come, or too late.
+//! Faults that a real API server cannot produce on request: a response that is lost, or late.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -13,12 +13,12 @@ use tower::service_fn;
 
 use super::{Candidate, Election, Gate, Leadership};
 
-/// What happens to one write.
+/// A fault of one write.
 #[derive(Clone, Copy)]
 enum Fault {
-    /// It is done, and there is no answer.
+    /// The write succeeds, and its response is lost.
     Unanswered,
-    /// It is done, and this whole process is stopped for so long.
+    /// The write succeeds, and this whole process is paused for so long.
     Stopped(Duration),
 }
 
@@ -29,9 +29,9 @@ struct Server(Mutex<State>);
 #[derive(Default)]
 struct State {
     lease: Option<Lease>,
-    /// How often the Lease was written.
+    /// Number of writes of the Lease.
     writes: u32,
-    /// What happens to the next write.
+    /// The fault of the next write.
     fault: Option<Fault>,
 }
 
@@ -113,9 +113,9 @@ async fn win(server: &Arc<Server>, duration: Duration) -> Leadership {
     election(server, duration).win(|_| {}).await
 }
 
-/// It does not wait for an answer for longer than it has time, nor for itself to run out.
+/// It waits neither for the lost response beyond its deadline nor for its own Lease to expire.
 #[tokio::test]
-async fn a_lease_that_was_taken_without_an_answer_is_taken_at_the_next_look() {
+async fn a_claim_whose_response_is_lost_is_found_at_the_next_try() {
     let server = server(Some(Fault::Unanswered));
     let (begin, duration) = (Instant::now(), Duration::from_secs(6));
     let leadership = win(&server, duration).await;
@@ -129,7 +129,7 @@ async fn a_lease_that_was_taken_without_an_answer_is_taken_at_the_next_look() {
 }
 
 #[tokio::test]
-async fn nobody_leads_by_an_answer_that_came_too_late() {
+async fn a_late_response_does_not_make_a_leader() {
     let duration = Duration::from_millis(900);
     let server = server(Some(Fault::Stopped(duration)));
     let leadership = win(&server, duration).await;
@@ -137,9 +137,9 @@ async fn nobody_leads_by_an_answer_that_came_too_late() {
     assert_eq!(server.0.lock().unwrap().writes, 2);
 }
 
-/// As when the work ends while a renewal is on its way.
+/// As when the work ends while a renewal is in flight.
 #[tokio::test]
-async fn a_lease_that_was_changed_is_given_back_all_the_same() {
+async fn a_modified_lease_is_released() {
     let server = server(None);
     let leadership = win(&server, Duration::from_secs(15)).await;
     let version = Some("99".to_owned());
@@ -157,7 +157,7 @@ async fn a_lease_that_was_changed_is_given_back_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_lease_that_another_one_has_is_left_to_it() {
+async fn the_lease_of_another_holder_is_not_released() {
     let server = server(None);
     let leadership = win(&server, Duration::from_secs(15)).await;
     let change = |lease: &mut Lease| {
@@ -179,7 +179,7 @@ fn candidate() -> Candidate {
 }
 
 #[test]
-fn the_times_are_those_of_client_go() {
+fn times_match_client_go() {
     let candidate = candidate();
     assert_eq!(candidate.deadline(), Duration::from_secs(10));
     for _ in 0..100 {
@@ -189,7 +189,7 @@ fn the_times_are_those_of_client_go() {
 }
 
 #[test]
-fn a_claim_counts_the_holders() {
+fn a_claim_counts_transitions() {
     let candidate = candidate();
     let first = candidate.claim(None);
     assert_eq!(first.holder_identity.as_deref(), Some("me"));

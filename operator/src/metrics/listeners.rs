@@ -1,5 +1,5 @@
-//! What is shown of each listener. Its series end with the listener, however many come and go: nothing is
-//! shown of one that is not known, also when a reconciliation ends after it was deleted.
+//! Metrics of each listener. They must end with the listener: an update of an unknown listener, as from a
+//! reconciliation that ends after the deletion, is ignored.
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
@@ -16,23 +16,24 @@ use crate::plan::reason::{ConditionType, Reason};
 /// A namespace and a name.
 type Key = (String, String);
 
-/// All listeners that are known.
+/// All known listeners.
 #[derive(Debug, Default)]
 pub(super) struct Listeners(Mutex<BTreeMap<Key, Listener>>);
 
-/// What was seen of one listener last; nothing before its first reconciliation.
+/// State of one listener.
 #[derive(Debug, Default)]
 struct Listener {
-    /// How often it failed in a row.
+    /// Consecutive failures.
     failures: u32,
-    /// The reasons to look at what it serves, each once.
+    /// Distinct warnings about what it serves.
     warnings: Vec<Reason>,
+    /// None before its first reconciliation.
     seen: Option<Seen>,
 }
 
 #[derive(Debug)]
 struct Seen {
-    /// None if it is unknown, because the listener does not read as one.
+    /// None if the listener cannot be parsed.
     replicas: Option<i32>,
     replicas_ready: Option<i32>,
     /// Types and statuses.
@@ -103,7 +104,7 @@ impl Listeners {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Listener>> {
-        // Each change is whole, whatever happened to the one who made it.
+        // Each change is atomic, so the map stays valid after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,28 +113,28 @@ fn key(namespace: &str, name: &str) -> Key {
     (namespace.to_owned(), name.to_owned())
 }
 
-/// One gauge for each listener: its name, its help, and its value.
+/// A gauge per listener: name, help and value.
 type PerListener = (&'static str, &'static str, fn(&Listener) -> Option<i64>);
 
 const PER_LISTENER: [PerListener; 3] = [
     (
         "listener_failures",
-        "How many reconciliations of a listener failed in a row",
+        "Consecutive failed reconciliations of a listener",
         |listener| Some(listener.failures.into()),
     ),
     (
         "listener_replicas",
-        "How many terminator pods a listener asks for",
+        "Terminator pods that a listener asks for",
         |listener| listener.seen.as_ref()?.replicas.map(i64::from),
     ),
     (
         "listener_replicas_ready",
-        "How many terminator pods of a listener are ready",
+        "Ready terminator pods of a listener",
         |listener| listener.seen.as_ref()?.replicas_ready.map(i64::from),
     ),
 ];
 
-/// Hands the listeners out when someone asks.
+/// Encodes the listeners at each scrape.
 #[derive(Debug)]
 pub(super) struct Live(pub(super) std::sync::Arc<Listeners>);
 
@@ -142,7 +143,7 @@ impl Collector for Live {
         let listeners = self.0.lock();
         let count = ConstGauge::new(listeners.len());
         let kind = count.metric_type();
-        let known = ("listeners", "Listeners that are known");
+        let known = ("listeners", "Known listeners");
         count.encode(encoder.encode_descriptor(known.0, known.1, None, kind)?)?;
         for (name, help, value) in PER_LISTENER {
             let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
@@ -154,8 +155,7 @@ impl Collector for Live {
             }
         }
         warnings(&listeners, &mut encoder)?;
-        let help =
-            "The conditions of each listener: 1 for the status that it has, 0 for the others";
+        let help = "Conditions of each listener: 1 for the current status, 0 for the others";
         let mut encoder = encoder.encode_descriptor("listener_condition", help, None, kind)?;
         for ((namespace, name), listener) in &*listeners {
             let seen = listener.seen.iter();
@@ -176,14 +176,14 @@ impl Collector for Live {
     }
 }
 
-/// A series for each reason to look at what a listener serves, as long as there is one.
+/// Encodes a series for each current warning of a listener.
 fn warnings(
     listeners: &BTreeMap<Key, Listener>,
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), Error> {
     let one = ConstGauge::new(1_i64);
     let help =
-        "1 for each reason to look at the certificates or authorities that a listener serves with";
+        "1 for each warning about the certificates or CA certificates that a listener serves with";
     let mut encoder =
         encoder.encode_descriptor("certificate_warning", help, None, one.metric_type())?;
     for ((namespace, name), listener) in listeners {

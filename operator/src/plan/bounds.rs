@@ -1,5 +1,5 @@
-//! From a section of a listener's spec to the same section of the terminator's file: the names, bounds and
-//! defaults are the file's.
+//! Converts a section of a listener's spec to the same section of the terminator's configuration, which defines the
+//! names, bounds and defaults.
 //!
 //! It must not know a key: a new one is a field of the resource and a key of the file.
 
@@ -7,14 +7,14 @@ use mqtt_tls_config::key::{Key, Section, Visitor};
 use mqtt_tls_config::yaml::{self, Mapping};
 use serde::Serialize;
 
-/// Maximum number of characters of a value that are shown.
+/// Maximum number of characters of a value in a message.
 const SHOWN_MAX: usize = 32;
 
-/// Reads a section.
+/// Converts a section.
 ///
 /// # Errors
 ///
-/// The first field that is out of bounds, in words.
+/// A message about the first field that is invalid or out of bounds.
 pub fn section<S: Section>(spec: &impl Serialize) -> Result<S, String> {
     let mut spec = Spec {
         section: S::NAME,
@@ -45,7 +45,7 @@ impl Visitor for Spec {
                 .collect(),
             None => yaml::to_string(&value).trim_end().to_owned(),
         };
-        // The API server takes durations without blanks; the file has them with blanks.
+        // The API server accepts only durations without spaces; the file also accepts spaces.
         let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let read = value
             .as_str()
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_the_files_default() {
+    fn missing_values_get_the_files_defaults() {
         let file = Config::new(8883, Pem::new(String::new()));
         assert_eq!(section(&crd::Timeouts::default()), Ok(file.timeouts));
         assert_eq!(section(&crd::Limits::default()), Ok(file.limits));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_as_in_the_file() {
+    fn durations_are_parsed_as_in_the_file() {
         for (text, millis) in [
             ("100ms", 100),
             ("30s", 30_000),
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(limits.map(|limits| limits.handshakes), Ok(1_000_000));
     }
 
-    /// What `kubectl explain` and the reference say.
+    /// As `kubectl explain` and the reference show them.
     #[test]
     fn descriptions_have_the_files_bounds_and_defaults() {
         let definition = serde_json::to_value(crd::definition()).unwrap();
@@ -168,9 +168,9 @@ mod tests {
             let field = &spec[section]["properties"][key];
             assert!(
                 field["default"].is_null(),
-                "it would be written into each listener"
+                "the API server would write it into each listener"
             );
-            let text = field["description"].as_str().unwrap().replace('\n', " ");
+            let text = field["description"].as_str().unwrap();
             let default = format!("Default: {}.", row.default.unwrap());
             assert!(text.contains(&default), "{default} {text}");
             if let Some((_, bounds)) = row.values.split_once(" from ") {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn tickets_are_the_files() {
+    fn tickets_match_the_file() {
         for (ours, files) in [
             (crd::Tickets::None, Tickets::None),
             (crd::Tickets::Tls12, Tickets::Tls12),

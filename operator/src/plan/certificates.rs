@@ -1,5 +1,5 @@
-//! From what Secrets and ConfigMaps hold to the certificates that are served: what is read and judged, what was
-//! served before, and what is chosen. It must not know how the configuration looks.
+//! Reads certificates and CA bundles from Secrets and ConfigMaps, judges them, compares them with the previous
+//! ones, and chooses what is served. It must not know the configuration's format.
 
 pub mod authorities;
 pub mod choose;

@@ -1,6 +1,6 @@
-//! The checks that a listener's spec must pass, as an ordered list; each yields a reason and a message.
+//! The checks that a listener's spec must pass, as an ordered list; each has a reason and returns a message.
 //!
-//! It must not look at other objects: whether what the spec names is there is another condition.
+//! It must not look at other objects: whether references resolve is another condition.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::crd::{
     CERTIFICATES_MAX, ClientAuthMode, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
 
-/// A check: `None` when there is nothing to say, or else the message.
+/// A check returns a message if it fails.
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
@@ -58,7 +58,7 @@ fn name_fits(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
         && name.chars().all(plain);
     (!fits).then(|| {
         format!(
-            "metadata.name must start with a letter, hold only a-z, 0-9 and -, and have at most \
+            "metadata.name must start with a letter, contain only a-z, 0-9 and -, and have at most \
              {NAME_LENGTH_MAX} characters, because its Service is called NAME-mqtts; choose another name"
         )
     })
@@ -67,7 +67,7 @@ fn name_fits(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
 fn host_is_an_address(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let host = listener.spec.host.as_ref()?;
     host.parse::<IpAddr>().is_err().then(|| {
-        "spec.host must be an IP address, such as 0.0.0.0 or ::; to listen on all addresses, leave it out"
+        "spec.host must be an IP address, such as 0.0.0.0 or ::; remove it to listen on all addresses"
             .to_owned()
     })
 }
@@ -76,8 +76,8 @@ fn host_is_reachable(listener: &MqttTlsListener, environment: &Environment) -> O
     let host: IpAddr = listener.spec.host.as_ref()?.parse().ok()?;
     let unreachable = host.is_loopback() && !environment.is_loopback_reached;
     unreachable.then(|| {
-        "spec.host is a loopback address, which nothing outside of the pod can reach; leave it out to \
-         listen on all addresses"
+        "spec.host is a loopback address, which is unreachable from outside the pod; remove it to listen \
+         on all addresses"
             .to_owned()
     })
 }
@@ -90,7 +90,7 @@ fn port_is_free(listener: &MqttTlsListener, environment: &Environment) -> Option
     let taken = environment.reserved_port == Some(port);
     taken.then(|| {
         format!(
-            "spec.port {port} is where each terminator pod answers probes and metrics; choose another \
+            "spec.port {port} is reserved for probes and metrics in each terminator pod; choose another \
              port"
         )
     })
@@ -111,7 +111,7 @@ fn certificates_differ(listener: &MqttTlsListener, _: &Environment) -> Option<St
         .iter()
         .find(|one| !seen.insert(one.secret_ref.name.as_str()))?;
     Some(format!(
-        "spec.certificates names the Secret {} twice; name each Secret once",
+        "spec.certificates lists Secret {} twice; list each Secret once",
         twice.secret_ref.name
     ))
 }
@@ -120,7 +120,7 @@ fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Environment) -> Option<S
     let auth = &listener.spec.client_auth;
     (auth.mode != ClientAuthMode::None && auth.ca_ref.is_none()).then(|| {
         "spec.clientAuth.mode Optional and Require need spec.clientAuth.caRef, the Secret or ConfigMap \
-         with the CA certificates that devices' certificates chain to; add it, or set mode: None"
+         with the CA certificates for devices' certificates; add it, or set mode: None"
             .to_owned()
     })
 }
@@ -141,16 +141,16 @@ fn backend_is_one(listener: &MqttTlsListener, _: &Environment) -> Option<String>
         },
         (None, Some(address)) if address.port != 0 && is_host(&address.host) => None,
         (Some(_), None) => Some(
-            "spec.backend.service needs the name of a Service in this namespace, without dots, and a port \
-             from 1"
+            "spec.backend.service must have the name of a Service in this namespace, without dots, and a \
+             port from 1"
                 .to_owned(),
         ),
         (None, Some(_)) => Some(
-            "spec.backend.address needs a DNS name or an IP address as host, and a port from 1"
+            "spec.backend.address must have a DNS name or an IP address as host, and a port from 1"
                 .to_owned(),
         ),
         (Some(_), Some(_)) | (None, None) => Some(
-            "spec.backend needs exactly one of service (a Service in this namespace) and address (a \
+            "spec.backend must have exactly one of service (a Service in this namespace) and address (a \
              host name or an IP address)"
                 .to_owned(),
         ),
@@ -163,13 +163,13 @@ fn replicas_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<S
         .then(|| format!("spec.replicas is {replicas}; it must be from 0 to {REPLICAS_MAX}"))
 }
 
-/// Whether a text is an IP address or a DNS name as the contract takes it.
+/// Reports whether a text is an IP address or a DNS name that the configuration accepts.
 fn is_host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || is_dns_name(text)
 }
 
-/// Whether a text can be a Service's name: one label of a DNS name. Anything else would make another name
-/// of it, or none, once the namespace and the cluster's domain stand behind it.
+/// Reports whether a text can be a Service's name: one DNS label. Anything else, followed by the namespace and the
+/// cluster's domain, would be an invalid name or the name of something else.
 fn is_service_name(text: &str) -> bool {
     !text.contains('.') && is_dns_name(&format!("{text}.svc"))
 }
@@ -179,7 +179,7 @@ mod tests {
     use super::{CHECKS, Reason, is_host, is_service_name};
 
     #[test]
-    fn the_order_in_which_problems_are_told() {
+    fn checks_are_ordered_and_have_distinct_reasons() {
         let reasons: Vec<Reason> = CHECKS.iter().map(|(reason, _)| *reason).collect();
         assert_eq!(reasons.first(), Some(&Reason::InvalidName));
         assert_eq!(reasons.last(), Some(&Reason::InvalidReplicas));
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(
             distinct.len(),
             reasons.len(),
-            "each check has a reason of its own"
+            "each check has its own reason"
         );
     }
 

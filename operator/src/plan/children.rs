@@ -1,4 +1,4 @@
-//! The wanted children: one builder a kind, and what is wanted of each. A builder must not look at what there is.
+//! Builds the wanted children, with one builder per kind. A builder must not look at existing objects.
 
 mod config_secret;
 mod deployment;
@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::source::Sources;
 use super::world::World;
 
-/// The wanted children. Each that exists and belongs to someone else is a problem, and is kept.
+/// Builds the wanted children. An existing child of another owner is a problem, and is kept.
 pub fn build(
     listener: &Listener,
     world: &World,
@@ -34,8 +34,8 @@ pub fn build(
         Some((config, sources)) => Wanted::new(config_secret::build(listener, config, &sources)),
         None => Wanted::Kept,
     });
-    // Pods without a configuration could not start, and with someone else's, or an earlier listener's, they
-    // might let in whom this one does not. Where there are pods already, they follow the spec.
+    // Without a configuration, pods could not start; with that of another owner or an earlier listener, they
+    // might accept clients that this one refuses. An existing Deployment always follows the spec.
     let has_pods = world.children.get::<Deployment>().is_some();
     let deployment = if config_secret.present().is_some() || has_pods {
         Wanted::new(deployment::build(listener, environment))

@@ -1,6 +1,6 @@
-//! From a plan's report and what came of it to the listener's status: one file a condition.
+//! Computes the listener's status from the plan's report and the result of applying it; one file per condition.
 //!
-//! It must not move a condition's time unless its status changed.
+//! It must not change a condition's transition time unless its status changes.
 
 mod accepted;
 mod addresses;
@@ -19,10 +19,10 @@ use crate::crd::MqttTlsListenerStatus;
 use finding::Finding;
 use judged::Judged;
 
-/// How a condition is found.
+/// Computes a condition.
 type Find = fn(&Judged<'_>) -> Finding;
 
-/// All conditions but `Ready`, which comes of these, in their order.
+/// All conditions in their order, except `Ready`, which is derived from these.
 const FINDERS: [Find; 5] = [
     accepted::find,
     resolved_refs::find,
@@ -31,7 +31,7 @@ const FINDERS: [Find; 5] = [
     available::find,
 ];
 
-/// The listener's status.
+/// Computes the listener's status.
 pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
     let identity = &judged.report.identity;
     let mut findings: Vec<Finding> = FINDERS.iter().map(|find| find(judged)).collect();

@@ -1,4 +1,4 @@
-//! From a listener and what was chosen for it to the terminators' configuration. It must not choose.
+//! Renders the terminators' configuration of a listener and its chosen certificates. It must not choose.
 
 mod backend;
 
@@ -13,11 +13,11 @@ use super::reason::Reason;
 
 pub use backend::problem as backend_problem;
 
-/// The text of the terminators' configuration file; none if there is nothing that could be served.
+/// Returns the terminators' configuration file, or `None` without a certificate to serve.
 ///
 /// # Errors
 ///
-/// It does not fit into a Secret.
+/// The file does not fit into a Secret.
 pub fn render(
     listener: &Listener,
     chosen: &Chosen,
@@ -32,8 +32,8 @@ pub fn render(
     let text = config.to_yaml();
     if u64::try_from(text.expose().len()).unwrap_or(u64::MAX) > FILE_SIZE_MAX {
         let message = format!(
-            "the certificates and CA certificates together have more than {FILE_SIZE_MAX} bytes, \
-             which is what a Secret holds; name fewer or smaller ones"
+            "the certificates and CA certificates together exceed {FILE_SIZE_MAX} bytes, the limit of a \
+             Secret; reference fewer or smaller ones"
         );
         return Err(Problem::of_reference(
             Reason::ConfigurationTooLarge,

@@ -1,5 +1,5 @@
-//! What holds for all listeners, as values: the caller knows where the terminators run, and
-//! the plan does not ask. It must not read the environment.
+//! Settings for all listeners. They are values, so that the plan need not know where the terminators run. It must
+//! not read environment variables.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -8,29 +8,29 @@ use mqtt_tls_config::Backend;
 
 use crate::crd::ADMIN_PORT;
 
-/// What holds for all listeners.
+/// Settings for all listeners.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// The image of the terminator.
+    /// Image of the terminator.
     pub terminator_image: String,
-    /// The DNS domain in which Services have names, without dots at its ends; none where there are no Services.
+    /// DNS domain of Services, without leading or trailing dots; `None` without Services.
     pub cluster_domain: Option<String>,
-    /// The broker, instead of the one that the listener names.
+    /// Broker to use instead of the listeners' backends.
     pub backend: Option<Backend>,
-    /// From SIGTERM to the end of a terminator's last connection.
+    /// Time that a terminator has after SIGTERM to close its connections.
     pub drain_deadline: Duration,
-    /// Where the terminators answer probes.
+    /// Address of the terminators' admin port.
     pub admin: SocketAddr,
-    /// The port that no listener may have; none if the terminators can answer probes anywhere.
+    /// Port that no listener may use; `None` if the admin port is arbitrary.
     pub reserved_port: Option<u16>,
-    /// Whether devices reach a loopback address.
+    /// Whether devices can reach a loopback address.
     pub is_loopback_reached: bool,
-    /// Whether what is found may have been served by an earlier release, although nothing says so.
+    /// Whether certificates may have been served before the start, although nothing records that.
     pub is_at_start: bool,
 }
 
 impl Environment {
-    /// In pods of a cluster.
+    /// Returns the settings for pods in a cluster.
     pub fn cluster(
         terminator_image: String,
         cluster_domain: String,
@@ -41,7 +41,7 @@ impl Environment {
             cluster_domain: Some(cluster_domain),
             backend: None,
             drain_deadline,
-            // On all addresses of the pod, of either family.
+            // All addresses of the pod, IPv4 and IPv6.
             admin: SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), ADMIN_PORT),
             reserved_port: Some(ADMIN_PORT),
             is_loopback_reached: false,
@@ -49,7 +49,7 @@ impl Environment {
         }
     }
 
-    /// In this process.
+    /// Returns the settings for terminators in this process.
     pub fn process(
         backend: Option<Backend>,
         drain_deadline: Duration,

@@ -1,7 +1,7 @@
-//! From the resource as it was written to a [`Listener`] that makes sense, or to all that is wrong.
+//! Parses the resource into a valid [`Listener`], or returns all problems.
 //!
-//! The API server has checked most of it by the resource's schema. It is checked again, because an object
-//! may be older than a rule, and in a folder there is no API server. It must not look at other objects.
+//! The API server has validated most of it by the schema. It is validated again, because an object may be older
+//! than a rule, and standalone mode has no API server. It must not look at other objects.
 
 use std::net::IpAddr;
 
@@ -17,29 +17,29 @@ use crate::crd::{ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate};
 /// A valid MqttTlsListener.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// Who it is.
+    /// Name, namespace and uid.
     pub identity: Identity,
     /// The address to listen on; none for all.
     pub host: Option<IpAddr>,
     /// The port to listen on.
     pub port: u16,
-    /// Where the certificates come from, the default first; never empty.
+    /// Sources of the certificates, the default first; never empty.
     pub certificates: Vec<Source>,
     /// Mutual TLS, if any.
     pub client_auth: Option<ClientAuth>,
-    /// What TLS offers.
+    /// TLS options.
     pub tls: Tls,
-    /// How long each phase of a connection may take.
+    /// Time limits of the phases of a connection.
     pub timeouts: Timeouts,
-    /// How many connections a pod takes.
+    /// Limits on the connections of a pod.
     pub limits: Limits,
     /// The broker.
     pub backend: Backend,
-    /// How many pods.
+    /// Number of pods.
     pub replicas: i32,
-    /// What the user says about the Service.
+    /// The user's settings for the Service.
     pub service: ServiceTemplate,
-    /// What the user says about the pods.
+    /// The user's settings for the pods.
     pub pod: PodTemplate,
 }
 
@@ -48,7 +48,7 @@ pub struct Listener {
 pub struct ClientAuth {
     /// Optional or Require.
     pub mode: Mode,
-    /// What client certificates must chain to.
+    /// CA certificates that client certificates must chain to.
     pub ca: CaSource,
 }
 
@@ -57,12 +57,12 @@ pub struct ClientAuth {
 pub enum Backend {
     /// A Service.
     Service {
-        /// Which one.
+        /// The Service.
         name: Name,
         /// Its port.
         port: u16,
     },
-    /// Anything else.
+    /// A host and a port.
     Address {
         /// A DNS name or an IP address.
         host: String,
@@ -71,11 +71,11 @@ pub enum Backend {
     },
 }
 
-/// Reads a listener.
+/// Parses a listener.
 ///
 /// # Errors
 ///
-/// All that is wrong with it.
+/// All problems of its spec.
 pub fn parse(
     listener: &MqttTlsListener,
     environment: &Environment,
@@ -83,7 +83,7 @@ pub fn parse(
     let problems = checks::run(listener, environment);
     let (spec, identity) = (&listener.spec, Identity::of(listener));
     let namespace = identity.namespace.as_str();
-    // The checks have found whatever makes this fail.
+    // The checks report everything that makes this fail.
     let (Some(backend), Ok(timeouts), Ok(limits), Ok(tls), true) = (
         backend(listener, namespace),
         bounds::section(&spec.timeouts),
@@ -135,7 +135,7 @@ fn client_auth(listener: &MqttTlsListener, namespace: &str) -> Option<ClientAuth
         ClientAuthMode::Optional => Mode::Optional,
         ClientAuthMode::Require => Mode::Require,
     };
-    // A mode without a CA does not get here: the checks refuse it.
+    // The checks refuse a mode without a CA.
     Some(ClientAuth {
         mode,
         ca: CaSource::of(spec.ca_ref.as_ref()?, namespace),

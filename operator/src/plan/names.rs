@@ -1,6 +1,4 @@
-//! Every name, label, annotation, selector and owner reference.
-//!
-//! It must be the only place where one is made up.
+//! All names, labels, annotations, selectors and owner references. Other modules must not define any.
 
 use std::collections::BTreeMap;
 
@@ -20,29 +18,29 @@ const LABEL_NAME: &str = "app.kubernetes.io/name";
 const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
 const LABEL_MANAGER: &str = "app.kubernetes.io/managed-by";
 
-/// The pod's annotation with the resource version of the configuration Secret: changing it makes the
-/// kubelet look at the mounted Secret at once.
+/// The pod's annotation with the resource version of the config Secret: a change makes the kubelet refresh
+/// the mounted Secret at once.
 pub const CONFIG_VERSION: &str = "mqtt.smartboot.tech/config-version";
 
-/// The configuration Secret's annotation with the objects behind its certificates and its CA bundle.
+/// The config Secret's annotation with the sources of its certificates and its CA bundle.
 pub const SOURCES: &str = "mqtt.smartboot.tech/sources";
 
-/// The same of the first release: the names of the Secrets behind the certificates, in their order, separated by
-/// commas. It is read, and not written.
+/// The annotation of the first release with the sources of the certificates: names of Secrets in order, separated
+/// by commas. It is read, and never written.
 pub const CERTIFICATE_SECRETS: &str = "mqtt.smartboot.tech/certificate-secrets";
 
-/// The same of the first release: kind, name and key of the CA bundle. It is read, and not written.
+/// The annotation of the first release with the kind, name and key of the CA bundle. It is read, and never written.
 pub const CLIENT_CA: &str = "mqtt.smartboot.tech/client-ca";
 
-/// The key of the configuration Secret.
+/// The key in the config Secret.
 pub const CONFIG_KEY: &str = "config.yaml";
 
-/// The selector of all pods of all listeners, for the watch.
+/// Returns the selector of all pods of all listeners, for the watch.
 pub fn all_pods() -> String {
     format!("{LABEL_NAME}={APPLICATION},{LABEL_MANAGER}={MANAGER}")
 }
 
-/// The labels of what belongs to the operator itself and to no listener.
+/// Returns the labels of objects that belong to the operator itself.
 pub fn manager_labels() -> BTreeMap<String, String> {
     let labels = [
         (LABEL_NAME, MANAGER),
@@ -55,7 +53,7 @@ pub fn manager_labels() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Which object of a kind.
+/// The namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub struct Name {
     /// Its namespace.
@@ -65,39 +63,39 @@ pub struct Name {
 }
 
 impl Name {
-    /// The object of this name in this namespace.
+    /// Creates a name.
     pub fn new(namespace: &str, name: &str) -> Self {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         Self { namespace, name }
     }
 }
 
-/// Who a listener is, however its spec looks.
+/// The identity of a listener, valid or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The listener's name.
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// What tells it from an earlier one of the same name.
+    /// Distinguishes it from an earlier listener of the same name.
     pub uid: String,
     /// The generation of its spec.
     pub generation: Option<i64>,
 }
 
-/// Whose an object is.
+/// The owner of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// This listener's.
+    /// This listener.
     Ours,
-    /// An earlier listener's of this name; the garbage collector is about to take it.
+    /// An earlier listener of this name; the garbage collector will delete the object.
     Predecessors,
-    /// Someone else's.
+    /// Another owner, or none.
     Foreign,
 }
 
 impl Identity {
-    /// Who this listener is.
+    /// Returns the identity of a listener.
     pub fn of(listener: &MqttTlsListener) -> Self {
         Self {
             name: listener.name_any(),
@@ -107,12 +105,12 @@ impl Identity {
         }
     }
 
-    /// The name of all children.
+    /// Returns the name of all children.
     pub fn child_name(&self) -> String {
         format!("{}-mqtts", self.name)
     }
 
-    /// The labels by which the pods are selected. A Deployment's selector can never change.
+    /// Returns the labels that select the pods. A Deployment's selector is immutable.
     pub fn selector_labels(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
             (LABEL_NAME.to_owned(), APPLICATION.to_owned()),
@@ -120,7 +118,7 @@ impl Identity {
         ])
     }
 
-    /// The same as a text, for the scale subresource and for lists.
+    /// Returns the selector as a string, for the scale subresource and for lists.
     pub fn selector_text(&self) -> String {
         let labels = self.selector_labels();
         let pairs: Vec<String> = labels
@@ -130,7 +128,7 @@ impl Identity {
         pairs.join(",")
     }
 
-    /// The selector of the pods.
+    /// Returns the selector of the pods.
     pub fn selector(&self) -> LabelSelector {
         LabelSelector {
             match_labels: Some(self.selector_labels()),
@@ -138,7 +136,7 @@ impl Identity {
         }
     }
 
-    /// The labels of every child and pod. The operator's own win over `added` ones.
+    /// Returns the labels of every child and pod. The operator's own labels override `added` ones.
     pub fn labels(&self, added: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut labels = added.clone();
         labels.extend(self.selector_labels());
@@ -156,7 +154,7 @@ impl Identity {
         labels
     }
 
-    /// The metadata of a child.
+    /// Returns the metadata of a child.
     pub fn child(
         &self,
         labels: &BTreeMap<String, String>,
@@ -172,7 +170,7 @@ impl Identity {
         }
     }
 
-    /// What makes the garbage collector delete a child after its listener.
+    /// Returns the owner reference, by which the garbage collector deletes a child after its listener.
     fn owner_reference(&self) -> OwnerReference {
         OwnerReference {
             api_version: MqttTlsListener::api_version(&()).into_owned(),
@@ -180,16 +178,14 @@ impl Identity {
             name: self.name.clone(),
             uid: self.uid.clone(),
             controller: Some(true),
-            // Blocking the owner's deletion takes one more permission on some clusters, and gives nothing
-            // that is needed here.
+            // Blocking the owner's deletion needs another permission on some clusters and is not needed here.
             block_owner_deletion: None,
         }
     }
 
-    /// Whose an object of a child's name is.
+    /// Returns the owner of an object with a child's name.
     ///
-    /// Without a controlling owner the labels decide: then someone removed the reference, and it is put
-    /// back.
+    /// Without a controller reference the labels decide: someone removed the reference, and apply restores it.
     pub fn ownership(&self, object: &ObjectMeta) -> Ownership {
         let owners = object.owner_references.as_deref().unwrap_or_default();
         match owners.iter().find(|owner| owner.controller == Some(true)) {
@@ -211,7 +207,7 @@ impl Identity {
     }
 }
 
-/// The name of the listener that an object says it belongs to, by owner reference or by label.
+/// Returns the name of the listener that owns an object, by owner reference or label.
 pub fn listener_of(object: &ObjectMeta) -> Option<String> {
     let owners = object.owner_references.as_deref().unwrap_or_default();
     if let Some(owner) = owners.iter().find(|owner| is_listener(owner)) {

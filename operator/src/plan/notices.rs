@@ -1,4 +1,4 @@
-//! From one status to the next: what is worth an event. It must not say anything twice.
+//! Computes the events for a change of the status. It must not repeat an event.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -6,18 +6,18 @@ use super::conditions::finding::Status;
 use super::reason::{ConditionType, Reason};
 use crate::crd::MqttTlsListenerStatus;
 
-/// Something that is worth an event.
+/// An event to record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// Whether someone has to act.
+    /// Whether the event is a warning.
     pub is_warning: bool,
-    /// One word of a fixed set, in CamelCase.
+    /// The reason, from a fixed set, in CamelCase.
     pub reason: String,
-    /// What happened.
+    /// The message.
     pub message: String,
 }
 
-/// The events from one status to the next: what became wrong, what became right, what was loaded.
+/// Returns the events for a change of the status: conditions that changed, and certificates that were loaded.
 pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStatus) -> Vec<Notice> {
     let mut notices = Vec::new();
     for certificate in &now.certificates {
@@ -50,11 +50,11 @@ pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStat
     notices
 }
 
-/// The event of one condition, if it changed and someone may want to know.
+/// Returns the event of one condition, if its change deserves one.
 fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
     let is_about = |type_: ConditionType| now.type_ == type_.name();
     let is = |status: Status| now.status == status.name();
-    // Valid, and yet with a reason to look at it, of which there may be several.
+    // Valid with a warning, of which there may be several.
     let is_doubtful =
         is_about(ConditionType::CertificateValid) && is(Status::True) && now.reason != now.type_;
     let unchanged = before.is_some_and(|before| {
@@ -63,11 +63,11 @@ fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
     });
     let is_ready = is_about(ConditionType::Ready);
     let is_warning = is(Status::False) || is_doubtful;
-    // Pods come and go, and `Ready` repeats the condition that made it false.
-    let is_said_elsewhere = is_about(ConditionType::Available) || (is_ready && is_warning);
+    // `Available` changes with every pod, and `Ready` repeats the condition that made it false.
+    let is_redundant = is_about(ConditionType::Available) || (is_ready && is_warning);
     let was_wrong = before.is_some_and(|before| before.status == Status::False.name());
     let is_news = is_warning || (is(Status::True) && (was_wrong || is_ready));
-    if unchanged || is_said_elsewhere || !is_news {
+    if unchanged || is_redundant || !is_news {
         return None;
     }
     Some(Notice {

@@ -1,5 +1,5 @@
-//! The children: those that are wanted, as the plan makes them, and those that there are. Each wanted one has a
-//! field of its type; code that handles all alike goes through the steps. It must not be shown: it holds key material.
+//! The wanted and the existing children. Each wanted child has a typed field; code that handles all of them iterates
+//! over the steps. They must not be shown: they hold key material.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,40 +11,40 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::kinds::{Kind, Object, Wave};
 
-/// The wanted children; by default none is touched.
+/// The wanted children; by default all are kept.
 #[derive(Clone, Default)]
 pub struct Objects {
     /// The Secret with the terminators' configuration.
     pub config_secret: Wanted<Secret>,
     /// The Service in front of the terminators.
     pub service: Wanted<Service>,
-    /// How many pods may be disrupted at once.
+    /// The limit on disrupted pods.
     pub disruption_budget: Wanted<PodDisruptionBudget>,
     /// The terminators.
     pub deployment: Wanted<Deployment>,
-    /// The pods that are to be marked with the configuration's version.
+    /// The pods to mark with the configuration's version.
     pub pods: Vec<PodMark>,
 }
 
-/// What is wanted of one child.
+/// One step of applying a plan: one child.
 pub struct Step {
     /// The child's kind.
     pub kind: Kind,
-    /// What is wanted.
+    /// Its wanted state.
     pub wanted: Wanted<dyn Object>,
 }
 
 impl Step {
-    /// When it is done.
+    /// Returns its wave.
     pub fn wave(&self) -> Option<Wave> {
         Some(self.kind.row().child?.wave)
     }
 }
 
 impl Objects {
-    /// What is wanted of each child, in the order in which they are written, and the pods.
+    /// Returns the steps in the order in which they are written, and the pods.
     pub fn steps(self) -> (Vec<Step>, Vec<PodMark>) {
-        // Taken apart without `..`: a child that is forgotten here does not compile.
+        // Destructured without `..`, so that a forgotten child does not compile.
         let Self {
             config_secret,
             service,
@@ -63,14 +63,14 @@ impl Objects {
     }
 }
 
-/// What is wanted of one child.
+/// The wanted state of one child.
 #[derive(Default)]
 pub enum Wanted<K: ?Sized> {
-    /// It is to be like this.
+    /// It exists as given.
     Present(Arc<K>),
-    /// It is not to be there.
+    /// It does not exist.
     Absent,
-    /// It is not to be touched, whether it is there or not.
+    /// It stays as it is, whether it exists or not.
     #[default]
     Kept,
 }
@@ -86,12 +86,12 @@ impl<K: ?Sized> Clone for Wanted<K> {
 }
 
 impl<K> Wanted<K> {
-    /// It is to be like this.
+    /// Wants an object.
     pub fn new(object: K) -> Self {
         Self::Present(Arc::new(object))
     }
 
-    /// The object, if it is to be there.
+    /// Returns the object, if one is wanted.
     pub fn present(&self) -> Option<&K> {
         match self {
             Self::Present(object) => Some(object),
@@ -116,21 +116,21 @@ impl<K: Object> Wanted<K> {
 pub struct PodMark {
     /// The pod's name.
     pub name: String,
-    /// The version of the configuration that it was marked with last.
+    /// The configuration's version that it was last marked with.
     pub version: Option<String>,
 }
 
-/// The children that there are, also those that someone else made: at most one of each kind.
+/// The existing children, at most one of each kind, including those of other owners.
 #[derive(Clone, Default)]
 pub struct Children(BTreeMap<Kind, Arc<dyn Object>>);
 
 impl Children {
-    /// The child of a kind.
+    /// Returns the child of a kind.
     pub fn of(&self, kind: Kind) -> Option<&Arc<dyn Object>> {
         self.0.get(&kind)
     }
 
-    /// The child of a type.
+    /// Returns the child of a type.
     pub fn get<K: Object>(&self) -> Option<&K> {
         self.0.values().find_map(|object| {
             let object: &dyn Any = &**object;
@@ -138,19 +138,19 @@ impl Children {
         })
     }
 
-    /// There is this child from now on.
+    /// Adds or replaces a child.
     pub fn put(&mut self, kind: Kind, object: Arc<dyn Object>) {
         self.0.insert(kind, object);
     }
 
-    /// There is no such child any more.
+    /// Removes a child.
     pub fn remove(&mut self, kind: Kind) {
         self.0.remove(&kind);
     }
 }
 
-/// The children after all that was wanted was done: what the API server says of those that it was asked about, and
-/// what was found of the others. Only the code that has done it makes one.
+/// The children after a plan was applied: as the API server returned them, or as they were read if nothing was
+/// written. Only `apply` creates one.
 #[derive(Clone)]
 pub struct Applied {
     /// The children.

@@ -1,5 +1,4 @@
-//! What belongs to a listener of what there is: children of its names, and its pods. It must not touch what belongs to
-//! someone else.
+//! Determines which existing children and pods belong to a listener. It must not touch those of other owners.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
@@ -14,14 +13,14 @@ use crate::kinds::Object;
 pub struct Claim<'c> {
     /// The listener.
     pub identity: &'c Identity,
-    /// What there is.
+    /// The existing children.
     pub found: &'c Children,
-    /// What is wrong: names that someone else has.
+    /// Problems: names that belong to other owners.
     pub problems: &'c mut Vec<Problem>,
 }
 
 impl Claim<'_> {
-    /// What is wanted of a child, unless someone else has it: then it is left alone.
+    /// Returns the wanted state of a child, or `Kept` if its name belongs to another owner.
     pub fn wanted<K>(&mut self, wanted: Wanted<K>) -> Wanted<K>
     where
         K: Object + Resource<DynamicType = ()>,
@@ -35,19 +34,19 @@ impl Claim<'_> {
             Ownership::Predecessors => (
                 Reason::PredecessorRemains,
                 format!(
-                    "{kind} {name} belongs to an earlier listener of this name and is about to be \
-                     collected; if it stays, delete it"
+                    "{kind} {name} belongs to an earlier listener of this name and will be garbage-collected; \
+                     if it remains, delete it"
                 ),
             ),
             Ownership::Foreign => (
                 Reason::NameTaken,
                 format!(
-                    "{kind} {name} exists and does not belong to this listener, so it is left alone; delete \
-                     it, or give the listener another name"
+                    "{kind} {name} exists and does not belong to this listener; it is left unchanged. Delete \
+                     it, or rename the listener"
                 ),
             ),
         };
-        // An object that is not wanted is none of ours to complain about.
+        // Another owner's object is a problem only if ours would replace it.
         if wanted.present().is_some() {
             self.problems.push(Problem {
                 about: ConditionType::Programmed,
@@ -59,7 +58,7 @@ impl Claim<'_> {
     }
 }
 
-/// The pods that are there to stay.
+/// Returns the pods that are not being deleted.
 pub fn marks(pods: &[ObjectMeta]) -> Vec<PodMark> {
     let mut marks: Vec<PodMark> = pods
         .iter()

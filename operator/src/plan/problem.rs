@@ -1,20 +1,20 @@
-//! Something that is wrong with a listener, and what to do. It must not say which condition is how.
+//! A problem of a listener, and what to do about it. It must not compute conditions.
 
 use super::reason::{ConditionType, Reason};
 
-/// Something that is wrong, and what to do.
+/// A problem of a listener, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The condition that it makes false.
     pub about: ConditionType,
-    /// Why, in one word.
+    /// The reason.
     pub reason: Reason,
     /// The object, the key, what is wrong, and what to do.
     pub message: String,
 }
 
 impl Problem {
-    /// With what the spec names.
+    /// Returns a problem with a referenced object.
     pub fn of_reference(reason: Reason, message: String) -> Self {
         let about = ConditionType::ResolvedRefs;
         Self {
@@ -24,7 +24,7 @@ impl Problem {
         }
     }
 
-    /// The same, with what is done about it for now.
+    /// Appends what the operator does in the meantime.
     #[must_use]
     pub fn until_then(self, what: &str) -> Self {
         let message = format!("{}; {what}", self.message);

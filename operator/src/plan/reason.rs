@@ -1,5 +1,5 @@
-//! The words of conditions and events, each with what it means and what to do: the reference is made from here.
-//! They are part of what users and their programs rely on. It must not decide which one applies.
+//! The reasons of conditions and events, each with its meaning and remedy. The reference is generated from them.
+//! Users' programs rely on the names. It must not decide which one applies.
 
 mod certificates;
 mod children;
@@ -22,7 +22,7 @@ impl ConditionType {
         Self::Ready,
     ];
 
-    /// Its word.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "Accepted",
@@ -34,21 +34,21 @@ impl ConditionType {
         }
     }
 
-    /// When it is true.
+    /// Returns when it is true.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Accepted => "the spec makes sense",
+            Self::Accepted => "the spec is valid",
             Self::ResolvedRefs => {
-                "every Secret, ConfigMap and Service that the spec names is there and usable"
+                "every Secret, ConfigMap and Service that the spec references exists and is usable"
             }
             Self::CertificateValid => {
-                "what is served is within its dates; with another reason than this word, someone should look at it all the same"
+                "the served certificates are within their validity period; a reason other than `CertificateValid` is a warning"
             }
             Self::Programmed => {
-                "the config Secret, Deployment, Service and PodDisruptionBudget are as wanted, and no rollout is stuck"
+                "the config Secret, Deployment, Service and PodDisruptionBudget match the spec, and no rollout is stuck"
             }
-            Self::Available => "all pods that are wanted are ready",
-            Self::Ready => "all of these",
+            Self::Available => "all wanted pods are ready",
+            Self::Ready => "all of the other conditions are true",
         }
     }
 }
@@ -65,7 +65,7 @@ impl Reason {
         all
     };
 
-    /// Those of calls to the API server.
+    /// The reasons of failed calls to the API server.
     pub const CALLS: [Self; 7] = [
         Self::Conflict,
         Self::Forbidden,
@@ -76,22 +76,22 @@ impl Reason {
         Self::Unreadable,
     ];
 
-    /// Its word.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         ROWS[self as usize].name
     }
 
-    /// The conditions that can have it; none if only events have it.
+    /// Returns the conditions that can have it; empty if only events have it.
     pub const fn conditions(self) -> &'static [ConditionType] {
         ROWS[self as usize].conditions
     }
 
-    /// What it means; of an event, when it comes.
+    /// Returns its meaning, or when the event occurs.
     pub const fn meaning(self) -> &'static str {
         ROWS[self as usize].meaning
     }
 
-    /// What to do.
+    /// Returns what to do.
     pub const fn remedy(self) -> &'static str {
         ROWS[self as usize].remedy
     }
@@ -99,7 +99,7 @@ impl Reason {
 
 static ROWS: [Row; COUNT] = TABLE;
 
-/// All rows. A reason without one does not compile, nor one whose row stands elsewhere.
+/// All rows. Fails to compile if a reason has no row, or if its row is out of order.
 const TABLE: [Row; COUNT] = {
     let tables: [&[Row]; 4] = [
         &spec::ROWS,
@@ -129,7 +129,7 @@ mod tests {
     use super::{ConditionType, Reason};
 
     #[test]
-    fn words_are_those_of_the_program() {
+    fn names_match_the_variants() {
         for reason in Reason::ALL {
             assert_eq!(reason.name(), format!("{reason:?}"));
             assert!(!reason.meaning().is_empty(), "{reason:?}");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_stand_by_condition_and_then_by_name() {
+    fn reasons_are_sorted_by_condition_and_name() {
         let place = |reason: &Reason| {
             let conditions = reason.conditions();
             let of_one = (conditions.len() == 1).then(|| conditions[0]);

@@ -1,10 +1,10 @@
-//! What a listener names, by kind: what has to be read for it, and what it has to be looked at for. It must not
-//! read any of it.
+//! The objects that a listener references, by kind: they are read for it, and their changes trigger it. It must not
+//! read them.
 
 use crate::crd::{CaKind, MqttTlsListener};
 use crate::kinds::Kind;
 
-/// The objects of a kind that a listener names, by namespace and name.
+/// Returns the objects of a kind that a listener references, by namespace and name.
 pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
     let spec = &listener.spec;
     let ca = spec.client_auth.ca_ref.iter();
@@ -20,7 +20,7 @@ pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
             let service = spec.backend.service.iter();
             service.map(|service| &*service.name).collect()
         }
-        // No other kind is named by a spec.
+        // A spec references no other kind.
         _ => Vec::new(),
     };
     let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the plan has to say about a listener. It must not hold key material.
+//! The plan's report for a listener's status. It must not hold key material.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use super::certificates::serving::Serving;
 use super::names::Identity;
 use super::problem::Problem;
 
-/// When a listener is looked at again if nothing happens before: for events that were missed.
+/// Interval of reconciliations without events, in case one was missed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
-/// What is to be said about a listener.
+/// The plan's report for a listener's status.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Whose plan this is.
+    /// The listener.
     pub identity: Identity,
-    /// What is wrong.
+    /// The problems.
     pub problems: Vec<Problem>,
-    /// What is served by the planned configuration; none if none is planned, so that what is there goes on.
+    /// What the planned configuration serves; `None` if the current one is kept.
     pub planned: Option<Serving>,
-    /// Whether there is a configuration for the terminators.
+    /// Whether a configuration was rendered.
     pub rendered: bool,
-    /// When to look again if nothing happens before.
+    /// Time until the next reconciliation without events.
     pub look_again: Duration,
 }

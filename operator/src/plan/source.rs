@@ -1,5 +1,5 @@
-//! Where certificates and CA bundles come from, as it is remembered with what was made of them: in an annotation of the
-//! configuration Secret. It must not hold a hash of any content, which would be an oracle for it.
+//! The sources of certificates and CA bundles, recorded in an annotation of the config Secret. It must not contain a
+//! hash of any content, which would be an oracle for that content.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::names::{CERTIFICATE_SECRETS, CLIENT_CA, Name, SOURCES};
 use crate::crd::{CaKind, CaRef};
 
-/// The version of what is written. What has another one is as if it were not there.
+/// Version of the annotation's format. An annotation of another version is ignored.
 const VERSION: u32 = 1;
 
-/// Where a certificate comes from.
+/// The source of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(tag = "kind")]
 pub enum Source {
@@ -21,7 +21,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The object's name, for the status, which has no other place for it.
+    /// Returns the object's name, for the status.
     pub fn name(&self) -> &str {
         match self {
             Self::Secret(name) => &name.name,
@@ -29,7 +29,7 @@ impl Source {
     }
 }
 
-/// In words. All are in the listener's namespace, so that is left out.
+/// Omits the namespace, which is always the listener's.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -38,20 +38,20 @@ impl fmt::Display for Source {
     }
 }
 
-/// Where a CA bundle comes from.
+/// The source of a CA bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct CaSource {
-    /// Whether a Secret or a ConfigMap holds it.
+    /// Secret or ConfigMap.
     pub kind: CaKind,
-    /// Which one.
+    /// The object.
     #[serde(flatten)]
     pub object: Name,
-    /// The key in it.
+    /// The key in the object.
     pub key: String,
 }
 
 impl CaSource {
-    /// What a listener of this namespace names.
+    /// Returns the source that a listener in this namespace references.
     pub fn of(ca: &CaRef, namespace: &str) -> Self {
         Self {
             kind: ca.kind,
@@ -61,7 +61,7 @@ impl CaSource {
     }
 }
 
-/// In words. All are in the listener's namespace, so that is left out.
+/// Omits the namespace, which is always the listener's.
 impl fmt::Display for CaSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, name) = (self.kind.name(), &self.object.name);
@@ -69,16 +69,16 @@ impl fmt::Display for CaSource {
     }
 }
 
-/// The objects behind a configuration.
+/// The sources of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
-    /// Behind its certificates, the default first.
+    /// Sources of the certificates, the default first.
     pub certificates: Vec<Source>,
-    /// Behind its CA bundle.
+    /// Source of the CA bundle.
     pub client_ca: Option<CaSource>,
 }
 
-/// The sources as they are written.
+/// The annotation's format.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
@@ -89,7 +89,7 @@ struct Record {
 }
 
 impl Sources {
-    /// The annotations that remember them.
+    /// Returns the annotations that record the sources.
     pub fn annotations(&self) -> BTreeMap<String, String> {
         let Self {
             certificates,
@@ -100,13 +100,13 @@ impl Sources {
             certificates,
             client_ca,
         };
-        // Names and numbers have a form in JSON, always.
+        // Strings and numbers always serialize.
         let text = serde_json::to_string(&record).unwrap_or_default();
         BTreeMap::from([(SOURCES.to_owned(), text)])
     }
 
-    /// Reads them back, also as the first release wrote them, for a listener of this namespace. What was edited since is
-    /// as if it were not there.
+    /// Parses the annotations, including those of the first release, for a listener in this namespace. Malformed
+    /// ones are ignored.
     pub fn read(annotations: &BTreeMap<String, String>, namespace: &str) -> Self {
         let Some(text) = annotations.get(SOURCES) else {
             return Self::of_first_release(annotations, namespace);
@@ -133,7 +133,7 @@ impl Sources {
     }
 }
 
-/// From `Kind/name/key`.
+/// Parses `Kind/name/key`.
 fn ca_of_first_release(text: &str, namespace: &str) -> Option<CaSource> {
     let mut parts = text.splitn(3, '/');
     let kinds = [CaKind::Secret, CaKind::ConfigMap];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_annotations_are_read_back() {
         let written =
             sources(&["a", "b.c"], Some((CaKind::ConfigMap, "ca", "ca.crt"))).annotations();
         let text = r#"{"version":1,"certificates":[{"kind":"Secret","namespace":"iot","name":"a"},{"kind":"Secret","namespace":"iot","name":"b.c"}],"clientCa":{"kind":"ConfigMap","namespace":"iot","name":"ca","key":"ca.crt"}}"#;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_first_release_wrote_is_read() {
+    fn annotations_of_the_first_release_are_read() {
         let old = annotations(&[
             ("certificate-secrets", "a,b.c"),
             ("client-ca", "Secret/device-ca/bundle"),
@@ -198,13 +198,13 @@ mod tests {
         assert_eq!(Sources::read(&old, "iot"), wanted);
         let old = annotations(&[("certificate-secrets", "a")]);
         assert_eq!(Sources::read(&old, "iot"), sources(&["a"], None));
-        // Where it was not known where the bundle came from, the Secret itself stood there.
+        // The first release wrote the config Secret's own name if it did not know the bundle's source.
         let old = annotations(&[("certificate-secrets", "a"), ("client-ca", "edge-mqtts")]);
         assert_eq!(Sources::read(&old, "iot"), sources(&["a"], None));
     }
 
     #[test]
-    fn what_does_not_read_is_not_there() {
+    fn malformed_annotations_are_ignored() {
         for text in ["", "a,b", "{}", r#"{"version":2,"certificates":[]}"#] {
             let edited = annotations(&[("sources", text), ("certificate-secrets", "a")]);
             assert_eq!(Sources::read(&edited, "iot"), Sources::default(), "{text}");

@@ -14,20 +14,20 @@ use crate::crd::MqttTlsListener;
 pub struct World {
     /// The listener itself.
     pub listener: MqttTlsListener,
-    /// The Secrets that it names; those that exist.
+    /// The existing Secrets that it references.
     pub secrets: BTreeMap<Name, Secret>,
-    /// The ConfigMaps that it names; those that exist.
+    /// The existing ConfigMaps that it references.
     pub config_maps: BTreeMap<Name, ConfigMap>,
-    /// The Services that it names; those that exist.
+    /// The existing Services that it references.
     pub services: BTreeMap<Name, Service>,
-    /// The children that exist, also those that someone else made.
+    /// The existing children, including those of other owners.
     pub children: Children,
     /// The listener's pods.
     pub pods: Vec<ObjectMeta>,
 }
 
 impl World {
-    /// Nothing but a listener.
+    /// Returns a world with a listener and nothing else.
     pub fn new(listener: MqttTlsListener) -> Self {
         Self {
             listener,

@@ -1,6 +1,6 @@
 //! The terminators of this process, one for each listener.
 //!
-//! It must keep the configurations, which hold private keys, in a folder that only this user reads.
+//! It must keep the configurations, which hold private keys, in a folder that only this user can read.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,18 +23,18 @@ pub struct Fleet {
     drain_deadline: Duration,
     directory: TempDir,
     members: BTreeMap<Name, Member>,
-    /// How many members there have been: each has a folder of its own.
+    /// Number of members created; each has its own folder.
     count: u64,
-    /// Whether the folder has been looked at before.
+    /// Whether the first reconciliation is complete.
     has_begun: bool,
 }
 
 impl Fleet {
-    /// Makes the folder for the configurations.
+    /// Creates the folder for the configurations.
     ///
     /// # Errors
     ///
-    /// There is no place for it.
+    /// The folder cannot be created.
     pub fn new(backend: Option<Backend>, drain_deadline: Duration) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("mqtt-tls-").tempdir()?;
         Ok(Self {
@@ -47,7 +47,7 @@ impl Fleet {
         })
     }
 
-    /// Makes this process as the folder wants it. Says when to look again.
+    /// Reconciles the terminators with the folder. Returns the time until the next reconciliation.
     pub fn reconcile(&mut self, folder: &Folder, now: Timestamp) -> Duration {
         let listeners = folder.listeners();
         self.members.retain(|key, member| {
@@ -55,7 +55,7 @@ impl Fleet {
             if !stays {
                 info!(
                     listener = key.name,
-                    "the listener is gone; its terminator drains"
+                    "listener was removed; draining its terminator"
                 );
                 member.drain();
             }
@@ -67,7 +67,7 @@ impl Fleet {
                 match self.member() {
                     Ok(member) => drop(self.members.insert(key.clone(), member)),
                     Err(error) => {
-                        warn!(listener = key.name, %error, "no folder or port for it");
+                        warn!(listener = key.name, %error, "failed to allocate a folder or port; retrying");
                         continue;
                     }
                 }
@@ -85,7 +85,7 @@ impl Fleet {
         look_again
     }
 
-    /// Ends all terminators, each after its last connection or its deadline.
+    /// Drains all terminators, each until its last connection or its deadline.
     pub async fn drain(self) {
         let mut terminators: Vec<Terminator> = self
             .members

@@ -1,6 +1,6 @@
 //! A folder of manifests, read as if it were a cluster.
 //!
-//! What does not read changes nothing: what was there before stays. No message may quote a Secret.
+//! A manifest that cannot be parsed must not change anything: the previous object stays. No message may quote a Secret.
 
 mod base64;
 mod manifest;
@@ -19,27 +19,27 @@ use crate::crd::MqttTlsListener;
 use crate::plan::names::Name;
 use manifest::{Object, Reading};
 
-/// How many files are read.
+/// Maximum number of files.
 const FILES_MAX: usize = 1000;
 
-/// How large a file may be, in bytes.
+/// Maximum size of a file, in bytes.
 const FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
 
-/// What the files of a folder hold.
+/// The objects in the files of a folder.
 #[derive(Default)]
 pub struct Folder {
-    /// What each file holds, and of what does not read, what it held before.
+    /// The objects in each file, including previous ones whose manifest cannot be parsed now.
     files: BTreeMap<PathBuf, Vec<Object>>,
-    /// What was complained about, so that it is told once.
-    told: BTreeSet<String>,
+    /// Current warnings, so that each is logged once.
+    warnings: BTreeSet<String>,
 }
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("it cannot be read: {0}")]
+    #[error("failed to read the file: {0}")]
     Io(#[from] io::Error),
-    #[error("it has more than {FILE_SIZE_MAX} bytes")]
+    #[error("the file is larger than {FILE_SIZE_MAX} bytes")]
     TooLarge,
     #[error("{0}")]
     Text(#[from] text::Error),
@@ -48,44 +48,44 @@ enum Error {
 impl Folder {
     /// Reads the folder again.
     pub fn read(&mut self, folder: &Path) {
-        let mut told = BTreeSet::new();
+        let mut warnings = BTreeSet::new();
         match manifests(folder) {
             Ok(paths) => {
                 if let Some(beyond) = paths.get(FILES_MAX) {
                     let beyond = beyond.display();
-                    told.insert(format!(
-                        "{beyond}: it and the files after it are left out: there are more than {FILES_MAX}"
+                    warnings.insert(format!(
+                        "{beyond}: this file and the following ones are ignored, because there are more than {FILES_MAX}"
                     ));
                 }
                 let mut files = BTreeMap::new();
                 for path in paths.into_iter().take(FILES_MAX) {
                     let before = self.files.remove(&path).unwrap_or_default();
-                    let objects = objects(&path, before, &mut told);
+                    let objects = objects(&path, before, &mut warnings);
                     files.insert(path, objects);
                 }
                 self.files = files;
-                told.extend(self.repeated());
+                warnings.extend(self.repeated());
                 if self.listeners().is_empty() {
                     let folder = folder.display();
-                    told.insert(format!(
-                        "{folder}: there is no MqttTlsListener in it, so that nothing is served"
+                    warnings.insert(format!(
+                        "{folder}: the folder contains no MqttTlsListener; nothing is served"
                     ));
                 }
             }
             Err(error) => {
                 let folder = folder.display();
-                told.insert(format!(
-                    "{folder}: it cannot be read: {error}; what it held before stays"
+                warnings.insert(format!(
+                    "{folder}: failed to read the folder: {error}; keeping its previous objects"
                 ));
             }
         }
-        for complaint in told.difference(&self.told) {
-            warn!("{complaint}");
+        for warning in warnings.difference(&self.warnings) {
+            warn!("{warning}");
         }
-        self.told = told;
+        self.warnings = warnings;
     }
 
-    /// The listeners, by namespace and name.
+    /// Returns the listeners, by namespace and name.
     pub fn listeners(&self) -> BTreeMap<Name, &MqttTlsListener> {
         self.objects()
             .filter_map(|object| match object {
@@ -95,7 +95,7 @@ impl Folder {
             .collect()
     }
 
-    /// The Secrets of a namespace, by name.
+    /// Returns the Secrets in a namespace, by name.
     pub fn secrets(&self, namespace: &str) -> BTreeMap<String, Secret> {
         self.objects()
             .filter_map(|object| match object {
@@ -107,7 +107,7 @@ impl Folder {
             .collect()
     }
 
-    /// The ConfigMaps of a namespace, by name.
+    /// Returns the ConfigMaps in a namespace, by name.
     pub fn config_maps(&self, namespace: &str) -> BTreeMap<String, ConfigMap> {
         self.objects()
             .filter_map(|object| match object {
@@ -123,10 +123,10 @@ impl Folder {
         self.files.values().flatten()
     }
 
-    /// What stands in the folder more than once; as with kubectl, the last one is used.
+    /// Returns warnings about duplicate objects; as with kubectl, the last one is used.
     fn repeated(&self) -> Vec<String> {
         let mut seen: BTreeMap<(&str, Name), &Path> = BTreeMap::new();
-        let mut told = Vec::new();
+        let mut warnings = Vec::new();
         for (path, object) in self
             .files
             .iter()
@@ -136,16 +136,16 @@ impl Folder {
             let id = manifest::named(kind, &key.namespace, &key.name);
             if let Some(first) = seen.insert((kind, key), path) {
                 let (path, first) = (path.display(), first.display());
-                told.push(format!(
-                    "{path}: {id} stands in {first} already, and this one is used; remove one of them"
+                warnings.push(format!(
+                    "{path}: {id} is also defined in {first}; using this one. Remove one of them"
                 ));
             }
         }
-        told
+        warnings
     }
 }
 
-/// The files that may hold manifests, in the order of their names.
+/// Returns the files that may contain manifests, sorted by name.
 fn manifests(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -158,14 +158,16 @@ fn manifests(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The objects of one file. Of what does not read, what was there before stays; that is told, and what has
-/// no effect.
-fn objects(path: &Path, before: Vec<Object>, told: &mut BTreeSet<String>) -> Vec<Object> {
+/// Reads the objects of one file, and keeps the previous ones whose manifests cannot be parsed. Warns about those and
+/// about unknown fields.
+fn objects(path: &Path, before: Vec<Object>, warnings: &mut BTreeSet<String>) -> Vec<Object> {
     let path_shown = path.display();
     let text = match text(path) {
         Ok(text) => text,
         Err(error) => {
-            told.insert(format!("{path_shown}: {error}; what it held before stays"));
+            warnings.insert(format!(
+                "{path_shown}: {error}; keeping its previous objects"
+            ));
             return before;
         }
     };
@@ -175,13 +177,13 @@ fn objects(path: &Path, before: Vec<Object>, told: &mut BTreeSet<String>) -> Vec
         unknown,
     } = manifest::read(&text);
     for fault in &faults {
-        told.insert(format!(
-            "{path_shown}: {fault}; what it was before stays, and the rest of the file is used"
+        warnings.insert(format!(
+            "{path_shown}: {fault}; keeping its previous version, and using the rest of the file"
         ));
     }
     for what in unknown {
-        told.insert(format!(
-            "{path_shown}: {what} is not known here and has no effect; correct it, or remove it"
+        warnings.insert(format!(
+            "{path_shown}: {what} is unknown and has no effect; correct or remove it"
         ));
     }
     let stays = |old: &Object| {
@@ -232,7 +234,7 @@ kind: Deployment
 metadata: {name: other}
 ";
 
-    /// A folder with one file, read.
+    /// Reads a folder with one file.
     fn folder(name: &str, text: impl AsRef<[u8]>) -> (TempDir, Folder) {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(name), text).unwrap();
@@ -241,16 +243,17 @@ metadata: {name: other}
         (directory, folder)
     }
 
-    /// What is told, without the file and what to do.
-    fn told(folder: &Folder) -> Vec<&str> {
-        let mut told: Vec<&str> = folder.told.iter().map(String::as_str).collect();
-        told.retain(|one| !one.contains("there is no MqttTlsListener"));
-        told.into_iter()
+    /// Returns the warnings without file and remedy.
+    fn warnings(folder: &Folder) -> Vec<&str> {
+        let mut warnings: Vec<&str> = folder.warnings.iter().map(String::as_str).collect();
+        warnings.retain(|one| !one.contains("contains no MqttTlsListener"));
+        warnings
+            .into_iter()
             .map(|one| {
                 let (_, what) = one.split_once(".yaml: ").unwrap();
-                what.split("; what it was").next().unwrap()
+                what.split("; keeping").next().unwrap()
             })
-            .map(|one| one.split(" is not known here").next().unwrap())
+            .map(|one| one.split(" is unknown and").next().unwrap())
             .collect()
     }
 
@@ -264,16 +267,16 @@ metadata: {name: other}
         fs::write(&file, "kind: [").unwrap();
         folder.read(directory.path());
         assert_eq!(folder.listeners().len(), 1);
-        assert_eq!(folder.told.len(), 1);
+        assert_eq!(folder.warnings.len(), 1);
         fs::remove_file(&file).unwrap();
         folder.read(directory.path());
         assert_eq!(folder.listeners().len(), 0);
-        let told = folder.told.first().unwrap();
-        assert!(told.contains("nothing is served"), "{told}");
+        let warning = folder.warnings.first().unwrap();
+        assert!(warning.contains("nothing is served"), "{warning}");
     }
 
     #[test]
-    fn what_has_no_effect_is_told() {
+    fn unknown_fields_and_kinds_are_warned_about() {
         let auth =
             "  clientAuth: {mode: Require, caRef: {kind: Secret, name: a, kye: b}}\n  porrt: 1\n";
         let listener = LISTENER.replacen("---\n", &format!("{auth}---\n"), 1);
@@ -282,7 +285,7 @@ metadata: {name: other}
         let (_directory, folder) = folder("a.yaml", secret + typo);
         assert_eq!(folder.listeners().len(), 1);
         assert_eq!(
-            told(&folder),
+            warnings(&folder),
             [
                 "document 1 (line 1), MqttTlsListener edge: spec.clientAuth.caRef.kye",
                 "document 1 (line 1), MqttTlsListener edge: spec.porrt",
@@ -292,7 +295,7 @@ metadata: {name: other}
         );
     }
 
-    /// One that is forgotten or misspelt must not let everyone in.
+    /// A forgotten or misspelt mode must not accept every device.
     #[test]
     fn client_authentication_without_a_mode_is_refused() {
         for (auth, because) in [
@@ -303,26 +306,26 @@ metadata: {name: other}
             ("{}", "spec.clientAuth: missing field `mode`"),
             (
                 "",
-                "spec.clientAuth: clientAuth is there and says nothing: set clientAuth.mode to Require",
+                "spec.clientAuth: clientAuth must not be empty: set clientAuth.mode to Require",
             ),
-            ("~", "spec.clientAuth: clientAuth is there and says nothing"),
+            ("~", "spec.clientAuth: clientAuth must not be empty"),
         ] {
             let text = LISTENER.replacen("---\n", &format!("  clientAuth: {auth}\n---\n"), 1);
             let (_directory, folder) = folder("a.yaml", text);
             assert_eq!(folder.listeners().len(), 0, "{auth}");
             assert_eq!(folder.secrets("default").len(), 1, "the others are used");
-            let told = told(&folder);
-            let place = "document 1 (line 1), MqttTlsListener edge does not read: ";
-            let why = told[0].strip_prefix(place);
+            let warnings = warnings(&folder);
+            let place = "invalid document 1 (line 1), MqttTlsListener edge: ";
+            let why = warnings.iter().find_map(|one| one.strip_prefix(place));
             assert!(
                 why.is_some_and(|why| why.starts_with(because)),
-                "{auth}: {told:?}"
+                "{auth}: {warnings:?}"
             );
         }
     }
 
     #[test]
-    fn one_bad_document_spoils_no_other_and_what_it_was_stays() {
+    fn an_invalid_document_keeps_its_previous_version_and_the_others_are_used() {
         let (directory, mut folder) = folder("a.yaml", LISTENER);
         let bad = LISTENER.replace("stringData: {pem: text}", "data: {pem: MIIEsecret-}");
         let renamed = bad.replace("name: smart-mqtt", "name: other");
@@ -334,24 +337,24 @@ metadata: {name: other}
         let secrets = folder.secrets("default");
         assert_eq!(secrets["edge-tls"].data.as_ref().unwrap()["pem"].0, b"text");
         assert_eq!(
-            told(&folder),
+            warnings(&folder),
             [
-                "document 2 (line 7), Secret edge-tls does not read: data.pem: it is not base64; write the text \
-              itself under `stringData`, or what `base64` makes of it here"
+                "invalid document 2 (line 7), Secret edge-tls: data.pem: not base64; put plain text under \
+                 `stringData`, or encode it with `base64`"
             ]
         );
-        // Of a document that is not YAML nobody knows what it was.
+        // The object of a document that is not YAML is unknown.
         let torn = LISTENER.replace("stringData: {pem: text}", "stringData: {pem: ");
         fs::write(directory.path().join("a.yaml"), torn).unwrap();
         folder.read(directory.path());
         assert_eq!(folder.listeners().len(), 1);
         assert_eq!(folder.secrets("default").len(), 1);
-        let told = told(&folder);
+        let warnings = warnings(&folder);
         assert!(
-            told[0].starts_with("document 2 (line 12) does not read: it is not YAML: "),
-            "{told:?}"
+            warnings[0].starts_with("invalid document 2 (line 12): not YAML: "),
+            "{warnings:?}"
         );
-        // What is gone from a file that reads is gone.
+        // An object that is removed from a valid file is removed.
         fs::write(
             directory.path().join("a.yaml"),
             LISTENER.split("---").next().unwrap(),
@@ -361,9 +364,9 @@ metadata: {name: other}
         assert_eq!(folder.secrets("default").len(), 0);
     }
 
-    /// What `kubectl get -o yaml` writes.
+    /// As `kubectl get -o yaml` writes them.
     #[test]
-    fn lists_are_taken_apart() {
+    fn lists_are_split_into_items() {
         let indented = |text: &str| text.trim_end().replace('\n', "\n  ");
         let items: Vec<String> = LISTENER
             .split("---\n")
@@ -388,20 +391,21 @@ metadata: {name: other}
             let secrets = folder.secrets("default");
             assert_eq!(secrets.keys().collect::<Vec<_>>(), ["edge-tls", "other"]);
             assert_eq!(secrets["other"].data.as_ref().unwrap()["pem"].0, b"text");
-            let told = told(&folder);
-            assert_eq!(told.len(), 1, "{told:?}");
-            assert!(told[0].starts_with("document 2 (line "), "{told:?}");
+            let warnings = warnings(&folder);
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert!(
-                told[0].ends_with(
-                    "item 2, Secret iot/bad does not read: data.pem: expected a text in base64"
-                ),
-                "{told:?}"
+                warnings[0].starts_with("invalid document 2 (line "),
+                "{warnings:?}"
+            );
+            assert!(
+                warnings[0].ends_with("item 2, Secret iot/bad: data.pem: expected a base64 string"),
+                "{warnings:?}"
             );
         }
     }
 
     #[test]
-    fn byte_order_marks_and_wrapped_base64_are_taken() {
+    fn byte_order_marks_and_wrapped_base64_are_accepted() {
         let wrapped = LISTENER.replace(
             "stringData: {pem: text}",
             "data:\n  pem: |\n    dGV4\n    dA==",
@@ -417,12 +421,12 @@ metadata: {name: other}
             assert_eq!(folder.listeners().len(), 1);
             let secrets = folder.secrets("default");
             assert_eq!(secrets["edge-tls"].data.as_ref().unwrap()["pem"].0, b"text");
-            assert_eq!(told(&folder), Vec::<&str>::new());
+            assert_eq!(warnings(&folder), Vec::<&str>::new());
         }
     }
 
     #[test]
-    fn what_stands_in_two_files_is_told() {
+    fn duplicates_in_two_files_are_warned_about() {
         let (directory, mut folder) = folder("a.yaml", LISTENER);
         fs::write(
             directory.path().join("b.yaml"),
@@ -437,25 +441,25 @@ metadata: {name: other}
             "other",
             "the last one"
         );
-        let told = told(&folder);
-        assert_eq!(told.len(), 2);
+        let warnings = warnings(&folder);
+        assert_eq!(warnings.len(), 2);
         assert!(
-            told[0].starts_with("MqttTlsListener edge stands in "),
-            "{told:?}"
+            warnings[0].starts_with("MqttTlsListener edge is also defined in "),
+            "{warnings:?}"
         );
         assert!(
-            told[1].starts_with("Secret edge-tls stands in "),
-            "{told:?}"
+            warnings[1].starts_with("Secret edge-tls is also defined in "),
+            "{warnings:?}"
         );
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_told() {
+    fn too_deep_nesting_is_warned_about() {
         let deep = format!("{LISTENER}---\n{}", "[".repeat(100_000));
         let (_directory, folder) = folder("a.yaml", deep);
         assert_eq!(folder.listeners().len(), 1);
-        let told = told(&folder);
-        assert!(told[0].contains("nested deeper than"), "{told:?}");
+        let warnings = warnings(&folder);
+        assert!(warnings[0].contains("nested deeper than"), "{warnings:?}");
     }
 
     #[test]
@@ -477,9 +481,12 @@ metadata: {name: other}
             ),
         ] {
             let (_directory, folder) = folder("a.yaml", &text);
-            let told: Vec<&String> = folder.told.iter().collect();
-            assert!(!told.is_empty(), "{text}");
-            assert!(told.iter().all(|told| !told.contains("MIIE")), "{told:?}");
+            let warnings: Vec<&String> = folder.warnings.iter().collect();
+            assert!(!warnings.is_empty(), "{text}");
+            assert!(
+                warnings.iter().all(|warning| !warning.contains("MIIE")),
+                "{warnings:?}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
-//! One listener and its terminator: what `apply` and `status` are in a cluster.
+//! One listener and its terminator: the counterpart of `apply` and `status` in a cluster.
 //!
-//! It must keep the configuration, which holds private keys, in a file that only this user reads.
+//! It must keep the configuration, which holds private keys, in a file that only this user can read.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -29,14 +29,14 @@ use crate::plan::reason::Reason;
 use crate::plan::world::World;
 use crate::plan::{Plan, plan};
 
-/// How long after the choice of another admin port the terminator is started again.
+/// Delay of the next start after choosing another admin port.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// One listener and its terminator.
 pub(super) struct Member {
     directory: PathBuf,
     admin: SocketAddr,
-    /// The configuration, and the Deployment of which its terminator is the one pod.
+    /// The config Secret, and the Deployment whose only pod is the terminator.
     children: Children,
     terminator: Option<Terminator>,
     status: Option<MqttTlsListenerStatus>,
@@ -45,7 +45,7 @@ pub(super) struct Member {
 /// Why a configuration is not served.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the configuration cannot be written: {0}")]
+    #[error("failed to write the configuration: {0}")]
     Write(#[from] io::Error),
     #[error("{}", .0.chain())]
     Start(StartError),
@@ -62,11 +62,11 @@ impl Error {
 }
 
 impl Member {
-    /// With a folder of its own and a port for probes.
+    /// Creates a member with its own folder and admin port.
     ///
     /// # Errors
     ///
-    /// There is no port.
+    /// No port is free.
     pub(super) fn new(directory: PathBuf) -> io::Result<Self> {
         Ok(Self {
             directory,
@@ -77,19 +77,19 @@ impl Member {
         })
     }
 
-    /// Where its terminator answers probes.
+    /// Returns the address of its terminator's admin port.
     pub(super) fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// Leaves a port to the listener: that is the user's choice, and the port for probes is ours.
+    /// Moves the admin port if the listener needs it.
     pub(super) fn keep_clear_of(&mut self, port: u16) {
         if self.admin.port() == port {
             self.admin = any_admin().unwrap_or(self.admin);
         }
     }
 
-    /// Lets its connections come to their end.
+    /// Drains its connections.
     pub(super) fn drain(&self) {
         self.terminator.iter().for_each(Terminator::drain);
     }
@@ -123,8 +123,8 @@ impl Member {
         let judged = Judged::new(world, &report, &previous, &outcome, now);
         let status = conditions::status(&judged);
         let is_port_taken = matches!(&applied, Err(Error::Start(error)) if error.is_port_taken());
-        self.tell(&key.name, status);
-        // The admin port was free when it was chosen; if someone else has it by now, any other will do.
+        self.log_changes(&key.name, status);
+        // The admin port was free when it was chosen; if it is in use now, choose another.
         if is_port_taken && TcpListener::bind(self.admin).is_err() {
             self.admin = free_admin().unwrap_or(self.admin);
             return RETRY;
@@ -132,7 +132,7 @@ impl Member {
         report.look_again
     }
 
-    /// All that there is to know about its listener.
+    /// Returns the world of its listener.
     pub(super) fn world(&self, key: &Name, listener: &MqttTlsListener, folder: &Folder) -> World {
         let Name { namespace, name } = key;
         let mut listener = listener.clone();
@@ -154,7 +154,7 @@ impl Member {
         }
     }
 
-    /// Hands a new configuration to the terminator. What serves goes on if that fails.
+    /// Applies a new configuration to the terminator, which keeps the current one on failure.
     fn apply(
         &mut self,
         config_secret: Wanted<Secret>,
@@ -168,7 +168,7 @@ impl Member {
                 self.terminator.iter().for_each(Terminator::reload);
                 self.children.put(Kind::Secret, secret);
             }
-            // One that lost a thread has ended by itself; the log says why.
+            // A terminator that lost a thread has ended; its log contains the reason.
             let has_ended = |one: &mut Terminator| one.ended().now_or_never().is_some();
             if self.terminator.as_mut().is_none_or(has_ended) {
                 self.terminator = None;
@@ -186,7 +186,7 @@ impl Member {
         })
     }
 
-    /// Writes the configuration beside the old one and puts it in its place, so that nobody reads half.
+    /// Writes the configuration to a new file and renames it, so that a reader never sees a partial one.
     fn write(&self, secret: &Secret) -> io::Result<()> {
         let data = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
         let bytes = data.map(|bytes| bytes.0.as_slice()).unwrap_or_default();
@@ -195,8 +195,8 @@ impl Member {
         std::fs::rename(new, self.directory.join(CONFIG_KEY))
     }
 
-    /// Tells what changed.
-    fn tell(&mut self, name: &str, status: MqttTlsListenerStatus) {
+    /// Logs the changes of the status.
+    fn log_changes(&mut self, name: &str, status: MqttTlsListenerStatus) {
         if self.status.as_ref() == Some(&status) {
             return;
         }
@@ -231,7 +231,7 @@ impl Member {
     }
 }
 
-/// The usual admin port, or any other if someone has that one.
+/// Returns the default admin port, or another one if it is in use.
 fn free_admin() -> io::Result<SocketAddr> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
     TcpListener::bind(usual).map_or_else(|_| any_admin(), |bound| bound.local_addr())
@@ -241,7 +241,7 @@ fn any_admin() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// The Deployment of which this process is the one pod.
+/// Returns the Deployment whose only pod is this process.
 fn running(deployment: &Deployment) -> Deployment {
     let mut deployment = deployment.clone();
     let spec = deployment.spec.get_or_insert_default();

@@ -1,11 +1,11 @@
-//! Files that only this user may read. It must not know what is in them.
+//! Files that only this user can read. It must not know their content.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Writes a file that only this user may read.
+/// Writes a file that only this user can read.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options

@@ -1,5 +1,5 @@
-//! What the tests of the plan share: certificates made on the spot, a world made of YAML, and the checks
-//! that every plan must pass.
+//! Shared code of the plan's tests: generated certificates, a world from YAML, and the checks that every plan must
+//! pass. It must not contain a test.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ use mqtt_tls_operator::plan::objects::{Children, Objects, Wanted};
 use mqtt_tls_operator::plan::world::World;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// Certificates by the names that the inputs have for them: `@edge.crt`, `@edge.key`, `@edge.pem`.
+/// Certificates by their names in the inputs: `@edge.crt`, `@edge.key`, `@edge.pem`.
 pub(crate) struct Pki(BTreeMap<String, String>);
 
 impl Pki {
-    /// Makes them all. The dates are fixed, so that what is said about them is the same every time.
+    /// Generates all certificates. The dates are fixed, so that messages are the same in each run.
     pub(crate) fn new() -> Self {
         let ca = authority("test CA");
         let mut texts = BTreeMap::from([
@@ -54,12 +54,12 @@ impl Pki {
         Self(texts)
     }
 
-    /// The text behind a name; any other text is itself.
+    /// Returns the text of a name, or the argument if it is not a name.
     pub(crate) fn text(&self, name: &str) -> String {
         self.0.get(name).cloned().unwrap_or_else(|| name.to_owned())
     }
 
-    /// Puts the names back in place of the blocks, however they are indented.
+    /// Replaces PEM blocks by their names.
     pub(crate) fn redacted(&self, text: &str) -> String {
         let mut redacted = String::new();
         let mut lines = text.lines();
@@ -90,13 +90,13 @@ impl Pki {
         redacted
     }
 
-    /// Whether a text holds one of the keys, as it is or in base64.
+    /// Reports whether a text contains one of the private keys.
     pub(crate) fn shows_a_key(&self, text: &str) -> bool {
         let keys = self
             .0
             .iter()
             .filter(|(name, _)| name.rsplit('.').next() == Some("key"));
-        // A line from the middle of the key: enough to be one, and not broken by indentation.
+        // One line of the key is enough, and indentation does not break it.
         keys.filter_map(|(_, key)| key.lines().nth(1))
             .any(|line| text.contains(line))
     }
@@ -109,10 +109,10 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// The namespace of everything.
+/// The namespace of all objects.
 pub(crate) const NAMESPACE: &str = "iot";
 
-/// What holds for all listeners of a cluster.
+/// Returns the settings of a cluster.
 pub(crate) fn environment() -> Environment {
     Environment::cluster(
         "mqtt-tls-terminator:test".to_owned(),
@@ -121,12 +121,12 @@ pub(crate) fn environment() -> Environment {
     )
 }
 
-/// The time at which plans are made, unless a step says otherwise.
+/// Returns the time of plans, unless a step sets another.
 pub(crate) fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
-/// Puts an object of a manifest into the world.
+/// Adds an object from a manifest to the world.
 pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
     let kind = document["kind"].as_str().unwrap().to_owned();
     match kind.as_str() {
@@ -163,7 +163,7 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
             let name = Name::new(NAMESPACE, map.metadata.name.as_ref().unwrap());
             world.config_maps.insert(name, map);
         }
-        // A Service named as a child is one, as with Secrets; any other is the backend.
+        // As with Secrets, a Service with a child's name is a child; any other is the backend.
         "Service" => {
             let service: Service = read(document);
             let name = service.metadata.name.clone().unwrap();
@@ -174,7 +174,7 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
             }
         }
         "Pod" => world.pods.push(read::<Pod>(document).metadata),
-        other => panic!("a kind that the tests do not know: {other}"),
+        other => panic!("unsupported kind: {other}"),
     }
 }
 
@@ -182,7 +182,7 @@ fn read<T: serde::de::DeserializeOwned>(document: Value) -> T {
     yaml::from_value(document).unwrap()
 }
 
-/// What the API server would have after the plan.
+/// Returns the children that the API server would have after applying the plan.
 pub(crate) fn applied(before: &Children, objects: &Objects) -> Children {
     let mut children = before.clone();
     for step in objects.clone().steps().0 {
@@ -195,7 +195,7 @@ pub(crate) fn applied(before: &Children, objects: &Objects) -> Children {
     children
 }
 
-/// All planned objects as JSON, with their kinds.
+/// Returns all planned objects as JSON, with their kinds.
 pub(crate) fn planned(objects: &Objects) -> Vec<(&'static str, serde_json::Value)> {
     let steps = objects.clone().steps().0.into_iter();
     steps
@@ -206,7 +206,7 @@ pub(crate) fn planned(objects: &Objects) -> Vec<(&'static str, serde_json::Value
         .collect()
 }
 
-/// What must hold for every plan.
+/// Checks the invariants of every plan.
 pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
     let uid = world.listener.metadata.uid.clone().unwrap_or_default();
     for (kind, object) in planned(objects) {
@@ -215,7 +215,7 @@ pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
         let label = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
         assert!(
             name.len() <= 63 && name.chars().all(label),
-            "{kind}: {name} is no DNS label"
+            "{kind}: {name} is not a DNS label"
         );
         assert!(
             name.starts_with(|char: char| char.is_ascii_lowercase()),
@@ -236,9 +236,9 @@ pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
         let text = object.to_string();
         assert!(
             !text.contains("PRIVATE KEY"),
-            "{kind} shows a key in the clear"
+            "{kind} contains a private key"
         );
-        assert!(!pki.shows_a_key(&text), "{kind} shows a key in the clear");
+        assert!(!pki.shows_a_key(&text), "{kind} contains a private key");
         let encoded = "LS0tLS1CRUdJTi";
         assert_eq!(
             kind == "Secret",
@@ -247,12 +247,12 @@ pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
         );
         assert!(
             !text.contains(encoded) || kind == "Secret",
-            "{kind} shows a PEM"
+            "{kind} contains a PEM block"
         );
     }
     if let Some(secret) = objects.config_secret.present() {
         let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
         let text = std::str::from_utf8(bytes).unwrap();
-        mqtt_tls_config::Config::parse(text).expect("what is rendered can be read");
+        mqtt_tls_config::Config::parse(text).expect("the rendered configuration is valid");
     }
 }

@@ -1,6 +1,6 @@
-//! From the bytes of a Secret or ConfigMap to a CA bundle that can be used, or to what is wrong with it.
+//! Reads a CA bundle from a Secret or ConfigMap, or returns what is wrong with it.
 //!
-//! It must not decide what is used instead; that is `choose`.
+//! It must not decide what is used instead; `choose` does.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use mqtt_tls_config::Pem;
@@ -16,23 +16,23 @@ use crate::plan::reason::Reason;
 use crate::plan::source::CaSource;
 use crate::plan::world::World;
 
-/// A CA bundle that can be used.
+/// A usable CA bundle.
 #[derive(Clone)]
 pub struct Bundle {
-    /// Where it came from, in words.
+    /// Description of its source, for messages.
     object: String,
     /// The certificates.
     pub pem: Pem,
-    /// What was judged.
+    /// The result of judging it.
     pub authorities: Authorities,
 }
 
 impl Bundle {
-    /// What was rendered, judged as what an earlier release used.
+    /// Judges a bundle as leniently as one that is already in use.
     ///
     /// # Errors
     ///
-    /// What the terminator's library says.
+    /// The bundle cannot be used.
     pub fn judge(object: &str, pem: Pem) -> Result<Self, authorities::Error> {
         let authorities = authorities::judge(Part::object(pem.expose()))?;
         Ok(Self {
@@ -42,7 +42,7 @@ impl Bundle {
         })
     }
 
-    /// What someone should look at.
+    /// Returns the warnings about the bundle.
     pub fn warnings(&self) -> Vec<Warning> {
         let findings = self.authorities.findings().iter();
         findings
@@ -50,7 +50,7 @@ impl Bundle {
             .collect()
     }
 
-    /// Why it is not good enough to be used for the first time, if it is not: devices would be locked out.
+    /// Returns why the bundle must not be used for the first time, if so: it would lock devices out.
     pub fn refusal(&self) -> Option<Problem> {
         let error = self.authorities.clone().strictly().err()?;
         let message = format!("{}: {}", self.object, chain(&error));
@@ -62,7 +62,7 @@ impl Bundle {
 ///
 /// # Errors
 ///
-/// What is wrong, with the object, the key, and what to do.
+/// A problem that names the object, the key, and what to do.
 pub fn read(source: &CaSource, world: &World) -> Result<Bundle, Problem> {
     let CaSource { kind, object, key } = source;
     let in_words = format!("{} {}", kind.name(), object.name);
@@ -76,14 +76,14 @@ pub fn read(source: &CaSource, world: &World) -> Result<Bundle, Problem> {
     };
     let Some(bytes) = bytes else {
         let message = format!(
-            "{in_words} does not exist in this namespace; create it with the CA certificates under the key \
+            "{in_words} does not exist in this namespace; create it with the CA certificates under key \
              {key}, or correct spec.clientAuth.caRef"
         );
         return Err(Problem::of_reference(Reason::CaNotFound, message));
     };
     let Some(bytes) = bytes else {
         let message = format!(
-            "{in_words} has no key {key}; put the CA certificates there, or name the right key in \
+            "{in_words} has no key {key}; put the CA certificates there, or correct \
              spec.clientAuth.caRef.key"
         );
         return Err(Problem::of_reference(Reason::MissingKey, message));
@@ -96,7 +96,7 @@ pub fn read(source: &CaSource, world: &World) -> Result<Bundle, Problem> {
     })
 }
 
-/// The bytes under one key of a ConfigMap, which has two places for them.
+/// Returns the bytes under a key of a ConfigMap, in `data` or `binaryData`.
 fn bytes_of<'m>(map: &'m ConfigMap, key: &str) -> Option<&'m [u8]> {
     let text = map
         .data

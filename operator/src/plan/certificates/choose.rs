@@ -1,7 +1,7 @@
-//! Chooses what is served: between what the objects hold now and what was served before.
+//! Chooses what is served, from the current objects and from the previous configuration.
 //!
-//! A bad or missing object never takes down what serves: the last good rendering of it stays. It must
-//! never weaken client authentication for want of a CA.
+//! An invalid or missing object never takes down what serves: its last good content stays. It must never weaken
+//! client authentication because a CA is missing.
 
 use jiff::Timestamp;
 use mqtt_tls_config::ClientAuth;
@@ -17,39 +17,39 @@ use crate::plan::reason::ConditionType;
 use crate::plan::source::{CaSource, Source, Sources};
 use crate::plan::world::World;
 
-/// What there is to choose from.
+/// The input of a choice.
 pub struct Choice<'c> {
-    /// Who chooses.
+    /// The listener.
     pub listener: &'c Listener,
-    /// What there is now.
+    /// The current objects.
     pub world: &'c World,
-    /// What was served before.
+    /// The previous configuration.
     pub previous: &'c Previous,
-    /// Whether this process begins, and does not know what served before it.
+    /// Whether this process has just started and does not know what was served before.
     pub is_at_start: bool,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What was chosen.
+/// The result of a choice.
 #[derive(Default)]
 pub struct Chosen {
     /// The certificates, the default first.
     pub served: Vec<Served>,
-    /// Mutual TLS; none if it is wanted and there is no CA to do it with.
+    /// Mutual TLS; `None` if it is wanted and no CA is usable.
     pub client_auth: Option<ClientAuth>,
-    /// Where the CA bundle came from, if anyone knows.
+    /// The source of the CA bundle, if known.
     pub ca_source: Option<CaSource>,
-    /// What someone should look at in the CA bundle.
+    /// Warnings about the CA bundle.
     pub ca_warnings: Vec<Warning>,
-    /// What is wrong.
+    /// The problems.
     pub problems: Vec<Problem>,
-    /// When a certificate begins or ends.
+    /// Dates at which a certificate becomes valid or expires.
     pub dates: Vec<Timestamp>,
 }
 
 impl Chosen {
-    /// Where all of it came from.
+    /// Returns the sources of certificates and CA bundle.
     pub fn sources(&self) -> Sources {
         let served = self.served.iter();
         Sources {
@@ -59,7 +59,7 @@ impl Chosen {
     }
 }
 
-/// Chooses certificates and CA bundle, and says what is wrong with those that cannot be chosen.
+/// Chooses certificates and CA bundle, and collects the problems of those that cannot be chosen.
 pub fn choose(choice: &Choice<'_>) -> Chosen {
     let mut chosen = Chosen::default();
     for (index, source) in choice.listener.certificates.iter().enumerate() {
@@ -68,7 +68,7 @@ pub fn choose(choice: &Choice<'_>) -> Chosen {
             chosen.dates.extend(fresh.dates());
         }
         let one = choice.between(fresh, source, &mut chosen.problems);
-        // Only the default has a stand-in: it is what a device gets that asks for no name.
+        // Only the default has a stand-in: it serves devices that request no name.
         let stand_in = || (index == 0).then(|| choice.stand_in()).flatten();
         let Some(one) = one.or_else(stand_in) else {
             continue;
@@ -84,8 +84,8 @@ pub fn choose(choice: &Choice<'_>) -> Chosen {
 }
 
 impl Choice<'_> {
-    /// Whether the first certificate that was chosen is one for the first place: other certificates are
-    /// shown only to those who ask for their names.
+    /// Reports whether the first chosen certificate may be the default; others serve only devices that request
+    /// their names.
     pub fn has_default(&self, chosen: &Chosen) -> bool {
         let Some(first) = chosen.served.first() else {
             return false;
@@ -95,8 +95,8 @@ impl Choice<'_> {
             || before().is_some_and(|before| before.source == first.source)
     }
 
-    /// What there is now. What can never verify is refused, unless it is what serves already: an upgrade
-    /// takes no listener down.
+    /// Reads the current certificate. One that can never verify is refused unless it already serves: an upgrade must
+    /// not take a listener down.
     fn certificate(&self, source: &Source) -> Result<Served, Problem> {
         let Source::Secret(name) = source;
         let served = secret::read(name, self.world.secrets.get(name))?;
@@ -106,7 +106,7 @@ impl Choice<'_> {
         }
     }
 
-    /// The CA certificates that there are now, by the same rule.
+    /// Reads the current CA certificates, by the same rule.
     fn bundle(&self, source: &CaSource) -> Result<Bundle, Problem> {
         let bundle = authorities::read(source, self.world)?;
         match bundle.refusal() {
@@ -115,7 +115,7 @@ impl Choice<'_> {
         }
     }
 
-    /// Between what there is now and what was served before.
+    /// Chooses between the current certificate and the previous one.
     fn between(
         &self,
         fresh: Result<Served, Problem>,
@@ -135,7 +135,7 @@ impl Choice<'_> {
                     about: ConditionType::CertificateValid,
                     reason,
                     message: format!(
-                        "{}; the valid certificate that was served before stays until {}",
+                        "{}; the previous certificate stays in use, valid until {}",
                         fresh.validity(self.now),
                         before.facts.not_after
                     ),
@@ -145,7 +145,7 @@ impl Choice<'_> {
             Err(problem) => {
                 let before = before();
                 problems.push(match before {
-                    Some(_) => problem.until_then("the certificate that was served before stays"),
+                    Some(_) => problem.until_then("the previous certificate stays in use"),
                     None => problem,
                 });
                 before.cloned()
@@ -153,13 +153,13 @@ impl Choice<'_> {
         }
     }
 
-    /// The default certificate that was served before, from another place than the one that is wanted.
+    /// Returns the previous default certificate, which came from another source than the wanted one.
     fn stand_in(&self) -> Option<Served> {
         let before = self.previous.served().next()?;
         if !self.listener.certificates.contains(&before.source) {
             return Some(before.clone());
         }
-        // It is still named, further behind, where its problems are reported.
+        // It is still listed, at a later place, where its problems are reported.
         let fresh = self.certificate(&before.source);
         self.between(fresh, &before.source, &mut Vec::new())
     }
@@ -175,9 +175,9 @@ impl Choice<'_> {
             Err(problem) => {
                 let before = self.previous.authorities();
                 chosen.problems.push(problem.until_then(match before {
-                    Some(_) => "the CA certificates used before stay",
+                    Some(_) => "the previous CA certificates stay in use",
                     None => {
-                        "until then no configuration is made that would let devices in unchecked"
+                        "until then no new configuration is rendered, because it would accept devices unverified"
                     }
                 }));
                 let Some((source, bundle)) = before else {

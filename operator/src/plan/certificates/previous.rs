@@ -1,8 +1,8 @@
-//! The last good rendering, read back from the configuration Secret. It is judged where something depends on it, and
-//! once: as long as nothing is wrong, that is never.
+//! The previous configuration, read back from the config Secret. It is judged lazily and at most once: while nothing
+//! is wrong, never.
 //!
-//! It must take nothing over that could not be served, nor from a Secret that is not the listener's own, and
-//! it must not decide whether it is served.
+//! It must not return what cannot be served, must not read a Secret of another owner, and must not decide what is
+//! served.
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ use super::serving::Serving;
 use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
 use crate::plan::source::{CaSource, Source, Sources};
 
-/// What was rendered before.
+/// The previous configuration.
 #[derive(Clone, Default)]
 pub struct Previous {
     certificates: Vec<Rendered>,
@@ -35,16 +35,16 @@ struct Rendered {
 /// The CA bundle of a configuration.
 #[derive(Clone)]
 struct RenderedBundle {
-    /// None if it is not known any more.
+    /// None if unknown.
     source: Option<CaSource>,
-    /// The same in words.
+    /// Description of the source, for messages.
     object: String,
     pem: Pem,
     judged: OnceLock<Option<Bundle>>,
 }
 
 impl Rendered {
-    /// None if it could not be served.
+    /// Returns the certificate, or `None` if it cannot be served.
     fn served(&self) -> Option<&Served> {
         let judge = || Served::judge(self.source.clone(), self.pem.clone()).ok();
         self.judged.get_or_init(judge).as_ref()
@@ -52,7 +52,7 @@ impl Rendered {
 }
 
 impl Previous {
-    /// Reads it back; what cannot be read is as if it had never been.
+    /// Reads the configuration back. An unreadable one is ignored.
     pub fn read(identity: &Identity, secret: Option<&Secret>) -> Self {
         let is_ours = |secret: &&Secret| identity.ownership(&secret.metadata) == Ownership::Ours;
         let Some(secret) = secret.filter(is_ours) else {
@@ -71,24 +71,24 @@ impl Previous {
         }
     }
 
-    /// The certificates that can be served, the default first.
+    /// Returns the certificates that can be served, the default first.
     pub fn served(&self) -> impl Iterator<Item = &Served> {
         self.certificates.iter().filter_map(Rendered::served)
     }
 
-    /// The certificate that came from there.
+    /// Returns the certificate from a source.
     pub fn certificate(&self, source: &Source) -> Option<&Served> {
         let mut certificates = self.certificates.iter();
         certificates.find_map(|one| (one.source == *source).then(|| one.served()).flatten())
     }
 
-    /// Whether this chain is rendered already, wherever it came from.
+    /// Reports whether the previous configuration contains this chain, from any source.
     pub fn serves(&self, one: &Served) -> bool {
         self.served()
             .any(|served| served.certificate.is_same(&one.certificate))
     }
 
-    /// The CA bundle, and where it came from, if anyone knows.
+    /// Returns the CA bundle, and its source if known.
     pub fn authorities(&self) -> Option<(Option<&CaSource>, &Bundle)> {
         let rendered = self.authorities.as_ref()?;
         let judge = || Bundle::judge(&rendered.object, rendered.pem.clone()).ok();
@@ -96,19 +96,19 @@ impl Previous {
         Some((rendered.source.as_ref(), bundle))
     }
 
-    /// Whether these CA certificates are rendered already.
+    /// Reports whether the previous configuration contains these CA certificates.
     pub fn trusts(&self, bundle: &Bundle) -> bool {
         let before = self.authorities();
         before.is_some_and(|(_, before)| before.authorities.is_same(&bundle.authorities))
     }
 
-    /// What is to be said about it while it is served.
+    /// Describes the previous configuration while it is served.
     pub fn serving(&self, now: Timestamp) -> Serving {
         let served: Vec<Served> = self.served().cloned().collect();
         Serving::before(&served, now)
     }
 
-    /// How many certificates had to be judged.
+    /// Returns the number of certificates that were judged.
     #[cfg(test)]
     pub(crate) fn judged(&self) -> usize {
         let certificates = self.certificates.iter();
@@ -120,7 +120,7 @@ impl Previous {
 fn certificates(config: Config, sources: Vec<Source>, own: Name) -> Vec<Rendered> {
     let others = config.certificates.into_iter().map(|one| one.pem);
     let pems: Vec<Pem> = std::iter::once(config.pem).chain(others).collect();
-    // If someone edited one of them, it is unknown which text came from where: then none is known.
+    // If someone edited the annotation or the file, the sources are unknown.
     let sources = if sources.len() == pems.len() {
         sources
     } else {

@@ -1,7 +1,7 @@
-//! From a Secret's bytes to a certificate that can be served, or to what is wrong with it.
+//! Reads a certificate and its key from a Secret, or returns what is wrong with them.
 //!
-//! What it accepts is what the terminator can load: the terminator's library judges. It must not decide
-//! what is served instead; that is `choose`. No message shows key material.
+//! It accepts exactly what the terminator can load, by the same judge. It must not decide what is served instead;
+//! `choose` does. No message may show key material.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::plan::source::Source;
 ///
 /// # Errors
 ///
-/// What is wrong, with the object, the key, and what to do.
+/// A problem that names the object, the key, and what to do.
 pub fn read(name: &Name, secret: Option<&Secret>) -> Result<Served, Problem> {
     let source = Source::Secret(name.clone());
     let Some(secret) = secret else {
@@ -46,7 +46,7 @@ pub fn read(name: &Name, secret: Option<&Secret>) -> Result<Served, Problem> {
 
 type Judged = Result<Certificate, certificate::Error>;
 
-/// Chain and key as one text, what was judged of them, and the keys of the Secret that they were under.
+/// Returns the Secret's keys, chain and private key as one text, and the result of judging them.
 fn pem_of(
     source: &Source,
     data: &BTreeMap<String, ByteString>,
@@ -69,13 +69,13 @@ fn pem_of(
         text(source, data, "tls.key")?,
     );
     let judged = certificate::judge(&[Part::key("tls.crt", &chain), Part::key("tls.key", &key)]);
-    // A chain without a newline at its end would run into the key's first line.
+    // The chain may lack a final newline.
     let mut text = String::with_capacity(chain.len() + 1 + key.len());
     text.extend([chain.trim_end(), "\n", &*key]);
     Ok(("keys tls.crt and tls.key", Pem::new(text), judged))
 }
 
-/// The text under one key of a Secret.
+/// Returns the text under a key of a Secret.
 fn text<'d>(
     source: &Source,
     data: &'d BTreeMap<String, ByteString>,
@@ -86,14 +86,11 @@ fn text<'d>(
     let Some(ByteString(bytes)) = data.get(key) else {
         return Err(problem(
             Reason::MissingKey,
-            "it is missing; add it beside the other one",
+            "missing; add it beside the other one",
         ));
     };
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(problem(
-            Reason::MissingKey,
-            "it is empty; put the PEM text there",
-        ));
+        return Err(problem(Reason::MissingKey, "empty; put the PEM text there"));
     }
     text_of(bytes).map_err(|error| problem(Reason::BrokenPem, &error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! A certificate that can be served, wherever it comes from. It must not be shown: it holds a key.
+//! A certificate that can be served, from any source. It must not be shown: it holds a private key.
 
 use std::net::IpAddr;
 
@@ -15,28 +15,28 @@ use crate::plan::reason::Reason;
 use crate::plan::source::Source;
 use crate::text::shortened;
 
-/// How many names of a certificate are shown in a status.
+/// Maximum number of a certificate's names in a status.
 const NAMES_SHOWN_MAX: usize = 64;
 
-/// How long each text of a certificate may be in a status, in bytes: as long as a DNS name. A certificate may
-/// hold texts of any length, and a status that is too large could never be written.
+/// Maximum length of each text of a certificate in a status, in bytes: that of a DNS name. A certificate may contain
+/// texts of any length, and a status that is too large cannot be written.
 const TEXT_SHOWN_MAX: usize = 253;
 
 /// A certificate that can be served.
 #[derive(Clone)]
 pub struct Served {
-    /// Where it came from.
+    /// Its source.
     pub source: Source,
-    /// Chain and key.
+    /// Chain and private key.
     pub pem: Pem,
-    /// What may be shown of it.
+    /// Its public facts.
     pub facts: Facts,
-    /// What was judged.
+    /// The result of judging it.
     pub certificate: Certificate,
 }
 
 impl Served {
-    /// What was judged.
+    /// Creates it from a judged certificate.
     pub fn of(source: Source, pem: Pem, certificate: Certificate) -> Self {
         Self {
             source,
@@ -46,22 +46,22 @@ impl Served {
         }
     }
 
-    /// What was rendered, judged as what an earlier release served: what can never verify is among the findings.
+    /// Judges a certificate as leniently as one that already serves: one that can never verify is only a finding.
     ///
     /// # Errors
     ///
-    /// What the terminator's library says.
+    /// The certificate cannot be served.
     pub fn judge(source: Source, pem: Pem) -> Result<Self, certificate::Error> {
         let certificate = certificate::judge(&[Part::object(pem.expose())])?;
         Ok(Self::of(source, pem, certificate))
     }
 
-    /// Whether it is within its dates.
+    /// Reports whether it is within its validity period.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.invalidity(now).is_none()
     }
 
-    /// Why it is not within its dates, if it is not.
+    /// Returns why it is outside its validity period, if so.
     pub fn invalidity(&self, now: Timestamp) -> Option<Reason> {
         match self.facts.validity(now) {
             Validity::Expired => Some(Reason::Expired),
@@ -70,14 +70,14 @@ impl Served {
         }
     }
 
-    /// Why it is not good enough to be served for the first time, if it is not: it can never verify.
+    /// Returns why it must not be served for the first time, if so: no client can ever verify it.
     pub fn refusal(&self) -> Option<Problem> {
         let error = self.certificate.clone().strictly().err()?;
         let message = format!("{}: {}", self.source, chain(&error));
         Some(Problem::of_reference((&error).into(), message))
     }
 
-    /// How it stands with its dates.
+    /// Describes its validity.
     pub fn validity(&self, now: Timestamp) -> String {
         let (source, facts) = (&self.source, &self.facts);
         let certificate = format!("the certificate in {source}");
@@ -90,12 +90,12 @@ impl Served {
         }
     }
 
-    /// When there is something else to say about it.
+    /// Returns the dates at which its findings change.
     pub fn dates(&self) -> impl Iterator<Item = Timestamp> {
         self.certificate.dates().map(Date::timestamp)
     }
 
-    /// The facts as they stand in a listener's status.
+    /// Returns the certificate's entry in the listener's status.
     pub fn status(&self) -> CertificateStatus {
         let facts = &self.facts;
         let addresses = facts.ip_addresses.iter().map(IpAddr::to_string);

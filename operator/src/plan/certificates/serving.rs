@@ -1,4 +1,4 @@
-//! What is to be said about the certificates of a configuration. It must not decide which ones those are.
+//! Describes the certificates of a configuration: status, problems and warnings. It must not choose them.
 
 use jiff::Timestamp;
 use mqtt_tls_judge::finding::{Finding, Reason as Found};
@@ -9,17 +9,17 @@ use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::source::Source;
 
-/// Something that someone should look at in what is served, however well it serves.
+/// A warning about a certificate or CA certificate that is served.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
-    /// Why; the worst first.
+    /// The reason; ordered from the worst.
     found: Found,
-    /// The object, what was found, and what to do.
+    /// The object, the finding, and what to do.
     pub message: String,
 }
 
 impl Warning {
-    /// Of what was found in an object.
+    /// Creates a warning from a finding in an object.
     pub fn of(object: &str, finding: &Finding) -> Self {
         Self {
             found: finding.reason,
@@ -27,42 +27,42 @@ impl Warning {
         }
     }
 
-    /// Why, in one word.
+    /// Returns the reason.
     pub fn reason(&self) -> Reason {
         self.found.into()
     }
 }
 
-/// The certificates of a configuration, and what is to be said about them.
+/// The certificates of a configuration, with their problems and warnings.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
     /// The certificates, the default first.
     pub certificates: Vec<CertificateStatus>,
-    /// Where the certificate comes from whose private key is public, if one of them is.
+    /// The source of a certificate with a publicly known private key, if any.
     pub public_key: Option<Source>,
-    /// What is wrong with their dates.
+    /// Problems with validity periods.
     pub problems: Vec<Problem>,
-    /// What else someone should look at, in them and in the CA certificates; the worst first.
+    /// Warnings about certificates and CA certificates, the worst first.
     pub warnings: Vec<Warning>,
 }
 
 impl Serving {
-    /// What is to be said about those of a planned configuration, the default first.
+    /// Describes the certificates of a planned configuration, the default first.
     pub fn planned(served: &[Served], ca: &[Warning], now: Timestamp) -> Self {
         Self::of(served, ca, now, "renew it")
     }
 
-    /// What is to be said about those of the configuration that is there, for as long as there is no other.
+    /// Describes the certificates of the previous configuration, while that stays in use.
     pub fn before(served: &[Served], now: Timestamp) -> Self {
         Self::of(
             served,
             &[],
             now,
-            "renew it, or see why no other one is served",
+            "renew it, or find out why no other certificate is served",
         )
     }
 
-    /// The reasons to look at it, each once.
+    /// Returns the distinct reasons of all problems and warnings.
     pub fn reasons(&self) -> Vec<Reason> {
         let mut reasons: Vec<Reason> = self.warnings.iter().map(Warning::reason).collect();
         reasons.extend(self.public_key.as_ref().map(|_| Reason::PublicDemoKey));
@@ -89,14 +89,14 @@ impl Serving {
     }
 }
 
-/// What someone should look at in the certificates of a configuration, the default first.
+/// Returns the warnings about the certificates of a configuration, the default first.
 fn warnings(served: &[Served], now: Timestamp) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (index, one) in served.iter().enumerate() {
-        // Dates of the leaf are problems, and the public key has words of its own.
+        // The leaf's dates are problems, and the public key has its own message.
         let findings = one.certificate.findings_at(now).into_iter();
-        let said_elsewhere = [Found::Expired, Found::NotYetValid, Found::PublicDemoKey];
-        let findings = findings.filter(|finding| !said_elsewhere.contains(&finding.reason));
+        let reported_elsewhere = [Found::Expired, Found::NotYetValid, Found::PublicDemoKey];
+        let findings = findings.filter(|finding| !reported_elsewhere.contains(&finding.reason));
         let never_chosen = one.certificate.never_chosen().filter(|_| index > 0);
         let all = findings.chain(never_chosen);
         let object = one.source.to_string();
@@ -105,13 +105,13 @@ fn warnings(served: &[Served], now: Timestamp) -> Vec<Warning> {
     warnings
 }
 
-/// What is wrong with the dates of a certificate that is served.
+/// Returns the problem with the validity period of a served certificate, if any.
 fn dated(served: &Served, now: Timestamp, to_do: &str) -> Option<Problem> {
     Some(Problem {
         about: ConditionType::CertificateValid,
         reason: served.invalidity(now)?,
         message: format!(
-            "{}; it is served all the same, for devices without a clock: {to_do}",
+            "{}; it is still served, for devices without a clock; {to_do}",
             served.validity(now)
         ),
     })

@@ -1,11 +1,11 @@
-//! The text of a Secret's or a ConfigMap's bytes. It must not leave a copy behind that is not wiped.
+//! Decodes the bytes of a Secret or ConfigMap. It must not leave a copy in memory that is not wiped.
 
 use mqtt_tls_judge::text::{NotText, decoded};
 use zeroize::Zeroizing;
 
-/// A text as it is, or as it was made of bytes of another encoding.
+/// A text, borrowed or decoded from another encoding.
 pub(super) enum Text<'d> {
-    AsItIs(&'d str),
+    Borrowed(&'d str),
     Decoded(Zeroizing<String>),
 }
 
@@ -14,17 +14,17 @@ impl std::ops::Deref for Text<'_> {
 
     fn deref(&self) -> &str {
         match self {
-            Self::AsItIs(text) => text,
+            Self::Borrowed(text) => text,
             Self::Decoded(text) => text,
         }
     }
 }
 
-/// The text of some bytes.
+/// Decodes bytes as text.
 pub(super) fn text_of(bytes: &[u8]) -> Result<Text<'_>, NotText> {
     if let Some(text) = decoded(bytes)? {
         return Ok(Text::Decoded(text));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| NotText::Binary)?;
-    Ok(Text::AsItIs(text))
+    Ok(Text::Borrowed(text))
 }

@@ -1,7 +1,6 @@
-//! The Secret with the terminators' configuration.
+//! The Secret with the terminators' configuration, which contains private keys.
 //!
-//! It holds private keys, so it must be a Secret. Its annotations name objects; they must not hold a
-//! hash of any content, which would be an oracle for it.
+//! Its annotations name objects; they must not contain a hash of any content, which would be an oracle for it.
 
 use std::collections::BTreeMap;
 

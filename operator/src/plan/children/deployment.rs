@@ -1,4 +1,4 @@
-//! The Deployment of the terminators. How their pods look is in `pod`; it must not say anything about that.
+//! The Deployment of the terminators. It must not define the pods; `pod` does.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::plan::listener::Listener;
 pub(super) fn build(listener: &Listener, environment: &Environment) -> Deployment {
     let identity = &listener.identity;
     let strategy = RollingUpdateDeployment {
-        // A new pod is ready before an old one goes.
+        // A new pod must be ready before an old one is stopped.
         max_surge: Some(IntOrString::Int(1)),
         max_unavailable: Some(IntOrString::Int(0)),
     };

@@ -1,7 +1,7 @@
-//! A terminator's pod, as its Deployment's template.
+//! The pod template of the terminators.
 //!
-//! It must change only when the pods themselves must: everything that the mounted file can carry is not in it. It
-//! must stay within the restricted pod security standard.
+//! It must change only when pods must be replaced: settings that the mounted file can carry do not belong here. It
+//! must comply with the restricted pod security standard.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use crate::plan::environment::Environment;
 use crate::plan::listener::Listener;
 use crate::plan::names::CONFIG_KEY;
 
-/// Where the configuration is mounted: a directory, because a file mounted alone is never refreshed.
+/// Mount point of the configuration: a directory, because a file mounted by subPath is never refreshed.
 const CONFIG_DIRECTORY: &str = "/etc/mqtt-tls";
 
-/// The name of the container, the volume, and the admin port.
+/// Names of the container, the volume, and the admin port.
 const CONTAINER: &str = "terminator";
 const VOLUME: &str = "config";
 const ADMIN: &str = "admin";
@@ -32,23 +32,21 @@ const ADMIN: &str = "admin";
 /// The user and group of the terminator, as in its image.
 const USER: i64 = 65_532;
 
-/// The lowest port that needs no privilege.
+/// Lowest port that needs no privilege.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// The ports that connections to the backend are made from, first and last. Each connection takes one for as
-/// long as it lives, and Linux's own range ends at some 28,000 of them for each address of the backend. It
-/// begins above the ports that people listen on (8883, 9443, the admin port): a connection that happened to
-/// have one of those would be in the way when a listener changes to it.
+/// Range of local ports for connections to the backend. Each open connection uses one, and Linux's default range
+/// allows about 28,000 per backend address. The range starts above common listening ports (8883, 9443, the admin
+/// port): a connection from such a port would block a listener that changes to it.
 const OUTGOING_PORTS: &str = "10240 65535";
 
-/// How long a pod goes on accepting after it was told to end, in seconds: until then, some nodes still
-/// send it new connections.
+/// How long a pod accepts connections after its deletion, in seconds: some nodes still route new connections to it.
 const PRE_STOP: i64 = 5;
 
-/// What is left of the grace period after the drain, in seconds.
+/// Remainder of the grace period after the drain, in seconds.
 const GRACE_MARGIN: i64 = 10;
 
-/// The template of a pod.
+/// Builds the pod template.
 pub(super) fn template(listener: &Listener, environment: &Environment) -> PodTemplateSpec {
     let (identity, pod) = (&listener.identity, &listener.pod);
     let annotations = pod.annotations.clone();
@@ -85,8 +83,7 @@ pub(super) fn template(listener: &Listener, environment: &Environment) -> PodTem
 }
 
 fn container(listener: &Listener, environment: &Environment) -> Container {
-    // The port for devices is not declared: that has no effect, and would replace every pod when it
-    // changes, which cuts connections.
+    // The port for devices is not declared: that has no effect, and a change would replace every pod.
     let admin = ContainerPort {
         name: Some(ADMIN.to_owned()),
         container_port: i32::from(ADMIN_PORT),
@@ -94,7 +91,7 @@ fn container(listener: &Listener, environment: &Environment) -> Container {
         ..ContainerPort::default()
     };
     let sleep = LifecycleHandler {
-        // The image has no shell that could sleep.
+        // The image has no shell to run `sleep`.
         sleep: Some(SleepAction { seconds: PRE_STOP }),
         ..LifecycleHandler::default()
     };
@@ -108,11 +105,12 @@ fn container(listener: &Listener, environment: &Environment) -> Container {
             pre_stop: Some(sleep),
             ..Lifecycle::default()
         }),
-        // Two minutes to start, then ten seconds of silence end it, and a missed one takes it out.
+        // Two minutes to start; then three failed liveness probes restart it, and one failed readiness probe takes
+        // it out of the Service.
         startup_probe: Some(probe("/livez", 1, 120)),
         liveness_probe: Some(probe("/livez", 5, 3)),
         readiness_probe: Some(probe("/readyz", 5, 1)),
-        // Why it ended, in `kubectl describe pod`, without a look at the log.
+        // Shows the reason of a failure in `kubectl describe pod`.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(resources(listener)),
         security_context: Some(SecurityContext {
@@ -150,8 +148,8 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
 }
 
 fn pod_security(port: u16) -> PodSecurityContext {
-    // Both are among the sysctls that Kubernetes counts as safe, and restricted pod security allows. For the
-    // second one, a capability would need more than that.
+    // Kubernetes classifies both sysctls as safe, and restricted pod security allows them; the capability to bind
+    // low ports would violate it.
     let sysctl = |name: &str, value: String| Sysctl {
         name: name.to_owned(),
         value,
@@ -163,7 +161,7 @@ fn pod_security(port: u16) -> PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
         run_as_group: Some(USER),
-        // The mounted files belong to this group.
+        // The group of the mounted files.
         fs_group: Some(USER),
         seccomp_profile: Some(SeccompProfile {
             type_: "RuntimeDefault".to_owned(),
@@ -187,7 +185,7 @@ fn resources(listener: &Listener) -> ResourceRequirements {
             limits: filled_map(&resources.limits),
             ..ResourceRequirements::default()
         },
-        // No limit on CPU: it would throttle the handshakes of a reconnecting fleet.
+        // No CPU limit: it would throttle handshakes when many devices reconnect.
         None => ResourceRequirements {
             requests: Some(amounts(&[("cpu", "100m"), ("memory", "64Mi")])),
             limits: Some(amounts(&[("memory", "1Gi")])),
@@ -201,7 +199,7 @@ fn volume(listener: &Listener) -> Volume {
         name: VOLUME.to_owned(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(listener.identity.child_name()),
-            // Readable by the owner and the pod's group, by nobody else.
+            // Readable by the owner and the pod's group only.
             default_mode: Some(0o440),
             ..SecretVolumeSource::default()
         }),
@@ -209,22 +207,23 @@ fn volume(listener: &Listener) -> Volume {
     }
 }
 
-/// The user's, without texts that are empty: the API server leaves them out, and would be asked for them for ever.
+/// Returns the user's tolerations without empty strings: the API server omits them, so the operator would write them
+/// again and again.
 fn tolerations(listener: &Listener) -> Vec<Toleration> {
-    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let non_empty = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let tolerations = listener.pod.tolerations.iter();
     tolerations
         .map(|one| Toleration {
-            effect: said(&one.effect),
-            key: said(&one.key),
-            operator: said(&one.operator),
+            effect: non_empty(&one.effect),
+            key: non_empty(&one.key),
+            operator: non_empty(&one.operator),
             toleration_seconds: one.toleration_seconds,
-            value: said(&one.value),
+            value: non_empty(&one.value),
         })
         .collect()
 }
 
-/// The user's constraints, or one that spreads the pods over the nodes.
+/// Returns the user's constraints, or one that spreads the pods over the nodes.
 fn spread(listener: &Listener) -> Vec<TopologySpreadConstraint> {
     let mut constraints = listener.pod.topology_spread_constraints.clone();
     if constraints.is_empty() {
@@ -232,7 +231,7 @@ fn spread(listener: &Listener) -> Vec<TopologySpreadConstraint> {
             max_skew: 1,
             topology_key: "kubernetes.io/hostname".to_owned(),
             when_unsatisfiable: "ScheduleAnyway".to_owned(),
-            // During a rollout the new pods are spread among themselves.
+            // During a rollout, only the new pods count.
             match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
             ..TopologySpreadConstraint::default()
         });
@@ -253,7 +252,7 @@ fn filled_map<T: Clone>(map: &BTreeMap<String, T>) -> Option<BTreeMap<String, T>
     (!map.is_empty()).then(|| map.clone())
 }
 
-/// Whole seconds, rounded up.
+/// Converts to whole seconds, rounded up.
 fn seconds(duration: Duration) -> i64 {
     let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i64::try_from(whole).unwrap_or(i64::MAX)

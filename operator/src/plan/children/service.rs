@@ -1,15 +1,15 @@
 //! The Service in front of the terminators.
 //!
-//! It must not name the port anew: routes and policies of users name it.
+//! It must not rename its port: users' routes and policies refer to it.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::plan::listener::Listener;
 
-/// What a service mesh is told of the port: TLS that is not its own, to be passed on as it is. Istio knows `tls`
-/// and guesses at what it does not know, IANA's `secure-mqtt` among it; Linkerd knows no name for it and finds
-/// by the first bytes, which are the client's, that it is not HTTP.
+/// Tells service meshes to pass the port's TLS through. Istio knows `tls`, and guesses the protocol for names that it
+/// does not know, such as IANA's `secure-mqtt`. Linkerd knows no such name, and detects from the client's first bytes
+/// that the connection is not HTTP.
 const APP_PROTOCOL: &str = "tls";
 
 /// Builds the Service.
@@ -21,7 +21,7 @@ pub(super) fn build(listener: &Listener) -> Service {
         protocol: Some("TCP".to_owned()),
         app_protocol: Some(APP_PROTOCOL.to_owned()),
         port,
-        // A number and not a name: pods open a new port without being replaced.
+        // A number, not a name: pods can open a new port without being replaced.
         target_port: Some(IntOrString::Int(port)),
         node_port: template.node_port.map(i32::from),
     }];

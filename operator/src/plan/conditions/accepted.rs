@@ -1,4 +1,4 @@
-//! `Accepted`: whether the spec makes sense. It must not look at anything else.
+//! `Accepted`: whether the spec is valid. It must not look at anything else.
 
 use super::finding::Finding;
 use super::judged::Judged;
@@ -9,9 +9,9 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
     of_problems(&judged.report.problems)
 }
 
-/// The spec can be judged without anything else.
+/// Computes the condition from problems alone, because the spec is judged without other objects.
 pub(super) fn of_problems(problems: &[Problem]) -> Finding {
     let type_ = ConditionType::Accepted;
     Finding::of_problems(type_, &problems.iter())
-        .unwrap_or_else(|| Finding::holds(type_, "the spec makes sense"))
+        .unwrap_or_else(|| Finding::holds(type_, "the spec is valid"))
 }

@@ -1,11 +1,11 @@
-//! Where devices connect: what the load balancer says, or else the Service's name.
+//! The addresses where devices connect: those of the load balancer, and the Service's name. It must not resolve them.
 
 use k8s_openapi::api::core::v1::Service;
 
 use crate::crd::{Address, AddressType};
 use crate::plan::names::Identity;
 
-/// How many addresses of a load balancer are shown: with the Service's name, as many as a status takes.
+/// Maximum number of a load balancer's addresses; with the Service's name, as many as the status allows.
 const SHOWN_MAX: usize = 15;
 
 pub(super) fn addresses(identity: &Identity, service: Option<&Service>) -> Vec<Address> {

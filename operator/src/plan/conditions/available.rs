@@ -1,4 +1,4 @@
-//! `Available`: whether as many pods are ready as are wanted, as the Deployment's own status says.
+//! `Available`: whether all wanted pods are ready, from the Deployment's status. It must not look at the pods.
 
 use k8s_openapi::api::apps::v1::Deployment;
 
@@ -17,10 +17,10 @@ pub(super) fn of_deployment(identity: &Identity, deployment: Option<&Deployment>
     };
     let is_not = |reason, message: &str| finding(Status::False, reason, message);
     let Some(deployment) = deployment else {
-        return is_not(Reason::NoTerminators, "there are no terminators");
+        return is_not(Reason::NoTerminators, "there is no Deployment yet");
     };
     if is_behind(deployment) {
-        let message = "the Deployment controller has not seen the latest change yet";
+        let message = "the Deployment controller has not observed the latest change yet";
         return finding(Status::Unknown, Reason::Progressing, message);
     }
     let counted = deployment.status.as_ref();
@@ -39,13 +39,13 @@ pub(super) fn of_deployment(identity: &Identity, deployment: Option<&Deployment>
     is_not(Reason::TooFewPods, &message)
 }
 
-/// Whether its status is still about an earlier spec.
+/// Reports whether the Deployment's status is about an earlier spec.
 pub(super) fn is_behind(deployment: &Deployment) -> bool {
     let status = deployment.status.as_ref();
     status.and_then(|status| status.observed_generation) < deployment.metadata.generation
 }
 
-/// How many pods it asks for.
+/// Returns the wanted number of pods.
 pub(super) fn replicas(deployment: &Deployment) -> i32 {
     let spec = deployment.spec.as_ref();
     spec.and_then(|spec| spec.replicas).unwrap_or(1)

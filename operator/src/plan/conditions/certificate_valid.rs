@@ -1,5 +1,5 @@
-//! `CertificateValid`: whether what is served is within its dates. Unknown if there is nothing, and true with another
-//! reason than its own name if someone should look at it all the same.
+//! `CertificateValid`: whether the served certificates are within their validity period. It is unknown without a
+//! certificate, and true with a reason other than its own name if there is a warning. It must not choose certificates.
 
 use super::finding::{Finding, Status};
 use super::judged::Judged;
@@ -23,8 +23,8 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
         return doubtful(
             Reason::PublicDemoKey,
             format!(
-                "{source} holds the example certificate that smart-mqtt ships: everyone has its \
-                 private key, so replace it before a device depends on it"
+                "{source} contains the example certificate of smart-mqtt, whose private key is public; \
+                 replace it before devices depend on it"
             ),
         );
     }

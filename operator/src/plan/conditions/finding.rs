@@ -1,4 +1,4 @@
-//! A condition before it is compared with the one that is there.
+//! A condition before its comparison with the current one. It must not decide what a condition is.
 
 use jiff::{Timestamp, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -8,25 +8,25 @@ use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
 use crate::text::shortened;
 
-/// How long a condition's message may be, in bytes: as much as Kubernetes takes.
+/// Maximum length of a condition's message in bytes; Kubernetes' limit.
 const MESSAGE_LENGTH_MAX: usize = 32_768;
 
-/// Whether a condition is true.
+/// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It is.
+    /// True.
     True,
-    /// It is not.
+    /// False.
     False,
-    /// It is not known.
+    /// Unknown.
     Unknown,
 }
 
 impl Status {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::True, Self::False, Self::Unknown];
 
-    /// Its word.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -36,21 +36,21 @@ impl Status {
     }
 }
 
-/// A condition before it is compared with the one that is there.
+/// A condition before its comparison with the current one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about.
+    /// The type.
     pub type_: ConditionType,
-    /// How that is.
+    /// The status.
     pub status: Status,
-    /// Why, in one word.
+    /// The reason.
     pub reason: String,
-    /// Why, in a sentence.
+    /// The message.
     pub message: String,
 }
 
 impl Finding {
-    /// It is so, for this reason.
+    /// Creates a finding.
     pub fn new(
         type_: ConditionType,
         status: Status,
@@ -65,7 +65,7 @@ impl Finding {
         }
     }
 
-    /// It is true, and there is nothing else to say.
+    /// Creates a true finding with the type's name as the reason.
     pub fn holds(type_: ConditionType, message: impl Into<String>) -> Self {
         Self {
             type_,
@@ -75,7 +75,7 @@ impl Finding {
         }
     }
 
-    /// It is as it was.
+    /// Keeps the current condition.
     pub fn kept(type_: ConditionType, kept: &Condition) -> Self {
         let mut all = Status::ALL.into_iter();
         let status = all.find(|status| status.name() == kept.status);
@@ -87,7 +87,7 @@ impl Finding {
         }
     }
 
-    /// False if there are problems; unknown if the spec itself is not accepted; none if nothing is wrong.
+    /// Returns false if there are problems of this type, unknown if the spec is not accepted, or `None`.
     pub fn of_problems<'p>(
         type_: ConditionType,
         problems: &(impl Iterator<Item = &'p Problem> + Clone),
@@ -103,32 +103,32 @@ impl Finding {
             return Some(Self::new(type_, Status::False, first.reason, message));
         }
         of(ConditionType::Accepted).next().map(|_| {
-            let message = "the spec is not accepted; what was made before stays as it is";
+            let message = "the spec is not accepted; existing objects are left unchanged";
             Self::new(type_, Status::Unknown, Reason::NotAccepted, message)
         })
     }
 
-    /// The message of an error, or the one that is there if it says the same of the same spec. A status that changed
-    /// with each try would call for the next one at once, whatever the back-off says.
+    /// Keeps the current message if it differs only in numbers and is about the same spec. A status that changed with
+    /// each try would trigger the next try at once, in spite of the backoff.
     #[must_use]
     pub fn steady(self, generation: Option<i64>, before: Option<&MqttTlsListenerStatus>) -> Self {
-        let said = before.and_then(|before| find(before, self.type_));
-        let said = said.filter(|said| {
-            let is_current = said.observed_generation == generation;
-            said.status == Status::False.name()
-                && is_current
-                && says_the_same(&said.message, &self.message)
+        let current = before.and_then(|before| find(before, self.type_));
+        let similar = current.filter(|current| {
+            let is_same_spec = current.observed_generation == generation;
+            current.status == Status::False.name()
+                && is_same_spec
+                && is_similar(&current.message, &self.message)
         });
-        match said {
-            Some(said) => Self {
-                message: said.message.clone(),
+        match similar {
+            Some(current) => Self {
+                message: current.message.clone(),
                 ..self
             },
             None => self,
         }
     }
 
-    /// The condition, with the time of the one that is there if the status is the same.
+    /// Returns the condition, with the current transition time if the status is unchanged.
     pub fn condition(
         &self,
         before: Option<&MqttTlsListenerStatus>,
@@ -138,7 +138,7 @@ impl Finding {
         let same = before
             .and_then(|status| find(status, self.type_))
             .filter(|condition| condition.status == self.status.name());
-        // Kubernetes writes whole seconds: with more, every comparison would find a difference.
+        // Kubernetes stores whole seconds; a finer time would differ in every comparison.
         let now = Time(now.round(Unit::Second).unwrap_or(now));
         Condition {
             type_: self.type_.name().to_owned(),
@@ -152,15 +152,15 @@ impl Finding {
     }
 }
 
-/// The condition of this type that is there.
+/// Returns the condition of this type.
 pub fn find(status: &MqttTlsListenerStatus, type_: ConditionType) -> Option<&Condition> {
     let mut conditions = status.conditions.iter();
     conditions.find(|condition| condition.type_ == type_.name())
 }
 
-/// Whether two messages differ at most in words with digits: numbers of requests, times and versions, as API
-/// servers and webhooks put them into every refusal.
-fn says_the_same(one: &str, other: &str) -> bool {
+/// Reports whether two messages differ at most in words with digits, such as request ids, times and versions in the
+/// refusals of API servers and webhooks.
+fn is_similar(one: &str, other: &str) -> bool {
     let words = |text| {
         str::split_whitespace(text).filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()))
     };
@@ -171,23 +171,23 @@ fn says_the_same(one: &str, other: &str) -> bool {
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Finding, MqttTlsListenerStatus, Status, says_the_same};
+    use super::{Finding, MqttTlsListenerStatus, Status, is_similar};
     use crate::plan::reason::{ConditionType, Reason};
 
     #[test]
     fn only_words_with_digits_may_differ() {
         let refused = "admission webhook denied request 7f3a-11 at 12:00:01Z: no quota";
         let again = "admission webhook denied request 8e01-12 at 12:00:07Z: no quota";
-        assert!(says_the_same(refused, again));
-        assert!(!says_the_same(
+        assert!(is_similar(refused, again));
+        assert!(!is_similar(
             refused,
             "admission webhook denied request 7f3a-11: no"
         ));
-        assert!(!says_the_same("Service a", "Deployment a"));
+        assert!(!is_similar("Service a", "Deployment a"));
     }
 
     #[test]
-    fn a_message_stays_for_as_long_as_the_spec_does() {
+    fn a_similar_message_is_kept_until_the_spec_changes() {
         let finding = |message: &str| {
             let type_ = ConditionType::Programmed;
             Finding::new(type_, Status::False, Reason::Invalid, message)

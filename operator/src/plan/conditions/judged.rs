@@ -1,4 +1,4 @@
-//! All that the conditions rest on. It must not say how any of them is.
+//! The input of all conditions. It must not compute any of them.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,41 +14,41 @@ use crate::plan::reason::Reason;
 use crate::plan::report::Report;
 use crate::plan::world::World;
 
-/// What came of a plan.
+/// The outcome of applying a plan.
 pub enum Outcome<'o> {
-    /// All children are as wanted.
+    /// All children match the plan.
     Done(&'o Applied),
-    /// A child could not be made so.
+    /// A child could not be applied.
     Failed {
-        /// Why, in one word.
+        /// The reason.
         reason: Reason,
         /// The object, what is wrong, and what to do.
         message: String,
-        /// Whether the configuration is as wanted all the same.
+        /// Whether the configuration was applied nevertheless.
         is_configured: bool,
     },
 }
 
-/// All that the conditions rest on.
+/// The input of all conditions.
 pub struct Judged<'j> {
-    /// What the plan has to say.
+    /// The plan's report.
     pub report: &'j Report,
-    /// What came of the plan.
+    /// The outcome of applying the plan.
     pub outcome: &'j Outcome<'j>,
-    /// What is served now.
+    /// The certificates that are served now.
     pub serving: Serving,
-    /// The listener's own Deployment, as it is now.
+    /// The listener's current Deployment.
     pub deployment: Option<&'j Deployment>,
-    /// The listener's own Service, as it is now.
+    /// The listener's current Service.
     pub service: Option<&'j Service>,
-    /// The status that is there.
+    /// The current status.
     pub before: Option<&'j MqttTlsListenerStatus>,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
 impl<'j> Judged<'j> {
-    /// Puts it together, after the plan and what came of it.
+    /// Combines a plan's report and its outcome.
     pub fn new(
         world: &'j World,
         report: &'j Report,
@@ -73,7 +73,7 @@ impl<'j> Judged<'j> {
     }
 }
 
-/// What is there, if it is the listener's own: pods and addresses of someone else say nothing about it.
+/// Returns the child if the listener owns it: another owner's pods and addresses are irrelevant.
 fn own<'c, K: Object>(identity: &Identity, children: &'c Children) -> Option<&'c K> {
     let child: Option<&K> = children.get();
     child.filter(|child| identity.ownership(child.metadata()) == Ownership::Ours)

@@ -1,5 +1,5 @@
-//! `Programmed`: whether the children are as wanted. False also if a child could not be written, if there is nothing to
-//! write, or if the newest pods do not come up.
+//! `Programmed`: whether the children match the plan. It is false if a child could not be written, if there is no
+//! configuration, or if a rollout is stuck. It must not count pods; `available` does.
 
 use k8s_openapi::api::apps::v1::Deployment;
 
@@ -27,22 +27,20 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
         return is_not(
             Reason::NotRendered,
             if judged.serving.certificates.is_empty() {
-                "no terminators are started, because there is no configuration for them; see ResolvedRefs"
+                "no terminators are started, because there is no configuration yet; see ResolvedRefs"
             } else {
-                "the configuration that was rendered before stays, because no new one can be made; see \
-                 ResolvedRefs"
+                "keeping the current configuration, because no new one can be rendered; see ResolvedRefs"
             },
         );
     }
     let deployment = judged.deployment;
     match deployment.and_then(|deployment| stuck(&report.identity, deployment)) {
         Some(message) => is_not(Reason::RolloutStuck, &message),
-        None => Finding::holds(TYPE, "all children are as wanted"),
+        None => Finding::holds(TYPE, "all children match the spec"),
     }
 }
 
-/// Why the newest pods do not come up, if their rollout has come to nothing. Those of before go on serving, so that it
-/// would go unnoticed until they are gone too.
+/// Returns a message if the rollout is stuck. The old pods keep serving, so it would go unnoticed until they are gone.
 fn stuck(identity: &Identity, deployment: &Deployment) -> Option<String> {
     let counted = deployment.status.as_ref()?;
     let mut conditions = counted.conditions.iter().flatten();
@@ -51,13 +49,13 @@ fn stuck(identity: &Identity, deployment: &Deployment) -> Option<String> {
     if is_behind(deployment) || progressing.status != Status::False.name() || !is_over {
         return None;
     }
-    let said = progressing.message.as_deref().unwrap_or_default();
+    let message = progressing.message.as_deref().unwrap_or_default();
     let updated = counted.updated_replicas.unwrap_or(0);
     let wanted = replicas(deployment);
     let selector = identity.selector_text();
     Some(format!(
-        "the rollout goes no further: {updated} of {wanted} pods are of the newest template, and not all of them \
-         become ready ({said}); see `kubectl describe pods -l {selector}`, as for an image that cannot be pulled"
+        "the rollout is stuck: {updated} of {wanted} pods updated, and the new pods do not become ready ({message}); \
+         see `kubectl describe pods -l {selector}`. A common cause is an image that cannot be pulled"
     ))
 }
 
@@ -84,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_is_stuck_when_its_controller_has_given_up() {
+    fn a_rollout_is_stuck_after_its_progress_deadline() {
         let identity = Identity {
             name: "edge".to_owned(),
             namespace: "iot".to_owned(),
@@ -107,7 +105,7 @@ mod tests {
             (serves.status, &*serves.reason),
             (Status::True, "PodsAvailable")
         );
-        // Of an earlier spec; on its way; paused; failed for another reason, which the pods show.
+        // Status of an earlier spec; in progress; paused; failed for another reason, which the pods show.
         for (observed, progressing) in [
             (1, over),
             (2, progressing("True", "ReplicaSetUpdated")),

@@ -1,4 +1,5 @@
-//! `Ready`: all the other conditions. The first that is not true says why.
+//! `Ready`: whether all other conditions are true; the first false one, or else the first unknown one, gives the
+//! reason. It must not look at anything else.
 
 use super::finding::{Finding, Status};
 use crate::plan::reason::ConditionType;

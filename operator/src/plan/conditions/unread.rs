@@ -1,7 +1,7 @@
-//! What is said when something around a listener cannot be read, so that nothing can be planned.
+//! The status when a related object cannot be read, so that nothing can be planned.
 //!
-//! What serves goes on as it is. The conditions that nothing new is known about stay as they were, each with
-//! the generation that it was judged for; those that depend on the read, and `Ready`, say what is wrong.
+//! Existing objects are left unchanged. Conditions without new information are kept, with the generation that they
+//! describe; those that depend on the read, and `Ready`, report the failure. It must not judge anything else.
 
 use jiff::Timestamp;
 
@@ -15,8 +15,8 @@ use crate::plan::names::Identity;
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
 
-/// How often in a row a read may fail before it is reported, if nothing has to be done about it first. An API
-/// server that restarts makes no condition false.
+/// Number of consecutive failed reads after which a temporary failure is reported. A restart of the API server must
+/// not make a condition false.
 const FAILURES_MAX: u32 = 3;
 
 /// A read that failed.
@@ -24,21 +24,21 @@ const FAILURES_MAX: u32 = 3;
 pub struct Failure {
     /// The condition that depends on it.
     pub about: ConditionType,
-    /// What was tried.
+    /// The verb.
     pub verb: Verb,
-    /// On which object.
+    /// The object.
     pub target: Target,
     /// The error with its causes.
     pub message: String,
-    /// Whether the operator lacks the right.
+    /// Whether the operator lacks the permission.
     pub is_forbidden: bool,
-    /// Whether trying again soon is pointless.
+    /// Whether a quick retry is pointless.
     pub is_lasting: bool,
-    /// How often reconciling this listener failed before this, in a row.
+    /// Number of consecutive failed reconciliations of this listener before this one.
     pub failures: u32,
 }
 
-/// What there is to say about a failed read, if it is time to say it.
+/// Returns the problem of a failed read, if it must be reported already.
 pub fn problem(failure: &Failure) -> Option<Problem> {
     let Failure {
         about,
@@ -52,11 +52,11 @@ pub fn problem(failure: &Failure) -> Option<Problem> {
     if !is_lasting && failures.saturating_add(1) < FAILURES_MAX {
         return None;
     }
-    let kept = "what serves stays as it is, and this is tried again";
+    let kept = "existing objects are left unchanged; retrying";
     let (reason, message) = if *is_forbidden {
         let resource = target.kind.plural();
         let message = format!(
-            "the operator may not {verb} {target}: give its service account the verb `{verb}` on \
+            "the operator is not allowed to {verb} {target}: grant its service account the verb `{verb}` on \
              `{resource}` in this namespace; {kept}"
         );
         (Reason::Forbidden, message)
@@ -70,7 +70,7 @@ pub fn problem(failure: &Failure) -> Option<Problem> {
     })
 }
 
-/// The listener's status with this problem.
+/// Returns the listener's status with this problem.
 pub fn status(
     listener: &MqttTlsListener,
     problem: Problem,
@@ -81,7 +81,7 @@ pub fn status(
     let (generation, selector) = (identity.generation, identity.selector_text());
     let before = listener.status.as_ref();
     let about = problem.about;
-    // The spec can be judged without anything else.
+    // The spec is judged without other objects.
     let mut problems = listener::parse(listener, environment)
         .err()
         .unwrap_or_default();
@@ -101,7 +101,7 @@ pub fn status(
             conditions.push(kept.clone());
             continue;
         } else {
-            let message = "not everything that this depends on could be read yet";
+            let message = "objects that this condition depends on could not be read yet";
             Finding::new(type_, Status::Unknown, Reason::NotRead, message)
         };
         conditions.push(finding.condition(before, generation, now));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_right_is_reported_at_once_and_by_its_name() {
+    fn a_missing_permission_is_reported_at_once() {
         let of = |kind| Target::one(kind, "a");
         for (verb, target, named) in [
             (Verb::Get, of(Kind::Secret), "`get` on `secrets`"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_reported_when_it_stays() {
+    fn a_temporary_failure_is_reported_only_if_it_persists() {
         let failure = |failures| Failure {
             is_forbidden: false,
             is_lasting: false,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_known_is_unknown() {
+    fn conditions_without_information_are_unknown() {
         let (new, now) = (listener(1, None), Timestamp::UNIX_EPOCH);
         let status = status(&new, problem(&forbidden()).unwrap(), &environment(), now);
         let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned(), Some(1));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_known_stays_and_again_changes_nothing() {
+    fn known_conditions_are_kept_and_a_repetition_changes_nothing() {
         let now = Timestamp::UNIX_EPOCH;
         let about_pods = Failure {
             about: ConditionType::Programmed,
@@ -251,7 +251,7 @@ mod tests {
             &environment(),
             now,
         );
-        // What it said about the children is of the generation before.
+        // The condition about the children describes the previous generation.
         let programmed = ("False".to_owned(), "Forbidden".to_owned(), Some(1));
         assert_eq!(said(&second, ConditionType::Programmed), programmed);
         let resolved = ("False".to_owned(), "Forbidden".to_owned(), Some(2));

@@ -1,5 +1,5 @@
-//! Where the plaintext goes, and what is wrong with that. The configuration does not depend on whether the broker is
-//! there: its name is resolved as clients connect.
+//! The backend in the configuration, and problems with its Service. The configuration must not depend on whether the
+//! broker exists: terminators resolve its name as clients connect.
 
 use mqtt_tls_config as file;
 
@@ -9,7 +9,7 @@ use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
 use crate::plan::world::World;
 
-/// Where the plaintext goes.
+/// Returns the backend that receives the plaintext.
 pub(super) fn backend(listener: &Listener, environment: &Environment) -> file::Backend {
     if let Some(backend) = &environment.backend {
         return backend.clone();
@@ -20,7 +20,7 @@ pub(super) fn backend(listener: &Listener, environment: &Environment) -> file::B
             ..file::Backend::default()
         },
         (Backend::Service { name, port }, Some(domain)) => {
-            // The dot at the end makes the name absolute: no search domain is tried before it.
+            // The trailing dot makes the name absolute, so that no search domain is tried.
             let host = format!("{}.{}.svc.{domain}.", name.name, name.namespace);
             file::Backend { host, port: *port }
         }
@@ -31,7 +31,7 @@ pub(super) fn backend(listener: &Listener, environment: &Environment) -> file::B
     }
 }
 
-/// Says when the broker's Service or its port is missing, where there are Services.
+/// Returns a problem if the broker's Service or its port is missing, in a cluster.
 pub fn problem(listener: &Listener, world: &World, environment: &Environment) -> Option<Problem> {
     let Backend::Service { name, port } = &listener.backend else {
         return None;

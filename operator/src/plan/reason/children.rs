@@ -1,4 +1,5 @@
-//! The reasons of `Programmed` and of `Available`: what each means, and what to do. In the order of [`Reason`].
+//! The reasons of `Programmed` and `Available` with meaning and remedy, in the order of [`Reason`]. It must not decide
+//! which one applies.
 
 use super::vocabulary::{ConditionType, Reason, Row};
 
@@ -10,56 +11,56 @@ pub(super) const ROWS: [Row; 18] = [
         Reason::Conflict,
         "Conflict",
         PROGRAMMED,
-        "the API server says that somebody else changes the same fields",
+        "another field manager owns or changed the same fields",
         "see the message; retried automatically",
     ),
     Row::new(
         Reason::Invalid,
         "Invalid",
         PROGRAMMED,
-        "the API server refuses a child",
-        "see the message: often a policy of the cluster, or a value under `spec.pod`",
+        "the API server rejects a child as invalid",
+        "see the message; the cause is often a policy of the cluster, or a value under `spec.pod`",
     ),
     Row::new(
         Reason::NameTaken,
         "NameTaken",
         PROGRAMMED,
-        "an object of a child's name is not the listener's",
-        "rename or delete it; the message names it",
+        "an object with a child's name does not belong to the listener",
+        "delete the object in the message, or rename the listener",
     ),
     Row::new(
         Reason::NotRendered,
         "NotRendered",
         PROGRAMMED,
-        "there is nothing to serve with, or what was before stays",
+        "there is no configuration yet, or the previous one stays in use",
         "see `ResolvedRefs`",
     ),
     Row::new(
         Reason::NotStarted,
         "NotStarted",
         PROGRAMMED,
-        "only `standalone`: the terminator does not start",
+        "only in `standalone`: the terminator does not start",
         "see the message",
     ),
     Row::new(
         Reason::NotWritten,
         "NotWritten",
         PROGRAMMED,
-        "only `standalone`: the configuration cannot be written",
-        "see the message: is there room, and a right to write?",
+        "only in `standalone`: the configuration cannot be written",
+        "see the message; check free space and permissions",
     ),
     Row::new(
         Reason::PortTaken,
         "PortTaken",
         PROGRAMMED,
-        "only `standalone`: another program has the port",
-        "end it, or choose another port",
+        "only in `standalone`: another program uses the port",
+        "stop it, or choose another port",
     ),
     Row::new(
         Reason::PredecessorRemains,
         "PredecessorRemains",
         PROGRAMMED,
-        "an earlier listener of this name is still being collected",
+        "children of an earlier listener of this name are still being garbage-collected",
         "wait",
     ),
     Row::new(
@@ -73,29 +74,29 @@ pub(super) const ROWS: [Row; 18] = [
         Reason::RolloutStuck,
         "RolloutStuck",
         PROGRAMMED,
-        "the newest pods have not become ready within ten minutes; those of before go on serving",
-        "`kubectl describe pods -l app.kubernetes.io/instance=NAME`: as a rule an image that cannot be pulled, or no \
-         node with room",
+        "the new pods have not become ready within ten minutes; the old pods keep serving",
+        "see `kubectl describe pods -l app.kubernetes.io/instance=NAME`; common causes are an image that cannot be \
+         pulled, and no node with enough resources",
     ),
     Row::new(
         Reason::TimedOut,
         "TimedOut",
         PROGRAMMED,
-        "the API server has not answered in time",
+        "a call to the API server timed out",
         "retried automatically; check the API server",
     ),
     Row::new(
         Reason::Unanswered,
         "Unanswered",
         PROGRAMMED,
-        "the API server could not be asked",
+        "the API server could not be reached",
         "retried automatically; check the network and the API server",
     ),
     Row::new(
         Reason::Unreadable,
         "Unreadable",
         PROGRAMMED,
-        "an answer made no sense",
+        "a response of the API server could not be parsed",
         "retried automatically; check that operator and cluster have compatible versions",
     ),
     Row::new(
@@ -116,7 +117,7 @@ pub(super) const ROWS: [Row; 18] = [
         Reason::Progressing,
         "Progressing",
         AVAILABLE,
-        "the Deployment's controller has not seen the newest change",
+        "the Deployment controller has not observed the latest change",
         "wait",
     ),
     Row::new(
@@ -131,6 +132,6 @@ pub(super) const ROWS: [Row; 18] = [
         "TooFewPods",
         AVAILABLE,
         "some pods are not ready",
-        "`kubectl describe pods -l app.kubernetes.io/instance=NAME`; the log of one says what it waits for",
+        "see `kubectl describe pods -l app.kubernetes.io/instance=NAME`, and the log of a pod that is not ready",
     ),
 ];

@@ -1,5 +1,4 @@
-//! The reasons of the terminator's judgements, as reasons of conditions. A new one of those does not compile until it
-//! has a word here.
+//! Maps the findings of the terminator's judge to reasons of conditions. It must not compile if one is missing.
 
 use mqtt_tls_judge::finding::Reason as Found;
 use mqtt_tls_judge::{authorities, certificate};
@@ -78,7 +77,7 @@ mod tests {
     use super::Reason;
 
     #[test]
-    fn words_are_those_of_the_terminator() {
+    fn names_match_the_terminators() {
         for found in Found::ALL {
             assert_eq!(Reason::from(found).name(), found.name());
         }

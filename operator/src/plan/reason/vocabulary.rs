@@ -1,25 +1,25 @@
-//! The words themselves. It must not say what they mean: that is in the tables beside it.
+//! The types of conditions and the reasons. It must not define their meanings; the tables do.
 
-/// What a condition is about.
+/// The type of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConditionType {
     /// The spec.
     Accepted,
-    /// The objects that it names.
+    /// The objects that it references.
     ResolvedRefs,
-    /// The certificates' dates and keys.
+    /// The certificates' validity.
     CertificateValid,
     /// The children.
     Programmed,
     /// The pods.
     Available,
-    /// All of these.
+    /// All of the others.
     Ready,
 }
 
-/// Why a condition is as it is, or why there is an event. Those of one condition stand together, by their names; then those
-/// of several, and last those of events alone.
-#[expect(missing_docs, reason = "what each means is in the tables")]
+/// The reason of a condition or an event. Sorted by condition and name; then those of several conditions, and last those
+/// of events only.
+#[expect(missing_docs, reason = "the tables contain the meanings")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     DuplicateCertificate,
@@ -102,10 +102,10 @@ pub enum Reason {
     Malformed,
 }
 
-/// How many reasons there are.
+/// Number of reasons.
 pub(super) const COUNT: usize = Reason::Malformed as usize + 1;
 
-/// What there is to say about a reason.
+/// A reason with its meaning and remedy.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     pub(super) reason: Reason,

@@ -1,7 +1,7 @@
-//! Base64 as the API server reads it. That is Go's `encoding/base64`: line ends in the middle are passed over, so that
-//! what `base64` wrote can be pasted as it is; blanks are not, and neither is padding left out.
+//! Decodes base64 as strictly as the API server, that is, as Go's `encoding/base64`: line breaks are ignored, so that
+//! the output of `base64` can be pasted; spaces and missing padding are errors.
 //!
-//! It must not quote what it reads.
+//! It must not quote its input.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -9,28 +9,31 @@ use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use k8s_openapi::ByteString;
 use zeroize::Zeroizing;
 
-/// Go passes over bits that are left in the last character, too.
+/// Like Go, ignores trailing bits in the last character.
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Reads base64, or says why it is none.
+/// Decodes base64, or returns what is wrong.
 pub(super) fn decode(text: &str) -> Result<ByteString, &'static str> {
     let joined: Zeroizing<String> = Zeroizing::new(
         text.chars()
             .filter(|char| !"\r\n".contains(*char))
             .collect(),
     );
-    ENGINE.decode(joined.as_bytes()).map(ByteString).map_err(|_| {
-        if text.contains("-----BEGIN ") {
-            "it is the text itself, and `data` takes base64; write the text under `stringData`"
-        } else if joined.contains([' ', '\t']) {
-            "it has blanks in it, which base64 has not; a text of several lines begins with `|`"
-        } else {
-            "it is not base64; write the text itself under `stringData`, or what `base64` makes of it here"
-        }
-    })
+    ENGINE
+        .decode(joined.as_bytes())
+        .map(ByteString)
+        .map_err(|_| {
+            if text.contains("-----BEGIN ") {
+                "plain text, but `data` needs base64; put plain text under `stringData`"
+            } else if joined.contains([' ', '\t']) {
+                "base64 must not contain spaces; start a value of several lines with `|`"
+            } else {
+                "not base64; put plain text under `stringData`, or encode it with `base64`"
+            }
+        })
 }
 
 #[cfg(test)]
@@ -38,14 +41,14 @@ mod tests {
     use super::decode;
 
     #[test]
-    fn what_the_api_server_reads_is_read() {
+    fn accepts_what_the_api_server_accepts() {
         for (text, bytes) in [
             ("", "".as_bytes()),
             ("aGVsbG8=", b"hello"),
             ("aGVs\nbG8=\n", b"hello"),
             ("aGVs\r\nbG8=\r\n\r\n", b"hello"),
             ("\naGVsbG8\n=", b"hello"),
-            // Bits beyond the last byte.
+            // Trailing bits.
             ("aGVsbG9=", b"hello"),
         ] {
             assert_eq!(
@@ -57,14 +60,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_refuses_is_refused() {
+    fn refuses_what_the_api_server_refuses() {
         for (text, because) in [
-            ("aGVsbG8", "it is not base64"),
-            ("aGVsbG8=x", "it is not base64"),
-            ("aGVs bG8=", "it has blanks"),
-            ("aGVs\tbG8=", "it has blanks"),
-            ("aGVsbG8_", "it is not base64"),
-            ("-----BEGIN CERTIFICATE-----\n", "it is the text itself"),
+            ("aGVsbG8", "not base64"),
+            ("aGVsbG8=x", "not base64"),
+            ("aGVs bG8=", "base64 must not contain spaces"),
+            ("aGVs\tbG8=", "base64 must not contain spaces"),
+            ("aGVsbG8_", "not base64"),
+            ("-----BEGIN CERTIFICATE-----\n", "plain text"),
         ] {
             let said = decode(text).map(|read| read.0).unwrap_err();
             assert!(said.starts_with(because), "{text:?}: {said}");

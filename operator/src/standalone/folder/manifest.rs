@@ -1,6 +1,6 @@
-//! From a file's text to the objects in it: documents one by one, and lists taken apart, as kubectl does.
+//! Parses the objects in a file, document by document and with lists split into items, as kubectl does.
 //!
-//! What is wrong with one object must not take another with it, and no message may quote a Secret.
+//! An invalid object must not affect another one, and no message may quote a Secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,10 +16,10 @@ use crate::crd::MqttTlsListener;
 use crate::error::without_values;
 use crate::plan::names::Name;
 
-/// The namespace of an object that names none.
+/// Namespace of an object without one.
 const NAMESPACE: &str = "default";
 
-/// The longest name or key that is shown, in characters; a line of a PEM has more.
+/// Maximum length of a name or key in a message, in characters; a PEM line is longer.
 const SHOWN_MAX: usize = 63;
 
 const LISTENER: &str = "MqttTlsListener";
@@ -52,17 +52,17 @@ impl Object {
     }
 }
 
-/// What a file holds.
+/// The result of parsing a file.
 #[derive(Default)]
 pub(super) struct Reading {
     pub(super) objects: Vec<Object>,
-    /// What does not read.
+    /// Invalid objects.
     pub(super) faults: Vec<Fault>,
-    /// What has no effect.
+    /// Fields and kinds without effect.
     pub(super) unknown: Vec<String>,
 }
 
-/// Something that does not read.
+/// An invalid object or document.
 #[derive(Debug)]
 pub(super) struct Fault {
     place: Place,
@@ -70,7 +70,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// Whether it may stand for an object that was read before.
+    /// Reports whether it may be a new version of a previous object.
     pub(super) fn may_be(&self, before: &Object) -> bool {
         let Name { namespace, name } = before.key();
         match &self.place.object {
@@ -82,19 +82,19 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} does not read: {}", self.place, self.why)
+        write!(f, "invalid {}: {}", self.place, self.why)
     }
 }
 
-/// Where something stands in a file.
+/// A position in a file.
 #[derive(Clone, Debug)]
 struct Place {
-    /// The document, and the item of a list in it; counted from 1.
+    /// The document, and the items of nested lists in it; counted from 1.
     document: usize,
     items: Vec<usize>,
     /// The document's first line.
     line: usize,
-    /// Kind, namespace and name, if they can be told.
+    /// Kind, namespace and name, if known.
     object: Option<(String, String, String)>,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// An object in words.
+/// Formats an object's kind and name.
 pub(super) fn named(kind: &str, namespace: &str, name: &str) -> String {
     let name = shown(name);
     if namespace == NAMESPACE {
@@ -120,7 +120,7 @@ pub(super) fn named(kind: &str, namespace: &str, name: &str) -> String {
     format!("{} {}/{name}", shown(kind), shown(namespace))
 }
 
-/// A name as it may be shown: a text that does not look like one may be a slipped secret.
+/// Returns a name for messages. Text that does not look like a name is withheld: it may be a misplaced secret.
 fn shown(name: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.[]".contains(char);
     if name.len() <= SHOWN_MAX && name.chars().all(is_plain) {
@@ -129,7 +129,7 @@ fn shown(name: &str) -> String {
     format!("(a name of {} characters, not shown)", name.chars().count())
 }
 
-/// Reads a file's text.
+/// Parses a file's text.
 pub(super) fn read(text: &str) -> Reading {
     let mut reading = Reading::default();
     for (index, document) in yaml::stream(text).enumerate() {
@@ -143,7 +143,7 @@ pub(super) fn read(text: &str) -> Reading {
             Ok(value) => reading.take(value, place),
             Err(error) => {
                 place.line = error.line.unwrap_or(place.line);
-                let why = format!("it is not YAML: {}", error.message);
+                let why = format!("not YAML: {}", error.message);
                 reading.faults.push(Fault { place, why });
             }
         }
@@ -152,7 +152,7 @@ pub(super) fn read(text: &str) -> Reading {
 }
 
 impl Reading {
-    /// Takes one object, or each one of a list, if it is of a kind that matters here.
+    /// Adds one object, or each item of a list, if its kind is supported.
     fn take(&mut self, mut value: Value, mut place: Place) {
         let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let (kind, version) = (field("kind").to_owned(), field("apiVersion").to_owned());
@@ -174,7 +174,7 @@ impl Reading {
             ("Secret", "v1") => self.secret(value, &place),
             ("ConfigMap", "v1") => self.config_map(value, &place),
             _ => {
-                // Manifests of other things may lie beside ours.
+                // The folder may contain other manifests.
                 if is_ours {
                     let kind = shown(&kind);
                     place.object = None;
@@ -189,13 +189,13 @@ impl Reading {
         }
     }
 
-    /// Takes the items of a list. Those of a list of one kind may leave out what they are.
+    /// Adds the items of a list. Items of a typed list may omit their kind and version.
     fn take_items(&mut self, items: Value, (of, version): (&str, &str), place: &Place) {
         let items = match items {
             Value::Null => return,
             Value::Sequence(items) => items,
             _ => {
-                let why = "its `items` are no list".to_owned();
+                let why = "`items` must be a list".to_owned();
                 let place = place.clone();
                 return self.faults.push(Fault { place, why });
             }
@@ -214,7 +214,7 @@ impl Reading {
         }
     }
 
-    /// Reads a Secret as the API server does.
+    /// Parses a Secret as the API server does.
     fn secret(&mut self, mut value: Value, place: &Place) -> Result<Object, String> {
         let mut data = bytes(&mut value, "data")?;
         let mut secret: Secret = self.object(value, place, expectation)?;
@@ -232,8 +232,7 @@ impl Reading {
         Ok(Object::ConfigMap(Box::new(map)))
     }
 
-    /// Reads a value as a type, and notes the fields that it does not have. `words` makes of the parser's message what
-    /// may be shown of it.
+    /// Parses a value as a type, and collects unknown fields. `words` reduces the parser's message to what may be shown.
     fn object<T: DeserializeOwned>(
         &mut self,
         value: Value,
@@ -241,7 +240,7 @@ impl Reading {
         words: fn(&str) -> Option<String>,
     ) -> Result<T, String> {
         let mut note = |path: serde_ignored::Path<'_>| {
-            // A step into an optional field is a question mark.
+            // The path contains a question mark for each optional field.
             let path = path.to_string().replace(".?", "");
             if path != "apiVersion" && path != "kind" {
                 let path = shown(&path);
@@ -252,7 +251,7 @@ impl Reading {
         serde_path_to_error::deserialize(ignored).map_err(|error| {
             let path = shown(&error.path().to_string());
             let words = words(&error.inner().to_string());
-            let words = words.unwrap_or_else(|| "it is not what belongs there".to_owned());
+            let words = words.unwrap_or_else(|| "unexpected value".to_owned());
             if path == "." {
                 return words;
             }
@@ -261,23 +260,23 @@ impl Reading {
     }
 }
 
-/// Takes a map to base64 out of an object.
+/// Removes a map of base64 values from an object, and decodes it.
 fn bytes(object: &mut Value, field: &str) -> Result<BTreeMap<String, ByteString>, String> {
     let taken = object.as_mapping_mut().and_then(|map| map.remove(field));
     let entries = match taken {
         None | Some(Value::Null) => return Ok(BTreeMap::new()),
         Some(Value::Mapping(entries)) => entries,
-        Some(_) => return Err(format!("{field}: expected a map to base64")),
+        Some(_) => return Err(format!("{field}: expected a map of base64 strings")),
     };
     let mut bytes = BTreeMap::new();
     for (key, value) in entries {
         let Value::String(key) = key else {
-            return Err(format!("{field}: expected keys that are texts"));
+            return Err(format!("{field}: expected string keys"));
         };
         let read = match &value {
             Value::Null => Ok(ByteString::default()),
             Value::String(text) => base64::decode(text),
-            _ => Err("expected a text in base64"),
+            _ => Err("expected a base64 string"),
         };
         let read = read.map_err(|why| format!("{field}.{}: {why}", shown(&key)))?;
         bytes.insert(key, read);
@@ -285,7 +284,7 @@ fn bytes(object: &mut Value, field: &str) -> Result<BTreeMap<String, ByteString>
     Ok(bytes)
 }
 
-/// What the parser expected; what it found may be a secret.
+/// Returns what the parser expected, without what it found, which may be secret.
 fn expectation(message: &str) -> Option<String> {
     if message.starts_with("missing field `") {
         return Some(message.to_owned());

@@ -1,22 +1,22 @@
-//! From a file's bytes to its text, as kubectl reads it: UTF-8, or UTF-16 that says so by a byte order mark.
+//! Decodes a file as kubectl does: UTF-8, or UTF-16 with a byte order mark. It must not leave an unwiped copy.
 
 use zeroize::Zeroizing;
 
-/// Why bytes are no text.
+/// Why a file is not text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
-    /// UTF-16 with half a character in it.
-    #[error("it is UTF-16, and damaged; save it as UTF-8")]
+    /// UTF-16 with an incomplete character.
+    #[error("damaged UTF-16; save the file as UTF-8")]
     Utf16,
-    /// Anything else.
-    #[error("line {line} holds a byte that is not UTF-8; save it as UTF-8")]
+    /// Neither UTF-8 nor UTF-16.
+    #[error("line {line} contains a byte that is not UTF-8; save the file as UTF-8")]
     Utf8 {
         /// The line, counted from 1.
         line: usize,
     },
 }
 
-/// Reads the text, without its byte order mark.
+/// Decodes the text, without its byte order mark.
 pub(super) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
@@ -54,7 +54,7 @@ mod tests {
     use super::{Error, decode};
 
     #[test]
-    fn byte_order_marks_are_taken() {
+    fn byte_order_marks_are_removed() {
         let text = "kind: \u{e9}\u{1f600}\n";
         let units: Vec<u16> = text.encode_utf16().collect();
         let little = units.iter().flat_map(|unit| unit.to_le_bytes());
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told() {
+    fn other_encodings_are_errors() {
         assert_eq!(decode(b"a\nb\xe9\n").unwrap_err(), Error::Utf8 { line: 2 });
         assert_eq!(decode(b"\xff\xfea").unwrap_err(), Error::Utf16);
         assert_eq!(decode(b"\xff\xfe\x00\xd8").unwrap_err(), Error::Utf16);
