@@ -1,5 +1,6 @@
-//! Generates `deploy/reference.md` from the CustomResourceDefinition and the operator's conditions and reasons, and
-//! compares it; `UPDATE=1` writes it. It must contain every reason, and no other.
+//! Generates `deploy/reference.md` from the CustomResourceDefinition and the operator's conditions, reasons and metrics, and
+//! `deploy/monitoring.md` from the chart's alerts, and compares them; `UPDATE=1` writes them. They must contain every
+//! reason, metric and alert, and no other.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -11,8 +12,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mqtt_tls_operator::crd::{self, MqttTlsListener};
+use mqtt_tls_operator::crd::{self, MqttTlsListener, MqttTlsListenerStatus};
+use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::metrics::Metrics;
 use mqtt_tls_operator::plan::reason::{ConditionType, Reason};
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 /// Fields with types of Kubernetes, which Kubernetes documents: path and name of the type.
@@ -28,6 +32,9 @@ const OF_KUBERNETES: [(&str, &str); 4] = [
 
 /// Explanations that do not fit into a table's row.
 const CHAPTERS: &str = include_str!("support/chapters.md");
+
+/// How to monitor, before the alerts.
+const MONITORING: &str = include_str!("support/monitoring.md");
 
 const EXAMPLE: &str = "\
 apiVersion: mqtt.smartboot.tech/v1alpha1
@@ -84,11 +91,80 @@ fn the_reference_matches_the_definition() {
 }
 
 #[test]
-fn the_example_is_valid() {
+fn the_monitoring_page_matches_the_alerts() {
+    let wanted = monitoring();
+    let path = root().join("deploy/monitoring.md");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "deploy/monitoring.md is not up to date: run this test with UPDATE=1"
+    );
+}
+
+/// Returns the page about monitoring, with the alerts of the chart.
+fn monitoring() -> String {
+    let mut page = String::from(MONITORING);
+    page.push_str("\n| alert | severity | summary | action |\n|---|---|---|---|\n");
+    let alerts = fs::read_to_string(root().join("charts/smart-mqtt-tls/files/alerts.yaml"));
     let read =
         |text| mqtt_tls_config::yaml::value(text).and_then(mqtt_tls_config::yaml::from_value);
-    let listener: MqttTlsListener = read(EXAMPLE).unwrap();
-    assert_eq!(listener.spec.replicas, 3);
+    let alerts: Value = read(&alerts.unwrap()).unwrap();
+    let groups = alerts["groups"].as_array().unwrap();
+    for rule in groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+    {
+        let text = |value: &Value| plain(value.as_str().unwrap());
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} |",
+            text(&rule["alert"]),
+            text(&rule["labels"]["severity"]),
+            text(&rule["annotations"]["summary"]),
+            text(&rule["annotations"]["action"]),
+        )
+        .unwrap();
+    }
+    page
+}
+
+/// Replaces an annotation's templates: a label by its name in capitals, a value by `N`.
+fn plain(annotation: &str) -> String {
+    let mut parts = annotation.split("{{");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    let mut with = String::new();
+    for part in parts {
+        let (template, rest) = part.split_once("}}").unwrap();
+        let (template, label) = match template.trim().split_once("$labels.") {
+            Some((template, label)) => (template.trim(), label.to_uppercase()),
+            None => (template.trim(), String::new()),
+        };
+        match template {
+            "" => text.push_str(&label),
+            "with" => with = label,
+            "." => text.push_str(&with),
+            "end" => {}
+            _ => text.push('N'),
+        }
+        text.push_str(rest);
+    }
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
+}
+
+#[test]
+fn the_example_is_valid() {
+    assert_eq!(example().spec.replicas, 3);
+}
+
+fn example() -> MqttTlsListener {
+    let value = mqtt_tls_config::yaml::value(EXAMPLE);
+    value.and_then(mqtt_tls_config::yaml::from_value).unwrap()
 }
 
 fn reference() -> String {
@@ -120,6 +196,7 @@ fn reference() -> String {
         writeln!(page, "| `{}` | {} |", one.name(), one.meaning()).unwrap();
     }
     reasons(&mut page);
+    page.push_str(&metrics());
     columns(&mut page, &version["additionalPrinterColumns"]);
     page
 }
@@ -150,6 +227,28 @@ fn reasons(page: &mut String) {
     for one in events {
         writeln!(page, "| `{}` | {} |", one.name(), one.meaning()).unwrap();
     }
+}
+
+fn metrics() -> String {
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    // Series of watches and listeners begin with them.
+    let listener = example();
+    metrics.watching(Kind::Secret);
+    metrics.know(&listener);
+    metrics.warned(&listener, vec![Reason::Expired]);
+    let status = serde_json::json!({"conditions": [{
+        "type": "Ready", "status": "True", "reason": "Ready", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]});
+    let status: MqttTlsListenerStatus = serde_json::from_value(status).unwrap();
+    metrics.observed(&listener, &status);
+    format!(
+        "\n## Metrics\n\nOf the operator, on its port `admin` (9884). Series of a listener carry that listener's \
+         `namespace`, and end when it is deleted. [The terminator's](../terminator/reference.md#metrics) are on port \
+         9883.\n\n{}",
+        mqtt_tls_program::reference::metrics(&registry)
+    )
 }
 
 fn columns(page: &mut String, columns: &Value) {

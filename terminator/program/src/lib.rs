@@ -8,3 +8,4 @@ pub mod hardening;
 pub mod http;
 pub mod log;
 pub mod process;
+pub mod reference;
