@@ -32,7 +32,7 @@ pub fn listeners_of<'l>(
             ObjectRef::new(&listener.name_any()).within(&namespace)
         })
         .collect();
-    // The owner may not be in the store yet; reconciling it by name is harmless.
+    // The owner may not be in the store yet; then it is reconciled when it appears there.
     let owner = listener_of(object).map(|owner| ObjectRef::new(&owner).within(namespace));
     found.extend(owner.filter(|owner| !found.contains(owner)));
     found
