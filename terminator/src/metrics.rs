@@ -1,8 +1,8 @@
-//! What is counted, in OpenMetrics' terms: by each thread for itself ([`Counts`]), and by the control thread about the
-//! configuration ([`Metrics`]). There is no global.
+//! Metrics: each thread counts for itself ([`Counts`]), and the control thread counts reloads and describes the
+//! configuration ([`Metrics`]). There are no globals.
 //!
-//! It must not have a label whose values come from a client. Each counter is there from the start, at 0 for
-//! each value of its labels: the first increase of one that appears with it cannot be seen (`rate`).
+//! It must not have labels whose values come from clients. Each counter exists from the start, at 0 for each value of
+//! its labels, since `rate` misses the first increase of a series that appears with it.
 
 mod counts;
 mod labels;
@@ -27,7 +27,7 @@ use crate::state::State;
 
 type CertificateLabels = [(&'static str, String); 2];
 
-/// What is counted about the configuration.
+/// Metrics of the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     /// By outcome.
@@ -40,7 +40,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything, what threads count included.
+    /// Registers all metrics, including those of the threads.
     pub(crate) fn new(registry: &mut Registry, state: &Arc<State>) -> Self {
         let metrics = Self {
             reloads: Family::default(),
@@ -62,50 +62,50 @@ impl Metrics {
 
     fn register(&self, registry: &mut Registry) {
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The program that runs", build);
+        registry.register("build", "Version of the program", build);
         registry.register(
             "reloads",
-            "Loads of the configuration, by outcome",
+            "Number of configuration loads, by outcome",
             self.reloads.clone(),
         );
         registry.register(
             "reload_succeeded",
-            "Whether the newest configuration is the one that runs",
+            "Whether the newest configuration is active",
             self.reload_succeeded.clone(),
         );
         registry.register(
             "connections_limit",
-            "How many connections may be open, by the configuration and by file descriptors",
+            "Maximum number of open connections, by the configuration and by file descriptors",
             self.connections_limit.clone(),
         );
         registry.register_with_unit(
             "certificate_not_before_timestamp",
-            "From when a served certificate is valid",
+            "Start of the validity period of a served certificate, as Unix time",
             Unit::Seconds,
             self.not_before.clone(),
         );
         registry.register_with_unit(
             "certificate_not_after_timestamp",
-            "Until when a served certificate is valid",
+            "End of the validity period of a served certificate, as Unix time",
             Unit::Seconds,
             self.not_after.clone(),
         );
         registry.register_collector(Box::new(self.warnings.clone()));
     }
 
-    /// Counts a load of the configuration, and whether what runs is now the newest.
+    /// Counts a load of the configuration, and records whether the newest one is active.
     pub(crate) fn reloaded(&self, outcome: &'static str, is_newest: bool) {
         debug_assert!(RELOADS.contains(&outcome), "{outcome} is not listed");
         self.reloads.get_or_create(&[("outcome", outcome)]).inc();
         self.reload_succeeded.set(is_newest.into());
     }
 
-    /// Tells how many connections may be open by the configuration that runs now.
+    /// Sets the maximum number of open connections.
     pub(crate) fn allowing(&self, connections: u32) {
         self.connections_limit.set(connections.into());
     }
 
-    /// Tells of the certificates that are served now, and of no others.
+    /// Replaces the metrics of certificates by those of the served ones.
     pub(crate) fn serving<'a>(&self, certificates: impl Iterator<Item = &'a Arc<Facts>>) {
         self.not_before.clear();
         self.not_after.clear();
