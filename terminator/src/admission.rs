@@ -1,11 +1,11 @@
 //! Limits the connections whose clients have not yet completed the handshake and sent a first packet, and selects
 //! which of them to evict at the limit. Pure: it knows neither sockets nor time.
 //!
-//! A client that we wait for has a place in the room of its stage. The rooms of a thread share a fixed number of
-//! places. A new client always gets one: if all are taken, a client of the fullest room is evicted, from an address
-//! that holds at least an average share of it. So silent sockets do not evict clients in a handshake, while a storm
-//! of handshakes may use all places. Addresses affect only the choice of whom to evict, since a fleet may share one
-//! address behind a NAT.
+//! A client that keeps the terminator waiting has a place in the room of its stage. The rooms of a thread share
+//! a fixed number of places. A new client always gets one: if all are taken, a client of the fullest room is
+//! evicted, from an address that holds at least an average share of it. So silent sockets do not evict clients
+//! in a handshake, while a storm of handshakes may use all places. Addresses affect only the choice of whom to
+//! evict, since a fleet may share one address behind a NAT.
 //!
 //! It must not refuse new clients in favour of earlier ones.
 
@@ -22,7 +22,7 @@ pub(crate) use self::permit::Permit;
 /// One in this many clients of a patient room, the oldest ones, is protected from eviction.
 const FINISHING: usize = 4;
 
-/// What we wait for on a connection.
+/// What the terminator waits for on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The first byte.
@@ -35,7 +35,7 @@ pub(crate) enum Stage {
     Handshake,
     /// The first packet.
     FirstPacket,
-    /// The end of the connection, after our last data.
+    /// The end of the connection, after the last data to the client.
     LastWords,
 }
 
@@ -61,9 +61,9 @@ impl Stage {
         }
     }
 
-    /// Reports whether the oldest clients of a room are protected from eviction. A slow device takes seconds for its
-    /// part of a handshake: if the oldest were always evicted, many slow devices would evict each other for ever.
-    /// Earlier stages need no protection, since a device sends a ClientHello at once.
+    /// Reports whether the oldest clients of a room are protected from eviction. A slow device takes seconds
+    /// for its part of a handshake: if the oldest were always evicted, many slow devices would evict each other
+    /// for ever. Earlier stages need no protection, since a device sends a ClientHello at once.
     fn is_patient(self) -> bool {
         matches!(self, Self::Handshake | Self::FirstPacket)
     }
@@ -91,7 +91,7 @@ pub(crate) struct Rooms {
 struct Room {
     /// In order of entry.
     waiting: BTreeMap<u64, Waiting>,
-    /// Each address once; its reference count tells how many places it holds.
+    /// Each address once; its reference count is the number of places it holds.
     addresses: HashMap<IpAddr, Arc<IpAddr>>,
 }
 

@@ -23,15 +23,16 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Validate a configuration file without serving it; exits with 0 if it is valid, 1 if not.
     Check {
-        /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular file.
+        /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular
+        /// file.
         file: PathBuf,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular file; it
-    /// is watched for changes.
+    /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular
+    /// file; it is watched for changes.
     pub(crate) file: PathBuf,
     /// Number of threads that serve connections [default: number of cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]

@@ -57,8 +57,8 @@ impl Arrival {
     }
 }
 
-/// Content types of TLS records, from change_cipher_spec to heartbeat (RFC 8446, appendix B.1). Clients begin with a
-/// handshake record; the TLS library handles the others.
+/// Content types of TLS records, from change_cipher_spec to heartbeat (RFC 8446, appendix B.1). Clients begin
+/// with a handshake record; the TLS library handles the others.
 const RECORDS: std::ops::RangeInclusive<u8> = 20..=24;
 
 /// Prefix of a version 2 header (PROXY protocol, section 2.2).

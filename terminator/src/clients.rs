@@ -1,5 +1,5 @@
-//! Registry of a thread's connections, from accept to close. A drain closes them spread over time, so that clients do
-//! not reconnect all at once.
+//! Registry of a thread's connections, from accept to close. A drain closes them spread over time, so that
+//! clients do not reconnect all at once.
 //!
 //! It must not know what its members do: dropping a [`Membership`] means that the connection has ended.
 

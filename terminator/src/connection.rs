@@ -1,7 +1,7 @@
 //! The life of a connection: accept, ClientHello, admission, handshake, first packet, dial, relay, close.
 //!
-//! Only this file knows both TLS and the backend. A connection must not exceed its deadlines, and is counted exactly
-//! once, when it ends.
+//! Only this file knows both TLS and the backend. A connection must not exceed its deadlines, and is counted
+//! exactly once, when it ends.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -52,7 +52,8 @@ pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
                 let end = run(&mut opened).await;
                 worker.state.notices.ended(end);
                 record.end(end);
-                // Close before membership and permit are dropped: drains and limits count the connection until then.
+                // Close before membership and permit are dropped: drains and limits count the connection until
+                // then.
                 Box::pin(close(*opened)).await;
             }
             Err(unserved) => {

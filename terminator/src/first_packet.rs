@@ -1,7 +1,7 @@
 //! The first packet: reads the client's CONNECT before the broker is dialed.
 //!
-//! The caller sets the deadline. It must not change the client's data. If the connection fails after the CONNECT, the
-//! broker still gets all data that the client sent.
+//! The caller sets the deadline. It must not change the client's data. If the connection fails after the
+//! CONNECT, the broker still gets all data that the client sent.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -16,8 +16,8 @@ use crate::scratch;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 
-/// Maximum number of bytes to wait for before dialing. A longer CONNECT (a will may have any length) is forwarded as
-/// it arrives.
+/// Maximum number of bytes to wait for before dialing. A longer CONNECT (a will may have any length) is
+/// forwarded as it arrives.
 const WAITED_FOR_MAX: usize = 16 * 1024;
 
 /// Errors that prevent dialing the broker.

@@ -1,7 +1,7 @@
 //! The journal: the last failed handshakes, to find out which device failed and why.
 //!
-//! Its size is bounded ([`ENTRIES_MAX`], [`TEXT_MAX`]). It has addresses and names, so it must not be shown outside of
-//! the pod. Text from clients is escaped.
+//! Its size is bounded ([`ENTRIES_MAX`], [`TEXT_MAX`]). It has addresses and names, so it must not be shown
+//! outside of the pod. Text from clients is escaped.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -134,8 +134,8 @@ impl Unserved {
         }
     }
 
-    /// Records a failed handshake in the log and, if enabled, in the journal. Health checks, which send nothing, are
-    /// only counted and logged at debug.
+    /// Records a failed handshake in the log and, if enabled, in the journal. Health checks, which send
+    /// nothing, are only counted and logged at debug.
     fn note(&self, error: &failure::Error, worker: &Worker) {
         let address = self.address;
         if self.attempt.hello.is_empty() {

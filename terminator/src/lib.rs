@@ -105,8 +105,8 @@ pub struct Terminator {
 }
 
 impl Terminator {
-    /// Loads a configuration file, binds its ports, starts `threads` threads (default: one per core) and watches the
-    /// file for changes. Returns when connections are accepted.
+    /// Loads a configuration file, binds its ports, starts `threads` threads (default: one per core) and
+    /// watches the file for changes. Returns when connections are accepted.
     ///
     /// # Errors
     ///

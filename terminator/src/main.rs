@@ -96,7 +96,7 @@ fn usage(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Log targets of our own code.
+/// Log targets of this project's code.
 const OWN: [&str; 4] = [
     "mqtt_tls_terminator",
     "mqtt_tls_config",

@@ -1,8 +1,8 @@
 //! Metrics: each thread counts for itself ([`Counts`]), and the control thread counts reloads and describes the
 //! configuration ([`Metrics`]). There are no globals.
 //!
-//! It must not have labels whose values come from clients. Each counter exists from the start, at 0 for each value of
-//! its labels, since `rate` misses the first increase of a series that appears with it.
+//! It must not have labels whose values come from clients. Each counter exists from the start, at 0 for each
+//! value of its labels, since `rate` misses the first increase of a series that appears with it.
 
 mod counts;
 mod labels;

@@ -1,7 +1,7 @@
 //! Logs failures of clients. Each kind is rate limited, since clients can cause any number of them.
 //!
-//! It must not log at info or above without [`Seldom`]. The metrics count each failure, and the journal has the last
-//! ones.
+//! It must not log at info or above without [`Seldom`]. The metrics count each failure, and the journal has the
+//! last ones.
 
 use std::time::Instant;
 

@@ -9,12 +9,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::acceptor::Command;
 
-/// Time to wait for an answer. A thread answers within milliseconds, or seconds if many devices connect at once and CPU
-/// is scarce.
+/// Time to wait for an answer. A thread answers within milliseconds, or seconds if many devices connect at once
+/// and CPU is scarce.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Time after which a thread without an answer counts as dead. It must be long: a busy thread that counted as dead would
-/// get its pod killed during a connection storm.
+/// Time after which a thread without an answer counts as dead. It must be long: a busy thread that counted as
+/// dead would get its pod killed during a connection storm.
 const OVERDUE: Duration = Duration::from_secs(30);
 
 /// Time for which an answer is valid.

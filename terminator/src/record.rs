@@ -92,7 +92,9 @@ impl End {
             Self::BackendNotMqtt => {
                 "the broker closed the connection after an answer that is neither MQTT nor TLS"
             }
-            Self::BackendRefused => "the broker refused the connection",
+            Self::BackendRefused => {
+                "connecting to the broker failed, for example with connection refused"
+            }
             Self::BackendReset => "the broker reset the connection",
             Self::BackendTimeout => "connecting to the broker exceeded `timeouts.dial`",
             Self::BackendTls => {

@@ -1,8 +1,8 @@
 //! The relay: decrypts the client's data for the backend and encrypts the backend's data for the client, until both
 //! directions have ended.
 //!
-//! It must not know about clients or limits. It owns no buffer while idle; a blocked direction owns the blocked data and
-//! reads nothing until it is sent.
+//! It must not know about clients or limits. It owns no buffer while idle; a blocked direction owns the blocked
+//! data and reads nothing until it is sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -103,8 +103,8 @@ impl Relay {
         }
     }
 
-    /// Ends the direction to the client, as if the backend had ended it: sends close_notify, and forwards the client's
-    /// data until its own end or the deadline.
+    /// Ends the direction to the client, as if the backend had ended it: sends close_notify, and forwards the
+    /// client's data until its own end or the deadline.
     pub(crate) fn begin_drain(&mut self) {
         self.first.get_or_insert(End::Drained);
         if self.down == Direction::Open {
@@ -134,7 +134,8 @@ impl Relay {
         }
     }
 
-    /// Returns how the connection ended. If the backend ended it, its answer matters more than whether it closed or reset.
+    /// Returns how the connection ended. If the backend ended it, its answer matters more than whether it
+    /// closed or reset.
     fn end(&self) -> End {
         match (self.first.unwrap_or(End::BackendClosed), self.answer) {
             (End::BackendClosed | End::BackendReset, None) => End::BackendMute,
@@ -220,8 +221,8 @@ impl Relay {
         })
     }
 
-    /// Ends the direction from the client. Complete data is delivered however the connection ended: MQTT has its own
-    /// framing, so the broker can interpret the FIN after it.
+    /// Ends the direction from the client. Complete data is delivered however the connection ended: MQTT has
+    /// its own framing, so the broker can interpret the FIN after it.
     fn end_up(&mut self, end: End) {
         self.first.get_or_insert(end);
         self.up = Direction::Ending;
@@ -233,16 +234,16 @@ impl Relay {
         self.stop_hearing();
     }
 
-    /// Stops sending to the client. The backend's data is still read: closing a socket with unread data resets it, and the
-    /// backend would lose data in flight.
+    /// Stops sending to the client. The backend's data is still read: closing a socket with unread data resets
+    /// it, and the backend would lose data in flight.
     fn stop_hearing(&mut self) {
         self.first.get_or_insert(End::ClientReset);
         self.client_is_gone = true;
         self.session.to_client = Backlog::default();
     }
 
-    /// Stops sending to the backend. A broker that rejects a client answers and closes while the client may still be
-    /// sending; the answer in the socket must still be forwarded.
+    /// Stops sending to the backend. A broker that rejects a client answers and closes while the client may
+    /// still be sending; the answer in the socket must still be forwarded.
     fn give_up_backend(&mut self) -> Step {
         self.first.get_or_insert(End::BackendReset);
         self.backend_failed = true;

@@ -1,6 +1,6 @@
-//! Resolves the backend's name. Results are cached for a second, one lookup runs at a time, and if DNS fails or does not
-//! answer, the last known addresses are used: a lost packet must not cost a device its connection, and many devices
-//! must not overload the cluster's DNS.
+//! Resolves the backend's name. Results are cached for a second, one lookup runs at a time, and if DNS fails or
+//! does not answer, the last known addresses are used: a lost packet must not cost a device its connection, and
+//! many devices must not overload the cluster's DNS.
 //!
 //! It must not connect.
 
@@ -67,7 +67,8 @@ impl Resolver {
         }
     }
 
-    /// Looks the name up, one lookup at a time. A lookup continues after its callers are gone, and its result is cached.
+    /// Looks the name up, one lookup at a time. A lookup continues after its callers are gone, and its result
+    /// is cached.
     async fn look_up(self: &Arc<Self>, backend: &Backend) -> Result<Vec<SocketAddr>, Error> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         if let Some(known) = self.known(backend).filter(Found::is_fresh) {

@@ -12,8 +12,8 @@ pub(crate) const CIPHER_READ: usize = 64 * 1024;
 /// Size of the ciphertext buffer: one read after the held part of a record or message.
 pub(crate) const CIPHER_SIZE: usize = HELD_MAX + CIPHER_READ;
 
-/// Maximum plaintext per read from the backend, in bytes. With the overhead of two records, it is also the maximum that
-/// a connection queues for a client that does not read.
+/// Maximum plaintext per read from the backend, in bytes. With the overhead of two records, it is also the
+/// maximum that a connection queues for a client that does not read.
 pub(crate) const PLAIN_READ: usize = 32 * 1024;
 
 /// Buffers of one thread. Their content is undefined when they are lent.

@@ -1,5 +1,5 @@
-//! Turns a [`Config`], the parsed file, into [`Settings`], a valid configuration. Pure: callers pass the time in, and it
-//! reads and binds nothing.
+//! Turns a [`Config`], the parsed file, into [`Settings`], a valid configuration. Pure: callers pass the time
+//! in, and it reads and binds nothing.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -174,8 +174,8 @@ impl Settings {
         warnings(&self.certificates, self.trust.authorities(), now)
     }
 
-    /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces valid
-    /// ones.
+    /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces
+    /// valid ones.
     ///
     /// # Errors
     ///

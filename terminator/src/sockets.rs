@@ -48,16 +48,16 @@ pub(crate) enum Peer {
     Client,
 }
 
-/// File descriptors reserved for everything but connections, including at most 64 for the admin port ([`http`]), and
-/// for each thread.
+/// File descriptors reserved for everything but connections, including at most 64 for the admin port
+/// ([`http`]), and for each thread.
 const DESCRIPTORS_KEPT: u64 = 64 + http::CONNECTIONS_MAX as u64;
 const DESCRIPTORS_KEPT_BY_THREAD: u64 = 16;
 
 /// At most one in this many sockets is for clients that have not sent their first packet.
 const WAITING_PART: u64 = 4;
 
-/// Number of sockets for which there are file descriptors. The reserved ones are excluded, so that probes are answered
-/// and certificates reloaded also when many devices connect.
+/// Number of sockets for which there are file descriptors. The reserved ones are excluded, so that probes are
+/// answered and certificates reloaded also when many devices connect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     sockets: u64,
@@ -99,8 +99,8 @@ impl Room {
 /// Whether another socket may already listen on the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// None may: binding fails. With `SO_REUSEPORT` alone, two programs of one user would silently share a port, and
-    /// each would get half of the connections.
+    /// None may: binding fails. With `SO_REUSEPORT` alone, two programs of one user would silently share a
+    /// port, and each would get half of the connections.
     Alone,
     /// This process already listens on the port.
     WithOurselves,

@@ -1,6 +1,7 @@
 //! Reads the configuration file, with a limit on its size, and decodes it.
 //!
-//! It must not block: it rejects everything but regular files, since opening or reading a named pipe may take for ever.
+//! It must not block: it rejects everything but regular files, since opening or reading a named pipe may take
+//! for ever.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -64,8 +65,8 @@ fn bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 ///
 /// # Errors
 ///
-/// Returns the system's error, or [`io::ErrorKind::InvalidInput`] with the kind of what is not a regular file (a named
-/// pipe, folder, socket or device).
+/// Returns the system's error, or [`io::ErrorKind::InvalidInput`] with the kind of what is not a regular file
+/// (a named pipe, folder, socket or device).
 pub fn open_regular(path: &Path) -> io::Result<File> {
     // Check before opening, which may affect a device, and after it, since the file may have been replaced.
     must_be_regular(&std::fs::metadata(path)?)?;

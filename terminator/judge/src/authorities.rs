@@ -42,7 +42,7 @@ pub enum Error {
     #[error("there is no certificate{0}")]
     NoCertificate(String),
     /// The bundle contains a private key.
-    #[error("{0} is a private key; a CA bundle must contain certificates only. Remove the key")]
+    #[error("{0} is a private key; a CA bundle must contain certificates only; remove the key")]
     PrivateKey(pem::Place),
     /// A certificate cannot be a trust anchor.
     #[error("the certificate in {place} cannot be used: {why}")]
@@ -212,8 +212,8 @@ fn findings(place: &pem::Place, der: &CertificateDer<'_>) -> (Option<Finding>, b
     let algorithm = Algorithm::of_public(parsed.subject_pki.raw);
     if !algorithm.is_usable() {
         let message = format!(
-            "{described} has {}, which cannot verify client certificates; use a CA with RSA of 2048 to 8192 bits, ECDSA \
-            P-256, P-384 or P-521, or Ed25519",
+            "{described} has {}, which cannot verify client certificates; use a CA with RSA of 2048 to 8192 \
+            bits, ECDSA P-256, P-384 or P-521, or Ed25519",
             algorithm.describe()
         );
         let finding = Finding::warning(Reason::UnusableAuthority, message);

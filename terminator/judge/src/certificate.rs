@@ -324,7 +324,7 @@ impl Certificate {
             Validity::Expired => Some(Finding::warning(
                 Reason::Expired,
                 format!(
-                    "the certificate of {name} expired at {}; clients that check dates reject it. Renew it",
+                    "the certificate of {name} expired at {}; clients that check dates reject it; renew it",
                     facts.not_after
                 ),
             )),
@@ -343,7 +343,7 @@ impl Certificate {
                 Reason::PublicDemoKey,
                 format!(
                     "the key of {name} is the public example key that smart-mqtt ships: anyone can read \
-                    and change the traffic of this listener. Replace it"
+                    and change the traffic of this listener; replace it"
                 ),
             ));
         }

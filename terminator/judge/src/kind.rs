@@ -48,7 +48,7 @@ impl Kind {
             Self::EcParameters => "curve parameters without a key; remove them",
             Self::EncryptedKey => "an encrypted private key",
             Self::OpenSshKey => {
-                "a key in OpenSSH's own format; convert it with `ssh-keygen -p -m PKCS8 -f FILE`. TLS also \
+                "a key in OpenSSH's own format; convert it with `ssh-keygen -p -m PKCS8 -f FILE`; TLS also \
                 needs a certificate for it"
             }
             Self::OpenSshPublicKey => "an SSH public key; TLS needs a certificate",

@@ -50,8 +50,8 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
         findings.push(Finding::warning(
             Reason::StapleRequired,
             format!(
-                "the certificate of {name} requires a stapled OCSP response (OCSP must-staple), which terminators do not \
-                send, and GnuTLS clients reject it; reissue it without must-staple"
+                "the certificate of {name} requires a stapled OCSP response (OCSP must-staple), which terminators do \
+                not send, and GnuTLS clients reject it; reissue it without must-staple"
             ),
         ));
     }

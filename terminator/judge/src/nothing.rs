@@ -45,7 +45,7 @@ const KINDS: [(Test, &str); 14] = [
     ),
     (
         |text| text.starts_with("PuTTY-User-Key-File"),
-        "this is a PuTTY key; export it in OpenSSL's format. TLS also needs a certificate for it",
+        "this is a PuTTY key; export it in OpenSSL's format; TLS also needs a certificate for it",
     ),
     (
         |text| text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-"),

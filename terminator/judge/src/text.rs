@@ -133,7 +133,7 @@ fn format(bytes: &[u8]) -> Option<NotText> {
         ),
         Kind::Pkcs12 => ("PKCS#12 (.p12, .pfx)", "`openssl pkcs12 -in FILE -nodes`"),
         Kind::Pkcs7 => (
-            "PKCS7 in DER (.p7b)",
+            "PKCS#7 in DER (.p7b)",
             "`openssl pkcs7 -inform DER -print_certs -in FILE`",
         ),
         _ => return None,

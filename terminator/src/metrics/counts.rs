@@ -1,5 +1,5 @@
-//! Counters of one thread. Each thread has its own on separate cache lines, and a scrape adds them up, so that counting
-//! takes no lock.
+//! Counters of one thread. Each thread has its own on separate cache lines, and a scrape adds them up, so that
+//! counting takes no lock.
 //!
 //! It must not have labels whose values come from clients.
 

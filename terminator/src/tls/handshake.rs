@@ -25,8 +25,8 @@ use crate::tls::session::{Session, Version};
 /// Maximum size of a ClientHello with its record headers, in bytes. The largest in practice have 2 KiB.
 pub(crate) const HELLO_MAX: usize = 18 * 1024;
 
-/// Plaintext fatal alert (RFC 8446, section 6): `illegal_parameter`, as OpenSSL and BoringSSL answer a message that is
-/// too long.
+/// Plaintext fatal alert (RFC 8446, section 6): `illegal_parameter`, as OpenSSL and BoringSSL answer a message
+/// that is too long.
 const TOO_LARGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
 
 /// Plaintext fatal alert: `protocol_version`, as GnuTLS and Go answer SSL 2.0.
@@ -187,12 +187,12 @@ impl Attempt {
     }
 }
 
-/// Waits for the client's turn, in order of arrival, and checks that it is still connected. The turn lasts until the
-/// permit is dropped.
+/// Waits for the client's turn, in order of arrival, and checks that it is still connected. The turn lasts
+/// until the permit is dropped.
 ///
-/// Cryptography takes longer than everything before it. In a flood, ClientHellos would be accepted faster than they
-/// are answered, and all connections, including relays, would wait behind them. So a thread runs all other tasks once
-/// between two turns, and the waiting clients are limited and evicted like in the other stages.
+/// Cryptography takes longer than everything before it. In a flood, ClientHellos would be accepted faster than
+/// they are answered, and all connections, including relays, would wait behind them. So a thread runs all other
+/// tasks once between two turns, and the waiting clients are limited and evicted like in the other stages.
 pub(crate) async fn turn<'t>(
     client: &TcpStream,
     place: &mut Place,

@@ -1,5 +1,5 @@
-//! Parses a ClientHello before rustls does: whether it is complete, and what it offers (RFC 8446, section 4.1.2; RFC
-//! 5246, section 7.4.1.2). Pure.
+//! Parses a ClientHello before rustls does: whether it is complete, and what it offers (RFC 8446, section
+//! 4.1.2; RFC 5246, section 7.4.1.2). Pure.
 //!
 //! It must not validate: rustls answers malformed messages with the right alert. Its results are untrusted; callers
 //! bound and escape them before showing them.
@@ -133,8 +133,8 @@ impl Offer {
 /// Needs of a client that follow from its ClientHello.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
-    /// Maximum plaintext of a record, in bytes: record_size_limit (RFC 8449), which may include one byte for the type, or
-    /// else max_fragment_length (RFC 6066, section 4).
+    /// Maximum plaintext of a record, in bytes: record_size_limit (RFC 8449), which may include one byte for
+    /// the type, or else max_fragment_length (RFC 6066, section 4).
     pub(crate) record_max: Option<u16>,
     /// Whether it prefers ChaCha20-Poly1305 to AES-GCM, as clients without AES hardware do.
     pub(crate) chacha_first: bool,

@@ -1,7 +1,7 @@
 //! Reads from a client's socket and decrypts: prepends the held part of a record or message to each read.
 //!
-//! It must not keep state: the session holds incomplete data, and the caller uses the result before the thread's buffers
-//! are lent again.
+//! It must not keep state: the session holds incomplete data, and the caller uses the result before the
+//! thread's buffers are lent again.
 
 use std::io;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use crate::scratch::{CIPHER_READ, Scratch};
 use crate::tls::session::Session;
 
-/// Maximum ciphertext held during the handshake, in bytes: the largest handshake message that rustls accepts, with its
-/// record headers. rustls rejects larger ones with an alert.
+/// Maximum ciphertext held during the handshake, in bytes: the largest handshake message that rustls accepts,
+/// with its record headers. rustls rejects larger ones with an alert.
 pub(crate) const HELD_MAX: usize = 66 * 1024;
 
 /// Maximum ciphertext held after the handshake, in bytes: one full record (RFC 8446, section 5.2). More would be a
@@ -44,8 +44,8 @@ pub(crate) enum Error {
     Tls(#[source] rustls::Error),
 }
 
-/// Reads once and decrypts into [`Scratch::plain`]. If this fails, the plaintext of complete records before the failure
-/// is still there: it is authentic.
+/// Reads once and decrypts into [`Scratch::plain`]. If this fails, the plaintext of complete records before the
+/// failure is still there: it is authentic.
 pub(crate) fn poll_read(
     client: &mut TcpStream,
     session: &mut Session,

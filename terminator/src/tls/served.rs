@@ -1,4 +1,5 @@
-//! Server configurations for rustls: versions, certificates by SNI, client authentication, and session tickets. Pure.
+//! Server configurations for rustls: versions, certificates by SNI, client authentication, and session tickets.
+//! Pure.
 //!
 //! It must not know sockets or files; its certificates have been validated.
 
@@ -24,8 +25,8 @@ use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::provider::{aes256_first, provider};
 
-/// Maximum size of the authorities' names sent to clients, in bytes. With their lengths they must fit into 65,535 (RFC
-/// 8446, section 4.2.4); a client that gets no names sends the certificate that it has.
+/// Maximum size of the authorities' names sent to clients, in bytes. With their lengths they must fit into
+/// 65,535 (RFC 8446, section 4.2.4); a client that gets no names sends the certificate that it has.
 const HINTS_MAX: usize = 32 * 1024;
 
 /// Client authentication of a listener.
@@ -81,9 +82,9 @@ impl Error {
 
 /// Server configurations: TLS 1.3 and 1.2, no early data.
 ///
-/// Sessions are resumed only if clients are not asked for certificates. A ticket stands for a certificate that was
-/// verified once, rustls does not verify it again, and each resumption issues a new ticket: a device with an expired
-/// certificate could reconnect for ever (RFC 8446, section 4.6.1).
+/// Sessions are resumed only if clients are not asked for certificates. A ticket stands for a certificate that
+/// was verified once, rustls does not verify it again, and each resumption issues a new ticket: a device with
+/// an expired certificate could reconnect for ever (RFC 8446, section 4.6.1).
 ///
 /// There is one configuration for each order of suites; otherwise they are equal.
 #[derive(Clone)]
@@ -133,10 +134,10 @@ impl Served {
         })
     }
 
-    /// Returns the configuration for a client. The server's order of suites costs the least, but a client without AES
-    /// hardware puts ChaCha20-Poly1305 first (as BoringSSL does), since that costs it a fraction of AES-GCM. A session
-    /// must be resumed with the hash of its original suite: with another one, after a HelloRetryRequest, the client would
-    /// have to withdraw its offer to resume, which rustls rejects.
+    /// Returns the configuration for a client. The server's order of suites costs the least, but a client
+    /// without AES hardware puts ChaCha20-Poly1305 first (as BoringSSL does), since that costs it a fraction of
+    /// AES-GCM. A session must be resumed with the hash of its original suite: with another one, after a
+    /// HelloRetryRequest, the client would have to withdraw its offer to resume, which rustls rejects.
     pub(crate) fn to(&self, needs: Needs) -> Arc<ServerConfig> {
         Arc::clone(if needs.sha384_session {
             &self.aes256_first
@@ -263,8 +264,8 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// Reports whether a certificate's name covers a requested name, both in lower case: exactly, or as a wildcard for one
-/// label (RFC 6125, section 6.4.3).
+/// Reports whether a certificate's name covers a requested name, both in lower case: exactly, or as a wildcard
+/// for one label (RFC 6125, section 6.4.3).
 fn covers(pattern: &str, name: &str, exact: bool) -> bool {
     if exact {
         return pattern == name;

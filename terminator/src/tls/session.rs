@@ -13,8 +13,8 @@ use rustls::unbuffered::{
 
 use crate::backlog::Backlog;
 
-/// Maximum number of records that one key encrypts (RFC 8446, section 5.5), less a margin for one write. TLS 1.3 updates
-/// its keys before that; TLS 1.2 cannot, and rustls stops encrypting.
+/// Maximum number of records that one key encrypts (RFC 8446, section 5.5), less a margin for one write. TLS
+/// 1.3 updates its keys before that; TLS 1.2 cannot, and rustls stops encrypting.
 const RECORDS_MAX: u32 = (1 << 24) - 1024;
 
 /// Plaintext of a full record, in bytes (RFC 8446, section 5.1).
@@ -45,8 +45,8 @@ impl Version {
 pub(crate) struct Session {
     /// Boxed, since it moves from phase to phase, and the future of each phase would reserve space for it.
     tls: Box<UnbufferedServerConnection>,
-    /// Ciphertext of an incomplete record or handshake message. rustls keeps positions in it, so it is passed in each
-    /// call, even without new data.
+    /// Ciphertext of an incomplete record or handshake message. rustls keeps positions in it, so it is passed
+    /// in each call, even without new data.
     held: Vec<u8>,
     peer_closed: bool,
     /// Number of records that may still be sent.
@@ -102,15 +102,15 @@ impl Session {
         self.held.len()
     }
 
-    /// Copies the held ciphertext to the front of a buffer, which must be larger, and returns its size. The caller reads
-    /// new data after it.
+    /// Copies the held ciphertext to the front of a buffer, which must be larger, and returns its size. The
+    /// caller reads new data after it.
     pub(crate) fn restore(&self, cipher: &mut [u8]) -> usize {
         cipher[..self.held.len()].copy_from_slice(&self.held);
         self.held.len()
     }
 
-    /// Decrypts ciphertext, [restored](Self::restore) and new together, and appends the plaintext to `plain`. Queues
-    /// protocol messages, and the alert if this fails, in `to_client`.
+    /// Decrypts ciphertext, [restored](Self::restore) and new together, and appends the plaintext to `plain`.
+    /// Queues protocol messages, and the alert if this fails, in `to_client`.
     pub(crate) fn receive(
         &mut self,
         cipher: &mut [u8],
@@ -161,14 +161,14 @@ impl Session {
         Ok(())
     }
 
-    /// Limits the size of data records to the client's limit. Handshake records are not limited: small clients cannot
-    /// reassemble fragmented messages.
+    /// Limits the size of data records to the client's limit. Handshake records are not limited: small clients
+    /// cannot reassemble fragmented messages.
     pub(crate) fn limit_records(&mut self, most: Option<u16>) {
         self.record_max = most.map_or(RECORD_MAX, |most| most.clamp(1, RECORD_MAX));
     }
 
-    /// Encrypts at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes into `cipher`, which must be larger; returns the
-    /// size of the ciphertext, or `None` if the session cannot encrypt any more.
+    /// Encrypts at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes into `cipher`, which must be larger;
+    /// returns the size of the ciphertext, or `None` if the session cannot encrypt any more.
     pub(crate) fn encrypt(&mut self, plain: &[u8], cipher: &mut [u8]) -> Option<usize> {
         if self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
             let records =
@@ -207,8 +207,8 @@ impl Session {
         }
     }
 
-    /// Queues the alert of a failed session. Stops before rustls would process `cipher`, the rest of the ciphertext, which
-    /// would fail again.
+    /// Queues the alert of a failed session. Stops before rustls would process `cipher`, the rest of the
+    /// ciphertext, which would fail again.
     fn queue_alert(&mut self, cipher: &mut [u8]) {
         while self.tls.wants_write() {
             let state = self.tls.process_tls_records(cipher).state;

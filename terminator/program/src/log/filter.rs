@@ -1,4 +1,4 @@
-//! Filters the log: a level applies to our own code; libraries are included from `debug` on, or by name.
+//! Filters the log: a level applies to this project's code; libraries are included from `debug` on, or by name.
 //!
 //! Libraries log single connections (rustls: a WARN for each invalid SNI, an ERROR for each alert), and clients
 //! could fill a disk with such lines.

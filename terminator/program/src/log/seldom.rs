@@ -34,8 +34,8 @@ impl Seldom {
         }))
     }
 
-    /// Returns the number of lines suppressed since the last one if the line is due now, and `None` otherwise. Call it
-    /// once for each line.
+    /// Returns the number of lines suppressed since the last one if the line is due now, and `None` otherwise.
+    /// Call it once for each line.
     pub fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = state
