@@ -91,7 +91,7 @@ fn ignored_blocks_are_reported() {
         Refused("NoCertificate", words),
     );
     let key = format!("{good}{}", ca.key_pem());
-    assert_bundle("key", &key, Refused("PrivateKeyInBundle", "Remove the key"));
+    assert_bundle("key", &key, Refused("PrivateKeyInBundle", "remove the key"));
     assert_bundle(
         "path",
         "/etc/ca.pem",

@@ -1,5 +1,6 @@
-//! An upgrade takes no listener down: chains that an earlier release served are served with a warning, and new ones are
-//! validated strictly. Tests each chain that can never verify with the terminator's file and the operator's plan.
+//! An upgrade takes no listener down: chains that an earlier release served are served with a warning, and new
+//! ones are validated strictly. Tests each chain that can never verify with the terminator's file and the
+//! operator's plan.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
