@@ -1,7 +1,6 @@
-//! One thread: its sockets, its accept loop, and the connections that live and die on it.
+//! A thread with its sockets, its accept loop and its connections.
 //!
-//! It must not do anything slow between two accepts: no cryptography, no dialing, no waiting for a
-//! client.
+//! It must not do anything slow between two accepts: no cryptography, no dialing, no waiting for clients.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as BoundListener};
@@ -20,35 +19,35 @@ use crate::connection::{self, Accepted};
 use crate::settings::Settings;
 use crate::state::Worker;
 
-/// How long to wait after a failure to accept: file descriptors come back as connections end.
+/// Time to wait after accept fails; file descriptors become available as connections close.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// How many connections are taken from the kernel's queue before a socket is closed.
+/// Maximum number of connections accepted from the kernel's queue before a socket is closed.
 const QUEUE_MAX: usize = 8192;
 
-/// Threads for name resolution, which blocks, for each of the accepting threads.
+/// Maximum number of threads for name resolution, which blocks, per accepting thread.
 const RESOLVERS: usize = 8;
 
-/// What a thread is told.
+/// Command to a thread.
 pub(crate) enum Command {
-    /// New connections get these.
+    /// Use these settings for new connections.
     Settings(Arc<Settings>),
-    /// Accept from this socket, and no longer from the one before.
+    /// Accept from this socket instead of the previous one.
     Listen(BoundListener),
-    /// Answer, as a sign of life.
+    /// Answer a liveness check.
     Ping(oneshot::Sender<()>),
-    /// Accept no more, and end within this time.
+    /// Stop accepting, and end within this time.
     Drain(Duration),
 }
 
-/// A thread that accepts.
+/// A thread that accepts connections.
 pub(crate) struct Acceptor {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
-    /// Resolves when the thread ends, for whatever reason.
+    /// Resolves when the thread ends for any reason.
     pub(crate) ended: oneshot::Receiver<()>,
 }
 
-/// What the thread with this index is called.
+/// Returns the name of the thread with an index.
 pub(crate) fn name(index: usize) -> String {
     format!("acceptor-{index}")
 }
@@ -69,18 +68,18 @@ pub(crate) fn spawn(
     thread::Builder::new()
         .name(name(worker.index))
         .spawn(move || {
-            // Dropped when the thread ends, by a panic too.
+            // Dropped when the thread ends, also by a panic.
             let _alive = alive;
             if let Err(error) = runtime.block_on(run(listener, settings, worker, received)) {
                 error!(%error, "thread failed");
             }
-            // A name resolution that hangs must not hold up the end.
+            // Do not wait for name resolution, which may hang.
             runtime.shutdown_background();
         })?;
     Ok(Acceptor { commands, ended })
 }
 
-/// Accepts until told to drain.
+/// Accepts connections until a drain.
 async fn run(
     listener: BoundListener,
     mut settings: Arc<Settings>,
@@ -98,7 +97,7 @@ async fn run(
             membership: Membership::new(&worker.clients),
         }));
     };
-    // So that it is told once, and not twenty times a second.
+    // Log once per series of failures, not twenty times a second.
     let mut is_failing = false;
     let deadline = loop {
         tokio::select! {
@@ -111,7 +110,7 @@ async fn run(
                 }
                 Some(Command::Ping(answer)) => pong(answer),
                 Some(Command::Drain(within)) => break within,
-                // Whoever started this is gone.
+                // The control thread is gone.
                 None => return Ok(()),
             },
             accepted = listener.accept() => match accepted {
@@ -133,7 +132,7 @@ async fn run(
         }
     };
     empty(listener, |accepted| serve(accepted, &settings))?;
-    // Clients that have said nothing lose nothing.
+    // Close silent connections at once: their clients lose nothing.
     worker.admission.empty(Stage::Silent);
     tokio::select! {
         () = worker.clients.drain(deadline) => {}
@@ -143,22 +142,22 @@ async fn run(
 }
 
 fn pong(answer: oneshot::Sender<()>) {
-    // Who asked may have gone.
+    // The receiver may be gone.
     let _ = answer.send(());
 }
 
-/// Gives signs of life, and does nothing else that is asked.
+/// Answers liveness checks only.
 async fn only_answer(mut commands: mpsc::UnboundedReceiver<Command>) {
     while let Some(command) = commands.recv().await {
         if let Command::Ping(answer) = command {
             pong(answer);
         }
     }
-    // The control thread is gone; that is no reason to end early.
+    // Keep draining although the control thread is gone.
     std::future::pending::<()>().await;
 }
 
-/// Whether an error of accept is that of one connection, and the next may be fine (accept(2)).
+/// Reports whether an accept error concerns a single connection (accept(2)).
 fn is_about_one(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -168,8 +167,8 @@ fn is_about_one(error: &io::Error) -> bool {
     )
 }
 
-/// Takes what the kernel has queued, and closes the socket: what is left in a queue is reset. Asks the
-/// kernel and not the runtime, which may not have heard of the newest yet.
+/// Accepts the queued connections, which closing the socket would reset, and closes it. Asks the kernel directly,
+/// since the runtime may not know of the newest connections yet.
 fn empty(listener: TcpListener, serve: impl Fn((TcpStream, SocketAddr))) -> io::Result<()> {
     let listener = listener.into_std()?;
     for _ in 0..QUEUE_MAX {
@@ -179,7 +178,7 @@ fn empty(listener: TcpListener, serve: impl Fn((TcpStream, SocketAddr))) -> io::
                 serve((TcpStream::from_std(client)?, from));
             }
             Err(error) if is_about_one(&error) => {}
-            // As a rule because nothing is left.
+            // Usually WouldBlock: the queue is empty.
             Err(_) => break,
         }
     }

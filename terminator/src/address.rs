@@ -1,7 +1,7 @@
-//! Judges where to listen, before anything is bound: addresses that no client can connect to, and two
-//! ports that are one.
+//! Validates the configured addresses before binding: rejects addresses that clients cannot connect to, and
+//! conflicting ports.
 //!
-//! It must not ask the machine: whether an address is its own, or a port free, is known only by binding.
+//! It must not query the system: only binding shows whether an address is local and a port free.
 
 use std::net::IpAddr;
 
@@ -9,29 +9,29 @@ use mqtt_tls_config::Config;
 
 use crate::reload::Reload;
 
-/// What is wrong with an address.
+/// Errors in addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    /// It can be bound, and no connection ever arrives.
-    #[error("{address} is {kind}, to which nobody can connect; {advice}")]
+    /// The address can be bound but not connected to.
+    #[error("{address} is {kind}, which clients cannot connect to; {advice}")]
     Unreachable {
         /// The address.
         address: IpAddr,
-        /// What it is, in words.
+        /// Kind of the address.
         kind: &'static str,
-        /// What to do.
+        /// Advice to the user.
         advice: &'static str,
     },
-    /// The listener has the port already, on the same address or on all of them.
+    /// The listener uses the same port, on the same address or on all addresses.
     #[error(
-        "port {0} is the listener's own (the key `port`), on the same address or on all addresses; choose \
-         another for one of them"
+        "port {0} is the listener's own (key `port`), on the same address or on all addresses; choose another \
+    port for one of them"
     )]
     Shared(u16),
 }
 
 impl Error {
-    /// The kind of error, one of a fixed set.
+    /// Returns the reason, one of a fixed set.
     pub(crate) fn reason(&self) -> Reload {
         match self {
             Self::Unreachable { .. } => Reload::UnreachableHost,
@@ -40,11 +40,11 @@ impl Error {
     }
 }
 
-/// All that is wrong with a configuration's addresses, by key.
+/// Returns all errors in a configuration's addresses, by key.
 pub(crate) fn judge(config: &Config) -> Vec<(&'static str, Error)> {
-    let advice = "name an address of this machine, or leave it out to listen on all addresses";
+    let advice = "set an address of this machine, or omit the key to listen on all addresses";
     let host = config.host.and_then(|host| unreachable(host, advice));
-    let advice = "name an address of this machine, or leave it out for 127.0.0.1";
+    let advice = "set an address of this machine, or omit the key for 127.0.0.1";
     let admin = unreachable(config.admin.host, advice);
     let is_shared =
         config.port == config.admin.port && overlap(config.host, Some(config.admin.host));
@@ -76,12 +76,12 @@ fn unreachable(address: IpAddr, advice: &'static str) -> Option<Error> {
     })
 }
 
-/// Whether sockets on both addresses would have one in common; none is all addresses.
+/// Reports whether sockets on both addresses would conflict; `None` is all addresses.
 fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
     let (Some(one), Some(other)) = (one, other) else {
         return true;
     };
-    // A socket on all IPv6 addresses takes IPv4 as well.
+    // A socket on all IPv6 addresses accepts IPv4 too.
     let holds = |all: IpAddr, one: IpAddr| match all {
         IpAddr::V4(all) => all.is_unspecified() && one.is_ipv4(),
         IpAddr::V6(all) => all.is_unspecified(),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn one_port_cannot_be_two() {
+    fn conflicting_ports_are_rejected() {
         let shared = [("admin.port", "SharedPort")];
         for (listen, admin) in [
             (None, "127.0.0.1"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_connects_to_many_at_once() {
+    fn multicast_and_broadcast_addresses_are_rejected() {
         for bad in [
             "224.0.0.1",
             "239.255.255.255",

@@ -1,7 +1,7 @@
 //! The admin port: `/livez`, `/readyz`, `/metrics`, `/status` and `/handshakes`, in plain HTTP.
 //!
-//! It must not change anything, and must not show key material. It runs on a thread of its own, so
-//! that a scrape does not delay a connection.
+//! It must not change state or show key material. It runs on the control thread, so that scrapes do not delay
+//! connections.
 
 use std::fmt::Write as _;
 use std::io;
@@ -28,65 +28,65 @@ use crate::tls::ClientTrust;
 use mqtt_tls_judge::certificate::{Certificate, Facts};
 use mqtt_tls_program::http::{self, Client, Patience};
 
-/// What `/status` tells.
+/// Content of `/status`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The version of this program.
+    /// Version of this program.
     pub program: &'static str,
-    /// Where connections are accepted.
+    /// Address that accepts connections.
     pub listen: String,
-    /// Where they go.
+    /// Address of the backend.
     pub backend: String,
-    /// Whether clients are asked for a certificate: `None`, `Optional` or `Require`.
+    /// Client authentication: `None`, `Optional` or `Require`.
     pub client_auth: &'static str,
-    /// What runs.
+    /// The active configuration.
     pub configuration: Configuration,
-    /// What is served; the default first.
+    /// Served certificates, the default first.
     pub certificates: Vec<Arc<Facts>>,
-    /// What someone should look at in it, judged when this is asked for.
+    /// Warnings at the time of the request.
     pub warnings: Vec<Doubt>,
-    /// How many there are.
+    /// Number of connections.
     pub connections: Connections,
-    /// What is waited for before this is ready; empty when it is.
+    /// Reasons for not being ready; empty when ready.
     pub waiting_for: Vec<&'static str>,
 }
 
-/// Which configuration runs.
+/// The active configuration.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Configuration {
-    /// Its `version`, in its writer's words.
+    /// Its key `version`.
     pub version: Option<String>,
-    /// How many have run since the start, this one included.
+    /// Number of configurations that have been active since the start, including this one.
     pub generation: u64,
-    /// Since when it runs.
+    /// Time since which it is active.
     pub loaded_at: Timestamp,
-    /// Why a newer one does not run.
+    /// Error of the last reload, if it failed.
     pub last_error: Option<ReloadError>,
 }
 
-/// Why a newer configuration does not run.
+/// Error of a failed reload.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReloadError {
-    /// One of a fixed set.
+    /// Reason, one of a fixed set.
     pub reason: &'static str,
-    /// For people.
+    /// Human-readable message.
     pub message: String,
-    /// When it was tried.
+    /// Time of the reload.
     pub at: Timestamp,
 }
 
-/// What someone should look at in what is served.
+/// Warning about the active configuration.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Doubt {
-    /// The configuration's key.
+    /// Key of the configuration.
     pub key: String,
-    /// One of a fixed set.
+    /// Reason, one of a fixed set.
     pub reason: &'static str,
-    /// For people.
+    /// Human-readable message.
     pub message: String,
 }
 
@@ -100,21 +100,21 @@ impl From<Warning> for Doubt {
     }
 }
 
-/// How many connections there are.
+/// Number of connections.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connections {
-    /// Open: their clients have said a first packet.
+    /// Open connections: those whose client has sent its first packet.
     pub open: u32,
-    /// In their handshake.
+    /// Connections in the TLS handshake.
     pub handshaking: u32,
 }
 
 impl Status {
-    /// What is known of settings that run from now on.
+    /// Makes the status of newly active settings.
     pub(crate) fn of(settings: &Settings, listen: String, generation: u64, now: Timestamp) -> Self {
         let trust = match settings.trust {
-            ClientTrust::Nobody => "None",
+            ClientTrust::Disabled => "None",
             ClientTrust::Optional(_) => "Optional",
             ClientTrust::Required(_) => "Require",
         };
@@ -141,7 +141,7 @@ impl Status {
     }
 }
 
-/// What the admin port shows; the one place that both it and the control thread know.
+/// State shown on the admin port, shared with the control thread.
 pub(crate) struct Board {
     registry: Registry,
     metrics: Metrics,
@@ -167,17 +167,17 @@ impl Board {
         }
     }
 
-    /// Changes what is shown.
+    /// Changes the status.
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Status) -> R) -> R {
         change(&mut self.lock())
     }
 
-    /// What is waited for before this is ready.
+    /// Returns the reasons for not being ready.
     fn waiting_for(&self) -> Vec<&'static str> {
         self.lock().waiting_for.clone()
     }
 
-    /// What is shown now.
+    /// Returns the current status.
     pub(crate) fn status(&self) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
         let mut status = self.lock().clone();
@@ -189,12 +189,12 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
-        // A status is whole after each change, whatever happened to the one who made it.
+        // The status is consistent even if an update panicked.
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Binds the admin port. All IPv6 addresses mean all addresses, also where there is no IPv6.
+/// Binds the admin port. The unspecified IPv6 address means all addresses, also on machines without IPv6.
 pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let host = Some(address.ip()).filter(|host| *host != Ipv6Addr::UNSPECIFIED);
     let bound = sockets::bind(host, address.port(), 1, sharing)?;
@@ -204,7 +204,7 @@ pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListe
         .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-/// Answers until dropped.
+/// Serves the admin port until dropped.
 pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
     let router = Router::new()
         .route("/livez", get(livez))
@@ -226,23 +226,23 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
             )
             .await;
         }
-        Err(error) => error!(%error, "the admin port cannot be served"),
+        Err(error) => error!(%error, "failed to serve the admin port"),
     }
 }
 
-/// This thread answers, so it lives; the accepting threads are asked.
+/// Checks the accepting threads; the control thread is alive, since it answers.
 async fn livez(State(board): State<Arc<Board>>) -> impl IntoResponse {
     match board.pulse.silent().await {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(index) => {
             let name = acceptor::name(index);
-            let answer = format!("the thread {name} does not answer\n");
+            let answer = format!("thread {name} does not respond\n");
             (StatusCode::SERVICE_UNAVAILABLE, answer)
         }
     }
 }
 
-/// Addresses and names are nobody's business outside of the pod; `kubectl port-forward` comes from within.
+/// Reports whether a client may see addresses and names: only from within the pod, as `kubectl port-forward` does.
 fn may_see_clients(from: SocketAddr) -> bool {
     from.ip().to_canonical().is_loopback()
 }
@@ -263,9 +263,9 @@ async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
     if waiting_for.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    let mut answer = "not ready, because of:\n".to_owned();
+    let mut answer = "not ready:\n".to_owned();
     for what in waiting_for {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(answer, "{what}");
     }
     (StatusCode::SERVICE_UNAVAILABLE, answer)
@@ -290,7 +290,7 @@ mod tests {
     use super::may_see_clients;
 
     #[test]
-    fn clients_are_told_of_on_loopback_only() {
+    fn handshakes_are_shown_on_loopback_only() {
         for (from, expected) in [
             ("127.0.0.1:1", true),
             ("[::1]:1", true),

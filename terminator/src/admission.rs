@@ -1,12 +1,13 @@
-//! Sockets that keep us waiting before they have said who they are: how many there may be, and which of them
-//! goes when there are too many. Pure: it knows neither sockets nor time.
+//! Limits the connections whose clients have not yet completed the handshake and sent a first packet, and selects
+//! which of them to evict at the limit. Pure: it knows neither sockets nor time.
 //!
-//! A client that waits has a place in the room of its stage; a connection that never lets us wait takes none. The rooms
-//! of a thread share its places, and a newcomer always finds one: where all are taken, one of the fullest room has to
-//! leave, of an address that holds at least an average share there. So silent sockets take no place from those who
-//! shake hands, and a storm may take all. An address says only who leaves, for a fleet may share one behind a NAT.
+//! A client that keeps the terminator waiting has a place in the room of its stage. The rooms of a thread share
+//! a fixed number of places. A new client always gets one: if all are taken, a client of the fullest room is
+//! evicted, from an address that holds at least an average share of it. So silent sockets do not evict clients
+//! in a handshake, while a storm of handshakes may use all places. Addresses affect only the choice of whom to
+//! evict, since a fleet may share one address behind a NAT.
 //!
-//! It must not refuse a newcomer for those that were there before.
+//! It must not refuse new clients in favour of earlier ones.
 
 mod permit;
 
@@ -18,23 +19,23 @@ use tokio::sync::Notify;
 
 pub(crate) use self::permit::Permit;
 
-/// The part of a room, one in so many, that may finish: its oldest, where the room is patient.
+/// One in this many clients of a patient room, the oldest ones, is protected from eviction.
 const FINISHING: usize = 4;
 
-/// What a connection is waited for.
+/// What the terminator waits for on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Its first byte.
+    /// The first byte.
     Silent,
-    /// The rest of its ClientHello.
+    /// The rest of the ClientHello.
     Hello,
-    /// Its turn: it waits for us, while cryptography is done for others.
+    /// The connection's turn, while cryptography runs for others.
     Turn,
-    /// The rest of its handshake.
+    /// The rest of the handshake.
     Handshake,
-    /// Its first packet.
+    /// The first packet.
     FirstPacket,
-    /// Its end, after our last words to it.
+    /// The end of the connection, after the last data to the client.
     LastWords,
 }
 
@@ -48,7 +49,7 @@ impl Stage {
         Self::LastWords,
     ];
 
-    /// As a metric's label.
+    /// Returns the metric label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",
@@ -60,15 +61,15 @@ impl Stage {
         }
     }
 
-    /// Whether the oldest of a room may finish. A slow device takes seconds for its part of a handshake: were
-    /// the oldest always to leave, a crowd of slow ones would drive out each other for ever. What comes before,
-    /// a device sends in one go.
+    /// Reports whether the oldest clients of a room are protected from eviction. A slow device takes seconds
+    /// for its part of a handshake: if the oldest were always evicted, many slow devices would evict each other
+    /// for ever. Earlier stages need no protection, since a device sends a ClientHello at once.
     fn is_patient(self) -> bool {
         matches!(self, Self::Handshake | Self::FirstPacket)
     }
 }
 
-/// The part of an address that its holder cannot vary: IPv4 as a whole, of IPv6 the network.
+/// Returns the part of an address that its owner cannot vary: the whole IPv4 address, the /64 network of IPv6.
 fn holder(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -88,9 +89,9 @@ pub(crate) struct Rooms {
 
 #[derive(Default)]
 struct Room {
-    /// In the order in which they entered.
+    /// In order of entry.
     waiting: BTreeMap<u64, Waiting>,
-    /// Each address once; how many share it is how many places it holds.
+    /// Each address once; its reference count is the number of places it holds.
     addresses: HashMap<IpAddr, Arc<IpAddr>>,
 }
 
@@ -102,18 +103,18 @@ struct Waiting {
 impl Room {
     fn remove(&mut self, id: u64) -> Option<Waiting> {
         let left = self.waiting.remove(&id)?;
-        // The map's own, and the one in hand.
+        // The references of the map and of `left`.
         if Arc::strong_count(&left.address) == 2 {
             self.addresses.remove(&*left.address);
         }
         Some(left)
     }
 
-    /// Who has to leave, if there is anyone: by age, of the addresses that hold at least an average share. If
-    /// only the address with the most places lost one, chance would evict quick clients that share it.
+    /// Selects the client to evict: the oldest from an address with at least an average share. Evicting only from
+    /// the address with the most places would evict quick clients that happen to share it.
     fn victim(&self, stage: Stage) -> Option<u64> {
         let average = self.waiting.len().div_ceil(self.addresses.len().max(1));
-        // One count is the map's own.
+        // One reference is the map's own.
         let holds_many =
             |(_, waiting): &(&u64, &Waiting)| Arc::strong_count(&waiting.address) > average;
         let finishing = if stage.is_patient() {
@@ -134,7 +135,7 @@ impl Rooms {
         self.rooms.iter().map(|room| room.waiting.len()).sum()
     }
 
-    /// Notifies one of the fullest room that it has to leave; which room that is.
+    /// Evicts a client of the fullest room; returns the room's stage.
     fn evict(&mut self) -> Option<Stage> {
         let fullest = Stage::ALL
             .into_iter()
@@ -145,8 +146,7 @@ impl Rooms {
         Some(fullest)
     }
 
-    /// Takes a place, and notifies those that have to leave for it; returns the place's number and the rooms that were
-    /// left.
+    /// Takes a place, evicting clients if necessary; returns the place's number and the stages of evicted clients.
     fn enter(
         &mut self,
         stage: Stage,
@@ -171,12 +171,12 @@ impl Rooms {
         (self.entered, left)
     }
 
-    /// Gives a place back; whether it was still held.
+    /// Gives a place back; reports whether it was still held.
     fn leave(&mut self, stage: Stage, id: u64) -> bool {
         self.rooms[stage as usize].remove(id).is_some()
     }
 
-    /// Sends everyone away who waits in a room; how many these were.
+    /// Evicts all clients of a room; returns their number.
     fn empty(&mut self, stage: Stage) -> usize {
         let room = std::mem::take(&mut self.rooms[stage as usize]);
         for waiting in room.waiting.values() {
@@ -186,13 +186,13 @@ impl Rooms {
     }
 }
 
-/// The rooms of one thread, and how many wait in them all.
+/// The rooms of one thread, and the number of waiting clients of all threads.
 pub(crate) struct Admission {
     rooms: Mutex<Rooms>,
     population: Arc<Population>,
 }
 
-/// How many wait, of all threads.
+/// Number of waiting clients of all threads, by stage.
 #[derive(Debug, Default)]
 pub(crate) struct Population([std::sync::atomic::AtomicU32; Stage::ALL.len()]);
 
@@ -201,14 +201,14 @@ impl Population {
         self.0[stage as usize].load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Those whose handshake has begun and not ended.
+    /// Returns the number of clients whose handshake has begun and not ended.
     pub(crate) fn handshaking(&self) -> u32 {
         self.of(Stage::Hello) + self.of(Stage::Turn) + self.of(Stage::Handshake)
     }
 
     fn change(&self, stage: Stage, entered: usize, left: usize) {
         use std::sync::atomic::Ordering::Relaxed;
-        // A room has no more than `u32::MAX` places.
+        // A room has at most `u32::MAX` places.
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
         self.0[stage as usize].fetch_add(count(entered), Relaxed);
         self.0[stage as usize].fetch_sub(count(left), Relaxed);
@@ -223,23 +223,23 @@ impl Admission {
         }
     }
 
-    /// Sends everyone away who waits in a room.
+    /// Evicts all clients of a room.
     pub(crate) fn empty(&self, stage: Stage) {
         let left = self.lock().empty(stage);
         self.population.change(stage, 0, left);
     }
 
-    // Never contended: a thread's rooms are used by its own connections only.
+    // Never contended: only a thread's own connections use its rooms.
     fn lock(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection's place, if it waits. Dropping it makes room.
+/// A connection's place, if it waits. Dropping it frees the place.
 pub(crate) struct Place {
     admission: Arc<Admission>,
     address: IpAddr,
-    /// How many places this thread has.
+    /// Number of places of this thread.
     places: usize,
     held: Option<(Stage, u64)>,
     notice: Arc<Notify>,
@@ -256,12 +256,12 @@ impl Place {
         }
     }
 
-    /// Resolves when the place is needed for another.
+    /// Returns the notice that resolves when the client is evicted.
     pub(crate) fn notice(&self) -> Arc<Notify> {
         Arc::clone(&self.notice)
     }
 
-    /// Notes what the connection is waited for from now on.
+    /// Moves the connection to a stage.
     pub(crate) fn wait(&mut self, stage: Stage) {
         if self.held.is_some_and(|(held, _)| held == stage) {
             return;
@@ -278,7 +278,7 @@ impl Place {
         self.held = Some((stage, id));
     }
 
-    /// Gives the place back: nobody waits any more. False if it had been taken away already.
+    /// Gives the place back. Returns false if the client had been evicted.
     pub(crate) fn leave(&mut self) -> bool {
         let Some((stage, id)) = self.held.take() else {
             return true;
@@ -318,52 +318,52 @@ mod tests {
         place
     }
 
-    fn has_to_leave(place: &Place) -> bool {
+    fn is_evicted(place: &Place) -> bool {
         place.notice.notified().now_or_never().is_some()
     }
 
     #[test]
-    fn the_address_with_the_most_places_gives_up_its_oldest() {
+    fn the_oldest_of_the_address_with_the_most_places_is_evicted() {
         let admission = admission();
         let lone = waiting(&admission, [10, 0, 0, 1], Stage::Silent, 4);
         let crowd: Vec<Place> = (0..3)
             .map(|_| waiting(&admission, [10, 0, 0, 2], Stage::Silent, 4))
             .collect();
         let newcomer = waiting(&admission, [10, 0, 0, 2], Stage::Silent, 4);
-        let left: Vec<bool> = crowd.iter().map(has_to_leave).collect();
+        let left: Vec<bool> = crowd.iter().map(is_evicted).collect();
         assert_eq!(left, [true, false, false]);
-        assert!(!has_to_leave(&lone) && !has_to_leave(&newcomer));
+        assert!(!is_evicted(&lone) && !is_evicted(&newcomer));
         assert_eq!(admission.population.of(Stage::Silent), 4);
     }
 
     #[test]
-    fn a_full_room_takes_from_no_other() {
+    fn a_full_room_evicts_from_no_other() {
         let admission = admission();
         let shaking = waiting(&admission, [10, 0, 0, 2], Stage::Handshake, 8);
         let silent: Vec<Place> = (0..20)
             .map(|_| waiting(&admission, [10, 0, 0, 2], Stage::Silent, 8))
             .collect();
         let heard = waiting(&admission, [10, 0, 0, 2], Stage::Hello, 8);
-        assert!(!has_to_leave(&shaking) && !has_to_leave(&heard));
-        let stayed: Vec<usize> = (0..20).filter(|at| !has_to_leave(&silent[*at])).collect();
+        assert!(!is_evicted(&shaking) && !is_evicted(&heard));
+        let stayed: Vec<usize> = (0..20).filter(|at| !is_evicted(&silent[*at])).collect();
         assert_eq!(stayed, [14, 15, 16, 17, 18, 19]);
         drop((silent, shaking, heard));
         assert_eq!(admission.population.of(Stage::Silent), 0);
     }
 
     #[test]
-    fn a_crowd_of_slow_ones_lets_its_oldest_finish() {
+    fn slow_clients_do_not_evict_the_oldest() {
         let admission = admission();
         let address = |index: usize| [10, 0, 0, u8::try_from(index).unwrap()];
         let crowd: Vec<Place> = (0..100)
             .map(|index| waiting(&admission, address(index), Stage::Handshake, 8))
             .collect();
-        let stayed: Vec<usize> = (0..100).filter(|at| !has_to_leave(&crowd[*at])).collect();
+        let stayed: Vec<usize> = (0..100).filter(|at| !is_evicted(&crowd[*at])).collect();
         assert_eq!(stayed, [0, 1, 94, 95, 96, 97, 98, 99]);
     }
 
     #[test]
-    fn who_is_quick_finishes_from_any_address_of_a_crowd() {
+    fn quick_clients_finish_from_any_address() {
         let admission = admission();
         let mut random = 1_u64;
         let mut crowd = VecDeque::new();
@@ -378,9 +378,9 @@ mod tests {
                 Stage::Handshake,
                 1240,
             ));
-            // Four in ten of a room's places come within the time that a quick one takes.
+            // A quick client finishes while four in ten of the places are taken by new clients.
             if crowd.len() > 500 {
-                assert!(!has_to_leave(&crowd[crowd.len() - 500]));
+                assert!(!is_evicted(&crowd[crowd.len() - 500]));
             }
             if crowd.len() > 6000 {
                 crowd.pop_front();
@@ -400,18 +400,18 @@ mod tests {
     }
 
     #[test]
-    fn everyone_in_a_room_can_be_sent_away() {
+    fn all_clients_of_a_room_can_be_evicted() {
         let admission = admission();
         let silent = waiting(&admission, [10, 0, 0, 1], Stage::Silent, 9);
         let shaking = waiting(&admission, [10, 0, 0, 1], Stage::Handshake, 9);
         admission.empty(Stage::Silent);
-        assert!(has_to_leave(&silent) && !has_to_leave(&shaking));
+        assert!(is_evicted(&silent) && !is_evicted(&shaking));
         drop(silent);
         assert_eq!(admission.population.of(Stage::Silent), 0);
     }
 
     #[test]
-    fn of_ipv6_a_network_counts_as_one_and_mapped_ipv4_as_itself() {
+    fn ipv6_networks_and_mapped_ipv4_addresses_have_one_owner() {
         let at = |text: &str| holder(text.parse().unwrap());
         assert_eq!(at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::2"));
         assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
@@ -420,7 +420,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_newest_of_a_room_is_never_the_one_to_leave(
+        fn the_newest_client_is_never_evicted(
             crowd in proptest::collection::vec((0_u8..5, 0..Stage::ALL.len()), 1..80),
             places in 1_usize..9,
         ) {
@@ -429,7 +429,7 @@ mod tests {
             for (host, stage) in crowd {
                 all.push(waiting(&admission, [10, 0, 0, host], Stage::ALL[stage], places));
                 if places > 1 {
-                    prop_assert!(!has_to_leave(all.last().unwrap()));
+                    prop_assert!(!is_evicted(all.last().unwrap()));
                 }
                 let waiting = Stage::ALL.map(|stage| admission.population.of(stage));
                 prop_assert!(waiting.iter().sum::<u32>() as usize <= places);

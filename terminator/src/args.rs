@@ -1,4 +1,4 @@
-//! The command line; the only reader of the environment.
+//! The command line. Only this module reads the environment.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -21,25 +21,27 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Judge a file without serving it: exit code 0 if it can be served, 1 if not.
+    /// Validate a configuration file without serving it; exits with 0 if it is valid, 1 if not.
     Check {
-        /// The configuration, as the operator or smart-mqtt's TLS plugin has it. A file, not a pipe.
+        /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular
+        /// file.
         file: PathBuf,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The configuration, as the operator or smart-mqtt's TLS plugin has it. A file, not a pipe; it is watched.
+    /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular
+    /// file; it is watched for changes.
     pub(crate) file: PathBuf,
-    /// How many threads accept connections [default: as many as there are cores]
+    /// Number of threads that serve connections [default: number of cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// How the log is written, to standard error.
+    /// Format of the log, which goes to standard error.
     #[arg(long, env = "MQTT_TLS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, trace, or filters as tracing-subscriber has them. Up to info, a
-    /// level is about this program's own lines; libraries are heard from debug on, or by name (info,rustls=warn).
+    /// Log level (error, warn, info, debug, trace) or filter in the syntax of tracing-subscriber. Levels up to info
+    /// exclude libraries unless the filter names them (info,rustls=warn).
     #[arg(long, env = "MQTT_TLS_LOG", default_value = "info")]
     pub(crate) log: String,
 }

@@ -1,57 +1,72 @@
-//! What a client begins with: TLS, or what people send to a TLS port by mistake. This is the one place that names
-//! it. Pure.
+//! Recognizes the protocol of a client's first bytes: TLS, or what clients send to a TLS port by mistake. Pure.
 //!
-//! It must not show what arrived: that is text from outside.
+//! It must not show the received bytes, which are untrusted.
 
-/// What a client began with.
+use std::fmt;
+
+/// Protocol of a client's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// An HTTP request.
     Http,
-    /// Something else; its first byte.
+    /// Another protocol, with its first byte.
     Other(u8),
-    /// A CONNECT of MQTT without TLS.
+    /// An MQTT CONNECT without TLS.
     PlaintextMqtt,
-    /// A header of the PROXY protocol, of version 1 or 2, before whatever follows.
+    /// A header of the PROXY protocol, version 1 or 2.
     ProxyProtocol,
-    /// A ClientHello in the frame of SSL 2.0.
+    /// A ClientHello in SSL 2.0 format.
     Ssl2,
     /// A TLS record.
     Tls,
-    /// Too few bytes to know.
+    /// Too few bytes to decide.
     Undecided,
 }
 
+impl fmt::Display for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http => f.write_str("HTTP"),
+            Self::Other(first) => write!(f, "an unknown protocol (first byte {first:#04x})"),
+            Self::PlaintextMqtt => f.write_str("MQTT without TLS"),
+            Self::ProxyProtocol => f.write_str("a PROXY protocol header"),
+            Self::Ssl2 => f.write_str("an SSL 2.0 ClientHello"),
+            Self::Tls => f.write_str("TLS"),
+            Self::Undecided => f.write_str("too few bytes"),
+        }
+    }
+}
+
 impl Arrival {
-    /// What to do about it, if it is likely that someone can.
+    /// Returns advice for common mistakes.
     pub(crate) fn remedy(self) -> Option<&'static str> {
         match self {
             Self::Http => Some(
-                "clients send HTTP to the TLS port; point browsers, HTTP probes and WebSocket clients elsewhere, \
-                 and give load balancers a TCP health check",
+                "received HTTP on the TLS port; point browsers, HTTP probes and WebSocket clients elsewhere, and use \
+                TCP health checks for load balancers",
             ),
             Self::PlaintextMqtt => Some(
-                "clients send MQTT without TLS to the TLS port; switch TLS on in them (mqtts://, --cafile)",
+                "received MQTT without TLS on the TLS port; enable TLS in the clients (mqtts://, --cafile)",
             ),
             Self::ProxyProtocol => Some(
-                "the load balancer sends PROXY protocol headers, which this listener does not take; switch them \
-                 off there",
+                "received a PROXY protocol header, which this listener does not support; disable it in the load \
+                balancer",
             ),
             Self::Other(_) | Self::Ssl2 | Self::Tls | Self::Undecided => None,
         }
     }
 }
 
-/// The content types of TLS records, from change_cipher_spec to heartbeat (RFC 8446, appendix B.1). A client begins
-/// with a handshake record; how the others are answered is for the TLS library to know.
+/// Content types of TLS records, from change_cipher_spec to heartbeat (RFC 8446, appendix B.1). Clients begin
+/// with a handshake record; the TLS library handles the others.
 const RECORDS: std::ops::RangeInclusive<u8> = 20..=24;
 
-/// How a header of version 2 begins (PROXY protocol, section 2.2).
+/// Prefix of a version 2 header (PROXY protocol, section 2.2).
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// How a header of version 1 begins (PROXY protocol, section 2.1).
+/// Prefix of a version 1 header (PROXY protocol, section 2.1).
 const PROXY_V1: &[u8] = b"PROXY ";
 
-/// How HTTP requests begin (RFC 9110, section 9; `PRI` is HTTP/2, RFC 9113, section 3.4).
+/// Prefixes of HTTP requests (RFC 9110, section 9; `PRI` is HTTP/2, RFC 9113, section 3.4).
 const METHODS: [&[u8]; 10] = [
     b"CONNECT ",
     b"DELETE ",
@@ -65,10 +80,10 @@ const METHODS: [&[u8]; 10] = [
     b"TRACE ",
 ];
 
-/// The protocol names in a CONNECT, with their lengths (MQTT 3.1.1 and 5.0, section 3.1.2.1; 3.1, section 3.1).
+/// Protocol names in a CONNECT, with their lengths (MQTT 3.1.1 and 5.0, section 3.1.2.1; 3.1, section 3.1).
 const MQTT_NAMES: [&[u8]; 2] = [b"\0\x04MQTT", b"\0\x06MQIsdp"];
 
-/// Names what a client began with; its first bytes are enough, 16 of them in any case.
+/// Recognizes the protocol of a client's first bytes; 16 bytes always suffice.
 pub(crate) fn name(bytes: &[u8]) -> Arrival {
     let Some(first) = bytes.first() else {
         return Arrival::Undecided;
@@ -77,7 +92,7 @@ pub(crate) fn name(bytes: &[u8]) -> Arrival {
         return Arrival::Tls;
     }
     if first & 0x80 != 0 {
-        // A length of two bytes with its first bit set, and the message's type (RFC 5246, appendix E.2).
+        // A two-byte length with its first bit set, then the message type (RFC 5246, appendix E.2).
         return match bytes.get(2) {
             Some(1) => Arrival::Ssl2,
             Some(_) => Arrival::Other(*first),
@@ -105,7 +120,7 @@ pub(crate) fn name(bytes: &[u8]) -> Arrival {
     }
 }
 
-/// Whether bytes begin so; `None` where there are too few of them to know.
+/// Reports whether bytes have a prefix; `None` if there are too few to decide.
 fn begins(bytes: &[u8], start: &[u8]) -> Option<bool> {
     if bytes.len() < start.len() {
         return if start.starts_with(bytes) {
@@ -117,7 +132,7 @@ fn begins(bytes: &[u8], start: &[u8]) -> Option<bool> {
     Some(bytes.starts_with(start))
 }
 
-/// Whether bytes begin as an MQTT CONNECT: its type, up to four digits of its length, and the protocol's name.
+/// Reports whether bytes begin as an MQTT CONNECT: type, length of up to four digits, protocol name.
 fn begins_as_connect(bytes: &[u8]) -> Option<bool> {
     let (first, rest) = bytes.split_first()?;
     if *first != 0x10 {
@@ -140,7 +155,7 @@ mod tests {
     use super::{Arrival, name};
 
     #[test]
-    fn what_people_send_by_mistake_is_named() {
+    fn protocols_sent_by_mistake_are_recognized() {
         for (bytes, expected) in [
             (&b"\x16\x03\x01\x02"[..], Arrival::Tls),
             (b"\x15\x03\x01\0\x02\x01\0", Arrival::Tls),

@@ -1,6 +1,6 @@
-//! Reaching the broker: all addresses of its name are tried.
+//! Connects to the broker, trying all addresses of its name.
 //!
-//! It must not take longer than it is given, name resolution included.
+//! It must not exceed its deadline, including name resolution.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::sockets::{self, Peer};
 use crate::state::{State, Worker};
 
-/// Why the backend was not reached.
+/// Errors in connecting to the backend.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("failed to connect to {address}")]
@@ -38,12 +38,12 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// How it ends a connection.
+    /// Returns how the error ends a connection.
     pub(crate) fn end(&self) -> End {
         match self {
             Self::Connect { source, .. } => {
                 match source.raw_os_error().map(Errno::from_raw_os_error) {
-                    // Each connection to one address needs a local port of its own.
+                    // Each connection to an address needs its own local port.
                     Some(Errno::ADDRNOTAVAIL) => End::LocalPortsExhausted,
                     Some(Errno::MFILE | Errno::NFILE) => End::DescriptorsExhausted,
                     _ => End::BackendRefused,
@@ -55,41 +55,41 @@ impl Error {
     }
 }
 
-/// How often an outage is logged: devices come back by the thousand.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Minimum time between two log lines about outages: devices reconnect by the thousand.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// Whether the backend is reached, so that the log tells when that changes, and no more.
+/// Whether the backend is reachable, to log only changes.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
     is_out: AtomicBool,
-    told: Mutex<Option<std::time::Instant>>,
+    logged: Mutex<Option<std::time::Instant>>,
 }
 
 impl Outages {
-    /// Notes that the backend was not reached; whether that is to be told.
+    /// Records a failure; reports whether to log it.
     pub(crate) fn begin(&self) -> bool {
         self.is_out.store(true, Ordering::Relaxed);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY);
         if is_due {
-            *told = Some(std::time::Instant::now());
+            *logged = Some(std::time::Instant::now());
         }
         is_due
     }
 
-    /// Notes that the backend was reached; whether that is news that is to be told.
+    /// Records a success; reports whether to log it.
     pub(crate) fn end(&self) -> bool {
-        // As a rule nothing but a look at a flag.
+        // Usually only a relaxed load.
         if !self.is_out.load(Ordering::Relaxed) || !self.is_out.swap(false, Ordering::Relaxed) {
             return false;
         }
-        // The next outage is told at once, unless it comes at once.
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.is_some_and(|told| told.elapsed() < TELL_EVERY)
+        // An outage was logged recently, so log its end too.
+        let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY)
     }
 }
 
-/// Connects to the backend, and notes when that begins to fail, and when it works again.
+/// Connects to the backend, and logs the start and end of outages.
 pub(crate) async fn reach(settings: &Settings, worker: &Worker) -> Result<TcpStream, Error> {
     let State {
         outages, resolver, ..
@@ -126,7 +126,7 @@ async fn dial(
     let addresses = addresses.map_err(Error::Resolve)?;
     let mut last = Error::NoAddress;
     for (index, address) in addresses.iter().enumerate() {
-        // An address that does not answer must leave the others their share of the time.
+        // Divide the time among the addresses, so that an unresponsive one leaves time for the others.
         let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         let now = Instant::now();
         let share = now + deadline.saturating_duration_since(now) / left;

@@ -1,5 +1,5 @@
-//! Bytes that a socket would not take yet. They must be gone before anything more is read for that
-//! socket: so the memory of a blocked connection is bounded by what was read at once.
+//! Bytes that a socket has not accepted yet. Callers must flush them before they read more data for that socket, so
+//! that the memory of a blocked connection is bounded by the size of one read.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-/// Bytes in the order in which they are to be sent. Empty, it owns no memory.
+/// Queue of bytes to send. Owns no memory while empty.
 #[derive(Default)]
 pub(crate) struct Backlog {
     bytes: Vec<u8>,
@@ -20,29 +20,29 @@ impl Backlog {
         self.bytes.is_empty()
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds `size` bytes at the end, for the caller to fill.
+    /// Appends `size` bytes for the caller to fill.
     pub(crate) fn grow(&mut self, size: usize) -> &mut [u8] {
         let end = self.bytes.len();
         self.bytes.resize(end + size, 0);
         &mut self.bytes[end..]
     }
 
-    /// What waits to be sent.
+    /// Returns the bytes not sent yet.
     pub(crate) fn waiting(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
 
-    /// Takes back the last `size` bytes.
+    /// Removes the last `size` bytes.
     pub(crate) fn shrink(&mut self, size: usize) {
         self.bytes.truncate(self.bytes.len().saturating_sub(size));
     }
 
-    /// Sends all that is there.
+    /// Sends all queued bytes.
     pub(crate) fn poll_flush(
         &mut self,
         socket: &mut TcpStream,
@@ -55,7 +55,7 @@ impl Backlog {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends bytes at once where nothing waits before them, and keeps what the socket does not take.
+    /// Sends bytes directly if the queue is empty, and queues the rest.
     pub(crate) fn poll_send(
         &mut self,
         socket: &mut TcpStream,

@@ -1,7 +1,7 @@
-//! Who is connected on a thread, from accept to close: what is asked of all of them goes through here. Today that is to
-//! end, spread over the time that there is, without a stampede.
+//! Registry of a thread's connections, from accept to close. A drain closes them spread over time, so that
+//! clients do not reconnect all at once.
 //!
-//! It must not know what its members do: a [`Membership`] that is dropped is a connection that has ended.
+//! It must not know what its members do: dropping a [`Membership`] means that the connection has ended.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -11,23 +11,23 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-/// The part of the time over which connections are asked to end; the rest is for them to do so.
+/// Fraction of the drain deadline over which closes are spread; the rest is for connections to finish.
 const SPREAD: f64 = 0.75;
 
 /// The connections of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    /// How to wake each of them, once it waits for that.
+    /// Wakers of the connections that listen.
     members: Mutex<Slab<Option<Waker>>>,
-    /// When all are to have ended.
+    /// End of the drain, once it has begun.
     deadline: OnceLock<Instant>,
-    /// There are none left.
+    /// Notified when the last connection ends.
     is_empty: Notify,
 }
 
 impl Clients {
-    /// Asks all connections to end, and waits until they are gone or the time is over: those that are left then end
-    /// with their thread.
+    /// Asks all connections to end, and waits for them until the deadline. Connections that are left then end with
+    /// their thread.
     pub(crate) async fn drain(&self, within: Duration) {
         let deadline = *self.deadline.get_or_init(|| Instant::now() + within);
         for waker in self.lock().iter().filter_map(|(_, waker)| waker.as_ref()) {
@@ -41,13 +41,13 @@ impl Clients {
         let _ = timeout_at(deadline, gone).await;
     }
 
-    // Never contended: a thread's members are its own connections only. A set of wakers is whole after a panic, too.
+    // Never contended: only a thread's own connections use it. A set of wakers stays consistent after a panic.
     fn lock(&self) -> MutexGuard<'_, Slab<Option<Waker>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One connection's place among the others.
+/// Entry of one connection.
 #[derive(Debug)]
 pub(crate) struct Membership {
     clients: Arc<Clients>,
@@ -63,15 +63,15 @@ impl Membership {
         }
     }
 
-    /// Has the connection's task woken when something is asked of all. To be called before [`Self::turn`], so that
-    /// nothing is missed between the two.
+    /// Registers the waker of the connection's task. Call it before [`Self::turn`], so that no drain is missed in
+    /// between.
     pub(crate) fn listen(&self, waker: &Waker) {
         if let Some(member) = self.clients.lock().get_mut(self.key) {
             *member = Some(waker.clone());
         }
     }
 
-    /// When it is this connection's turn to end, once all are asked to; a time of its own at each call.
+    /// Returns a timer for the end of this connection if a drain has begun; its time is random at each call.
     pub(crate) fn turn(&self) -> Option<Sleep> {
         let deadline = *self.clients.deadline.get()?;
         let now = Instant::now();
@@ -101,7 +101,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// As a connection does it.
+    /// Waits as a connection does.
     async fn ends_in_its_turn(membership: Membership) {
         let mut turn = None;
         poll_fn(|cx| {
@@ -123,12 +123,12 @@ mod tests {
         }
         tokio::task::yield_now().await;
         clients.drain(SECOND).await;
-        // At the deadline some would be left: nothing else ends them.
+        // Only the drain ends them, so at the deadline some would be left.
         assert!(clients.lock().is_empty());
     }
 
     #[tokio::test]
-    async fn a_connection_that_comes_while_all_end_ends_too() {
+    async fn a_connection_accepted_during_a_drain_ends_too() {
         let clients = Arc::new(Clients::default());
         let early = Membership::new(&clients);
         let late = async {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_stays_is_not_waited_for_after_the_deadline() {
+    async fn a_drain_ends_at_the_deadline() {
         let clients = Arc::new(Clients::default());
         let _stays = Membership::new(&clients);
         clients.drain(Duration::ZERO).await;

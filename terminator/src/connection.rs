@@ -1,7 +1,7 @@
-//! The life of a connection: accept, ClientHello, admit, handshake, first packet, dial, relay, close.
+//! The life of a connection: accept, ClientHello, admission, handshake, first packet, dial, relay, close.
 //!
-//! This is the one file that knows both TLS and the backend. It must not outlive its deadlines, and
-//! each connection that comes in is counted once when it ends, however it ends.
+//! Only this file knows both TLS and the backend. A connection must not exceed its deadlines, and is counted
+//! exactly once, when it ends.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::state::Worker;
 use crate::tls::failure;
 use crate::tls::handshake::{self, Attempt, Established};
 
-/// A connection that was accepted, before anything is known of its client.
+/// An accepted connection, before its client has sent anything.
 pub(crate) struct Accepted {
     pub(crate) client: TcpStream,
     pub(crate) address: SocketAddr,
@@ -33,7 +33,7 @@ pub(crate) struct Accepted {
     pub(crate) membership: Membership,
 }
 
-/// A connection that has a backend.
+/// A connection with a backend.
 struct Opened {
     relay: Relay,
     membership: Membership,
@@ -44,7 +44,7 @@ struct Opened {
 pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
     let worker = Arc::clone(&accepted.worker);
     let mut record = Record::begin(&worker);
-    // Boxed, so that all that it takes to open and to close a connection is there for no longer than that.
+    // Boxed, so that the state for opening and closing a connection takes no memory while it is idle.
     let opening = Box::pin(open(accepted));
     async move {
         match opening.await {
@@ -52,7 +52,8 @@ pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
                 let end = run(&mut opened).await;
                 worker.state.notices.ended(end);
                 record.end(end);
-                // Counted until now: a drain waits for the last words, and the limit for the sockets.
+                // Close before membership and permit are dropped: drains and limits count the connection until
+                // then.
                 Box::pin(close(*opened)).await;
             }
             Err(unserved) => {
@@ -63,7 +64,7 @@ pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
     }
 }
 
-/// From accept to the relay.
+/// Takes a connection from accept to the relay.
 async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     let Accepted {
         mut client,
@@ -114,7 +115,7 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     }
 }
 
-/// The client's part, before anyone dials for it: its ClientHello, its handshake, its first packet.
+/// Handles the client's part before the backend is dialed: ClientHello, handshake, first packet.
 async fn introduce(
     client: &mut TcpStream,
     at: Instant,
@@ -145,7 +146,7 @@ async fn introduce(
     Ok((permit, established))
 }
 
-/// Relays until the end, which a drain may bring on.
+/// Relays until the connection or a drain ends it.
 async fn run(
     Opened {
         relay, membership, ..
@@ -169,7 +170,7 @@ async fn run(
     .await
 }
 
-/// Ends what is left when the relay is over. The backend has got its FIN, unless it took nothing more.
+/// Closes the sockets after the relay. The backend has received its FIN, unless its connection failed.
 async fn close(
     Opened {
         relay,
@@ -189,7 +190,7 @@ async fn close(
     if client_is_gone {
         return;
     }
-    // Without close_notify the client knows that something was cut off (RFC 8446, section 6.1).
+    // Without close_notify the client knows that data was truncated (RFC 8446, section 6.1).
     if ends_in_order {
         session.queue_close_notify();
     }
@@ -200,14 +201,14 @@ async fn close(
 mod tests {
     use super::{Opened, serve};
 
-    /// The size of what a function that waits keeps while it does.
+    /// Returns the size of an async function's future.
     fn size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
-    fn an_idle_connection_keeps_little() {
-        // Each byte is paid for by each of a hundred thousand devices.
+    fn an_idle_connection_takes_little_memory() {
+        // A hundred thousand devices multiply each byte.
         let size = size(serve) + size_of::<Opened>();
         assert!((300..=400).contains(&size), "{size} bytes");
     }

@@ -266,13 +266,14 @@ impl Control {
         }
     }
 
+    /// Shuts down gracefully.
     async fn drain(self) -> Ended {
         let within = self.loaded.settings.drain_deadline;
         self.board
-            .update(|status| status.waiting_for = vec!["the end: it is draining"]);
+            .update(|status| status.waiting_for = vec!["draining"]);
         info!(
             connections = self.state.open.load(Ordering::Relaxed),
-            ?within,
+            deadline_seconds = within.as_secs_f64(),
             "draining"
         );
         for acceptor in &self.acceptors {
@@ -283,7 +284,7 @@ impl Control {
             let _ = acceptor.ended.await;
         }
         self.admin.abort();
-        info!("ended");
+        info!("drained");
         Ended::Drained
     }
 }

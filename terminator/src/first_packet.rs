@@ -1,8 +1,7 @@
-//! The first packet: the client's CONNECT, before anyone dials the broker for it.
+//! The first packet: reads the client's CONNECT before the broker is dialed.
 //!
-//! It must not wait longer than its caller lets it (there is no deadline in here), and must not change what the
-//! client said. A client that cannot be heard to the end, but has said its CONNECT, has a right to the broker: all
-//! that it sent is delivered.
+//! The caller sets the deadline. It must not change the client's data. If the connection fails after the
+//! CONNECT, the broker still gets all data that the client sent.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -17,35 +16,35 @@ use crate::scratch;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 
-/// How much of a CONNECT is waited for, in bytes. A longer one (a will may have any length) is passed on as it
-/// comes: somebody who has sent so much means it.
+/// Maximum number of bytes to wait for before dialing. A longer CONNECT (a will may have any length) is
+/// forwarded as it arrives.
 const WAITED_FOR_MAX: usize = 16 * 1024;
 
-/// Why the broker is not dialled.
+/// Errors that prevent dialing the broker.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// close_notify came first.
+    /// The client sent close_notify.
     #[error("the client closed the connection before it sent a CONNECT")]
     Closed,
     /// The connection ended without close_notify.
     #[error("the client's connection ended before it sent a CONNECT")]
     Cut,
-    /// No MQTT client begins so.
-    #[error("the client's first packet is no CONNECT: it does not speak MQTT")]
+    /// The client does not speak MQTT.
+    #[error("the client's first packet is not a CONNECT")]
     NotMqtt,
     /// The connection failed.
     #[error("the connection failed before the client sent a CONNECT")]
     Reset(#[source] std::io::Error),
-    /// The time is over.
-    #[error("the client sent no CONNECT in time")]
+    /// The deadline passed.
+    #[error("timed out waiting for the client's CONNECT")]
     Timeout,
-    /// The client broke the TLS protocol; the alert waits in the session.
-    #[error("the client broke the TLS protocol before it sent a CONNECT")]
+    /// The client violated the TLS protocol; the alert is queued in the session.
+    #[error("the client violated the TLS protocol before it sent a CONNECT")]
     Tls(#[source] inbound::Error),
 }
 
 impl Error {
-    /// How the connection ends.
+    /// Returns how the connection ends.
     pub(crate) fn end(&self) -> End {
         match self {
             Self::Closed => End::ClientClosed,
@@ -57,13 +56,13 @@ impl Error {
         }
     }
 
-    /// Whether the client has been told why: nothing may follow an alert.
+    /// Reports whether an alert is queued; nothing may follow it.
     pub(crate) fn is_alerted(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }
 
-/// Reads until the client's CONNECT is there, and leaves it where it waits for the backend.
+/// Reads until the client's CONNECT is complete, and queues it for the backend.
 pub(crate) async fn read(
     client: &mut TcpStream,
     established: &mut Established,
@@ -91,7 +90,7 @@ pub(crate) async fn read(
     .await
 }
 
-/// Sends what the handshake has left to send, reads once, and takes in what came.
+/// Sends what is left of the handshake, and reads once.
 fn step(
     client: &mut TcpStream,
     Established {
@@ -102,7 +101,7 @@ fn step(
 ) -> Poll<Result<(), Error>> {
     match session.to_client.poll_flush(client, cx) {
         Poll::Ready(Ok(())) | Poll::Pending => {}
-        // It hears nothing more, and may have said something all the same.
+        // The client receives nothing more, but may have sent data.
         Poll::Ready(Err(_)) => session.to_client = Backlog::default(),
     }
     scratch::with(|scratch| {

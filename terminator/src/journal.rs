@@ -1,7 +1,7 @@
-//! The journal: the last handshakes that failed, for people who ask which device it was and why.
+//! The journal: the last failed handshakes, to find out which device failed and why.
 //!
-//! It must not grow with what is sent ([`ENTRIES_MAX`], [`TEXT_MAX`]), and must not be shown to others: it holds
-//! addresses and names. What it shows of a client's words is escaped.
+//! Its size is bounded ([`ENTRIES_MAX`], [`TEXT_MAX`]). It has addresses and names, so it must not be shown
+//! outside of the pod. Text from clients is escaped.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,50 +16,40 @@ use crate::tls::hello::Offer;
 use crate::tls::names::Names;
 use crate::tls::refused;
 
-/// How many handshakes are kept.
+/// Maximum number of entries.
 pub(crate) const ENTRIES_MAX: usize = 256;
 
-/// How much of a text from outside is kept, in bytes: as long as a DNS name may be.
+/// Maximum length of untrusted text, in bytes; the maximum length of a DNS name.
 const TEXT_MAX: usize = 255;
 
-/// How many protocols (ALPN) are kept.
+/// Maximum number of ALPN protocols.
 const PROTOCOLS_MAX: usize = 8;
 
-/// One handshake that failed.
+/// A failed handshake.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
     at: Timestamp,
-    /// Where the client, or a load balancer before it, connected from.
-    address: SocketAddr,
-    /// The outcome, as in the metric.
-    reason: &'static str,
-    message: String,
-    /// The host name that it asked for (SNI), escaped.
-    server_name: Option<String>,
-    /// What the client offered, in its order.
-    versions: Vec<String>,
-    suites: Vec<String>,
-    groups: Vec<String>,
-    signature_schemes: Vec<String>,
-    protocols: Vec<String>,
-    alert: Option<Alert>,
-    /// The subject of the client's certificate, where that was refused.
-    certificate: Option<String>,
+    /// Address of the client, or of a load balancer before it.
+    pub(crate) address: SocketAddr,
+    /// Outcome, as in the metric.
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    /// Requested host name (SNI), escaped.
+    pub(crate) server_name: Option<String>,
+    /// The client's offer, in its order.
+    pub(crate) versions: Vec<String>,
+    pub(crate) suites: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) signature_schemes: Vec<String>,
+    pub(crate) protocols: Vec<String>,
+    pub(crate) alert: Option<Alert>,
+    /// Subject of the client's certificate, if that was rejected.
+    pub(crate) certificate: Option<String>,
 }
 
 impl Entry {
-    /// Where the client connected from.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What was wrong, in words.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Of a handshake that has just failed on this thread.
+    /// Makes an entry for a handshake that has just failed on this thread.
     pub(crate) fn of(address: SocketAddr, at: Timestamp, error: &Error, attempt: &Attempt) -> Self {
         let offer = Offer::read(&attempt.hello);
         let Names {
@@ -73,7 +63,7 @@ impl Entry {
             at,
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             reason: error.failure().name(),
-            message: error.words(&offer),
+            message: error.message(&offer),
             server_name: offer.server_name.as_deref().map(shown),
             versions,
             suites,
@@ -86,7 +76,7 @@ impl Entry {
     }
 }
 
-/// A text from outside, bounded, with everything but printable ASCII escaped.
+/// Truncates untrusted text, and escapes everything but printable ASCII.
 fn shown(bytes: &[u8]) -> String {
     let (text, more) = match bytes.get(..TEXT_MAX) {
         Some(start) if bytes.len() > TEXT_MAX => (start, "…"),
@@ -95,25 +85,25 @@ fn shown(bytes: &[u8]) -> String {
     format!("{}{more}", text.escape_ascii())
 }
 
-/// The last handshakes that failed.
+/// The last failed handshakes.
 #[derive(Debug, Default)]
 pub(crate) struct Journal(Mutex<VecDeque<Entry>>);
 
 impl Journal {
-    /// Adds one, and forgets the oldest where there are too many.
+    /// Adds an entry, and removes the oldest one if there are too many.
     pub(crate) fn add(&self, entry: Entry) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.truncate(ENTRIES_MAX - 1);
         entries.push_front(entry);
     }
 
-    /// All of them, the newest first.
+    /// Returns all entries, the newest first.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.iter().cloned().collect()
     }
 
-    /// Forgets all.
+    /// Removes all entries.
     pub(crate) fn clear(&self) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *entries = VecDeque::new();
@@ -144,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_is_bounded_and_escaped() {
+    fn untrusted_text_is_bounded_and_escaped() {
         assert_eq!(shown(b"mqtt.example.com"), "mqtt.example.com");
         assert_eq!(
             shown(b"a\nb\x1b[31m\xe2\x80\xae"),

@@ -1,7 +1,7 @@
-//! The end of a connection that gets no backend: what it is counted as, and what its client still hears. And the last
-//! words to any client: all that is left to say, the end of the direction, and a moment of listening.
+//! The end of a connection without a backend: counts it, and sends its client an alert or close_notify. Also the
+//! orderly close of any client: send the queued data, shut the direction down, and read for a moment.
 //!
-//! It must not wait for a client for longer than [`LAST_WORDS`].
+//! It must not wait for a client longer than [`LAST_WORDS`].
 
 use std::future::poll_fn;
 use std::io;
@@ -28,14 +28,14 @@ use crate::tls::failure::{self, Failure};
 use crate::tls::handshake::Attempt;
 use crate::tls::session::Session;
 
-/// How long the last words to a client may take, and how long it is listened to after them. Closing
-/// a socket with unread data resets it, and the reset can overtake the words.
+/// Time limit for sending the last data to a client and for reading after it. Closing a socket with unread data
+/// resets it, and the client may lose data that it has not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How much is listened to after the last words, in bytes.
+/// Maximum number of bytes to read and discard after the last data.
 const LAST_WORDS_READ_MAX: usize = 256 * 1024;
 
-/// Why a client gets no backend.
+/// Reasons for which a client gets no backend.
 pub(crate) enum Cause {
     Backend(backend::Error, Box<Session>),
     FirstPacket(first_packet::Error, Box<Session>),
@@ -55,21 +55,21 @@ impl From<Limit> for Cause {
     }
 }
 
-/// A connection that gets no backend.
+/// A connection without a backend.
 pub(crate) struct Unserved {
     pub(crate) cause: Cause,
     pub(crate) client: TcpStream,
     pub(crate) address: SocketAddr,
     pub(crate) attempt: Attempt,
     pub(crate) place: Place,
-    /// Whether a handshake that failed is kept in the journal.
+    /// Whether to add a failed handshake to the journal.
     pub(crate) is_kept: bool,
-    /// A drain waits for the last words.
+    /// Makes drains wait for the close.
     pub(crate) membership: Membership,
 }
 
 impl Unserved {
-    /// How it ended.
+    /// Returns how the connection ended.
     pub(crate) fn end(&self) -> End {
         match &self.cause {
             Cause::Backend(error, _) => error.end(),
@@ -79,7 +79,7 @@ impl Unserved {
         }
     }
 
-    /// Counts and notes why, and says the last words, if there are any.
+    /// Counts and logs the reason, and closes the client's connection.
     pub(crate) async fn close(self: Box<Self>, worker: Arc<Worker>) {
         self.count(&worker);
         let Self {
@@ -103,7 +103,7 @@ impl Unserved {
             }
             Cause::Handshake(_) => attempt.into_alert(),
             Cause::Refused(_) => {
-                // Nothing is owed to it, not even a socket in TIME_WAIT.
+                // Reset it: that costs the least, and leaves no socket in TIME_WAIT.
                 sockets::reset_on_close(&client);
                 return;
             }
@@ -134,8 +134,8 @@ impl Unserved {
         }
     }
 
-    /// Notes a handshake that failed: in the log, and in the journal if it is kept. Health checks, which say
-    /// nothing, are only counted.
+    /// Records a failed handshake in the log and, if enabled, in the journal. Health checks, which send
+    /// nothing, are only counted and logged at debug.
     fn note(&self, error: &failure::Error, worker: &Worker) {
         let address = self.address;
         if self.attempt.hello.is_empty() {
@@ -150,8 +150,7 @@ impl Unserved {
     }
 }
 
-/// Sends what is left to say, ends the direction, and listens for a moment, so that the words are not
-/// lost to a reset.
+/// Sends the queued data, shuts the direction down, and reads for a moment, so that no reset destroys the data.
 pub(crate) async fn last_words(mut client: TcpStream, mut words: Backlog) {
     let say = async {
         poll_fn(|cx| words.poll_flush(&mut client, cx)).await?;
@@ -168,6 +167,6 @@ pub(crate) async fn last_words(mut client: TcpStream, mut words: Backlog) {
         }
         Ok::<(), io::Error>(())
     };
-    // A client that does not take them in time goes without.
+    // A client that does not read in time misses the data.
     let _ = timeout(LAST_WORDS, say).await;
 }

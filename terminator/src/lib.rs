@@ -1,15 +1,15 @@
-//! Terminates TLS for MQTT: encrypted connections come in, plaintext MQTT goes to a smart-mqtt broker,
-//! and a renewed certificate is taken over without a restart and without touching a connection.
+//! TLS terminator for MQTT: accepts TLS connections, forwards plaintext MQTT to a smart-mqtt broker, and reloads
+//! renewed certificates without a restart and without affecting open connections.
 //!
 //! ```text
-//! file ─▶ source ─▶ load ─▶ settings + tls ─▶ control ─▶ acceptor, one a thread
+//! file ─▶ source ─▶ load ─▶ settings + tls ─▶ control ─▶ acceptor, one per thread
 //! socket ─▶ acceptor ─▶ connection: ClientHello ─▶ admit ─▶ handshake ─▶ first packet ─▶ dial ─▶ relay ─▶ close
 //! ```
 //!
-//! The life of a connection is told in `connection`; read that first. What is judged about a
-//! certificate is told in [`judge`]; the operator asks the same code.
+//! Read `connection` first: it implements the life of a connection. The crate `mqtt-tls-judge` validates
+//! certificates; the operator uses it too.
 //!
-//! This crate never talks to the API server, and works without Kubernetes.
+//! This crate never connects to the API server, and works without Kubernetes.
 
 mod acceptor;
 mod address;
@@ -65,41 +65,41 @@ use crate::watch::Watch;
 
 pub use control::Ended;
 
-/// Why a terminator could not start.
+/// Errors in starting a terminator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port could not be bound.
+    /// A port cannot be bound.
     #[error("failed to bind {which} to {address}")]
     Bind {
         /// The listener or the admin port.
         which: &'static str,
-        /// Where.
+        /// Address.
         address: String,
-        /// What the system said.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// The file does not run.
+    /// The configuration cannot be loaded.
     #[error(transparent)]
     Load(load::Error),
-    /// The system has no more threads or file descriptors.
+    /// A thread cannot be started.
     #[error("failed to start a thread")]
     Thread(#[source] io::Error),
 }
 
 impl StartError {
-    /// Whether the port is in use by someone else.
+    /// Reports whether another process uses the port.
     pub fn is_port_taken(&self) -> bool {
         matches!(self, Self::Bind { source, .. } if sockets::is_taken(source))
     }
 
-    /// The error with all its causes, in one line.
+    /// Formats the error with all its causes on one line.
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
-/// A running terminator. Dropping it ends it as [`drain`](Self::drain) does.
+/// A running terminator. Dropping it starts a drain, like [`drain`](Self::drain).
 pub struct Terminator {
     requests: mpsc::UnboundedSender<Request>,
     ended: oneshot::Receiver<Ended>,
@@ -107,16 +107,16 @@ pub struct Terminator {
 }
 
 impl Terminator {
-    /// Starts from a file: judges it, binds its ports, starts `threads` threads (as many as there are
-    /// cores, if not said), and watches the file from then on. Returns when connections are accepted.
+    /// Loads a configuration file, binds its ports, starts `threads` threads (default: one per core) and
+    /// watches the file for changes. Returns when connections are accepted.
     ///
     /// # Errors
     ///
-    /// Nothing runs then.
+    /// Returns an error if any step fails; nothing keeps running then.
     pub fn start(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, StartError> {
         let threads = threads.or_else(|| thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
-        // Watched before it is read: a change in between is not missed.
+        // Watch the file before reading it, so that no change in between is missed.
         let changes = Watch::file(path);
         let unreadable = |error| StartError::Load(load::Error::Read(error));
         let source = Source::new(path).map_err(unreadable)?;
@@ -184,29 +184,29 @@ impl Terminator {
         })
     }
 
-    /// Looks at the file now, and says in the log what came of it.
+    /// Reloads the file now, and logs the result.
     pub fn reload(&self) {
-        // Whoever has ended has nothing to reload.
+        // A terminator that has ended has nothing to reload.
         let _ = self.requests.send(Request::Reload);
     }
 
-    /// Accepts no more, and ends the connections spread over the time that the configuration gives.
+    /// Stops accepting connections, and closes the open ones spread over the configured drain deadline.
     pub fn drain(&self) {
         let _ = self.requests.send(Request::Drain);
     }
 
-    /// What `/status` shows.
+    /// Returns the content of `/status`.
     pub fn status(&self) -> Status {
         self.board.status()
     }
 
-    /// Waits for the end. Safe to drop and to call again until it has resolved.
+    /// Waits for the end. Cancel safe until it has resolved.
     pub async fn ended(&mut self) -> Ended {
         (&mut self.ended).await.unwrap_or(Ended::ThreadLost)
     }
 }
 
-/// What the control thread is made from.
+/// Parts of the control thread.
 struct Parts {
     source: Source,
     loaded: load::Loaded,
@@ -255,7 +255,7 @@ impl Parts {
                     control.announce(Timestamp::now());
                     control.run(changes, received).await
                 });
-                // Nobody may be waiting any more.
+                // The receiver may be gone.
                 let _ = end.send(how);
             })?;
         Ok((requests, ended))

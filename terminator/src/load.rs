@@ -1,7 +1,6 @@
-//! From the file's text to settings, and the decision whether they may take the place of those that
-//! run.
+//! Parses and validates the configuration file, and decides whether it may replace the active configuration.
 //!
-//! It must not change what runs: a bad file, or a worse certificate, changes nothing.
+//! It must not change the active configuration.
 
 use std::path::Path;
 
@@ -13,25 +12,25 @@ use crate::settings::{self, Judgement, Settings, Warning};
 use crate::source::{self, Digest, Source, Text};
 use mqtt_tls_judge::finding::Reason;
 
-/// Why a file does not run.
+/// Errors in loading a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What is written cannot be run.
+    /// The file can be parsed, but has invalid content.
     #[error("{0}")]
     Content(settings::Problems),
-    /// The file could not be read.
+    /// The file cannot be read.
     #[error("failed to read the configuration")]
     Read(#[source] source::Error),
-    /// A certificate outside of its dates would replace valid ones.
+    /// An expired or not yet valid certificate would replace valid ones.
     #[error("keeping the current configuration: {0}")]
     Worse(Warning),
-    /// The file is not as it must be written.
+    /// The file cannot be parsed.
     #[error("{0}")]
     Written(mqtt_tls_config::Problems),
 }
 
 impl Error {
-    /// The kind of error, one of a fixed set.
+    /// Returns the reason, one of a fixed set.
     pub fn reason(&self) -> Reload {
         match self {
             Self::Content(problems) => problems
@@ -67,11 +66,11 @@ pub(crate) fn again(text: Text, before: &Settings, now: Timestamp) -> Result<Loa
     Ok(Loaded { digest, settings })
 }
 
-/// Reads and judges a file as the terminator would if it were new.
+/// Reads and validates a file as a new configuration.
 ///
 /// # Errors
 ///
-/// All that keeps it from running.
+/// Returns all problems of the file.
 pub fn check(path: &Path) -> Result<Settings, Error> {
     let source = Source::new(path).map_err(Error::Read)?;
     let text = source.read().map_err(Error::Read)?;

@@ -1,8 +1,8 @@
-//! The program: arguments, log, start, signals, exit code. It must not do anything else.
+//! The program: arguments, log, startup, signals, exit codes. It must not do anything else.
 //!
-//! Exit codes: 0 ended as asked, 1 `check` found something wrong, 2 wrong arguments, 69 a port could not
-//! be bound or a thread not started, 70 a thread was lost, 78 the configuration cannot be served, 130 a
-//! second signal came while it was ending (the numbers of sysexits.h where there is one).
+//! Exit codes: 0 drained, 1 `check` found an error, 2 invalid arguments, 69 failed to bind a port or to start a
+//! thread, 70 a thread ended unexpectedly, 78 invalid configuration, 130 received a second signal while draining
+//! (following sysexits.h).
 
 mod args;
 
@@ -20,7 +20,7 @@ use zeroizing_alloc::ZeroAlloc;
 
 use crate::args::{Arguments, Command, LogFormat, Serve};
 
-/// What is freed is wiped: libraries leave copies of keys behind, in buffers that we cannot reach.
+/// Wipes freed memory: libraries leave copies of keys in buffers that this program cannot reach.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match (arguments.command, arguments.serve) {
         (Some(Command::Check { file }), _) => check(&file),
         (None, Some(serve)) => run(&serve),
-        // clap shows the help instead.
+        // Unreachable: clap prints the help instead.
         (None, None) => ExitCode::from(2),
     }
 }
@@ -57,7 +57,7 @@ fn check(file: &std::path::Path) -> ExitCode {
 }
 
 fn run(serve: &Serve) -> ExitCode {
-    // Dropped last, so that the last lines are written.
+    // Dropped last, to flush the last lines.
     let _log = match start_log(serve) {
         Ok(log) => log,
         Err(error) => return usage(&error.to_string()),
@@ -68,7 +68,7 @@ fn run(serve: &Serve) -> ExitCode {
         .build();
     let code = runtime.and_then(|runtime| {
         runtime.block_on(async {
-            // Before anything else: a signal that comes early is not lost.
+            // First, so that an early signal is not lost.
             let signals = Signals::receive()?;
             match Terminator::start(&serve.file, serve.threads) {
                 Ok(terminator) => Ok(until_ended(terminator, signals).await),
@@ -77,7 +77,7 @@ fn run(serve: &Serve) -> ExitCode {
         })
     });
     code.unwrap_or_else(|error: std::io::Error| {
-        error!(%error, "signals cannot be received");
+        error!(%error, "failed to set up signal handling");
         ExitCode::from(70)
     })
 }
@@ -96,7 +96,7 @@ fn usage(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The targets of our own code.
+/// Log targets of this project's code.
 const OWN: [&str; 4] = [
     "mqtt_tls_terminator",
     "mqtt_tls_config",
@@ -132,7 +132,7 @@ impl Signals {
     }
 }
 
-/// SIGTERM and SIGINT drain, and a second one ends it at once; SIGHUP reloads.
+/// Handles signals until the terminator ends: SIGTERM and SIGINT drain, a second one exits at once, SIGHUP reloads.
 async fn until_ended(mut terminator: Terminator, mut signals: Signals) -> ExitCode {
     let mut is_draining = false;
     loop {
@@ -149,7 +149,7 @@ async fn until_ended(mut terminator: Terminator, mut signals: Signals) -> ExitCo
             _ = signals.interrupt.recv() => {}
         }
         if is_draining {
-            info!("a second signal: ending at once");
+            info!("received a second signal; exiting without draining");
             return ExitCode::from(130);
         }
         is_draining = true;

@@ -1,24 +1,24 @@
-//! The first packets of an MQTT connection, as far as a relay has to know them: that the client's is a CONNECT, and
-//! where it ends; and that the backend's is an answer to it. Pure.
+//! Recognizes the first packets of an MQTT connection: whether the client's is a complete CONNECT, and whether the
+//! backend's is an answer to it. Pure.
 //!
-//! It must not judge what a CONNECT says: versions, names and flags are the broker's affair.
+//! It must not validate a CONNECT: versions, names and flags are up to the broker.
 
-/// The first byte of a CONNECT: its type, and flags that are reserved (MQTT 5.0, sections 2.1.2 and 2.1.3; the
-/// same in 3.1.1 and 3.1).
+/// First byte of a CONNECT: its type and reserved flags (MQTT 5.0, sections 2.1.2 and 2.1.3; the same in 3.1.1 and
+/// 3.1).
 const CONNECT: u8 = 0x10;
 
-/// What a client's first bytes are.
+/// Kind of a client's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// A CONNECT that is all there; more may follow it.
+    /// A complete CONNECT; more data may follow it.
     Connect,
-    /// Something that no MQTT client begins with.
+    /// Not MQTT.
     Other,
-    /// The beginning of a CONNECT, or nothing.
+    /// Part of a CONNECT, or nothing.
     Partial,
 }
 
-/// Looks at the bytes that a client began with.
+/// Classifies the first bytes of a client.
 pub(crate) fn start(bytes: &[u8]) -> Start {
     let Some((first, rest)) = bytes.split_first() else {
         return Start::Partial;
@@ -26,7 +26,7 @@ pub(crate) fn start(bytes: &[u8]) -> Start {
     if *first != CONNECT {
         return Start::Other;
     }
-    // At most four digits of seven bits, the lowest first (MQTT 5.0, section 1.5.5).
+    // At most four digits of seven bits, least significant first (MQTT 5.0, section 1.5.5).
     let mut length = 0;
     for index in 0..4 {
         let Some(digit) = rest.get(index) else {
@@ -45,18 +45,18 @@ pub(crate) fn start(bytes: &[u8]) -> Start {
     Start::Other
 }
 
-/// What a backend's first byte is.
+/// Kind of a backend's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// CONNACK, AUTH or DISCONNECT.
     Mqtt,
-    /// A record of TLS: an alert, as a TLS server answers plaintext, or anything else.
+    /// A TLS record, such as the alert with which a TLS server answers plaintext.
     Tls,
-    /// Something that no broker answers.
+    /// Not an answer of a broker.
     Other,
 }
 
-/// Looks at the first byte with which a backend answered a CONNECT (MQTT 5.0, section 2.1.2; RFC 8446, section 5.1).
+/// Classifies the first byte of a backend's answer to a CONNECT (MQTT 5.0, section 2.1.2; RFC 8446, section 5.1).
 pub(crate) fn answer(first: u8) -> Answer {
     match first {
         0x20 | 0xE0 | 0xF0 => Answer::Mqtt,
@@ -70,14 +70,14 @@ mod tests {
     use super::{Answer, Start, answer, start};
 
     #[test]
-    fn an_answer_is_told_from_tls_and_http() {
+    fn an_answer_is_distinguished_from_tls_and_http() {
         let answers = [0x20, 0xF0, 0x15, b'H'].map(answer);
         let expected = [Answer::Mqtt, Answer::Mqtt, Answer::Tls, Answer::Other];
         assert_eq!(answers, expected);
     }
 
     #[test]
-    fn a_connect_is_known_when_its_last_byte_is_there() {
+    fn a_connect_is_complete_with_its_last_byte() {
         let connect = [
             0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 2, b'a', b'b',
         ];
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn its_length_may_have_four_digits_and_no_more() {
+    fn a_length_has_at_most_four_digits() {
         let long = [&[0x10, 0x80, 0x01][..], &[0; 128]].concat();
         assert_eq!(start(&long[..130]), Start::Partial);
         assert_eq!(start(&long), Start::Connect);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_something_else() {
+    fn other_bytes_are_not_mqtt() {
         for first in [
             b"GET / HTTP/1.1".as_slice(),
             &[0xc0, 0],

@@ -1,7 +1,7 @@
-//! What the log tells of clients that fail: each kind at most once in a while, for anyone outside can cause it.
+//! Logs failures of clients. Each kind is rate limited, since clients can cause any number of them.
 //!
-//! It must not log at info or above without [`Seldom`]. Each failure is in the metrics, and the last ones are in
-//! the journal.
+//! It must not log at info or above without [`Seldom`]. The metrics count each failure, and the journal has the
+//! last ones.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::record::End;
 use crate::tls::failure::Error;
 use mqtt_tls_program::log::Seldom;
 
-/// What is told of clients that fail, each at most once in a while.
+/// Rate limits, one for each kind of line.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     failed: Seldom,
@@ -26,9 +26,22 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Tells of a handshake that failed.
+    /// Logs a failed handshake.
     pub(crate) fn handshake_failed(&self, error: &Error, entry: &Entry) {
-        debug!(?entry, "handshake failed");
+        debug!(
+            address = %entry.address,
+            reason = entry.reason,
+            server_name = entry.server_name,
+            versions = entry.versions.join(","),
+            suites = entry.suites.join(","),
+            groups = entry.groups.join(","),
+            signature_schemes = entry.signature_schemes.join(","),
+            protocols = entry.protocols.join(","),
+            alert = entry.alert.as_ref().map(ToString::to_string),
+            certificate = entry.certificate,
+            "handshake failed: {}",
+            entry.message
+        );
         let (notice, remedy) = match error {
             Error::NotTls(arrival) => match arrival {
                 Arrival::Http => (&self.http, arrival.remedy()),
@@ -41,7 +54,7 @@ impl Notices {
         let Some(left_out) = notice.due(Instant::now()) else {
             return;
         };
-        let (address, reason) = (entry.address(), error.failure().name());
+        let (address, reason) = (entry.address, entry.reason);
         if let Some(remedy) = remedy {
             warn!(%address, reason, left_out, "{remedy}");
         } else {
@@ -49,24 +62,24 @@ impl Notices {
                 %address,
                 reason,
                 left_out,
-                "a handshake failed: {}; /handshakes on the admin port has the last ones",
-                entry.message()
+                "handshake failed: {}; see /handshakes on the admin port for the last failures",
+                entry.message
             );
         }
     }
 
-    /// Logs that a backend is no broker, or refuses its clients.
+    /// Logs that the backend is not an MQTT broker, or rejects clients.
     pub(crate) fn ended(&self, end: End) {
         let what = match end {
             End::BackendMute => {
-                "the backend ends connections without an answer to CONNECT: its own log says why, unless its port is \
-                 not the one for plaintext MQTT"
+                "the backend closes connections without answering the CONNECT; see the broker's log, and check that \
+                the port is the one for plaintext MQTT"
             }
             End::BackendTls => {
-                "the backend answers with TLS, and gets plaintext MQTT from here: name its port without TLS"
+                "the backend answers with TLS, but receives plaintext MQTT; use its port without TLS"
             }
             End::BackendNotMqtt => {
-                "the backend answers with something else than MQTT: name the broker's port for plaintext MQTT"
+                "the backend does not answer with MQTT; use the broker's port for plaintext MQTT"
             }
             _ => return,
         };
@@ -75,7 +88,7 @@ impl Notices {
         }
     }
 
-    /// Tells of a client that did not say what it wants.
+    /// Logs a client that sent no CONNECT.
     pub(crate) fn no_first_packet(&self, error: &first_packet::Error) {
         debug!(reason = error.end().name(), %error, "no first packet");
         let first_packet::Error::NotMqtt = error else {
@@ -84,8 +97,8 @@ impl Notices {
         if let Some(left_out) = self.not_mqtt.due(Instant::now()) {
             warn!(
                 left_out,
-                "a client's first packet is no CONNECT: MQTT is expected inside of TLS, without WebSocket, HTTP, \
-                 or another TLS"
+                "a client's first packet is not a CONNECT: clients must send MQTT inside TLS, without WebSocket, \
+                HTTP or a second TLS layer"
             );
         }
     }

@@ -1,6 +1,6 @@
-//! Whether the accepting threads still do their work: each is asked for a sign of life.
+//! Liveness of the accepting threads: sends each a ping.
 //!
-//! It must not ask without end: many who want to know are told the same.
+//! It must not send a ping for each request: concurrent requests share one result.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::acceptor::Command;
 
-/// How long an answer is waited for. What a thread does between two answers takes milliseconds, or seconds
-/// where many devices come at once and there is little CPU for them.
+/// Time to wait for an answer. A thread answers within milliseconds, or seconds if many devices connect at once
+/// and CPU is scarce.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// How long a thread may owe an answer. A busy one must not be taken for a dead one: its pod would be killed in
-/// the very storm that it serves.
+/// Time after which a thread without an answer counts as dead. It must be long: a busy thread that counted as
+/// dead would get its pod killed during a connection storm.
 const OVERDUE: Duration = Duration::from_secs(30);
 
-/// How long an answer holds.
+/// Time for which an answer is valid.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The threads, and what was asked of them last.
+/// The threads and their last ping.
 pub(crate) struct Pulse {
     threads: Vec<mpsc::UnboundedSender<Command>>,
     answer: Duration,
@@ -30,7 +30,7 @@ pub(crate) struct Pulse {
 
 struct Asked {
     at: Instant,
-    /// Whose answer is owed.
+    /// Threads that have not answered yet.
     owed: Vec<(usize, oneshot::Receiver<()>)>,
 }
 
@@ -44,7 +44,7 @@ impl Pulse {
         }
     }
 
-    /// The first thread that has not answered for too long, if there is one.
+    /// Returns the first thread that counts as dead, if there is one.
     pub(crate) async fn silent(&self) -> Option<usize> {
         let mut asked = self.asked.lock().await;
         let stale = |asked: &Asked| asked.owed.is_empty() && asked.at.elapsed() >= FRESH;
@@ -54,7 +54,7 @@ impl Pulse {
         let asked = asked.as_mut()?;
         let until = Instant::now() + self.answer;
         while let Some((_, answer)) = asked.owed.first_mut() {
-            // One that has ended is noticed by the control thread.
+            // The control thread notices threads that have ended.
             if timeout_at(until, answer).await.is_err() {
                 break;
             }
@@ -67,7 +67,7 @@ impl Pulse {
     fn ask(&self) -> Asked {
         let owed = self.threads.iter().enumerate().map(|(index, thread)| {
             let (answer, answered) = oneshot::channel();
-            // An ended one drops its question, and that is an answer too.
+            // A thread that has ended drops its sender, which counts as an answer.
             let _ = thread.send(Command::Ping(answer));
             (index, answered)
         });
@@ -86,7 +86,7 @@ mod tests {
 
     use super::{Command, OVERDUE, Pulse};
 
-    /// One that waits for no answer for long, and for an owed one so long.
+    /// Makes a pulse with a short wait for answers.
     fn pulse(threads: Vec<mpsc::UnboundedSender<Command>>, overdue: Duration) -> Pulse {
         Pulse {
             answer: Duration::from_millis(20),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_that_does_not_answer_for_long_is_named() {
+    async fn an_unresponsive_thread_is_reported() {
         let (hung, _commands) = mpsc::unbounded_channel();
         let (ended, _) = mpsc::unbounded_channel();
         let threads = vec![ended, answering(), hung];
@@ -116,14 +116,14 @@ mod tests {
             pulse(threads.clone(), Duration::ZERO).silent().await,
             Some(2)
         );
-        // A busy one is not taken for dead.
+        // A busy thread does not count as dead.
         assert_eq!(pulse(threads, OVERDUE).silent().await, None);
         let threads = vec![answering(), answering()];
         assert_eq!(Pulse::new(threads).silent().await, None);
     }
 
     #[tokio::test]
-    async fn a_thread_that_owes_an_answer_is_not_asked_again() {
+    async fn a_thread_that_owes_an_answer_gets_no_second_ping() {
         let (thread, hung) = mpsc::unbounded_channel();
         let pulse = pulse(vec![thread], OVERDUE);
         for _ in 0..3 {

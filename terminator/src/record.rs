@@ -1,4 +1,4 @@
-//! The account of a connection: it is counted once when it ends, however that comes about.
+//! Counts each connection exactly once, when it ends.
 //!
 //! It must not decide anything, and must not log.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::state::Worker;
 
-/// How a connection ended, by what happened first; one of a fixed set.
+/// Cause of the end of a connection: the first event that led to it. One of a fixed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     BackendClosed,
@@ -57,7 +57,7 @@ impl End {
         Self::TlsError,
     ];
 
-    /// As a metric's label.
+    /// Returns the metric label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BackendClosed => "backend_closed",
@@ -84,57 +84,59 @@ impl End {
         }
     }
 
-    /// What it means, for the reference.
+    /// Returns the description for the reference.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::BackendClosed => "the broker closed the connection",
-            Self::BackendMute => {
-                "the broker ended the connection, and had not answered the CONNECT"
-            }
+            Self::BackendMute => "the broker closed the connection without answering the CONNECT",
             Self::BackendNotMqtt => {
-                "the broker ended the connection, and had answered with neither MQTT nor TLS"
+                "the broker closed the connection after an answer that is neither MQTT nor TLS"
             }
-            Self::BackendRefused => "no connection to the broker: refused",
+            Self::BackendRefused => {
+                "connecting to the broker failed, for example with connection refused"
+            }
             Self::BackendReset => "the broker reset the connection",
-            Self::BackendTimeout => "no connection to the broker within `timeouts.dial`",
+            Self::BackendTimeout => "connecting to the broker exceeded `timeouts.dial`",
             Self::BackendTls => {
-                "the broker ended the connection, and had answered with TLS: name its plaintext port"
+                "the broker closed the connection after an answer in TLS: use its plaintext port"
             }
-            Self::BackendUnresolved => "the broker's name has no address, or DNS does not answer",
-            Self::ClientClosed => "the client closed the connection in order (close_notify)",
+            Self::BackendUnresolved => "the broker's name has no address, or cannot be resolved",
+            Self::ClientClosed => "the client closed the connection with close_notify",
             Self::ClientCut => {
-                "the client's connection ended without close_notify: many clients do so"
+                "the client closed the connection without close_notify, as many clients do"
             }
             Self::ClientReset => "the client's connection was reset",
-            Self::CutOff => "still open at the end of a drain",
-            Self::DescriptorsExhausted => "no file descriptor was left for the broker's connection",
-            Self::Drained => "closed because the pod ends",
-            Self::FirstPacketTimeout => "no CONNECT within `timeouts.firstPacket`",
-            Self::HandshakeFailed => "the handshake failed; `mqtt_tls_handshakes_total` counts why",
-            Self::KeySpent => "a key of TLS 1.2 encrypted all that it may; the client reconnects",
-            Self::LocalPortsExhausted => {
-                "no local port was left for one address of the broker: add replicas"
+            Self::CutOff => "still open at the drain deadline",
+            Self::DescriptorsExhausted => {
+                "no file descriptor was left for the connection to the broker"
             }
-            Self::NotMqtt => "the first packet inside of TLS was no CONNECT",
-            Self::Refused => "over a limit; `mqtt_tls_connections_refused_total` counts which",
-            Self::TlsError => "the client broke the TLS protocol after the handshake",
+            Self::Drained => "closed by a drain",
+            Self::FirstPacketTimeout => "the client sent no CONNECT within `timeouts.firstPacket`",
+            Self::HandshakeFailed => "the handshake failed; see `mqtt_tls_handshakes_total`",
+            Self::KeySpent => "a TLS 1.2 key reached its limit; the client reconnects",
+            Self::LocalPortsExhausted => {
+                "no local port was left for an address of the broker: add replicas"
+            }
+            Self::NotMqtt => "the first packet inside TLS was not a CONNECT",
+            Self::Refused => "a limit was exceeded; see `mqtt_tls_connections_refused_total`",
+            Self::TlsError => "the client violated the TLS protocol after the handshake",
         }
     }
 }
 
-/// The limit for which a connection was refused; one of a fixed set.
+/// Limit because of which a connection was refused; one of a fixed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     Connections,
     Descriptors,
-    /// It kept us waiting, and its place was needed for another.
+    /// The client was evicted during its handshake or before its first packet.
     Handshakes,
 }
 
 impl Limit {
     pub(crate) const ALL: [Self; 3] = [Self::Connections, Self::Descriptors, Self::Handshakes];
 
-    /// As a metric's label.
+    /// Returns the metric label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -143,24 +145,24 @@ impl Limit {
         }
     }
 
-    /// What it means, for the reference.
+    /// Returns the description for the reference.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
-            Self::Connections => "`limits.connections` were open",
+            Self::Connections => "`limits.connections` connections were open",
             Self::Descriptors => "no file descriptors were left for another connection",
-            Self::Handshakes => "its place was needed for another client, see `limits.handshakes`",
+            Self::Handshakes => "evicted for another client, see `limits.handshakes`",
         }
     }
 }
 
-/// Counts one connection when it is dropped.
+/// Counts a connection when dropped.
 pub(crate) struct Record {
     worker: Arc<Worker>,
     end: End,
 }
 
 impl Record {
-    /// A connection that ends without a word was cut off: at the deadline of a drain, or by a fault of ours.
+    /// Begins a record. A connection that is dropped without an end counts as cut off, as at a drain deadline.
     pub(crate) fn begin(worker: &Arc<Worker>) -> Self {
         worker.counts().accepted.add(1);
         Self {
@@ -169,7 +171,7 @@ impl Record {
         }
     }
 
-    /// How it ended.
+    /// Sets how the connection ended.
     pub(crate) fn end(&mut self, end: End) {
         self.end = end;
     }

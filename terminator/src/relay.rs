@@ -1,8 +1,8 @@
-//! The relay: ciphertext from the client becomes plaintext for the backend, and the reverse, until
-//! both directions have ended.
+//! The relay: decrypts the client's data for the backend and encrypts the backend's data for the client, until both
+//! directions have ended.
 //!
-//! It must not know who is connected or why. It owns no buffer while nothing moves; a direction that is
-//! blocked owns what is blocked and reads nothing more until that is gone.
+//! It must not know about clients or limits. It owns no buffer while idle; a blocked direction owns the blocked
+//! data and reads nothing until it is sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 use crate::tls::session::Session;
 
-/// How far a direction is.
+/// State of a direction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
     Open,
-    /// Nothing more will be read; what is left is sent, and then the end.
+    /// Reads nothing more; sends the queued data, then ends the direction.
     Ending,
     Done,
 }
 
-/// What one step of a direction brought.
+/// Result of one step of a direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Moved,
@@ -47,17 +47,17 @@ pub(crate) struct Relay {
     to_backend: Backlog,
     up: Direction,
     down: Direction,
-    /// What ended the first direction.
+    /// Cause of the first end of a direction.
     first: Option<End>,
-    /// Nobody hears what is said to the client any more.
+    /// The client no longer receives data.
     pub(crate) client_is_gone: bool,
-    /// The backend takes nothing more. What it said before is still passed on.
+    /// The backend no longer accepts data. Data that it sent before is still forwarded.
     backend_failed: bool,
-    /// The backend will say nothing more.
+    /// The backend will send nothing more.
     backend_ended: bool,
-    /// What the backend said first.
+    /// Kind of the backend's first byte.
     answer: Option<Answer>,
-    /// How long one direction may outlive the other without passing anything on.
+    /// Maximum time that one direction may stay open, without data, after the other has ended.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
     worker: Arc<Worker>,
@@ -79,7 +79,7 @@ impl Relay {
             .counts()
             .to_backend
             .add(to_backend.waiting().len() as u64);
-        // A client may have said all it had to say together with its first packet.
+        // The client may have sent close_notify together with its first packet.
         let up = if session.peer_closed() {
             Direction::Ending
         } else {
@@ -103,8 +103,8 @@ impl Relay {
         }
     }
 
-    /// Ends the direction to the client, as if the backend had: the client sees close_notify, and what
-    /// it still says is passed on until its own end or the deadline.
+    /// Ends the direction to the client, as if the backend had ended it: sends close_notify, and forwards the
+    /// client's data until its own end or the deadline.
     pub(crate) fn begin_drain(&mut self) {
         self.first.get_or_insert(End::Drained);
         if self.down == Direction::Open {
@@ -112,16 +112,15 @@ impl Relay {
         }
     }
 
-    /// Whether the client may be told close_notify: nothing that the backend had to say was cut off.
+    /// Reports whether close_notify may be sent: none of the backend's data was lost.
     pub(crate) fn ends_in_order(&self) -> bool {
         !self.backend_failed && self.first != Some(End::TlsError)
     }
 
-    /// Moves what can be moved; ready when both directions have ended, or when one has outlived the
-    /// other for too long.
+    /// Relays data; ready when both directions have ended, or when one is open too long after the other.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            // By turns, so that neither direction starves the other.
+            // Alternate, so that neither direction starves the other.
             let steps = (self.step_up(cx), self.step_down(cx));
             if steps == (Step::Done, Step::Done) {
                 return Poll::Ready(self.end());
@@ -135,7 +134,8 @@ impl Relay {
         }
     }
 
-    /// What happened first. Where the backend ended it, what it had answered says more than whether it closed or reset.
+    /// Returns how the connection ended. If the backend ended it, its answer matters more than whether it
+    /// closed or reset.
     fn end(&self) -> End {
         match (self.first.unwrap_or(End::BackendClosed), self.answer) {
             (End::BackendClosed | End::BackendReset, None) => End::BackendMute,
@@ -145,7 +145,7 @@ impl Relay {
         }
     }
 
-    /// Whether something has ended, and since then nothing was passed on for too long.
+    /// Reports whether a direction has ended and the other one was idle for too long.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         if self.first.is_none() {
             return false;
@@ -157,14 +157,14 @@ impl Relay {
         deadline.as_mut().poll(cx).is_ready()
     }
 
-    /// Notes that something was passed on.
+    /// Restarts the half-close timeout after data was relayed.
     fn has_moved(&mut self) {
         if let Some(deadline) = &mut self.deadline {
             deadline.as_mut().reset(Instant::now() + self.half_close);
         }
     }
 
-    /// Client to backend.
+    /// Relays from the client to the backend.
     fn step_up(&mut self, cx: &mut Context<'_>) -> Step {
         if self.up == Direction::Done {
             return Step::Done;
@@ -205,12 +205,12 @@ impl Relay {
             match read {
                 Ok(Read::Some) if self.session.peer_closed() => self.end_up(End::ClientClosed),
                 Ok(Read::Some) => {}
-                // Once it has been told close_notify itself, many a client leaves it at that.
+                // Many clients do not answer close_notify with their own.
                 Ok(Read::End) => self.end_up(End::ClientCut),
                 Err(inbound::Error::Io(_)) => self.lose_client(),
                 Err(inbound::Error::Tls(_) | inbound::Error::TooLarge(_)) => {
                     self.end_up(End::TlsError);
-                    // After the alert, which waits to be sent, nothing may follow.
+                    // Nothing may follow the queued alert.
                     self.down = self.down.max(Direction::Ending);
                 }
             }
@@ -221,29 +221,29 @@ impl Relay {
         })
     }
 
-    /// The client has said all that it will say. What came whole is delivered, however it ended: MQTT frames its own
-    /// end, so that a broker takes the FIN after it for what it is.
+    /// Ends the direction from the client. Complete data is delivered however the connection ended: MQTT has
+    /// its own framing, so the broker can interpret the FIN after it.
     fn end_up(&mut self, end: End) {
         self.first.get_or_insert(end);
         self.up = Direction::Ending;
     }
 
-    /// The client's connection was reset. What it had sent before can still be read, unless reading failed.
+    /// Handles a failed read from the client.
     fn lose_client(&mut self) {
         self.end_up(End::ClientReset);
         self.stop_hearing();
     }
 
-    /// The client takes nothing more; what the backend says is read all the same, for a socket that is closed with
-    /// something unread in it is reset, and its peer loses what is still on the way.
+    /// Stops sending to the client. The backend's data is still read: closing a socket with unread data resets
+    /// it, and the backend would lose data in flight.
     fn stop_hearing(&mut self) {
         self.first.get_or_insert(End::ClientReset);
         self.client_is_gone = true;
         self.session.to_client = Backlog::default();
     }
 
-    /// The backend took no more. A broker that refuses a client answers and closes, while the client may
-    /// still be sending: the answer lies in our socket, and must not be lost with it.
+    /// Stops sending to the backend. A broker that rejects a client answers and closes while the client may
+    /// still be sending; the answer in the socket must still be forwarded.
     fn give_up_backend(&mut self) -> Step {
         self.first.get_or_insert(End::BackendReset);
         self.backend_failed = true;
@@ -252,7 +252,7 @@ impl Relay {
         Step::Moved
     }
 
-    /// Backend to client.
+    /// Relays from the backend to the client.
     fn step_down(&mut self, cx: &mut Context<'_>) -> Step {
         if !self.client_is_gone {
             let waiting = self.session.to_client.waiting().len();
@@ -278,7 +278,7 @@ impl Relay {
 
     fn pass_down(&mut self, cx: &mut Context<'_>) -> Step {
         if self.session.is_spent() {
-            // Before anything is read that could not be passed on. The client comes back with a new key.
+            // Stop before reading data that could not be encrypted. The client reconnects and gets a new key.
             self.first.get_or_insert(End::KeySpent);
             self.down = Direction::Ending;
             return Step::Moved;
@@ -292,7 +292,7 @@ impl Relay {
             }
             let plain = buffer.filled();
             if plain.is_empty() {
-                // A write that failed took the reset with it: this is no end in order.
+                // After a failed write, the end of the stream is a reset that the write consumed.
                 return self.end_of_backend(if self.backend_failed {
                     End::BackendReset
                 } else {
@@ -303,7 +303,7 @@ impl Relay {
             self.has_moved();
             self.worker.counts().to_client.add(plain.len() as u64);
             let Some(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
-                // Both ends of the key's life, and of the session.
+                // The session cannot encrypt any more.
                 self.end_up(End::TlsError);
                 self.stop_hearing();
                 return Step::Moved;
@@ -320,7 +320,7 @@ impl Relay {
         })
     }
 
-    /// The backend has said its last word. After a reset nothing can be said to it, either.
+    /// Ends the direction from the backend; after a reset also the one to it.
     fn end_of_backend(&mut self, end: End) -> Step {
         self.first.get_or_insert(end);
         self.backend_ended = true;
@@ -333,7 +333,7 @@ impl Relay {
         Step::Moved
     }
 
-    /// Reads what the backend still says, for nobody.
+    /// Reads and discards the backend's data.
     fn discard(&mut self, cx: &mut Context<'_>) -> Step {
         if self.backend_ended || self.backend_failed {
             self.down = Direction::Done;
@@ -352,7 +352,7 @@ impl Relay {
         })
     }
 
-    /// Says close_notify, where all was said, and then the end of the TCP direction.
+    /// Sends close_notify, unless data was lost, and then ends the TCP direction.
     fn end_down(&mut self, cx: &mut Context<'_>) -> Step {
         if self.ends_in_order() {
             self.session.queue_close_notify();

@@ -1,6 +1,6 @@
-//! From the backend's name to its addresses. What was found holds for a second, one lookup runs at a time, and where
-//! DNS is silent or fails, the addresses that were found last are used: a lost packet must not cost a device its
-//! connection, nor a crowd of devices the cluster its DNS.
+//! Resolves the backend's name. Results are cached for a second, one lookup runs at a time, and if DNS fails or
+//! does not answer, the last known addresses are used: a lost packet must not cost a device its connection, and
+//! many devices must not overload the cluster's DNS.
 //!
 //! It must not connect.
 
@@ -12,27 +12,26 @@ use std::time::Duration;
 use mqtt_tls_config::Backend;
 use tokio::time::{Instant, timeout_at};
 
-/// How long what was found is used without asking again.
+/// Time for which addresses are used without a new lookup.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long DNS is waited for where older addresses are known. glibc asks again after 5 s, which is all the time that
-/// a dial has.
+/// Time to wait for DNS if older addresses are known. glibc retries after 5 s, the default timeout of a dial.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Why there are no addresses.
+/// Errors in resolving the name.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("the name could not be resolved")]
+    #[error("lookup failed")]
     Failed(#[source] io::Error),
-    #[error("the name was not resolved in time")]
+    #[error("lookup timed out")]
     Timeout,
 }
 
-/// What is known of the backend's name, for all threads.
+/// Cached addresses of the backend, shared by all threads.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     found: Mutex<Option<Found>>,
-    /// Held by the lookup that runs.
+    /// Held by the running lookup.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -44,7 +43,7 @@ struct Found {
 }
 
 impl Resolver {
-    /// The backend's addresses: found just now, a moment ago, or, where DNS does not answer, before.
+    /// Returns the backend's addresses: cached, looked up, or, if DNS fails, the last known ones.
     pub(crate) async fn addresses(
         self: &Arc<Self>,
         backend: &Backend,
@@ -68,7 +67,8 @@ impl Resolver {
         }
     }
 
-    /// Asks DNS, one lookup at a time. A lookup goes on when no caller waits for it any more, and its result is kept.
+    /// Looks the name up, one lookup at a time. A lookup continues after its callers are gone, and its result
+    /// is cached.
     async fn look_up(self: &Arc<Self>, backend: &Backend) -> Result<Vec<SocketAddr>, Error> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         if let Some(known) = self.known(backend).filter(Found::is_fresh) {
@@ -134,43 +134,43 @@ mod tests {
     }
 
     /// A name that never exists (RFC 6761, section 6.4).
-    const NOBODY: &str = "backend.invalid";
+    const MISSING: &str = "backend.invalid";
 
     #[tokio::test]
-    async fn what_was_found_before_is_used_where_dns_fails() {
+    async fn last_known_addresses_are_used_if_dns_fails() {
         let resolver = Arc::new(Resolver::default());
-        let nobody = backend(NOBODY);
-        assert!(resolver.addresses(&nobody, soon()).await.is_err());
+        let missing = backend(MISSING);
+        assert!(resolver.addresses(&missing, soon()).await.is_err());
         let address = ([192, 0, 2, 1], 1883).into();
-        resolver.keep(nobody.clone(), vec![address]);
+        resolver.keep(missing.clone(), vec![address]);
         let mut found = resolver.found.lock().unwrap().clone().unwrap();
         found.at = found.at.checked_sub(FRESH * 2).unwrap();
         *resolver.found.lock().unwrap() = Some(found);
         assert_eq!(
-            resolver.addresses(&nobody, soon()).await.unwrap(),
+            resolver.addresses(&missing, soon()).await.unwrap(),
             [address]
         );
-        // Not for another name, nor for another port of the same one.
+        // Not for another name or port.
         let other = backend("other.invalid");
         assert!(resolver.addresses(&other, soon()).await.is_err());
     }
 
     #[tokio::test]
-    async fn what_was_found_a_moment_ago_is_not_asked_for_again() {
+    async fn fresh_addresses_are_not_looked_up_again() {
         let resolver = Arc::new(Resolver::default());
         let address = ([192, 0, 2, 1], 1883).into();
-        // It cannot come from DNS.
-        resolver.keep(backend(NOBODY), vec![address]);
-        let found = resolver.addresses(&backend(NOBODY), soon()).await;
+        // The name does not exist, so the address cannot come from DNS.
+        resolver.keep(backend(MISSING), vec![address]);
+        let found = resolver.addresses(&backend(MISSING), soon()).await;
         assert_eq!(found.unwrap(), [address]);
     }
 
     #[tokio::test]
-    async fn a_lookup_that_nobody_waits_for_is_finished_and_kept() {
+    async fn an_abandoned_lookup_finishes_and_is_cached() {
         let resolver = Arc::new(Resolver::default());
         let backend = backend("localhost");
         let given_up = resolver.addresses(&backend, Instant::now()).await;
-        // It may have been quick.
+        // The lookup may have succeeded or timed out.
         drop(given_up);
         // The next lookup waits for it, and uses its result.
         let found = resolver.addresses(&backend, soon()).await.unwrap();

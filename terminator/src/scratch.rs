@@ -1,29 +1,28 @@
-//! The buffers that a thread owns and lends to whichever of its connections has work to do, so that an
-//! idle connection owns none.
+//! Buffers that a thread lends to the connection that has work to do, so that idle connections own none.
 //!
-//! They must not be held across an await: the closure makes that impossible.
+//! They must not be held across an await; the closure ensures that.
 
 use std::cell::RefCell;
 
 use crate::tls::inbound::HELD_MAX;
 
-/// The ciphertext read at once, in bytes: three full records and the beginning of a fourth.
+/// Maximum ciphertext per read, in bytes: three full records and part of a fourth.
 pub(crate) const CIPHER_READ: usize = 64 * 1024;
 
-/// What is read at once, and before it what waited for it.
+/// Size of the ciphertext buffer: one read after the held part of a record or message.
 pub(crate) const CIPHER_SIZE: usize = HELD_MAX + CIPHER_READ;
 
-/// The plaintext read from the backend at once, in bytes. It is also what a connection whose client
-/// does not read may hold back, two records' overhead added.
+/// Maximum plaintext per read from the backend, in bytes. With the overhead of two records, it is also the
+/// maximum that a connection queues for a client that does not read.
 pub(crate) const PLAIN_READ: usize = 32 * 1024;
 
-/// One thread's buffers. What they hold is of no meaning to the next user.
+/// Buffers of one thread. Their content is undefined when they are lent.
 pub(crate) struct Scratch {
     /// Always [`CIPHER_SIZE`] bytes long.
     pub(crate) cipher: Vec<u8>,
-    /// Always [`PLAIN_READ`] bytes long: read from the backend, to be encrypted.
+    /// Always [`PLAIN_READ`] bytes long: data from the backend, to be encrypted.
     pub(crate) read: Vec<u8>,
-    /// Decrypted, to be written to the backend; never more than was read of ciphertext.
+    /// Decrypted data for the backend; never longer than the ciphertext read.
     pub(crate) plain: Vec<u8>,
 }
 

@@ -1,5 +1,5 @@
-//! From [`Config`], what was written, to [`Settings`], what can run. Pure: time is handed in, and
-//! nothing is read or bound here.
+//! Turns a [`Config`], the parsed file, into [`Settings`], a valid configuration. Pure: callers pass the time
+//! in, and it reads and binds nothing.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -18,28 +18,28 @@ use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
 use mqtt_tls_judge::pem::Part;
 
-/// A configuration that can run.
+/// A valid configuration.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where to listen; `None` is all addresses, IPv4 and IPv6.
+    /// Address to listen on; `None` is all addresses, IPv4 and IPv6.
     pub(crate) host: Option<IpAddr>,
     pub(crate) port: u16,
     pub(crate) version: Option<String>,
     pub(crate) tls: tls::Served,
-    /// Whom it lets in.
+    /// Client authentication.
     pub(crate) trust: ClientTrust,
-    /// The default certificate first.
+    /// Certificates, the default first.
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) backend: Arc<Backend>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
     pub(crate) admin: SocketAddr,
-    /// Whether failed handshakes are kept.
+    /// Whether failed handshakes are kept in the journal.
     pub(crate) journal: bool,
 }
 
-/// One thing that keeps a configuration from running.
+/// A problem in a configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {cause}")]
 pub struct Problem {
@@ -47,7 +47,7 @@ pub struct Problem {
     cause: Cause,
 }
 
-/// Which part was judged, and what was found.
+/// Cause of a problem, by the part that it concerns.
 #[derive(Debug, thiserror::Error)]
 enum Cause {
     #[error("{0}")]
@@ -61,7 +61,7 @@ enum Cause {
 }
 
 impl Problem {
-    /// The kind of error, one of a fixed set.
+    /// Returns the reason, one of a fixed set.
     pub fn reason(&self) -> Reload {
         match &self.cause {
             Cause::Address(error) => error.reason(),
@@ -72,19 +72,19 @@ impl Problem {
     }
 }
 
-/// All that keeps a configuration from running; never empty.
+/// All problems of a configuration; never empty.
 #[derive(Debug)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// The problems, in the order of the configuration's keys.
+    /// Iterates over the problems, in the order of the configuration's keys.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 }
 
 impl fmt::Display for Problems {
-    /// One problem a line.
+    /// Formats one problem per line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.0.iter().enumerate() {
             let end = if index > 0 { "\n" } else { "" };
@@ -96,25 +96,25 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// How severely a configuration is judged.
+/// Strictness of the validation.
 #[derive(Clone, Copy)]
 pub enum Judgement<'b> {
-    /// What ran before, under an earlier release, goes on running: only what cannot be served is refused.
+    /// At startup: rejects only what cannot be served, so that configurations of earlier releases keep working.
     AtStart,
-    /// In place of what runs: what can never verify is refused, unless it runs already.
+    /// Replacement of active settings: rejects chains that can never verify, unless they are active already.
     InPlaceOf(&'b Settings),
-    /// What can never verify is refused.
+    /// New configuration: rejects chains that can never verify.
     Strict,
 }
 
-/// What runs, and yet someone should look at it.
+/// Warning about an active configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The certificate's place in the configuration, 0 for the default; none if it is about authorities.
+    /// Index of the certificate in the configuration, 0 for the default; `None` for the authorities.
     pub index: Option<usize>,
-    /// The configuration's key.
+    /// Key of the configuration.
     pub key: String,
-    /// What was found.
+    /// The finding.
     pub finding: Finding,
 }
 
@@ -125,14 +125,14 @@ impl fmt::Display for Warning {
 }
 
 impl Settings {
-    /// Makes a configuration runnable.
+    /// Validates a configuration.
     ///
-    /// A session ticket that what runs now issued stays good where clients show no certificates, before and
-    /// after.
+    /// Session tickets of the active settings stay valid if neither these nor the new ones request client
+    /// certificates.
     ///
     /// # Errors
     ///
-    /// All that keeps it from running.
+    /// Returns all problems.
     pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
         let before = match judgement {
             Judgement::InPlaceOf(before) => Some(before),
@@ -145,7 +145,7 @@ impl Settings {
             return Err(Problems(problems));
         };
         let tickets = before
-            .filter(|before| before.trust.is_nobody())
+            .filter(|before| before.trust.is_disabled())
             .and_then(|before| before.tls.tickets());
         let tls = tls::Served::new(&certificates, &trust, config.tls.tickets, tickets);
         let tls = tls.map_err(|error| {
@@ -170,17 +170,17 @@ impl Settings {
         })
     }
 
-    /// What someone should look at now.
+    /// Returns the warnings at a time.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
         warnings(&self.certificates, self.trust.authorities(), now)
     }
 
-    /// Whether these may take the place of others: a certificate outside of its dates never replaces
+    /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces
     /// valid ones.
     ///
     /// # Errors
     ///
-    /// The warning that is a refusal here.
+    /// Returns the warning about that certificate.
     pub fn may_replace(&self, before: &Self, now: Timestamp) -> Result<(), Warning> {
         let is_valid =
             |certificate: &Certificate| certificate.facts().validity(now) == Validity::Valid;
@@ -219,8 +219,7 @@ fn addresses(config: &Config) -> Vec<Problem> {
         .collect()
 }
 
-/// What someone should look at: of each certificate what is found in it, its dates, and whether any name
-/// chooses it; then of the authorities.
+/// Returns the warnings about the certificates, then about the authorities.
 pub(crate) fn warnings(
     certificates: &[Certificate],
     authorities: Option<&authorities::Authorities>,
@@ -249,7 +248,7 @@ pub(crate) fn warnings(
 
 const CA: &str = "clientAuth.ca";
 
-/// The configuration's key for a certificate.
+/// Returns the configuration's key of a certificate.
 fn key_of(index: usize) -> String {
     match index.checked_sub(1) {
         None => "pem".to_owned(),
@@ -306,7 +305,7 @@ fn trust(
 ) -> Option<ClientTrust> {
     let mode = config.client_auth.mode;
     if mode == ClientAuthMode::None {
-        return Some(ClientTrust::Nobody);
+        return Some(ClientTrust::Disabled);
     }
     let judged = match &config.client_auth.ca {
         None => Err(authorities::Error::nowhere()),

@@ -1,4 +1,4 @@
-//! Sockets as this program wants them: how they are bound, and which options they carry.
+//! Binds sockets and sets their options.
 //!
 //! It must not accept or connect.
 
@@ -11,19 +11,22 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use mqtt_tls_program::http;
 
-/// Connections that the kernel keeps for a thread that is busy.
+/// Length of the kernel's queue of connections that wait for accept.
 const BACKLOG: i32 = 4096;
 
-/// How a peer that is gone without a word is noticed: after so much silence, so many probes so far apart,
-/// or so much time without acknowledgement of what was sent, or without reading (tcp(7)).
+/// TCP keepalive and timeout options, which detect peers that are gone without a FIN (tcp(7)).
 struct Patience {
+    /// Idle time before the first probe.
     silence: Duration,
+    /// Time between probes.
     interval: Duration,
+    /// Number of unanswered probes that end a connection.
     probes: u32,
+    /// Maximum time that sent data may stay unacknowledged, or a peer may not read.
     unacknowledged: Duration,
 }
 
-/// Devices sleep, and wake for each probe: MQTT has a keep-alive of its own, by which the broker notices.
+/// Rare probes, since they wake sleeping devices; the broker also has MQTT's own keep-alive.
 const WITH_CLIENTS: Patience = Patience {
     silence: Duration::from_secs(600),
     interval: Duration::from_secs(60),
@@ -38,23 +41,23 @@ const WITH_BACKENDS: Patience = Patience {
     unacknowledged: Duration::from_secs(120),
 };
 
-/// Who is at the other end of a socket.
+/// Peer of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Backend,
     Client,
 }
 
-/// File descriptors that are kept for everything but connections, of which the admin port's are 64 at most
+/// File descriptors reserved for everything but connections, including at most 64 for the admin port
 /// ([`http`]), and for each thread.
 const DESCRIPTORS_KEPT: u64 = 64 + http::CONNECTIONS_MAX as u64;
 const DESCRIPTORS_KEPT_BY_THREAD: u64 = 16;
 
-/// The part of the sockets, one in so many, that clients may take that are waited for.
+/// At most one in this many sockets is for clients that have not sent their first packet.
 const WAITING_PART: u64 = 4;
 
-/// How many sockets there are file descriptors for. Without what is kept, probes would go unanswered and renewed
-/// certificates unread when devices come in crowds.
+/// Number of sockets for which there are file descriptors. The reserved ones are excluded, so that probes are
+/// answered and certificates reloaded also when many devices connect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     sockets: u64,
@@ -62,26 +65,26 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// For so many accepting threads, by the limit on file descriptors as it is now.
+    /// Computes the room for a number of threads from the current limit on file descriptors.
     pub(crate) fn of(threads: usize) -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         Self::within(limit.current.unwrap_or(u64::MAX), threads as u64)
     }
 
-    /// Many threads and few descriptors leave half of them to connections all the same.
+    /// Reserves at most half of the descriptors, even with many threads.
     fn within(limit: u64, threads: u64) -> Self {
         let kept = DESCRIPTORS_KEPT + DESCRIPTORS_KEPT_BY_THREAD * threads;
         let sockets = limit - kept.min(limit / 2);
         Self { sockets, threads }
     }
 
-    /// How many clients each thread may wait for at once. The same number for each thread, at least one.
+    /// Returns the number of clients that each thread may wait for at once, at least one.
     pub(crate) fn places(&self, limits: &Limits) -> usize {
         let places = self.waiting(limits).div_ceil(self.threads);
         usize::try_from(places).unwrap_or(usize::MAX).max(1)
     }
 
-    /// How many connections may be open: each has two sockets, and nobody who keeps us waiting takes one from them.
+    /// Returns the maximum number of open connections. Each has two sockets; waiting clients have their own share.
     pub(crate) fn connections(&self, limits: &Limits) -> u32 {
         let possible = self.sockets.saturating_sub(self.waiting(limits)) / 2;
         let possible = u32::try_from(possible).unwrap_or(u32::MAX);
@@ -93,18 +96,18 @@ impl Room {
     }
 }
 
-/// Whether someone else may already listen on the address.
+/// Whether another socket may already listen on the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Then binding fails. With `SO_REUSEPORT` alone, two programs of one user would share a port
-    /// without a word, and each get half of the connections.
+    /// None may: binding fails. With `SO_REUSEPORT` alone, two programs of one user would silently share a
+    /// port, and each would get half of the connections.
     Alone,
-    /// This process itself listens there, on the same port.
+    /// This process already listens on the port.
     WithOurselves,
 }
 
 impl Sharing {
-    /// For a change from one port to another or to the same one.
+    /// Returns the value for a change of the port.
     pub(crate) fn between(old_port: u16, new_port: u16) -> Self {
         if old_port == new_port {
             Self::WithOurselves
@@ -124,7 +127,7 @@ pub(crate) fn bind(
     let Some(host) = host else {
         let all = |host: IpAddr| bind(Some(host), port, threads, sharing);
         return match all(Ipv6Addr::UNSPECIFIED.into()) {
-            // A machine without IPv6.
+            // The machine may have no IPv6.
             Err(error) if !is_taken(&error) => all(Ipv4Addr::UNSPECIFIED.into()),
             bound => bound,
         };
@@ -136,7 +139,7 @@ pub(crate) fn bind(
     (0..threads).map(|_| listen(address, true)).collect()
 }
 
-/// Whether binding failed because someone else listens there.
+/// Reports whether binding failed because another socket listens on the address.
 pub(crate) fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
@@ -152,7 +155,7 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
-    // Accepted sockets inherit what is set here.
+    // Accepted sockets inherit these options.
     tune(&socket, Peer::Client);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -160,7 +163,7 @@ fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Sets the options of a connection. None of them is worth failing for.
+/// Sets the options of a connection; ignores failures, since none is essential.
 pub(crate) fn tune<S: std::os::fd::AsFd>(socket: &S, peer: Peer) {
     let patience = match peer {
         Peer::Backend => WITH_BACKENDS,
@@ -176,7 +179,7 @@ pub(crate) fn tune<S: std::os::fd::AsFd>(socket: &S, peer: Peer) {
     let _ = socket.set_tcp_user_timeout(Some(patience.unacknowledged));
 }
 
-/// Makes the close of a connection a reset: its peer learns that it was cut.
+/// Makes closing the connection send a reset.
 pub(crate) fn reset_on_close<S: std::os::fd::AsFd>(socket: &S) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
@@ -188,7 +191,7 @@ mod tests {
     use super::Room;
 
     #[test]
-    fn there_is_room_within_any_limit_on_descriptors() {
+    fn the_room_fits_any_limit_on_descriptors() {
         let limits = Limits::default();
         for (descriptors, threads, least) in [
             (1_048_576, 2, 250_000),

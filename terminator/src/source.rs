@@ -15,15 +15,15 @@ use zeroize::Zeroizing;
 
 use mqtt_tls_judge::text;
 
-/// Why the file could not be read.
+/// Errors in reading the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is not there, or must not be read, or is none.
-    #[error("{path} cannot be read")]
+    /// The file is missing, not readable, or not a regular file.
+    #[error("cannot read {path}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         #[source]
         source: io::Error,
     },
@@ -31,9 +31,9 @@ pub enum Error {
     #[error("failed to get random numbers from the system")]
     Random,
     /// The file is larger than [`FILE_SIZE_MAX`].
-    #[error("{path} has more than {FILE_SIZE_MAX} bytes; this is no configuration")]
+    #[error("{path} is larger than {FILE_SIZE_MAX} bytes, so it is not a configuration")]
     TooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
 }
@@ -94,10 +94,10 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-/// One byte more than is allowed, if there are as many.
+/// Reads at most one byte more than the limit.
 fn bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = open_regular(path)?;
-    // Full size at once: a buffer that grows leaves copies behind.
+    // Allocate the full size at once: a buffer that grows leaves copies behind.
     let size = file.metadata()?.len().min(FILE_SIZE_MAX);
     let capacity = usize::try_from(size).unwrap_or_default() + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
@@ -105,14 +105,14 @@ fn bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Opens a file, or what a symbolic link leads to, for reading. What is no regular file (a named pipe, a
-/// folder, a socket, a device) is an error that says what it is, and is not waited for.
+/// Opens a regular file, or the target of a symbolic link, for reading, without blocking.
 ///
 /// # Errors
 ///
-/// Those of the system, and [`io::ErrorKind::InvalidInput`] for what is no file.
+/// Returns the system's error, or [`io::ErrorKind::InvalidInput`] with the kind of what is not a regular file
+/// (a named pipe, folder, socket or device).
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // Before it is opened, for that alone may do something to a device; and after, for it may have changed.
+    // Check before opening, which may affect a device, and after it, since the file may have been replaced.
     must_be_regular(&std::fs::metadata(path)?)?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
@@ -128,7 +128,7 @@ fn must_be_regular(metadata: &Metadata) -> io::Result<()> {
         return Ok(());
     }
     let what = kind(metadata.file_type());
-    let message = format!("it is {what}; put the text into a file");
+    let message = format!("it is {what}; use a regular file");
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
@@ -155,7 +155,7 @@ mod tests {
     use super::{Error, Source, open_regular, read};
 
     #[test]
-    fn only_files_are_opened() {
+    fn only_regular_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         let socket = folder.path().join("socket");

@@ -1,6 +1,6 @@
-//! What outlives a connection and a configuration: the [`State`] of the process, and each thread's [`Worker`].
+//! State that outlives connections and configurations: the [`State`] of the process, and each thread's [`Worker`].
 //!
-//! It must not decide what becomes of a connection.
+//! It must not make decisions about connections.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -16,28 +16,28 @@ use crate::notices::Notices;
 use crate::resolver::Resolver;
 use crate::sockets::Room;
 
-/// What all threads share.
+/// State shared by all threads.
 pub(crate) struct State {
-    /// How many connections are open; also what the limit is held against.
+    /// Number of open connections, for metrics and for the limit.
     pub(crate) open: AtomicU32,
-    /// How many clients are waited for.
+    /// Number of clients that the threads wait for.
     pub(crate) waiting: Arc<Population>,
-    /// How many sockets there are file descriptors for.
+    /// Number of sockets for which there are file descriptors.
     pub(crate) room: Room,
-    /// Where the backend is.
+    /// Addresses of the backend.
     pub(crate) resolver: Arc<Resolver>,
-    /// Whether the backend is reached.
+    /// Whether the backend is reachable.
     pub(crate) outages: Outages,
-    /// The handshakes that failed last.
+    /// The last failed handshakes.
     pub(crate) journal: Journal,
-    /// What the log said of them.
+    /// Rate limits of log lines about clients.
     pub(crate) notices: Notices,
-    /// What each thread counts.
+    /// Counters of each thread.
     pub(crate) counts: Box<[Counts]>,
 }
 
 impl State {
-    /// For so many threads.
+    /// Makes the state for a number of threads.
     pub(crate) fn new(room: Room, threads: usize) -> Self {
         Self {
             open: AtomicU32::new(0),
@@ -52,21 +52,21 @@ impl State {
     }
 }
 
-/// What a thread lends to each of its connections.
+/// State of a thread, shared by its connections.
 pub(crate) struct Worker {
     pub(crate) state: Arc<State>,
-    /// Which of the threads it is.
+    /// Index of the thread.
     pub(crate) index: usize,
-    /// Who is connected.
+    /// Registry of its connections.
     pub(crate) clients: Arc<Clients>,
-    /// Who keeps this thread waiting.
+    /// Clients that it waits for.
     pub(crate) admission: Arc<Admission>,
-    /// Whose turn it is to have cryptography done: one at a time.
+    /// Turns for the cryptography of handshakes, one at a time.
     pub(crate) turns: Semaphore,
 }
 
 impl Worker {
-    /// Of the thread with this index.
+    /// Makes the state of the thread with an index.
     pub(crate) fn new(state: &Arc<State>, index: usize) -> Self {
         Self {
             state: Arc::clone(state),
@@ -77,7 +77,7 @@ impl Worker {
         }
     }
 
-    /// What this thread counts.
+    /// Returns the counters of this thread.
     pub(crate) fn counts(&self) -> &Counts {
         &self.state.counts[self.index]
     }

@@ -1,6 +1,6 @@
-//! TLS: what is served, the ClientHello before rustls sees it, the handshake, and a session afterwards.
+//! TLS: the server configurations, the ClientHello before rustls sees it, the handshake, and the session.
 //!
-//! It must not know the backend. Nothing else in this crate knows rustls.
+//! It must not know the backend. No other module of this crate uses rustls.
 
 pub(crate) mod failure;
 pub(crate) mod handshake;

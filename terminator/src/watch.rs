@@ -1,10 +1,9 @@
-//! Tells when a file or a folder may have changed.
+//! Notices when a file or a folder may have changed.
 //!
-//! It must watch the folder and not the file: Kubernetes changes a mounted file by swapping the symbolic link
-//! `..data` beside it, and editors rename a new file over the old one. A watch follows what it was set on, not
-//! the path: so each [`GLANCE`] it is looked whether another folder is there now (it was moved away and made
-//! again, or a link in its path leads elsewhere), and then that one is watched. A watch can also fail or miss
-//! something, so that each [`POLL`] counts as a change.
+//! It must watch the folder and not the file: Kubernetes updates a mounted file by swapping the symbolic link `..data`
+//! beside it, and editors rename a new file over the old one. A watch follows the folder that it was set on, not the
+//! path, so [`GLANCE`] is how often it checks whether the path leads to another folder, and watches that one. Because a
+//! watch can fail or miss an event, a change is assumed every [`POLL`].
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -19,52 +18,53 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::warn;
 
-/// How often it is looked whether the path leads somewhere else, or to something that has changed untold.
+/// Interval of checks for another folder at the path, or for changes without an event.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// How often a change is assumed without being told.
+/// Interval at which a change is assumed without any sign of one.
 const POLL: Duration = Duration::from_secs(10);
 
-/// How long it must be quiet before a change is told, so that a file is read once and whole.
+/// How long events must pause before a change is reported, so that a file is read once and whole.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// How long changes may go on before they are told anyhow.
+/// Maximum number of pauses to wait for; after that a change is reported anyway.
 const QUIET_MAX: usize = 20;
 
-/// Watches a path for as long as it lives.
+/// A watch on a path, until it is dropped.
 pub struct Watch {
-    /// What is watched: a file, or a folder.
+    /// The watched file or folder.
     path: PathBuf,
-    /// The folder that tells of it.
+    /// The folder whose events are received.
     folder: PathBuf,
     sender: mpsc::Sender<()>,
     events: mpsc::Receiver<()>,
     watched: Option<Watched>,
-    /// How the path looked.
+    /// The path's metadata at the last check.
     looks: Option<Looks>,
-    /// Something has happened that was not told yet.
+    /// Whether there was an event that was not reported yet.
     is_pending: bool,
-    told: Instant,
-    /// Whether it was said that there is no watch.
+    /// When a change was last reported.
+    reported: Instant,
+    /// Whether the failure to watch was logged.
     has_warned: bool,
 }
 
-/// A folder that is watched.
+/// A watched folder.
 struct Watched {
     _watcher: RecommendedWatcher,
     identity: Identity,
-    /// The folder itself was removed or moved. One that is made in its place may have the same number.
+    /// Whether the folder itself was removed or moved. A new one in its place may have the same inode.
     is_gone: Arc<AtomicBool>,
 }
 
-/// Which folder it is: the device and the number on it.
+/// Device and inode.
 type Identity = (u64, u64);
 
-/// What differs when a file is another or has been written to.
+/// Metadata that differs if the file was replaced or written to: identity, size, mtime and ctime.
 type Looks = (Identity, u64, (i64, i64), (i64, i64));
 
 impl Watch {
-    /// Watches a file by way of its folder.
+    /// Watches a file through its folder.
     pub fn file(path: &Path) -> Self {
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -73,7 +73,7 @@ impl Watch {
         Self::new(path, folder)
     }
 
-    /// Watches what is directly in a folder.
+    /// Watches the entries of a folder, without subfolders.
     pub fn folder(path: &Path) -> Self {
         Self::new(path, path)
     }
@@ -82,14 +82,14 @@ impl Watch {
         let (sender, events) = mpsc::channel(1);
         let mut watch = Self {
             path: path.to_owned(),
-            // As events name it.
+            // Events have absolute paths.
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             sender,
             events,
             watched: None,
             looks: None,
             is_pending: false,
-            told: Instant::now(),
+            reported: Instant::now(),
             has_warned: false,
         };
         watch.renew();
@@ -97,24 +97,24 @@ impl Watch {
         watch
     }
 
-    /// Waits until it is worth looking. Safe to drop and to call again.
+    /// Waits until there may be a change. Cancel safe.
     pub async fn next(&mut self) {
         loop {
             if timeout(GLANCE, self.events.recv()).await.is_ok() {
                 self.is_pending = true;
                 self.settle().await;
             }
-            // Both in any case: they note what is there now.
+            // Both must run: each records the current state.
             let (renewed, changed) = (self.renew(), self.has_changed());
-            if self.is_pending || renewed || changed || self.told.elapsed() >= POLL {
+            if self.is_pending || renewed || changed || self.reported.elapsed() >= POLL {
                 self.is_pending = false;
-                self.told = Instant::now();
+                self.reported = Instant::now();
                 return;
             }
         }
     }
 
-    /// Waits for the end of what goes on.
+    /// Waits for a pause in the events.
     async fn settle(&mut self) {
         for _ in 0..QUIET_MAX {
             if timeout(QUIET, self.events.recv()).await.is_err() {
@@ -123,10 +123,10 @@ impl Watch {
         }
     }
 
-    /// Sets a watch on the folder that is there now, if that is another; whether it did.
+    /// Watches the folder that is at the path now, if it is another one; returns whether the watch changed.
     fn renew(&mut self) -> bool {
         let Ok(found) = fs::metadata(&self.folder) else {
-            // Whoever reads says so.
+            // Reading the file reports this error.
             return self.watched.take().is_some();
         };
         let identity = identity(&found);
@@ -145,7 +145,7 @@ impl Watch {
             Err(error) => {
                 if !std::mem::replace(&mut self.has_warned, true) {
                     let folder = self.folder.display();
-                    warn!(%error, %folder, "the folder cannot be watched; changes are noticed within {POLL:?}");
+                    warn!(%error, %folder, "failed to watch the folder; checking for changes every {POLL:?}");
                 }
                 self.watched.take().is_some()
             }
@@ -159,7 +159,7 @@ impl Watch {
             Arc::clone(&is_gone),
             self.folder.clone(),
         );
-        let tell = move |event: notify::Result<notify::Event>| {
+        let notify = move |event: notify::Result<notify::Event>| {
             if let Ok(event) = &event {
                 if event.kind.is_access() {
                     return;
@@ -172,10 +172,10 @@ impl Watch {
                     gone.store(true, Ordering::Relaxed);
                 }
             }
-            // Full means that a change is announced already.
+            // A full channel already announces a change.
             let _ = sender.try_send(());
         };
-        let mut watcher = notify::recommended_watcher(tell)?;
+        let mut watcher = notify::recommended_watcher(notify)?;
         watcher.watch(&self.folder, RecursiveMode::NonRecursive)?;
         Ok(Watched {
             _watcher: watcher,
@@ -184,7 +184,7 @@ impl Watch {
         })
     }
 
-    /// Whether the path leads to something else, or to something that was written to.
+    /// Reports whether the path leads to another file, or the file was written to.
     fn has_changed(&mut self) -> bool {
         let looks = fs::metadata(&self.path).ok().map(|found| {
             (

@@ -1,4 +1,4 @@
-//! Each kind of bad connection, thousands of times: as what each is counted, and how much is logged.
+//! Thousands of bad connections of each kind: how they are counted, and how much is logged.
 
 use std::time::Instant;
 
@@ -6,17 +6,17 @@ use tests::attack::nuisance::Nuisance;
 
 use crate::server::Server;
 
-/// Lines of log for all that is thrown, however much that is: a few for each kind, now and then.
+/// Maximum number of log lines for all connections: rate limited lines for each kind.
 const LINES_MAX: usize = 100;
-/// The longest line, in bytes.
+/// Maximum length of a line, in bytes.
 const LINE_MAX: u64 = 2048;
 
-/// Throws, prints what was seen, and says what is wrong with it.
+/// Makes the connections, prints the results, and returns the faults.
 pub(crate) fn measure(server: &Server, each: u64) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.expect("a runtime can be made");
+    let runtime = runtime.expect("a runtime starts");
     let mut faults = Vec::new();
     let start = server.process.mark();
     println!("{:<36} {:>10} {:>7} {:>7}", "", "connected", "lines", "s");

@@ -1,23 +1,23 @@
-//! The terminator under attack: honest clients come to it while others take up places, from one address and from
-//! two hundred, with each kind of attack. And its log, while every kind of bad connection is thrown at it.
+//! The terminator under attack: honest clients connect while attackers take places, from one address and from two
+//! hundred, with each kind of attack. Also its log under every kind of bad connection.
 //!
 //! `cargo run --release -p tests --bin attack` takes a quarter of an hour: each kind for a minute, 1,000 new
-//! connections a second. `-- --kinds half,go --from one --seconds 10 --rate 500` is a part of it, and
-//! `-- log` throws each kind of bad connection 10,000 times. The program that is attacked is the one that cargo
-//! builds, or `--terminator PATH`. It stands before a backend that answers any number of clients.
+//! connections a second. `-- --kinds half,go --from one --seconds 10 --rate 500` runs a part of it, and
+//! `-- log` makes 10,000 bad connections of each kind. It attacks the program that cargo builds, or
+//! `--terminator PATH`, in front of a backend that answers any number of clients.
 //!
-//! For each attack it prints the honest clients that were served, of those who came (they never try again), how
-//! long it took them from connect to CONNACK, without the pauses of those who are slow, and of the terminator:
-//! CPU seconds, memory and descriptors before, at most during the attack, and five seconds after its end, lines of
-//! log, and its own counters. The exit code is 1 if an honest client was not served, if memory, descriptors or CPU
-//! did not come back, if anything was counted as what it is not, or if the log grew with what was thrown.
+//! For each attack it prints how many honest clients were served (they never retry), their time from connect to
+//! CONNACK, without the pauses of slow ones, and for the terminator: CPU seconds, memory and descriptors before, at
+//! most during, and five seconds after the attack, log lines, and its counters. The exit code is 1 if an honest
+//! client was not served, if memory, descriptors or CPU did not recover, if anything was counted wrongly, or if the
+//! log grew with the number of connections.
 //!
-//! It must not be a test: it wants a machine for itself.
+//! It must not be a test: it needs a machine of its own.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "an attack that cannot be made ends the program, and its output is its result"
+    reason = "an attack that fails to start ends the program, and its output is its result"
 )]
 
 mod log;
@@ -34,23 +34,23 @@ use tests::attack::{Kind, Origin, raise_descriptors};
 use crate::server::Server;
 use crate::siege::Siege;
 
-/// Attacks the terminator, with honest clients meanwhile, and sees who is served.
+/// Attack the terminator while honest clients connect, and measure which of them are served.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     siege: SiegeArguments,
-    /// The terminator, if not the one that cargo builds.
+    /// Terminator to attack instead of the one that cargo builds.
     #[arg(long, global = true)]
     terminator: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Each kind of bad connection, and what is logged.
+    /// Make bad connections of each kind, and check what is logged.
     Log {
-        /// How often each is thrown.
+        /// Number of connections of each kind.
         #[arg(long, default_value_t = 10_000)]
         each: u64,
     },
@@ -58,19 +58,19 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct SiegeArguments {
-    /// How long each attack lasts.
+    /// Duration of each attack, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Attackers a second.
+    /// Attackers per second.
     #[arg(long, default_value_t = 1000)]
     rate: u32,
-    /// Honest clients a second.
+    /// Honest clients per second.
     #[arg(long, default_value_t = 10)]
     honest: u32,
-    /// Kinds of attack, with commas: silent, half, go, stay, trickle, idle.
+    /// Kinds of attack, separated by commas: silent, half, go, stay, trickle, idle.
     #[arg(long, value_delimiter = ',', default_value = "silent,half,go,stay,trickle,idle", value_parser = kind)]
     kinds: Vec<Kind>,
-    /// Where attackers come from, with commas: one, many.
+    /// Origins of attackers, separated by commas: one, many.
     #[arg(long, value_delimiter = ',', default_value = "one,many", value_parser = origin)]
     from: Vec<Origin>,
 }
@@ -78,7 +78,7 @@ struct SiegeArguments {
 fn kind(word: &str) -> Result<Kind, String> {
     let mut all = Kind::ALL.into_iter();
     all.find(|kind| kind.name() == word)
-        .ok_or_else(|| format!("{word} is no kind of attack"))
+        .ok_or_else(|| format!("{word} is not a kind of attack"))
 }
 
 fn origin(word: &str) -> Result<Origin, String> {

@@ -1,5 +1,4 @@
-//! The terminator that is attacked, as a process of its own, and what it tells of itself at its admin port. It
-//! must not load it.
+//! The attacked terminator, as a separate process, and its metrics. It must not put load on it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -14,10 +13,10 @@ use tests::process::Process;
 use tests::{ports, programs, workdir};
 
 const START: Duration = Duration::from_secs(20);
-/// A probe of Kubernetes waits a second; this is an attack.
+/// Timeout of a scrape. A probe of Kubernetes waits a second; this is longer because of the attack.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// It serves `localhost`, before a backend that answers everyone.
+/// A terminator that serves `localhost`, in front of a backend that answers all clients.
 pub(crate) struct Server {
     pub(crate) ca: Ca,
     pub(crate) addr: SocketAddr,
@@ -27,7 +26,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, with the defaults that everyone has.
+    /// Starts it with the default configuration.
     pub(crate) fn start(program: Option<PathBuf>) -> Self {
         let ca = Ca::new("attack");
         let leaf = ca.leaf().dns("localhost").issue();
@@ -63,7 +62,7 @@ impl Server {
         }
     }
 
-    /// What it tells of itself now.
+    /// Scrapes its metrics.
     pub(crate) fn figures(&self) -> io::Result<Figures> {
         let mut stream = TcpStream::connect_timeout(&self.admin, ANSWER)?;
         stream.set_read_timeout(Some(ANSWER))?;
@@ -100,14 +99,14 @@ impl Figures {
         self.0.get(name).copied().unwrap_or_default()
     }
 
-    /// How often a handshake had this outcome.
+    /// Returns the number of handshakes with this outcome.
     pub(crate) fn outcome(&self, outcome: &str) -> f64 {
         let start = format!("mqtt_tls_handshakes_total{{outcome=\"{outcome}\"");
         let found = self.0.iter().filter(|(name, _)| name.starts_with(&start));
         found.map(|(_, value)| value).sum()
     }
 
-    /// The counters of connections and handshakes that have grown, and by how much.
+    /// Returns the counters of connections and handshakes that have grown, and by how much.
     pub(crate) fn grown_since(&self, before: &Self) -> Vec<String> {
         let told = |name: &str| {
             let what = ["handshakes_total", "refused_total", "ended_total"];

@@ -1,4 +1,4 @@
-//! One attack: who is served meanwhile, and what it costs. It says what is wrong with what it saw.
+//! One attack: which clients are served meanwhile, what it costs, and the faults found.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,24 +10,24 @@ use tests::attack::{Attack, Kind, Origin, Seen};
 
 use crate::server::{Figures, Server};
 
-/// How long an attacker keeps a socket that the server does not end.
+/// Time that an attacker keeps a socket open.
 const HOLDS: Duration = Duration::from_secs(10);
-/// What honest clients that are slow wait.
+/// Pause of slow honest clients.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Between two looks at the terminator.
+/// Time between two scrapes of the terminator.
 const LOOK: Duration = Duration::from_millis(500);
-/// After an attack everything is back by then.
+/// Time after an attack in which everything recovers.
 const REST: Duration = Duration::from_secs(5);
-/// And so long CPU time is measured then.
+/// Time over which CPU usage is measured after that.
 const AT_REST: Duration = Duration::from_secs(2);
 
-/// What is left may be more than what was there by so much: what the allocator keeps of the clients that waited at
-/// once, at most 8 KiB for each of 5,000.
+/// Allowed growth of memory, in MiB: what the allocator keeps for the clients that waited at once, at most 8
+/// KiB for each of 5,000.
 const MEMORY_KEPT_MIB: f64 = 40.0;
 const DESCRIPTORS_KEPT: f64 = 16.0;
-/// Of a core, when nobody comes.
+/// Maximum CPU usage without clients, in cores.
 const CPU_AT_REST: f64 = 0.05;
-/// Lines of log for a whole attack.
+/// Maximum number of log lines for an attack.
 const LINES_MAX: usize = 10;
 
 pub(crate) struct Siege {
@@ -38,7 +38,7 @@ pub(crate) struct Siege {
     pub(crate) lasts: Duration,
 }
 
-/// What was seen of the terminator.
+/// Measurements of the terminator.
 struct Cost {
     before: Figures,
     during: During,
@@ -49,26 +49,26 @@ struct Cost {
     at_backend: u64,
 }
 
-/// What was seen of it during the attack.
+/// Measurements during the attack.
 #[derive(Default)]
 struct During {
     most_mib: f64,
     most_descriptors: f64,
-    /// At its end.
+    /// At the end of the attack.
     cpu_seconds: f64,
-    /// How often it did not answer.
+    /// Number of scrapes without an answer.
     silences: usize,
 }
 
 impl Siege {
-    /// Attacks, prints what was seen, and says what is wrong with it.
+    /// Attacks, prints the results, and returns the faults.
     pub(crate) fn lay(&self, server: &Server) -> Vec<String> {
         let name = match self.from {
             Origin::One => format!("{} from one address", self.kind.name()),
             Origin::Many(count) => format!("{} from {count} addresses", self.kind.name()),
         };
         let mark = server.process.mark();
-        let before = server.figures().expect("nobody attacks it yet");
+        let before = server.figures().expect("it answers before the attack");
         let honest = Honest {
             config: honest::trusting(&server.ca),
             target: server.addr,
@@ -79,10 +79,10 @@ impl Siege {
         let backend = server.sink.connections();
         let (attackers, honest, during) = self.attack(server, honest);
         thread::sleep(REST);
-        let after = server.figures().expect("nobody attacks it any more");
+        let after = server.figures().expect("it answers after the attack");
         let idle = Instant::now();
         thread::sleep(AT_REST);
-        let rested = server.figures().expect("nobody attacks it any more");
+        let rested = server.figures().expect("it answers after the attack");
         let cpu_at_rest =
             (rested.cpu_seconds() - after.cpu_seconds()) / idle.elapsed().as_secs_f64();
         let cost = Cost {
@@ -93,7 +93,7 @@ impl Siege {
             lines: server.process.mark() - mark,
             at_backend: server.sink.connections() - backend,
         };
-        tell(&name, &attackers, &honest, &cost);
+        print(&name, &attackers, &honest, &cost);
         faults(&name, &honest, &cost)
     }
 
@@ -113,9 +113,9 @@ impl Siege {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
-            let runtime = runtime.expect("a runtime can be made");
+            let runtime = runtime.expect("a runtime starts");
             let attackers = runtime.block_on(attack.run(server.addr));
-            // Those on the way are served after the attack, or not at all.
+            // Clients in progress are served after the attack, or not at all.
             let honest = coming.stop();
             is_over.store(true, Ordering::Relaxed);
             (
@@ -127,7 +127,7 @@ impl Siege {
     }
 }
 
-/// Looks at it until the attack is over.
+/// Scrapes the terminator until the attack is over.
 fn watch(server: &Server, is_over: &AtomicBool) -> During {
     let mut during = During::default();
     while !is_over.load(Ordering::Relaxed) {
@@ -144,12 +144,12 @@ fn watch(server: &Server, is_over: &AtomicBool) -> During {
     during
 }
 
-fn tell(name: &str, attackers: &Seen, honest: &Served, cost: &Cost) {
+fn print(name: &str, attackers: &Seen, honest: &Served, cost: &Cost) {
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     println!("{name}");
     println!("  honest      {honest}");
     println!(
-        "  attackers   {} came, {} connected, {} ended by the terminator",
+        "  attackers   {} tried, {} connected, {} closed by the terminator",
         count(&attackers.tried),
         count(&attackers.connected),
         count(&attackers.ended),

@@ -1,4 +1,4 @@
-//! What the benchmark is asked for. It must not do any of it.
+//! Command line of the benchmark.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,34 +7,34 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::measure::Measure;
 
-/// Measures what a connection costs the terminator, beside what it costs others.
+/// Measure the cost of connections for the terminator, compared with other servers.
 #[derive(Debug, Parser)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// How often everything is measured; the figures are medians.
+    /// Number of rounds; the figures are medians.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
-    /// What to compare with, with commas; without a value: nothing.
+    /// Servers to compare with, separated by commas; none without a value.
     #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_values_t = Peer::value_variants().to_vec())]
     pub(crate) peers: Vec<Peer>,
-    /// What to measure, with commas.
+    /// Measures, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Measure::value_variants().to_vec())]
     pub(crate) measures: Vec<Measure>,
-    /// How many clients come at once in a storm.
+    /// Number of clients in a storm.
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) storm: u32,
-    /// A terminator, instead of the one that cargo builds; may be given several times.
+    /// Terminator to measure instead of the one that cargo builds; may be repeated.
     #[arg(long = "terminator", value_name = "NAME=PATH", value_parser = build)]
     pub(crate) terminators: Vec<Build>,
-    /// Where to write everything that was measured, as JSON.
+    /// File for all measurements, as JSON.
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Is the plain TCP relay; the benchmark starts it.
+    /// Run as the plain TCP relay; the benchmark starts it.
     #[command(hide = true)]
     ServeRelay {
         listen: SocketAddr,
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What the terminator is compared with.
+/// Servers to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
     /// A plain TCP relay in tokio, without TLS: the floor.
@@ -57,7 +57,7 @@ pub(crate) enum Peer {
     Envoy,
 }
 
-/// A terminator that was built before.
+/// A terminator built earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Build {
     pub(crate) name: String,
@@ -69,18 +69,18 @@ fn build(text: &str) -> Result<Build, String> {
         .split_once('=')
         .filter(|(name, path)| !name.is_empty() && !path.is_empty())
         .ok_or("expected NAME=PATH")?;
-    // Files are called after it.
+    // Files are named after it.
     if !name
         .chars()
         .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
     {
         return Err(format!(
-            "{name} is not made of letters, digits, '-', '_' and '.'"
+            "{name} may only have letters, digits, '-', '_' and '.'"
         ));
     }
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     if !path.is_file() {
-        return Err(format!("there is no file {}", path.display()));
+        return Err(format!("file not found: {}", path.display()));
     }
     Ok(Build {
         name: name.to_owned(),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_measured_unless_less_is_asked_for() {
+    fn everything_is_measured_by_default() {
         let all = parse(&[]);
         assert_eq!(all.peers, Peer::value_variants());
         assert_eq!(all.measures, Measure::value_variants());
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_may_be_named_or_left_out() {
+    fn peers_may_be_selected_or_omitted() {
         let some = parse(&["--peers", "relay,envoy", "--rounds", "3"]);
         assert_eq!(some.peers, [Peer::Relay, Peer::Envoy]);
         assert_eq!(some.rounds, 3);
@@ -127,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn a_build_without_a_name_or_a_file_is_refused() {
+    fn a_build_without_a_name_or_a_file_is_rejected() {
         assert_eq!(build("/bin/sh"), Err("expected NAME=PATH".to_owned()));
         assert_eq!(build("=/bin/sh"), Err("expected NAME=PATH".to_owned()));
-        assert!(build("a/b=/bin/sh").is_err_and(|error| error.starts_with("a/b is not made of")));
+        assert!(build("a/b=/bin/sh").is_err_and(|error| error.starts_with("a/b may only have")));
         let error = build("old=/nowhere/terminator").expect_err("it is not there");
-        assert_eq!(error, "there is no file /nowhere/terminator");
+        assert_eq!(error, "file not found: /nowhere/terminator");
     }
 }

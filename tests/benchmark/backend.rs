@@ -1,5 +1,5 @@
-//! The backend that all servers pass plaintext on to. It answers CONNECT, takes everything, and gives what it is asked
-//! for. It must not judge MQTT.
+//! The backend of all servers. It answers CONNECT, discards all data, and sends data on request. It must not
+//! validate MQTT.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,30 +15,31 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// The client ID with which a client asks for bytes, followed by the number of MiB.
+/// Prefix of a client ID that requests data, followed by the number of MiB.
 pub(crate) const WANTS: &str = "wants-";
-/// What is sent at a time.
+/// Size of a write.
 pub(crate) const CHUNK: usize = 1024 * 1024;
 
-/// How long a server may take to pass a client's end on.
+/// Maximum time for a server to forward the end of a client.
 const LEAVE: Duration = Duration::from_secs(10);
 
 /// The thread that backends run in.
 pub(crate) struct Backends(Handle);
 
 impl Backends {
-    /// Starts it on the CPU of its caller.
+    /// Starts it on the caller's CPU.
     pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("a runtime can be made");
+            .expect("a runtime starts");
         let handle = runtime.handle().clone();
         std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
         Self(handle)
     }
 
-    /// A backend at an address of its own: so no server finds the ports taken that another has used lately.
+    /// Starts a backend on a new address, so that a server does not run into local ports that another one used
+    /// recently.
     pub(crate) fn listen(&self) -> Backend {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         listener.set_nonblocking(true).expect("it is a socket");
@@ -53,7 +54,7 @@ impl Backends {
     }
 }
 
-/// A backend. Dropping it takes no more connections.
+/// A backend. Dropping it stops accepting connections.
 pub(crate) struct Backend {
     addr: SocketAddr,
     open: Arc<AtomicUsize>,
@@ -65,7 +66,7 @@ impl Backend {
         self.addr
     }
 
-    /// Waits until no connection is open: the server has done all that its clients caused.
+    /// Waits until no connection is open, so that the server has finished the work for its clients.
     pub(crate) async fn wait_until_left(&self) -> io::Result<()> {
         let what = "no connection to the backend is open";
         let left = eventually_async(Duration::MAX, what, async || {
@@ -93,7 +94,7 @@ async fn accept(listener: std::net::TcpListener, open: Arc<AtomicUsize>) {
         let open = Arc::clone(&open);
         open.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
-            // A client that is cut off is its server's affair, and its client notices.
+            // The client notices a failure of its connection.
             let _ = answer(client).await;
             open.fetch_sub(1, Ordering::Relaxed);
         });
@@ -102,7 +103,7 @@ async fn accept(listener: std::net::TcpListener, open: Arc<AtomicUsize>) {
 
 async fn answer(mut client: TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
-    // Small at first: in a storm there are 2,000.
+    // Small at first, since a storm has 2,000 connections.
     let mut buffer = vec![0; 1024];
     let count = client.read(&mut buffer).await?;
     client.write_all(&[mqtt::CONNACK, 2, 0, 0]).await?;

@@ -52,7 +52,7 @@ impl Client {
         }
     }
 
-    /// Reads what comes next, and nothing at the end.
+    /// Reads the next data; returns 0 at the end.
     pub(crate) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer).await,
@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    /// Ends its direction, and waits for the server to end the other, in whatever way.
+    /// Ends its direction, and waits for the server to end the other one.
     pub(crate) async fn leave(mut self) -> io::Result<()> {
         match &mut self {
             Self::Plain(stream) => stream.shutdown().await?,
@@ -71,7 +71,7 @@ impl Client {
         Ok(())
     }
 
-    /// Whether its session is an earlier one's.
+    /// Reports whether its session was resumed.
     pub(crate) fn is_resumed(&self) -> bool {
         match self {
             Self::Plain(_) => false,

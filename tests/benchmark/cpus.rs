@@ -1,11 +1,11 @@
-//! Which CPU the server has, and which the load. It must not measure them.
+//! CPUs of the server and of the load. It must not measure them.
 
 use std::process::Command;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
-/// One CPU each.
+/// One CPU for each.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Cpus {
     pub(crate) server: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Cpus {
 }
 
 impl Cpus {
-    /// The first two that this process may use.
+    /// Chooses the first two that this process may use.
     pub(crate) fn choose() -> Self {
         let set = sched_getaffinity(None).expect("Linux knows it of every thread");
         let mut usable = (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu));
@@ -23,14 +23,14 @@ impl Cpus {
         }
     }
 
-    /// From now on this thread, and all that it starts, runs on the load's CPU.
+    /// Pins this thread, and all that it starts, to the load's CPU.
     pub(crate) fn use_for_load(self) {
         let mut set = CpuSet::new();
         set.set(self.load);
         sched_setaffinity(None, &set).expect("it is one of those that may be used");
     }
 
-    /// The same command, on the server's CPU.
+    /// Pins a command to the server's CPU.
     pub(crate) fn pin_server(self, command: &Command) -> Command {
         let mut pinned = Command::new("taskset");
         pinned.args(["--cpu-list", &self.server.to_string()]);

@@ -1,14 +1,14 @@
-//! Which TLS library a running program has: its name and version as they stand in the files that it runs. It must not
-//! ask the program, which may name the library that it was built with.
+//! Detects the TLS library of a running program: its name and version from the files that it has mapped. It
+//! must not ask the program, which may report the library that it was built with.
 
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The library of a process.
+/// Returns the library of a process.
 pub(crate) fn of(pid: u32) -> String {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     let files: BTreeSet<_> = maps.lines().filter_map(code).collect();
-    // Where the library is a file of its own, what that says holds.
+    // A shared library takes precedence over the program.
     let (shared, own): (Vec<_>, Vec<_>) = files
         .into_iter()
         .partition(|file| file.contains("/libcrypto"));
@@ -17,14 +17,15 @@ pub(crate) fn of(pid: u32) -> String {
     name.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The file of a mapping that is executable (proc_pid_maps(5)).
+/// Returns the file of an executable mapping (proc_pid_maps(5)).
 fn code(line: &str) -> Option<&str> {
     let permissions = line.split(' ').nth(1)?;
     let path = &line[line.find('/')?..];
     permissions.contains('x').then_some(path)
 }
 
-/// The first of these that a program names: rustls' provider is derived from BoringSSL, and calls itself so too.
+/// Returns the first library that a program names. rustls comes first: its provider is derived from BoringSSL
+/// and has that name too.
 fn named_in(program: &[u8]) -> Option<String> {
     if let Some(rustls) = version_after(program, b"/rustls-") {
         let provider = version_after(program, b"/aws-lc-rs-");
@@ -37,7 +38,7 @@ fn named_in(program: &[u8]) -> Option<String> {
     version_after(program, b"OpenSSL ").map(|version| format!("OpenSSL {version}"))
 }
 
-/// The first version, of three numbers, that stands right behind `name`.
+/// Returns the first version of three numbers directly after `name`.
 fn version_after(program: &[u8], name: &[u8]) -> Option<String> {
     let mut rest = program;
     while let Some(at) = find(rest, name) {
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_are_known_by_what_they_say_of_themselves() {
+    fn libraries_are_recognized_by_their_names() {
         for (text, name) in [
             (
                 "x/rustls-0.23.46/src/a.rs /aws-lc-rs-1.19.0/src BoringSSL",

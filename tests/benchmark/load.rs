@@ -1,5 +1,5 @@
-//! The load on one server: clients that shake hands, send, receive, sit there, or come all at once. It must not measure
-//! the server.
+//! The load on a server: clients that connect, send, receive, are idle, or connect all at once. It must not
+//! measure the server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,20 +20,20 @@ use tokio::time::sleep;
 use crate::backend::{CHUNK, WANTS};
 use crate::client::{Client, Way};
 
-/// Clients at a time, where not all come at once.
+/// Number of concurrent clients, except in a storm.
 const CONCURRENCY: usize = 8;
-/// Connections that bring tickets before sessions are resumed: rustls keeps as many for a server.
+/// Number of connections that fetch tickets before sessions are resumed; rustls keeps this many for a server.
 const TICKETS: u32 = 8;
 
-/// How long a client of a storm that was turned away keeps away: what paho-mqtt and MQTT.js do by default.
+/// Delay before a refused client of a storm retries; the default of paho-mqtt and MQTT.js.
 const COME_AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 20;
 
-/// Clients of one server.
+/// Clients of a server.
 pub(crate) struct Load {
     addr: SocketAddr,
     full: Way,
-    /// It remembers tickets.
+    /// Keeps tickets.
     resuming: Way,
 }
 
@@ -65,7 +65,7 @@ impl Load {
         }
     }
 
-    /// So many connections with CONNECT, CONNACK, DISCONNECT and close_notify.
+    /// Makes connections with CONNECT, CONNACK, DISCONNECT and close_notify.
     pub(crate) async fn visits(&self, count: u32) -> io::Result<()> {
         self.visits_by(&self.full, count).await.map(drop)
     }
@@ -73,7 +73,8 @@ impl Load {
     /// The same with resumed sessions.
     pub(crate) async fn resumed_visits(&self, count: u32) -> io::Result<()> {
         let resumed = self.visits_by(&self.resuming, count).await?;
-        // A client whose neighbour has taken the last ticket shakes hands in full; one in a hundred does not matter.
+        // If another client has taken the last ticket, the handshake is a full one; one in a hundred does not
+        // matter.
         if resumed < count - count / 100 {
             return Err(io::Error::other(format!(
                 "{resumed} of {count} sessions were resumed"
@@ -82,7 +83,7 @@ impl Load {
         Ok(())
     }
 
-    /// Full handshakes, one after the other, that bring the first tickets.
+    /// Makes full handshakes, one after the other, which fetch the first tickets.
     pub(crate) async fn fetch_tickets(&self) -> io::Result<()> {
         for _ in 0..TICKETS {
             self.visit(&self.resuming).await?;
@@ -90,7 +91,7 @@ impl Load {
         Ok(())
     }
 
-    /// Says how many sessions were resumed.
+    /// Makes connections; returns how many sessions were resumed.
     async fn visits_by(&self, way: &Way, count: u32) -> io::Result<u32> {
         stream::iter(0..count)
             .map(|_| self.visit(way))
@@ -129,7 +130,7 @@ impl Load {
         client.leave().await
     }
 
-    /// So many connections that have nothing to say any more.
+    /// Opens idle connections.
     pub(crate) async fn idle(&self, count: u32) -> io::Result<Vec<Client>> {
         stream::iter(0..count)
             .map(|_| Client::connect(&self.full, self.addr, "idle"))
@@ -138,7 +139,7 @@ impl Load {
             .await
     }
 
-    /// So many clients that all set out at once, and try again until they are served.
+    /// Starts clients that all connect at once, and retry until they are served.
     pub(crate) async fn storm(&self, count: u32) -> io::Result<Storm> {
         let came: Vec<_> = stream::iter(0..count)
             .map(|_| self.come())
@@ -154,7 +155,7 @@ impl Load {
         Ok(storm)
     }
 
-    /// How long it took, and how many tries.
+    /// Connects; returns the time it took and the number of failed tries.
     async fn come(&self) -> io::Result<(Duration, u32, Client)> {
         let began = Instant::now();
         let mut tries = 1;
@@ -169,18 +170,18 @@ impl Load {
     }
 }
 
-/// What clients saw that came all at once.
+/// Result of a storm.
 #[derive(Default)]
 pub(crate) struct Storm {
-    /// Of each client, from its first try to its CONNACK.
+    /// Time of each client from its first try to its CONNACK.
     pub(crate) times: Vec<Duration>,
-    /// How many tries failed.
+    /// Number of failed tries.
     pub(crate) turned_away: u32,
-    /// They are still connected.
+    /// The clients, still connected.
     pub(crate) clients: Vec<Client>,
 }
 
-/// The suite that the server chose for a client that checks everything: certificate, version and group.
+/// Returns the suite that the server chooses for a client that checks certificate, version and group.
 pub(crate) async fn look(ca: &Ca, addr: SocketAddr) -> io::Result<String> {
     let connector = Connector::new(ca).configure(|config| *config = client_config(ca));
     let client = connector.connect_mqtt(addr, "looks").await?;

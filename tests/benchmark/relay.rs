@@ -1,4 +1,4 @@
-//! The floor: a plain TCP relay in tokio, of one thread, as short as it can be written. It must not be clever.
+//! The baseline: a single-threaded plain TCP relay in tokio, as short as possible. It must not be optimized.
 
 use std::net::SocketAddr;
 
@@ -10,9 +10,9 @@ pub(crate) fn serve(listen: SocketAddr, backend: SocketAddr) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime can be made");
+        .expect("a runtime starts");
     runtime.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket can be made");
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket opens");
         socket.set_reuseaddr(true).expect("it is a socket");
         socket.bind(listen).expect("the port is free");
         let listener: TcpListener = socket.listen(4096).expect("it is bound");

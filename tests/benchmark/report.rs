@@ -1,4 +1,4 @@
-//! What was measured, as Markdown for readers and as JSON for programs. It must not measure.
+//! The results as Markdown and as JSON. It must not measure.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::machine::Machine;
 use crate::measure::Measure;
 
-/// Everything that a run found out.
+/// Results of a run.
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) rounds: u32,
@@ -14,16 +14,16 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
 }
 
-/// What is known of a server.
+/// Results of a server.
 pub(crate) struct Row {
     name: String,
-    /// Why it was not measured at all.
+    /// Why it was not measured.
     missing: Option<String>,
     pub(crate) about: Option<About>,
     cells: Vec<(Measure, Cell)>,
 }
 
-/// What a server says of itself, and what it chose.
+/// Properties of a server.
 #[derive(Debug, Serialize)]
 pub(crate) struct About {
     pub(crate) version: String,
@@ -33,14 +33,14 @@ pub(crate) struct About {
     pub(crate) suite: String,
 }
 
-/// One measure of one server.
+/// A measure of a server.
 #[derive(Default)]
 pub(crate) struct Cell {
-    /// The figures of each round that could be measured.
+    /// Figures of the successful rounds.
     pub(crate) rounds: Vec<Vec<f64>>,
-    /// Why the others could not.
+    /// Errors of the other rounds.
     pub(crate) failures: Vec<String>,
-    /// Why it is not measured at all.
+    /// Why it is not measured.
     pub(crate) unable: Option<String>,
 }
 
@@ -54,14 +54,14 @@ impl Row {
         }
     }
 
-    /// A server that cannot be had on this machine.
+    /// Makes the row of a server that is not available on this machine.
     pub(crate) fn missing(name: &str, why: &str) -> Self {
         let mut row = Self::new(name);
         row.missing = Some(why.to_owned());
         row
     }
 
-    /// The cell of a measure, empty at first.
+    /// Returns the cell of a measure, initially empty.
     pub(crate) fn cell(&mut self, measure: Measure) -> &mut Cell {
         let known = self.cells.iter().position(|(of, _)| *of == measure);
         let index = known.unwrap_or_else(|| {
@@ -106,13 +106,13 @@ impl Cell {
 }
 
 impl Report {
-    /// Whether everything was measured that ought to be.
+    /// Reports whether all measurements succeeded.
     pub(crate) fn is_whole(&self) -> bool {
         let mut cells = self.rows.iter().flat_map(|row| &row.cells);
         cells.all(|(_, cell)| cell.failures.is_empty())
     }
 
-    /// A table of figures, and one of the servers.
+    /// Formats a table of figures and one of the servers.
     pub(crate) fn markdown(&self) -> String {
         let columns: Vec<_> = self
             .measures
@@ -148,7 +148,7 @@ impl Report {
         lines.join("\n") + "\n"
     }
 
-    /// Everything, round by round.
+    /// Formats all figures, round by round, as JSON.
     pub(crate) fn json(&self) -> String {
         let servers: Vec<_> = self
             .rows
@@ -199,7 +199,7 @@ impl Row {
     }
 }
 
-/// Least, median and most; `None` of nothing.
+/// Returns minimum, median and maximum; `None` without figures.
 fn spread(figures: &[f64]) -> Option<[f64; 3]> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -213,7 +213,7 @@ fn spread(figures: &[f64]) -> Option<[f64; 3]> {
     Some([least, median, most])
 }
 
-/// With commas between thousands; what is no whole number has one digit behind the point below ten, and else none.
+/// Formats a number with commas between thousands; fractions below ten have one decimal place, others none.
 fn number(figure: f64) -> String {
     if figure.abs() < 9.95 && figure.fract() != 0.0 {
         return format!("{figure:.1}");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_every_round() {
+    fn json_has_every_round() {
         let value: Value = serde_json::from_str(&report().json()).expect("it is JSON");
         let figure = &value["figures"][0];
         assert_eq!(figure["server"], "terminator");
@@ -302,14 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn a_median_lies_in_the_middle() {
+    fn a_median_is_in_the_middle() {
         assert_eq!(spread(&[3.0, 1.0, 2.0]), Some([1.0, 2.0, 3.0]));
         assert_eq!(spread(&[4.0, 1.0]), Some([1.0, 2.5, 4.0]));
         assert_eq!(spread(&[]), None);
     }
 
     #[test]
-    fn numbers_are_written_as_people_read_them() {
+    fn numbers_are_readable() {
         let all = [0.0, 0.26, 9.96, 999.6, 22_938.0, 1_234_567.0, -1500.0].map(number);
         assert_eq!(
             all,

@@ -1,4 +1,4 @@
-//! A server under measurement, as a process of its own on a CPU of its own. It must not load it.
+//! A measured server, as a separate process on its own CPU. It must not put load on it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// In order, so that one with a worker of its own ends that too.
+    /// Terminates it gracefully, so that a server with a worker process ends that too.
     fn drop(&mut self) {
         self.process.stop();
     }

@@ -1,4 +1,4 @@
-//! Who is measured: builds of the terminator, and the peers that can be had on this machine. It must not measure.
+//! The measured servers: builds of the terminator, and the peers available on this machine. It must not measure.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::arguments::{Arguments, Peer};
 use crate::peers::{self, Place};
 use crate::report::Row;
 
-/// A program that is asked for its version.
+/// Command that prints a program's version.
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// A server that can be started.
@@ -56,12 +56,12 @@ impl Subject {
         }
     }
 
-    /// Whether it knows no TLS.
+    /// Reports whether it is without TLS.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.kind, Kind::Peer(Peer::Relay))
     }
 
-    /// What starts it at a place.
+    /// Returns the command that starts it.
     pub(crate) fn command(&self, place: &Place<'_>) -> Command {
         match &self.kind {
             Kind::Terminator(path) => peers::terminator(path, place),
@@ -74,7 +74,7 @@ impl Subject {
     }
 }
 
-/// Builds and installs what the arguments ask for: what can be measured, and the rows of what cannot.
+/// Builds and installs the servers of the arguments; returns those, and rows for the unavailable ones.
 pub(crate) fn prepare(arguments: &Arguments) -> (Vec<Subject>, Vec<Row>) {
     let missing = install(&arguments.peers);
     let mut subjects: Vec<_> = arguments
@@ -98,7 +98,7 @@ pub(crate) fn prepare(arguments: &Arguments) -> (Vec<Subject>, Vec<Row>) {
     (subjects, rows)
 }
 
-/// As the table, the arguments and `tests/setup` call it.
+/// Returns its name in the table, the arguments and `tests/setup`.
 fn name(peer: Peer) -> &'static str {
     match peer {
         Peer::Relay => "relay",
@@ -109,7 +109,7 @@ fn name(peer: Peer) -> &'static str {
     }
 }
 
-/// Lets `tests/setup` install the peers; what cannot be had here, and why.
+/// Installs the peers with `tests/setup`; returns the unavailable ones, and why.
 fn install(peers: &[Peer]) -> Vec<(String, String)> {
     let parts: Vec<_> = peers
         .iter()
@@ -122,7 +122,7 @@ fn install(peers: &[Peer]) -> Vec<(String, String)> {
     let file = workdir::scratch("setup").join("missing");
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("setup"));
     command.arg("--missing").arg(&file).args(parts);
-    // It says what it does; our own output is a table.
+    // Its output goes to standard error, since standard output is the table.
     command.stdout(Stdio::from(std::io::stderr()));
     let status = command.status().expect("the checkout has tests/setup");
     assert!(status.success(), "tests/setup failed: {status}");
@@ -133,14 +133,14 @@ fn install(peers: &[Peer]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The first version in what a program says of itself.
+/// Returns the first version in a program's output.
 fn version(command: Command) -> String {
     let said = run(command, b"", ANSWER).expect_success();
     let text = said.stdout + &said.stderr;
     first_version(&text).unwrap_or("unknown").to_owned()
 }
 
-/// The first piece of digits and dots with two dots in it.
+/// Returns the first sequence of digits and dots with two dots.
 fn first_version(text: &str) -> Option<&str> {
     text.split(|character: char| !character.is_ascii_digit() && character != '.')
         .map(|piece| piece.trim_matches('.'))
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_found_in_what_programs_say() {
+    fn versions_are_found_in_the_output_of_programs() {
         for (text, version) in [
             ("nginx version: nginx/1.22.1\n", "1.22.1"),
             (

@@ -1,5 +1,5 @@
-//! One measure of one server: it is started, warmed up, put under load, and its figures are what the kernel has
-//! accounted it meanwhile. It must not decide what is measured.
+//! Takes one measure of one server: starts it, warms it up, puts it under load, and reads its figures from the
+//! kernel. It must not choose the measures.
 
 use std::future::Future;
 use std::io;
@@ -17,31 +17,31 @@ use crate::report::{About, Report, Row};
 use crate::server::Server;
 use crate::subject::Subject;
 
-/// Before each measure, for everything that is made at the first use.
+/// Number of connections before each measure, for lazy initialization.
 const WARM_UP: u32 = 100;
 const HANDSHAKES: u32 = 2000;
 const BULK_MIB: u32 = 512;
 const IDLE: u32 = 2000;
 
-/// The longest that a measure may take: a server that hangs must not keep the others from being measured.
+/// Maximum duration of a measure, so that a hanging server does not block the others.
 const TRIAL_MAX: Duration = Duration::from_secs(120);
-/// How long memory must stay as it is to count as settled, and how long that may take.
+/// Time without change after which memory counts as settled, and the maximum time for that.
 const SETTLED: Duration = Duration::from_millis(500);
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
-/// What all trials share.
+/// Parameters of all trials.
 pub(crate) struct Trials {
     pub(crate) ca: Ca,
     pub(crate) leaf: Leaf,
     pub(crate) backends: Backends,
     pub(crate) cpus: Cpus,
-    /// How many clients come at once.
+    /// Number of clients in a storm.
     pub(crate) storm: u32,
 }
 
 impl Trials {
-    /// Measures everything of every server once. Every other round goes backwards, so that none always comes after the
-    /// same other.
+    /// Takes every measure of every server once. Every other round has the reverse order, so that no server always
+    /// follows the same other one.
     pub(crate) fn round(&self, round: u32, subjects: &[Subject], report: &mut Report) {
         for measure in report.measures.clone() {
             let mut turns: Vec<_> = subjects.iter().zip(&mut report.rows).collect();
@@ -141,7 +141,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The CPU time of the server while clients come and go, until the last has gone.
+    /// Returns the server's CPU time until the last client is gone.
     async fn cpu_of<T>(
         &self,
         clients: impl Future<Output = io::Result<T>>,
@@ -167,7 +167,7 @@ impl Trial<'_> {
         Ok(vec![(after - before) / f64::from(IDLE)])
     }
 
-    /// Memory, once it stays as it is.
+    /// Returns the memory once it is settled.
     async fn settled_memory(&self) -> f64 {
         let began = Instant::now();
         let mut last = (self.server.memory(), began);
@@ -183,7 +183,7 @@ impl Trial<'_> {
         memory
     }
 
-    /// The clients stay until all have come: the CPU time is that of their coming alone.
+    /// The clients stay until all have connected, so that the CPU time excludes their end.
     async fn storm(&self) -> io::Result<Vec<f64>> {
         let before = self.server.cpu();
         let storm = self.load.storm(self.storm).await?;

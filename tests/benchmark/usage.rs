@@ -1,12 +1,11 @@
-//! What the kernel has accounted a server: CPU time and memory, of the process and all that it has started. It must
-//! not load it.
+//! CPU time and memory of a server, from the kernel, including its child processes. It must not put load on it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-/// CPU time so far, in user and kernel mode, of all threads that run. The kernel's own unit is a nanosecond here, and a
-/// clock tick in /proc/PID/stat.
+/// Returns the CPU time of all running threads, in user and kernel mode. schedstat has nanoseconds, while
+/// /proc/PID/stat has clock ticks only.
 pub(crate) fn cpu(pid: u32) -> Duration {
     let of_thread = |schedstat: String| -> u64 {
         let time = schedstat
@@ -24,12 +23,12 @@ pub(crate) fn cpu(pid: u32) -> Duration {
     Duration::from_nanos(nanoseconds)
 }
 
-/// Memory that belongs to it alone, in bytes.
+/// Returns the anonymous memory, in bytes.
 pub(crate) fn memory(pid: u32) -> u64 {
     tree(pid).into_iter().filter_map(anonymous_kib).sum::<u64>() * 1024
 }
 
-/// A process and all below it.
+/// Returns a process and its descendants.
 pub(crate) fn tree(pid: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").expect("Linux has it").flatten() {
@@ -52,10 +51,10 @@ pub(crate) fn tree(pid: u32) -> Vec<u32> {
     all
 }
 
-/// `None` for one that has ended meanwhile.
+/// Returns the parent; `None` if the process has ended.
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may hold anything, come the state and the parent (proc(5)).
+    // The name, which may have any characters, is followed by the state and the parent (proc(5)).
     let behind = stat.rsplit(')').next()?;
     behind.split_whitespace().nth(1)?.parse().ok()
 }
@@ -85,7 +84,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     #[test]
-    fn children_and_their_work_are_counted() {
+    fn children_are_included() {
         let mut command = Command::new("sh");
         let script = "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo done; exec sleep 1000' & wait";
         command.args(["-c", script]);
@@ -93,7 +92,7 @@ mod tests {
         process.wait_for_line("done", LONG);
         let tree = tree(process.pid());
         assert_eq!(tree.len(), 2, "{tree:?}");
-        // The child has counted, the parent has only waited.
+        // The child uses CPU time, the parent only waits.
         assert!(cpu(tree[0]) > cpu(tree[1]));
         assert_eq!(cpu(tree[0]), cpu(process.pid()));
         assert!(memory(tree[0]) > memory(tree[1]) && memory(tree[1]) > 0);

@@ -1,4 +1,4 @@
-//! CA bundles: who can chain to what, and what is left out.
+//! CA bundles: unusable authorities and ignored blocks.
 
 use mqtt_tls_judge::authorities::judge;
 use mqtt_tls_judge::finding::Reason;
@@ -9,13 +9,16 @@ use crate::material::Verdict::{self, Fine, Never, Refused, Warns};
 use crate::material::{assert_verdict, folder, leaf, openssl, relabelled, root, self_signed};
 
 fn assert_bundle(what: &str, text: &str, verdict: Verdict) {
-    let told =
+    let described =
         |error: mqtt_tls_judge::authorities::Error| (error.reason().name(), error.to_string());
     let judged = judge(Part::file(text)).map(|authorities| {
         let findings = authorities.findings().to_vec();
-        (findings, authorities.strictly().map(drop).map_err(told))
+        (
+            findings,
+            authorities.strictly().map(drop).map_err(described),
+        )
     });
-    assert_verdict(what, judged.map_err(told), verdict);
+    assert_verdict(what, judged.map_err(described), verdict);
 }
 
 fn authority(genpkey: &str) -> String {
@@ -25,7 +28,7 @@ fn authority(genpkey: &str) -> String {
 }
 
 #[test]
-fn an_authority_that_nobody_can_chain_to_is_named() {
+fn unusable_authorities_are_reported() {
     let (good, top) = (Ca::new("good").cert_pem(), root("root"));
     let device = leaf(&top, &[], |_| {}).chain.concat();
     let weak = authority("-algorithm RSA -pkeyopt rsa_keygen_bits:1024");
@@ -35,7 +38,7 @@ fn an_authority_that_nobody_can_chain_to_is_named() {
         (brainpool.as_str(), "has an ECDSA key on a brainpool curve"),
         (
             device.as_str(),
-            "of CN=edge in block 1 (CERTIFICATE, line 1 of the PEM) is no CA",
+            "of CN=edge in block 1 (CERTIFICATE, line 1 of the PEM) is not a CA",
         ),
     ] {
         let reason = Reason::UnusableAuthority;
@@ -51,12 +54,12 @@ fn an_authority_that_nobody_can_chain_to_is_named() {
     assert_bundle(
         "a device by itself",
         &own,
-        Warns(Reason::AuthorityIsLeaf, "only that device"),
+        Warns(Reason::AuthorityIsLeaf, "only the one device"),
     );
 }
 
 #[test]
-fn a_block_that_is_left_out_would_lock_devices_out() {
+fn ignored_blocks_are_reported() {
     let (ca, other) = (Ca::new("good"), Ca::new("other").cert_pem());
     let good = ca.cert_pem();
     for label in ["X509 CERTIFICATE", "TRUSTED CERTIFICATE", "FOO"] {
@@ -68,7 +71,7 @@ fn a_block_that_is_left_out_would_lock_devices_out() {
     std::fs::write(folder.join("key"), ca.key_pem()).unwrap();
     let pkcs7 = openssl(&folder, "crl2pkcs7 -nocrl -certfile ca");
     let request = openssl(&folder, "req -new -key key -subj /CN=a");
-    for (block, words) in [(pkcs7, "is a PKCS7; convert it"), (request, "(CSR)")] {
+    for (block, words) in [(pkcs7, "is PKCS#7; convert it"), (request, "(CSR)")] {
         let reason = Reason::BlockLeftOut;
         assert_bundle(words, &format!("{good}{block}"), Never(reason, words));
         assert_bundle(words, &block, Refused("NoCertificate", words));
@@ -89,7 +92,7 @@ fn a_block_that_is_left_out_would_lock_devices_out() {
         Refused("NoCertificate", words),
     );
     let key = format!("{good}{}", ca.key_pem());
-    assert_bundle("key", &key, Refused("PrivateKeyInBundle", "take it out"));
+    assert_bundle("key", &key, Refused("PrivateKeyInBundle", "remove the key"));
     assert_bundle(
         "path",
         "/etc/ca.pem",

@@ -1,4 +1,4 @@
-//! Each fault of a chain, by its reason and its words.
+//! Each problem of a chain, with its reason and message.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ use crate::material::{
     leaf_params, new_key, root, self_signed, through,
 };
 
-/// The intermediate of one issuer, by which each of two roots is reached.
+/// Makes a chain with two certificates of one intermediate, which lead to two roots.
 pub(crate) fn cross_signed() -> (Issuer, Issuer, Material) {
     let (old, new) = (root("old root"), root("new root"));
     let middle = below(&old, "middle", |_| {});
@@ -28,7 +28,7 @@ pub(crate) fn cross_signed() -> (Issuer, Issuer, Material) {
     (old, new, material)
 }
 
-/// The issuer's name with another key.
+/// Makes a chain whose issuer has the right name but another key.
 pub(crate) fn renewed_with_another_key() -> Material {
     let top = root("root");
     let (old, new) = (below(&top, "middle", |_| {}), below(&top, "middle", |_| {}));
@@ -64,14 +64,14 @@ fn forged() -> Material {
     let mut der = CertificateDer::from_pem_slice(material.chain[0].as_bytes())
         .unwrap()
         .to_vec();
-    // A digit of the serial number, which is what is signed.
+    // A digit of the serial number, which is signed.
     let at = der.windows(2).position(|two| two == [2, 20]).unwrap() + 10;
     der[at] ^= 1;
     material.chain[0] = block("CERTIFICATE", &der);
     material
 }
 
-/// A leaf whose serial number is below 0. Its own signature does not fit any more, which nobody looks at.
+/// Makes a leaf with a negative serial number. This breaks its own signature, which is not checked.
 fn negative() -> Material {
     let (key, mut params) = (new_key(), leaf_params());
     params.serial_number = Some(vec![0x7F; 20].into());
@@ -81,12 +81,16 @@ fn negative() -> Material {
     Material::new(&[&block("CERTIFICATE", &der)], &key)
 }
 
-/// All that can never verify.
+/// Makes all kinds of chains that can never verify.
 pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
     vec![
-        ("an issuer that is no CA", not_a_ca(), Reason::IssuerNotCa),
         (
-            "an issuer that says nothing of being a CA",
+            "an issuer that is not a CA",
+            not_a_ca(),
+            Reason::IssuerNotCa,
+        ),
+        (
+            "an issuer without basicConstraints",
             through(|params| {
                 params.is_ca = IsCa::NoCa;
                 params.key_usages = vec![];
@@ -94,7 +98,7 @@ pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
             Reason::IssuerNotCa,
         ),
         (
-            "an issuer that got another key",
+            "an issuer with another key",
             renewed_with_another_key(),
             Reason::SignatureMismatch,
         ),
@@ -108,7 +112,7 @@ pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
     ]
 }
 
-/// A leaf whose dates have no seconds. Its own signature does not fit any more, which nobody looks at.
+/// Makes a leaf whose dates have no seconds. This breaks its own signature, which is not checked.
 pub(crate) fn without_seconds() -> Material {
     let (key, mut params) = (new_key(), leaf_params());
     // Until 2050 dates are in UTCTime.
@@ -132,7 +136,7 @@ pub(crate) fn without_seconds() -> Material {
         }
     }
     assert_eq!(dates, 2);
-    // The lengths of the whole and of what is signed, both in two bytes.
+    // The lengths of the certificate and of its signed part, both in two bytes.
     for at in [2, 6] {
         assert_eq!(shorter[at - 1], 0x82);
         let length = u16::from_be_bytes([shorter[at], shorter[at + 1]]) - 4;
@@ -160,7 +164,7 @@ fn of_issuers() -> Vec<Row> {
     };
     vec![
         (
-            "an issuer that is over",
+            "an expired issuer",
             ends(-20, -2),
             Warns(
                 Reason::IssuerExpired,
@@ -168,19 +172,19 @@ fn of_issuers() -> Vec<Row> {
             ),
         ),
         (
-            "an issuer that is soon over",
+            "an issuer that expires soon",
             ends(-300, 9),
             Warns(Reason::IssuerExpiresSoon, "expires on"),
         ),
         (
-            "an issuer of tomorrow",
+            "an issuer that is not valid yet",
             ends(2, 100),
             Warns(Reason::IssuerNotYetValid, "is not valid before"),
         ),
         (
             "an issuer by its usage only",
             through(|params| params.is_ca = IsCa::NoCa),
-            Warns(Reason::IssuerNotCa, "many clients refuse it"),
+            Warns(Reason::IssuerNotCa, "many clients reject it"),
         ),
         (
             "an issuer that may not sign",
@@ -295,11 +299,11 @@ fn of_algorithms() -> Vec<Row> {
 }
 
 #[test]
-fn what_can_never_verify_serves_on_and_is_refused_where_it_is_new() {
+fn chains_that_can_never_verify_are_refused_if_new() {
     for (what, material, reason) in never() {
         let word = match reason {
-            Reason::IssuerNotCa => "is no CA",
-            Reason::SignatureMismatch => "does not fit the key of block 2",
+            Reason::IssuerNotCa => "is not a CA",
+            Reason::SignatureMismatch => "does not match the key of block 2",
             Reason::PathTooLong => "pathLenConstraint",
             _ => "name constraints",
         };
@@ -308,7 +312,7 @@ fn what_can_never_verify_serves_on_and_is_refused_where_it_is_new() {
 }
 
 #[test]
-fn what_many_clients_refuse_is_a_warning() {
+fn chains_that_many_clients_reject_get_a_warning() {
     let all = [of_issuers(), of_leaves(), of_algorithms()];
     for (what, material, verdict) in all.into_iter().flatten() {
         assert_judged(what, material.judged(), verdict);
@@ -316,7 +320,7 @@ fn what_many_clients_refuse_is_a_warning() {
 }
 
 #[test]
-fn what_is_right_is_fine() {
+fn good_chains_have_no_findings() {
     let top = root("root");
     let middle = below(&top, "middle", |_| {});
     let upper = below(&middle, "lower", |_| {});
@@ -330,7 +334,7 @@ fn what_is_right_is_fine() {
         ("cross-signed", cross_signed().2),
         ("signed by itself", self_signed("-algorithm ED25519", "")),
         (
-            "never over",
+            "without an end",
             leaf(&top, &[], |params| {
                 params.not_after = rcgen::date_time_ymd(9999, 12, 31);
             }),
@@ -341,7 +345,7 @@ fn what_is_right_is_fine() {
 }
 
 #[test]
-fn what_is_there_twice_or_is_of_no_use_is_left_out_and_named() {
+fn duplicate_and_unused_blocks_are_ignored_and_reported() {
     let top = root("root");
     let good = leaf(&top, &[&top.pem()], |_| {});
     let (cert, key) = (&good.chain[0], &good.key);
@@ -349,16 +353,16 @@ fn what_is_there_twice_or_is_of_no_use_is_left_out_and_named() {
     assert_judged(
         "the leaf twice",
         judge_text(&twice),
-        Warns(Reason::DuplicateLeftOut, " is block 1 again"),
+        Warns(Reason::DuplicateLeftOut, " is a duplicate of block 1"),
     );
     let twice = format!("{}{key}", good.pem());
-    let words = "is block 3 again";
+    let words = "is a duplicate of block 3";
     assert_judged(
         "the key twice",
         judge_text(&twice),
         Warns(Reason::DuplicateLeftOut, words),
     );
-    // What has the name and not the key is left out where another one has both.
+    // A certificate with the issuer's name but not its key is ignored if there is one with both.
     let (old, new) = (below(&top, "middle", |_| {}), below(&top, "middle", |_| {}));
     let both = leaf(&old, &[&new.pem(), &old.pem()], |_| {});
     let judged = both.judged();
@@ -390,7 +394,7 @@ fn an_unrelated_certificate_is_out_of_order() {
 }
 
 #[test]
-fn version_1_is_told_with_what_to_do() {
+fn version_1_is_reported_with_advice() {
     let material = by_openssl("-algorithm ED25519", "", "");
     let words = "it is X.509 version 1, which has no names; issue it with extensions";
     assert_judged(
@@ -401,7 +405,7 @@ fn version_1_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_block_is_told_by_the_key_that_it_is_under() {
+fn a_block_is_named_with_its_key() {
     let material = not_a_ca();
     let (chain, key) = (material.chain.concat(), &material.key);
     let parts = [Part::key("tls.crt", &chain), Part::key("tls.key", key)];
@@ -442,7 +446,7 @@ fn a_certificate_without_a_subject_is_called_by_its_names() {
 }
 
 #[test]
-fn what_a_subject_hides_is_shown() {
+fn hidden_characters_in_a_subject_are_escaped() {
     let material = leaf(&root("root"), &[], |params| {
         let name = "edge\nE\u{202e}VIL\u{1b}[2J";
         params.distinguished_name.push(DnType::CommonName, name);
@@ -458,7 +462,7 @@ fn what_a_subject_hides_is_shown() {
 }
 
 #[test]
-fn the_last_date_of_all_is_shown_as_it_is() {
+fn the_last_second_of_the_year_9999_is_shown() {
     let material = leaf(&root("root"), &[], |params| {
         params.not_after =
             rcgen::date_time_ymd(9999, 12, 31) + std::time::Duration::from_secs(24 * 3600 - 1);

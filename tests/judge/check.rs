@@ -1,4 +1,4 @@
-//! What `check FILE` prints of all this: a line for each warning, whatever is in a name.
+//! The output of `check FILE`: one line for each warning, whatever a name contains.
 
 use std::process::Command;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn check(pem: &str) -> Finished {
 }
 
 #[test]
-fn a_warning_is_a_line_and_no_refusal() {
+fn a_warning_is_one_line_and_no_error() {
     let material = leaf(&root("root"), &[], |params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let name = "edge\nwarning: \u{1b}[2Jall is well\u{202e}";
@@ -38,9 +38,9 @@ fn a_warning_is_a_line_and_no_refusal() {
 }
 
 #[test]
-fn what_can_never_verify_is_a_refusal() {
+fn a_chain_that_can_never_verify_is_an_error() {
     let finished = check(&not_a_ca().pem());
     assert_eq!(finished.status.code(), Some(1), "{}", finished.stdout);
-    let told = "pem: the certificate of CN=middle in block 2 (CERTIFICATE, line";
-    assert!(finished.stderr.contains(told), "{}", finished.stderr);
+    let expected = "pem: the certificate of CN=middle in block 2 (CERTIFICATE, line";
+    assert!(finished.stderr.contains(expected), "{}", finished.stderr);
 }

@@ -1,4 +1,4 @@
-//! That what is judged is what clients say: OpenSSL and rustls, as a device would verify the chain.
+//! Compares the findings with the verdicts of clients: OpenSSL and rustls verify the chain as a device would.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use tests::process::run;
 use crate::chains::cross_signed;
 use crate::material::{Issuer, Material, below, folder, leaf, root};
 
-fn rustls_takes(root: &str, material: &Material) -> bool {
+fn rustls_accepts(root: &str, material: &Material) -> bool {
     let der = |pem: &String| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(der(&root.to_owned())).unwrap();
@@ -35,7 +35,7 @@ fn rustls_takes(root: &str, material: &Material) -> bool {
     taken.is_ok()
 }
 
-fn openssl_takes(root: &str, material: &Material) -> bool {
+fn openssl_accepts(root: &str, material: &Material) -> bool {
     let folder = folder();
     std::fs::write(folder.join("root"), root).unwrap();
     std::fs::write(folder.join("leaf"), &material.chain[0]).unwrap();
@@ -47,7 +47,10 @@ fn openssl_takes(root: &str, material: &Material) -> bool {
 }
 
 fn takes(root: &str, material: &Material) -> [bool; 2] {
-    [openssl_takes(root, material), rustls_takes(root, material)]
+    [
+        openssl_accepts(root, material),
+        rustls_accepts(root, material),
+    ]
 }
 
 fn new_is_refused(material: &Material) -> bool {
@@ -55,7 +58,7 @@ fn new_is_refused(material: &Material) -> bool {
 }
 
 #[test]
-fn what_is_fine_verifies_and_what_is_refused_does_not() {
+fn good_chains_verify_and_refused_ones_do_not() {
     let top = root("root");
     let through = |change: fn(&mut rcgen::CertificateParams)| {
         let middle = below(&top, "middle", change);
@@ -65,11 +68,11 @@ fn what_is_fine_verifies_and_what_is_refused_does_not() {
         let (old, new) = (below(top, "middle", |_| {}), below(top, "middle", |_| {}));
         leaf(&old, &[&new.pem()], |_| {})
     };
-    // OpenSSL, rustls, and whether it is refused where it is new.
+    // Whether OpenSSL and rustls accept it, and whether it is refused if new.
     for (what, material, [openssl, rustls], refused) in [
         ("fine", through(|_| {}), [true, true], false),
         (
-            "no CA",
+            "not a CA",
             through(|params| params.is_ca = IsCa::ExplicitNoCa),
             [false, false],
             true,
@@ -109,7 +112,7 @@ fn what_is_fine_verifies_and_what_is_refused_does_not() {
     }
 }
 
-/// OpenSSL takes the first that fits, and does not try the other.
+/// OpenSSL takes the first issuer that matches, and does not try the other.
 #[test]
 fn each_root_of_a_cross_signed_chain_verifies_it() {
     let (old, new, material) = cross_signed();

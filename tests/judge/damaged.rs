@@ -1,4 +1,4 @@
-//! Whatever is in a block, it is answered: bytes of certificates and keys are changed at random, by a fixed seed.
+//! Damaged blocks cause errors, not panics: changes bytes of certificates and keys at random, with a fixed seed.
 
 use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::pem::Part;
@@ -7,11 +7,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::material::{below, block, judge_text, leaf, root};
 
-/// How many chains are tried; each takes some milliseconds.
+/// Number of chains; each takes some milliseconds.
 const TRIES: usize = 400;
 
 #[test]
-fn damaged_blocks_are_answered() {
+fn damaged_blocks_do_not_panic() {
     let top = root("root");
     let middle = below(&top, "middle", |_| {});
     let material = leaf(&middle, &[&middle.pem(), &top.pem()], |_| {});
@@ -38,7 +38,7 @@ fn damaged_blocks_are_answered() {
         }
         let blocks: Vec<String> = ders.iter().map(|(label, der)| block(label, der)).collect();
         refused += usize::from(judge_text(&blocks.concat()).is_err());
-        // The key is none of a bundle.
+        // A bundle has no key.
         let _ = authorities::judge(Part::file(&blocks[..3].concat()));
     }
     assert!(refused > 0 && refused < TRIES, "{refused}");

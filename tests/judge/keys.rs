@@ -1,4 +1,4 @@
-//! Keys by what is in them, whatever the label says, and what is said of kinds that TLS does not use here.
+//! Keys are identified by their content, whatever their label, and unsupported kinds are named.
 
 use mqtt_tls_judge::finding::Reason;
 use mqtt_tls_judge::refusal::Refusal;
@@ -8,7 +8,7 @@ use crate::material::Verdict::{Fine, Refused, Warns};
 use crate::material::{assert_judged, folder, judge_text, openssl, relabelled, self_signed};
 
 #[test]
-fn a_key_is_known_by_what_is_in_it() {
+fn a_key_is_identified_by_its_content() {
     let ca = Ca::new("root");
     for kind in KeyKind::ALL {
         let leaf = ca.leaf().dns("localhost").key(kind).issue();
@@ -30,14 +30,14 @@ fn a_key_is_known_by_what_is_in_it() {
 }
 
 #[test]
-fn a_certificate_is_known_by_what_is_in_it() {
+fn a_certificate_is_identified_by_its_content() {
     let ca = Ca::new("root");
     let leaf = ca.intermediate("middle").leaf().dns("localhost").issue();
     for label in ["X509 CERTIFICATE", "TRUSTED CERTIFICATE", "CERT", "FOO"] {
         let chain = relabelled(&leaf.chain_pem, label);
         assert_judged(label, judge_text(&format!("{chain}{}", leaf.key_pem)), Fine);
     }
-    // As `openssl x509 -trustout` writes it, with the uses behind the certificate.
+    // As `openssl x509 -trustout` writes it, with the trusted uses after the certificate.
     let folder = folder();
     std::fs::write(folder.join("cert"), &leaf.cert_pem).unwrap();
     let trusted = openssl(
@@ -51,7 +51,7 @@ fn a_certificate_is_known_by_what_is_in_it() {
 }
 
 #[test]
-fn what_is_beside_chain_and_key_is_named() {
+fn blocks_besides_chain_and_key_are_reported() {
     let folder = folder();
     openssl(&folder, "ecparam -name prime256v1 -genkey -out key");
     openssl(
@@ -67,8 +67,8 @@ fn what_is_beside_chain_and_key_is_named() {
     let public = openssl(&folder, "pkey -in key -pubout");
     let request = openssl(&folder, "req -new -key key -subj /CN=a");
     for (block, words) in [
-        (public, "a public key alone"),
-        (request, "a request for a certificate (CSR)"),
+        (public, "a public key; the certificate already contains it"),
+        (request, "a certificate signing request (CSR)"),
         (ca.crl(&[]), "a revocation list"),
         (
             "-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n".to_owned(),
@@ -77,7 +77,7 @@ fn what_is_beside_chain_and_key_is_named() {
         (
             "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmI0E\n=aaaa\n-----END PGP PUBLIC KEY BLOCK-----\n"
                 .to_owned(),
-            "of PGP",
+            "a PGP block",
         ),
     ] {
         let judged = judge_text(&format!("{block}{good}"));
@@ -86,7 +86,7 @@ fn what_is_beside_chain_and_key_is_named() {
 }
 
 #[test]
-fn a_key_of_no_use_is_called_what_it_is() {
+fn unsupported_keys_are_named() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let ec = |curve: &str| format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:{curve}");
     for (make, words) in [
@@ -120,7 +120,7 @@ fn a_key_of_no_use_is_called_what_it_is() {
 }
 
 #[test]
-fn a_dsa_key_and_one_of_openssh_are_called_what_they_are() {
+fn dsa_and_openssh_keys_are_named() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let folder = folder();
     openssl(&folder, "dsaparam -out params 1024");
@@ -141,7 +141,7 @@ fn a_dsa_key_and_one_of_openssh_are_called_what_they_are() {
 }
 
 #[test]
-fn explicit_parameters_are_called_so() {
+fn explicit_parameters_are_named() {
     let material = self_signed(
         "-algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:explicit",
         "",
@@ -154,10 +154,9 @@ fn explicit_parameters_are_called_so() {
     );
 }
 
-/// Blocks of these labels were left aside by the release before: now that they are looked at, they must not break
-/// what it served.
+/// Earlier releases ignored blocks under these labels; now that they are read, they must not break what was served.
 #[test]
-fn what_was_left_aside_before_breaks_nothing() {
+fn formerly_ignored_blocks_break_nothing() {
     let ca = Ca::new("root");
     let (good, other) = (
         ca.intermediate("middle").leaf().dns("localhost").issue(),

@@ -1,5 +1,5 @@
-//! What is judged of chains, keys and CA bundles: what each kind of fault is called, that an upgrade takes nobody
-//! down, and that clients see it the same way. What was reported from the field is in tables, a row for each.
+//! Validation of chains, keys and CA bundles: each kind of problem has its reason and message, an upgrade takes no
+//! listener down, and clients agree with the findings. Problems reported from the field are rows of tables.
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Chains and keys with one fault each, made on the spot with rcgen and the `openssl` program.
+//! Chains and keys with one problem each, made with rcgen and the `openssl` program.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +31,7 @@ impl Material {
         }
     }
 
-    /// In one text, as smart-mqtt's `pem` has it.
+    /// Returns chain and key in one text, as in smart-mqtt's `pem`.
     pub(crate) fn pem(&self) -> String {
         format!("{}{}", self.chain.concat(), self.key)
     }
@@ -48,7 +48,7 @@ pub(crate) fn judge_text(pem: &str) -> Result<Certificate, Error> {
 /// A CA.
 pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-/// Parameters of a CA, valid from yesterday for ten years.
+/// Returns parameters of a CA, valid from yesterday for ten years.
 pub(crate) fn ca_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -60,7 +60,7 @@ pub(crate) fn ca_params(name: &str) -> CertificateParams {
     params
 }
 
-/// Parameters of a server's leaf, valid from yesterday for 90 days.
+/// Returns parameters of a server's leaf, valid from yesterday for 90 days.
 pub(crate) fn leaf_params() -> CertificateParams {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, "edge");
@@ -81,7 +81,7 @@ pub(crate) fn root(name: &str) -> Issuer {
     Issuer::self_signed(ca_params(name), new_key()).unwrap()
 }
 
-/// A CA below another one.
+/// Makes a CA below another one.
 pub(crate) fn below(
     issuer: &Issuer,
     name: &str,
@@ -92,7 +92,7 @@ pub(crate) fn below(
     Issuer::signed_by(params, new_key(), issuer).unwrap()
 }
 
-/// A leaf, with what else is sent.
+/// Makes a leaf, with the certificates above it.
 pub(crate) fn leaf(
     issuer: &Issuer,
     above: &[&str],
@@ -105,13 +105,13 @@ pub(crate) fn leaf(
     Material::new(&[&[leaf.as_str()], above].concat(), &key)
 }
 
-/// A leaf below an intermediate that is as `change` makes it.
+/// Makes a leaf below an intermediate with changed parameters.
 pub(crate) fn through(change: impl FnOnce(&mut CertificateParams)) -> Material {
     let middle = below(&root("root"), "middle", change);
     leaf(&middle, &[&middle.pem()], |_| {})
 }
 
-/// What `openssl` prints.
+/// Runs `openssl` and returns its output.
 #[track_caller]
 pub(crate) fn openssl(folder: &Path, args: &str) -> String {
     let mut command = Command::new("openssl");
@@ -126,7 +126,7 @@ pub(crate) fn folder() -> std::path::PathBuf {
     workdir::scratch("judge")
 }
 
-/// A certificate that signs itself, and its key, of a kind that `openssl genpkey` makes.
+/// Makes a self-signed certificate and its key, of a kind that `openssl genpkey` makes.
 pub(crate) fn self_signed(genpkey: &str, req: &str) -> Material {
     let folder = folder();
     openssl(&folder, &format!("genpkey {genpkey} -out key.pem"));
@@ -140,7 +140,7 @@ pub(crate) fn self_signed(genpkey: &str, req: &str) -> Material {
     }
 }
 
-/// A leaf whose certificate `openssl x509 -req` makes, below a CA that `openssl` made.
+/// Makes a leaf with `openssl x509 -req`, below a CA made with `openssl`.
 pub(crate) fn by_openssl(ca_key: &str, sign: &str, extensions: &str) -> Material {
     let folder = folder();
     std::fs::write(folder.join("ext"), extensions).unwrap();
@@ -164,14 +164,14 @@ pub(crate) fn by_openssl(ca_key: &str, sign: &str, extensions: &str) -> Material
     }
 }
 
-/// A block of these bytes.
+/// Encodes a PEM block.
 pub(crate) fn block(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
-/// A block with another label.
+/// Returns a block with another label.
 pub(crate) fn relabelled(pem: &str, label: &str) -> String {
     let old = pem
         .split("-----")
@@ -183,14 +183,14 @@ pub(crate) fn relabelled(pem: &str, label: &str) -> String {
         .replace(&format!("END {old}-----"), &format!("END {label}-----"))
 }
 
-/// What is to come of a judgement.
+/// Expected result of a validation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verdict {
-    /// Nothing is to be said.
+    /// There are no findings.
     Fine,
-    /// It serves, and this is said.
+    /// It is served with this warning.
     Warns(Reason, &'static str),
-    /// It serves where it served before, and is refused where it is new.
+    /// It is served if it was served before, and refused if it is new.
     Never(Reason, &'static str),
     /// It cannot be served.
     Refused(&'static str, &'static str),
@@ -200,21 +200,24 @@ pub(crate) fn assert_judged(what: &str, judged: Result<Certificate, Error>, verd
     let judged = judged.map(|certificate| {
         let findings = certificate.findings_at(Timestamp::now());
         let strictly = certificate.strictly();
-        (findings, strictly.map(drop).map_err(|error| told(&error)))
+        (
+            findings,
+            strictly.map(drop).map_err(|error| describe(&error)),
+        )
     });
-    assert_verdict(what, judged.map_err(|error| told(&error)), verdict);
+    assert_verdict(what, judged.map_err(|error| describe(&error)), verdict);
 }
 
-fn told(error: &Error) -> (&'static str, String) {
+fn describe(error: &Error) -> (&'static str, String) {
     (error.reason().name(), error.to_string())
 }
 
-type Told = (&'static str, String);
+type Described = (&'static str, String);
 
-/// `judged`: what is found where it served before, and what is said where it is new.
+/// `judged`: the findings if it was served before, and the error if it is new.
 pub(crate) fn assert_verdict(
     what: &str,
-    judged: Result<(Vec<Finding>, Result<(), Told>), Told>,
+    judged: Result<(Vec<Finding>, Result<(), Described>), Described>,
     verdict: Verdict,
 ) {
     match (verdict, judged) {
@@ -230,7 +233,7 @@ pub(crate) fn assert_verdict(
             assert_eq!(
                 findings.len(),
                 1,
-                "{what}: nothing else is said: {findings:?}"
+                "{what}: unexpected findings: {findings:?}"
             );
             assert_eq!(strictly, Ok(()), "{what}");
         }

@@ -1,4 +1,4 @@
-//! What people put where PEM belongs, and in which encodings.
+//! Other texts in the place of PEM, and their encodings.
 
 use mqtt_tls_judge::certificate::judge;
 use mqtt_tls_judge::pem::Part;
@@ -11,7 +11,7 @@ use crate::material::Verdict::{Fine, Refused};
 use crate::material::{assert_judged, folder, judge_text, openssl};
 
 #[test]
-fn what_stands_in_place_of_pem_is_told() {
+fn texts_in_the_place_of_pem_are_recognized() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let base64: String = leaf
         .bundle()
@@ -27,20 +27,20 @@ fn what_stands_in_place_of_pem_is_told() {
     for (text, words) in [
         (
             pkcs7.as_str(),
-            "block 1 (PKCS7, line 1 of the PEM) is a PKCS7; convert it: `openssl pkcs7 -print_certs",
+            "block 1 (PKCS7, line 1 of the PEM) is PKCS#7; convert it with `openssl pkcs7 -print_certs",
         ),
-        (request.as_str(), "is a request for a certificate (CSR)"),
+        (request.as_str(), "is a certificate signing request (CSR)"),
         (base64.as_str(), "this is base64 without markers"),
         (
             "/etc/ssl/certs/edge.pem",
-            "this is a path; the text itself belongs here",
+            "this is a path; put the PEM text itself here",
         ),
         ("${EDGE_PEM}", "this is a placeholder"),
         (quoted.as_str(), "this is a quoted string with `\\n`"),
         ("https://ca.example/edge.pem", "this is a URL"),
         ("{\"pem\": 1}", "this is JSON"),
-        ("", "put the chain here, leaf first"),
-        ("words", "put the chain here, leaf first"),
+        ("", "add the chain here, leaf first"),
+        ("words", "add the chain here, leaf first"),
     ] {
         let judged = judge_text(text);
         let shown = judged
@@ -57,7 +57,7 @@ fn what_stands_in_place_of_pem_is_told() {
 }
 
 #[test]
-fn line_ends_are_told_and_yaml_is_for_files() {
+fn bad_line_ends_are_reported_and_yaml_only_for_files() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let text = leaf.bundle().replace('\n', "\r");
     let error = judge(&[Part::key("tls.crt", &text)]).unwrap_err();
@@ -80,7 +80,7 @@ fn line_ends_are_told_and_yaml_is_for_files() {
     );
 }
 
-/// What `check` says of a file of these bytes; nothing if it can be served.
+/// Returns the error of `check` for a file; empty if it is valid.
 fn checked(bytes: &[u8]) -> String {
     let file = workdir::scratch("judge").join("config.yaml");
     std::fs::write(&file, bytes).unwrap();
@@ -89,7 +89,7 @@ fn checked(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_file_may_have_any_bytes_between_its_blocks_and_no_others_elsewhere() {
+fn a_file_may_have_any_bytes_between_its_blocks_only() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let bundle = format!("friendlyName: M?ller\n{}", leaf.bundle()).replace('\n', "\n  ");
     let file = format!("port: 8883\npem: |\n  {bundle}\n");
@@ -103,16 +103,16 @@ fn a_file_may_have_any_bytes_between_its_blocks_and_no_others_elsewhere() {
         .concat()
     };
     assert_eq!(checked(&with("?", b"\xFC")), "");
-    let told = checked(&with("MII", b"MI\xFC"));
+    let error = checked(&with("MII", b"MI\xFC"));
     assert!(
-        told.contains("line 5 holds a byte that is not UTF-8"),
-        "{told}"
+        error.contains("line 5 has a byte that is not UTF-8"),
+        "{error}"
     );
     let units = file.encode_utf16().flat_map(u16::to_le_bytes);
-    let told = checked(&units.collect::<Vec<u8>>());
-    assert!(told.contains("it is UTF-16: save it as UTF-8"), "{told}");
-    let told = checked(&leaf.cert_der);
-    assert!(told.contains("openssl x509 -inform DER"), "{told}");
-    let told = checked(&leaf.key_der);
-    assert!(told.contains("openssl pkey -inform DER"), "{told}");
+    let error = checked(&units.collect::<Vec<u8>>());
+    assert!(error.contains("it is UTF-16; save it as UTF-8"), "{error}");
+    let error = checked(&leaf.cert_der);
+    assert!(error.contains("openssl x509 -inform DER"), "{error}");
+    let error = checked(&leaf.key_der);
+    assert!(error.contains("openssl pkey -inform DER"), "{error}");
 }

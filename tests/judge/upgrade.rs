@@ -1,5 +1,6 @@
-//! An upgrade takes nobody down: what an earlier release served is served, with a warning; what is new is judged
-//! strictly. For each chain that can never verify, by the terminator's file and by the operator's plan.
+//! An upgrade takes no listener down: chains that an earlier release served are served with a warning, and new
+//! ones are validated strictly. Tests each chain that can never verify with the terminator's file and the
+//! operator's plan.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A file with this PEM, on free ports.
+/// Returns a configuration with this PEM, on free ports.
 fn config(pem: &str) -> Config {
     let mut config = Config::new(ports::free_port(), Pem::new(pem.to_owned()));
     config.host = Some("127.0.0.1".parse().unwrap());
@@ -60,11 +61,11 @@ fn good() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminator_starts_with_what_it_would_not_take_over() {
+async fn a_terminator_starts_with_a_chain_that_a_reload_would_refuse() {
     for (what, material, reason) in never() {
         let bad = config(&material.pem());
         let file = write(&bad);
-        // `check` is for what is new.
+        // `check` validates the file as a new one.
         let checked = load::check(&file).map(drop).unwrap_err();
         assert_eq!(checked.reason().name(), reason.name(), "{what}: {checked}");
         let mut terminator = Terminator::start(&file, None).unwrap_or_else(|error| {
@@ -75,12 +76,12 @@ async fn a_terminator_starts_with_what_it_would_not_take_over() {
             reason.name()
         );
         eventually(SOON, &line, || metrics(&bad).contains(&line).then_some(()));
-        // The same chain in a file that changed otherwise is no new one.
+        // The same chain in a file with other changes is not new.
         let mut changed = bad.clone();
         changed.version = Some("other".to_owned());
         std::fs::write(&file, changed.to_yaml().expose()).unwrap();
         terminator.reload();
-        eventually(SOON, "the change runs", || {
+        eventually(SOON, "the change is active", || {
             (terminator.status().configuration.generation == 2).then_some(())
         });
         terminator.drain();
@@ -103,7 +104,7 @@ async fn a_terminator_starts_with_what_it_would_not_take_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminator_starts_with_authorities_that_it_would_not_take_over() {
+async fn a_terminator_starts_with_authorities_that_a_reload_would_refuse() {
     let folder = folder();
     let make = "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out key";
     openssl(&folder, make);
@@ -135,7 +136,7 @@ async fn a_terminator_starts_with_authorities_that_it_would_not_take_over() {
     terminator.ended().await;
 }
 
-/// A listener, its Secret, and what is rendered for it.
+/// A listener, its Secret, and its rendered configuration.
 struct Cluster {
     world: World,
     environment: Environment,
@@ -175,7 +176,7 @@ impl Cluster {
         self.world.secrets.insert(name, secret);
     }
 
-    /// As an earlier release left it: with this rendered, whatever it is.
+    /// Renders this PEM, as an earlier release would have.
     fn render(&mut self, pem: &str) {
         let mut secret = self.config_secret().unwrap().clone();
         let data = secret.data.as_mut().unwrap();
@@ -190,7 +191,7 @@ impl Cluster {
         self.world.children.get()
     }
 
-    /// Plans, and applies what is planned. The PEM that is rendered then.
+    /// Plans and applies; returns the rendered PEM.
     fn reconcile(&mut self) -> Option<String> {
         let now = Timestamp::now();
         let Plan {
@@ -208,15 +209,15 @@ impl Cluster {
         let judged = Judged::new(&self.world, &report, &previous, &outcome, now);
         let status = conditions::status(&judged);
         let events = notices(self.status.as_ref(), &status);
-        // A warning is told by the condition, by an event and by a metric.
+        // A warning has a condition, an event and a metric.
         let valid = status
             .conditions
             .iter()
             .find(|one| one.type_ == "CertificateValid");
         let valid = valid.filter(|valid| valid.status == "True" && valid.reason != valid.type_);
         if let (Some(valid), true) = (valid, self.status.is_none()) {
-            let is_told = |event: &Notice| event.is_warning && event.reason == valid.reason;
-            assert!(events.iter().any(is_told), "{events:?}");
+            let is_event = |event: &Notice| event.is_warning && event.reason == valid.reason;
+            assert!(events.iter().any(is_event), "{events:?}");
             let reasons = judged.serving.reasons();
             let mut words = reasons.iter().map(|reason| reason.name());
             assert!(words.any(|word| word == valid.reason), "{reasons:?}");
@@ -234,7 +235,7 @@ impl Cluster {
 }
 
 #[test]
-fn the_operator_keeps_what_an_earlier_release_rendered() {
+fn the_operator_keeps_chains_that_an_earlier_release_rendered() {
     for (what, material, reason) in never() {
         let bad = material.pem();
         let mut cluster = Cluster::new(&good());
@@ -260,7 +261,7 @@ fn the_operator_keeps_what_an_earlier_release_rendered() {
 }
 
 #[test]
-fn the_operator_refuses_what_is_new() {
+fn the_operator_refuses_new_chains() {
     for (what, material, reason) in never() {
         let (good, bad) = (good(), material.pem());
         let mut cluster = Cluster::new(&bad);
@@ -283,16 +284,16 @@ fn the_operator_refuses_what_is_new() {
     }
 }
 
-/// The PEM in a config Secret.
+/// Returns the PEM in a config Secret.
 fn rendered(secret: &Secret) -> String {
     let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
     let config = Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap();
     config.pem.expose().trim().to_owned()
 }
 
-/// `standalone` remembers nothing from before: what it finds when it begins may have been served.
+/// `standalone` has no state from before: the files that it finds at startup may have been served.
 #[test]
-fn standalone_begins_with_what_it_finds() {
+fn standalone_accepts_the_chains_that_it_finds_at_startup() {
     let (_, material, reason) = never().remove(0);
     let bad = material.pem();
     let process = |is_at_start| {
@@ -320,21 +321,21 @@ fn a_secret_may_have_any_bytes_between_its_blocks() {
     for (bytes, words) in [
         (
             [&[0xFF, 0xFE], &utf16[..]].concat(),
-            "it is UTF-16: save it as UTF-8",
+            "it is UTF-16; save it as UTF-8",
         ),
         (
             good.replacen("MII", "M\u{fc}", 1)
                 .chars()
                 .map(|char| char as u8)
                 .collect(),
-            "line 2 holds a byte that is not UTF-8",
+            "line 2 has a byte that is not UTF-8",
         ),
     ] {
         cluster.put(&bytes);
         cluster.reconcile().unwrap();
         let (_, reason, message) = cluster.condition("ResolvedRefs");
         assert_eq!(reason, "BrokenPem");
-        let told = format!("Secret edge-tls, key pem: {words}");
-        assert!(message.starts_with(&told), "{message}");
+        let expected = format!("Secret edge-tls, key pem: {words}");
+        assert!(message.starts_with(&expected), "{message}");
     }
 }

@@ -1,5 +1,4 @@
-//! The operator's program without a cluster: `demo`, which shows it all, and `standalone`, which serves
-//! manifests in a folder.
+//! The operator's program without a cluster: `demo`, and `standalone`, which serves manifests in a folder.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -23,7 +22,7 @@ use tests::process::{Process, run};
 use tests::wait::eventually_async;
 use tests::{ports, programs, workdir};
 
-/// How long anything may take that takes no time: a failure, not a measure.
+/// Timeout for steps that should be fast; exceeding it is a failure, not a measurement.
 const SOON: Duration = Duration::from_secs(30);
 
 fn operator(args: &[&str]) -> Command {
@@ -44,7 +43,7 @@ fn the_demo_proves_the_path_and_ends() {
 }
 
 #[test]
-fn the_demo_says_when_its_port_is_taken_and_takes_another_if_asked() {
+fn the_demo_reports_a_port_in_use_and_can_choose_another() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let finished = run(operator(&["demo", "--once", "--port", &port]), b"", SOON);
@@ -78,7 +77,7 @@ fn the_demos_lines_for_mosquitto_work() {
     ]);
     publish.args(["-t", "demo/hello", "-m", "hello", "-q", "1"]);
     run(publish, b"", SOON).expect_success();
-    // Its broker has no passwords: a socket for all addresses would answer here.
+    // Its broker has no passwords, so it must not listen on all addresses.
     let elsewhere = TcpStream::connect(("127.0.0.2", port));
     assert!(elsewhere.is_err(), "the demo can be reached from elsewhere");
     demo.signal(Signal::INT);
@@ -90,7 +89,7 @@ fn the_demos_lines_for_mosquitto_work() {
 struct Folder(PathBuf);
 
 impl Folder {
-    /// With a listener `edge` and its Secret.
+    /// Makes a folder with a listener `edge` and its Secret.
     fn new(leaf: &Leaf, port: u16, broker: SocketAddr) -> Self {
         let folder = Self(workdir::scratch("standalone"));
         folder.write_listener(port, broker, "");
@@ -148,7 +147,7 @@ async fn is_served(ca: &Ca, leaf: &Leaf, addr: SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_is_served_to_mosquitto_and_followed() {
+async fn a_folder_is_served_to_mosquitto_and_watched() {
     let broker = Mosquitto::shared();
     let ca = Ca::new("root");
     let leaf = || ca.leaf().dns("localhost").issue();
@@ -168,7 +167,7 @@ async fn a_folder_is_served_to_mosquitto_and_followed() {
         .expect_success();
     assert_eq!(subscriber.next_message(), "standalone one");
 
-    // A bad Secret changes nothing, and is explained.
+    // An invalid Secret changes nothing, and is reported.
     folder.write(
         "secret.yaml",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: edge-tls}\nstringData: {pem: nothing}\n",
@@ -185,7 +184,7 @@ async fn a_folder_is_served_to_mosquitto_and_followed() {
         .expect_success();
     assert_eq!(subscriber.next_message(), "standalone two");
 
-    // What has no effect is named, and without a CA what serves goes on, and is said to.
+    // An unknown field is reported, and without a CA the listener keeps serving, which is reported too.
     let auth =
         "  clientAuth: {mode: Require, caRef: {kind: Secret, name: device-ca}}\n  porrt: 1\n";
     folder.write_listener(port, broker.addr(), auth);
@@ -200,10 +199,10 @@ async fn a_folder_is_served_to_mosquitto_and_followed() {
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
 }
 
-/// What `kubectl get -o yaml` writes, saved by an editor with a byte order mark, with base64 as the program of that name
-/// wraps it; and beside it something that does not read.
+/// Output of `kubectl get -o yaml`, saved by an editor with a byte order mark and with wrapped base64, and a second
+/// document that is invalid.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_served_and_a_bad_document_beside_it_is_told() {
+async fn a_list_is_served_and_an_invalid_document_is_reported() {
     let broker = Mosquitto::shared();
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").issue();
@@ -243,7 +242,7 @@ async fn a_list_is_served_and_a_bad_document_beside_it_is_told() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn a_missing_folder_is_named() {
     let finished = run(operator(&["standalone", "/nonexistent/folder"]), b"", SOON);
     assert_eq!(finished.status.code(), Some(69));
     assert!(

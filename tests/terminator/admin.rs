@@ -1,4 +1,4 @@
-//! The admin port: what it tells, and what it must never tell.
+//! The admin port: its content, and that it shows no key material.
 
 use serde_json::Value;
 use tests::mqtt;
@@ -6,7 +6,7 @@ use tests::mqtt;
 use crate::fixture::{Fixture, Scripted};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_tells_what_runs() {
+async fn status_shows_the_active_configuration() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| {
         config.version = Some("edge 7".to_owned());
@@ -117,7 +117,7 @@ async fn no_page_shows_key_material() {
 
 /// An alert on this metric must not fire after each start.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_runs_after_the_start_is_the_newest() {
+async fn the_first_configuration_counts_as_the_newest() {
     let fixture = Fixture::start(Scripted::start().await.addr());
     fixture.wait_for_metric("mqtt_tls_reload_succeeded", 1.0);
 }

@@ -1,4 +1,4 @@
-//! The admin port under load: probes are answered, and the data path is served, whatever is done to it.
+//! The admin port under load: probes are answered, and clients are served.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,10 +14,10 @@ use tests::wait::eventually;
 
 use crate::fixture::{SOON, Scripted, config, write};
 
-/// How many connections the admin port keeps (terminator/program/src/http.rs).
+/// Maximum number of connections to the admin port (terminator/program/src/http.rs).
 const CONNECTIONS_MAX: usize = 64;
 
-/// How many file descriptors the program may have: fewer than there are connections at its admin port.
+/// Limit on file descriptors of the program: less than the number of connections to its admin port.
 const DESCRIPTORS: usize = 600;
 
 fn admin(config: &Config) -> SocketAddr {
@@ -45,7 +45,7 @@ fn descriptors(process: &Process) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
-/// Memory that belongs to it alone, in KiB.
+/// Returns its anonymous memory, in KiB.
 fn memory(process: &Process) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
     let line = status
@@ -63,7 +63,7 @@ async fn serves(ca: &Ca, config: &Config, backend: &Scripted) {
     assert_eq!(peer.read_exact(2).await, b"up");
 }
 
-/// A probe, which does not wait for ever.
+/// Sends a probe, with a timeout.
 fn answers(config: &Config, path: &str) {
     let mut stream = TcpStream::connect(admin(config)).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
@@ -73,7 +73,7 @@ fn answers(config: &Config, path: &str) {
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
 }
 
-/// Opens so many connections that say `text` and then nothing; the program answers all the while.
+/// Opens connections that send `text` and then nothing; checks that the program answers probes meanwhile.
 fn occupy(config: &Config, count: usize, text: &[u8]) -> Vec<TcpStream> {
     let own = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -84,7 +84,7 @@ fn occupy(config: &Config, count: usize, text: &[u8]) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for index in 0..count {
         let mut stream = TcpStream::connect(admin(config)).unwrap();
-        // The oldest go, and some of them before they have said it all.
+        // The oldest are closed, some of them before they have sent everything.
         let _ = stream.write_all(text);
         open.push(stream);
         if index % 100 == 99 {
@@ -95,7 +95,7 @@ fn occupy(config: &Config, count: usize, text: &[u8]) -> Vec<TcpStream> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_nothing_takes_nothing_from_probes_and_clients() {
+async fn idle_connections_disturb_neither_probes_nor_clients() {
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
     let backend = Scripted::start().await;
@@ -114,7 +114,7 @@ async fn whoever_asks_nothing_takes_nothing_from_probes_and_clients() {
         let more = memory(&process).saturating_sub(memory_before);
         assert!(more < 16 * 1024, "{more} KiB more memory");
     }
-    // Nobody need come for the others to be ended.
+    // The others are closed without a new connection.
     eventually(SOON, "the others have ended", || {
         (descriptors(&process) < descriptors_before + 10).then_some(())
     });

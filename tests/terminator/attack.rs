@@ -1,5 +1,5 @@
-//! Honest clients are served while others take up every place there is, from one address and from many. How fast,
-//! with the optimised program, is measured by the program `attack`.
+//! Honest clients are served while attackers take all places, from one address and from many. The program `attack`
+//! measures how fast, with the release build.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -13,19 +13,19 @@ use tests::wait::eventually;
 
 use crate::fixture::{Fixture, SOON};
 
-/// Few places, so that a small attack takes all of them several times over. Each thread has its share.
+/// Few places, so that a small attack takes all of them several times. Each thread has its share.
 const PLACES: u32 = 256;
 const ATTACKERS_A_SECOND: u32 = 250;
 const ATTACK: Duration = Duration::from_secs(3);
-/// What slow clients wait: in this time far fewer attackers come than a thread has places.
+/// Pause of slow clients, in which far fewer attackers connect than a thread has places.
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn evicted(fixture: &Fixture) -> f64 {
     fixture.metric("mqtt_tls_connections_refused_total{limit=\"handshakes\"}")
 }
 
-/// Attacks from one address, then from many: everyone honest is served, and nobody else reaches the backend.
-async fn everyone_is_served_while(kind: Kind) {
+/// Attacks from one address, then from many: all honest clients are served, and no others reach the backend.
+async fn honest_clients_are_served_while(kind: Kind) {
     let sink = Sink::start();
     let fixture = Fixture::start_with(sink.addr(), |config| config.limits.handshakes = PLACES);
     for origin in [Origin::One, Origin::Many(50)] {
@@ -52,7 +52,7 @@ async fn everyone_is_served_while(kind: Kind) {
         assert!(honest.is_everyone(), "{kind:?} from {origin:?}: {honest}");
         let seen = sink.connections() - seen;
         assert_eq!(seen, honest.tried as u64, "{kind:?} from {origin:?}");
-        // Who comes and goes holds no place for long.
+        // Clients that disconnect at once hold no place for long.
         if kind != Kind::Go {
             let evictions = evicted(&fixture) - evictions;
             assert!(evictions > 0.0, "{kind:?} from {origin:?} took no place");
@@ -63,36 +63,36 @@ async fn everyone_is_served_while(kind: Kind) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_sockets_keep_nobody_out() {
-    everyone_is_served_while(Kind::Silent).await;
+async fn silent_sockets_keep_no_client_out() {
+    honest_clients_are_served_while(Kind::Silent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_client_hellos_keep_nobody_out() {
-    everyone_is_served_while(Kind::Half).await;
+async fn half_client_hellos_keep_no_client_out() {
+    honest_clients_are_served_while(Kind::Half).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_hellos_that_go_at_once_keep_nobody_out() {
-    everyone_is_served_while(Kind::Go).await;
+async fn client_hellos_that_disconnect_keep_no_client_out() {
+    honest_clients_are_served_while(Kind::Go).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_hellos_that_stay_keep_nobody_out() {
-    everyone_is_served_while(Kind::Stay).await;
+async fn client_hellos_that_stay_keep_no_client_out() {
+    honest_clients_are_served_while(Kind::Stay).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_hellos_that_trickle_keep_nobody_out() {
-    everyone_is_served_while(Kind::Trickle).await;
+async fn client_hellos_that_trickle_keep_no_client_out() {
+    honest_clients_are_served_while(Kind::Trickle).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn handshakes_without_a_connect_keep_nobody_out() {
-    everyone_is_served_while(Kind::Idle).await;
+async fn handshakes_without_a_connect_keep_no_client_out() {
+    honest_clients_are_served_while(Kind::Idle).await;
 }
 
-/// Whether the other side has not ended it.
+/// Reports whether the connection is open.
 fn is_open(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -115,7 +115,7 @@ async fn silent_sockets_use_up_neither_connections_nor_descriptors() {
         let client = connector.connect_mqtt(fixture.addr(), "honest").await;
         clients.push(client.unwrap());
     }
-    // Those who have an open connection count, and nobody else.
+    // Only open connections count.
     let most = f64::from(CONNECTIONS);
     fixture.wait_for_metric("mqtt_tls_connections_open", most);
     let refused = connector.connect_mqtt(fixture.addr(), "honest").await;

@@ -1,4 +1,4 @@
-//! A backend that is not there, not yet, or not at the first of its addresses.
+//! Backends that are down, come back, or are not at the first of their addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -14,11 +14,11 @@ fn ended(how: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_refuses_ends_the_client_in_order() {
-    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()));
-    let fixture = Fixture::start(nobody);
+async fn a_refusing_backend_closes_the_client_in_order() {
+    let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()));
+    let fixture = Fixture::start(unused);
     let mut client = fixture.client().open(fixture.addr()).await.unwrap();
-    // What the client has said meanwhile must not turn the end into a reset.
+    // Data that the client has sent must not turn the end into a reset.
     let _ = client.send(b"CONNECT").await;
     assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
     fixture.wait_for_metric(&ended("backend_refused"), 1.0);
@@ -26,7 +26,7 @@ async fn a_backend_that_refuses_ends_the_client_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_does_not_answer_is_given_up() {
+async fn an_unresponsive_backend_times_out() {
     // A queue of one that is full: further connections get no answer.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
@@ -47,7 +47,7 @@ async fn a_backend_that_does_not_answer_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_does_not_resolve_ends_the_client_in_order() {
+async fn an_unresolvable_name_closes_the_client_in_order() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| {
         // Reserved for names that never exist (RFC 6761, section 6.4).
@@ -63,7 +63,7 @@ async fn a_name_that_does_not_resolve_ends_the_client_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_addresses_of_a_name_are_tried() {
-    // `localhost` has an address of each family here, or one: the backend listens on one of them only.
+    // `localhost` has one address or one of each family; the backend listens on one of them only.
     let port = ports::free_port();
     for host in [
         SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
@@ -91,7 +91,7 @@ async fn all_addresses_of_a_name_are_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_comes_back_is_found() {
+async fn a_backend_that_comes_back_is_reached() {
     let port = ports::free_port();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let fixture = Fixture::start(addr);

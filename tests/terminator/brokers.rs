@@ -1,5 +1,4 @@
-//! MQTT 3.1, 3.1.1 and 5 at QoS 0, 1 and 2 through the terminator, to brokers that are not ours, by
-//! clients that are not ours.
+//! MQTT 3.1, 3.1.1 and 5 at QoS 0, 1 and 2 through the terminator, with third-party brokers and clients.
 
 use std::net::SocketAddr;
 
@@ -34,7 +33,7 @@ fn messages_pass(broker: SocketAddr, tls_version: &str) {
     );
 }
 
-/// A message of a size that takes many records, in both directions.
+/// A message that takes many records, in both directions.
 fn a_large_message_passes(broker: SocketAddr) {
     let fixture = Fixture::start(broker);
     let at = Endpoint::tls(fixture.config.port, &fixture.ca);
@@ -91,7 +90,7 @@ fn smart_mqtt_acknowledges_what_a_go_client_sends_before_it_closes() {
         let seen = client.close(close).run();
         assert_eq!((seen.error.as_str(), seen.acked), ("", 20), "{seen:?}");
     }
-    // The broker closes at the DISCONNECT, and may be seen to do so before the client is.
+    // The broker closes at the DISCONNECT, and the terminator may see that before the client's close.
     let ends = ["client_closed", "client_cut", "backend_closed"]
         .map(|end| format!("mqtt_tls_connections_ended_total{{end=\"{end}\"}}"));
     eventually(SOON, "both have ended", || {

@@ -1,5 +1,5 @@
-//! Several certificates on one port, chosen by the name that the client asks for and by what it can
-//! verify; each kind of key in each of its encodings.
+//! Several certificates on one port, selected by the requested name and by the client's signature schemes; each
+//! kind of key in each of its encodings.
 
 use mqtt_tls_config::{Certificate, Pem};
 use tests::clients::go::GoClient;
@@ -21,7 +21,7 @@ async fn each_kind_of_key_serves_in_each_encoding() {
         let leaf = ca.leaf().dns("localhost").key(kind).issue();
         for &encoding in kind.encodings() {
             let fixture = Fixture::start_for_handshakes(|config| {
-                // The key may come first as well.
+                // The key may also come first.
                 let pem = format!("{}{}", leaf.key_as(encoding), leaf.chain_pem);
                 config.pem = Pem::new(pem);
             });
@@ -35,7 +35,7 @@ async fn each_kind_of_key_serves_in_each_encoding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_name_chooses_the_certificate() {
+async fn the_name_selects_the_certificate() {
     let ca = Ca::new("root");
     let default = ca.leaf().dns("localhost").issue();
     let exact = ca.leaf().dns("a.example").issue();
@@ -59,7 +59,7 @@ async fn the_name_chooses_the_certificate() {
             "{name}"
         );
     }
-    // For any other name it is the default, and the client decides that it does not fit.
+    // Other names get the default, and the client rejects it.
     let seen = GoClient::handshake(fixture.addr(), &ca)
         .server_name("elsewhere.test")
         .run();

@@ -1,4 +1,4 @@
-//! `check FILE`, and with it each way in which a file can be wrong.
+//! `check FILE`: each way in which a configuration can be invalid.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ fn check(file: &Path) -> Finished {
     run(command, b"", SOON)
 }
 
-/// A file with this PEM.
+/// Writes a file with this PEM.
 fn with_pem(pem: &str) -> std::path::PathBuf {
     let lines: Vec<&str> = pem.lines().collect();
     write_text(&format!("port: 8883\npem: |\n  {}\n", lines.join("\n  ")))
@@ -62,12 +62,12 @@ fn a_good_file_is_accepted() {
 }
 
 #[test]
-fn the_ways_in_which_people_paste_a_pem_are_accepted() {
+fn common_ways_to_paste_a_pem_are_accepted() {
     let (_, leaf) = leaf();
     let (chain, key) = (&leaf.chain_pem, &leaf.key_pem);
-    // As on the page of smart-mqtt's plugin: not indented.
+    // Not indented, as in the documentation of smart-mqtt's plugin.
     is_accepted(&format!("host: 0.0.0.0\nport: 8883\npem: |\n{chain}{key}"));
-    // Key first, line ends of Windows.
+    // Key first, CRLF.
     let text = format!("port: 8883\npem: |\n{key}{chain}").replace('\n', "\r\n");
     is_accepted(&text);
     // What `openssl pkcs12` writes before each block, and blanks at the ends of lines.
@@ -76,12 +76,12 @@ fn the_ways_in_which_people_paste_a_pem_are_accepted() {
         "port: 8883\npem: |\n{}",
         bundle.replace('\n', "  \n")
     ));
-    // Two files joined, the first without a line end.
+    // Two files concatenated, the first without a final line break.
     is_accepted(&format!("port: 8883\npem: |\n{}{key}", chain.trim_end()));
 }
 
 #[test]
-fn each_fault_of_a_pem_has_its_own_message() {
+fn each_error_in_a_pem_has_its_own_message() {
     let (ca, leaf) = leaf();
     let other = ca.leaf().common_name("other").issue();
     let (chain, key) = (&leaf.chain_pem, &leaf.key_pem);
@@ -96,7 +96,7 @@ fn each_fault_of_a_pem_has_its_own_message() {
     is_refused(&format!("{chain}{encrypted}"), "is encrypted");
     is_refused(
         &format!("{chain}{}", other.key_pem),
-        "does not belong to the first certificate (subject CN=edge)",
+        "does not match the first certificate (subject CN=edge)",
     );
     let long = ca.intermediate("middle");
     let below = long.leaf().issue();
@@ -129,7 +129,7 @@ fn each_fault_of_a_pem_has_its_own_message() {
 }
 
 #[test]
-fn all_certificates_and_the_ca_are_judged_at_once() {
+fn all_certificates_and_the_ca_are_validated_at_once() {
     let (_, leaf) = leaf();
     let text = format!(
         "port: 8883\npem: nothing\ncertificates:\n- pem: nothing either\n\
@@ -148,7 +148,7 @@ fn all_certificates_and_the_ca_are_judged_at_once() {
 }
 
 #[test]
-fn a_second_certificate_that_no_name_chooses_is_a_warning() {
+fn a_second_certificate_without_names_is_a_warning() {
     let (ca, leaf) = leaf();
     let nameless = ca.leaf().common_name("other.example").issue();
     let indented = |pem: &str, by: &str| pem.replace('\n', &format!("\n{by}"));
@@ -158,12 +158,12 @@ fn a_second_certificate_that_no_name_chooses_is_a_warning() {
         indented(nameless.bundle().trim_end(), "    "),
     );
     let finished = is_accepted(&text);
-    let is_told = finished.stderr.lines().any(|line| {
+    let is_reported = finished.stderr.lines().any(|line| {
         line.contains("certificates[0].pem")
             && line.contains("other.example")
-            && line.contains("chooses it")
+            && line.contains("no host name selects it")
     });
-    assert!(is_told, "{}", finished.stderr);
+    assert!(is_reported, "{}", finished.stderr);
 }
 
 #[test]
@@ -183,25 +183,25 @@ fn dates_are_a_warning() {
     let finished = check(&with_pem(&early.bundle()));
     assert_eq!(finished.status.code(), Some(0));
     assert!(
-        finished.stderr.contains("valid only from"),
+        finished.stderr.contains("is not valid before"),
         "{}",
         finished.stderr
     );
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let finished = check(Path::new("/nonexistent/file"));
     assert_eq!(finished.status.code(), Some(1));
     assert!(
-        finished.stderr.contains("/nonexistent/file cannot be read"),
+        finished.stderr.contains("cannot read /nonexistent/file"),
         "{}",
         finished.stderr
     );
 }
 
-/// Whoever pastes one PEM without indentation pastes the next one so as well. Taken for a part of the first,
-/// `clientAuth` would be off without a word.
+/// Users who paste one PEM without indentation do the same with the next one. If `clientAuth` were taken for
+/// part of the first PEM, client authentication would silently be off.
 #[test]
 fn no_key_is_swallowed_by_a_pem_that_is_not_indented() {
     let (ca, leaf) = leaf();
@@ -232,9 +232,9 @@ fn a_pem_folded_into_one_line_is_refused_without_being_shown() {
     );
 }
 
-/// The wrong file, such as somebody's data, must not hold up the thread that answers the probes.
+/// The wrong file, such as a data file, must not block the thread that answers the probes.
 #[test]
-fn a_file_full_of_unknown_keys_is_refused_soon() {
+fn a_file_full_of_unknown_keys_is_refused_quickly() {
     use std::fmt::Write as _;
     let mut text = "port: 8883\npem: x\n".to_owned();
     for index in 0..20_000 {
@@ -245,7 +245,7 @@ fn a_file_full_of_unknown_keys_is_refused_soon() {
     assert!(finished.stderr.contains("key0: unknown key"));
 }
 
-/// What could never start, or would start and be reached by nobody.
+/// Addresses that cannot be bound together, or that clients cannot connect to.
 #[test]
 fn addresses_that_cannot_serve_are_refused() {
     let (_, leaf) = leaf();
@@ -258,7 +258,7 @@ fn addresses_that_cannot_serve_are_refused() {
     for (keys, because) in [
         (
             "port: 9883",
-            "admin.port: port 9883 is the listener's own (the key `port`)",
+            "admin.port: port 9883 is the listener's own (key `port`)",
         ),
         (
             "port: 8883\nadmin: {port: 8883}",

@@ -1,4 +1,4 @@
-//! Mutual TLS: who is let in, and with which alert the others are refused.
+//! Mutual TLS: which clients are accepted, and with which alert the others are rejected.
 
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
 use mqtt_tls_config::Tickets;
@@ -8,7 +8,7 @@ use tests::pki::Ca;
 
 use crate::fixture::{Fixture, Scripted, trust};
 
-/// What a client sees: `None` if its connection is passed on, else how it ended.
+/// Returns `None` if a client's connection is relayed, else how it ended.
 async fn refusal(connector: &Connector, fixture: &Fixture, backend: &Scripted) -> Option<End> {
     let mut client = match connector.open(fixture.addr()).await {
         Ok(client) => client,
@@ -30,7 +30,7 @@ fn alert(name: &str) -> End {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn require_lets_in_only_who_chains_to_the_ca() {
+async fn require_accepts_only_clients_that_chain_to_the_ca() {
     let devices = Ca::new("devices");
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| {
@@ -70,7 +70,7 @@ async fn require_lets_in_only_who_chains_to_the_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn optional_lets_in_who_shows_none_and_refuses_a_bad_one() {
+async fn optional_accepts_no_certificate_and_rejects_a_bad_one() {
     let devices = Ca::new("devices");
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| {
@@ -88,7 +88,7 @@ async fn optional_lets_in_who_shows_none_and_refuses_a_bad_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn go_client_is_refused_in_tls_1_2_too() {
+async fn go_client_is_rejected_in_tls_1_2_too() {
     let devices = Ca::new("devices");
     let fixture = Fixture::start_for_handshakes(|config| {
         config.client_auth = trust(Require, &devices);
@@ -105,15 +105,15 @@ async fn go_client_is_refused_in_tls_1_2_too() {
     assert_eq!(seen.error, "");
 }
 
-/// A ticket stands for what was verified when it was issued. One that was issued to somebody without a
-/// certificate must not open a listener that requires one.
+/// A ticket stands for the verification when it was issued. A ticket of a client without a certificate must not be
+/// accepted by a listener that requires one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_does_not_outlive_the_trust_that_it_was_issued_under() {
+async fn a_ticket_does_not_survive_a_change_of_client_auth() {
     let devices = Ca::new("devices");
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| config.tls.tickets = Tickets::All);
     let anonymous = fixture.client();
-    // Resumption works as long as nothing changes, or this would prove nothing.
+    // Resumption works before the change; otherwise the test would prove nothing.
     assert!(is_resumed(&anonymous, &fixture, &backend).await);
     for (generation, mode) in [(2, Optional), (3, Require)] {
         let mut config = fixture.config.clone();
@@ -129,10 +129,10 @@ async fn a_ticket_does_not_outlive_the_trust_that_it_was_issued_under() {
     }
 }
 
-/// A ticket must not keep a device in whose certificate is over or whose CA is gone (RFC 8446, section
-/// 4.6.1): each resumption brings a new ticket, so that it would never end.
+/// A ticket must not let in a device whose certificate has expired or whose CA was removed (RFC 8446, section
+/// 4.6.1): each resumption issues a new ticket, so this would go on for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_with_a_certificate_resumes() {
+async fn sessions_with_client_certificates_are_not_resumed() {
     let devices = Ca::new("devices");
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| {
@@ -146,11 +146,11 @@ async fn nobody_with_a_certificate_resumes() {
     }
 }
 
-/// Whether the second of two connections goes on from the first.
+/// Reports whether the second of two connections resumes the session of the first.
 async fn is_resumed(connector: &Connector, fixture: &Fixture, backend: &Scripted) -> bool {
     let mut client = connector.open(fixture.addr()).await.unwrap();
     let mut peer = backend.accept().await;
-    // Reading takes in the ticket.
+    // Reading also processes the ticket.
     peer.send(b"!").await;
     client.read_exact(1).await.unwrap();
     let again = connector.open(fixture.addr()).await.unwrap();
@@ -158,9 +158,9 @@ async fn is_resumed(connector: &Connector, fixture: &Fixture, backend: &Scripted
     again.session().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
 }
 
-/// The names of many authorities do not fit into the request for a certificate.
+/// The names of many authorities do not fit into a CertificateRequest.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_bundle_of_authorities_is_no_hindrance() {
+async fn a_large_bundle_of_authorities_works() {
     let devices = Ca::new("devices");
     let mut bundle = devices.cert_pem();
     for index in 0..700 {

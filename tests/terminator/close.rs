@@ -1,4 +1,4 @@
-//! Each way in which a connection can end, and what the other side sees of it.
+//! Each way in which a connection can end, and what the other side sees.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,13 +30,13 @@ fn ended(how: &str) -> String {
     format!("mqtt_tls_connections_ended_total{{end=\"{how}\"}}")
 }
 
-/// Waits until the kernel has sent all that a client said (proc(5), `/proc/net/tcp`: `tx_queue`).
+/// Waits until the kernel has sent all data of a client (proc(5), `/proc/net/tcp`: `tx_queue`).
 fn wait_until_sent(client: &tokio::net::TcpStream) {
     let SocketAddr::V4(from) = client.local_addr().unwrap() else {
         panic!("the tests' addresses are IPv4");
     };
     let from = format!(":{:04X}", from.port());
-    eventually(SOON, "all that the client said is sent", || {
+    eventually(SOON, "all data of the client is sent", || {
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let socket = sockets.lines().find_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
@@ -67,7 +67,7 @@ async fn fin_becomes_close_notify_after_all_data() {
         client.read_to_end().await,
         ([CONNACK, b"last words"].concat(), End::CloseNotify)
     );
-    // The other direction is still there.
+    // The other direction is still open.
     client.send(b"and mine").await.unwrap();
     assert_eq!(peer.read_exact(8).await, b"and mine");
     client.close_notify().await.unwrap();
@@ -88,7 +88,7 @@ async fn a_client_may_answer_close_notify_with_a_bare_fin() {
 }
 
 #[tokio::test]
-async fn a_backend_that_is_no_broker_is_counted() {
+async fn a_backend_that_is_not_a_broker_is_counted() {
     for (answer, end) in [
         (&b""[..], "backend_mute"),
         (&[21, 3, 1, 0, 2, 2, 40], "backend_tls"),
@@ -107,7 +107,7 @@ async fn a_backend_that_is_no_broker_is_counted() {
 }
 
 #[tokio::test]
-async fn what_came_before_a_cut_without_close_notify_is_delivered_in_order() {
+async fn data_before_a_fin_without_close_notify_is_delivered() {
     let (fixture, mut client, mut peer) = connected().await;
     client.send(b"last words").await.unwrap();
     client.fin().unwrap();
@@ -117,9 +117,9 @@ async fn what_came_before_a_cut_without_close_notify_is_delivered_in_order() {
 }
 
 #[tokio::test]
-async fn what_came_before_a_reset_is_delivered_in_order() {
+async fn data_before_a_reset_is_delivered() {
     let (fixture, mut client, mut peer) = connected().await;
-    // More than the backend's socket takes: most of it is with the terminator when the reset comes.
+    // More than the backend's socket takes: the terminator has most of it when the reset arrives.
     let much = vec![7; 1_000_000];
     client.send(&much).await.unwrap();
     wait_until_sent(client.tcp());
@@ -131,10 +131,10 @@ async fn what_came_before_a_reset_is_delivered_in_order() {
 }
 
 #[tokio::test]
-async fn a_reset_of_the_backend_is_no_close_notify() {
+async fn a_reset_of_the_backend_sends_no_close_notify() {
     let (fixture, mut client, mut peer) = connected().await;
     peer.send(CONNACK).await;
-    // The relay runs: a reset before that is a dial that failed, of which the client is told by a clean end.
+    // Wait for the relay: before it, a reset is a failed dial, and the client gets close_notify.
     client.send(b"x").await.unwrap();
     assert_eq!(peer.read_exact(1).await, b"x");
     peer.reset();
@@ -143,7 +143,7 @@ async fn a_reset_of_the_backend_is_no_close_notify() {
 }
 
 #[tokio::test]
-async fn after_close_notify_the_backend_may_go_on() {
+async fn the_backend_may_send_after_close_notify() {
     let (fixture, mut client, mut peer) = connected().await;
     client.close_notify().await.unwrap();
     assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
@@ -161,22 +161,22 @@ async fn after_close_notify_the_backend_may_go_on() {
 }
 
 #[tokio::test]
-async fn half_a_connection_does_not_live_for_ever() {
+async fn a_half_closed_connection_times_out() {
     let soon = |config: &mut mqtt_tls_config::Config| {
         config.timeouts.half_close = Duration::from_millis(200);
     };
     let (fixture, mut client, mut peer) = connected_with(soon).await;
     client.close_notify().await.unwrap();
     assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
-    // The backend says nothing, and does not close.
+    // The backend sends nothing and does not close.
     assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
     fixture.wait_for_metric(&ended("client_closed"), 1.0);
     fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
 }
 
-/// As a broker does that refuses a client: it answers, closes, and reads nothing more.
+/// A broker that rejects a client answers, closes, and reads nothing more.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_backend_says_before_it_closes_reaches_a_client_that_is_still_sending() {
+async fn the_last_answer_of_a_backend_reaches_a_client_that_is_still_sending() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     tokio::spawn(async move {
@@ -200,7 +200,7 @@ async fn what_a_backend_says_before_it_closes_reaches_a_client_that_is_still_sen
 }
 
 #[tokio::test]
-async fn a_reset_of_the_backend_is_no_close_notify_after_the_clients_own_either() {
+async fn a_reset_after_the_clients_close_notify_sends_none() {
     let (fixture, mut client, mut peer) = connected().await;
     client.close_notify().await.unwrap();
     assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
@@ -210,7 +210,7 @@ async fn a_reset_of_the_backend_is_no_close_notify_after_the_clients_own_either(
 }
 
 #[tokio::test]
-async fn a_backend_that_has_ended_its_own_side_is_told_the_end_too() {
+async fn a_half_closed_backend_gets_the_end_too() {
     let (_fixture, mut client, mut peer) = connected().await;
     peer.fin().await;
     assert_eq!(client.read_to_end().await.1, End::CloseNotify);
@@ -221,28 +221,28 @@ async fn a_backend_that_has_ended_its_own_side_is_told_the_end_too() {
 }
 
 #[tokio::test]
-async fn what_the_backend_does_not_take_is_given_up_at_the_deadline() {
+async fn blocked_data_is_dropped_at_the_deadline() {
     let soon = |config: &mut mqtt_tls_config::Config| {
         config.timeouts.half_close = Duration::from_millis(500);
     };
     let (fixture, mut client, mut peer) = connected_with(soon).await;
     peer.fin().await;
     assert_eq!(client.read_to_end().await.1, End::CloseNotify);
-    // More than anyone takes who does not read.
+    // More than the sockets take if the backend does not read.
     let much = vec![1; 32 * 1024 * 1024];
     let sent = client.stream().write_all(&much).await;
     assert!(sent.is_err(), "all was taken");
     fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
-    // It has what its socket and ours have taken, and the end.
+    // The backend gets what the sockets have taken, and the end.
     assert_eq!(peer.read_to_end().await.1, Ok(()));
 }
 
-/// What came whole before was authentic.
+/// Complete records before it are authentic, and delivered.
 #[tokio::test]
-async fn what_is_broken_in_the_stream_is_answered_with_an_alert() {
+async fn a_broken_record_is_answered_with_an_alert() {
     let (fixture, mut client, mut peer) = connected().await;
     client.send(b"before").await.unwrap();
-    // A record that nobody with the key has made, past the TLS layer of the client.
+    // A forged record, past the client's TLS layer.
     let mut forged = vec![23, 3, 3, 0, 32];
     forged.extend([0; 32]);
     let socket = rustix::io::dup(client.tcp()).unwrap();

@@ -1,7 +1,7 @@
-//! Devices on the TLS stacks that devices have, with the settings that each stack has by itself, against the default
-//! configuration: each gets its CONNACK and its PUBACK, with each kind of certificate and each version of TLS.
+//! Devices on common TLS stacks, with each stack's default settings, against the default configuration: each
+//! gets its CONNACK and its PUBACK, with each kind of certificate and each version of TLS.
 //!
-//! A failure names the stack and what it said.
+//! A failure names the stack and its error.
 
 mod client;
 mod identity;
@@ -22,14 +22,14 @@ use client::{Call, Client};
 
 const KINDS: [KeyKind; 2] = [KeyKind::P256, KeyKind::Rsa2048];
 
-/// A terminator whose certificates, the root's too, have keys of one kind.
+/// Starts a terminator whose certificates, including the root, have keys of one kind.
 fn listener(backend: SocketAddr, kind: KeyKind, change: impl FnOnce(&mut Config)) -> Fixture {
     let ca = Ca::with_key("server CA", kind);
     let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").key(kind).issue();
     start(ca, leaf, backend, change)
 }
 
-/// A terminator with this certificate.
+/// Starts a terminator with this certificate.
 fn start(ca: Ca, leaf: Leaf, backend: SocketAddr, change: impl FnOnce(&mut Config)) -> Fixture {
     let mut config = fixture::config(&leaf, backend);
     change(&mut config);
@@ -45,7 +45,7 @@ fn start(ca: Ca, leaf: Leaf, backend: SocketAddr, change: impl FnOnce(&mut Confi
     }
 }
 
-/// With no version asked for, and with each; a message comes back that takes several records.
+/// Connects with no version requested, and with each; a message of several records is echoed.
 fn reaches_mosquitto(client: Client) {
     let mut failures = vec![];
     for kind in KINDS {
@@ -71,7 +71,7 @@ fn reaches_mosquitto(client: Client) {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// smart-mqtt loses what is published to a topic while that comes into being: nothing is to come back.
+/// smart-mqtt loses messages published to a topic while it is created, so this test expects no echo.
 fn reaches_smart_mqtt(client: Client) {
     let listener = listener(SmartMqtt::shared().addr(), KeyKind::P256, |_| {});
     let session = client.connect(&listener, Call::default());

@@ -1,4 +1,4 @@
-//! SIGTERM: nobody new is let in, and those who are there are asked to go, not cut.
+//! SIGTERM: no new connections are accepted, and open ones are closed in order.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::program::{exit_code, start};
 const CLIENTS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_are_told_and_what_they_say_is_passed_on() {
+async fn clients_get_close_notify_and_their_data_is_forwarded() {
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").issue();
     let backend = Scripted::start().await;
@@ -42,7 +42,7 @@ async fn clients_are_told_and_what_they_say_is_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_go_is_cut_at_the_deadline() {
+async fn a_client_that_stays_is_cut_off_at_the_deadline() {
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").issue();
     let backend = Scripted::start().await;
@@ -59,7 +59,7 @@ async fn a_client_that_does_not_go_is_cut_at_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_exits_at_once() {
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").issue();
     let backend = Scripted::start().await;

@@ -1,6 +1,6 @@
-//! How connections end: each way in which a client leaves, by what it has sent and by what the broker does meanwhile,
-//! through the terminator and through its peers side by side. What came whole is delivered, and nobody's will is
-//! published who said goodbye.
+//! How connections end: a matrix of how a client leaves, what it has sent and what the broker does meanwhile,
+//! through the terminator and its peers side by side. Complete messages are delivered, and no will is published
+//! after a DISCONNECT.
 
 mod backend;
 mod client;
@@ -23,23 +23,23 @@ use self::client::Start;
 use self::report::{Outcome, Report};
 use crate::fixture::Fixture;
 
-/// How many connections through one server are tried at once: each needs four descriptors.
+/// Maximum number of concurrent connections through one server; each needs four descriptors.
 const AT_ONCE: usize = 64;
 
 /// How a client ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
-    /// close_notify and a FIN; then it waits for the server's end.
+    /// Sends close_notify and a FIN, then waits for the server's end.
     Notify,
-    /// close_notify, and the socket is closed.
+    /// Sends close_notify and closes the socket.
     NotifyAndGo,
-    /// The socket is closed: a bare FIN.
+    /// Closes the socket: a bare FIN.
     Fin,
-    /// The socket is closed in the middle of a record.
+    /// Closes the socket in the middle of a record.
     CutRecord,
-    /// A reset, when all that it sent has arrived.
+    /// Resets the connection after all its data has arrived.
     Reset,
-    /// The socket is closed with unread data in it, when all that it sent has arrived.
+    /// Closes the socket with unread data, after all its data has arrived.
     Killed,
 }
 
@@ -71,7 +71,7 @@ impl Sent {
         Self::Burst,
     ];
 
-    /// How many messages, of how many bytes.
+    /// Number of messages and size of each, in bytes.
     fn messages(self) -> (usize, usize) {
         match self {
             Self::Small => (1, 20),
@@ -82,13 +82,13 @@ impl Sent {
     }
 }
 
-/// What the broker does.
+/// When the broker reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reading {
     AtOnce,
-    /// Not before 0.3 s are over.
+    /// After 0.3 s.
     Late,
-    /// Not until the client is long gone; then it looks at what it has.
+    /// Long after the client is gone.
     Never,
 }
 
@@ -96,7 +96,7 @@ impl Reading {
     const ALL: [Self; 3] = [Self::AtOnce, Self::Late, Self::Never];
 }
 
-/// One of the matrix.
+/// A cell of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cell {
     pub(super) ending: Ending,
@@ -136,7 +136,7 @@ impl Cell {
         )
     }
 
-    /// The client of paho-mqtt that does the same, as far as it can.
+    /// The paho-mqtt client that does the same, as far as it can.
     fn paho(self, server: &str) -> PahoClient {
         let topic = self.id(server);
         let (count, size) = self.sent.messages();
@@ -150,24 +150,24 @@ impl Cell {
     }
 }
 
-/// What all cells of one comparison share.
+/// Parameters of a comparison.
 #[derive(Clone, Copy)]
 struct Way {
     version: &'static SupportedProtocolVersion,
-    /// Clients send all without waiting for an answer.
+    /// Clients send everything without waiting for an answer.
     is_eager: bool,
-    /// The backend talks to clients that have gone.
+    /// The backend sends data to clients that have gone.
     talks: bool,
 }
 
-/// Devices that wait for their CONNACK, and a backend that knows when nobody listens.
+/// Devices that wait for their CONNACK, and a backend that sends nothing to clients that have gone.
 const USUAL: Way = Way {
     version: &rustls::version::TLS13,
     is_eager: false,
     talks: false,
 };
 
-/// The scripted backend's view of all cells, through one server.
+/// Runs all cells through one server to the scripted backend.
 async fn scripted(
     backend: &Arc<Backend>,
     connector: &Connector,
@@ -203,7 +203,7 @@ async fn scripted(
     tasks.join_all().await
 }
 
-/// Terminator and nginx before one scripted backend.
+/// Compares terminator and nginx before one scripted backend.
 async fn compare(way: Way) -> String {
     let backend = Backend::start().await;
     let fixture = Fixture::start(backend.addr());
@@ -221,26 +221,27 @@ async fn compare(way: Way) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_came_whole_is_delivered_as_by_nginx_over_tls_1_3() {
+async fn complete_messages_are_delivered_as_by_nginx_over_tls_1_3() {
     println!("{}", compare(USUAL).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_came_whole_is_delivered_as_by_nginx_over_tls_1_2() {
+async fn complete_messages_are_delivered_as_by_nginx_over_tls_1_2() {
     let version = &rustls::version::TLS12;
     println!("{}", compare(Way { version, ..USUAL }).await);
 }
 
-/// What it says to nobody is refused by a socket that was closed too early, and with a reset: nginx loses by that.
+/// Data to a client that has gone can cause a reset by a socket that was closed too early; nginx loses messages
+/// in this way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_came_whole_is_delivered_as_by_nginx_to_a_broker_that_goes_on_talking() {
+async fn complete_messages_are_delivered_as_by_nginx_to_a_broker_that_keeps_sending() {
     let talks = true;
     println!("{}", compare(Way { talks, ..USUAL }).await);
 }
 
-/// In TLS 1.2, where no ticket comes that such a client leaves unread.
+/// In TLS 1.2, where such a client leaves no ticket unread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_eager_clients_sent_is_delivered_as_by_nginx() {
+async fn messages_of_eager_clients_are_delivered_as_by_nginx() {
     let way = Way {
         version: &rustls::version::TLS12,
         is_eager: true,
@@ -249,7 +250,7 @@ async fn what_eager_clients_sent_is_delivered_as_by_nginx() {
     println!("{}", compare(way).await);
 }
 
-/// Clients of paho-mqtt that end in this way, and the cells that they are in.
+/// paho-mqtt clients that end in this way, with their cells.
 fn paho(
     backend: &Backend,
     ca: &Ca,
@@ -274,9 +275,9 @@ fn paho(
     (Paho::start(addr, ca, end, &clients), expected)
 }
 
-/// What paho-mqtt can do of the matrix: `disconnect()`, which closes with a bare FIN, and to be killed.
+/// The part of the matrix that paho-mqtt can do: `disconnect()`, which closes with a bare FIN, and being killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_paho_sent_is_delivered_as_by_nginx() {
+async fn messages_of_paho_are_delivered_as_by_nginx() {
     let backend = Backend::start().await;
     let fixture = Fixture::start(backend.addr());
     let nginx = Nginx::start(&fixture.leaf, backend.addr());

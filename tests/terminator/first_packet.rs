@@ -1,4 +1,4 @@
-//! Who has shaken hands and sends no CONNECT is sent away in time, and the backend never hears of it.
+//! Clients that send no CONNECT after the handshake are closed in time, and never reach the backend.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ fn fixture(backend: &Scripted) -> Fixture {
     })
 }
 
-/// Who comes next is the first that the backend sees.
-async fn the_backend_has_seen_nobody(fixture: &Fixture, backend: &Scripted) {
+/// Checks that the next client is the first one to reach the backend.
+async fn the_backend_has_seen_no_client(fixture: &Fixture, backend: &Scripted) {
     let connect = mqtt::connect(Version::V311, "honest");
     let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
     client.send(&connect).await.unwrap();
@@ -28,37 +28,37 @@ async fn the_backend_has_seen_nobody(fixture: &Fixture, backend: &Scripted) {
     assert!(client.read_packet().await.unwrap().accepts());
 }
 
-async fn is_sent_away(mut client: TlsClient) {
+async fn is_closed(mut client: TlsClient) {
     assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_says_nothing_after_the_handshake_is_sent_away() {
+async fn a_client_that_sends_nothing_is_closed() {
     let backend = Scripted::start().await;
     let fixture = fixture(&backend);
     for _ in 0..3 {
-        is_sent_away(fixture.client().connect(fixture.addr()).await.unwrap()).await;
+        is_closed(fixture.client().connect(fixture.addr()).await.unwrap()).await;
     }
     fixture.wait_for_metric(&ended("first_packet_timeout"), 3.0);
-    the_backend_has_seen_nobody(&fixture, &backend).await;
+    the_backend_has_seen_no_client(&fixture, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_stops_within_the_connect_is_sent_away() {
+async fn a_client_that_stops_within_the_connect_is_closed() {
     let backend = Scripted::start().await;
     let fixture = fixture(&backend);
     let connect = mqtt::connect(Version::V5, "stalled");
     for size in [1, 2, connect.len() - 1] {
         let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
         client.send(&connect[..size]).await.unwrap();
-        is_sent_away(client).await;
+        is_closed(client).await;
     }
     fixture.wait_for_metric(&ended("first_packet_timeout"), 3.0);
-    the_backend_has_seen_nobody(&fixture, &backend).await;
+    the_backend_has_seen_no_client(&fixture, &backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_sends_the_connect_byte_by_byte_is_served() {
+async fn a_connect_may_arrive_byte_by_byte() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let connect = mqtt::connect(Version::V31, "slow");

@@ -1,5 +1,4 @@
-//! A running terminator with a certificate, in this process, and a backend that does what a test says.
-//! It must not decide anything about what is tested.
+//! A running terminator with a certificate, in this process, and a scripted backend. It must not check results.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -18,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// How long anything may take that takes no time: a failure, not a measure.
+/// Timeout for steps that should be fast; exceeding it is a failure, not a measurement.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A terminator that serves a leaf for `localhost`.
@@ -35,7 +34,7 @@ impl Fixture {
         Self::start_with(backend, |_| {})
     }
 
-    /// Starts one, with whatever `change` makes of its configuration.
+    /// Starts a terminator with a changed configuration.
     pub(crate) fn start_with(backend: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
         let ca = Ca::new("server CA");
         let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
@@ -53,7 +52,7 @@ impl Fixture {
         }
     }
 
-    /// Starts one for clients that shake hands and say nothing more: they are sent away soon, in order.
+    /// Starts a terminator for clients that send nothing after the handshake; it closes them soon.
     pub(crate) fn start_for_handshakes(change: impl FnOnce(&mut Config)) -> Self {
         let nobody = ports::free_addr();
         Self::start_with(nobody, |config| {
@@ -69,12 +68,12 @@ impl Fixture {
         )
     }
 
-    /// A client that trusts the fixture's CA.
+    /// Returns a client that trusts the fixture's CA.
     pub(crate) fn client(&self) -> Connector {
         Connector::new(&self.ca)
     }
 
-    /// Changes the file, by a rename over it.
+    /// Replaces the file by a rename.
     pub(crate) fn rewrite(&self, config: &Config) {
         self.rewrite_text(config.to_yaml().expose());
     }
@@ -85,15 +84,15 @@ impl Fixture {
         std::fs::rename(&new, &self.file).expect("the folder is ours");
     }
 
-    /// Waits until so many configurations have run.
+    /// Waits until this generation of the configuration is active.
     #[track_caller]
     pub(crate) fn wait_for_generation(&self, generation: u64) {
-        eventually(SOON, &format!("generation {generation} runs"), || {
+        eventually(SOON, &format!("generation {generation} is active"), || {
             (self.terminator.status().configuration.generation == generation).then_some(())
         });
     }
 
-    /// Waits until a new configuration has been refused, and says why.
+    /// Waits until a new configuration has been refused, and returns the error.
     #[track_caller]
     pub(crate) fn wait_for_refusal(&self) -> (&'static str, String) {
         eventually(SOON, "a configuration is refused", || {
@@ -102,7 +101,7 @@ impl Fixture {
         })
     }
 
-    /// The status code and the body of an answer of the admin port.
+    /// Returns the status code and the body of an answer of the admin port.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         get(
             SocketAddr::new(self.config.admin.host, self.config.admin.port),
@@ -110,7 +109,7 @@ impl Fixture {
         )
     }
 
-    /// The value of a metric's line, 0 if there is none.
+    /// Returns the value of a metric's line, 0 if there is none.
     pub(crate) fn metric(&self, line: &str) -> f64 {
         let (_, text) = self.get("/metrics");
         let value = text
@@ -130,7 +129,7 @@ impl Fixture {
     }
 }
 
-/// A configuration on free loopback ports.
+/// Makes a configuration on free loopback ports.
 pub(crate) fn config(leaf: &Leaf, backend: SocketAddr) -> Config {
     let mut config = Config::new(ports::free_port(), Pem::new(leaf.bundle()));
     config.host = Some("127.0.0.1".parse().expect("an address"));
@@ -142,7 +141,7 @@ pub(crate) fn config(leaf: &Leaf, backend: SocketAddr) -> Config {
     config
 }
 
-/// Writes a configuration into a folder of its own.
+/// Writes a configuration into a new folder.
 pub(crate) fn write(config: &Config) -> PathBuf {
     write_text(config.to_yaml().expose())
 }
@@ -153,7 +152,7 @@ pub(crate) fn write_text(text: &str) -> PathBuf {
     file
 }
 
-/// What a listener with client certificates is configured with.
+/// Makes the configuration of client authentication.
 pub(crate) fn trust(mode: ClientAuthMode, ca: &Ca) -> ClientAuth {
     ClientAuth {
         mode,
@@ -161,7 +160,7 @@ pub(crate) fn trust(mode: ClientAuthMode, ca: &Ca) -> ClientAuth {
     }
 }
 
-/// One HTTP GET.
+/// Sends an HTTP GET; returns status code and body.
 pub(crate) fn get(addr: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = std::net::TcpStream::connect(addr).expect("the admin port is open");
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("the admin port reads");
@@ -177,7 +176,7 @@ pub(crate) fn get(addr: SocketAddr, path: &str) -> (u16, String) {
     (status.expect("an answer has a status"), body.to_owned())
 }
 
-/// A backend that does what a test says, connection by connection.
+/// A backend scripted by the test, connection by connection.
 pub(crate) struct Scripted {
     listener: TcpListener,
 }
@@ -194,12 +193,12 @@ impl Scripted {
         self.listener.local_addr().expect("it is bound")
     }
 
-    /// Accepts, and takes the first packet of a client that was opened by `Connector::open`.
+    /// Accepts, and reads the first packet of a client opened with `Connector::open`.
     pub(crate) async fn accept(&self) -> Peer {
         Peer::greeted(self.accept_any().await.0).await
     }
 
-    /// Accepts whatever its client begins with.
+    /// Accepts without reading a first packet.
     pub(crate) async fn accept_any(&self) -> Peer {
         let accepted = timeout(SOON, self.listener.accept()).await;
         let (stream, _) = accepted
@@ -213,7 +212,7 @@ impl Scripted {
 pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
-    /// The backend's side of a connection whose client has said its first packet.
+    /// Makes the backend's side of a connection, and reads the client's first packet.
     pub(crate) async fn greeted(stream: TcpStream) -> Self {
         let mut peer = Self(stream);
         let expected = mqtt::first_packet();
@@ -232,7 +231,7 @@ impl Peer {
         bytes
     }
 
-    /// Reads to the end: what came, and whether it ended in order or by a reset.
+    /// Reads to the end; returns the data, and whether it ended in order or by a reset.
     pub(crate) async fn read_to_end(&mut self) -> (Vec<u8>, Result<(), std::io::ErrorKind>) {
         let mut bytes = Vec::new();
         let read = timeout(SOON, self.0.read_to_end(&mut bytes))
@@ -241,12 +240,12 @@ impl Peer {
         (bytes, read.map(drop).map_err(|error| error.kind()))
     }
 
-    /// Sends a FIN; reading goes on.
+    /// Sends a FIN; can still read.
     pub(crate) async fn fin(&mut self) {
         self.0.shutdown().await.expect("the terminator is there");
     }
 
-    /// Cuts the connection with a reset.
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         self.0.set_zero_linger().expect("the option exists");
     }

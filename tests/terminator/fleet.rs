@@ -1,5 +1,5 @@
-//! Hundreds of clients through the terminator as a program: what a new certificate, a kill and a broker's
-//! restart do to them. And the proof that the account would show a loss.
+//! Hundreds of clients through the terminator as a program: the effects of a new certificate, a kill and a
+//! restart of the broker; and that the report would show a loss.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use crate::program::start;
 
 const CLIENTS: usize = 200;
 
-/// Hundreds of handshakes, in a test build, on a busy machine.
+/// Timeout for hundreds of handshakes, in a test build, on a busy machine.
 const ALL_CONNECT: Duration = Duration::from_secs(60);
 
-/// The program in front of a broker, to be killed and started again.
+/// The program in front of a broker, which can be killed and restarted.
 struct Served {
     ca: Ca,
     config: Config,
@@ -45,7 +45,7 @@ impl Served {
         }
     }
 
-    /// Writes a new certificate into its file, and hands back the fingerprint.
+    /// Writes a new certificate into its file, and returns the fingerprint.
     fn rotate(&self) -> String {
         let leaf = self.ca.leaf().dns("localhost").issue();
         let mut config = self.config.clone();
@@ -77,7 +77,7 @@ impl Served {
     }
 }
 
-/// Waits until the broker has acknowledged so many messages more.
+/// Waits until the broker has acknowledged this many more messages.
 async fn traffic_passes(fleet: &Fleet, more: usize) {
     passes(fleet, more, |report| report.up.acknowledged).await;
 }
@@ -107,7 +107,7 @@ fn nothing_is_lost(report: &Report) {
     assert!(report.up.acknowledged >= CLIENTS as u64, "{report}");
 }
 
-async fn a_new_certificate_disturbs_nobody(broker: &Broker) {
+async fn a_new_certificate_disturbs_no_client_of(broker: &Broker) {
     let served = Served::start(broker.addr());
     let fleet = Fleet::start(served.plan(broker)).await;
     fleet.wait_all_connected(ALL_CONNECT).await;
@@ -140,12 +140,12 @@ async fn a_new_certificate_disturbs_nobody(broker: &Broker) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_disturbs_no_client_of_smart_mqtt() {
-    a_new_certificate_disturbs_nobody(SmartMqtt::shared()).await;
+    a_new_certificate_disturbs_no_client_of(SmartMqtt::shared()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_disturbs_no_client_of_mosquitto() {
-    a_new_certificate_disturbs_nobody(Mosquitto::shared()).await;
+    a_new_certificate_disturbs_no_client_of(Mosquitto::shared()).await;
 }
 
 async fn a_killed_terminator_costs_no_message(
@@ -214,15 +214,15 @@ async fn a_restart_of_mosquitto_costs_no_message() {
     nothing_is_lost(&fleet.stop().await);
 }
 
-/// The account can tell a loss: a broker that acknowledges one client's messages and passes none of them on.
+/// The report shows a loss: a broker acknowledges one client's messages and forwards none of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_mosquitto_swallows_are_told_as_lost() {
+async fn messages_that_mosquitto_drops_are_reported_as_lost() {
     let acl = workdir::scratch("acl").join("acl");
     std::fs::write(&acl, "topic readwrite #\n").unwrap();
     let broker = Mosquitto::start_with(&format!("acl_file {}", acl.display()));
     let served = Served::start(broker.addr());
     let plan = FleetPlan {
-        // So long it waits for what never comes.
+        // It waits this long for the messages that never arrive.
         settle: SOON / 2,
         ..served.plan(&broker)
     };
@@ -242,9 +242,9 @@ async fn messages_that_mosquitto_swallows_are_told_as_lost() {
     assert_eq!(report.count(Phase::Session), 0, "{report}");
 }
 
-/// The account can tell why a connection fails: an unknown CA, and a port where nothing listens.
+/// The report shows why a connection fails: an unknown CA, and a port without a listener.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_that_fails_is_told_apart_from_a_refused_connection() {
+async fn a_failed_handshake_is_distinguished_from_a_refused_connection() {
     let served = Served::start(tests::ports::free_addr());
     let mut plan = FleetPlan {
         clients: 3,

@@ -1,4 +1,4 @@
-//! What arrives on a TLS port that is not TLS, or TLS in the smallest pieces.
+//! Data on a TLS port that is not TLS, and TLS in the smallest pieces.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ fn say(fixture: &Fixture, bytes: &[u8]) -> Vec<u8> {
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.write_all(bytes).unwrap();
     let mut answer = Vec::new();
-    // A reset is as good an end as a FIN.
+    // A reset ends the connection as well as a FIN.
     let _ = stream.read_to_end(&mut answer);
     answer
 }
@@ -26,7 +26,7 @@ fn failed(outcome: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_tls_is_named_and_closed() {
+async fn other_protocols_are_recognized_and_closed() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     assert_eq!(say(&fixture, &mqtt::connect(Version::V311, "plain")), b"");
@@ -44,9 +44,9 @@ async fn what_is_not_tls_is_named_and_closed() {
     fixture.wait_for_metric("mqtt_tls_connections_open", 0.0);
 }
 
-/// A load balancer with the PROXY protocol is a total outage: someone has to be told what to do, and once.
+/// A load balancer with the PROXY protocol is a total outage: the log must give advice, and only once.
 #[test]
-fn what_is_not_tls_is_told_once_with_what_to_do() {
+fn other_protocols_are_logged_once_with_advice() {
     let ca = Ca::new("root");
     let config = config(&ca.leaf().dns("localhost").issue(), ports::free_addr());
     let process = program::start(&write(&config), &[]);
@@ -56,13 +56,10 @@ fn what_is_not_tls_is_told_once_with_what_to_do() {
     for (bytes, advice) in [
         (
             &b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"[..],
-            "the load balancer sends PROXY protocol headers",
+            "received a PROXY protocol header",
         ),
-        (&connect, "clients send MQTT without TLS to the TLS port"),
-        (
-            b"GET / HTTP/1.1\r\n\r\n",
-            "clients send HTTP to the TLS port",
-        ),
+        (&connect, "received MQTT without TLS on the TLS port"),
+        (b"GET / HTTP/1.1\r\n\r\n", "received HTTP on the TLS port"),
     ] {
         for _ in 0..3 {
             let mut stream = TcpStream::connect(address).unwrap();
@@ -71,35 +68,35 @@ fn what_is_not_tls_is_told_once_with_what_to_do() {
         }
         process.wait_for_line(advice, SOON);
     }
-    // All that was said before it has been written.
+    // All lines before this one have been written.
     process.signal(rustix::process::Signal::TERM);
     process.wait_for_line("draining", SOON);
-    let told = |line: &&String| line.contains("WARN") && line.contains("TLS port");
+    let is_logged = |line: &&String| line.contains("WARN") && line.contains("TLS port");
     assert_eq!(
-        process.lines().iter().filter(told).count(),
+        process.lines().iter().filter(is_logged).count(),
         2,
         "{}",
         process.log()
     );
-    let told = |line: &&String| line.contains("PROXY");
+    let is_logged = |line: &&String| line.contains("PROXY");
     assert_eq!(
-        process.lines().iter().filter(told).count(),
+        process.lines().iter().filter(is_logged).count(),
         1,
         "{}",
         process.log()
     );
 }
 
-/// Health checks of load balancers end with FIN or with a reset. Neither is a handshake that fails.
+/// Health checks of load balancers end with FIN or with a reset. Neither counts as another failure.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_hangs_up_before_a_word_is_told_from_a_failure() {
+async fn health_checks_are_distinguished_from_failures() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     drop(TcpStream::connect(fixture.addr()).unwrap());
     fixture.wait_for_metric(&failed("cut"), 1.0);
     reset(TcpStream::connect(fixture.addr()).unwrap());
     fixture.wait_for_metric(&failed("cut"), 2.0);
-    // In the middle of it something has failed.
+    // In the middle of a ClientHello it is a failure.
     let mut begun = TcpStream::connect(fixture.addr()).unwrap();
     begun.write_all(&[22, 3, 1]).unwrap();
     reset(begun);
@@ -129,7 +126,7 @@ async fn a_broken_client_hello_is_answered_with_an_alert() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_byte_segments_and_one_byte_records_are_fine() {
+async fn one_byte_segments_and_records_are_accepted() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let connector = fixture.client().one_byte_segments();
@@ -143,11 +140,11 @@ async fn one_byte_segments_and_one_byte_records_are_fine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_with_the_last_handshake_message_is_not_lost() {
+async fn data_with_the_last_handshake_message_is_not_lost() {
     use std::sync::Arc;
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
-    // A client by hand, whose Finished, first data and close_notify share one segment.
+    // A client whose Finished, first data and close_notify share one segment.
     let mut stream = TcpStream::connect(fixture.addr()).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(fixture.ca.cert_der().into()).unwrap();

@@ -1,4 +1,4 @@
-//! What is negotiated with TLS stacks that are not ours: Go's and OpenSSL's.
+//! Negotiation with third-party TLS stacks: Go's and OpenSSL's.
 
 use mqtt_tls_config::Tickets;
 use rustls::HandshakeKind;
@@ -78,7 +78,7 @@ async fn openssl_verifies_the_chain_and_gets_no_static_rsa() {
     assert!(!weak.status.success(), "{}", weak.stdout);
 }
 
-/// As BoringSSL serves: SHA-384 costs a server without hardware for it, and AES a client.
+/// As BoringSSL does: SHA-384 is expensive for a server without hardware support, and so is AES for a client.
 #[tokio::test(flavor = "multi_thread")]
 async fn openssl_gets_aes_128_unless_it_puts_chacha20_first() {
     let fixture = fixture();
@@ -121,10 +121,10 @@ async fn openssl_gets_aes_128_unless_it_puts_chacha20_first() {
     }
 }
 
-/// Its ticket is of the suite that is first there, and it begins with the group that was taken there: asked for another
-/// group, it may take back a session of another hash, and rustls refuses a client that does.
+/// Its ticket is for the first suite of that server, and it offers the group that was used there. After a
+/// HelloRetryRequest it may withdraw a session of another hash, and rustls rejects such clients.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_is_served_that_comes_from_nginx_with_a_ticket() {
+async fn a_device_with_a_ticket_of_nginx_is_served() {
     let fixture = fixture();
     let nginx = Nginx::start(&fixture.leaf, Mosquitto::shared().addr());
     let device = Connector::new(&fixture.ca);

@@ -1,4 +1,4 @@
-//! `/handshakes`: the handshakes that failed last, told so that a person can say which device it was and why.
+//! `/handshakes`: the last failed handshakes, with the device and the reason.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -12,25 +12,29 @@ use tests::wait::eventually;
 
 use crate::fixture::{Fixture, SOON, trust};
 
-/// The newest entry, as soon as there are so many.
+/// Waits for this many entries, and returns the newest.
 fn newest(fixture: &Fixture, count: usize) -> Value {
-    eventually(SOON, &format!("{count} handshakes are told"), || {
-        let (code, body) = fixture.get("/handshakes");
-        assert_eq!(code, 200, "{body}");
-        let entries: Vec<Value> = serde_json::from_str(&body).unwrap();
-        (entries.len() == count).then(|| entries[0].clone())
-    })
+    eventually(
+        SOON,
+        &format!("{count} handshakes are in the journal"),
+        || {
+            let (code, body) = fixture.get("/handshakes");
+            assert_eq!(code, 200, "{body}");
+            let entries: Vec<Value> = serde_json::from_str(&body).unwrap();
+            (entries.len() == count).then(|| entries[0].clone())
+        },
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openssl_with_nothing_in_common_is_told_with_what_it_offered() {
+async fn openssl_with_nothing_in_common_has_an_entry_with_its_offer() {
     let fixture = Fixture::start_for_handshakes(|_| {});
     let old = SClient::new(fixture.addr(), &fixture.ca)
         .arg("-tls1_2")
         .arg("-cipher")
         .arg("AES128-SHA256")
         .run(b"");
-    // As the peers say it: handshake_failure (RFC 8446, section 6.2).
+    // The same alert as other servers: handshake_failure (RFC 8446, section 6.2).
     assert!(old.stderr.contains("alert number 40"), "{}", old.stderr);
     let entry = newest(&fixture, 1);
     assert_eq!(entry["reason"], "incompatible", "{entry}");
@@ -58,7 +62,7 @@ async fn openssl_with_nothing_in_common_is_told_with_what_it_offered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openssl_that_can_verify_nothing_is_told_so_and_not_that_access_is_denied() {
+async fn openssl_that_can_verify_nothing_gets_handshake_failure_and_not_access_denied() {
     let fixture = Fixture::start_for_handshakes(|_| {});
     for (arguments, words) in [
         (
@@ -97,7 +101,7 @@ async fn openssl_that_can_verify_nothing_is_told_so_and_not_that_access_is_denie
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openssl_that_asks_for_a_name_that_is_none_is_told_with_the_name_escaped() {
+async fn openssl_with_an_invalid_name_has_an_entry_with_the_name_escaped() {
     let fixture = Fixture::start_for_handshakes(|_| {});
     for (name, shown) in [
         ("mqtt.example.com:8883", "mqtt.example.com:8883"),
@@ -127,7 +131,7 @@ async fn openssl_that_asks_for_a_name_that_is_none_is_told_with_the_name_escaped
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_certificate_that_is_refused_is_told_by_its_subject() {
+async fn a_rejected_client_certificate_has_an_entry_with_its_subject() {
     let devices = Ca::new("devices");
     let fixture = Fixture::start_for_handshakes(|config| {
         config.client_auth = trust(Require, &devices);
@@ -154,7 +158,7 @@ async fn a_client_certificate_that_is_refused_is_told_by_its_subject() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openssl_that_refuses_the_certificate_is_told_with_its_alert_and_others_as_having_left() {
+async fn openssl_that_rejects_the_certificate_has_an_entry_with_its_alert() {
     let fixture = Fixture::start_for_handshakes(|_| {});
     let other = Ca::new("another");
     let seen = SClient::new(fixture.addr(), &other).run(b"");
@@ -162,14 +166,14 @@ async fn openssl_that_refuses_the_certificate_is_told_with_its_alert_and_others_
     let entry = newest(&fixture, 1);
     assert_eq!(entry["reason"], "client_alert");
     assert_eq!(entry["alert"], json!({"received": "UnknownCA"}));
-    // tokio-rustls hangs up without a word, as small stacks and modems do.
+    // tokio-rustls disconnects without an alert, as small stacks and modems do.
     let left = Connector::new(&other).connect(fixture.addr()).await;
     assert!(left.is_err());
     assert_eq!(newest(&fixture, 2)["reason"], "left_after_certificate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_checks_are_not_told_and_the_journal_can_be_switched_off() {
+async fn health_checks_have_no_entry_and_the_journal_can_be_disabled() {
     let fixture = Fixture::start_for_handshakes(|_| {});
     drop(TcpStream::connect(fixture.addr()).unwrap());
     let mut garbage = TcpStream::connect(fixture.addr()).unwrap();

@@ -1,4 +1,4 @@
-//! A ClientHello that is larger than any should be is answered with an alert, however it is cut.
+//! A ClientHello above the size limit is answered with an alert, however it is fragmented.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,13 +14,13 @@ fn is_fatal_alert(answer: &[u8], what: &str) {
     assert!(is_alert, "{what}: {answer:?}");
 }
 
-/// Sends the pieces, each in a segment of its own, and reads to the end.
+/// Sends each piece in its own segment, and reads to the end.
 fn say<'b>(fixture: &Fixture, pieces: impl Iterator<Item = &'b [u8]>) -> Vec<u8> {
     let mut stream = TcpStream::connect(fixture.addr()).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     for piece in pieces {
-        // Who has heard enough need not read the rest.
+        // The server need not read the rest.
         if stream.write_all(piece).is_err() {
             break;
         }

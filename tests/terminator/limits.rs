@@ -1,4 +1,4 @@
-//! What a listener does not let happen, however many try.
+//! Limits of a listener.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ fn ended(how: &str) -> String {
     format!("mqtt_tls_connections_ended_total{{end=\"{how}\"}}")
 }
 
-/// Waits until the terminator has ended a connection, and tells what it said.
+/// Waits until the terminator has ended a connection, and returns what it sent.
 fn wait_for_end(mut stream: &TcpStream) -> Vec<u8> {
     stream.set_read_timeout(Some(SOON)).unwrap();
     let mut bytes = Vec::new();
@@ -48,7 +48,7 @@ async fn a_client_hello_without_end_is_cut_off() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let mut stream = TcpStream::connect(fixture.addr()).unwrap();
-    // A ClientHello that says it has 64 kB, in records of 4 kB.
+    // A ClientHello with a length of 64 kB, in records of 4 kB.
     let mut record = vec![22, 3, 1, 0x10, 0];
     record.extend([1, 0, 0xff, 0xff]);
     record.resize(5 + 0x1000, 0);
@@ -84,9 +84,9 @@ async fn more_connections_than_allowed_are_refused_until_there_is_room() {
     drop(second);
 }
 
-/// Who stalls has to make room for who comes.
+/// Stalled clients are evicted for new ones.
 #[tokio::test(flavor = "multi_thread")]
-async fn stalled_handshakes_keep_nobody_out() {
+async fn stalled_handshakes_keep_no_client_out() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start_with(backend.addr(), |config| {
         config.limits.handshakes = 2;
@@ -95,14 +95,14 @@ async fn stalled_handshakes_keep_nobody_out() {
     let stalled: Vec<TcpStream> = (0..50)
         .map(|index| {
             let mut stream = TcpStream::connect(fixture.addr()).unwrap();
-            // Every other one says nothing at all.
+            // Every other one sends nothing.
             if index % 2 == 0 {
                 stream.write_all(&[22, 3, 1, 2, 0, 1, 0]).unwrap();
             }
             stream
         })
         .collect();
-    eventually(SOON, "most of them have had to leave", || {
+    eventually(SOON, "most of them are evicted", || {
         let refused = fixture.metric("mqtt_tls_connections_refused_total{limit=\"handshakes\"}");
         (refused > 40.0).then_some(())
     });
@@ -117,9 +117,9 @@ async fn stalled_handshakes_keep_nobody_out() {
     fixture.wait_for_metric("mqtt_tls_clients_waited_for{stage=\"silent\"}", 0.0);
 }
 
-/// The broker hears of nobody who does not say what he wants.
+/// The broker is not dialed for clients that send no CONNECT.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_sends_no_connect_is_sent_away_and_costs_the_broker_nothing() {
+async fn a_client_that_sends_no_connect_is_closed_without_a_dial() {
     let nobody = tests::ports::free_addr();
     let fixture = Fixture::start_with(nobody, |config| {
         config.timeouts.first_packet = Duration::from_millis(100);
@@ -135,13 +135,13 @@ async fn a_client_that_sends_no_connect_is_sent_away_and_costs_the_broker_nothin
     other.send(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(other.read_to_end().await, (Vec::new(), End::CloseNotify));
     fixture.wait_for_metric(&ended("not_mqtt"), 1.0);
-    // It would have been counted had it been dialled.
+    // A dial would have been counted.
     assert!(fixture.metric(&ended("backend_refused")) < 0.5);
 }
 
-/// A will may have any length: what is too long to be waited for is passed on as it comes.
+/// A will may have any length: a long CONNECT is forwarded as it arrives.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_first_packet_is_passed_on() {
+async fn a_long_first_packet_is_forwarded() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let mut client = fixture.client().connect(fixture.addr()).await.unwrap();

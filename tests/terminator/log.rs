@@ -1,4 +1,4 @@
-//! The log: nobody outside can fill it or forge it, and nobody who does not read it can stop anything.
+//! The log: clients can neither flood nor forge it, and it blocks nothing if it is not read.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -19,7 +19,7 @@ use tests::{ports, programs, workdir};
 use crate::fixture::{SOON, Scripted, config, get, write};
 use crate::program::{exit_code, start};
 
-/// How long a line may be, in bytes (terminator/program/src/log/lines.rs).
+/// Maximum length of a line, in bytes (terminator/program/src/log/lines.rs).
 const LINE_MAX: usize = 8 * 1024;
 
 fn listener(config: &Config) -> SocketAddr {
@@ -30,7 +30,7 @@ fn admin(config: &Config) -> SocketAddr {
     (config.admin.host, config.admin.port).into()
 }
 
-/// A ClientHello (RFC 8446, section 4.1.2) with this server name, in as many records as it takes.
+/// Makes a ClientHello (RFC 8446, section 4.1.2) with this server name.
 fn client_hello(server_name: &[u8]) -> Vec<u8> {
     let with_length = |bytes: &[u8]| {
         let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
@@ -66,13 +66,13 @@ fn say(to: SocketAddr, bytes: &[u8]) {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.write_all(bytes).unwrap();
-    // A reset is as good an end as a FIN.
+    // A reset ends the connection as well as a FIN.
     if let Err(error) = stream.read_to_end(&mut Vec::new()) {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 }
 
-/// Names that no certificate can have, as devices and attackers send them.
+/// Returns invalid names, as devices and attackers send them.
 fn bad_names() -> Vec<Vec<u8>> {
     let escapes = b"\x1b[2J\r\n\xff".repeat(16_900 / 7);
     vec![
@@ -84,7 +84,7 @@ fn bad_names() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn no_server_name_makes_a_line() {
+fn no_server_name_causes_a_line() {
     const ROUNDS: usize = 100;
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let config = config(&leaf, ports::free_addr());
@@ -97,13 +97,13 @@ fn no_server_name_makes_a_line() {
     }
     process.signal(Signal::TERM);
     assert_eq!(exit_code(&process), Some(0));
-    // The last line is written too.
+    // Wait for the last line.
     process.wait_for_line("ended", SOON);
     assert!(process.lines().len() < 20, "{}", process.log());
 }
 
 #[test]
-fn a_line_that_is_asked_for_is_bounded_and_one() {
+fn lines_of_libraries_are_bounded_and_not_split() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     for format in ["text", "json"] {
         let config = config(&leaf, ports::free_addr());
@@ -135,9 +135,9 @@ fn a_line_that_is_asked_for_is_bounded_and_one() {
     }
 }
 
-/// The most common slip with brokers that have both: the port of the wrong listener.
+/// The most common mistake with brokers that have both: the port of the wrong listener.
 #[tokio::test]
-async fn a_broker_that_expects_tls_is_named_once() {
+async fn a_broker_that_expects_tls_is_reported_once() {
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
     let broker = MosquittoTls::start(&leaf);
@@ -156,13 +156,13 @@ async fn a_broker_that_expects_tls_is_named_once() {
     assert_eq!(named.count(), 1, "{}", process.log());
 }
 
-/// A terminator whose standard error, or both outputs, is a pipe that nobody reads.
+/// Starts a terminator whose standard error, or both outputs, is a pipe that is not read.
 fn start_unread(config: &Config, redirection: &str) -> (Process, File) {
     let pipe = workdir::scratch("unread").join("pipe");
     let mut mkfifo = Command::new("mkfifo");
     mkfifo.arg(&pipe);
     run(mkfifo, b"", SOON).expect_success();
-    // For both, so that it is open before the program opens it.
+    // Open it for both directions, before the program opens it.
     let ours = File::options()
         .read(true)
         .write(true)
@@ -198,7 +198,7 @@ async fn serves(ca: &Ca, config: &Config, backend: &Scripted) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_output_that_nobody_reads_stops_nothing() {
+async fn an_output_that_is_not_read_blocks_nothing() {
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
     for redirection in ["2>\"$PIPE\"", ">\"$PIPE\" 2>&1"] {
@@ -213,10 +213,10 @@ async fn an_output_that_nobody_reads_stops_nothing() {
         });
         serves(&ca, &config, &backend).await;
         assert_eq!(get(admin(&config), "/livez").0, 200);
-        // Whoever reads again gets what waited, and what comes from then on.
+        // A reader gets the waiting lines, and later ones.
         let mut read = Vec::new();
         process.signal(Signal::HUP);
-        eventually(SOON, "the log goes on", || {
+        eventually(SOON, "the log continues", || {
             let end = pipe.read_to_end(&mut read).unwrap_err();
             assert_eq!(end.kind(), ErrorKind::WouldBlock);
             process.signal(Signal::HUP);

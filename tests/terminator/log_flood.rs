@@ -1,5 +1,5 @@
-//! Nobody outside fills the log, and each kind of bad connection is counted as what it is. The program `attack`
-//! throws each kind 10,000 times; here they are fewer.
+//! Clients cannot flood the log, and each kind of bad connection has its own outcome. The program `attack`
+//! makes 10,000 connections of each kind; this test makes fewer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use tests::pki::Ca;
 use crate::fixture::{SOON, config, get, write};
 use crate::program;
 
-/// How often each kind is thrown.
+/// Number of connections of each kind.
 const EACH: u64 = 300;
-/// Lines for all of them together: a start, and now and then a word on each kind.
+/// Maximum number of lines for all kinds together: the start, and rate limited lines on each kind.
 const LINES_MAX: usize = 40;
-/// A line, in bytes.
+/// Maximum length of a line, in bytes.
 const LINE_MAX: usize = 2048;
 
-/// How often handshakes had each outcome, whatever their version.
+/// Returns the number of handshakes with each outcome, for all versions.
 fn outcomes(admin: SocketAddr) -> BTreeMap<String, u64> {
     let mut outcomes = BTreeMap::new();
     let (_, text) = get(admin, "/metrics");

@@ -1,5 +1,5 @@
-//! The terminator, in process and as a program, between clients and brokers that are not ours. One file
-//! for each behaviour.
+//! The terminator, in process and as a program, between third-party clients and brokers. One file for each
+//! behaviour.
 #![allow(
     clippy::expect_used,
     clippy::panic,

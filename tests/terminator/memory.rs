@@ -1,4 +1,4 @@
-//! Keys in memory: of one that is no longer served, and of one that never was, nothing stays.
+//! Keys in memory: nothing remains of keys that are no longer served or never were.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tests::process::Process;
 use crate::fixture::{SOON, config, write};
 use crate::program::start;
 
-/// A terminator as a program, with keys that come and go.
+/// The terminator as a program, with changing keys.
 struct Rotated {
     ca: Ca,
     config: Config,
@@ -46,7 +46,7 @@ impl Rotated {
         client.read_to_end().await;
     }
 
-    /// Puts a text into the file, and waits for what is said of it.
+    /// Writes a text into the file, and waits for a log line.
     fn put(&self, text: &str, answer: &str) {
         let mark = self.process.mark();
         replace(&self.file, text);
@@ -68,14 +68,14 @@ fn replace(file: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_stays_of_keys_that_are_not_served() {
+async fn nothing_remains_of_keys_that_are_not_served() {
     if !rustix::process::getuid().is_root() {
         println!("not root: nothing was searched");
         return;
     }
     let (rotated, first) = Rotated::start().await;
     let leaf = |kind| rotated.ca.leaf().dns("localhost").key(kind).issue();
-    // A connection does not hold the key by which it began.
+    // A connection does not keep the key of its handshake.
     let addr = (rotated.config.host.unwrap(), rotated.config.port).into();
     let _open = Connector::new(&rotated.ca).open(addr).await.unwrap();
     let mut gone = Keys::default();
@@ -90,7 +90,7 @@ async fn nothing_stays_of_keys_that_are_not_served() {
         }
         gone.add("replaced", &leaf);
     }
-    // Refused: for a key that does not belong to the certificate, for another mistake, and as no YAML at all.
+    // Refused: a key that does not match the certificate, another error, and invalid YAML.
     let (wrong, unknown, broken) = (
         leaf(KeyKind::Rsa2048),
         leaf(KeyKind::P256),
@@ -109,14 +109,14 @@ async fn nothing_stays_of_keys_that_are_not_served() {
     gone.add("of another certificate", &wrong);
     gone.add("beside an unknown key", &unknown);
     gone.add("in what is no YAML", &broken);
-    // Two that are served after all that.
+    // Two more that are served.
     rotated.serve(leaf(KeyKind::P256).bundle()).await;
     let last = leaf(KeyKind::Rsa2048);
     rotated.serve(last.bundle()).await;
     let hits = gone.search(rotated.process.pid());
     let shown: Vec<_> = hits.iter().take(20).collect();
     assert!(hits.is_empty(), "{} hits: {shown:#?}", hits.len());
-    // What is served is there, or the search finds nothing at all.
+    // The served key must be found; otherwise the search does not work.
     let mut kept = Keys::default();
     kept.add("served", &last);
     assert!(!kept.search(rotated.process.pid()).is_empty());

@@ -1,4 +1,4 @@
-//! The terminator as a program: exit codes and signals. It must not repeat what is tested in process.
+//! The terminator as a program: exit codes and signals. It must not repeat tests that run in process.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -20,14 +20,14 @@ pub(crate) fn start(file: &Path, arguments: &[&str]) -> Process {
     Process::spawn("terminator", command)
 }
 
-/// Waits for a program's end, and says its exit code.
+/// Waits for a program's end, and returns its exit code.
 #[track_caller]
 pub(crate) fn exit_code(process: &Process) -> Option<i32> {
     process.wait_exit(SOON).code()
 }
 
 #[test]
-fn a_bad_file_ends_it_with_a_message_and_a_code_of_its_own() {
+fn an_invalid_file_has_its_own_exit_code() {
     let process = start(&write_text("port: 8883\npem: nothing\nhots: x\n"), &[]);
     assert_eq!(exit_code(&process), Some(78));
     process.wait_for_line("hots: unknown key; did you mean `host`?", SOON);
@@ -36,14 +36,11 @@ fn a_bad_file_ends_it_with_a_message_and_a_code_of_its_own() {
     process.wait_for_line("pem: there is no certificate", SOON);
     let process = start(Path::new("/nonexistent/config.yaml"), &[]);
     assert_eq!(exit_code(&process), Some(78));
-    process.wait_for_line(
-        "/nonexistent/config.yaml cannot be read: No such file",
-        SOON,
-    );
+    process.wait_for_line("cannot read /nonexistent/config.yaml: No such file", SOON);
 }
 
 #[test]
-fn a_port_that_is_taken_ends_it_with_a_message_and_a_code_of_its_own() {
+fn a_port_in_use_has_its_own_exit_code() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let first = config(&leaf, ports::free_addr());
     let running = start(&write(&first), &[]);
@@ -64,7 +61,7 @@ fn a_port_that_is_taken_ends_it_with_a_message_and_a_code_of_its_own() {
 }
 
 #[test]
-fn hangup_reloads_and_terminate_ends_it() {
+fn sighup_reloads_and_sigterm_ends_it() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let config = config(&leaf, ports::free_addr());
     let process = start(&write(&config), &["--log-format", "json", "--threads", "1"]);
@@ -80,8 +77,8 @@ fn hangup_reloads_and_terminate_ends_it() {
     assert_eq!(exit_code(&process), Some(0));
 }
 
-/// What belongs to root in /proc belongs to a process that must not be dumped (proc(5)), if the process
-/// itself is not root's: so it runs as somebody else here, where the tests run as root.
+/// The files in /proc of a process that must not be dumped belong to root (proc(5)). To see that, the process
+/// runs as another user if the tests run as root.
 #[test]
 fn it_cannot_be_dumped() {
     const NOBODY: &str = "65534";

@@ -1,4 +1,4 @@
-//! A changed file: what it changes, what it leaves alone, and what must not get in.
+//! A changed file: what it changes, what it leaves unchanged, and what is refused.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tests::workdir;
 
 use crate::fixture::{Fixture, SOON, Scripted, config};
 
-/// A connection with its other end, to see that it lives.
+/// Opens a connection; returns both ends.
 async fn open(fixture: &Fixture, backend: &Scripted) -> (TlsClient, crate::fixture::Peer) {
     let client = fixture.client().open(fixture.addr()).await.unwrap();
     (client, backend.accept().await)
@@ -36,7 +36,7 @@ fn renewed(fixture: &Fixture) -> (Leaf, mqtt_tls_config::Config) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renamed_file_is_served_to_new_connections_and_old_ones_live_on() {
+async fn a_renamed_file_is_served_to_new_connections_and_old_ones_stay_open() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let mut old = open(&fixture, &backend).await;
@@ -63,7 +63,7 @@ async fn a_file_written_in_place_is_served() {
     );
 }
 
-/// As the kubelet does it: a new folder, a new link to it under another name, and a rename over `..data`.
+/// Swaps the file as the kubelet does: a new folder, a link to it under another name, and a rename over `..data`.
 fn swap(mount: &Path, name: &str, text: &str) {
     let folder = mount.join(name);
     std::fs::create_dir(&folder).unwrap();
@@ -98,7 +98,7 @@ async fn the_swap_of_a_mounted_secret_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_file_changes_nothing_and_says_why_once() {
+async fn an_invalid_file_changes_nothing_and_is_reported_once() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let mut old = open(&fixture, &backend).await;
@@ -109,7 +109,7 @@ async fn a_bad_file_changes_nothing_and_says_why_once() {
         message.contains("pem: there is no certificate"),
         "{message}"
     );
-    // Looked at again, and counted once.
+    // Reloaded again, and counted once.
     fixture.terminator.reload();
     assert_eq!(
         open(&fixture, &backend).await.0.server_cert(),
@@ -118,7 +118,7 @@ async fn a_bad_file_changes_nothing_and_says_why_once() {
     is_alive(&mut old).await;
     fixture.wait_for_metric("mqtt_tls_reload_succeeded", 0.0);
     fixture.wait_for_metric("mqtt_tls_reloads_total{outcome=\"NoCertificate\"}", 1.0);
-    // Back to what runs: nothing to do, and no error any more.
+    // Back to the active configuration: the error is gone.
     fixture.rewrite(&fixture.config);
     eventually(SOON, "the error is gone", || {
         fixture
@@ -146,7 +146,7 @@ async fn a_missing_file_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_outside_of_its_dates_never_replaces_a_valid_one() {
+async fn an_expired_or_early_certificate_never_replaces_a_valid_one() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     for (leaf, reason) in [
@@ -174,7 +174,7 @@ async fn a_certificate_outside_of_its_dates_never_replaces_a_valid_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_certificate_serves_at_the_start_and_gives_way_to_another() {
+async fn an_expired_certificate_is_served_at_startup_and_can_be_replaced() {
     let backend = Scripted::start().await;
     let ca = tests::pki::Ca::new("root");
     let expired = ca.leaf().dns("localhost").expired().issue();
@@ -225,7 +225,7 @@ async fn the_admin_port_moves_to_all_addresses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_addresses_on_the_same_ports_are_taken_over() {
+async fn other_addresses_on_the_same_ports_are_applied() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     fixture.wait_for_metric("mqtt_tls_reload_succeeded", 1.0);
@@ -239,7 +239,7 @@ async fn other_addresses_on_the_same_ports_are_taken_over() {
     config.admin.host = "::".parse().unwrap();
     fixture.rewrite(&config);
     fixture.wait_for_generation(3);
-    // Again the first address, by way of all of them.
+    // Back to the first address, via all addresses.
     let mut new = open(&fixture, &backend).await;
     is_alive(&mut new).await;
     is_alive(&mut old).await;
@@ -247,7 +247,7 @@ async fn other_addresses_on_the_same_ports_are_taken_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_is_taken_changes_nothing() {
+async fn a_port_in_use_changes_nothing() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -258,7 +258,7 @@ async fn a_port_that_is_taken_changes_nothing() {
     open(&fixture, &backend).await;
 }
 
-/// In the words of `check`, and without a socket that is opened for nothing.
+/// With the message of `check`, and without opening a socket.
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_that_cannot_serve_change_nothing() {
     let backend = Scripted::start().await;
@@ -289,7 +289,7 @@ async fn rotation_under_load_drops_nothing() {
     }
     let before = fixture.terminator.status().connections.open;
     let served = Arc::new(AtomicUsize::new(0));
-    // Someone connects all the time; each attempt must succeed.
+    // A client reconnects continuously; each attempt must succeed.
     let (addr, connector) = (fixture.addr(), fixture.client());
     let load = tokio::spawn(connect_for_ever(connector, addr, Arc::clone(&served)));
     let accepting = tokio::spawn(async move {

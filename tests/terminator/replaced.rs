@@ -1,4 +1,4 @@
-//! What stands in the file's place: another folder, another link, or something that is no file.
+//! Replacements of the file: another folder, another link, or something that is not a regular file.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,10 +18,10 @@ use tests::{ports, programs, workdir};
 use crate::fixture::{Fixture, SOON, config, get, write};
 use crate::program::{exit_code, start};
 
-/// Half of the time after which a change is noticed though nothing tells of it (terminator/src/watch.rs).
-const TOLD: Duration = Duration::from_secs(5);
+/// Half of the poll interval (terminator/src/watch.rs), within which only a watch notices a change.
+const NOTICED: Duration = Duration::from_secs(5);
 
-/// A terminator whose file lies at `outer/inner/config.yaml` in a folder of its own.
+/// A terminator whose file is at `outer/inner/config.yaml` in its own folder.
 struct Placed {
     root: PathBuf,
     config: Config,
@@ -30,7 +30,7 @@ struct Placed {
 }
 
 impl Placed {
-    /// Starts it; `lay` makes the folders, and says where the file is.
+    /// Starts it; `lay` makes the folders and returns the path of the file.
     fn start(lay: impl FnOnce(&Path) -> PathBuf) -> Self {
         let root = workdir::scratch("replaced");
         let file = lay(&root);
@@ -46,7 +46,7 @@ impl Placed {
         }
     }
 
-    /// The text of one more configuration.
+    /// Returns the text of a new configuration.
     fn next(&mut self) -> String {
         self.version += 1;
         self.config.version = Some(self.version.to_string());
@@ -55,13 +55,17 @@ impl Placed {
 
     #[track_caller]
     fn runs_the_newest(&self) {
-        eventually(TOLD, &format!("version {} runs", self.version), || {
-            let running = self.terminator.status().configuration.version;
-            (running == self.config.version).then_some(())
-        });
+        eventually(
+            NOTICED,
+            &format!("version {} is active", self.version),
+            || {
+                let running = self.terminator.status().configuration.version;
+                (running == self.config.version).then_some(())
+            },
+        );
     }
 
-    /// Changes in the folder, by a rename and in place, are noticed too, and without the poll.
+    /// Checks that changes in the folder, by a rename and in place, are noticed without the poll.
     #[track_caller]
     fn notices_what_comes_at(&mut self, folder: &Path) {
         self.runs_the_newest();
@@ -94,7 +98,7 @@ fn a_folder_that_is_moved_away_and_made_again_is_watched() {
     }
 }
 
-/// The new one may have the number of the old one.
+/// The new folder may have the inode number of the old one.
 #[test]
 fn a_folder_that_is_removed_and_made_again_is_watched() {
     let mut placed = Placed::start(nested);
@@ -149,10 +153,10 @@ fn make_pipe(path: &Path) {
     run(mkfifo, b"", SOON).expect_success();
 }
 
-/// What is no file: what it is called, and how it is put at a path.
-type NoFile = (&'static str, fn(&Path));
+/// What is not a regular file: its description, and how to make it.
+type IrregularFile = (&'static str, fn(&Path));
 
-fn no_files() -> [NoFile; 4] {
+fn irregular_files() -> [IrregularFile; 4] {
     [
         ("it is a named pipe", make_pipe),
         ("it is a folder", |path| fs::create_dir(path).unwrap()),
@@ -166,8 +170,8 @@ fn no_files() -> [NoFile; 4] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_file_is_refused_and_blocks_nothing() {
-    for (what, make) in no_files() {
+async fn an_irregular_file_is_refused_and_blocks_nothing() {
+    for (what, make) in irregular_files() {
         let fixture = Fixture::start(ports::free_addr());
         fs::remove_file(&fixture.file).unwrap();
         make(&fixture.file);
@@ -188,7 +192,7 @@ async fn what_is_no_file_is_refused_and_blocks_nothing() {
 }
 
 #[test]
-fn a_pipe_in_the_files_place_stops_no_signal() {
+fn a_pipe_instead_of_the_file_blocks_no_signal() {
     let leaf = Ca::new("root").leaf().dns("localhost").issue();
     let config = config(&leaf, ports::free_addr());
     let file = write(&config);
@@ -204,8 +208,8 @@ fn a_pipe_in_the_files_place_stops_no_signal() {
 }
 
 #[test]
-fn nothing_is_started_from_what_is_no_file() {
-    for (what, make) in no_files() {
+fn an_irregular_file_does_not_start() {
+    for (what, make) in irregular_files() {
         let path = workdir::scratch("no-file").join("config.yaml");
         make(&path);
         let process = start(&path, &[]);

@@ -1,4 +1,4 @@
-//! A client or a backend that does not read holds back the other side, and no memory.
+//! A client or a backend that does not read blocks the other side, and takes no memory.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use crate::fixture::{Fixture, SOON, Scripted, config, get, write};
 use crate::program;
 
-/// More than sockets of loopback hold on both sides together, and far less than what is offered.
+/// More than loopback sockets buffer on both sides together, and far less than the offered data.
 const HELD_BACK_MAX: usize = 24 * 1024 * 1024;
 const OFFERED: usize = 128 * 1024 * 1024;
 
-/// Writes until nothing more is taken for a while, and says how much was.
+/// Writes until nothing is accepted for a while, and returns how much was accepted.
 async fn offer(to: &mut (impl AsyncWriteExt + Unpin)) -> usize {
     let chunk = vec![1; 64 * 1024];
     let mut taken = 0;
@@ -32,7 +32,7 @@ async fn offer(to: &mut (impl AsyncWriteExt + Unpin)) -> usize {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_holds_back_the_backend() {
+async fn a_client_that_does_not_read_blocks_the_backend() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let mut client = fixture.client().open(fixture.addr()).await.unwrap();
@@ -42,15 +42,15 @@ async fn a_client_that_does_not_read_holds_back_the_backend() {
         taken < HELD_BACK_MAX,
         "{taken} bytes were taken for a client that reads none"
     );
-    // The other direction is not held back.
+    // The other direction is not blocked.
     client.send(b"still here").await.unwrap();
     assert_eq!(peer.read_exact(10).await, b"still here");
-    // And what was held back arrives whole.
+    // The blocked data arrives completely.
     assert_eq!(client.read_exact(taken).await.unwrap(), vec![1; taken]);
 }
 
 #[tokio::test]
-async fn a_backend_that_does_not_read_holds_back_the_client() {
+async fn a_backend_that_does_not_read_blocks_the_client() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
     let mut client = fixture.client().open(fixture.addr()).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_backend_that_does_not_read_holds_back_the_client() {
     assert_eq!(peer.read_exact(taken / 2).await, vec![1; taken / 2]);
 }
 
-/// Anonymous memory of a process, in bytes.
+/// Returns the anonymous memory of a process, in bytes.
 fn resident(process: &Process) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
     let line = status
@@ -80,13 +80,13 @@ fn resident(process: &Process) -> usize {
         .unwrap()
 }
 
-/// Sends without end, and never reads.
+/// Sends for ever, and never reads.
 async fn flood(mut to: TcpStream) {
     let chunk = vec![1; 256 * 1024];
     while to.write_all(&chunk).await.is_ok() {}
 }
 
-/// What is relayed towards clients, as soon as that grows no more.
+/// Returns the amount relayed to clients, once it stops growing.
 async fn relayed_at_rest(admin: SocketAddr) -> String {
     let mut before = String::new();
     eventually_async(SOON, "everything is blocked", || {
@@ -109,7 +109,7 @@ async fn relayed_at_rest(admin: SocketAddr) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_clients_that_do_not_read_cost_little_memory() {
     const CLIENTS: usize = 60;
-    // Two records' plaintext and their overhead, what a session costs, and the allocator's share.
+    // Two records' plaintext and their overhead, the session, and the allocator's share.
     const EACH_MAX: usize = 96 * 1024;
     let ca = Ca::new("root");
     let leaf = ca.leaf().dns("localhost").issue();
@@ -125,7 +125,7 @@ async fn many_clients_that_do_not_read_cost_little_memory() {
         clients.push(Connector::new(&ca).open(addr).await.unwrap());
         tokio::spawn(flood(backend.accept().await.0));
         if index == 0 {
-            // With the buffers that each thread has once.
+            // Plus the buffers of each thread.
             relayed_at_rest(admin).await;
             before = resident(&process);
         }

@@ -1,29 +1,29 @@
-//! Kinds of keys: what a public or a private key is, in words, and whether TLS can use it here.
+//! Kinds of keys: identifies and describes public and private keys, and reports whether TLS can use them.
 //!
-//! It must not show more of a key than its kind and size.
+//! It must not reveal more of a key than its kind and size.
 
 use super::der::{self, BIT_STRING, Element, INTEGER, OCTET_STRING, OID, SEQUENCE};
 use super::kind::Encoding;
 
-/// How small an RSA key may be for libraries of today, in bits.
+/// Minimum size of an RSA key in bits; current TLS libraries reject smaller ones.
 const RSA_MIN: usize = 2048;
 
-/// The largest RSA key that is verified with, in bits.
+/// Maximum size of an RSA key in bits; larger ones are not used for verification.
 const RSA_MAX: usize = 8192;
 
 /// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
-    /// So many bits.
+    /// With its size in bits.
     Rsa(usize),
-    /// RSA that may be used for PSS signatures only.
+    /// RSA restricted to PSS signatures.
     RsaPss,
     /// A named curve.
     Ec(Curve),
-    /// A curve that is written out instead of named.
+    /// A curve given by explicit parameters instead of by name.
     EcExplicit,
     Ed25519,
-    /// Known by its name only.
+    /// Recognized but not supported.
     Other(&'static str),
     Unknown,
 }
@@ -38,7 +38,7 @@ pub(super) enum Curve {
 }
 
 impl Algorithm {
-    /// The kind of a public key (SubjectPublicKeyInfo, RFC 5280, section 4.1.2.7).
+    /// Identifies a public key (SubjectPublicKeyInfo, RFC 5280, section 4.1.2.7).
     pub(super) fn of_public(spki: &[u8]) -> Self {
         let Some((whole, _)) = der::first(spki) else {
             return Self::Unknown;
@@ -54,7 +54,7 @@ impl Algorithm {
         Self::of(algorithm, bits)
     }
 
-    /// The kind of a private key.
+    /// Identifies a private key.
     pub(super) fn of_private(encoding: Encoding, key: &[u8]) -> Self {
         let Some((whole, _)) = der::first(key) else {
             return Self::Unknown;
@@ -72,7 +72,7 @@ impl Algorithm {
                 };
                 Self::of(second, bits)
             }
-            // The curve is in the element behind the key (RFC 5915, section 3).
+            // The curve is in the element after the key (RFC 5915, section 3).
             Encoding::Sec1 => parts
                 .next()
                 .filter(|one| one.tag == der::CONTEXT_0)
@@ -111,7 +111,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether this kind of key signs and is verified here.
+    /// Reports whether keys of this kind are supported for signing and verification.
     pub(super) fn is_usable(self) -> bool {
         match self {
             Self::Rsa(bits) => (RSA_MIN..=RSA_MAX).contains(&bits),
@@ -121,29 +121,29 @@ impl Algorithm {
         }
     }
 
-    /// Whether it is what everyone supports, and too short.
+    /// Reports whether it is an RSA key of less than [`RSA_MIN`] bits.
     pub(super) fn is_weak(self) -> bool {
         matches!(self, Self::Rsa(bits) if bits < RSA_MIN)
     }
 
-    /// What it is, with an article.
-    pub(super) fn told(self) -> String {
+    /// Describes the key, with an article.
+    pub(super) fn describe(self) -> String {
         match self {
             Self::Rsa(bits) => format!("an RSA key of {bits} bits"),
             Self::RsaPss => "an RSA-PSS key".to_owned(),
             Self::Ec(curve) => format!("an ECDSA key on {}", curve.name()),
             Self::EcExplicit => {
-                "an ECDSA key with explicit parameters in place of a curve's name (make it with `-param_enc \
+                "an ECDSA key with explicit parameters instead of a named curve (generate it with `-param_enc \
                  named_curve`)"
                     .to_owned()
             }
             Self::Ed25519 => "an Ed25519 key".to_owned(),
-            Self::Other(told) => told.to_owned(),
-            Self::Unknown => "a key of a kind that is not known here".to_owned(),
+            Self::Other(described) => described.to_owned(),
+            Self::Unknown => "a key of an unknown kind".to_owned(),
         }
     }
 
-    /// As it is told among a certificate's facts.
+    /// Returns the short name that a certificate's facts show.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Rsa(_) => "RSA",
@@ -168,7 +168,7 @@ impl Curve {
     }
 }
 
-/// The curve in the parameters of an EC key.
+/// Returns the curve from the parameters of an EC key.
 fn of_curve(parameters: Element<'_>) -> Algorithm {
     if parameters.tag == SEQUENCE {
         return Algorithm::EcExplicit;
@@ -186,11 +186,11 @@ fn of_curve(parameters: Element<'_>) -> Algorithm {
         [0x2B, 0x24, 3, 3, 2, 8, 1, 1, ..] => Curve::Other("a brainpool curve"),
         // 1.2.156.10197.1.301
         [0x2A, 0x81, 0x1C, 0xCF, 0x55, 1, 0x82, 0x2D] => Curve::Other("SM2"),
-        _ => Curve::Other("a curve that is not known here"),
+        _ => Curve::Other("an unknown curve"),
     })
 }
 
-/// How many bits a positive integer has.
+/// Returns the length of a positive integer in bits.
 fn bits(integer: Element<'_>) -> usize {
     let digits = integer.as_tag(INTEGER).unwrap_or_default();
     let zeros = digits.iter().take_while(|digit| **digit == 0).count();

@@ -1,8 +1,8 @@
-//! Judging a CA bundle: the certificates that a client's must chain to.
+//! Validates CA bundles: the trust anchors for client certificates.
 //!
-//! It must not read a clock or a file. Whether an authority is within its dates is not asked: trust
-//! anchors have none (RFC 5280, section 6.1.1). What is left out would lock devices out, so it is named, and
-//! refuses a bundle that is new.
+//! It must not read a clock or a file. It ignores the dates of an authority, since trust anchors have none
+//! (RFC 5280, section 6.1.1). Ignoring a block could lock devices out, so each ignored block is reported, and a
+//! new bundle that has one is rejected.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,42 +21,42 @@ use super::signature::{self, Fit};
 use super::sorted::{ignored, instead};
 use super::{leaf, name};
 
-/// Certificates that client certificates must chain to; at least one.
+/// Trust anchors for client certificates; at least one.
 #[derive(Clone)]
 pub struct Authorities {
     roots: Arc<RootCertStore>,
-    /// SHA-256 of each.
+    /// SHA-256 of each certificate.
     fingerprints: Arc<Vec<String>>,
     findings: Arc<Vec<Finding>>,
 }
 
-/// Why a PEM is not a usable CA bundle.
+/// Errors in a CA bundle.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// A block could not be read.
+    /// A block cannot be parsed.
     #[error("{0}")]
     BrokenPem(pem::Error),
-    /// A part of it is of no use, which is too little for a bundle that is new.
+    /// Part of a new bundle is unusable.
     #[error("{0}")]
     Found(Finding),
     /// There is no certificate.
     #[error("there is no certificate{0}")]
     NoCertificate(String),
-    /// There is a key, which nobody should have put here.
-    #[error("{0} is a private key; a CA bundle holds certificates only, take it out")]
+    /// The bundle contains a private key.
+    #[error("{0} is a private key; a CA bundle must contain certificates only; remove the key")]
     PrivateKey(pem::Place),
     /// A certificate cannot be a trust anchor.
     #[error("the certificate in {place} cannot be used: {why}")]
     UnusableCertificate {
-        /// Where it stands.
+        /// Position of the block.
         place: pem::Place,
-        /// What the library said.
+        /// Cause, from the library.
         why: String,
     },
 }
 
 impl Error {
-    /// The kind of error, one of a fixed set, for metrics and conditions.
+    /// Returns the reason, one of a fixed set, for metrics and conditions.
     pub fn reason(&self) -> Refusal {
         match self {
             Self::BrokenPem(_) => Refusal::BrokenPem,
@@ -67,19 +67,19 @@ impl Error {
         }
     }
 
-    /// Where there is nothing to put authorities in.
+    /// Returns the error for a missing bundle.
     pub fn nowhere() -> Self {
         Self::NoCertificate(ADVICE.to_owned())
     }
 }
 
-const ADVICE: &str = "; put the authorities here, as CERTIFICATE blocks";
+const ADVICE: &str = "; add the CA certificates here as CERTIFICATE blocks";
 
-/// Judges a PEM bundle of authorities.
+/// Validates a PEM bundle of authorities.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// Returns the first problem.
 pub fn judge(part: Part<'_>) -> Result<Authorities, Error> {
     let mut bundle = Bundle::default();
     for block in pem::blocks(&[part]).map_err(Error::BrokenPem)? {
@@ -88,12 +88,12 @@ pub fn judge(part: Part<'_>) -> Result<Authorities, Error> {
     bundle.into_authorities(part)
 }
 
-/// A bundle as it is taken up.
+/// A bundle under construction.
 #[derive(Default)]
 struct Bundle {
     certificates: Vec<CertificateDer<'static>>,
     roots: Option<RootCertStore>,
-    /// How many of them somebody can chain to.
+    /// Number of certificates that a client certificate can chain to.
     usable: usize,
     has_blocks: bool,
     others: Vec<(pem::Place, Kind)>,
@@ -109,7 +109,7 @@ impl Bundle {
                 der,
                 is_for_clients,
             } => return self.add(place, der, is_for_clients),
-            // A key of a label that was left aside before is no reason to take a listener down.
+            // Earlier releases ignored keys under other labels; rejecting them would take a listener down.
             Content::PrivateKey(_) | Content::EncryptedKey if kind::was_known(&place.label) => {
                 return Err(Error::PrivateKey(place));
             }
@@ -132,8 +132,8 @@ impl Bundle {
         let is_sure = kind::was_known(&place.label);
         if !is_for_clients {
             let message = format!(
-                "{place} is left out: it is marked as not trusted for clients; take it out, or mark it as trusted for \
-                 clientAuth"
+                "{place} is ignored: it is marked as not trusted for clients; remove it, or mark it as trusted for \
+                clientAuth"
             );
             self.findings
                 .push(Finding::warning(Reason::BlockLeftOut, message));
@@ -145,7 +145,7 @@ impl Bundle {
             if is_sure {
                 return Err(Error::UnusableCertificate { place, why });
             }
-            let message = format!("{place} is left out: it cannot be used: {why}");
+            let message = format!("{place} is ignored: it cannot be used: {why}");
             self.findings
                 .push(Finding::refusal(Reason::BlockLeftOut, message));
             return Ok(());
@@ -167,7 +167,7 @@ impl Bundle {
             mut findings,
         } = self;
         let Some(roots) = roots.filter(|roots| !roots.is_empty()) else {
-            // What was left out, if anything was, says more than that nothing remains.
+            // An ignored block explains more than "there is no certificate".
             if let Some(finding) = findings.first() {
                 return Err(Error::NoCertificate(format!(": {finding}")));
             }
@@ -200,22 +200,22 @@ impl Bundle {
     }
 }
 
-/// What is found about one authority, and whether a client can chain to it.
+/// Returns the finding about one authority, and whether a client certificate can chain to it.
 fn findings(place: &pem::Place, der: &CertificateDer<'_>) -> (Option<Finding>, bool) {
-    // What the library takes and this parser does not is not judged further.
+    // The library accepts it and this parser does not: skip the other checks.
     let Ok((_, parsed)) = X509Certificate::from_der(der) else {
         return (None, true);
     };
-    let told = format!(
+    let described = format!(
         "the certificate of {} in {place}",
         Facts::of(&parsed, der).name()
     );
     let algorithm = Algorithm::of_public(parsed.subject_pki.raw);
     if !algorithm.is_usable() {
         let message = format!(
-            "{told} has {}, with which no client's certificate can be verified here; use a CA with RSA of 2048 to 8192 \
-             bits, ECDSA P-256, P-384 or P-521, or Ed25519",
-            algorithm.told()
+            "{described} has {}, which cannot verify client certificates; use a CA with RSA of 2048 to 8192 \
+            bits, ECDSA P-256, P-384 or P-521, or Ed25519",
+            algorithm.describe()
         );
         let finding = Finding::warning(Reason::UnusableAuthority, message);
         return (Some(finding), false);
@@ -229,14 +229,14 @@ fn findings(place: &pem::Place, der: &CertificateDer<'_>) -> (Option<Finding>, b
         && signature::fit(der, parsed.subject_pki.raw) == Fit::Fits;
     if is_self_signed {
         let message = format!(
-            "{told} is no CA (basicConstraints): if it is one device's own certificate, only that device gets in"
+            "{described} is not a CA (basicConstraints): it admits only the one device that has this certificate"
         );
         let finding = Finding::warning(Reason::AuthorityIsLeaf, message);
         return (Some(finding), true);
     }
     let message = format!(
-        "{told} is no CA (basicConstraints), so that nobody chains to it; put the certificate of the CA here that \
-         issued it ({})",
+        "{described} is not a CA (basicConstraints), so no client certificate can chain to it; replace it with the \
+        certificate of the CA that issued it ({})",
         name::shown(parsed.issuer())
     );
     let finding = Finding::warning(Reason::UnusableAuthority, message);
@@ -244,26 +244,26 @@ fn findings(place: &pem::Place, der: &CertificateDer<'_>) -> (Option<Finding>, b
 }
 
 impl Authorities {
-    /// The trust anchors, as rustls verifies with them.
+    /// Returns the trust anchors for rustls.
     pub fn roots(&self) -> &Arc<RootCertStore> {
         &self.roots
     }
 
-    /// What someone should look at. The worst first.
+    /// Returns the findings, most severe first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// Whether these are the same certificates.
+    /// Reports whether both bundles have the same certificates.
     pub fn is_same(&self, other: &Self) -> bool {
         self.fingerprints == other.fingerprints
     }
 
-    /// These, if they are good enough to be used for the first time.
+    /// Returns the bundle if it is good enough for first use.
     ///
     /// # Errors
     ///
-    /// Nobody can chain to them, or something was left out.
+    /// No client certificate can chain to it, or a block was ignored.
     pub fn strictly(self) -> Result<Self, Error> {
         match first_refusal(&self.findings) {
             Some(finding) => Err(Error::Found(finding.clone())),

@@ -1,9 +1,9 @@
-//! Judging a server certificate: what is accepted here can be served, and nothing else is rendered or
+//! Validates server certificates. Every certificate accepted here can be served; no other one is rendered or
 //! loaded.
 //!
-//! It must not read a clock or a file, and no error may show key material. Dates are facts here; what
-//! follows from them is decided by whoever has the time. What was served before and would be refused today is
-//! accepted with a finding; who judges something new asks for [`Certificate::strictly`].
+//! It must not read a clock or a file, and no error may show key material. It records dates; callers compare
+//! them with the time. Certificates that earlier releases served are accepted with a finding; for new ones,
+//! callers use [`Certificate::strictly`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,44 +29,43 @@ use super::{leaf, rehearsal};
 
 pub use super::facts::{Facts, Validity};
 
-/// How many certificates a chain may have, the leaf included.
+/// Maximum number of certificates in a chain, including the leaf.
 pub const CHAIN_MAX: usize = 10;
 
-/// A certificate chain with its key, found fit to be served.
+/// A certificate chain with its key, ready to be served.
 #[derive(Clone)]
 pub struct Certificate {
     certified: Arc<CertifiedKey>,
     facts: Arc<Facts>,
     findings: Arc<Vec<Finding>>,
-    /// Of the issuers.
+    /// Validity periods of the issuers.
     terms: Arc<Vec<Term>>,
 }
 
-/// Why a PEM cannot be served as a server certificate.
+/// Errors in a server certificate.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// A block could not be read.
+    /// A block cannot be parsed.
     #[error("{0}")]
     BrokenPem(pem::Error),
-    /// The chain is not leaf first, each followed by its issuer.
+    /// The chain does not start with the leaf, or a certificate is not followed by its issuer.
     #[error("the chain is out of order: {0}")]
     ChainOutOfOrder(String),
     /// The chain is longer than [`CHAIN_MAX`].
-    #[error("the chain has {0} certificates; at most {CHAIN_MAX} are served")]
+    #[error("the chain has {0} certificates; the maximum is {CHAIN_MAX}")]
     ChainTooLong(usize),
     /// The key is protected by a password.
     #[error(
-        "the private key in {0} is encrypted, and there is nobody to type the password; decrypt it, \
-         as with `openssl pkey -in KEY -out PLAIN`"
+        "the private key in {0} is encrypted; decrypt it, for example with `openssl pkey -in KEY -out PLAIN`"
     )]
     EncryptedPrivateKey(pem::Place),
-    /// It can be loaded, and yet never verify.
+    /// The chain loads but can never verify.
     #[error("{0}")]
     NeverVerifies(Finding),
-    /// The key is not that of the leaf.
+    /// The key does not belong to the leaf.
     #[error(
-        "the private key does not belong to the first certificate (subject {0}); put together the \
-         key and the certificate that was issued for it"
+        "the private key does not match the first certificate (subject {0}); use the key that this \
+        certificate was issued for"
     )]
     KeyMismatch(String),
     /// There is no certificate.
@@ -75,32 +74,32 @@ pub enum Error {
     /// There is no key.
     #[error("there is no private key{0}")]
     NoPrivateKey(String),
-    /// There is more than one key.
+    /// There are several keys.
     #[error("there are {0} private keys; keep only the one that belongs to the leaf")]
     SeveralPrivateKeys(usize),
-    /// A certificate cannot be parsed, or no handshake can be made with it.
+    /// A certificate cannot be parsed, or the trial handshake with it fails.
     #[error("the certificate in {place} cannot be used: {why}")]
     UnusableCertificate {
-        /// Where it stands.
+        /// Position of the block.
         place: pem::Place,
-        /// What the parser or the handshake said.
+        /// Cause, from the parser or the handshake.
         why: String,
     },
     /// The key cannot be used for TLS.
     #[error("the private key in {place} cannot be used: {why}; {USABLE}")]
     UnusablePrivateKey {
-        /// Where it stands.
+        /// Position of the block.
         place: pem::Place,
-        /// What it is.
+        /// Description of the key.
         why: String,
     },
 }
 
-/// What can be used.
+/// Supported keys.
 const USABLE: &str = "use RSA of at least 2048 bits, ECDSA P-256, P-384 or P-521, or Ed25519";
 
 impl Error {
-    /// The kind of error, one of a fixed set, for metrics and conditions.
+    /// Returns the reason, one of a fixed set, for metrics and conditions.
     pub fn reason(&self) -> Refusal {
         match self {
             Self::BrokenPem(_) => Refusal::BrokenPem,
@@ -118,11 +117,11 @@ impl Error {
     }
 }
 
-/// Judges PEM with a chain, leaf first, and the leaf's key, in either order, in one text or in several.
+/// Validates PEM with a chain, leaf first, and the leaf's key, in either order, in one text or in several.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong, in the order in which a person would mend it.
+/// Returns the first problem, in the order in which a user would fix them.
 pub fn judge(parts: &[Part<'_>]) -> Result<Certificate, Error> {
     let blocks = pem::blocks(parts).map_err(Error::BrokenPem)?;
     let mut findings = Vec::new();
@@ -146,7 +145,7 @@ pub fn judge(parts: &[Part<'_>]) -> Result<Certificate, Error> {
     })
 }
 
-/// A key that can be used.
+/// A usable key.
 struct Key {
     place: pem::Place,
     algorithm: Algorithm,
@@ -172,17 +171,17 @@ fn load(found: FoundKey) -> Result<Key, Error> {
             signing,
         });
     }
-    let told = algorithm.told();
+    let described = algorithm.describe();
     let why = match algorithm {
-        Algorithm::Unknown => format!("it is {told}, or damaged"),
-        _ if algorithm.is_usable() => format!("it is {told}, and damaged"),
-        _ => format!("it is {told}"),
+        Algorithm::Unknown => format!("it is {described}, or damaged"),
+        _ if algorithm.is_usable() => format!("it is {described}, and damaged"),
+        _ => format!("it is {described}"),
     };
     Err(Error::UnusablePrivateKey { place, why })
 }
 
-/// The chain of all certificates. Those under labels that the release before left aside do not make one wrong
-/// that it served: they are left out then.
+/// Builds the chain from all certificates. Earlier releases ignored certificates under other labels; if those
+/// break a chain that used to be served, ignores them again.
 fn chain_of<'a>(
     candidates: &'a [Candidate],
     key: &Key,
@@ -200,7 +199,7 @@ fn chain_of<'a>(
         return Err(error);
     };
     findings.extend(candidates.iter().filter(|one| !is_sure(one)).map(|one| {
-        let message = format!("{} is left out: with it {error}", one.place);
+        let message = format!("{} is ignored: with it {error}", one.place);
         Finding::warning(Reason::BlockLeftOut, message)
     }));
     Ok(chain)
@@ -221,7 +220,7 @@ fn chain_for<'a>(
         let belongs = links[1..].iter().find(|link| fits_key(link, key).is_ok());
         return Err(belongs.map_or(error, |link| {
             Error::ChainOutOfOrder(format!(
-                "the private key belongs to the certificate in {}; put that one first",
+                "the private key belongs to the certificate in {}; put that certificate first",
                 link.place
             ))
         }));
@@ -243,13 +242,13 @@ fn parse(Candidate { place, der }: &Candidate) -> Result<Link<'_>, Error> {
                 parsed,
             });
         }
-        Ok(_) => "something stands behind its end".to_owned(),
-        Err(error) => format!("it is cut off or damaged, for it does not read as X.509 ({error})"),
+        Ok(_) => "there is extra data after its end".to_owned(),
+        Err(error) => format!("it is truncated or damaged: it cannot be parsed as X.509 ({error})"),
     };
     Err(Error::UnusableCertificate { place, why })
 }
 
-/// Whether a key is that of a certificate.
+/// Checks that the key belongs to a certificate.
 fn fits_key(link: &Link<'_>, key: &Key) -> Result<(), Error> {
     let unusable = |why: String| Error::UnusableCertificate {
         place: link.place.clone(),
@@ -272,49 +271,52 @@ fn fits_key(link: &Link<'_>, key: &Key) -> Result<(), Error> {
     if !algorithm.is_usable() {
         return Err(unusable(format!(
             "it is for {}; {USABLE}",
-            algorithm.told()
+            algorithm.describe()
         )));
     }
     if key.algorithm == Algorithm::EcExplicit {
-        let (place, why) = (key.place.clone(), format!("it is {}", key.algorithm.told()));
+        let (place, why) = (
+            key.place.clone(),
+            format!("it is {}", key.algorithm.describe()),
+        );
         return Err(Error::UnusablePrivateKey { place, why });
     }
     Err(match matched {
-        Err(rustls::Error::InvalidCertificate(why)) => unusable(told(&why)),
+        Err(rustls::Error::InvalidCertificate(why)) => unusable(describe(&why)),
         _ => Error::KeyMismatch(link.facts.name()),
     })
 }
 
-/// What rustls says of a certificate that it cannot use.
-fn told(why: &CertificateError) -> String {
+/// Describes why rustls rejects a certificate.
+fn describe(why: &CertificateError) -> String {
     let CertificateError::Other(OtherError(other)) = why else {
-        return format!("it is not as X.509 has it ({why:?})");
+        return format!("it is not valid X.509 ({why:?})");
     };
     match other.downcast_ref::<webpki::Error>() {
         Some(webpki::Error::UnsupportedCriticalExtension) => {
-            "it has a critical extension that clients do not know; issue it without".to_owned()
+            "it has a critical extension that clients do not know; reissue it without that extension".to_owned()
         }
-        _ => format!("it is not as X.509 has it ({other})"),
+        _ => format!("it is not valid X.509 ({other})"),
     }
 }
 
 impl Certificate {
-    /// What may be told of it.
+    /// Returns the public facts about the certificate.
     pub fn facts(&self) -> &Arc<Facts> {
         &self.facts
     }
 
-    /// The chain and the key, as rustls serves them.
+    /// Returns the chain and the key for rustls.
     pub fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
     }
 
-    /// What someone should look at, whatever the time is.
+    /// Returns the findings that do not depend on the time.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// What someone should look at now. The worst first.
+    /// Returns all findings at a time, most severe first.
     pub fn findings_at(&self, now: Timestamp) -> Vec<Finding> {
         let (facts, name) = (&self.facts, self.facts.name());
         let mut findings = Vec::clone(&self.findings);
@@ -323,15 +325,15 @@ impl Certificate {
             Validity::Expired => Some(Finding::warning(
                 Reason::Expired,
                 format!(
-                    "the certificate of {name} expired at {}; clients that check dates refuse it: renew it",
+                    "the certificate of {name} expired at {}; clients that check dates reject it; renew it",
                     facts.not_after
                 ),
             )),
             Validity::NotYetValid => Some(Finding::warning(
                 Reason::NotYetValid,
                 format!(
-                    "the certificate of {name} is valid only from {}; clients that check dates refuse it \
-                     until then",
+                    "the certificate of {name} is not valid before {}; clients that check dates reject it \
+                    until then",
                     facts.not_before
                 ),
             )),
@@ -341,8 +343,8 @@ impl Certificate {
             findings.push(Finding::warning(
                 Reason::PublicDemoKey,
                 format!(
-                    "the key of {name} is the example that smart-mqtt ships: it is public, and anyone can \
-                     read and change what goes through this listener; replace it"
+                    "the key of {name} is the public example key that smart-mqtt ships: anyone can read \
+                    and change the traffic of this listener; replace it"
                 ),
             ));
         }
@@ -350,37 +352,37 @@ impl Certificate {
         findings
     }
 
-    /// What is to be said if it is not the default: only a name chooses it then.
+    /// Returns a finding if no host name can select this certificate; for certificates other than the default.
     pub fn never_chosen(&self) -> Option<Finding> {
         self.facts.dns_names.is_empty().then(|| {
             Finding::warning(
                 Reason::NeverChosen,
                 format!(
                     "the certificate of {} is not the default and has no DNS name in its subject alternative name, so no \
-                     host name that a device asks for chooses it; issue it with `subjectAltName=DNS:…`",
+                    host name selects it; reissue it with `subjectAltName=DNS:…`",
                     self.facts.name()
                 ),
             )
         })
     }
 
-    /// When there is something else to say.
+    /// Returns the times at which the findings change.
     pub fn dates(&self) -> impl Iterator<Item = Date> {
         let own = [self.facts.not_before, self.facts.not_after];
         own.into_iter()
             .chain(self.terms.iter().flat_map(Term::dates))
     }
 
-    /// Whether it is the same chain for the same key.
+    /// Reports whether both have the same chain, and so the same key.
     pub fn is_same(&self, other: &Self) -> bool {
         self.certified.cert == other.certified.cert
     }
 
-    /// This one, if it is good enough to be served for the first time.
+    /// Returns the certificate if it is good enough for first use.
     ///
     /// # Errors
     ///
-    /// It can never verify.
+    /// The chain can never verify.
     pub fn strictly(self) -> Result<Self, Error> {
         match finding::first_refusal(&self.findings) {
             Some(finding) => Err(Error::NeverVerifies(finding.clone())),

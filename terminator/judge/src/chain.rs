@@ -1,6 +1,6 @@
-//! A chain as a path, from the leaf up, as clients walk it: who issued whom, signatures, CA flags, usages, dates.
+//! Validates a chain as a path from the leaf up, as clients do: issuers, signatures, CA flags, usages, dates.
 //!
-//! It must not trust an order or a name: a signature says who issued what.
+//! It must not rely on order or names alone: only a signature proves which certificate issued another.
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -24,12 +24,12 @@ pub(super) struct Link<'a> {
 }
 
 impl Link<'_> {
-    /// Which certificate, in full.
-    pub(super) fn told(&self) -> String {
+    /// Describes the certificate in full.
+    pub(super) fn describe(&self) -> String {
         format!("the certificate of {} in {}", self.facts.name(), self.place)
     }
 
-    /// Whether this one has the name of who issued that one.
+    /// Reports whether the subject of this certificate is the issuer of the child.
     fn has_issued(&self, child: &Self) -> bool {
         name::is_same(child.parsed.issuer(), self.parsed.subject())
     }
@@ -43,13 +43,13 @@ impl Link<'_> {
     }
 }
 
-/// A chain in the order in which it is served.
+/// A chain in the order in which the server sends it.
 pub(super) struct Chain<'a> {
     pub(super) links: Vec<Link<'a>>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// Judges certificates, the leaf first, as a path.
+/// Validates certificates, leaf first, as a path.
 pub(super) fn judge(links: Vec<Link<'_>>) -> Result<Chain<'_>, Error> {
     let mut findings = Vec::new();
     let links = in_order(links)?;
@@ -62,7 +62,7 @@ pub(super) fn judge(links: Vec<Link<'_>>) -> Result<Chain<'_>, Error> {
         findings.append(&mut found);
     }
     for (index, link) in path.iter().chain(&others).enumerate() {
-        // What is said of the other path to a CA keeps nobody from this one.
+        // Findings about the second path to a CA are warnings only: clients can use the first.
         each(link, index == 0, &mut findings);
     }
     if findings.is_empty() {
@@ -72,8 +72,8 @@ pub(super) fn judge(links: Vec<Link<'_>>) -> Result<Chain<'_>, Error> {
     Ok(Chain { links, findings })
 }
 
-/// Each certificate must be followed by its issuer (RFC 8446, section 4.4.2, as most clients have it). A
-/// second certificate of an issuer, by which another root can be reached, may stand in between.
+/// Checks that each certificate is followed by its issuer (RFC 8446, section 4.4.2, as most clients implement
+/// it). A second certificate of an issuer, which leads to another root, may come in between.
 fn in_order(links: Vec<Link<'_>>) -> Result<Vec<Link<'_>>, Error> {
     let mut accepted: Vec<Link<'_>> = Vec::new();
     let mut has_siblings = false;
@@ -106,12 +106,12 @@ fn in_order(links: Vec<Link<'_>>) -> Result<Vec<Link<'_>>, Error> {
 fn left_out(link: &Link<'_>, why: &str) -> Finding {
     Finding::warning(
         Reason::BlockLeftOut,
-        format!("{} is left out of the chain: {why}", link.told()),
+        format!("{} is ignored: {why}", link.describe()),
     )
 }
 
-/// The path from the leaf up, each followed by the one whose key signed it, and what else is served: the
-/// certificates of another path. Those that signed nothing are left out.
+/// Splits the certificates into the path from the leaf up, each followed by its issuer, and the certificates of
+/// a second path, which are served too. Ignores certificates that signed none of the others.
 fn path<'a>(
     mut rest: Vec<Link<'a>>,
     findings: &mut Vec<Finding>,
@@ -138,22 +138,22 @@ fn path<'a>(
         if signed_one {
             others.push(link);
         } else {
-            let why = "another one has its name, and its key signed none of the others";
+            let why = "another certificate has the same subject, and this one's key signed none of the others";
             findings.push(left_out(&link, why));
         }
     }
     (path, others)
 }
 
-/// Whether one certificate was issued by the next one of the path.
+/// Checks that a certificate was issued by the next one of the path.
 fn issued(child: &Link<'_>, issuer: &Link<'_>, findings: &mut Vec<Finding>) {
     if issuer.fit(child) == Fit::Broken {
         findings.push(Finding::refusal(
             Reason::SignatureMismatch,
             format!(
-                "the signature of {} does not fit the key of {}, which has its issuer's name; put the \
-                 certificate there that the CA has for the key it signed with",
-                child.told(),
+                "the signature of {} does not match the key of {}, although that has the issuer's name; replace \
+                the latter with the CA certificate for the key that made the signature",
+                child.describe(),
                 issuer.place.short(),
             ),
         ));
@@ -167,21 +167,21 @@ fn issued(child: &Link<'_>, issuer: &Link<'_>, findings: &mut Vec<Finding>) {
         None => is_old_root,
     };
     if !is_ca {
-        let told = format!(
-            "{} issued {}, and is no CA (basicConstraints)",
-            issuer.told(),
+        let described = format!(
+            "{} issued {}, but is not a CA (basicConstraints)",
+            issuer.describe(),
             child.place.short(),
         );
-        // OpenSSL takes an old CA by its key usage.
+        // OpenSSL accepts an old CA by its key usage.
         findings.push(
             if constraints.is_none() && signs_certificates == Some(true) {
                 let advice =
-                    "many clients refuse it; issue it with `basicConstraints=critical,CA:TRUE`";
-                Finding::warning(Reason::IssuerNotCa, format!("{told}; {advice}"))
+                    "many clients reject it; reissue it with `basicConstraints=critical,CA:TRUE`";
+                Finding::warning(Reason::IssuerNotCa, format!("{described}; {advice}"))
             } else {
                 let advice =
-                    "so nothing that it signed verifies; put the CA's own certificate there";
-                Finding::refusal(Reason::IssuerNotCa, format!("{told}, {advice}"))
+                    "so the chain can never verify; replace it with the CA's own certificate";
+                Finding::refusal(Reason::IssuerNotCa, format!("{described}, {advice}"))
             },
         );
     }
@@ -189,15 +189,15 @@ fn issued(child: &Link<'_>, issuer: &Link<'_>, findings: &mut Vec<Finding>) {
         findings.push(Finding::warning(
             Reason::IssuerCannotSign,
             format!(
-                "{} may not sign certificates (its key usage lacks keyCertSign), and most clients refuse what it \
-                 signed; issue it with keyCertSign",
-                issuer.told()
+                "{} may not sign certificates (its key usage lacks keyCertSign), and most clients reject what it \
+                signed; reissue it with keyCertSign",
+                issuer.describe()
             ),
         ));
     }
 }
 
-/// How many CAs an issuer allows below it, and for what. `index` is that of the certificate below it.
+/// Checks an issuer's path length constraint and purpose. `index` is the position of the certificate below it.
 fn limits(path: &[Link<'_>], index: usize, is_top: bool, findings: &mut Vec<Finding>) {
     let issuer = &path[index + 1];
     let constraints = issuer.parsed.basic_constraints().ok().flatten();
@@ -208,11 +208,11 @@ fn limits(path: &[Link<'_>], index: usize, is_top: bool, findings: &mut Vec<Find
     let most = constraints.and_then(|constraints| constraints.value.path_len_constraint);
     if let Some(most) = most.filter(|most| (*most as usize) < below) {
         let message = format!(
-            "{} allows {most} CAs between it and a leaf (pathLenConstraint), and there are {below}; the leaf must \
-             be issued by a CA nearer to it",
-            issuer.told()
+            "{} allows {most} CAs between itself and a leaf (pathLenConstraint), but there are {below}; issue the \
+            leaf from a CA closer to it",
+            issuer.describe()
         );
-        // Some clients take a root as it is.
+        // Some clients do not check the constraints of a root.
         findings.push(if is_top {
             Finding::warning(Reason::PathTooLong, message)
         } else {
@@ -223,23 +223,23 @@ fn limits(path: &[Link<'_>], index: usize, is_top: bool, findings: &mut Vec<Find
         findings.push(Finding::warning(
             Reason::WrongPurpose,
             format!(
-                "{} is not for issuing to servers (its extended key usage lacks serverAuth), and most clients refuse \
-                 what it signed",
-                issuer.told()
+                "{} may not issue server certificates (its extended key usage lacks serverAuth), and most clients \
+                reject what it signed",
+                issuer.describe()
             ),
         ));
     }
 }
 
-/// What is found about a certificate by itself.
+/// Checks a certificate on its own.
 fn each(link: &Link<'_>, is_leaf: bool, findings: &mut Vec<Finding>) {
     if has_odd_dates(link.der) {
         findings.push(Finding::warning(
             Reason::OddDates,
             format!(
-                "the dates of {} are written without seconds or with an offset, which OpenSSL and others refuse (RFC \
+                "the dates of {} are written without seconds or with an offset, which OpenSSL and others reject (RFC \
                  5280, section 4.1.2.5); reissue it",
-                link.told()
+                link.describe()
             ),
         ));
     }
@@ -252,19 +252,19 @@ fn each(link: &Link<'_>, is_leaf: bool, findings: &mut Vec<Finding>) {
         findings.push(Finding::warning(
             Reason::ClientsRefuse,
             format!(
-                "{} has a negative serial number, which clients made with Go refuse; reissue it",
-                link.told()
+                "{} has a negative serial number, which Go clients reject; reissue it",
+                link.describe()
             ),
         ));
     }
-    // Nobody verifies the signature of a root by itself.
+    // Clients do not verify a root's own signature.
     let weak_hash = signature::weak_hash(&link.parsed).filter(|_| !link.has_issued(link));
     if let Some(hash) = weak_hash {
         findings.push(Finding::warning(
             Reason::WeakSignature,
             format!(
-                "{} is signed with {hash}, which clients of today refuse; issue it with SHA-256",
-                link.told()
+                "{} is signed with {hash}, which current clients reject; reissue it with SHA-256",
+                link.describe()
             ),
         ));
     }
@@ -273,20 +273,20 @@ fn each(link: &Link<'_>, is_leaf: bool, findings: &mut Vec<Finding>) {
         let how = if algorithm.is_weak() {
             "is too short for"
         } else {
-            "is not known to"
+            "is not supported by"
         };
         findings.push(Finding::warning(
             Reason::WeakKey,
             format!(
                 "{} has {}, which {how} many clients; use a CA with RSA of at least 2048 bits or ECDSA P-256",
-                link.told(),
-                algorithm.told(),
+                link.describe(),
+                algorithm.describe(),
             ),
         ));
     }
 }
 
-/// Whether a date is not as RFC 5280 has it: `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
+/// Reports whether a date violates RFC 5280, which requires `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
 fn has_odd_dates(certificate: &[u8]) -> bool {
     let dates = der::signed(certificate).and_then(|(what, _, _)| {
         let mut parts = what.children().filter(|part| part.tag != der::CONTEXT_0);
@@ -306,9 +306,9 @@ fn has_odd_dates(certificate: &[u8]) -> bool {
     dates.is_some_and(|dates| dates.children().any(is_odd))
 }
 
-/// What a client made with rustls would say, on a day on which all of it is valid, with the last certificate as
-/// its root. It knows rules that are not told above: names that a CA may not issue for, extensions that
-/// nobody knows.
+/// Verifies the path as a rustls client would, at a time when all certificates are valid, with the last
+/// certificate as its root. This covers rules that are not checked above: name constraints and unknown critical
+/// extensions.
 fn as_rustls_has_it(path: &[Link<'_>]) -> Option<Finding> {
     let (leaf, above) = path.split_first()?;
     let (root, between) = above.split_last()?;
@@ -332,17 +332,17 @@ fn as_rustls_has_it(path: &[Link<'_>]) -> Option<Finding> {
         Err(webpki::Error::NameConstraintViolation) => Some(Finding::refusal(
             Reason::NameNotPermitted,
             format!(
-                "{} has names that a CA of its chain may not issue for (name constraints); issue it for permitted \
-                 names",
-                leaf.told()
+                "{} has names that a CA of its chain may not issue for (name constraints); reissue it for permitted \
+                names",
+                leaf.describe()
             ),
         )),
         Err(error) => Some(Finding::warning(
             Reason::ClientsRefuse,
             format!(
-                "clients made with rustls refuse the chain of {} ({error:?}); verify it with `openssl verify \
+                "rustls clients reject the chain of {} ({error:?}); check it with `openssl verify \
                  -x509_strict`",
-                leaf.told()
+                leaf.describe()
             ),
         )),
     }

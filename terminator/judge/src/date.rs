@@ -1,5 +1,5 @@
-//! A date of a certificate: seconds, up to the last one of the year 9999, which a `Timestamp` does not
-//! reach (RFC 5280 uses that one for "never", section 4.1.2.5).
+//! A date of a certificate, in seconds. Unlike `Timestamp`, it covers the last second of the year 9999, which
+//! RFC 5280 uses for "never" (section 4.1.2.5).
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ use serde::{Serialize, Serializer};
 pub struct Date(i64);
 
 impl Date {
-    /// So many seconds after the epoch.
+    /// Makes a date from seconds since the epoch.
     pub fn from_second(seconds: i64) -> Self {
         Self(seconds)
     }
 
-    /// How many seconds after the epoch.
+    /// Returns the seconds since the epoch.
     pub fn as_second(self) -> i64 {
         self.0
     }
 
-    /// The nearest time that a clock can tell.
+    /// Returns the nearest time that a `Timestamp` can represent.
     pub fn timestamp(self) -> Timestamp {
         let bound = if self.0 < 0 {
             Timestamp::MIN
@@ -33,19 +33,19 @@ impl Date {
         Timestamp::from_second(self.0).unwrap_or(bound)
     }
 
-    /// Whether it is before this time.
+    /// Reports whether it is before a time.
     pub fn is_before(self, now: Timestamp) -> bool {
         self.0 < now.as_second() || (self.0 == now.as_second() && now.subsec_nanosecond() > 0)
     }
 
-    /// Whether it is after this time.
+    /// Reports whether it is after a time.
     pub fn is_after(self, now: Timestamp) -> bool {
         self.0 > now.as_second()
     }
 }
 
 impl fmt::Display for Date {
-    /// As in RFC 3339.
+    /// Formats it as in RFC 3339.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
         let since = SignedDuration::from_secs(self.0);
@@ -69,7 +69,7 @@ mod tests {
     use super::Date;
 
     #[test]
-    fn the_last_second_of_all_is_told_as_it_is() {
+    fn the_last_second_of_the_year_9999_is_kept() {
         let never = Date::from_second(253_402_300_799);
         assert_eq!(never.to_string(), "9999-12-31T23:59:59Z");
         assert_eq!(never.timestamp(), Timestamp::MAX);

@@ -1,6 +1,6 @@
-//! A look at DER, one level at a time: enough to tell what a block is. Parsing for use is a library's.
+//! Minimal DER reader, one level at a time: enough to identify a block. Libraries do the full parsing.
 //!
-//! It must not fail on any input, nor copy what it looks at.
+//! It must not panic on any input, nor copy it.
 
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
@@ -16,26 +16,26 @@ pub(super) const CONTEXT_0: u8 = 0xA0;
 pub(super) struct Element<'a> {
     pub(super) tag: u8,
     pub(super) content: &'a [u8],
-    /// With tag and length.
+    /// Including tag and length.
     pub(super) whole: &'a [u8],
 }
 
 impl<'a> Element<'a> {
-    /// The elements within, up to the first that is none.
+    /// Returns the contained elements, up to the first invalid one.
     pub(super) fn children(self) -> Elements<'a> {
         Elements(self.content)
     }
 
-    /// The content, if the tag is this one.
+    /// Returns the content if the tag matches.
     pub(super) fn as_tag(self, tag: u8) -> Option<&'a [u8]> {
         (self.tag == tag).then_some(self.content)
     }
 }
 
-/// The first element of some bytes, and what stands behind it.
+/// Splits the first element from the bytes after it.
 pub(super) fn first(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
-    // Tags of more than one byte are in nothing that is looked at here.
+    // None of the formats inspected here has multi-byte tags.
     if tag & 0x1F == 0x1F {
         return None;
     }
@@ -64,7 +64,7 @@ pub(super) fn first(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     Some((element, rest))
 }
 
-/// The elements of some bytes, up to the first that is none.
+/// Iterator over elements, up to the first invalid one.
 #[derive(Clone, Debug)]
 pub(super) struct Elements<'a>(pub(super) &'a [u8]);
 
@@ -78,13 +78,13 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The three parts of what is signed (a certificate, a request, a revocation list): what is signed, by
-/// which algorithm, and the signature.
+/// Splits a signed object (certificate, request, revocation list) into the signed data, the algorithm and the
+/// signature.
 pub(super) fn signed(der: &[u8]) -> Option<(Element<'_>, Element<'_>, &[u8])> {
     let mut parts = first(der)?.0.children();
     let (what, algorithm) = (parts.next()?, parts.next()?);
     let signature = parts.next()?.as_tag(BIT_STRING)?;
-    // The first byte counts the bits that are left over, which are none.
+    // The first byte is the number of unused bits, always 0 in a signature.
     Some((what, algorithm, signature.get(1..)?))
 }
 
@@ -112,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes: Vec<u8>) {
+        fn no_input_panics(bytes: Vec<u8>) {
             let _ = signed(&bytes);
             prop_assert!(Elements(&bytes).count() <= bytes.len());
         }

@@ -1,20 +1,20 @@
-//! Text from outside (subjects, names, labels, what a client sends), made fit to be shown: in logs, status,
-//! conditions, events, metrics and on a terminal. The one place for it.
+//! Escapes untrusted text (subjects, names, labels, client input) for logs, status, conditions, events, metrics
+//! and terminals. All escaping happens here.
 //!
-//! It must not let through what breaks a line, moves a cursor, hides, or turns the direction of what stands
-//! beside it, and the result is bounded.
+//! It must not let through characters that break a line, move the cursor, are invisible, or change the text
+//! direction. The result is bounded.
 
 use std::fmt::Write as _;
 
-/// How long a text from outside may be where it is shown, in bytes: as long as a DNS name.
+/// Maximum length of untrusted text where it is shown, in bytes; the maximum length of a DNS name.
 pub const SHOWN_MAX: usize = 253;
 
-/// What stands at the end of a text that was cut.
+/// Marks the end of a truncated text.
 const CUT: char = '…';
 
-/// A text on one line, without what cannot be seen, of at most `most` bytes (at least three).
+/// Escapes a text to one line of visible characters and at most `most` bytes (at least three).
 ///
-/// A character that is escaped stands as in Rust: `\n`, `\\`, `\u{202e}`.
+/// Escapes are those of Rust: `\n`, `\\`, `\u{202e}`.
 pub fn escaped(text: &str, most: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(most));
     let mut one = String::new();
@@ -31,7 +31,7 @@ pub fn escaped(text: &str, most: usize) -> String {
     shown
 }
 
-/// [`escaped`] to [`SHOWN_MAX`] bytes.
+/// Escapes a text to at most [`SHOWN_MAX`] bytes, see [`escaped`].
 pub fn shown(text: &str) -> String {
     escaped(text, SHOWN_MAX)
 }
@@ -43,15 +43,15 @@ fn push(text: &mut String, char: char) {
         '\t' => text.push_str("\\t"),
         '\\' => text.push_str("\\\\"),
         char if is_unseen(char) => {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = write!(text, "\\u{{{:x}}}", u32::from(char));
         }
         char => text.push(char),
     }
 }
 
-/// Whether a character is a control, breaks a line, turns the direction (Unicode TR 9), or cannot be seen
-/// (default ignorable ones, blanks that are no space).
+/// Reports whether a character is a control character, breaks a line, changes the text direction (Unicode TR 9),
+/// or is invisible (default ignorable characters, whitespace other than the space).
 fn is_unseen(char: char) -> bool {
     char.is_control()
         || (char.is_whitespace() && char != ' ')
@@ -85,14 +85,14 @@ mod tests {
     use super::{escaped, shown};
 
     #[test]
-    fn what_is_plain_stays() {
+    fn plain_text_is_unchanged() {
         for text in ["", "CN=edge, O=Müller & Söhne", "例え.テスト", "a b"] {
             assert_eq!(shown(text), text);
         }
     }
 
     #[test]
-    fn what_breaks_a_line_hides_or_turns_is_escaped() {
+    fn line_breaks_invisible_and_bidi_characters_are_escaped() {
         for (text, expected) in [
             ("a\nb\r\tc", "a\\nb\\r\\tc"),
             ("a\\nb", "a\\\\nb"),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut_between_characters() {
+    fn long_text_is_cut_between_characters() {
         assert_eq!(escaped("abcdef", 6), "abcdef");
         assert_eq!(escaped("abcdefg", 6), "abc…");
         assert_eq!(escaped("ab\n\n\n", 7), "ab\\n…");

@@ -1,5 +1,5 @@
-//! What may be told of a certificate: names, dates, fingerprint. Texts are escaped and bounded, since whoever
-//! asked for the certificate chose them.
+//! Public facts about a certificate: names, dates, fingerprint. Texts are escaped and bounded, since the
+//! requester of the certificate chose them.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,47 +11,47 @@ use super::algorithm::Algorithm;
 use super::date::Date;
 use super::{escape, name};
 
-/// SHA-256 of the public key (SubjectPublicKeyInfo) in smart-mqtt's example configuration, where the
-/// private key stands beside it for everyone to read.
+/// SHA-256 of the public key (SubjectPublicKeyInfo) in smart-mqtt's example configuration, which publishes the
+/// private key too.
 const DEMO_KEY: &str = "d0e653e143eb641588506e04fbb0c7cfda359b32450746529a58f99151248ace";
 
-/// How many names stand for a certificate that has no subject.
-const NAMES_TOLD: usize = 3;
+/// Maximum number of names shown for a certificate without a subject.
+const NAMES_SHOWN: usize = 3;
 
-/// What may be told of a certificate.
+/// Public facts about a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
-    /// The distinguished name of the leaf; it may be empty.
+    /// Distinguished name of the subject; may be empty.
     pub subject: String,
-    /// The distinguished name of who issued it.
+    /// Distinguished name of the issuer.
     pub issuer: String,
-    /// The serial number, in hexadecimal with colons.
+    /// Serial number, in hexadecimal with colons.
     pub serial: String,
-    /// The DNS names of the subject alternative name, in lower case.
+    /// DNS names of the subject alternative name, in lower case.
     pub dns_names: Vec<String>,
-    /// The IP addresses of the subject alternative name.
+    /// IP addresses of the subject alternative name.
     pub ip_addresses: Vec<IpAddr>,
-    /// From when it is valid.
+    /// Start of the validity period.
     pub not_before: Date,
-    /// Until when it is valid.
+    /// End of the validity period.
     pub not_after: Date,
-    /// SHA-256 of the leaf's DER, in lower-case hexadecimal.
+    /// SHA-256 of the DER, in lower-case hexadecimal.
     pub fingerprint: String,
-    /// The kind of its key, as in `ECDSA P-256`.
+    /// Kind of the key, such as `ECDSA P-256`.
     pub key: &'static str,
-    /// Whether the key is the one that smart-mqtt ships, which everyone has.
+    /// Whether the key is the public example key that smart-mqtt ships.
     pub is_public_demo: bool,
 }
 
-/// Whether a certificate is within its dates.
+/// State of a certificate's validity period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// It is over.
+    /// The period has ended.
     Expired,
-    /// It is yet to begin.
+    /// The period has not begun.
     NotYetValid,
-    /// It is within its dates.
+    /// The certificate is valid.
     Valid,
 }
 
@@ -82,25 +82,25 @@ impl Facts {
         }
     }
 
-    /// What it is called: its subject, or else its names, as short-lived certificates of public CAs have no
-    /// subject; or else its serial number. Never empty.
+    /// Returns a display name, never empty: the subject, or else the subject alternative names (short-lived
+    /// certificates of public CAs have no subject), or else the serial number.
     pub fn name(&self) -> String {
         if !self.subject.is_empty() {
             return self.subject.clone();
         }
         let addresses = self.ip_addresses.iter().map(IpAddr::to_string);
         let names: Vec<String> = self.dns_names.iter().cloned().chain(addresses).collect();
-        let told = names.iter().take(NAMES_TOLD).cloned().collect::<Vec<_>>();
+        let described = names.iter().take(NAMES_SHOWN).cloned().collect::<Vec<_>>();
         match names.len() {
             0 => format!("serial {}", self.serial),
-            count if count > NAMES_TOLD => {
-                format!("{} and {} more", told.join(", "), count - NAMES_TOLD)
+            count if count > NAMES_SHOWN => {
+                format!("{} and {} more", described.join(", "), count - NAMES_SHOWN)
             }
-            _ => told.join(", "),
+            _ => described.join(", "),
         }
     }
 
-    /// Whether the leaf is within its dates (RFC 5280, section 4.1.2.5: both bounds count as valid).
+    /// Returns the validity at a time (RFC 5280, section 4.1.2.5: both bounds are inclusive).
     pub fn validity(&self, now: Timestamp) -> Validity {
         if self.not_before.is_after(now) {
             Validity::NotYetValid
@@ -112,7 +112,7 @@ impl Facts {
     }
 }
 
-/// What a certificate is called that somebody showed: anything may be in it.
+/// Returns the display name of a certificate that a client sent; the bytes are untrusted.
 pub fn name_of(certificate: &[u8]) -> String {
     match X509Certificate::from_der(certificate) {
         Ok((_, parsed)) => Facts::of(&parsed, certificate).name(),
@@ -132,12 +132,12 @@ fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
         .map(|bytes| Ipv6Addr::from(bytes).into())
 }
 
-/// In lower-case hexadecimal.
+/// Returns the SHA-256 digest in lower-case hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let mut text = String::with_capacity(64);
     for byte in digest.as_ref() {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
     text

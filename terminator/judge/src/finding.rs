@@ -1,70 +1,70 @@
-//! What is found about a chain or a CA bundle that can be loaded, and yet someone should look at.
+//! Findings about a chain or a CA bundle that loads but has a problem.
 //!
-//! There are two grades. What can never verify is a [`Grade::Refusal`]: it refuses what is new. What the
-//! release before served goes on being served with a warning: an upgrade takes nobody down. What many clients
-//! refuse, and some take, is a [`Grade::Warning`].
+//! There are two grades. A chain that can never verify gets a [`Grade::Refusal`]: it is rejected if it is new,
+//! and served with a warning if an earlier release served it, so that an upgrade takes no listener down. A chain
+//! that many but not all clients reject gets a [`Grade::Warning`].
 
 use std::fmt;
 
-/// Why something is a finding; one of a fixed set, in CamelCase, for conditions and metrics. The worst first.
+/// Reason of a finding, for conditions and metrics; most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// What issued another certificate is no CA.
+    /// The issuer of another certificate is not a CA.
     IssuerNotCa,
-    /// A signature does not fit the key of the issuer above it.
+    /// A signature does not match the issuer's key.
     SignatureMismatch,
-    /// There are more CAs below one than it allows.
+    /// A path length constraint is exceeded.
     PathTooLong,
-    /// A name is outside of what a CA of the chain may issue for.
+    /// A name violates the name constraints of a CA.
     NameNotPermitted,
-    /// Nobody can chain to an authority for client certificates.
+    /// No client certificate can chain to an authority.
     UnusableAuthority,
-    /// The leaf is over.
+    /// The leaf has expired.
     Expired,
-    /// The leaf is yet to begin.
+    /// The leaf is not valid yet.
     NotYetValid,
-    /// The key is the one that smart-mqtt ships: everyone has it.
+    /// The key is the public example key that smart-mqtt ships.
     PublicDemoKey,
-    /// An issuer is over.
+    /// An issuer has expired.
     IssuerExpired,
-    /// An issuer is yet to begin.
+    /// An issuer is not valid yet.
     IssuerNotYetValid,
-    /// Dates are written as OpenSSL and others do not read them.
+    /// OpenSSL and others cannot parse the dates.
     OddDates,
-    /// It is not for servers (extended key usage).
+    /// The extended key usage lacks serverAuth.
     WrongPurpose,
-    /// The leaf may not sign, which each handshake of TLS 1.3 needs (key usage).
+    /// The leaf's key usage lacks digitalSignature, which TLS 1.3 requires.
     WrongKeyUsage,
-    /// An issuer may not sign certificates (key usage).
+    /// An issuer's key usage lacks keyCertSign.
     IssuerCannotSign,
-    /// A signature by SHA-1 or MD5.
+    /// A signature uses SHA-1 or MD5.
     WeakSignature,
-    /// A key that is too short, or of a kind that few clients know.
+    /// A key is too short, or of a kind that few clients support.
     WeakKey,
-    /// What rustls says against it, and nothing else here does.
+    /// rustls rejects the chain for a reason that the other checks do not cover.
     ClientsRefuse,
     /// The leaf is a CA.
     LeafIsCa,
-    /// The leaf has no name that clients look at.
+    /// The leaf has no subject alternative name.
     NoNames,
-    /// The leaf has a name that no client looks for.
+    /// The leaf has a name that matches no host.
     OddNames,
-    /// It must come with an OCSP response, which is not sent.
+    /// The leaf requires a stapled OCSP response, which is not sent.
     StapleRequired,
-    /// A further certificate that no name chooses.
+    /// No host name selects an additional certificate.
     NeverChosen,
-    /// An issuer is soon over.
+    /// An issuer expires soon.
     IssuerExpiresSoon,
-    /// A block is of no use here.
+    /// A block is not used.
     BlockLeftOut,
-    /// A block is there twice.
+    /// A block occurs twice.
     DuplicateLeftOut,
-    /// A certificate that is no CA among the authorities.
+    /// An authority is a self-signed leaf.
     AuthorityIsLeaf,
 }
 
 impl Reason {
-    /// All of them, the worst first.
+    /// All reasons, most severe first.
     pub const ALL: [Self; 26] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
@@ -94,7 +94,7 @@ impl Reason {
         Self::AuthorityIsLeaf,
     ];
 
-    /// Those that can refuse what is new.
+    /// Reasons that can reject new material.
     pub const REFUSALS: [Self; 6] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
@@ -104,7 +104,7 @@ impl Reason {
         Self::BlockLeftOut,
     ];
 
-    /// Its word.
+    /// Returns the reason in CamelCase.
     pub fn name(self) -> &'static str {
         match self {
             Self::IssuerNotCa => "IssuerNotCa",
@@ -137,21 +137,21 @@ impl Reason {
     }
 }
 
-/// How much a finding weighs.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grade {
-    /// It can never verify: what is new is refused.
+    /// The chain can never verify: new material is rejected.
     Refusal,
-    /// Many clients refuse it.
+    /// Many clients reject it.
     Warning,
 }
 
-/// Something found.
+/// A problem that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Why, in one word.
+    /// Reason, one of a fixed set.
     pub reason: Reason,
-    /// How much it weighs.
+    /// Severity.
     pub grade: Grade,
     /// Which certificate, what is wrong, and what to do.
     pub message: String,
@@ -183,7 +183,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The first that refuses what is new.
+/// Returns the first finding that rejects new material.
 pub(super) fn first_refusal(findings: &[Finding]) -> Option<&Finding> {
     findings
         .iter()
@@ -197,10 +197,10 @@ mod tests {
     use super::Reason;
 
     #[test]
-    fn each_reason_has_a_word_of_its_own_and_is_listed_once() {
+    fn each_reason_has_a_unique_name_and_is_listed_once() {
         let words: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(words.len(), Reason::ALL.len());
-        assert!(Reason::ALL.is_sorted(), "the worst first");
+        assert!(Reason::ALL.is_sorted(), "most severe first");
         for word in words {
             assert!(
                 word.bytes().all(|byte| byte.is_ascii_alphabetic()),

@@ -1,9 +1,9 @@
-//! What a block is, by its content; its label is a hint where the content does not tell. And what is to be
-//! done with a block that is neither a certificate nor a key.
+//! Identifies a block by its content, or by its label where the content is not conclusive, and gives advice on
+//! blocks that are neither a certificate nor a key.
 
 use super::der::{self, BIT_STRING, CONTEXT_0, Element, INTEGER, OCTET_STRING, OID, SEQUENCE};
 
-/// How a private key is written down.
+/// Encoding of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Pkcs1,
@@ -11,7 +11,7 @@ pub(super) enum Encoding {
     Sec1,
 }
 
-/// What a block is.
+/// Kind of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     AttributeCertificate,
@@ -34,49 +34,47 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What it is, and what to do, in words that follow "block 1 is".
-    pub(super) fn told(self) -> &'static str {
+    /// Describes the block and what to do, as a continuation of "block 1 is".
+    pub(super) fn describe(self) -> &'static str {
         match self {
             Self::AttributeCertificate => {
-                "an attribute certificate, which TLS does not use; take it out"
+                "an attribute certificate, which TLS does not use; remove it"
             }
             Self::Certificate => "a certificate",
-            Self::Crl => "a revocation list, which is not used here; take it out",
-            Self::DhParameters => {
-                "Diffie-Hellman parameters, which are not used here; take them out"
-            }
-            Self::DsaKey => "a DSA key, which TLS no longer uses; make one with ECDSA or RSA",
-            Self::DsaParameters => "DSA parameters, which TLS no longer uses; take them out",
-            Self::EcParameters => "parameters of a curve, without a key; take them out",
+            Self::Crl => "a revocation list, which is not used here; remove it",
+            Self::DhParameters => "Diffie-Hellman parameters, which are not used here; remove them",
+            Self::DsaKey => "a DSA key, which TLS no longer uses; use an ECDSA or RSA key",
+            Self::DsaParameters => "DSA parameters, which TLS no longer uses; remove them",
+            Self::EcParameters => "curve parameters without a key; remove them",
             Self::EncryptedKey => "an encrypted private key",
             Self::OpenSshKey => {
-                "a key in OpenSSH's own format; convert it: `ssh-keygen -p -m PKCS8 -f FILE`, and mind \
-                 that TLS needs a certificate for it"
+                "a key in OpenSSH's own format; convert it with `ssh-keygen -p -m PKCS8 -f FILE`; TLS also \
+                needs a certificate for it"
             }
-            Self::OpenSshPublicKey => "a public key of SSH; TLS needs a certificate",
-            Self::Pgp => "of PGP, which TLS does not use; a certificate of X.509 is needed",
+            Self::OpenSshPublicKey => "an SSH public key; TLS needs a certificate",
+            Self::Pgp => "a PGP block, which TLS does not use; use an X.509 certificate",
             Self::Pkcs12 => {
-                "a PKCS#12; convert it: `base64 -d` on what is between the markers, then `openssl pkcs12 \
-                 -nodes`"
+                "PKCS#12; convert it: `base64 -d` the text between the markers, then `openssl pkcs12 \
+                -nodes`"
             }
-            Self::Pkcs7 => "a PKCS7; convert it: `openssl pkcs7 -print_certs -in FILE`",
+            Self::Pkcs7 => "PKCS#7; convert it with `openssl pkcs7 -print_certs -in FILE`",
             Self::PrivateKey(_) => "a private key",
             Self::PublicKey => {
-                "a public key alone; the certificate holds it already, and the private key is another file"
+                "a public key; the certificate already contains it, and the private key is in another file"
             }
             Self::Request => {
-                "a request for a certificate (CSR), and not the certificate; put here what the CA made \
-                 of it"
+                "a certificate signing request (CSR); replace it with the certificate that the CA issued \
+                for it"
             }
             Self::Unknown => {
-                "neither a certificate nor a key that is known here; take it out, or convert it to a \
-                              CERTIFICATE or PRIVATE KEY block"
+                "neither a certificate nor a known kind of key; remove it, or convert it to a CERTIFICATE \
+                or PRIVATE KEY block"
             }
         }
     }
 }
 
-/// What some DER is.
+/// Identifies DER by its content.
 pub(super) fn of(der: &[u8]) -> Kind {
     kind(der).unwrap_or(Kind::Unknown)
 }
@@ -87,7 +85,7 @@ fn kind(der: &[u8]) -> Option<Kind> {
         return Some(Kind::EcParameters);
     }
     whole.as_tag(SEQUENCE)?;
-    // No more are needed: a revocation list may have a million.
+    // A revocation list may have a million elements; ten are enough.
     let parts: Vec<Element<'_>> = whole.children().take(10).collect();
     let tags: Vec<u8> = parts.iter().map(|part| part.tag).collect();
     match tags.as_slice() {
@@ -109,7 +107,8 @@ fn kind(der: &[u8]) -> Option<Kind> {
     }
 }
 
-/// A certificate, a request or a revocation list, by what is signed (RFC 5280, sections 4.1 and 5.1; RFC 2986).
+/// Identifies a certificate, request or revocation list by its signed data (RFC 5280, sections 4.1 and 5.1;
+/// RFC 2986).
 fn signed(what: Element<'_>) -> Option<Kind> {
     let mut parts: Vec<Element<'_>> = what.children().take(8).collect();
     if parts.first()?.tag == CONTEXT_0 {
@@ -150,14 +149,14 @@ fn begins_with_oid(part: Element<'_>) -> bool {
     part.children().next().is_some_and(|first| first.tag == OID)
 }
 
-/// Whether it begins with an identifier of PKCS#7 (1.2.840.113549.1.7).
+/// Reports whether it begins with a PKCS#7 identifier (1.2.840.113549.1.7).
 fn is_pkcs7(part: &Element<'_>) -> bool {
     const PKCS7: [u8; 8] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7];
     let first = part.children().next();
     first.is_some_and(|first| first.tag == OID && first.content.starts_with(&PKCS7))
 }
 
-/// What a block is by its label alone.
+/// Identifies a block by its label alone.
 pub(super) fn by_label(label: &str) -> Kind {
     match label {
         "ATTRIBUTE CERTIFICATE" => Kind::AttributeCertificate,
@@ -182,7 +181,7 @@ pub(super) fn by_label(label: &str) -> Kind {
     }
 }
 
-/// Whether the release before the one that looks at contents took blocks of this label.
+/// Reports whether releases that identified blocks by their label used blocks with this one.
 pub(super) fn was_known(label: &str) -> bool {
     matches!(
         label,

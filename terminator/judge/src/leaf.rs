@@ -1,5 +1,5 @@
-//! What a leaf says about itself that keeps clients away: its names, usages and kind. Its dates and its place
-//! in the chain are judged elsewhere.
+//! Checks the names, usages and CA flag of a leaf that make clients reject it. Other modules check its dates and
+//! its place in the chain.
 
 use std::net::IpAddr;
 
@@ -11,10 +11,10 @@ use super::der;
 use super::facts::Facts;
 use super::finding::{Finding, Reason};
 
-/// The extension of a ClientHello by which a client asks for an OCSP response (RFC 6066, section 1.1).
+/// ClientHello extension that requests an OCSP response (RFC 6066, section 1.1).
 const STATUS_REQUEST: u8 = 5;
 
-/// What is found about a leaf that serves.
+/// Returns the findings about a server's leaf.
 pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding> {
     let name = facts.name();
     let mut findings = Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
             Reason::WrongPurpose,
             format!(
                 "the certificate of {name} is not for servers (its extended key usage lacks serverAuth), and \
-                 most clients refuse it; issue it with serverAuth"
+                most clients reject it; reissue it with serverAuth"
             ),
         ));
     }
@@ -32,8 +32,8 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
         findings.push(Finding::warning(
             Reason::WrongKeyUsage,
             format!(
-                "the key of {name} may not sign (its key usage lacks digitalSignature), which TLS 1.3 needs, and \
-                 many clients refuse it; issue it with digitalSignature"
+                "the key of {name} may not sign (its key usage lacks digitalSignature), which TLS 1.3 requires, and \
+                many clients reject it; reissue it with digitalSignature"
             ),
         ));
     }
@@ -41,8 +41,8 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
         findings.push(Finding::warning(
             Reason::LeafIsCa,
             format!(
-                "the certificate of {name} is a CA (basicConstraints), and clients made with rustls refuse it as a \
-                 server's; issue it with `basicConstraints=critical,CA:FALSE`"
+                "the certificate of {name} is a CA (basicConstraints), and rustls clients reject it as a server \
+                certificate; reissue it with `basicConstraints=critical,CA:FALSE`"
             ),
         ));
     }
@@ -50,8 +50,8 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
         findings.push(Finding::warning(
             Reason::StapleRequired,
             format!(
-                "the certificate of {name} must come with an OCSP response (OCSP must-staple), which terminators do not \
-                 send, and clients made with GnuTLS refuse it; issue it without must-staple"
+                "the certificate of {name} requires a stapled OCSP response (OCSP must-staple), which terminators do \
+                not send, and GnuTLS clients reject it; reissue it without must-staple"
             ),
         ));
     }
@@ -59,42 +59,42 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
         findings.push(Finding::warning(
             Reason::NoNames,
             format!(
-                "the certificate of {name} has no subject alternative name, which is where clients look for host \
-                 names and addresses; issue it with `subjectAltName=DNS:…`"
+                "the certificate of {name} has no subject alternative name, where clients look for host names and \
+                addresses; reissue it with `subjectAltName=DNS:…`"
             ),
         ));
     }
     if let Some(odd) = facts.dns_names.iter().find(|name| is_odd(name)) {
         let belongs = if odd.parse::<IpAddr>().is_ok() {
-            "an address is looked for under `IP:`"
+            "an IP address belongs under `IP:`"
         } else {
-            "a name has neither scheme nor port, and `*` stands for the whole first label only"
+            "a DNS name has neither scheme nor port, and `*` can only be the whole first label"
         };
         findings.push(Finding::warning(
             Reason::OddNames,
             format!(
-                "the certificate of {name} has {odd} among its DNS names, where no client looks for it: {belongs}; issue \
-                 it with the right subjectAltName"
+                "the certificate of {name} has {odd} among its DNS names, which matches no host: {belongs}; reissue it \
+                with the correct subjectAltName"
             ),
         ));
     }
     findings
 }
 
-/// Whether what stands among the DNS names is an address, or no name that a client could ask for.
+/// Reports whether an entry among the DNS names is an address or not a valid host name.
 fn is_odd(name: &str) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
     name.parse::<IpAddr>().is_ok() || !is_dns_name(name)
 }
 
-/// Whether it may be used for servers, as far as it says anything about that. Any usage at all is none that
-/// OpenSSL and rustls take for it.
+/// Reports whether the extended key usage, if there is one, has serverAuth. OpenSSL and rustls do not accept
+/// anyExtendedKeyUsage instead.
 pub(super) fn is_for_servers(certificate: &X509Certificate<'_>) -> bool {
     let usage = certificate.extended_key_usage().ok().flatten();
     usage.is_none_or(|usage| usage.value.server_auth)
 }
 
-/// Whether clients are to refuse it without a stapled OCSP response (RFC 7633: the feature `status_request`).
+/// Reports whether clients must reject it without a stapled OCSP response (RFC 7633: the feature `status_request`).
 fn needs_staple(certificate: &X509Certificate<'_>) -> bool {
     let features = certificate.get_extension_unique(&oid!(1.3.6.1.5.5.7.1.24));
     let features = features
@@ -107,7 +107,7 @@ fn needs_staple(certificate: &X509Certificate<'_>) -> bool {
     })
 }
 
-/// Whether it says that it is a CA.
+/// Reports whether the CA flag is set.
 pub(super) fn is_ca(certificate: &X509Certificate<'_>) -> bool {
     let constraints = certificate.basic_constraints().ok().flatten();
     constraints.is_some_and(|constraints| constraints.value.ca)

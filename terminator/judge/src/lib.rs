@@ -1,13 +1,13 @@
-//! Judging what people put into files and Secrets: PEM text, certificate chains with their keys, and CA
-//! bundles. `check`, the operator, `standalone` and the terminator ask here and nowhere else.
+//! Validates what users put into files and Secrets: PEM text, certificate chains with their keys, and CA
+//! bundles. `check`, the operator, `standalone` and the terminator all use this crate.
 //!
 //! ```text
-//! bytes ─▶ text ─▶ pem (blocks by what is in them) ─▶ certificate (key, then chain: a path) ─▶ findings
-//!                                                  ─▶ authorities                          ─▶ findings
+//! bytes ─▶ text ─▶ pem (blocks by their content) ─▶ certificate (key, then chain: a path) ─▶ findings
+//!                                                ─▶ authorities                          ─▶ findings
 //! ```
 //!
-//! This crate knows neither tokio nor Kubernetes. Pure: no clock but the time handed in, no file. It must not show key material, and text from outside
-//! goes through `escape` before it is shown.
+//! This crate depends on neither tokio nor Kubernetes. It is pure: callers pass the time in, and it reads no
+//! files. It must not expose key material; untrusted text goes through `escape` before it is shown.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -1,24 +1,24 @@
-//! Distinguished names (RFC 5280, section 4.1.2.4) as text: whatever kind of string an attribute is in, and
-//! escaped, since anyone may have chosen it.
+//! Formats distinguished names (RFC 5280, section 4.1.2.4): decodes every kind of string, and escapes the text,
+//! which is untrusted.
 
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::x509::X509Name;
 
 use super::escape;
 
-// Tags of the kinds of strings that are no UTF-8.
+// Tags of the string types that are not UTF-8.
 const UNIVERSAL_STRING: u8 = 0x1C;
 const BMP_STRING: u8 = 0x1E;
 
-/// How long a name may be where it is compared, in bytes. A longer one is compared as it is written.
+/// Maximum length of a name for a comparison of its text, in bytes. Longer names are compared byte by byte.
 const COMPARED_MAX: usize = 4096;
 
-/// The name on one line, such as `C=DE, O=Factory, CN=edge`; empty if it has no attributes.
+/// Formats a name on one line, such as `C=DE, O=Factory, CN=edge`; empty if it has no attributes.
 pub(super) fn shown(name: &X509Name<'_>) -> String {
     escape::shown(&text(name))
 }
 
-/// Whether two names are the same, in whatever kind of text each of them is written (RFC 5280, section
+/// Reports whether two names are equal, regardless of their string types, case and whitespace (RFC 5280, section
 /// 7.1).
 pub(super) fn is_same(one: &X509Name<'_>, other: &X509Name<'_>) -> bool {
     if one.as_raw() == other.as_raw() {
@@ -54,7 +54,7 @@ fn text(name: &X509Name<'_>) -> String {
     text
 }
 
-/// The text of a string of any kind; what is no UTF-8 is taken for Latin-1, as T61String mostly is.
+/// Decodes a string of any type; text that is not UTF-8 is decoded as Latin-1, which T61String mostly is.
 fn string(tag: u8, bytes: &[u8]) -> String {
     match tag {
         BMP_STRING => {
@@ -82,7 +82,7 @@ mod tests {
     use super::string;
 
     #[test]
-    fn each_kind_of_string_is_text() {
+    fn each_string_type_is_decoded() {
         assert_eq!(string(0x0C, "Müller".as_bytes()), "Müller");
         assert_eq!(string(0x14, b"M\xFCller"), "Müller");
         assert_eq!(string(0x1E, &[0, b'M', 0, 0xFC, 0xD8, 0]), "Mü\u{FFFD}");

@@ -1,85 +1,85 @@
-//! What a text is that has no PEM block in it: people put all kinds of things where PEM belongs.
+//! Recognizes what a text without PEM blocks is, to give advice: users put many other things where PEM belongs.
 //!
-//! It must not show any of it: it may be a key in another form.
+//! It must not quote the text: it may be a key in another form.
 
-/// What stands before the base64 of each PEM text that was encoded once more.
+/// Prefixes of PEM text that was base64-encoded again.
 const TWICE: [&str; 2] = ["LS0tLS1CRUdJTi", "LS0tLSBCRUdJTi"];
 
-/// What base64 must have to be taken for a block without its markers.
+/// Minimum length of base64 to be taken for a block without markers, in bytes.
 const BASE64_MIN: usize = 40;
 
-/// What a text without a block is, and what to do; `None` if there is nothing to say about it.
-pub(super) fn told(text: &str) -> Option<&'static str> {
+/// Describes a text without blocks and what to do; `None` if it is not recognized.
+pub(super) fn describe(text: &str) -> Option<&'static str> {
     let text = text.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}');
     if text.is_empty() {
         return None;
     }
-    // Quotes that came along do not change what is in them.
+    // Ignore quotes around the text.
     let text = text.trim_matches(['"', '\'', '`']);
     KINDS
         .iter()
         .find(|(is_it, _)| is_it(text))
-        .map(|(_, told)| *told)
+        .map(|(_, described)| *described)
 }
 
 type Test = fn(&str) -> bool;
 
-/// In this order: the first that fits.
+/// The first match applies.
 const KINDS: [(Test, &str); 14] = [
     (
         |text| text.contains("-----BEGIN ") && has_escapes(text),
-        "this is a quoted string with `\\n` in it as two characters; real line ends belong here",
+        "this is a quoted string with `\\n` as two characters; use real line breaks",
     ),
     (
         |text| text.contains("-----BEGIN "),
-        "a begin marker does not stand at the start of its line; each marker needs a line of its own",
+        "a begin marker is not at the start of its line; put each marker on a line of its own",
     ),
     (
         |text| is_damaged_marker(text),
-        "its markers are damaged: five ASCII hyphens stand before and behind BEGIN … and END …",
+        "its markers are damaged: BEGIN … and END … need five ASCII hyphens before and after them",
     ),
     (
         |text| TWICE.iter().any(|start| text.starts_with(start)),
-        "this is PEM that was encoded with base64 once more; the PEM text itself belongs here (in a Secret, \
-         `data` is encoded once and `stringData` not at all)",
+        "this is PEM that was base64-encoded again; put the PEM text itself here (in a Secret, `data` is \
+        encoded once and `stringData` not at all)",
     ),
     (
         |text| text.starts_with("PuTTY-User-Key-File"),
-        "this is a key of PuTTY; export it as OpenSSL's format, and mind that TLS needs a certificate for it",
+        "this is a PuTTY key; export it in OpenSSL's format; TLS also needs a certificate for it",
     ),
     (
         |text| text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-"),
-        "this is a public key of SSH; TLS needs a certificate",
+        "this is an SSH public key; TLS needs a certificate",
     ),
     (
         |text| text.starts_with("Certificate:") || text.starts_with("Private-Key:"),
-        "this is a certificate or key printed for people; the PEM block itself belongs here (leave out `-text -noout`)",
+        "this is a certificate or key in readable form; put the PEM block itself here (omit `-text -noout`)",
     ),
     (
         |text| text.starts_with("http://") || text.starts_with("https://"),
-        "this is a URL; the text itself belongs here",
+        "this is a URL; put the PEM text itself here",
     ),
     (
         is_placeholder,
-        "this is a placeholder that nothing has filled in; the text itself belongs here",
+        "this is a placeholder that was not replaced; put the PEM text itself here",
     ),
     (
         |text| text.starts_with(['{', '[']),
-        "this is JSON, or a list; the PEM text itself belongs here",
+        "this is JSON, or a list; put the PEM text itself here",
     ),
     (
         |text| text.starts_with('<'),
-        "this is HTML or XML, as of an error page; the PEM text itself belongs here",
+        "this is HTML or XML, such as an error page; put the PEM text itself here",
     ),
-    (is_path, "this is a path; the text itself belongs here"),
+    (is_path, "this is a path; put the PEM text itself here"),
     (
         is_base64,
         "this is base64 without markers; put `-----BEGIN CERTIFICATE-----` (or `PRIVATE KEY`) before it and \
-         `-----END CERTIFICATE-----` behind it, each on a line of its own",
+        `-----END CERTIFICATE-----` after it, each on a line of its own",
     ),
     (
         |text| text.contains('\u{FFFD}'),
-        "this is not text, or was one in another encoding; put PEM there",
+        "this is not text, or is text in another encoding; put PEM text here",
     ),
 ];
 
@@ -87,7 +87,7 @@ fn has_escapes(text: &str) -> bool {
     text.contains("-----\\n") || text.contains("-----\\r\\n")
 }
 
-/// `BEGIN CERTIFICATE` with something else than five hyphens, as word processors leave it.
+/// Reports whether `BEGIN CERTIFICATE` lacks its five hyphens, for example after a word processor changed them.
 fn is_damaged_marker(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
     ["CERTIFICATE", "PRIVATE KEY", "RSA PRIVATE", "EC PRIVATE"]
@@ -134,16 +134,16 @@ fn is_base64(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| is_digit(byte) || byte.is_ascii_whitespace())
-        // Words with blanks between them are no base64.
+        // Words separated by blanks are not base64.
         && text.lines().all(|line| line.trim().bytes().all(is_digit))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::told;
+    use super::describe;
 
     #[test]
-    fn each_kind_has_its_words() {
+    fn each_kind_is_described() {
         let base64 = "MIIBszCCAVmgAwIBAgIUJg".repeat(4);
         for (text, expected) in [
             (
@@ -156,12 +156,12 @@ mod tests {
             ),
             ("—–BEGIN CERTIFICATE—–\nMII", "markers are damaged"),
             ("BEGIN CERTIFICATE", "markers are damaged"),
-            ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t", "once more"),
+            ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t", "encoded again"),
             ("PuTTY-User-Key-File-3: ssh-rsa", "PuTTY"),
             ("ssh-rsa AAAA me@host", "SSH"),
             (
                 "Certificate:\n    Data:\n        Version: 3",
-                "printed for people",
+                "in readable form",
             ),
             ("https://ca.example/root.pem", "URL"),
             ("${TLS_CERT}", "placeholder"),
@@ -178,8 +178,8 @@ mod tests {
             ("'~/edge.key'", "path"),
             (base64.as_str(), "base64 without markers"),
         ] {
-            let told = told(text).unwrap_or_default();
-            assert!(told.contains(expected), "{text:?}: {told:?}");
+            let described = describe(text).unwrap_or_default();
+            assert!(described.contains(expected), "{text:?}: {described:?}");
         }
         for text in [
             "",
@@ -188,7 +188,7 @@ mod tests {
             "TBD",
             "the key is in the vault, ask the admins for it please",
         ] {
-            assert_eq!(told(text), None, "{text:?}");
+            assert_eq!(describe(text), None, "{text:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! PEM text to DER (RFC 7468): the only module that knows rustls-pemfile, which is no longer maintained, so that
-//! changing to another library is a change of this file. Blocks are known by what is in them; a label is a hint.
+//! Parses PEM text into DER (RFC 7468). Only this module uses rustls-pemfile, which is no longer maintained, so
+//! that a change of library affects this file only. Blocks are identified by their content; a label is a hint.
 //!
-//! It must not judge what the blocks hold, and no error may show their text. Text and DER of keys are in
-//! buffers that are wiped.
+//! It must not validate the content of blocks, and no error may show their text. Buffers for the text and DER of
+//! keys are wiped.
 
 use std::fmt;
 
@@ -13,49 +13,49 @@ use zeroize::{Zeroize, Zeroizing};
 use super::der;
 use super::kind::{self, Encoding, Kind};
 
-/// How many blocks a text may have: the longest chains have five, CA bundles some hundreds.
+/// Maximum number of blocks in a text: the longest chains have five, CA bundles some hundreds.
 pub(crate) const BLOCKS_MAX: usize = 1024;
 
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
 
-/// The label under which every block is handed to the library: it decodes what it knows by its label, and what is
-/// in a block is for this module to find out.
+/// The label under which every block goes to the library. The library decodes known labels only, and this module
+/// identifies the content itself.
 const HANDED_IN: [&str; 2] = [
     "-----BEGIN PRIVATE KEY-----\n",
     "\n-----END PRIVATE KEY-----\n",
 ];
 
-/// A text with PEM in it, and where it stands, so that an error can say so.
+/// A text that contains PEM, with its origin for errors.
 #[derive(Clone, Copy)]
 pub struct Part<'t> {
     text: &'t str,
     origin: Origin,
 }
 
-/// Where a text stands.
+/// Where a text comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// Under a key of a configuration file, which is YAML.
+    /// A key of a configuration file, which is YAML.
     File,
-    /// Under a key of an object of Kubernetes; the key's name if there are several.
+    /// A key of a Kubernetes object; with its name if there are several.
     Object(Option<&'static str>),
 }
 
 impl<'t> Part<'t> {
-    /// A text of a configuration file.
+    /// A text from a configuration file.
     pub fn file(text: &'t str) -> Self {
         let origin = Origin::File;
         Self { text, origin }
     }
 
-    /// A text of an object of Kubernetes.
+    /// A text from a Kubernetes object.
     pub fn object(text: &'t str) -> Self {
         let origin = Origin::Object(None);
         Self { text, origin }
     }
 
-    /// The text under one of the keys of an object.
+    /// The text under one of several keys of an object.
     pub fn key(key: &'static str, text: &'t str) -> Self {
         let origin = Origin::Object(Some(key));
         Self { text, origin }
@@ -65,7 +65,7 @@ impl<'t> Part<'t> {
         self.text
     }
 
-    /// The name of the key, if there are several.
+    /// Returns the name of the key, if there are several.
     pub(super) fn name(&self) -> Option<&'static str> {
         match self.origin {
             Origin::File => None,
@@ -76,46 +76,46 @@ impl<'t> Part<'t> {
 
 /// One block of a PEM text.
 pub(crate) struct Block {
-    /// Which one, in words for people.
+    /// Its position, for messages.
     pub(crate) place: Place,
     pub(super) content: Content,
 }
 
-/// What a block holds.
+/// Content of a block.
 pub(super) enum Content {
     Certificate {
         der: CertificateDer<'static>,
-        /// Whether whoever wrote it down trusts it for clients; so it is, where nothing else is said.
+        /// Whether it is trusted for client authentication; true unless the block says otherwise.
         is_for_clients: bool,
     },
     PrivateKey(PrivateKey),
-    /// A key that needs a password.
+    /// A key protected by a password.
     EncryptedKey,
-    /// Not ours to use.
+    /// A block that is not used.
     Other(Kind),
 }
 
-/// A private key as it is written down; wiped when dropped.
+/// An encoded private key; wiped when dropped.
 pub(super) struct PrivateKey {
     pub(super) encoding: Encoding,
     pub(super) der: Zeroizing<Vec<u8>>,
 }
 
-/// Where a block stands.
+/// Position of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Counted from 1.
+    /// Number of the block in its text, from 1.
     pub number: usize,
-    /// The line of the text on which the block begins, counted from 1.
+    /// Line of the text on which the block begins, from 1.
     pub line: usize,
-    /// As in `-----BEGIN label-----`.
+    /// Label, as in `-----BEGIN label-----`.
     pub label: String,
-    /// The key that the text is under, if there are several.
+    /// Key that has the text, if there are several.
     pub key: Option<&'static str>,
 }
 
 impl Place {
-    /// In few words, for a sentence that names another block in full.
+    /// Describes the block briefly, for a sentence that names another block in full.
     pub(super) fn short(&self) -> String {
         match self.key {
             Some(key) => format!("block {} of {key}", self.number),
@@ -137,59 +137,58 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a PEM text could not be taken apart.
+/// Errors in PEM text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A block's base64 is not base64.
-    #[error("{0} is damaged: between its markers stands something that is not base64")]
+    /// A block is not base64.
+    #[error("{0} is damaged: the text between its markers is not base64")]
     Damaged(Place),
-    /// A block ends in another marker, or not at all.
+    /// A block has no end marker, or another marker in its place.
     #[error("{0} has no end marker `-----END {label}-----`", label = .0.label)]
     Unfinished(Place),
-    /// Lines end in something else than LF or CRLF.
+    /// Lines do not end in LF or CRLF.
     #[error("line {line} of {of} ends in {what}; save the text with LF or CRLF{advice}")]
     LineEnds {
-        /// Counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// Of what.
+        /// Name of the text.
         of: &'static str,
-        /// What stands there.
+        /// The characters found instead.
         what: &'static str,
-        /// What to do, for one kind of them.
+        /// Advice for some of the cases.
         advice: &'static str,
     },
-    /// A begin marker does not stand alone on its line.
+    /// A begin marker is not alone on its line.
     #[error(
-        "line {line} of {of} has more than a begin marker on it; each marker needs a line of its own{advice}"
+        "line {line} of {of} has text after a begin marker; put each marker on a line of its own{advice}"
     )]
     OneLine {
-        /// Counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// Of what.
+        /// Name of the text.
         of: &'static str,
-        /// What to do in a file.
+        /// Advice for a file.
         advice: &'static str,
     },
-    /// A begin marker has something in it that is no label.
+    /// A begin marker has an invalid label.
     #[error(
-        "line {line} of {of} has a begin marker whose label is none; labels are in capitals, such as \
-         CERTIFICATE"
+        "line {line} of {of} has a begin marker with an invalid label; labels are in capitals, such as \
+    CERTIFICATE"
     )]
     Label {
-        /// Counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// Of what.
+        /// Name of the text.
         of: &'static str,
     },
-    /// More blocks than [`BLOCKS_MAX`].
+    /// There are more than [`BLOCKS_MAX`] blocks.
     #[error("there are more than {BLOCKS_MAX} blocks")]
     TooMany,
 }
 
-/// The blocks of some texts, in their order; those of each are counted from 1. Text outside of the blocks is
-/// left aside, line ends may be of either kind, blanks at the ends of lines do not matter, and an end marker
-/// may share its line with the next begin marker, as after joining two files of which the first lacks a line
-/// end.
+/// Returns the blocks of all texts, in order; those of each text are numbered from 1. Ignores text outside of
+/// blocks and whitespace at line ends, accepts LF and CRLF, and accepts an end marker on the same line as the
+/// next begin marker, which occurs when files without a final line break are concatenated.
 pub(super) fn blocks(parts: &[Part<'_>]) -> Result<Vec<Block>, Error> {
     let mut blocks = Vec::new();
     for part in parts {
@@ -222,7 +221,7 @@ fn blocks_of(part: Part<'_>, room: usize) -> Result<Vec<Block>, Error> {
             key: part.name(),
         };
         let end = format!("-----END {label}-----");
-        // Of full size at once: a text that grows leaves copies of a key behind.
+        // Allocate the full size at once: a string that grows leaves copies of a key behind.
         let mut body = Body {
             base64: Zeroizing::new(String::with_capacity(text.len())),
             is_encrypted: false,
@@ -245,7 +244,7 @@ fn blocks_of(part: Part<'_>, room: usize) -> Result<Vec<Block>, Error> {
     Ok(blocks)
 }
 
-/// What is between the markers.
+/// Text between the markers.
 struct Body {
     base64: Zeroizing<String>,
     is_encrypted: bool,
@@ -257,7 +256,7 @@ impl Body {
         self.base64.extend(line.split_ascii_whitespace());
     }
 
-    /// Decodes it into a buffer of full size, which is wiped.
+    /// Decodes the text into a buffer that is allocated at full size and wiped when dropped.
     fn decoded(&self) -> Option<Zeroizing<Vec<u8>>> {
         let [begin, end] = HANDED_IN;
         let size = begin.len() + self.base64.len() + end.len();
@@ -274,8 +273,8 @@ impl Body {
     }
 }
 
-/// The label of a begin marker (RFC 7468, section 3), which goes into messages: what stands on one line
-/// with key material is none.
+/// Returns the label of a begin marker (RFC 7468, section 3). Labels appear in messages, so text that shares a
+/// line with key material is not accepted as one.
 fn label(line: &str) -> Option<&str> {
     let label = line.strip_prefix(BEGIN)?.strip_suffix(DASHES)?;
     let fits = |byte: u8| {
@@ -284,7 +283,7 @@ fn label(line: &str) -> Option<&str> {
     (label.len() <= 32 && label.bytes().all(fits)).then_some(label)
 }
 
-/// Why a begin marker does not stand alone on its line.
+/// Returns the error for a line that is not a valid begin marker.
 fn not_alone(part: Part<'_>, line: usize, begin: &str) -> Error {
     let behind = begin
         .strip_prefix(BEGIN)
@@ -305,7 +304,7 @@ fn not_alone(part: Part<'_>, line: usize, begin: &str) -> Error {
         return ends("CR alone, as on old Macs", ": `tr '\\r' '\\n'`");
     }
     if behind.starts_with(['\u{85}', '\u{2028}', '\u{2029}', '\u{B}', '\u{C}']) {
-        return ends("a line separator that is none in PEM", "");
+        return ends("a line separator that PEM does not allow", "");
     }
     if behind.starts_with("\\n") || behind.starts_with("\\r") {
         let advice = if is_file {
@@ -323,7 +322,7 @@ fn not_alone(part: Part<'_>, line: usize, begin: &str) -> Error {
     Error::OneLine { line, of, advice }
 }
 
-/// Decodes one block; `None` when it is damaged.
+/// Decodes one block; `None` if it is damaged.
 fn content(label: &str, body: &Body) -> Option<Content> {
     let by_label = kind::by_label(label);
     if body.is_encrypted {
@@ -333,7 +332,7 @@ fn content(label: &str, body: &Body) -> Option<Content> {
         return Some(Content::Other(by_label));
     }
     let Some(mut der) = body.decoded() else {
-        // What was never ours to use may look as it likes.
+        // Blocks that are not used need not be base64.
         let is_ours = kind::was_known(label) && !matches!(by_label, Kind::EncryptedKey);
         return (!is_ours).then_some(match by_label {
             Kind::EncryptedKey => Content::EncryptedKey,
@@ -355,8 +354,8 @@ fn content(label: &str, body: &Body) -> Option<Content> {
     })
 }
 
-/// The certificate of a block. Behind a `TRUSTED CERTIFICATE`, as `openssl x509 -trustout` and p11-kit write
-/// it, stand the uses that it is trusted for, and those that it is not.
+/// Parses the certificate of a block. In a `TRUSTED CERTIFICATE`, which `openssl x509 -trustout` and p11-kit
+/// write, trusted and rejected uses follow the certificate.
 fn certificate(label: &str, der: &[u8]) -> Content {
     let (der, uses) = match der::first(der) {
         Some((certificate, uses)) if label == "TRUSTED CERTIFICATE" => (certificate.whole, uses),
@@ -368,7 +367,7 @@ fn certificate(label: &str, der: &[u8]) -> Content {
     }
 }
 
-/// Whether the uses behind a certificate are those of clients (OpenSSL's `X509_CERT_AUX`).
+/// Reports whether the uses after a certificate (OpenSSL's `X509_CERT_AUX`) permit client authentication.
 fn is_for_clients(uses: &[u8]) -> bool {
     const CLIENTS: [u8; 8] = [0x2B, 6, 1, 5, 5, 7, 3, 2];
     const ANY: [u8; 4] = [0x55, 0x1D, 0x25, 0];
@@ -427,8 +426,7 @@ mod tests {
             format!("{CERTIFICATE}-----BEGIN PRIVATE KEY-----\nA!*C\n-----END PRIVATE KEY-----");
         assert_eq!(
             error(&text),
-            "block 2 (PRIVATE KEY, line 4 of the PEM) is damaged: between its markers stands \
-             something that is not base64"
+            "block 2 (PRIVATE KEY, line 4 of the PEM) is damaged: the text between its markers is not base64"
         );
     }
 
@@ -466,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_may_look_as_it_likes() {
+    fn unused_blocks_need_not_be_base64() {
         let pgp = "-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: 1\n\nAAEC\n=ab+d\n\
                    -----END PGP PUBLIC KEY BLOCK-----\n";
         let other = "-----BEGIN FOO-----\n?\n-----END FOO-----\n";
@@ -476,9 +474,9 @@ mod tests {
         assert_eq!(blocks.len(), 3);
     }
 
-    /// What YAML needs is said for a file only.
+    /// Only errors about files give advice on YAML.
     #[test]
-    fn line_ends_are_called_by_their_name() {
+    fn bad_line_ends_are_named() {
         for (text, expected, yaml) in [
             (
                 CERTIFICATE.replace('\n', "\r"),
@@ -492,17 +490,17 @@ mod tests {
             ),
             (
                 CERTIFICATE.replace('\n', " "),
-                "line 1 of the PEM has more than a begin marker on it",
+                "line 1 of the PEM has text after a begin marker",
                 "in YAML",
             ),
             (
                 CERTIFICATE.replace('\n', "\u{2028}"),
-                "a line separator that is none in PEM",
+                "a line separator that PEM does not allow",
                 "",
             ),
             (
                 CERTIFICATE.replace("BEGIN CERTIFICATE", "BEGIN Certificate"),
-                "line 1 of the PEM has a begin marker whose label is none",
+                "line 1 of the PEM has a begin marker with an invalid label",
                 "",
             ),
         ] {
@@ -516,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_limit() {
+    fn the_number_of_blocks_is_limited() {
         assert_eq!(read(&CERTIFICATE.repeat(1025)).err(), Some(Error::TooMany));
         let half = CERTIFICATE.repeat(600);
         let parts = [Part::key("tls.crt", &half), Part::key("tls.key", &half)];
@@ -525,7 +523,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_answered(text in "(-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY)-----|[ -~]{0,9}|\r?\n){0,40}") {
+        fn no_input_panics(text in "(-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY)-----|[ -~]{0,9}|\r?\n){0,40}") {
             let _ = read(&text);
         }
     }

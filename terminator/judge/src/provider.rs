@@ -1,7 +1,7 @@
-//! The one crypto provider: aws-lc-rs, named wherever rustls is built, never taken from the process.
+//! The crypto provider, aws-lc-rs. All rustls configurations use it explicitly, never the process default.
 //!
-//! It must not install a process-wide default: a library that relies on one breaks when another crate
-//! in the tree brings a second provider.
+//! It must not install a process-wide default: code that relies on one breaks when another crate in the tree
+//! brings a second provider.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = aws_lc_rs::default_provider();
-    // SHA-384, which AES-256 comes with, has no hardware help on most CPUs, and costs a tenth of a handshake.
+    // AES-256 comes with SHA-384, which most CPUs do not accelerate; it costs a tenth of a handshake.
     let suites = &mut provider.cipher_suites;
     suites.sort_by_key(|suite| !is_aes128(suite.suite()));
     Arc::new(provider)
@@ -28,12 +28,13 @@ fn is_aes128(suite: CipherSuite) -> bool {
     )
 }
 
-/// The provider: TLS 1.3 and ECDHE suites of TLS 1.2 only, AES-128 first; X25519MLKEM768 is the preferred group.
+/// Returns the provider: TLS 1.3 and the ECDHE suites of TLS 1.2, AES-128 first, with X25519MLKEM768 as the
+/// preferred group.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
-/// The same provider with AES-256 first, as aws-lc-rs has it.
+/// Returns the same provider with AES-256 first, the default order of aws-lc-rs.
 pub fn aes256_first() -> Arc<CryptoProvider> {
     Arc::clone(&AES256_FIRST)
 }

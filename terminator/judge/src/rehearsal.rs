@@ -1,7 +1,6 @@
-//! A full handshake in memory, to know before anyone connects that a certificate and its key can
-//! serve one.
+//! Performs a full handshake in memory, to check that a certificate and its key work before clients connect.
 //!
-//! It must not say whether a client would trust the chain: that depends on the client's own anchors.
+//! It must not decide whether a client would trust the chain: that depends on the client's trust anchors.
 
 use std::sync::Arc;
 
@@ -13,10 +12,10 @@ use rustls::{ServerConnection, SignatureScheme};
 
 use crate::provider::provider;
 
-/// More flights than any handshake has.
+/// Maximum number of flights; more than any handshake has.
 const FLIGHTS_MAX: usize = 8;
 
-/// Shakes hands over TLS 1.3 with a client that trusts every chain but checks the signature.
+/// Performs a TLS 1.3 handshake with a client that trusts every chain but checks signatures.
 pub(crate) fn handshake(certified: &Arc<CertifiedKey>) -> Result<(), rustls::Error> {
     let server = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
@@ -40,7 +39,7 @@ pub(crate) fn handshake(certified: &Arc<CertifiedKey>) -> Result<(), rustls::Err
     Err(rustls::Error::HandshakeNotComplete)
 }
 
-/// Carries what one side has to say to the other.
+/// Transfers pending records from one side to the other.
 fn pass<A, B, DataA, DataB>(from: &mut A, to: &mut B) -> Result<(), rustls::Error>
 where
     A: std::ops::DerefMut<Target = rustls::ConnectionCommon<DataA>>,
@@ -61,7 +60,7 @@ where
     Ok(())
 }
 
-/// Trusts every chain, and checks every signature.
+/// Verifier that trusts every chain but checks signatures.
 #[derive(Debug)]
 struct AnyChain;
 

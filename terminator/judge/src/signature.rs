@@ -1,6 +1,5 @@
-//! Whether one certificate's signature was made by another one's key, as clients verify it: with the
-//! algorithms of rustls, and beyond them with those that were given up, to tell a weak signature from a wrong
-//! one.
+//! Checks whether one certificate's signature was made by another one's key, as clients verify it: with the
+//! algorithms of rustls, and also with obsolete ones, to distinguish a weak signature from a wrong one.
 
 use aws_lc_rs::signature::{
     RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
@@ -12,18 +11,18 @@ use x509_parser::signature_algorithm::SignatureAlgorithm;
 use super::der::{self, BIT_STRING, OID};
 use crate::provider::provider;
 
-/// How a signature and a key go together.
+/// Result of verifying a signature with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     /// The key made the signature.
     Fits,
-    /// It did not.
+    /// Another key made it.
     Broken,
-    /// Nobody here can tell: the algorithm is not known.
+    /// The algorithm is unknown, so it cannot be verified.
     Unknown,
 }
 
-/// Whether the signature of a certificate (DER) was made by a key (SubjectPublicKeyInfo).
+/// Verifies the signature of a certificate (DER) with a key (SubjectPublicKeyInfo).
 pub(super) fn fit(certificate: &[u8], spki: &[u8]) -> Fit {
     try_fit(certificate, spki).unwrap_or(Fit::Unknown)
 }
@@ -61,10 +60,10 @@ fn try_fit(certificate: &[u8], spki: &[u8]) -> Option<Fit> {
 /// 1.2.840.113549.1.1.1
 const RSA: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 1];
 
-/// Algorithms that clients have given up, or use with longer keys only.
+/// Returns the parameters of obsolete algorithms, and of those that rustls uses with longer keys only.
 fn given_up(name: &[u8]) -> Option<&'static RsaParameters> {
     match name {
-        // sha1WithRSAEncryption, and what the OIW called it.
+        // sha1WithRSAEncryption, and its identifier from the OIW.
         [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 5] | [0x2B, 0x0E, 3, 2, 0x1D] => {
             Some(&RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY)
         }
@@ -78,8 +77,8 @@ fn given_up(name: &[u8]) -> Option<&'static RsaParameters> {
     }
 }
 
-/// What is to be said of a pair that did not verify: it is broken, if signature and key are both of kinds that
-/// are known here, as RSA's signature under a curve's key.
+/// Returns `Broken` for a pair that did not verify if both the signature algorithm and the kind of key are known,
+/// such as an RSA signature and an EC key.
 fn broken_if_known(signature: &[u8], key_algorithm: &[u8]) -> Option<Fit> {
     let algorithms = provider().signature_verification_algorithms;
     let knows_signature = algorithms.all.iter().any(|one| {
@@ -94,7 +93,7 @@ fn broken_if_known(signature: &[u8], key_algorithm: &[u8]) -> Option<Fit> {
     (knows_signature && knows_key).then_some(Fit::Broken)
 }
 
-/// The hash of a certificate's signature, if it is one that can be forged.
+/// Returns the hash of a certificate's signature if it is weak.
 pub(super) fn weak_hash(certificate: &X509Certificate<'_>) -> Option<&'static str> {
     let algorithm = &certificate.signature_algorithm;
     match algorithm.algorithm.to_id_string().as_str() {

@@ -1,7 +1,7 @@
-//! The blocks of a text, sorted into the certificates of a chain and one key. What is there twice, and what is of no
-//! use, is left out and named.
+//! Sorts the blocks of a text into the certificates of a chain and one key. Duplicates and unused blocks are
+//! ignored and reported.
 //!
-//! It must not look into a certificate or a key.
+//! It must not look into certificates or keys.
 
 use rustls::pki_types::CertificateDer;
 
@@ -11,23 +11,23 @@ use super::kind::{self, Kind};
 use super::nothing;
 use super::pem::{self, Content, Part};
 
-/// What to do where there is no certificate.
-pub(super) const NO_CERTIFICATE: &str = "; put the chain here, leaf first, as CERTIFICATE blocks";
+/// Advice if there is no certificate.
+pub(super) const NO_CERTIFICATE: &str = "; add the chain here, leaf first, as CERTIFICATE blocks";
 
-/// A certificate as it was found.
+/// A certificate and its position.
 pub(super) struct Candidate {
     pub(super) place: pem::Place,
     pub(super) der: CertificateDer<'static>,
 }
 
-/// A key as it was found.
+/// A key and its position.
 pub(super) struct FoundKey {
     pub(super) place: pem::Place,
-    /// None if it is encrypted.
+    /// `None` if it is encrypted.
     pub(super) key: Option<pem::PrivateKey>,
 }
 
-/// Sorts blocks into certificates, of which there is one at least, and one key.
+/// Sorts blocks into certificates, at least one, and one key.
 pub(super) fn sort(
     parts: &[Part<'_>],
     blocks: Vec<pem::Block>,
@@ -62,7 +62,7 @@ pub(super) fn sort(
             parts,
             &filled,
             &others,
-            "; add the leaf's as a PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY block",
+            "; add the leaf's key as a PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY block",
         ))
     })?;
     findings.extend(
@@ -73,7 +73,8 @@ pub(super) fn sort(
     Ok((chain, key))
 }
 
-/// The key, if there is one. Those of labels that the release before left aside count where there is no other.
+/// Returns the key, if there is one. Keys under labels that earlier releases ignored are used only if there is no
+/// other.
 fn one_key(keys: Vec<FoundKey>, findings: &mut Vec<Finding>) -> Result<Option<FoundKey>, Error> {
     let is_sure = |key: &FoundKey| kind::was_known(&key.place.label);
     let (mut sure, mut unsure): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_sure);
@@ -84,13 +85,13 @@ fn one_key(keys: Vec<FoundKey>, findings: &mut Vec<Finding>) -> Result<Option<Fo
         return Err(Error::SeveralPrivateKeys(sure.len()));
     }
     findings.extend(unsure.iter().map(|key| {
-        let message = format!("{} is left out: there is another private key", key.place);
+        let message = format!("{} is ignored: there is another private key", key.place);
         Finding::warning(Reason::BlockLeftOut, message)
     }));
     Ok(sure.pop())
 }
 
-/// Adds a certificate, unless it is there: then the one is left out whose label says less.
+/// Adds a certificate. Of two equal ones, keeps the one with the standard label.
 fn add(chain: &mut Vec<Candidate>, new: Candidate) -> Option<Finding> {
     let Some(index) = chain.iter().position(|known| known.der == new.der) else {
         chain.push(new);
@@ -127,24 +128,24 @@ fn twice(place: &pem::Place, known: &pem::Place) -> Finding {
     Finding::warning(
         Reason::DuplicateLeftOut,
         format!(
-            "{place} is {} again, and is left out; take it out",
+            "{place} is a duplicate of {}, and is ignored; remove it",
             known.short()
         ),
     )
 }
 
-/// A block that is of no use here.
+/// Returns the finding about an unused block.
 pub(super) fn ignored(place: &pem::Place, kind: Kind) -> Option<Finding> {
-    // `openssl ecparam -genkey` writes them before the key, which repeats them.
+    // `openssl ecparam -genkey` writes them before the key, which includes them too.
     if kind == Kind::EcParameters {
         return None;
     }
-    let message = format!("{place} is left out: it is {}", kind.told());
+    let message = format!("{place} is ignored: it is {}", kind.describe());
     Some(Finding::warning(Reason::BlockLeftOut, message))
 }
 
-/// What is there in place of what is missing, in words that follow it, or else what to do. `filled` are the
-/// parts that have a block.
+/// Describes what was found instead of the missing certificate or key, or else what to do, as a continuation of
+/// the error. `filled` are the parts that have a block.
 pub(super) fn instead(
     parts: &[Part<'_>],
     filled: &[Option<&str>],
@@ -152,15 +153,15 @@ pub(super) fn instead(
     else_: &str,
 ) -> String {
     if let Some((place, kind)) = others.first() {
-        return format!(": {place} is {}", kind.told());
+        return format!(": {place} is {}", kind.describe());
     }
     let empty = parts.iter().filter(|part| !filled.contains(&part.name()));
-    let told = empty.filter_map(|part| {
-        let told = nothing::told(part.text())?;
+    let described = empty.filter_map(|part| {
+        let described = nothing::describe(part.text())?;
         Some(match part.name() {
-            Some(key) => format!(" in {key}: {told}"),
-            None => format!(": {told}"),
+            Some(key) => format!(" in {key}: {described}"),
+            None => format!(": {described}"),
         })
     });
-    told.take(1).next().unwrap_or_else(|| else_.to_owned())
+    described.take(1).next().unwrap_or_else(|| else_.to_owned())
 }

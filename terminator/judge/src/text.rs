@@ -1,39 +1,39 @@
-//! From bytes to text. The PEM of a chain may have text around its blocks, which may be of any bytes
-//! (RFC 7468, section 2): a name in Latin-1 in what `openssl pkcs12` writes is no fault.
+//! Converts bytes to text. PEM may have text of any bytes around its blocks (RFC 7468, section 2), such as a
+//! Latin-1 name in the output of `openssl pkcs12`.
 //!
-//! It must not show what is in the bytes, nor leave a copy behind that is not wiped.
+//! It must not show the bytes, nor leave copies behind that are not wiped.
 
 use zeroize::Zeroizing;
 
 use super::der;
 use super::kind::{self, Kind};
 
-/// How many bytes at the start are looked at for signs of another encoding.
+/// Number of bytes at the start that are checked for UTF-16.
 const LOOKED_AT: usize = 64;
 
-/// Why some bytes are not text.
+/// Errors for bytes that are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotText {
-    /// Neither text nor anything that is known.
-    #[error("it is not text; put PEM there, not DER or PKCS#12")]
+    /// Neither text nor a known format.
+    #[error("it is not text; use PEM, not DER or PKCS#12")]
     Binary,
-    /// One of the formats for which there is a command.
-    #[error("it is {what}, and not PEM; convert it: {command}")]
+    /// A format that a command converts to PEM.
+    #[error("it is {what}, not PEM; convert it: {command}")]
     Format {
-        /// What it is.
+        /// Name of the format.
         what: &'static str,
-        /// What makes PEM of it.
+        /// Command that converts it to PEM.
         command: &'static str,
     },
-    /// A byte in a PEM block, or in a text without blocks, that is not UTF-8.
-    #[error("line {0} holds a byte that is not UTF-8; save the text as UTF-8")]
+    /// A PEM block, or a text without blocks, is not UTF-8.
+    #[error("line {0} has a byte that is not UTF-8; save the text as UTF-8")]
     Line(usize),
-    /// UTF-16, with a byte order mark or without.
-    #[error("it is UTF-16: save it as UTF-8")]
+    /// UTF-16, with or without a byte order mark.
+    #[error("it is UTF-16; save it as UTF-8")]
     Utf16,
 }
 
-/// The text of some bytes; they are wiped if they are not taken over as they are.
+/// Converts bytes to text. Reuses their buffer if they are UTF-8, and wipes it otherwise.
 pub fn from_bytes(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, NotText> {
     if let Some(text) = decoded(&bytes)? {
         return Ok(text);
@@ -42,7 +42,7 @@ pub fn from_bytes(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, No
     text.map(Zeroizing::new).map_err(|_| NotText::Binary)
 }
 
-/// The text of some bytes, if it is another one than they are as UTF-8.
+/// Decodes bytes that are not UTF-8; returns `None` if they are.
 pub fn decoded(bytes: &[u8]) -> Result<Option<Zeroizing<String>>, NotText> {
     if is_utf16(bytes) {
         return Err(NotText::Utf16);
@@ -56,7 +56,7 @@ pub fn decoded(bytes: &[u8]) -> Result<Option<Zeroizing<String>>, NotText> {
     if bytes.iter().any(|byte| is_binary(*byte)) {
         return Err(NotText::Binary);
     }
-    // Of full size at once: a text that grows leaves copies behind. A byte becomes two at most.
+    // Allocate the full size at once: a string that grows leaves copies behind. A byte becomes at most two.
     let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
     let (mut is_inside, mut has_blocks) = (false, false);
     let mut faulty = None;
@@ -69,7 +69,7 @@ pub fn decoded(bytes: &[u8]) -> Result<Option<Zeroizing<String>>, NotText> {
             Err(_) if is_inside => return Err(NotText::Line(index + 1)),
             Err(_) => {
                 faulty = faulty.or(Some(index + 1));
-                // As in Latin-1, which names in such texts mostly are.
+                // Decode it as Latin-1, the usual encoding of names in such texts.
                 text.extend(line.iter().map(|byte| char::from(*byte)));
             }
         }
@@ -87,12 +87,12 @@ fn contains(line: &[u8], marker: &[u8]) -> bool {
     line.windows(marker.len()).any(|window| window == marker)
 }
 
-/// Whether a byte is in no text, of whatever encoding of one byte.
+/// Reports whether a byte occurs in no single-byte text encoding.
 fn is_binary(byte: u8) -> bool {
     byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0B | 0x0C | 0x1A | 0x1B)
 }
 
-/// A byte order mark, or every other byte is 0.
+/// Reports whether there is a byte order mark, or mostly every other byte is 0.
 fn is_utf16(bytes: &[u8]) -> bool {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return true;
@@ -107,7 +107,7 @@ fn is_utf16(bytes: &[u8]) -> bool {
     count >= 2 && first.max(second) * 4 >= count * 3 && first.min(second) == 0
 }
 
-/// The formats that are told by their first bytes.
+/// Recognizes formats by their first bytes.
 fn format(bytes: &[u8]) -> Option<NotText> {
     if bytes.starts_with(&[0xFE, 0xED, 0xFE, 0xED]) || bytes.starts_with(&[0xCE; 4]) {
         return Some(NotText::Format {
@@ -133,7 +133,7 @@ fn format(bytes: &[u8]) -> Option<NotText> {
         ),
         Kind::Pkcs12 => ("PKCS#12 (.p12, .pfx)", "`openssl pkcs12 -in FILE -nodes`"),
         Kind::Pkcs7 => (
-            "PKCS7 in DER (.p7b)",
+            "PKCS#7 in DER (.p7b)",
             "`openssl pkcs7 -inform DER -print_certs -in FILE`",
         ),
         _ => return None,
@@ -149,12 +149,12 @@ mod tests {
 
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
 
-    fn told(bytes: &[u8]) -> String {
+    fn describe(bytes: &[u8]) -> String {
         decoded(bytes).unwrap_err().to_string()
     }
 
     #[test]
-    fn utf_8_is_taken_as_it_is() {
+    fn utf_8_is_unchanged() {
         for text in ["", "a", "Müller\n", BLOCK] {
             assert_eq!(decoded(text.as_bytes()), Ok(None));
             let bytes = Zeroizing::new(text.as_bytes().to_vec());
@@ -170,18 +170,18 @@ mod tests {
     }
 
     #[test]
-    fn one_within_a_block_is_named_by_its_line() {
+    fn a_latin_1_byte_in_a_block_is_reported_with_its_line() {
         let bytes = b"a\nb\n-----BEGIN A-----\nAA\xFC\n-----END A-----\n";
-        let told = told(bytes);
+        let described = describe(bytes);
         assert!(
-            told.contains("line 4 holds a byte that is not UTF-8"),
-            "{told}"
+            described.contains("line 4 has a byte that is not UTF-8"),
+            "{described}"
         );
         assert_eq!(decoded(b"a\n\xFC"), Err(NotText::Line(2)));
     }
 
     #[test]
-    fn utf_16_is_told_with_its_mark_and_without() {
+    fn utf_16_is_recognized_with_and_without_a_mark() {
         let units: Vec<u16> = BLOCK.encode_utf16().collect();
         let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
         let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
@@ -191,12 +191,12 @@ mod tests {
             little,
             big,
         ] {
-            assert_eq!(told(&bytes), "it is UTF-16: save it as UTF-8");
+            assert_eq!(describe(&bytes), "it is UTF-16; save it as UTF-8");
         }
     }
 
     #[test]
-    fn what_is_not_pem_is_told_with_the_command_for_it() {
+    fn other_formats_are_named_with_a_command() {
         for (bytes, expected) in [
             (&[0xFE, 0xED, 0xFE, 0xED, 0, 0][..], "keytool"),
             (&[0x89, b'P', b'N', b'G', 0, 0xFF], "it is not text"),
@@ -209,8 +209,8 @@ mod tests {
                 "openssl pkcs12",
             ),
         ] {
-            let told = told(bytes);
-            assert!(told.contains(expected), "{told}");
+            let described = describe(bytes);
+            assert!(described.contains(expected), "{described}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What a process that holds keys does to itself before it reads any. It must not fail: a machine that
-//! does not allow it is told of, and served all the same.
+//! Hardens a process before it reads keys. It must not fail: if the system does not allow a step, it logs a
+//! warning.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tracing::warn;
 
-/// No core dump and no debugger of the same user may show a key (prctl(2), `PR_SET_DUMPABLE`), and the
-/// limit on file descriptors is raised as far as it goes: each connection needs two.
+/// Disables core dumps and debugging by the same user, which could reveal keys (prctl(2), `PR_SET_DUMPABLE`), and
+/// raises the soft limit on file descriptors to the hard limit: each connection needs two.
 pub fn harden() {
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         warn!(%error, "failed to disable core dumps");
@@ -16,6 +16,6 @@ pub fn harden() {
         maximum: limit.maximum,
     };
     if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
-        warn!(%error, limit = ?limit.current, "the limit on file descriptors cannot be raised");
+        warn!(%error, limit = limit.current, "failed to raise the limit on file descriptors");
     }
 }

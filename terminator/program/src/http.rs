@@ -1,8 +1,8 @@
-//! Plain HTTP for the admin ports of both programs, within bounds: how many connections there are, and how long
-//! a request's head and a connection may take.
+//! Plain HTTP server for the admin ports of both programs, with limits on the number of connections and on the
+//! duration of a request's header and of a connection.
 //!
-//! It must not know what is asked. A probe is always answered: where all places are taken, the oldest connection
-//! goes.
+//! It must not know the routes. Probes are always answered: at the connection limit, the oldest connection is
+//! closed.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,28 +17,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// How many connections there may be: each has a file descriptor, and memory of some [`BUFFER_MAX`].
+/// Maximum number of connections; each takes a file descriptor and about [`BUFFER_MAX`] of memory.
 pub const CONNECTIONS_MAX: usize = 64;
 
-/// How large a request's head may be, in bytes.
+/// Maximum size of a request's header, in bytes.
 const BUFFER_MAX: usize = 16 * 1024;
 
-/// How many headers a request may have.
+/// Maximum number of header fields of a request.
 const HEADERS_MAX: usize = 64;
 
-/// How long to wait after a failure to accept, as for want of file descriptors.
+/// Time to wait after accept fails, for example for lack of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// Where a request comes from, as its extension.
+/// The client's address, as an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Client(pub SocketAddr);
 
-/// How long a client may take.
+/// Time limits for a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For the head of a request. A connection that asks for nothing more ends by it.
+    /// For the header of a request; also closes idle connections.
     pub head: Duration,
-    /// From a connection's begin to its last request. Whoever scrapes connects again.
+    /// From the start of a connection to its last request; scrapers reconnect.
     pub connection: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Default for Patience {
     }
 }
 
-/// Answers connections, in the current task's runtime, until told to end; then those that are open.
+/// Serves connections until `until` resolves, then waits for the open ones to finish.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -75,18 +75,18 @@ pub async fn serve(
             }
             Err(_) => sleep(ACCEPT_RETRY).await,
         }
-        // In a flood those that were let in get their turn too, before they are the oldest.
+        // In a flood, let accepted connections run before they become the oldest.
         tokio::task::yield_now().await;
     }
     drop(listener);
     while open.tasks.join_next().await.is_some() {}
 }
 
-/// The connections that there are. Dropping it ends them.
+/// Open connections. Dropping it closes them.
 #[derive(Default)]
 struct Open {
     tasks: JoinSet<()>,
-    /// The oldest first.
+    /// Oldest first.
     handles: VecDeque<AbortHandle>,
 }
 
@@ -104,7 +104,7 @@ impl Open {
     }
 }
 
-/// Answers one connection's requests.
+/// Serves the requests of one connection.
 async fn answer(stream: TcpStream, router: Router, patience: Patience) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -114,7 +114,7 @@ async fn answer(stream: TcpStream, router: Router, patience: Patience) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut served = pin!(served);
     tokio::select! {
-        // How it went is the client's business.
+        // Errors concern the client only.
         _ = &mut served => return,
         () = sleep(patience.connection) => served.as_mut().graceful_shutdown(),
     }
@@ -151,16 +151,16 @@ mod tests {
         stream
     }
 
-    /// What is said to the end of the connection.
+    /// Reads to the end of the connection.
     async fn rest(mut stream: TcpStream) -> String {
         let mut rest = Vec::new();
-        // A reset is as good an end as a FIN.
+        // A reset ends the connection as well as a FIN.
         let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.unwrap();
         String::from_utf8(rest).unwrap()
     }
 
     #[tokio::test]
-    async fn a_request_that_is_not_finished_ends_in_time() {
+    async fn an_unfinished_request_ends_in_time() {
         let head = Duration::from_millis(100);
         let address = start(Patience {
             head,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_ends_in_time_though_it_asks_on_and_on() {
+    async fn a_busy_connection_ends_in_time() {
         let connection = Duration::from_millis(200);
         let address = start(Patience {
             head: LONG,
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_that_is_too_large_is_refused() {
+    async fn a_large_header_is_rejected() {
         let address = start(Patience {
             head: LONG,
             connection: LONG,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_makes_room_for_whoever_comes() {
+    async fn the_oldest_makes_room_for_a_new_connection() {
         let address = start(Patience {
             head: LONG,
             connection: LONG,
@@ -228,7 +228,7 @@ mod tests {
         let request = "GET / HTTP/1.0\r\n\r\n";
         assert!(rest(begin(address, request).await).await.ends_with("hello"));
         assert_eq!(rest(oldest).await, "");
-        // The others are as they were.
+        // The others stay open.
         let mut newest = others.pop().unwrap();
         newest.write_all(b" / HTTP/1.0\r\n\r\n").await.unwrap();
         assert!(rest(newest).await.ends_with("hello"));

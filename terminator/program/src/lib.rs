@@ -1,7 +1,7 @@
-//! What both programs are made of, whatever they do: hardening, a log that cannot stop them, an admin port over
-//! plain HTTP, metrics of the process, and errors as text.
+//! Code that both programs share: hardening, a non-blocking log, an admin port over plain HTTP, process metrics,
+//! and errors as text.
 //!
-//! This crate knows neither TLS nor Kubernetes.
+//! This crate depends on neither TLS nor Kubernetes.
 
 pub mod error;
 pub mod hardening;

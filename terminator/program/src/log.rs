@@ -1,12 +1,11 @@
-//! The log of both programs: lines to standard error that never hold anything up, that are bounded, and that
-//! nobody outside can forge or cause without end.
+//! The log of both programs, on standard error. It never blocks, its lines are bounded, and clients can neither
+//! forge lines nor flood it.
 //!
-//! A thread of its own writes them. While nobody reads standard error, [`LINES_WAITING_MAX`] lines wait, and
-//! what comes on top is dropped and counted ([`lines_dropped`]); whoever logs never waits. A level says what
-//! this project's own code logs; libraries tell of single connections as they like, and are heard from `debug`
-//! on, or where the filter names them.
+//! A separate thread writes the lines. If standard error is not read, up to [`LINES_WAITING_MAX`] lines wait;
+//! further lines are dropped and counted ([`lines_dropped`]). A level applies to this project's own code.
+//! Libraries, which log single connections, are included from `debug` on, or if the filter names them.
 //!
-//! It must not decide what is worth a line; for what anyone outside can cause there is [`Seldom`].
+//! It must not decide what to log. [`Seldom`] limits lines that clients can cause.
 
 mod filter;
 mod lines;
@@ -28,58 +27,58 @@ use self::lines::Lines;
 pub use self::lines::LINE_MAX;
 pub use self::seldom::Seldom;
 
-/// How many lines wait for standard error before more are dropped.
+/// Maximum number of lines that wait for standard error; further lines are dropped.
 pub const LINES_WAITING_MAX: usize = 1024;
 
-/// How long the end of a program waits for its last lines to be taken.
+/// Time that the end of a program waits for its last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// What counts the lines that were dropped. Global as the log itself is.
+/// Counter of dropped lines; global, like the log.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// How lines are written.
+/// Format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable.
     Text,
 }
 
-/// What is logged, and how.
+/// Options of the log.
 #[derive(Clone, Debug)]
 pub struct Options<'o> {
-    /// A level, or directives as tracing-subscriber has them.
+    /// A level, or directives in the syntax of tracing-subscriber.
     pub filter: &'o str,
-    /// How lines are written.
+    /// Format of lines.
     pub format: Format,
-    /// The targets that a level is about; those of libraries are not heard below `debug`.
+    /// Targets that a level applies to. Other targets are only included from `debug` on.
     pub own: &'o [&'o str],
-    /// Targets that are not heard whatever the filter says.
+    /// Targets that are never logged, regardless of the filter.
     pub never: &'o [&'o str],
 }
 
-/// Why there is no log.
+/// Errors in starting the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The filter is none.
-    #[error("--log is not a filter: {0}")]
+    /// The filter is invalid.
+    #[error("invalid --log: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Another log was started in this process.
-    #[error("there is a log already: {0}")]
+    /// This process already has a log.
+    #[error("failed to start the log: {0}")]
     Started(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Keeps the log going. Dropping it, at the very end, waits for the last lines, but not for ever.
+/// Keeps the log running. Dropping it waits for the last lines, for a limited time.
 #[derive(Debug)]
 #[must_use = "dropping it ends the log"]
 pub struct Log(Option<WorkerGuard>);
 
-/// Starts the log of this process; panics are logged too.
+/// Starts the log of this process, including a hook that logs panics.
 ///
 /// # Errors
 ///
-/// Nothing is logged then.
+/// Returns an error if the filter is invalid or the process already has a log.
 pub fn start(options: &Options<'_>) -> Result<Log, Error> {
     let filter = filter::parse(options)?;
     let (to, guard) = NonBlockingBuilder::default()
@@ -93,21 +92,21 @@ pub fn start(options: &Options<'_>) -> Result<Log, Error> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(is_terminal)
-        // That would go to standard error, and wait for it.
+        // They would go to standard error directly, and could block.
         .log_internal_errors(false)
         .with_writer(move || lines.clone());
     match options.format {
         Format::Json => log.json().finish().try_init(),
         Format::Text => log.finish().try_init(),
     }?;
-    // There was none before, as there was no log.
+    // It is unset: try_init fails if there is a log already.
     let _ = DROPPED.set(dropped);
-    // The usual hook writes to standard error itself, and would hold up the thread that panics.
-    std::panic::set_hook(Box::new(tell_of_panic));
+    // The default hook writes to standard error directly, and could block the thread that panics.
+    std::panic::set_hook(Box::new(log_panic));
     Ok(Log(Some(guard)))
 }
 
-/// How many lines were dropped because standard error did not take them.
+/// Returns the number of lines dropped because standard error was blocked.
 pub fn lines_dropped() -> u64 {
     let dropped = DROPPED.get().map_or(0, ErrorCounter::dropped_lines);
     u64::try_from(dropped).unwrap_or(u64::MAX)
@@ -116,19 +115,19 @@ pub fn lines_dropped() -> u64 {
 impl Drop for Log {
     fn drop(&mut self) {
         let Some(guard) = self.0.take() else { return };
-        // The library's own end may wait for a standard output that nobody reads. It then ends with the process.
-        let (tell, told) = mpsc::channel::<()>();
+        // The guard's own drop may block on a standard output that is not read; then it ends with the process.
+        let (flushed, flush) = mpsc::channel::<()>();
         let ending = thread::Builder::new().spawn(move || {
             drop(guard);
-            drop(tell);
+            drop(flushed);
         });
         if ending.is_ok() {
-            let _ = told.recv_timeout(LAST_LINES);
+            let _ = flush.recv_timeout(LAST_LINES);
         }
     }
 }
 
-fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload();
     let text = payload
         .downcast_ref::<&str>()
@@ -138,5 +137,5 @@ fn tell_of_panic(panic: &PanicHookInfo<'_>) {
     let current = thread::current();
     let thread = current.name().unwrap_or("unnamed");
     let place = panic.location().map(ToString::to_string);
-    error!(thread, place, "a panic: {text}");
+    error!(thread, place, "panic: {text}");
 }

@@ -1,7 +1,7 @@
-//! What every monitored process tells of itself, under the names that dashboards know: CPU time, memory,
-//! file descriptors, threads and the time of its start; and what its log dropped. Both programs register it.
+//! Process metrics of both programs, under the standard names: CPU time, memory, file descriptors, threads and
+//! start time; also the number of dropped log lines.
 //!
-//! It must not fail: what the system does not tell is left out.
+//! It must not fail: it omits values that the system does not provide.
 
 use std::fmt::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,14 +16,14 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::log;
 
-/// This process, read when someone asks.
+/// Collector that reads the state of this process at each scrape.
 #[derive(Debug)]
 pub struct Process {
     started: SystemTime,
 }
 
 impl Default for Process {
-    /// It is made when the process starts.
+    /// Call it when the process starts.
     fn default() -> Self {
         Self {
             started: SystemTime::now(),
@@ -34,14 +34,18 @@ impl Default for Process {
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let told = (
+        let described = (
             "process_start_time",
-            "When the process started, since the epoch",
+            "Start time of the process since the Unix epoch",
             Some(&Unit::Seconds),
         );
-        gauge(&mut encoder, told, &ConstGauge::new(started.as_secs_f64()))?;
+        gauge(
+            &mut encoder,
+            described,
+            &ConstGauge::new(started.as_secs_f64()),
+        )?;
         let dropped = ConstCounter::new(log::lines_dropped());
-        let help = "Lines of the log that were dropped, because standard error did not take them";
+        let help = "Log lines dropped because standard error was blocked";
         dropped.encode(encoder.encode_descriptor(
             "mqtt_tls_log_lines_dropped",
             help,
@@ -49,19 +53,19 @@ impl Collector for Process {
             dropped.metric_type(),
         )?)?;
         if let Some(most) = getrlimit(Resource::Nofile).current {
-            let told = (
+            let described = (
                 "process_max_fds",
-                "How many file descriptors there may be",
+                "Maximum number of open file descriptors",
                 None,
             );
-            gauge(&mut encoder, told, &ConstGauge::new(most))?;
+            gauge(&mut encoder, described, &ConstGauge::new(most))?;
         }
         let Ok(process) = procfs::process::Process::myself() else {
             return Ok(());
         };
         if let Ok(count) = process.fd_count() {
-            let told = ("process_open_fds", "File descriptors in use", None);
-            gauge(&mut encoder, told, &ConstGauge::new(count as u64))?;
+            let described = ("process_open_fds", "Number of open file descriptors", None);
+            gauge(&mut encoder, described, &ConstGauge::new(count as u64))?;
         }
         process
             .stat()
@@ -69,24 +73,24 @@ impl Collector for Process {
     }
 }
 
-/// What `/proc/self/stat` tells.
+/// Writes the metrics from `/proc/self/stat`.
 fn usage(encoder: &mut DescriptorEncoder<'_>, stat: &Stat) -> Result<(), Error> {
     let (resident, ticks) = (stat.rss * procfs::page_size(), stat.utime + stat.stime);
-    let told = (
+    let described = (
         "process_resident_memory",
-        "Memory in use",
+        "Resident memory size",
         Some(&Unit::Bytes),
     );
-    gauge(encoder, told, &ConstGauge::new(resident))?;
-    let told = ("process_threads", "Threads", None);
-    gauge(encoder, told, &ConstGauge::new(stat.num_threads))?;
+    gauge(encoder, described, &ConstGauge::new(resident))?;
+    let described = ("process_threads", "Number of threads", None);
+    gauge(encoder, described, &ConstGauge::new(stat.num_threads))?;
     #[allow(
         clippy::cast_precision_loss,
         reason = "exact for a thousand years of CPU time"
     )]
     let seconds = ticks as f64 / procfs::ticks_per_second() as f64;
     let counter = ConstCounter::new(seconds);
-    let help = "CPU time, the kernel's on its behalf included";
+    let help = "Total user and system CPU time";
     let encoder = encoder.encode_descriptor(
         "process_cpu",
         help,
@@ -96,7 +100,7 @@ fn usage(encoder: &mut DescriptorEncoder<'_>, stat: &Stat) -> Result<(), Error> 
     counter.encode(encoder)
 }
 
-/// Writes one gauge: its name, its help and its unit.
+/// Writes a gauge with its name, help and unit.
 fn gauge<N>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help, unit): (&str, &str, Option<&Unit>),
@@ -116,7 +120,7 @@ mod tests {
     use super::Process;
 
     #[test]
-    fn everything_is_told_under_the_names_that_dashboards_know() {
+    fn metrics_have_the_standard_names() {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process::default()));
         let mut text = String::new();
@@ -134,7 +138,7 @@ mod tests {
         assert!(value("process_open_fds") < value("process_max_fds"));
         assert!(value("process_resident_memory_bytes") > 1e5);
         assert!(value("process_threads") >= 1.0);
-        // Of so short a life it may be 0 ticks.
+        // A short-lived process may have 0 ticks.
         assert!(value("process_cpu_seconds_total") >= 0.0);
         assert!(value("mqtt_tls_log_lines_dropped_total") >= 0.0);
     }

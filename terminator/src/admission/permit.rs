@@ -1,4 +1,4 @@
-//! How many connections may be open at once. It must not know who they are.
+//! Limits the number of open connections. It must not know their clients.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,11 +7,11 @@ use crate::record::Limit;
 use crate::settings::Settings;
 use crate::state::State;
 
-/// One of the connections that there may be; dropping it makes room for the next.
+/// Permit for one open connection; dropping it frees it.
 pub(crate) struct Permit(Arc<State>);
 
 impl Permit {
-    /// For a client that has said its first packet, if there is one left.
+    /// Takes a permit for a client that has sent its first packet.
     pub(crate) fn take(state: &Arc<State>, settings: &Settings) -> Result<Self, Limit> {
         let most = state.room.connections(&settings.limits);
         state
@@ -23,7 +23,7 @@ impl Permit {
             .map_err(|_| limit(most, settings))
     }
 
-    /// Whether there is one left now; if not, the handshake would be for nothing.
+    /// Checks that a permit is available, so that no handshake is wasted.
     pub(crate) fn is_left(state: &State, settings: &Settings) -> Result<(), Limit> {
         let most = state.room.connections(&settings.limits);
         let is_left = state.open.load(Ordering::Relaxed) < most;
@@ -37,7 +37,7 @@ impl Drop for Permit {
     }
 }
 
-/// Which of the limits it is, where this many connections may be open.
+/// Returns the limit that allows only this many open connections.
 fn limit(most: u32, settings: &Settings) -> Limit {
     if most < settings.limits.connections {
         Limit::Descriptors

@@ -1,7 +1,7 @@
-//! What one thread counts. Each thread has its own, on cache lines of its own, and a scrape adds them up: a connection
-//! takes no lock to be counted.
+//! Counters of one thread. Each thread has its own on separate cache lines, and a scrape adds them up, so that
+//! counting takes no lock.
 //!
-//! It must not have a label whose values come from a client.
+//! It must not have labels whose values come from clients.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::record::{End, Limit};
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;
 
-/// The upper bounds of durations, in seconds: from 0.25 ms to 16 s.
+/// Upper bounds of the duration buckets, in seconds: 0.25 ms to 16 s.
 pub(super) const BOUNDS: [f64; 17] = [
     0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0,
     2.0, 4.0, 8.0, 16.0,
 ];
 
-/// A number that only grows.
+/// A monotonic counter.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -30,10 +30,10 @@ impl Count {
     }
 }
 
-/// How long something took.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub(crate) struct Durations {
-    /// By [`BOUNDS`], and those above all of them.
+    /// One bucket for each of [`BOUNDS`], and one above them.
     buckets: [Count; BOUNDS.len() + 1],
     nanoseconds: Count,
 }
@@ -56,7 +56,7 @@ impl Durations {
     }
 }
 
-/// Whether a session goes on from an earlier one.
+/// Kind of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Full,
@@ -74,13 +74,13 @@ impl Kind {
     }
 }
 
-/// What one thread counts.
+/// Counters of one thread.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counts {
     pub(crate) accepted: Count,
     pub(crate) accept_errors: Count,
-    /// Whose clients have said a first packet.
+    /// Connections whose clients have sent a first packet.
     pub(crate) opened: Count,
     /// Plaintext, in bytes.
     pub(crate) to_backend: Count,
@@ -99,7 +99,7 @@ impl Counts {
         self.ended[end as usize].add(1);
     }
 
-    /// Counts a connection that was closed for want of something.
+    /// Counts a connection that was closed because of a limit.
     pub(crate) fn refuse(&self, limit: Limit) {
         self.refused[limit as usize].add(1);
     }

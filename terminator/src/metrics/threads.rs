@@ -1,4 +1,4 @@
-//! What the threads counted, added up when someone asks. It must not count anything itself.
+//! Adds up the counters of all threads at each scrape. It must not count anything itself.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -35,17 +35,19 @@ impl Threads {
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         type Plain = (&'static str, &'static str, fn(&Counts) -> &Count);
         let plain: [Plain; 3] = [
-            ("connections_accepted", "Connections accepted.", |counts| {
-                &counts.accepted
-            }),
+            (
+                "connections_accepted",
+                "Number of accepted connections.",
+                |counts| &counts.accepted,
+            ),
             (
                 "connections_opened",
-                "Connections whose clients have said a first packet.",
+                "Number of connections whose client has sent its first packet.",
                 |counts| &counts.opened,
             ),
             (
                 "accept_errors",
-                "Failures to accept, as for want of file descriptors.",
+                "Number of failed accepts, for example for lack of file descriptors.",
                 |counts| &counts.accept_errors,
             ),
         ];
@@ -53,13 +55,14 @@ impl Threads {
             let counter = ConstCounter::new(self.sum(|counts| count(counts).get()));
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let help = "Connections closed before they were open, by limit.";
+        let help =
+            "Number of connections closed because of a limit before they were open, by limit.";
         let refused = Limit::ALL.into_iter().map(|limit| {
             let labels = vec![("limit", limit.name())];
             (labels, self.sum(|counts| counts.refused(limit)))
         });
         counters(encoder, ("connections_refused", help, None), refused)?;
-        let help = "Connections, by how they ended.";
+        let help = "Number of ended connections, by cause.";
         let ended = End::ALL.into_iter().map(|end| {
             let labels = vec![("end", end.name())];
             (labels, self.sum(|counts| counts.ended(end)))
@@ -88,7 +91,7 @@ impl Threads {
                 (labels, self.sum(|counts| counts.failed(failure, version)))
             })
         });
-        let help = "TLS handshakes, by outcome, protocol version and kind.";
+        let help = "Number of TLS handshakes, by outcome, protocol version and kind.";
         counters(encoder, ("handshakes", help, None), succeeded.chain(failed))
     }
 
@@ -110,18 +113,18 @@ impl Threads {
             .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
     }
 
-    /// What there is now.
+    /// Writes the gauges.
     fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let state = &self.0;
         for (name, help, value) in [
             (
                 "connections_open",
-                "Connections open: their clients have said a first packet",
+                "Number of open connections: those whose client has sent its first packet.",
                 state.open.load(Ordering::Relaxed),
             ),
             (
                 "handshakes_in_flight",
-                "Handshakes that have begun and not ended",
+                "Number of TLS handshakes in progress.",
                 state.waiting.handshaking(),
             ),
         ] {
@@ -129,7 +132,7 @@ impl Threads {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        let help = "Clients that are waited for, by what they are waited for";
+        let help = "Number of clients that the terminator waits for, by stage.";
         let mut encode =
             encoder.encode_descriptor("clients_waited_for", help, None, MetricType::Gauge)?;
         for stage in Stage::ALL {
@@ -140,7 +143,7 @@ impl Threads {
     }
 }
 
-/// A counter for each value of its labels.
+/// Writes a counter for each value of its labels.
 fn counters<'l>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help, unit): (&str, &str, Option<&Unit>),
@@ -160,10 +163,10 @@ impl Collector for Threads {
         self.connections(encoder)?;
         self.handshakes(encoder)?;
         let name = "handshake_duration";
-        let help = "From accept to the end of a handshake that succeeded.";
+        let help = "Time from accept to the end of a successful handshake.";
         self.durations(encoder, (name, help), |counts| &counts.handshake_duration)?;
         let name = "dial_duration";
-        let help = "Resolving the backend and connecting to it, where that succeeded.";
+        let help = "Time to resolve the backend and connect to it, if successful.";
         self.durations(encoder, (name, help), |counts| &counts.dial_duration)?;
         self.gauges(encoder)?;
         let relayed = [
@@ -171,7 +174,7 @@ impl Collector for Threads {
             ("to_client", self.sum(|counts| counts.to_client.get())),
         ];
         let relayed = relayed.map(|(direction, bytes)| (vec![("direction", direction)], bytes));
-        let help = "Plaintext relayed, by direction";
+        let help = "Relayed plaintext, by direction.";
         let unit = Some(&Unit::Bytes);
         counters(encoder, ("relayed", help, unit), relayed.into_iter())
     }

@@ -1,6 +1,6 @@
-//! What someone should look at in what is served, judged again at each scrape: time makes an issuer expire.
+//! Warnings about the served certificates, evaluated at each scrape, since they depend on the time.
 //!
-//! A series is there for as long as its warning is.
+//! A series exists as long as its warning does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,17 +11,17 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::settings::{Settings, Warning};
 
-/// The settings that run, once there are any.
+/// The active settings, once there are any.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Warnings(Arc<Mutex<Option<Settings>>>);
 
 impl Warnings {
-    /// These settings run from now on.
+    /// Replaces the active settings.
     pub(crate) fn about(&self, settings: &Settings) {
         *self.lock() = Some(settings.clone());
     }
 
-    /// All of them, judged now.
+    /// Returns the current warnings.
     pub(crate) fn now(&self) -> Vec<Warning> {
         let settings = self.lock().clone();
         let warnings = settings.map(|settings| settings.warnings(Timestamp::now()));
@@ -29,7 +29,7 @@ impl Warnings {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Settings>> {
-        // The settings are whole, whatever happened to the one who put them there.
+        // The settings are consistent even if an update panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -45,11 +45,12 @@ impl Collector for Warnings {
                 (index, warning.finding.reason.name())
             })
             .collect();
-        // Two blocks of one chain may have the same fault.
+        // Two certificates of a chain may have the same problem.
         series.sort();
         series.dedup();
         let one = ConstGauge::new(1_i64);
-        let help = "1 for each reason to look at a served certificate, or at the authorities (index \"ca\")";
+        let help =
+            "1 for each warning about a served certificate or the CA certificates (index \"ca\").";
         let mut encoder =
             encoder.encode_descriptor("certificate_warning", help, None, one.metric_type())?;
         for (index, reason) in series {

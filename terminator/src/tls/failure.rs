@@ -1,9 +1,8 @@
-//! Why a handshake fails: for the caller as an error, for metrics and the journal as one of a fixed set, for people in
-//! words.
+//! Causes of failed handshakes: as an error, as one of a fixed set for metrics and the journal, and as a message.
 //!
-//! It must not repeat text from outside.
+//! It must not include untrusted text.
 
-use std::io;
+use std::{fmt, io};
 
 use mqtt_tls_judge::provider::provider;
 use rustls::{AlertDescription, InvalidMessage, PeerIncompatible, PeerMisbehaved};
@@ -12,7 +11,7 @@ use serde::Serialize;
 use super::hello::Offer;
 use crate::arrival::Arrival;
 
-/// Why a handshake failed, as the metric's `outcome`; one of a fixed set.
+/// Cause of a failed handshake, the metric's `outcome`; one of a fixed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     BadMessage,
@@ -55,7 +54,7 @@ impl Failure {
         Self::TooLarge,
     ];
 
-    /// As a metric's label.
+    /// Returns the metric label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BadMessage => "bad_message",
@@ -78,43 +77,41 @@ impl Failure {
         }
     }
 
-    /// What it means, for the reference.
+    /// Returns the description for the reference.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
-            Self::BadMessage => "the client broke the TLS protocol",
+            Self::BadMessage => "the client violated the TLS protocol",
             Self::BadServerName => {
-                "the host name in the client (SNI) has a port, or other characters that no name has"
+                "the host name that the client requests (SNI) has a port or other invalid characters"
             }
             Self::ClientAlert => {
-                "the client refused with an alert: as a rule the certificate's names, issuer or dates"
+                "the client sent an alert, usually because of the certificate's names, issuer or dates"
             }
-            Self::ClientCertificateMissing => "the client showed no certificate, and must",
+            Self::ClientCertificateMissing => "the client sent no certificate, which is required",
             Self::ClientCertificateRefused => {
-                "the client's certificate does not chain to the CA, or is out of date"
+                "the client's certificate does not chain to the CA, or is expired or not yet valid"
             }
-            Self::Cut => "the client hung up before it was answered: also health checks",
-            Self::Evicted => "its place was needed for another client, see `limits.handshakes`",
+            Self::Cut => "the client disconnected before the first answer, as health checks do",
+            Self::Evicted => "evicted for another client, see `limits.handshakes`",
             Self::Http => "a browser, or an HTTP health check",
             Self::Incompatible => "no version, suite, group or signature scheme in common",
             Self::Io => "the client's connection failed",
             Self::LeftAfterCertificate => {
-                "the client hung up after it had seen the certificate: small ones refuse it so"
+                "the client disconnected after it received the certificate; small clients reject it in this way"
             }
-            Self::NotTls => "something that is neither TLS nor one of the others",
+            Self::NotTls => "an unknown protocol",
             Self::PlaintextMqtt => "the client speaks MQTT without TLS",
-            Self::ProxyProtocol => {
-                "the load balancer sends the PROXY protocol: switch it off there"
-            }
-            Self::Setup => "a fault of ours",
+            Self::ProxyProtocol => "the load balancer sends the PROXY protocol: disable it there",
+            Self::Setup => "internal error",
             Self::Timeout => {
-                "not finished within `timeouts.handshake`: a slow network, or too little CPU"
+                "the handshake exceeded `timeouts.handshake`: a slow network, or too little CPU"
             }
-            Self::TooLarge => "a handshake message larger than the bound",
+            Self::TooLarge => "a handshake message exceeded the size limit",
         }
     }
 }
 
-/// An alert, by its name, and which side sent it.
+/// An alert, with its name and direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Alert {
@@ -122,28 +119,28 @@ pub(crate) enum Alert {
     Sent(String),
 }
 
-/// Why there is no session.
+/// Errors in a handshake.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The host name that it asks for is none.
-    #[error("the host name that the client asks for is none")]
+    /// The requested host name is invalid.
+    #[error("the host name that the client requests is invalid")]
     BadServerName(#[source] rustls::Error),
-    /// Also a reset before the first byte: load balancers end their health checks so.
-    #[error("the client ended the connection before it was answered")]
+    /// Also a reset before the first byte, with which load balancers end their health checks.
+    #[error("the client disconnected before the first answer")]
     Cut,
-    #[error("the connection failed in the handshake")]
+    #[error("the connection failed during the handshake")]
     Io(#[source] io::Error),
-    /// Small clients and modems refuse a certificate so, without a word.
+    /// Small clients and modems reject a certificate in this way, without an alert.
     #[error(
-        "the client left after it had been shown the certificate, and did not say why: as a rule it does not trust \
-         it"
+        "the client disconnected after it received the certificate, without an alert; usually it does not trust the \
+    certificate"
     )]
     Left,
-    #[error("the client does not speak TLS: it began with {0:?}")]
+    #[error("the client does not speak TLS: received {0}")]
     NotTls(Arrival),
-    #[error("no session can be made")]
+    #[error("failed to set up the session")]
     Setup(#[source] rustls::Error),
-    #[error("the handshake was not finished in time")]
+    #[error("timed out")]
     Timeout,
     #[error("the handshake failed")]
     Tls(#[source] rustls::Error),
@@ -151,8 +148,17 @@ pub(crate) enum Error {
     TooLarge(usize),
 }
 
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Received(name) => write!(f, "received {name}"),
+            Self::Sent(name) => write!(f, "sent {name}"),
+        }
+    }
+}
+
 impl Error {
-    /// The kind of error.
+    /// Returns the cause for metrics.
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::BadServerName(_) => Failure::BadServerName,
@@ -179,7 +185,7 @@ impl Error {
         }
     }
 
-    /// The alert that one side ended the handshake with; `queued` is what waits to be sent.
+    /// Returns the alert that ended the handshake; `queued` is the queued data for the client.
     pub(crate) fn alert(&self, queued: &[u8]) -> Option<Alert> {
         let name = |alert: AlertDescription| match alert.as_str() {
             Some(name) => name.to_owned(),
@@ -189,7 +195,7 @@ impl Error {
             Self::Tls(rustls::Error::AlertReceived(alert)) => {
                 return Some(Alert::Received(name(*alert)));
             }
-            // Behind the ServerHello alerts are encrypted, and which one it was follows from the error.
+            // After the ServerHello alerts are encrypted; the error determines which one it is.
             Self::Tls(rustls::Error::InvalidCertificate(error)) => {
                 Some(AlertDescription::from(error.clone()))
             }
@@ -197,7 +203,7 @@ impl Error {
                 Some(AlertDescription::CertificateRequired)
             }
             _ => match queued {
-                // A record of two bytes: the level, and the description (RFC 8446, section 6).
+                // A two-byte record: level and description (RFC 8446, section 6).
                 [21, _, _, 0, 2, _, description] => Some(AlertDescription::from(*description)),
                 _ => None,
             },
@@ -205,12 +211,12 @@ impl Error {
         sent.map(|alert| Alert::Sent(name(alert)))
     }
 
-    /// What is wrong in words, the cause with it. Nothing in it is text from outside.
-    pub(crate) fn words(&self, offer: &Offer) -> String {
+    /// Formats the error with its cause. It includes no untrusted text.
+    pub(crate) fn message(&self, offer: &Offer) -> String {
         match self {
             Self::BadServerName(_) => {
-                "the host name that the client asks for (SNI) is none: it must consist of letters, digits, hyphens \
-                 and dots, without port, scheme or brackets"
+                "the host name that the client requests (SNI) is invalid: it must consist of letters, digits, hyphens \
+                and dots, without port, scheme or brackets"
                     .to_owned()
             }
             // A client without a suite in common often has no group for one either, and rustls reports the group first.
@@ -225,7 +231,7 @@ impl Error {
         }
     }
 
-    /// What rustls said of a client's messages. Of a name it may say that the message is broken.
+    /// Converts rustls' error about a client's message. rustls may report an invalid SNI as an invalid message.
     pub(super) fn of(error: rustls::Error, hello: &[u8]) -> Self {
         let is_about_the_name = match &error {
             rustls::Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName)
@@ -249,7 +255,7 @@ fn offers_a_suite(offer: &Offer) -> bool {
     served.any(|served| offer.suites.contains(&served.suite()))
 }
 
-/// What a client and this listener do not have in common.
+/// Describes what a client and this listener do not have in common.
 fn incompatible(missing: &PeerIncompatible) -> &'static str {
     match missing {
         PeerIncompatible::Tls12NotOffered
@@ -260,28 +266,28 @@ fn incompatible(missing: &PeerIncompatible) -> &'static str {
             "no version in common: the client offers neither TLS 1.2 nor TLS 1.3"
         }
         PeerIncompatible::NoCipherSuitesInCommon => {
-            "no cipher suite in common: TLS 1.2 needs ECDHE with AES-GCM or ChaCha20-Poly1305 for the \
-             certificate's kind of key, TLS 1.3 one of its first three suites"
+            "no cipher suite in common: TLS 1.2 requires ECDHE with AES-GCM or ChaCha20-Poly1305 for the \
+            certificate's kind of key, TLS 1.3 AES-GCM or ChaCha20-Poly1305"
         }
         PeerIncompatible::NoKxGroupsInCommon
         | PeerIncompatible::NamedGroupsExtensionRequired
         | PeerIncompatible::KeyShareExtensionRequired => {
-            "no key exchange group in common: the client needs one of X25519MLKEM768, X25519, P-256 and P-384"
+            "no key exchange group in common: the client must support X25519MLKEM768, X25519, P-256 or P-384"
         }
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::SignatureAlgorithmsExtensionRequired
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
-            "no signature scheme in common: the client cannot verify the kind of key that the certificate has, or \
-             offers SHA-1 only"
+            "no signature scheme in common: the client does not support the certificate's kind of key, or offers \
+            SHA-1 only"
         }
         PeerIncompatible::EcPointsExtensionRequired
         | PeerIncompatible::NoEcPointFormatsInCommon
         | PeerIncompatible::UncompressedEcPointsRequired => {
-            "no point format in common: the client must take uncompressed points"
+            "no point format in common: the client must support uncompressed points"
         }
         PeerIncompatible::NullCompressionRequired => {
-            "no compression method in common: the client must offer to compress nothing"
+            "no compression method in common: the client must offer null compression"
         }
-        _ => "the client offers nothing that this listener can go on with",
+        _ => "the client's offer is incompatible with this listener",
     }
 }

@@ -1,7 +1,7 @@
-//! The handshake: first the ClientHello, then ciphertext back and forth until both sides have keys.
+//! The handshake: reads the ClientHello, then exchanges messages until the session is established.
 //!
-//! It must not wait longer than its caller lets it (there is no deadline in here), and must not hold more than
-//! [`HELLO_MAX`] for a client that is nobody yet, nor any state of TLS before its ClientHello is whole.
+//! The caller sets the deadline. Before the ClientHello is complete, it must not hold more than [`HELLO_MAX`] for a
+//! client, nor any TLS state.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,55 +22,54 @@ use crate::tls::hello::{self, Needs, Progress};
 use crate::tls::inbound;
 use crate::tls::session::{Session, Version};
 
-/// How long a ClientHello may be with its records' headers, in bytes. The largest have 2 KiB.
+/// Maximum size of a ClientHello with its record headers, in bytes. The largest in practice have 2 KiB.
 pub(crate) const HELLO_MAX: usize = 18 * 1024;
 
-/// A fatal alert before there are keys (RFC 8446, section 6): `illegal_parameter`, as OpenSSL and BoringSSL answer
-/// a message that is too long.
+/// Plaintext fatal alert (RFC 8446, section 6): `illegal_parameter`, as OpenSSL and BoringSSL answer a message
+/// that is too long.
 const TOO_LARGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
 
-/// The same: `protocol_version`, as GnuTLS and Go answer SSL 2.0.
+/// Plaintext fatal alert: `protocol_version`, as GnuTLS and Go answer SSL 2.0.
 const SSL2: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
 
-/// A handshake while it goes on. It outlives the future that drives it, so that something can be told of a
-/// handshake that was given up.
+/// A handshake in progress. It outlives the future that drives it, so that cancelled handshakes can be reported.
 #[derive(Default)]
 pub(crate) struct Attempt {
-    /// What the client sent until its ClientHello was whole.
+    /// Data from the client, up to its complete ClientHello.
     pub(crate) hello: Vec<u8>,
     session: Option<Session>,
-    /// An alert of our own making.
+    /// An alert that is not from rustls.
     alert: Backlog,
     is_done: bool,
 }
 
-/// A session that stands, and what the client has said in it that the backend has not got yet.
+/// An established session, and the client's data that has not been sent to the backend.
 pub(crate) struct Established {
     pub(crate) session: Session,
     pub(crate) to_backend: Backlog,
 }
 
 impl Attempt {
-    /// The protocol version, once it is settled.
+    /// Returns the protocol version, once it is negotiated.
     pub(crate) fn version(&self) -> Version {
         self.session
             .as_ref()
             .map_or(Version::None, Session::version)
     }
 
-    /// Whether there was a session.
+    /// Reports whether the handshake succeeded.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// The alert that waits to be sent, as far as it can be read.
+    /// Returns the queued alert.
     pub(crate) fn alert(&self) -> &[u8] {
         let queued = self.session.as_ref().map(|session| &session.to_client);
         let queued = queued.filter(|queued| !queued.is_empty());
         queued.unwrap_or(&self.alert).waiting()
     }
 
-    /// What the client is still owed: the alert that says why there is no session.
+    /// Returns the queued alert for sending.
     pub(crate) fn into_alert(self) -> Backlog {
         let queued = self.session.map(|session| session.to_client);
         queued
@@ -78,7 +77,7 @@ impl Attempt {
             .unwrap_or(self.alert)
     }
 
-    /// Reads until the ClientHello is whole.
+    /// Reads until the ClientHello is complete.
     pub(crate) async fn hear(
         &mut self,
         client: &mut TcpStream,
@@ -102,7 +101,7 @@ impl Attempt {
         .await
     }
 
-    /// Reads once, and looks at how far the ClientHello has come.
+    /// Reads once, and checks the progress of the ClientHello.
     fn poll_hello(
         &mut self,
         client: &mut TcpStream,
@@ -146,7 +145,7 @@ impl Attempt {
         })
     }
 
-    /// Shakes hands with a client whose ClientHello is there, and whose [`turn`] it is.
+    /// Performs the handshake after the ClientHello, when it is the client's [`turn`].
     pub(crate) async fn shake(
         &mut self,
         client: &mut TcpStream,
@@ -179,7 +178,7 @@ impl Attempt {
         }
         self.is_done = true;
         let session = self.session.take();
-        // It was put there above, and nothing else takes it.
+        // It was set above, and nothing else takes it.
         let session = session.ok_or(Error::Setup(rustls::Error::HandshakeNotComplete))?;
         Ok(Established {
             session,
@@ -188,23 +187,23 @@ impl Attempt {
     }
 }
 
-/// Waits for its turn, behind all who came before, and sees whether the client is still there. Until what is handed
-/// back is dropped, nobody else has a turn.
+/// Waits for the client's turn, in order of arrival, and checks that it is still connected. The turn lasts
+/// until the permit is dropped.
 ///
-/// Cryptography takes longer than all that leads to it. A flood of ClientHellos would be accepted faster than it is
-/// answered, and everyone would wait behind all of it, the relays too: so a thread goes once through all else that it
-/// has to do between two turns, so many wait as there are places, and who has to leave then is chosen as everywhere.
+/// Cryptography takes longer than everything before it. In a flood, ClientHellos would be accepted faster than
+/// they are answered, and all connections, including relays, would wait behind them. So a thread runs all other
+/// tasks once between two turns, and the waiting clients are limited and evicted like in the other stages.
 pub(crate) async fn turn<'t>(
     client: &TcpStream,
     place: &mut Place,
     turns: &'t Semaphore,
 ) -> Result<Option<SemaphorePermit<'t>>, Error> {
     place.wait(Stage::Turn);
-    // It is never closed.
+    // The semaphore is never closed.
     let turn = turns.acquire().await.ok();
     tokio::task::yield_now().await;
     if !place.leave() {
-        // It has to go, and has been told so.
+        // The client was evicted; the caller's select ends this future.
         drop(turn);
         return std::future::pending().await;
     }
@@ -222,7 +221,7 @@ pub(crate) async fn turn<'t>(
     }
 }
 
-/// Sends what there is to send, reads once, and takes in what came.
+/// Sends the queued data, and reads once.
 fn step(
     client: &mut TcpStream,
     session: &mut Session,
@@ -247,7 +246,7 @@ fn step(
     })
 }
 
-/// A client that has been sent something, and whose connection fails then.
+/// Converts an I/O error after data was sent to the client.
 fn left(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Error::Left,

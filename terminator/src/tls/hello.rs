@@ -1,45 +1,45 @@
-//! A ClientHello before rustls has seen it: whether it is all there, and what it offers (RFC 8446, section
+//! Parses a ClientHello before rustls does: whether it is complete, and what it offers (RFC 8446, section
 //! 4.1.2; RFC 5246, section 7.4.1.2). Pure.
 //!
-//! It must not judge: what is malformed is left to rustls, which answers it with the fitting alert. What it
-//! tells is text from outside; callers that show it bound and escape it.
+//! It must not validate: rustls answers malformed messages with the right alert. Its results are untrusted; callers
+//! bound and escape them before showing them.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 
-/// The content type of handshake records (RFC 8446, section 5.1).
+/// Content type of handshake records (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
-/// The handshake type of a ClientHello (RFC 8446, section 4).
+/// Handshake type of a ClientHello (RFC 8446, section 4).
 const CLIENT_HELLO: u8 = 1;
-/// A record's header, in bytes: type, version, length.
+/// Size of a record header, in bytes: type, version, length.
 const RECORD_HEADER: usize = 5;
-/// A handshake message's header, in bytes: type, length.
+/// Size of a handshake message header, in bytes: type, length.
 const MESSAGE_HEADER: usize = 4;
 
-/// The smallest record_size_limit, in bytes (RFC 8449, section 4).
+/// Minimum record_size_limit, in bytes (RFC 8449, section 4).
 const RECORD_LIMIT_MIN: u16 = 64;
 
-/// How long a digest is, in bytes.
+/// Size of a SHA-384 digest, in bytes.
 const SHA384: usize = 48;
 
-/// How many suites, groups or schemes are told; more than any client offers.
+/// Maximum number of suites, groups or schemes returned; more than any client offers.
 const LISTED_MAX: usize = 64;
 
-/// How far a ClientHello has come.
+/// Progress of a ClientHello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It is not, or no longer, one: rustls says why.
+    /// Not a valid ClientHello: rustls reports the error.
     Malformed,
-    /// Its rest is missing.
+    /// Incomplete.
     Partial,
-    /// It says that it has more bytes than are taken in.
+    /// Its length exceeds the limit.
     TooLarge,
-    /// It is all there; more may follow it.
+    /// Complete; more data may follow it.
     Whole,
 }
 
-/// Looks at all that a client has sent so far; `most` is how long the message may be, in bytes.
+/// Returns the progress of all data received from a client; `most` is the maximum length of the message, in bytes.
 pub(crate) fn progress(mut bytes: &[u8], most: usize) -> Progress {
     let (mut header, mut header_size, mut size) = ([0; MESSAGE_HEADER], 0, 0);
     loop {
@@ -79,24 +79,24 @@ pub(crate) fn progress(mut bytes: &[u8], most: usize) -> Progress {
     }
 }
 
-/// What a ClientHello offers, in the client's order and without GREASE (RFC 8701).
+/// Offer of a ClientHello, in the client's order and without GREASE (RFC 8701).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// The host name, as it was sent.
+    /// Host name, as received.
     pub(crate) server_name: Option<Vec<u8>>,
     pub(crate) versions: Vec<ProtocolVersion>,
     pub(crate) suites: Vec<CipherSuite>,
     pub(crate) groups: Vec<NamedGroup>,
     pub(crate) schemes: Vec<SignatureScheme>,
-    /// Protocols of the application layer (RFC 7301), as they were sent.
+    /// ALPN protocols (RFC 7301), as received.
     pub(crate) protocols: Vec<Vec<u8>>,
 }
 
 impl Offer {
-    /// Reads what can be read of a ClientHello, be it whole or not.
+    /// Parses a ClientHello as far as possible.
     pub(crate) fn read(records: &[u8]) -> Self {
         let mut offer = Self::default();
-        // What ends too early ends the reading, and what was read until then is told.
+        // Parsing stops at the end of the data; what was parsed until then is returned.
         let _ = offer.fill(&message(records));
         offer
     }
@@ -130,23 +130,23 @@ impl Offer {
     }
 }
 
-/// What a client asks for by what it is, without saying so.
+/// Needs of a client that follow from its ClientHello.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
-    /// How much plaintext a record may have, in bytes: record_size_limit (RFC 8449), which may count one byte of type,
-    /// before max_fragment_length (RFC 6066, section 4).
+    /// Maximum plaintext of a record, in bytes: record_size_limit (RFC 8449), which may include one byte for
+    /// the type, or else max_fragment_length (RFC 6066, section 4).
     pub(crate) record_max: Option<u16>,
-    /// It puts ChaCha20-Poly1305 before AES-GCM, as clients do that have no hardware for AES.
+    /// Whether it prefers ChaCha20-Poly1305 to AES-GCM, as clients without AES hardware do.
     pub(crate) chacha_first: bool,
-    /// The session that it wants to go on with has a suite with SHA-384: its binder has that length.
+    /// Whether the session to resume has a suite with SHA-384, as the length of its binder shows.
     pub(crate) sha384_session: bool,
 }
 
 impl Needs {
-    /// Reads what can be read of a ClientHello, be it whole or not.
+    /// Parses a ClientHello as far as possible.
     pub(crate) fn read(records: &[u8]) -> Self {
         let mut needs = Self::default();
-        // What ends too early ends the reading.
+        // Parsing stops at the end of the data.
         let _ = needs.fill(&message(records));
         needs
     }
@@ -181,7 +181,7 @@ impl Needs {
     }
 }
 
-/// Whether a suite is one with ChaCha20-Poly1305 and not with AES-GCM; none if it is neither.
+/// Reports whether a suite uses ChaCha20-Poly1305 rather than AES-GCM; `None` if it uses neither.
 fn is_chacha(suite: u16) -> Option<bool> {
     use CipherSuite as Suite;
     match CipherSuite::from(suite) {
@@ -198,7 +198,7 @@ fn is_chacha(suite: u16) -> Option<bool> {
     }
 }
 
-/// The handshake message in records, as far as it is there.
+/// Joins the fragments of the handshake message in records, as far as received.
 fn message(mut records: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(records.len());
     while records.len() > RECORD_HEADER && records[0] == HANDSHAKE {
@@ -210,23 +210,23 @@ fn message(mut records: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Reads TLS' presentation language (RFC 8446, section 3) from the front.
+/// Reader for the TLS presentation language (RFC 8446, section 3).
 struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
-    /// Of a ClientHello: its version is the next number, then come its suites, then its extensions.
+    /// Makes a reader for a ClientHello: the next number is the version; suites and extensions follow.
     fn of(message: &'b [u8]) -> Option<Self> {
         message.get(MESSAGE_HEADER..).map(Self)
     }
 
-    /// What stands behind the version: random bytes, the session's ID, and the suites.
+    /// Reads the suites, after the random and the session ID.
     fn suites(&mut self) -> Option<Self> {
         self.take(32)?;
         self.short_vector()?;
         self.vector()
     }
 
-    /// What stands behind the suites: compression methods, and the extensions.
+    /// Reads the extensions, after the compression methods.
     fn extensions(&mut self) -> Option<Self> {
         self.short_vector()?;
         self.vector()
@@ -243,20 +243,20 @@ impl<'b> Reader<'b> {
         Some(u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
-    /// A vector with a length of one byte.
+    /// Reads a vector with a one-byte length.
     fn short_vector(&mut self) -> Option<Self> {
         let length = self.take(1)?[0];
         self.take(length.into()).map(Self)
     }
 
-    /// A vector with a length of two bytes.
+    /// Reads a vector with a two-byte length.
     fn vector(&mut self) -> Option<Self> {
         let length = self.number()?;
         self.take(length.into()).map(Self)
     }
 
     fn numbers(mut self) -> impl Iterator<Item = u16> {
-        // GREASE: both bytes are the same, and end in `a`.
+        // GREASE values have two equal bytes that end in `a`.
         let is_grease = |number: &u16| number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff;
         std::iter::from_fn(move || self.number())
             .filter(move |number| !is_grease(number))
@@ -269,7 +269,7 @@ impl<'b> Reader<'b> {
             .collect()
     }
 
-    /// The first host name of a server_name extension (RFC 6066, section 3).
+    /// Reads the first host name of a server_name extension (RFC 6066, section 3).
     fn server_name(&mut self) -> Option<Vec<u8>> {
         let mut names = self.vector()?;
         let kind = names.take(1)?[0];
@@ -291,7 +291,7 @@ mod tests {
 
     const MOST: usize = 16_000;
 
-    /// A ClientHello as rustls makes it, in one record.
+    /// Makes a ClientHello with rustls, in one record.
     fn hello() -> Vec<u8> {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -306,7 +306,7 @@ mod tests {
         hello
     }
 
-    /// The same message in records of so many bytes.
+    /// Splits the message into records of `size` bytes.
     fn in_records(hello: &[u8], size: usize) -> Vec<u8> {
         let mut records = Vec::new();
         for piece in hello[RECORD_HEADER..].chunks(size) {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_offered_is_read_from_however_many_records() {
+    fn an_offer_is_read_from_any_number_of_records() {
         let hello = hello();
         for records in [
             hello.clone(),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn small_clients_say_what_they_have_room_for() {
+    fn the_record_limits_of_small_clients_are_read() {
         let with = |extensions: &[u8]| {
             let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0, 0]].concat();
             let count = u8::try_from(extensions.len()).unwrap();
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_without_hardware_for_aes_put_chacha_first() {
+    fn a_preference_for_chacha_is_recognized() {
         let with = |suites: &[u16]| {
             let suites: Vec<u8> = suites
                 .iter()
@@ -374,7 +374,7 @@ mod tests {
             let head = [22, 3, 1, 0, size + 4, 1, 0, 0, size];
             Needs::read(&[&head[..], &body].concat()).chacha_first
         };
-        // GREASE and suites that are not served say nothing.
+        // GREASE and suites that are not served do not count.
         assert!(with(&[0x4a4a, 0x1304, 0x1303, 0x1301]));
         assert!(with(&[0xcca9, 0xc02b]));
         assert!(!with(&[0x1301, 0x1303]));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_an_earlier_session_is_seen_by_its_binder() {
+    fn the_hash_of_a_session_follows_from_its_binder() {
         for (size, is_sha384) in [(32, false), (48, true)] {
             let binder = vec![7; size];
             let size = u8::try_from(size).unwrap();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_whole_with_its_last_byte() {
+    fn a_hello_is_complete_with_its_last_byte() {
         let hello = hello();
         for records in [
             hello.clone(),
@@ -422,14 +422,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_says_it_is_too_large_is_known_by_its_first_bytes() {
+    fn a_large_hello_is_recognized_by_its_first_bytes() {
         let claim = [22, 3, 1, 0x10, 0, 1, 0, 0xff, 0xff];
         assert_eq!(progress(&claim, MOST), Progress::TooLarge);
         assert_eq!(progress(&claim[..8], MOST), Progress::Partial);
     }
 
     #[test]
-    fn what_is_none_is_left_to_rustls() {
+    fn malformed_hellos_are_left_to_rustls() {
         for other in [
             &[21, 3, 3, 0, 2, 1, 0][..],
             &[22, 3, 1, 0, 4, 2, 0, 0, 0],
@@ -442,13 +442,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = progress(&bytes, MOST);
             let _ = Offer::read(&bytes);
         }
 
         #[test]
-        fn any_change_of_a_hello_is_answered(at in 0_usize..1_000, byte: u8, end in 0_usize..2_000) {
+        fn no_changed_hello_panics(at in 0_usize..1_000, byte: u8, end in 0_usize..2_000) {
             let mut hello = hello();
             let at = at % hello.len();
             hello[at] = byte;

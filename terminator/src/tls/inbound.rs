@@ -1,8 +1,7 @@
-//! From a client's socket to plaintext: the one place that reads, puts what waited for its rest before it, and
-//! decrypts.
+//! Reads from a client's socket and decrypts: prepends the held part of a record or message to each read.
 //!
-//! It must not keep anything: what waits for its rest is the session's, and what was read is the caller's until
-//! the thread's buffers are lent again.
+//! It must not keep state: the session holds incomplete data, and the caller uses the result before the
+//! thread's buffers are lent again.
 
 use std::io;
 use std::pin::Pin;
@@ -14,39 +13,39 @@ use tokio::net::TcpStream;
 use crate::scratch::{CIPHER_READ, Scratch};
 use crate::tls::session::Session;
 
-/// How much ciphertext may wait for its rest during the handshake, in bytes: the largest handshake message that
-/// rustls takes, which refuses larger ones with an alert, and its records' headers.
+/// Maximum ciphertext held during the handshake, in bytes: the largest handshake message that rustls accepts,
+/// with its record headers. rustls rejects larger ones with an alert.
 pub(crate) const HELD_MAX: usize = 66 * 1024;
 
-/// The same after the handshake: more than one record of full size (RFC 8446, section 5.2) is a message that
-/// somebody spreads over many, and after the handshake there are no long ones.
+/// Maximum ciphertext held after the handshake, in bytes: one full record (RFC 8446, section 5.2). More would be a
+/// message spread over many records, and there are no long messages after the handshake.
 pub(crate) const HELD_AFTER_MAX: usize = 18 * 1024;
 
-/// What a read brought.
+/// Result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// Something; what it says, if it is data, is in [`Scratch::plain`].
+    /// Data was received; its plaintext, if any, is in [`Scratch::plain`].
     Some,
-    /// The end of the client's TCP direction.
+    /// The client ended its TCP direction.
     End,
 }
 
-/// Why nothing more is read.
+/// Errors in reading.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The client's connection failed.
     #[error("the connection failed")]
     Io(#[source] io::Error),
-    /// A message is spread over more bytes than may wait for their rest.
+    /// A message exceeds the limit on held data.
     #[error("the client sent a message of more than {0} bytes")]
     TooLarge(usize),
-    /// The client broke the protocol; the alert waits in the session.
-    #[error("the client broke the TLS protocol")]
+    /// The client violated the protocol; the alert is queued in the session.
+    #[error("the client violated the TLS protocol")]
     Tls(#[source] rustls::Error),
 }
 
-/// Reads once, and takes in what came. [`Scratch::plain`] holds the data that was whole, also where this fails:
-/// it was authentic.
+/// Reads once and decrypts into [`Scratch::plain`]. If this fails, the plaintext of complete records before the
+/// failure is still there: it is authentic.
 pub(crate) fn poll_read(
     client: &mut TcpStream,
     session: &mut Session,

@@ -1,10 +1,10 @@
-//! What a client offers, in words: the names of the IANA's registries, as far as rustls knows them.
+//! Names of what a client offers, from the IANA registries, as far as rustls knows them.
 
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 
 use super::hello::Offer;
 
-/// What a client offers, in its order.
+/// Names of a client's offer, in its order.
 pub(crate) struct Names {
     pub(crate) versions: Vec<String>,
     pub(crate) suites: Vec<String>,
@@ -17,7 +17,7 @@ impl Names {
         let versions = names(&offer.versions, ProtocolVersion::as_str, |version| {
             u16::from(*version)
         });
-        // As in `TLSv1_3`.
+        // `TLSv1_3` becomes `TLS 1.3`.
         let plain = |name: &String| name.replace('v', " ").replace('_', ".");
         Self {
             versions: versions.iter().map(plain).collect(),
@@ -32,7 +32,7 @@ impl Names {
     }
 }
 
-/// Names of what has one, and the numbers of the rest.
+/// Returns the names of values that have one, and the numbers of the others.
 fn names<T>(
     offered: &[T],
     name: impl Fn(&T) -> Option<&'static str>,

@@ -1,8 +1,7 @@
-//! Which client certificate was refused: rustls asks the verifier while it takes in a handshake, and keeps nothing
-//! of a certificate that it refuses. So the verifier leaves its subject with the thread, for whoever drives the
-//! handshake.
+//! Records the subject of a rejected client certificate. rustls calls the verifier during the handshake, and keeps
+//! nothing of a rejected certificate, so the verifier stores the subject in a thread-local for the caller.
 //!
-//! It must not decide anything, and must not keep more than one subject, bounded and escaped.
+//! It must not change the verdict, nor keep more than one subject, bounded and escaped.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -18,16 +17,16 @@ thread_local! {
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The subject of the certificate that was refused last on this thread, once.
+/// Takes the subject of the certificate that was last rejected on this thread.
 pub(crate) fn take() -> Option<String> {
     REFUSED.take()
 }
 
-/// A verifier that tells which certificates it refuses.
+/// Verifier that records which certificates it rejects.
 #[derive(Debug)]
-pub(crate) struct Telling(pub(crate) Arc<dyn ClientCertVerifier>);
+pub(crate) struct Recording(pub(crate) Arc<dyn ClientCertVerifier>);
 
-impl ClientCertVerifier for Telling {
+impl ClientCertVerifier for Recording {
     fn offer_client_auth(&self) -> bool {
         self.0.offer_client_auth()
     }

@@ -1,6 +1,7 @@
-//! What rustls serves: versions, certificates by SNI, the trust in clients, and tickets. Pure.
+//! Server configurations for rustls: versions, certificates by SNI, client authentication, and session tickets.
+//! Pure.
 //!
-//! It must not know sockets or files; the certificates it gets have been judged.
+//! It must not know sockets or files; its certificates have been validated.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -19,58 +20,58 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, NamedGroup, ServerConfig, SignatureScheme};
 
 use super::hello::Needs;
-use super::refused::Telling;
+use super::refused::Recording;
 use crate::reload::Reload;
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::provider::{aes256_first, provider};
 
-/// The names of authorities that clients are told, in bytes: with their lengths they must fit into 65,535
-/// (RFC 8446, section 4.2.4), and a client that is told none sends what it has.
+/// Maximum size of the authorities' names sent to clients, in bytes. With their lengths they must fit into
+/// 65,535 (RFC 8446, section 4.2.4); a client that gets no names sends the certificate that it has.
 const HINTS_MAX: usize = 32 * 1024;
 
-/// Whom a listener lets in.
+/// Client authentication of a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum ClientTrust {
-    /// Nobody is asked for a certificate.
-    Nobody,
-    /// Who shows one must chain to these.
+    /// Clients are not asked for a certificate.
+    Disabled,
+    /// A client's certificate must chain to these authorities if it sends one.
     Optional(Authorities),
-    /// Everyone must show one that chains to these.
+    /// Each client must send a certificate that chains to these authorities.
     Required(Authorities),
 }
 
 impl ClientTrust {
-    /// Whether clients are not asked for a certificate.
-    pub(crate) fn is_nobody(&self) -> bool {
-        matches!(self, Self::Nobody)
+    /// Reports whether clients are not asked for a certificate.
+    pub(crate) fn is_disabled(&self) -> bool {
+        matches!(self, Self::Disabled)
     }
 
-    /// Whom clients must chain to, if they show a certificate.
+    /// Returns the authorities for client certificates.
     pub(crate) fn authorities(&self) -> Option<&Authorities> {
         match self {
-            Self::Nobody => None,
+            Self::Disabled => None,
             Self::Optional(authorities) | Self::Required(authorities) => Some(authorities),
         }
     }
 }
 
-/// Why no TLS configuration could be built.
+/// Errors in building a TLS configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The ticket key could not be made.
-    #[error("no session ticket key could be made: {0}")]
+    /// The ticket key cannot be generated.
+    #[error("failed to generate a session ticket key: {0}")]
     Tickets(rustls::Error),
-    /// The verifier of client certificates could not be made.
-    #[error("client certificates cannot be verified with these authorities: {0}")]
+    /// The verifier for client certificates cannot be built.
+    #[error("cannot verify client certificates with these CA certificates: {0}")]
     Verifier(VerifierBuilderError),
-    /// The provider lacks something that TLS needs.
-    #[error("the crypto provider lacks something: {0}")]
+    /// The crypto provider does not support the configuration.
+    #[error("the crypto provider does not support the TLS configuration: {0}")]
     Versions(rustls::Error),
 }
 
 impl Error {
-    /// The kind of error, one of a fixed set.
+    /// Returns the reason, one of a fixed set.
     pub(crate) fn reason(&self) -> Reload {
         match self {
             Self::Tickets(_) => Reload::Tickets,
@@ -80,13 +81,13 @@ impl Error {
     }
 }
 
-/// What rustls serves: TLS 1.3 and 1.2, no early data.
+/// Server configurations: TLS 1.3 and 1.2, no early data.
 ///
-/// Sessions are resumed only where clients show no certificates. A ticket stands for a certificate that
-/// was verified once, rustls does not ask again, and each resumption brings a new ticket: a device whose
-/// certificate is over would stay in for ever (RFC 8446, section 4.6.1).
+/// Sessions are resumed only if clients are not asked for certificates. A ticket stands for a certificate that
+/// was verified once, rustls does not verify it again, and each resumption issues a new ticket: a device with
+/// an expired certificate could reconnect for ever (RFC 8446, section 4.6.1).
 ///
-/// It is there once for each order of suites, and the same in all else.
+/// There is one configuration for each order of suites; otherwise they are equal.
 #[derive(Clone)]
 pub(crate) struct Served {
     aes128_first: Arc<ServerConfig>,
@@ -95,8 +96,8 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// `tickets` are those of the configuration before, if clients needed no certificates there either; `given` says
-    /// who gets some.
+    /// Builds the configurations. `tickets` are those of the previous configuration, if it did not ask for client
+    /// certificates; `given` selects the clients that get tickets.
     pub(crate) fn new(
         certificates: &[Certificate],
         trust: &ClientTrust,
@@ -106,7 +107,7 @@ impl Served {
         let resolver = Arc::new(ByName::new(certificates));
         let verifier = verifier(trust).map_err(Error::Verifier)?;
         let tickets = match tickets {
-            _ if given == Tickets::None || !trust.is_nobody() => None,
+            _ if given == Tickets::None || !trust.is_disabled() => None,
             Some(tickets) => Some(tickets),
             None => Some(Ticketer::new().map_err(Error::Tickets)?),
         };
@@ -117,12 +118,12 @@ impl Served {
                 .with_client_cert_verifier(Arc::clone(&verifier))
                 .with_cert_resolver(Arc::<ByName>::clone(&resolver));
             config.ignore_client_order = !is_by_client;
-            // A session cache would be a lock between all threads, and tickets do the same.
+            // Tickets replace a session cache, which would need a lock shared by all threads.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
             if let Some(tickets) = &tickets {
                 config.ticketer = Arc::clone(tickets);
-                // Each resumption brings a new one: a client needs no second (RFC 8446, appendix C.4).
+                // One is enough, since each resumption issues a new one (RFC 8446, appendix C.4).
                 config.send_tls13_tickets = usize::from(given == Tickets::All);
             }
             Ok(Arc::new(config))
@@ -134,10 +135,10 @@ impl Served {
         })
     }
 
-    /// For a client. Our order of suites costs us less, but ChaCha20-Poly1305 costs a client without hardware for AES
-    /// a fraction of what AES-GCM does, and such a client puts it first (as BoringSSL does). A session is resumed with
-    /// the hash that it began with; and with another one, after a HelloRetryRequest, the client would have to take back
-    /// its offer to resume, which rustls refuses.
+    /// Returns the configuration for a client. The server's order of suites costs the least, but a client
+    /// without AES hardware puts ChaCha20-Poly1305 first (as BoringSSL does), since that costs it a fraction of
+    /// AES-GCM. A session must be resumed with the hash of its original suite: with another one, after a
+    /// HelloRetryRequest, the client would have to withdraw its offer to resume, which rustls rejects.
     pub(crate) fn to(&self, needs: Needs) -> Arc<ServerConfig> {
         Arc::clone(if needs.sha384_session {
             &self.aes256_first
@@ -148,7 +149,7 @@ impl Served {
         })
     }
 
-    /// What issues session tickets, if anything does.
+    /// Returns the issuer of session tickets, if enabled.
     pub(crate) fn tickets(&self) -> Option<Arc<dyn ProducesTickets>> {
         let tickets = &self.aes128_first.ticketer;
         tickets.enabled().then(|| Arc::clone(tickets))
@@ -167,40 +168,39 @@ fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, Verifier
         }
     };
     match trust {
-        ClientTrust::Nobody => Ok(Arc::new(NoClientAuth)),
+        ClientTrust::Disabled => Ok(Arc::new(NoClientAuth)),
         ClientTrust::Optional(authorities) => {
             let verifier = builder(authorities).allow_unauthenticated().build()?;
-            Ok(Arc::new(Telling(verifier)))
+            Ok(Arc::new(Recording(verifier)))
         }
         ClientTrust::Required(authorities) => {
             let verifier = builder(authorities).build()?;
-            Ok(Arc::new(Telling(verifier)))
+            Ok(Arc::new(Recording(verifier)))
         }
     }
 }
 
-/// Chooses a certificate by the name that the client asks for (RFC 6066, section 3) and by what it
-/// can verify.
+/// Selects a certificate by the requested host name (RFC 6066, section 3) and the client's signature schemes.
 #[derive(Debug)]
 struct ByName {
-    /// In the order of the configuration; the first is served when no name fits.
+    /// In the order of the configuration; the first is the default.
     entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     names: Vec<String>,
-    /// Of an ECDSA key.
+    /// Curve of an ECDSA key.
     curve: Option<NamedGroup>,
     certified: Arc<CertifiedKey>,
 }
 
 impl Entry {
-    /// Whether a client can verify what this one's key signs. In TLS 1.2 the client's groups are about the
-    /// certificate's curve, too (RFC 8422, section 5.1.1), and in TLS 1.3 PKCS #1 signs no handshake (RFC 8446,
-    /// section 4.2.3).
+    /// Reports whether a client can verify signatures by this key. In TLS 1.2 the client's groups also apply to the
+    /// certificate's curve (RFC 8422, section 5.1.1); in TLS 1.3 PKCS #1 cannot sign handshakes (RFC 8446, section
+    /// 4.2.3).
     fn is_verifiable(&self, hello: &ClientHello<'_>) -> bool {
-        // Those of TLS 1.3 begin with 0x13 (RFC 8446, appendix B.4); a client that has them gets it.
+        // TLS 1.3 suites begin with 0x13 (RFC 8446, appendix B.4); clients that offer them get TLS 1.3.
         let is_tls13 = |suite: &CipherSuite| u16::from(*suite) >> 8 == 0x13;
         let schemes = hello.signature_schemes();
         if hello.cipher_suites().iter().any(is_tls13) {
@@ -243,16 +243,16 @@ impl ByName {
 }
 
 impl ResolvesServerCert for ByName {
-    /// The first of those that the client can verify, in this order: with its exact name, with a
-    /// wildcard for it, the default, any.
+    /// Returns the first certificate that the client can verify, in this order: exact name, matching wildcard, the
+    /// default, any.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello
             .server_name()
             .map(str::to_ascii_lowercase)
             .unwrap_or_default();
         let fits = |entry: &Entry, exact| entry.names.iter().any(|own| covers(own, &name, exact));
-        // Never none: rustls would say that access is denied, where it has a fitting alert for a client that
-        // can verify nothing (RFC 8446, section 6.2).
+        // Never return None: rustls would send access_denied instead of the right alert for a client that can
+        // verify none (RFC 8446, section 6.2).
         self.entries
             .iter()
             .min_by_key(|entry| match entry {
@@ -265,8 +265,8 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// Whether a name of a certificate covers a name that was asked for, both in lower case: exactly, or
-/// as a wildcard for one label (RFC 6125, section 6.4.3).
+/// Reports whether a certificate's name covers a requested name, both in lower case: exactly, or as a wildcard
+/// for one label (RFC 6125, section 6.4.3).
 fn covers(pattern: &str, name: &str, exact: bool) -> bool {
     if exact {
         return pattern == name;
@@ -283,7 +283,7 @@ mod tests {
     use super::covers;
 
     #[test]
-    fn names_cover_as_rfc_6125_says() {
+    fn names_are_matched_as_in_rfc_6125() {
         assert!(covers("a.example", "a.example", true));
         assert!(!covers("*.example", "a.example", true));
         assert!(covers("*.example", "a.example", false));

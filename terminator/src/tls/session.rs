@@ -1,6 +1,6 @@
-//! One TLS session over rustls' unbuffered API: ciphertext in, plaintext out, and the reverse.
+//! One TLS session, using rustls' unbuffered API: decrypts and encrypts.
 //!
-//! It must not touch a socket: what is to be sent is put where the caller sends from.
+//! It must not touch sockets: it queues data for the caller to send.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use rustls::unbuffered::{
 
 use crate::backlog::Backlog;
 
-/// How many records one key may encrypt, less what is sent at once (RFC 8446, section 5.5). TLS 1.3 changes its keys
-/// before that; TLS 1.2 cannot, and rustls then encrypts nothing more.
+/// Maximum number of records that one key encrypts (RFC 8446, section 5.5), less a margin for one write. TLS
+/// 1.3 updates its keys before that; TLS 1.2 cannot, and rustls stops encrypting.
 const RECORDS_MAX: u32 = (1 << 24) - 1024;
 
-/// The plaintext of a full record, in bytes (RFC 8446, section 5.1).
+/// Plaintext of a full record, in bytes (RFC 8446, section 5.1).
 const RECORD_MAX: u16 = 16 * 1024;
 
-/// A protocol version, as far as it is settled.
+/// Protocol version; `None` before it is negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     None,
@@ -31,7 +31,7 @@ pub(crate) enum Version {
 impl Version {
     pub(crate) const ALL: [Self; 3] = [Self::None, Self::Tls12, Self::Tls13];
 
-    /// As a metric's label.
+    /// Returns the metric label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -41,19 +41,19 @@ impl Version {
     }
 }
 
-/// The server's side of one TLS session.
+/// The server side of a TLS session.
 pub(crate) struct Session {
-    /// Boxed: it is moved from phase to phase, and each phase's future would hold a place for it.
+    /// Boxed, since it moves from phase to phase, and the future of each phase would reserve space for it.
     tls: Box<UnbufferedServerConnection>,
-    /// Ciphertext that was read and is not yet a whole record or handshake message. rustls keeps
-    /// positions in it, so it is handed in at each call, also where nothing new has come.
+    /// Ciphertext of an incomplete record or handshake message. rustls keeps positions in it, so it is passed
+    /// in each call, even without new data.
     held: Vec<u8>,
     peer_closed: bool,
-    /// How many more records may be sent.
+    /// Number of records that may still be sent.
     records_left: u32,
-    /// The plaintext of a record for the client, in bytes, at most.
+    /// Maximum plaintext of a record for the client, in bytes.
     record_max: u16,
-    /// Ciphertext for the client, in the order in which it was made.
+    /// Queued ciphertext for the client.
     pub(crate) to_client: Backlog,
 }
 
@@ -73,7 +73,7 @@ impl Session {
         self.tls.is_handshaking()
     }
 
-    /// The protocol version, once it is settled.
+    /// Returns the protocol version.
     pub(crate) fn version(&self) -> Version {
         match self.tls.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_3) => Version::Tls13,
@@ -82,36 +82,35 @@ impl Session {
         }
     }
 
-    /// Whether the session goes on from an earlier one.
+    /// Reports whether the session was resumed.
     pub(crate) fn is_resumed(&self) -> bool {
         self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
-    /// Whether the client has said close_notify: nothing that follows is data (RFC 8446, section 6.1).
+    /// Reports whether the client has sent close_notify; data after it is ignored (RFC 8446, section 6.1).
     pub(crate) fn peer_closed(&self) -> bool {
         self.peer_closed
     }
 
-    /// Whether the key has encrypted all that it may: nothing but close_notify can be said any more.
+    /// Reports whether the key has reached its limit; only close_notify can still be sent.
     pub(crate) fn is_spent(&self) -> bool {
         self.records_left == 0
     }
 
-    /// How much ciphertext waits for its rest, in bytes.
+    /// Returns the size of the held ciphertext, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// Puts the ciphertext that waits for its rest at the front of a buffer, which is larger, and
-    /// says how much that is. The caller reads the rest behind it.
+    /// Copies the held ciphertext to the front of a buffer, which must be larger, and returns its size. The
+    /// caller reads new data after it.
     pub(crate) fn restore(&self, cipher: &mut [u8]) -> usize {
         cipher[..self.held.len()].copy_from_slice(&self.held);
         self.held.len()
     }
 
-    /// Takes in ciphertext, [restored](Self::restore) and new together, and appends what it says to
-    /// `plain`. What the protocol itself answers is put into `to_client`; so is the alert, if this
-    /// fails.
+    /// Decrypts ciphertext, [restored](Self::restore) and new together, and appends the plaintext to `plain`.
+    /// Queues protocol messages, and the alert if this fails, in `to_client`.
     pub(crate) fn receive(
         &mut self,
         cipher: &mut [u8],
@@ -154,7 +153,7 @@ impl Session {
         self.held.clear();
         let rest = &cipher[start..];
         if rest.is_empty() || self.peer_closed {
-            // What follows close_notify is nothing.
+            // Ignore data after close_notify.
             self.held = Vec::new();
         } else {
             self.held.extend_from_slice(rest);
@@ -162,14 +161,14 @@ impl Session {
         Ok(())
     }
 
-    /// Makes no longer records of data than the client has room for, if it says so. Those of the handshake are
-    /// rustls' affair: what it cut apart, small clients could not put together again.
+    /// Limits the size of data records to the client's limit. Handshake records are not limited: small clients
+    /// cannot reassemble fragmented messages.
     pub(crate) fn limit_records(&mut self, most: Option<u16>) {
         self.record_max = most.map_or(RECORD_MAX, |most| most.clamp(1, RECORD_MAX));
     }
 
-    /// Encrypts plaintext, of at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes, into `cipher`,
-    /// which is larger; says how much ciphertext it is, or nothing if the session can encrypt nothing more.
+    /// Encrypts at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes into `cipher`, which must be larger;
+    /// returns the size of the ciphertext, or `None` if the session cannot encrypt any more.
     pub(crate) fn encrypt(&mut self, plain: &[u8], cipher: &mut [u8]) -> Option<usize> {
         if self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2) {
             let records =
@@ -188,7 +187,7 @@ impl Session {
         }
     }
 
-    /// Queues close_notify; a session that cannot say it any more says nothing.
+    /// Queues close_notify, if the session can still send it.
     pub(crate) fn queue_close_notify(&mut self) {
         let Ok(ConnectionState::WriteTraffic(mut traffic)) =
             self.tls.process_tls_records(&mut self.held).state
@@ -208,8 +207,8 @@ impl Session {
         }
     }
 
-    /// Queues the alert that a failed session owes its peer. `cipher` is what has not been taken in: it
-    /// must not be looked at again, which would fail again, so this ends with what is to be written.
+    /// Queues the alert of a failed session. Stops before rustls would process `cipher`, the rest of the
+    /// ciphertext, which would fail again.
     fn queue_alert(&mut self, cipher: &mut [u8]) {
         while self.tls.wants_write() {
             let state = self.tls.process_tls_records(cipher).state;
@@ -223,7 +222,7 @@ impl Session {
     }
 }
 
-/// Queues what rustls has to say; false if it had nothing after all.
+/// Queues pending data of rustls; returns false if there was none.
 fn encode<Data>(mut data: EncodeTlsData<'_, Data>, to_client: &mut Backlog) -> bool {
     let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
         data.encode(&mut [])
@@ -274,7 +273,7 @@ mod tests {
         (Arc::new(server), Arc::new(client))
     }
 
-    /// Hands bytes to a session in pieces of these sizes, over and over, as reads would.
+    /// Feeds bytes to a session in pieces of these sizes, repeatedly, as reads would.
     fn feed(session: &mut Session, mut bytes: &[u8], sizes: &[usize]) -> Vec<u8> {
         let (mut cipher, mut plain) = (vec![0; CIPHER_SIZE], Vec::new());
         let mut sizes = sizes.iter().cycle();
@@ -293,7 +292,7 @@ mod tests {
         plain
     }
 
-    /// What a session has for its client.
+    /// Takes the queued data for the client.
     fn taken(session: &mut Session) -> Vec<u8> {
         std::mem::take(&mut session.to_client).waiting().to_vec()
     }
@@ -337,7 +336,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn however_it_is_cut_it_says_the_same(
+        fn any_split_of_the_input_gives_the_same_plaintext(
             sizes in proptest::collection::vec(1_usize..20_000, 1..6),
             text in proptest::collection::vec(any::<u8>(), 0..50_000),
         ) {
@@ -352,7 +351,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encrypted_is_read_also_while_a_record_is_half_there(
+        fn data_can_be_sent_while_a_received_record_is_incomplete(
             text in proptest::collection::vec(any::<u8>(), 1..32_000),
             half in 1_usize..20,
         ) {
@@ -362,7 +361,7 @@ mod tests {
             prop_assert!(feed(&mut session, &flight[..half], &[half]).is_empty());
             let mut cipher = vec![0; CIPHER_SIZE];
             let size = session.encrypt(&text, &mut cipher).unwrap();
-            // The session's tickets may come first.
+            // Session tickets may come first.
             let tickets = taken(&mut session);
             hear(&mut client, &tickets);
             hear(&mut client, &cipher[..size]);
@@ -374,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn in_tls_1_2_a_key_is_spent_at_last_and_close_notify_can_be_said_then() {
+    fn a_spent_tls_1_2_key_can_still_send_close_notify() {
         for (version, is_spent) in [(&TLS12, true), (&TLS13, false)] {
             let (mut session, mut client) = shaken_with(version, &[CIPHER_SIZE]);
             hear(&mut client, &taken(&mut session));
@@ -414,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn close_notify_is_said_once() {
+    fn close_notify_is_sent_once() {
         let (mut session, mut client) = shaken(&[CIPHER_SIZE]);
         hear(&mut client, &taken(&mut session));
         session.queue_close_notify();

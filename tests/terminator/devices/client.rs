@@ -1,5 +1,5 @@
-//! One way to call clients that are called in four: the devices' programs, mosquitto's, Go's, and rustls in this
-//! process. It judges only whether a session went as MQTT has it.
+//! One interface to four kinds of clients: the devices' programs, mosquitto's, Go's, and rustls in this process. It
+//! checks only whether the MQTT session succeeded.
 
 use std::io;
 
@@ -20,18 +20,18 @@ pub(super) enum Client {
     Rustls,
 }
 
-/// How a client is to connect.
+/// Options of a connection.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Call {
     /// `1.2` or `1.3`; `None` leaves it to the client.
     pub(super) version: Option<&'static str>,
-    /// How long a message is to come back; 0 for none. Not for Go's client.
+    /// Size of the message to be echoed; 0 for none. Not for Go's client.
     pub(super) echo: usize,
     /// Two connections, the second with the session of the first. Neither paho-mqtt nor mosquitto's clients resume.
     pub(super) twice: bool,
 }
 
-/// What was negotiated last.
+/// Last negotiated parameters.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) version: String,
@@ -43,7 +43,7 @@ impl Client {
         self != Self::Program(Stack::MbedTls)
     }
 
-    /// Connects, and says what failed in the client's words.
+    /// Connects; returns the client's error if that fails.
     pub(super) fn connect(self, to: &Fixture, call: Call) -> Result<Session, String> {
         match self {
             Self::Program(stack) => program(stack, to, call),
@@ -90,7 +90,7 @@ fn mosquitto(to: &Fixture, call: Call) -> Result<Session, String> {
     let payload = "x".repeat(call.echo.max(4));
     let finished = at.publish("device/mosquitto").qos(1);
     let finished = finished.send_lines(std::slice::from_ref(&payload));
-    // They tell nobody what was negotiated.
+    // They do not print what was negotiated.
     let line = |kind| {
         format!("mqtt_tls_handshakes_total{{outcome=\"ok\",version=\"{version}\",kind=\"{kind}\"}}")
     };

@@ -1,5 +1,5 @@
-//! Devices that are asked for a certificate: those that have one show it, and those that have none say so and, where
-//! they may, get in.
+//! Devices that are asked for a certificate: devices with one send it, and devices without one are accepted if
+//! it is optional.
 
 use mqtt_tls_config::ClientAuthMode;
 use tests::broker::Mosquitto;
@@ -11,9 +11,9 @@ use crate::fixture::{Fixture, trust};
 
 const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
-/// A device without a certificate where one is asked for, and one with each kind of key where one is required.
+/// Connects without a certificate where it is optional, and with each kind of key where one is required.
 #[track_caller]
-fn shows_what_it_has(stack: Stack) {
+fn sends_its_certificate(stack: Stack) {
     let ca = Ca::new("device CA");
     let leaf = |kind| ca.leaf().common_name("device 1").client_auth().key(kind);
     let leaves = KINDS.map(|kind| (kind, leaf(kind).issue()));
@@ -35,7 +35,7 @@ fn shows_what_it_has(stack: Stack) {
             let failure = refused(stack, &required, version, Some(leaf));
             failures.extend(failure.map(|failure| format!("{kind:?}: {failure}")));
         }
-        // paho-mqtt would try again until its deadline.
+        // paho-mqtt would retry until its deadline.
         let refused_without =
             stack == Stack::Paho || refused(stack, &required, version, None).is_some();
         assert!(refused_without, "{stack}, TLS {version}: let in without");
@@ -43,7 +43,7 @@ fn shows_what_it_has(stack: Stack) {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// What the device says if it is not served.
+/// Returns the device's error if it is not served.
 fn refused(stack: Stack, to: &Fixture, version: &str, leaf: Option<&Leaf>) -> Option<String> {
     let device = Device::new(stack, to.addr(), &to.ca).version(version);
     let device = match leaf {
@@ -56,31 +56,31 @@ fn refused(stack: Stack, to: &Fixture, version: &str, leaf: Option<&Leaf>) -> Op
 }
 
 #[test]
-fn openssl_device_at_mosquitto_shows_what_it_has() {
-    shows_what_it_has(Stack::OpenSsl);
+fn openssl_device_at_mosquitto_sends_its_certificate() {
+    sends_its_certificate(Stack::OpenSsl);
 }
 
 #[test]
-fn gnutls_at_mosquitto_shows_what_it_has() {
-    shows_what_it_has(Stack::GnuTls);
+fn gnutls_at_mosquitto_sends_its_certificate() {
+    sends_its_certificate(Stack::GnuTls);
 }
 
 #[test]
-fn mbedtls_at_mosquitto_shows_what_it_has() {
-    shows_what_it_has(Stack::MbedTls);
+fn mbedtls_at_mosquitto_sends_its_certificate() {
+    sends_its_certificate(Stack::MbedTls);
 }
 
 #[test]
-fn wolfssl_at_mosquitto_shows_what_it_has() {
-    shows_what_it_has(Stack::WolfSsl);
+fn wolfssl_at_mosquitto_sends_its_certificate() {
+    sends_its_certificate(Stack::WolfSsl);
 }
 
 #[test]
-fn paho_at_mosquitto_shows_what_it_has() {
-    shows_what_it_has(Stack::Paho);
+fn paho_at_mosquitto_sends_its_certificate() {
+    sends_its_certificate(Stack::Paho);
 }
 
 #[test]
-fn mqtt_js_at_mosquitto_shows_what_it_has() {
-    shows_what_it_has(Stack::MqttJs);
+fn mqtt_js_at_mosquitto_sends_its_certificate() {
+    sends_its_certificate(Stack::MqttJs);
 }

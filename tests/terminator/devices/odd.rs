@@ -1,5 +1,5 @@
-//! What devices ask for, or leave out, beyond the defaults of their stacks. All of these connect. Those that have nothing
-//! in common with the terminator are told so by the alert that says it.
+//! Devices with unusual settings. All of these connect, except for those that have nothing in common with the
+//! terminator, which get handshake_failure.
 
 use tests::broker::Mosquitto;
 use tests::clients::devices::{Device, Stack};
@@ -20,7 +20,7 @@ fn run(stack: Stack, to: &Fixture, options: Options) -> tests::clients::devices:
         .run()
 }
 
-/// With each kind of certificate, each of `odd`.
+/// Connects with each of the unusual settings and each kind of certificate.
 #[track_caller]
 fn connects(stack: Stack, odd: &[Options]) {
     let mut failures = vec![];
@@ -36,9 +36,9 @@ fn connects(stack: Stack, odd: &[Options]) {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Alert 40, handshake_failure, and the outcome `incompatible`.
+/// Expects alert 40, handshake_failure, and the outcome `incompatible`.
 #[track_caller]
-fn is_told_that_nothing_is_in_common(stack: Stack, odd: &[Options]) {
+fn gets_handshake_failure(stack: Stack, odd: &[Options]) {
     let to = listener(Mosquitto::shared().addr(), KeyKind::P256, |_| {});
     for options in odd {
         let seen = run(stack, &to, options);
@@ -52,7 +52,7 @@ fn is_told_that_nothing_is_in_common(stack: Stack, odd: &[Options]) {
     });
 }
 
-/// How many handshakes were, of whatever version.
+/// Returns the number of incompatible handshakes of all versions.
 fn incompatible(to: &Fixture) -> String {
     let (_, text) = to.get("/metrics");
     let lines = text
@@ -94,9 +94,9 @@ fn openssl_device_at_mosquitto_may_be_odd() {
     );
 }
 
-/// What the warning `StapleRequired` rests on.
+/// The reason for the warning `StapleRequired`.
 #[test]
-fn gnutls_refuses_a_certificate_that_must_be_stapled() {
+fn gnutls_rejects_a_must_staple_certificate() {
     let ca = Ca::new("server CA");
     let leaf = ca.leaf().dns("localhost").must_staple().issue();
     let to = start(ca, leaf, Mosquitto::shared().addr(), |_| {});
@@ -174,8 +174,8 @@ fn wolfssl_at_mosquitto_may_be_odd() {
 }
 
 #[test]
-fn openssl_device_at_mosquitto_without_anything_in_common_is_told() {
-    is_told_that_nothing_is_in_common(
+fn openssl_device_at_mosquitto_without_anything_in_common_gets_an_alert() {
+    gets_handshake_failure(
         Stack::OpenSsl,
         &[
             &[("suites", "TLS_AES_128_CCM_SHA256"), ("version", "1.3")],
@@ -193,8 +193,8 @@ fn openssl_device_at_mosquitto_without_anything_in_common_is_told() {
 }
 
 #[test]
-fn gnutls_at_mosquitto_without_anything_in_common_is_told() {
-    is_told_that_nothing_is_in_common(
+fn gnutls_at_mosquitto_without_anything_in_common_gets_an_alert() {
+    gets_handshake_failure(
         Stack::GnuTls,
         &[
             &[("suites", ":-CIPHER-ALL:+AES-128-CCM")],
@@ -214,8 +214,8 @@ fn gnutls_at_mosquitto_without_anything_in_common_is_told() {
 }
 
 #[test]
-fn mbedtls_at_mosquitto_without_anything_in_common_is_told() {
-    is_told_that_nothing_is_in_common(
+fn mbedtls_at_mosquitto_without_anything_in_common_gets_an_alert() {
+    gets_handshake_failure(
         Stack::MbedTls,
         &[
             &[("suites", "TLS-ECDHE-ECDSA-WITH-AES-128-CCM-8")],
@@ -226,8 +226,8 @@ fn mbedtls_at_mosquitto_without_anything_in_common_is_told() {
 }
 
 #[test]
-fn wolfssl_at_mosquitto_without_anything_in_common_is_told() {
-    is_told_that_nothing_is_in_common(
+fn wolfssl_at_mosquitto_without_anything_in_common_gets_an_alert() {
+    gets_handshake_failure(
         Stack::WolfSsl,
         &[
             &[("suites", "ECDHE-ECDSA-AES128-CCM-8"), ("version", "1.2")],
@@ -237,7 +237,7 @@ fn wolfssl_at_mosquitto_without_anything_in_common_is_told() {
     );
 }
 
-/// Some write a packet's head, its length and its body one by one.
+/// Some clients write a packet's header, length and body separately.
 #[tokio::test(flavor = "multi_thread")]
 async fn rustls_at_mosquitto_may_send_each_byte_alone() {
     let to = listener(Mosquitto::shared().addr(), KeyKind::P256, |_| {});

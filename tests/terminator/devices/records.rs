@@ -1,6 +1,6 @@
-//! Devices whose buffers are smaller than a full record, and that say so: max_fragment_length (RFC 6066, section 4) or
-//! record_size_limit (RFC 8449). What the broker sends comes in records that fit. rustls cannot agree to the extensions,
-//! so this is a courtesy, as far as the wire goes: a Mbed TLS with a buffer of 2 KiB reads a message of 5 KiB only so.
+//! Devices whose buffers are smaller than a full record, and that send max_fragment_length (RFC 6066, section
+//! 4) or record_size_limit (RFC 8449). They get the broker's data in records that fit, although rustls does not
+//! support the extensions: otherwise Mbed TLS with a buffer of 2 KiB could not read a message of 5 KiB.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,12 +12,12 @@ use tests::pki::KeyKind;
 
 use super::listener;
 
-/// The content type of records with data (RFC 8446, section 5.1).
+/// Content type of records with data (RFC 8446, section 5.1).
 const DATA: u8 = 23;
-/// What a record has beyond its plaintext: in TLS 1.2 an explicit nonce and a tag, in TLS 1.3 a type and a tag.
+/// Overhead of a record: in TLS 1.2 an explicit nonce and a tag, in TLS 1.3 a type and a tag.
 const OVERHEAD: usize = 8 + 16;
 
-/// Passes one connection on. Its thread hands back all that the server sent.
+/// Forwards one connection. Its thread returns all data of the server.
 fn overheard(server: SocketAddr) -> (SocketAddr, JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -26,7 +26,7 @@ fn overheard(server: SocketAddr) -> (SocketAddr, JoinHandle<Vec<u8>>) {
         let mut server = TcpStream::connect(server).unwrap();
         let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         let up = thread::spawn(move || {
-            // However it ends: what counts is what came the other way.
+            // Errors do not matter here: only the other direction counts.
             let _ = std::io::copy(&mut from, &mut to);
             let _ = to.shutdown(Shutdown::Write);
         });
@@ -42,7 +42,7 @@ fn overheard(server: SocketAddr) -> (SocketAddr, JoinHandle<Vec<u8>>) {
     (addr, thread::spawn(hear))
 }
 
-/// The longest record with data, in bytes of ciphertext.
+/// Returns the size of the longest record with data, in bytes of ciphertext.
 fn longest_data_record(mut records: &[u8]) -> usize {
     let mut longest = 0;
     while let [kind, _, _, high, low, rest @ ..] = records {
@@ -55,8 +55,8 @@ fn longest_data_record(mut records: &[u8]) -> usize {
     longest
 }
 
-/// A message of several records, with each limit; and a full record without one. A lower limit would show nothing: in
-/// TLS 1.3 the end of the handshake looks like data, and has some 560 bytes.
+/// Receives a message of several records with each limit, and a full record without one. A lower limit cannot
+/// be tested: in TLS 1.3 the end of the handshake, about 560 bytes, looks like data.
 #[track_caller]
 fn records_fit(stack: Stack, versions: &[&str]) {
     let to = listener(Mosquitto::shared().addr(), KeyKind::P256, |_| {});

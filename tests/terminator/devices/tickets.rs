@@ -1,5 +1,5 @@
-//! Who resumes a session, by `tls.tickets`. Tickets of TLS 1.3 have a nonce of 32 bytes here, since rustls fixes it:
-//! OpenSSL, GnuTLS, Node.js, Go and rustls take them, wolfSSL does not, and Mbed TLS 2.28 has no TLS 1.3.
+//! Session resumption by `tls.tickets`. rustls' TLS 1.3 tickets have a nonce of 32 bytes: OpenSSL, GnuTLS,
+//! Node.js, Go and rustls accept them, wolfSSL does not, and Mbed TLS 2.28 has no TLS 1.3.
 
 use mqtt_tls_config::Tickets;
 use tests::broker::Mosquitto;
@@ -16,7 +16,7 @@ fn with_tickets(tickets: Tickets) -> Fixture {
     })
 }
 
-/// Whether the client's second connection resumes the first one's session.
+/// Reports whether the client's second connection resumes the session of the first.
 #[track_caller]
 fn resumes(client: Client, to: &Fixture, version: &'static str) -> bool {
     let call = Call {
@@ -30,7 +30,7 @@ fn resumes(client: Client, to: &Fixture, version: &'static str) -> bool {
         .resumed
 }
 
-/// Tickets for nobody, by default for TLS 1.2, and for both.
+/// No tickets, tickets for TLS 1.2 (the default), and tickets for both.
 #[track_caller]
 fn resumes_as_configured(client: Client) {
     for (tickets, tls_1_2, tls_1_3) in [
@@ -85,7 +85,7 @@ fn rustls_with_mosquitto_resumes_as_configured() {
     resumes_as_configured(Client::Rustls);
 }
 
-/// Each read fails then, up to the version that has room for the nonce. What it says is why the default is what it is.
+/// Each read fails, except in versions with room for the nonce. This is the reason for the default.
 #[test]
 fn wolfssl_with_mosquitto_and_all_tickets_shakes_hands_in_tls_1_3() {
     let to = with_tickets(Tickets::All);
@@ -97,7 +97,7 @@ fn wolfssl_with_mosquitto_and_all_tickets_shakes_hands_in_tls_1_3() {
     assert!(nonce_does_not_fit || seen.error.is_empty(), "{seen:?}");
 }
 
-/// It connects by itself, without a version asked for, and a second time: where it broke.
+/// Connects twice without a requested version; the second connection used to fail.
 #[test]
 fn wolfssl_with_mosquitto_comes_back_by_default() {
     let to = with_tickets(Tickets::default());

@@ -1,5 +1,5 @@
-//! A backend that takes MQTT packets in as it is told, client by client, and tells what came. It must not know
-//! which server is in front of it, nor what is right.
+//! A backend that reads MQTT packets as scripted for each client, and reports what it received. It must not
+//! know which server is in front of it, nor the expected result.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,11 +16,11 @@ use tokio::time::{sleep, timeout};
 use super::Reading;
 use crate::fixture::SOON;
 
-/// How late [`Reading::Late`] is.
+/// Delay of [`Reading::Late`].
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long [`Reading::Never`] reads nothing.
+/// Delay of [`Reading::Never`].
 const PATIENCE: Duration = Duration::from_secs(3);
-/// What is said to a client that is gone: an acknowledgement of nothing.
+/// Packet to a client that is gone: a PUBACK for no message.
 const TO_NOBODY: [u8; 4] = [mqtt::PUBACK, 2, 0, 1];
 
 /// How a client's connection to the backend ended.
@@ -28,16 +28,16 @@ const TO_NOBODY: [u8; 4] = [mqtt::PUBACK, 2, 0, 1];
 pub(super) enum SocketEnd {
     Fin,
     Reset,
-    /// Not at all within 20 seconds.
+    /// It was still open after 20 seconds.
     Open,
-    /// There was none.
+    /// There was no connection.
     Missing,
 }
 
-/// What came of one client.
+/// What the backend saw of one client.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// How many PUBLISH packets came whole, and how long their bodies were together.
+    /// Number of complete PUBLISH packets, and the total size of their bodies.
     pub(super) publishes: usize,
     pub(super) bytes: usize,
     pub(super) disconnect: bool,
@@ -53,27 +53,27 @@ const NOTHING: Seen = Seen {
 
 /// What the backend knows of a client.
 pub(super) enum Company {
-    /// It sends a PINGREQ first, and says when it is gone.
+    /// It sends a PINGREQ first, and reports when it is gone.
     Known {
         is_gone: watch::Receiver<bool>,
-        /// Whether the backend says something to a client that has gone.
+        /// Whether the backend sends data to a client that has gone.
         talks: bool,
     },
     Unknown,
 }
 
-/// What will be seen of a client that is expected.
+/// Pending result for an expected client.
 pub(super) struct Expected(oneshot::Receiver<Seen>);
 
 impl Expected {
-    /// Waits for its end; nothing is seen of a client that does not come.
+    /// Waits for its end; the result is empty if the client does not connect.
     pub(super) async fn seen(self) -> Seen {
         let told = timeout(3 * SOON, self.0).await;
         told.ok().and_then(Result::ok).unwrap_or(NOTHING)
     }
 }
 
-/// What is done with one client.
+/// Script for one client.
 struct Script {
     reading: Reading,
     company: Company,
@@ -98,7 +98,7 @@ impl Backend {
             while let Ok((stream, _)) = listener.accept().await {
                 let backend = Arc::clone(&serving);
                 tokio::spawn(async move {
-                    // Whatever goes wrong before the script is known shows as a client of whom nothing came.
+                    // A failure before the script is known shows as a client without data.
                     let _ = backend.serve(stream).await;
                 });
             }
@@ -110,7 +110,7 @@ impl Backend {
         self.addr
     }
 
-    /// Says what is to be done with a client that is going to come; what comes of it is told at its end.
+    /// Sets the script for a client; returns its pending result.
     pub(super) fn expect(&self, client: &str, reading: Reading, company: Company) -> Expected {
         let (tell, told) = oneshot::channel();
         let script = Script {
@@ -132,21 +132,21 @@ impl Backend {
         let connect = packets.next(&mut stream).await?;
         let script = self.scripts.lock().unwrap().remove(&client_id(&connect.1));
         let Some(script) = script else {
-            return Err(io::Error::other("nobody expects this client"));
+            return Err(io::Error::other("unexpected client"));
         };
         stream.write_all(&[mqtt::CONNACK, 2, 0, 0]).await?;
         let mut gone = None;
         if let Company::Known { mut is_gone, talks } = script.company {
             packets.next(&mut stream).await?;
             stream.write_all(&mqtt::PINGRESP).await?;
-            // So that it is the backend who is late, also on a machine where the client is.
+            // Delay from the connection, so that the backend is late even if the client is slow.
             let patience = match script.reading {
                 Reading::AtOnce => Duration::ZERO,
                 Reading::Late => 4 * PAUSE,
                 Reading::Never => PATIENCE,
             };
             let _ = timeout(patience, is_gone.wait_for(|gone| *gone)).await;
-            // It is told again to whoever asks later.
+            // Keep it for later queries.
             gone = talks.then(|| is_gone.clone());
         }
         match script.reading {
@@ -155,13 +155,13 @@ impl Backend {
             Reading::Never => sleep(PATIENCE).await,
         }
         let seen = read_to_end(&mut stream, packets, gone).await;
-        // Nobody may be waiting any more.
+        // The receiver may be gone.
         let _ = script.tell.send(seen);
         Ok(())
     }
 }
 
-/// Reads all that there is, and says something to a client of whom it is told that it has gone.
+/// Reads to the end; sends data to a client that is known to have gone.
 async fn read_to_end(
     stream: &mut TcpStream,
     mut packets: Packets,
@@ -181,11 +181,11 @@ async fn read_to_end(
             }
         }
         let read = tokio::select! {
-            // What is said to nobody goes out before anything is read.
+            // Send the data to the gone client before reading.
             biased;
             is_gone = departure(&mut gone) => {
                 gone = None;
-                // A reset that was told once is not told again.
+                // A reset that was reported once is not reported again.
                 was_reset |= is_gone && stream.write_all(&TO_NOBODY.repeat(8)).await.is_err();
                 continue;
             }
@@ -202,7 +202,7 @@ async fn read_to_end(
     }
 }
 
-/// Whether the client is gone, once that is known.
+/// Resolves when the client is known to have gone.
 async fn departure(gone: &mut Option<watch::Receiver<bool>>) -> bool {
     match gone {
         Some(gone) => gone.wait_for(|gone| *gone).await.is_ok(),
@@ -210,7 +210,7 @@ async fn departure(gone: &mut Option<watch::Receiver<bool>>) -> bool {
     }
 }
 
-/// The client's ID in the body of a CONNECT of MQTT 3.1.1.
+/// Returns the client's ID from the body of an MQTT 3.1.1 CONNECT.
 fn client_id(body: &[u8]) -> String {
     let rest = body.get(10..).unwrap_or_default();
     let length = rest
@@ -220,7 +220,7 @@ fn client_id(body: &[u8]) -> String {
     String::from_utf8_lossy(id).into_owned()
 }
 
-/// What was read, cut into packets.
+/// Splits the received data into packets.
 #[derive(Default)]
 struct Packets {
     bytes: Vec<u8>,
@@ -246,7 +246,7 @@ impl Packets {
         }
     }
 
-    /// The first byte and the body of the next packet, if it is whole.
+    /// Returns the first byte and the body of the next packet, if it is complete.
     fn take(&mut self) -> Option<(u8, Vec<u8>)> {
         let rest = &self.bytes[self.taken..];
         let head = *rest.first()?;

@@ -1,4 +1,4 @@
-//! A client that connects with a will, sends, and ends as its cell says. It must not judge.
+//! A client that connects with a will, sends, and ends as its cell specifies. It must not check the result.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,22 +14,22 @@ use crate::fixture::SOON;
 
 /// When a client sends.
 pub(super) enum Start {
-    /// With its CONNECT, without waiting for an answer, as MQTT allows. It leaves when all that has arrived: with an
-    /// answer unread, closing is a reset, which would take back what is still on the way.
+    /// With its CONNECT, without waiting for an answer, as MQTT allows. It leaves when everything has arrived:
+    /// closing with an unread answer is a reset, which would discard data in flight.
     Eager,
     /// As soon as it is connected.
     Connected,
-    /// When it has said that it is connected, by dropping this, and has been told to go on.
+    /// After it has reported that it is connected, by dropping this, and has received the signal to go on.
     Told(mpsc::Sender<()>, watch::Receiver<bool>),
 }
 
-/// Where the will of a client with this topic goes.
+/// Returns the topic of the will of a client with this topic.
 pub(super) fn will_topic(topic: &str) -> String {
     format!("will/{topic}")
 }
 
-/// Runs a client from its connection to its end. `gone` is told when all that it sent has arrived at the server, and
-/// nobody is there any more to take an answer (but for [`Ending::Notify`]).
+/// Runs a client from its connection to its end. `gone` is notified when all its data has arrived at the server
+/// and, except for [`Ending::Notify`], the client reads no answers any more.
 pub(super) async fn run(
     connector: &Connector,
     server: SocketAddr,
@@ -56,7 +56,7 @@ pub(super) async fn run(
         Start::Told(connected, mut go) => {
             introduce(&mut client, &topic, cell.ending).await?;
             drop(connected);
-            // Who does not say go any more has said it.
+            // A dropped sender counts as the signal.
             let _ = go.wait_for(|go| *go).await;
             client.send(&messages).await?;
         }
@@ -74,7 +74,7 @@ pub(super) async fn run(
         Ending::Notify => {
             arrived().await?;
             gone.send_replace(true);
-            // However that ends: what matters is that the client is there.
+            // The result does not matter: the client is still there.
             client.read_to_end().await;
             return Ok(());
         }
@@ -86,7 +86,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// CONNECT and its answer, PINGREQ and its answer; the last one stays unread where that makes the ending.
+/// Exchanges CONNECT and PINGREQ with their answers; leaves the last answer unread if the ending requires that.
 async fn introduce(client: &mut TlsClient, topic: &str, ending: Ending) -> io::Result<()> {
     client.send(&connect(topic)).await?;
     if !client.read_packet().await?.accepts() {
@@ -101,7 +101,7 @@ async fn introduce(client: &mut TlsClient, topic: &str, ending: Ending) -> io::R
     Ok(())
 }
 
-/// CONNECT of MQTT 3.1.1 with a will.
+/// Makes an MQTT 3.1.1 CONNECT with a will.
 fn connect(topic: &str) -> Vec<u8> {
     const CLEAN_SESSION_AND_WILL: u8 = 0b110;
     let mut body = text("MQTT");
@@ -115,7 +115,7 @@ fn text(text: &str) -> Vec<u8> {
     [&length.to_be_bytes(), text.as_bytes()].concat()
 }
 
-/// All that a client says after its connection.
+/// Makes all packets that a client sends after its connection.
 fn messages(cell: Cell, topic: &str) -> Vec<u8> {
     let (count, size) = cell.sent.messages();
     let mut all = mqtt::publish(Version::V311, topic, 0, 0, &vec![7; size]).repeat(count);

@@ -1,5 +1,5 @@
-//! The same with a real broker, which publishes the wills itself: mosquitto behind the terminator and behind nginx,
-//! beside its own TLS listener.
+//! The same with a real broker, which publishes the wills: mosquitto behind the terminator, behind nginx, and
+//! with its own TLS listener.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -56,7 +56,7 @@ impl Observer {
         Self { counting, broker }
     }
 
-    /// What was seen so far: the broker keeps the order.
+    /// Returns the counts so far; the broker keeps the order.
     async fn counts(self) -> BTreeMap<String, usize> {
         let mut marker = open(self.broker, MARKER).await;
         let publish = mqtt::publish(Version::V311, MARKER, 0, 0, b"");
@@ -76,7 +76,7 @@ async fn open(broker: SocketAddr, id: &str) -> TcpStream {
     stream
 }
 
-/// The first byte of the next packet, and its topic if it is a PUBLISH at QoS 0.
+/// Reads the next packet; returns its first byte, and its topic if it is a PUBLISH at QoS 0.
 async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> (u8, String) {
     let head = stream.read_u8().await.unwrap();
     let (mut length, mut shift) = (0, 0);
@@ -97,7 +97,7 @@ async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> (u8, String) 
     (head, String::from_utf8_lossy(&body[2..end]).into_owned())
 }
 
-/// How mosquitto says that these clients have left, by their IDs.
+/// Returns mosquitto's log text about the end of these clients, by ID.
 fn departures(broker: &MosquittoTls, ids: &BTreeSet<String>) -> BTreeMap<String, String> {
     let mut left = BTreeMap::new();
     for line in broker.process().lines() {
@@ -118,8 +118,8 @@ fn departures(broker: &MosquittoTls, ids: &BTreeSet<String>) -> BTreeMap<String,
     left
 }
 
-/// Waits until the broker has seen all these clients leave, and says how. One that it has not seen leave is not
-/// among them.
+/// Waits until the broker has seen all these clients leave, and returns how. Omits clients that it has not seen
+/// leave.
 async fn all_departed(
     broker: &Arc<MosquittoTls>,
     ids: BTreeSet<String>,
@@ -136,7 +136,7 @@ async fn all_departed(
     looking.await.unwrap()
 }
 
-/// What came of these cells, and how their clients left.
+/// Returns the outcomes of these cells.
 async fn outcomes(
     broker: &Arc<MosquittoTls>,
     observer: Observer,
@@ -166,10 +166,10 @@ async fn outcomes(
         .collect()
 }
 
-/// Terminator and nginx before one mosquitto, and its own TLS listener.
+/// Terminator and nginx before one mosquitto with its own TLS listener.
 struct Servers {
     broker: Arc<MosquittoTls>,
-    /// Of mosquitto's own listener.
+    /// CA of mosquitto's own listener.
     ca: Ca,
     fixture: Fixture,
     nginx: Nginx,
@@ -199,7 +199,7 @@ impl Servers {
     }
 }
 
-/// All clients are connected before the first one sends; a late broker stands still meanwhile.
+/// Compares the servers. All clients connect before the first one sends; a late broker is stopped meanwhile.
 async fn compare(reading: Reading) -> String {
     let servers = Servers::start();
     let observer = Observer::start(servers.broker.addr()).await;
@@ -241,16 +241,16 @@ async fn compare(reading: Reading) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mosquitto_gets_what_came_whole_as_through_nginx() {
+async fn mosquitto_gets_complete_messages_as_through_nginx() {
     println!("{}", compare(Reading::AtOnce).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mosquitto_that_stood_still_gets_what_came_whole_as_through_nginx() {
+async fn a_stopped_mosquitto_gets_complete_messages_as_through_nginx() {
     println!("{}", compare(Reading::Late).await);
 }
 
-/// Python devices that say all they have to say and go.
+/// Python devices that send everything and leave.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bursts_of_paho_reach_mosquitto_as_through_nginx_and_publish_no_wills() {
     const CLIENTS: usize = 8;

@@ -1,4 +1,4 @@
-//! What came of each cell through each server, and what of that is wrong. It knows no sockets.
+//! Outcomes of each cell through each server, and their evaluation. It knows no sockets.
 
 use std::fmt::Write as _;
 use std::io;
@@ -6,23 +6,23 @@ use std::io;
 use super::Cell;
 use super::backend::{Seen, SocketEnd};
 
-/// What came of one cell through one server.
+/// Outcome of one cell through one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// How many messages came whole.
+    /// Number of complete messages.
     pub(super) delivered: usize,
     /// Whether the client's will was published, or would have been.
     pub(super) willed: bool,
     /// How the broker saw the end.
     pub(super) end: String,
-    /// Whether that was in order.
+    /// Whether the end was in order.
     pub(super) in_order: bool,
-    /// What else went wrong.
+    /// Other errors.
     pub(super) trouble: Option<String>,
 }
 
 impl Outcome {
-    /// As the scripted backend has seen it.
+    /// Makes the outcome that the scripted backend saw.
     pub(super) fn scripted(cell: Cell, server: &str, sent: io::Result<()>, seen: &Seen) -> Self {
         let (_, size) = cell.sent.messages();
         let each = 2 + cell.id(server).len() + size;
@@ -52,14 +52,14 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// The outcomes of all servers, ours first.
+/// The outcomes of all servers, the terminator first.
 #[derive(Default)]
 pub(super) struct Report {
     servers: Vec<(&'static str, Vec<(Cell, Outcome)>)>,
 }
 
 impl Report {
-    /// Adds what came of a server's cells.
+    /// Adds the outcomes of a server's cells.
     pub(super) fn add(&mut self, server: &'static str, mut outcomes: Vec<(Cell, Outcome)>) {
         outcomes.sort_by_key(|(cell, _)| *cell);
         match self.servers.iter_mut().find(|(name, _)| *name == server) {
@@ -68,9 +68,8 @@ impl Report {
         }
     }
 
-    /// Says how many cells are complete. Panics with a table if the first server has lost what came whole, if a will
-    /// was published that should not be, or was not, or if the broker saw no end in order; the table shows what
-    /// the other servers made of the same cells.
+    /// Returns a summary. Panics with a table of all servers if the first server has lost complete messages, if
+    /// a will was wrongly published or not published, or if the broker saw no orderly end.
     #[track_caller]
     pub(super) fn judge(&self) -> String {
         let ours = &self.servers.first().unwrap().1;
@@ -93,7 +92,7 @@ impl Report {
         );
     }
 
-    /// What all servers made of a cell.
+    /// Formats the outcomes of all servers for a cell.
     fn row(&self, cell: Cell) -> String {
         let mut row = format!("{:<44}", cell.id(""));
         for (name, outcomes) in &self.servers {
@@ -106,7 +105,7 @@ impl Report {
         row + "\n"
     }
 
-    /// A line for each server.
+    /// Formats a line for each server.
     fn summary(&self) -> String {
         let mut text = String::new();
         for (name, outcomes) in &self.servers {

@@ -1,7 +1,7 @@
-//! What is logged: a level holds for our own code, and lines of libraries come from `debug` on or by name.
+//! Filters the log: a level applies to this project's code; libraries are included from `debug` on, or by name.
 //!
-//! Libraries log single connections as they please (rustls: a WARN for each SNI that is no name, an ERROR for
-//! each alert), and whoever connects could fill a disk with that.
+//! Libraries log single connections (rustls: a WARN for each invalid SNI, an ERROR for each alert), and clients
+//! could fill a disk with such lines.
 
 use tracing::metadata::LevelFilter;
 use tracing_subscriber::EnvFilter;
@@ -9,19 +9,19 @@ use tracing_subscriber::filter::ParseError;
 
 use super::Options;
 
-/// The filter that an option's words stand for.
+/// Parses a filter.
 pub(super) fn parse(options: &Options<'_>) -> Result<EnvFilter, ParseError> {
-    // As the user wrote it, so that a message quotes nothing else.
+    // Parse the original first, so that an error quotes what the user wrote.
     EnvFilter::try_new(options.filter)?;
     EnvFilter::try_new(directives(options).join(","))
 }
 
-/// In the order in which they hold: of two for one target the last.
+/// Returns the directives in order of precedence: for each target the last one applies.
 fn directives(options: &Options<'_>) -> Vec<String> {
     let (mut levels, mut others) = (Vec::new(), Vec::new());
     let written = options.filter.split(',').map(str::trim);
     let written = written.filter(|directive| !directive.is_empty());
-    // Nothing is the level `error` to tracing-subscriber.
+    // tracing-subscriber takes an empty filter as the level `error`.
     let nothing = options.filter.trim().is_empty().then_some("error");
     for directive in written.chain(nothing) {
         match directive.parse::<LevelFilter>() {
@@ -30,7 +30,7 @@ fn directives(options: &Options<'_>) -> Vec<String> {
                 levels.extend(options.own.iter().map(|own| format!("{own}={level}")));
             }
             Ok(_) => levels.push(directive.to_owned()),
-            // What names a target means what it says.
+            // Directives that name a target apply as written.
             Err(_) => others.push(directive.to_owned()),
         }
     }
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_about_our_own_code() {
+    fn a_level_applies_to_our_own_code() {
         for (filter, expected) in [
             ("info", "off,ours=info,ours_too=info,secret=off"),
             (" WARN ", "off,ours=warn,ours_too=warn,secret=off"),
@@ -61,10 +61,10 @@ mod tests {
             ("", "off,ours=error,ours_too=error,secret=off"),
             ("info,", "off,ours=info,ours_too=info,secret=off"),
             ("off", "off,ours=off,ours_too=off,secret=off"),
-            // Who asks for everything gets it.
+            // These include libraries.
             ("debug", "debug,secret=off"),
             ("trace", "trace,secret=off"),
-            // What is named is what was meant, wherever it stands.
+            // A directive that names a target takes precedence in any position.
             (
                 "ours=debug,info,rustls=warn",
                 "off,ours=info,ours_too=info,ours=debug,rustls=warn,secret=off",
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_is_refused() {
+    fn an_invalid_filter_is_rejected() {
         let error = parse(&options("info,ours=loud")).unwrap_err();
         assert!(!error.to_string().is_empty());
     }

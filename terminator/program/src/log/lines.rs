@@ -1,4 +1,4 @@
-//! One line as it leaves: of bounded length, and one line whatever text from outside is in it.
+//! Bounds the length of each log line, and ensures that untrusted text in it cannot break the line.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,20 +9,20 @@ use tracing_appender::non_blocking::NonBlocking;
 
 use super::Format;
 
-/// How long a line may be, in bytes, its end included.
+/// Maximum length of a line, in bytes, including its line break.
 pub const LINE_MAX: usize = 8 * 1024;
 
-/// What stands for what was cut off.
+/// Marks a truncated text.
 const CUT: &str = "…";
 
 const ESCAPE: char = '\u{1b}';
 
-/// Takes whole lines, and passes them on.
+/// Writer that takes whole lines and forwards them.
 #[derive(Clone)]
 pub(super) struct Lines {
     to: NonBlocking,
     format: Format,
-    /// Then colours are in the lines. Escapes in what is told do not come so far.
+    /// Whether lines have colours. tracing-subscriber has escaped control sequences in messages and fields.
     is_terminal: bool,
 }
 
@@ -37,7 +37,7 @@ impl Lines {
 }
 
 impl io::Write for Lines {
-    /// tracing-subscriber writes each line by one call.
+    /// Writes a line; tracing-subscriber makes one call for each.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let text = text.strip_suffix('\n').unwrap_or(&text);
@@ -54,11 +54,11 @@ impl io::Write for Lines {
     }
 }
 
-/// The line without characters that could begin another one, or hide what stands there.
+/// Escapes characters that could start another line or hide text.
 fn plain(line: &str, is_terminal: bool) -> Cow<'_, str> {
     let is_harmful = |one: char| {
         (one.is_control() && one != '\t' && !(one == ESCAPE && is_terminal))
-            // Line and paragraph separators, and what turns the direction of writing.
+            // Line and paragraph separators, and bidirectional controls.
             || matches!(one, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !line.contains(is_harmful) {
@@ -75,7 +75,7 @@ fn plain(line: &str, is_terminal: bool) -> Cow<'_, str> {
     plain.into()
 }
 
-/// The beginning of a text that is too long, in bytes.
+/// Truncates a text to at most `most` bytes.
 fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text;
@@ -87,7 +87,7 @@ fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     format!("{}{CUT}", &text[..end]).into()
 }
 
-/// A line that is too long with its texts cut, so that it stays JSON.
+/// Truncates the strings in a line that is too long, so that it stays valid JSON.
 fn json(line: &str) -> Cow<'_, str> {
     const SHORTEST: usize = 64;
     if line.len() < LINE_MAX {
@@ -104,15 +104,15 @@ fn json(line: &str) -> Cow<'_, str> {
             most /= 2;
         }
     }
-    // It has too many parts. A character takes six bytes at most when it is escaped.
+    // It has too many elements. An escaped character takes at most six bytes.
     let beginning = cut(line.into(), LINE_MAX / 6 - 16);
     let mut rest = String::new();
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     let _ = write!(rest, "{}", serde_json::json!({ "cut": beginning }));
     rest.into()
 }
 
-/// Cuts each text in a value.
+/// Truncates each string in a value.
 fn shorten(value: &mut Value, most: usize) {
     match value {
         Value::String(text) if text.len() > most => *text = cut(text.as_str().into(), most).into(),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shortened_part_by_part_is_cut_as_a_whole() {
+    fn a_line_of_many_parts_is_cut_as_a_whole() {
         let many = Value::from(vec!["\u{1}"; LINE_MAX]).to_string();
         for line in [many, "\u{1}\"\\".repeat(LINE_MAX)] {
             let bounded = json(&line);
