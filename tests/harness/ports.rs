@@ -1,13 +1,27 @@
-//! Free TCP ports on loopback, for programs that must be told their port before they start.
+//! Free TCP ports on loopback, for programs that need to know their port before they start. It must not hand out a
+//! port that Linux gives to outgoing connections while there are others: a client of another test could take the
+//! port of a server that restarts.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Mutex;
+use std::ops::RangeInclusive;
+use std::sync::{LazyLock, Mutex};
 
-/// Below the range from which Linux takes the ports of outgoing connections (32768 and up): else a client of
-/// another test could sit on the port of a server that is being restarted.
-const RANGE: std::ops::Range<u16> = 14_000..32_000;
+/// The first and the last port of outgoing connections. It is of this network namespace.
+const OUTGOING: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// Where to look for ports, in this order. The first range is free by Linux' default of 32768 to 60999, and has none
+/// of the ports of Kubernetes' components.
+const RANGES: [RangeInclusive<u16>; 3] = [14_000..=31_999, 32_000..=65_535, 1_024..=13_999];
+
+/// A range with fewer ports could run out: a test process needs hundreds, and never one twice.
+const ENOUGH: usize = 4_000;
+
+static CANDIDATES: LazyLock<Vec<u16>> = LazyLock::new(|| {
+    let outgoing = std::fs::read_to_string(OUTGOING);
+    candidates(outgoing.ok().as_deref().and_then(range))
+});
 
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
@@ -16,23 +30,48 @@ pub fn free_port() -> u16 {
     let mut given = GIVEN
         .lock()
         .expect("no test panics while it holds this lock");
-    let span = u32::from(RANGE.end - RANGE.start);
     // Test processes that run side by side begin at different places.
-    let start = std::process::id().wrapping_mul(197) % span;
-    for step in 0..span {
-        let offset = u16::try_from((start + step) % span).expect("the span fits a port");
-        let port = RANGE.start + offset;
-        if !given.contains(&port) && is_free(port) {
-            given.insert(port);
-            return port;
-        }
-    }
-    panic!("no free TCP port in {RANGE:?}")
+    let process = usize::try_from(std::process::id()).expect("an id has 32 bits");
+    let start = process.wrapping_mul(197) % CANDIDATES.len();
+    let (before, after) = CANDIDATES.split_at(start);
+    let port = after
+        .iter()
+        .chain(before)
+        .find(|port| !given.contains(port) && is_free(**port))
+        .expect("some TCP port is free");
+    given.insert(*port);
+    *port
 }
 
 /// [`free_port`] as an address on 127.0.0.1.
 pub fn free_addr() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
+}
+
+/// The ports to choose from, where these are the ports of outgoing connections.
+fn candidates(outgoing: Option<RangeInclusive<u16>>) -> Vec<u16> {
+    let is_outgoing = |port: &u16| outgoing.as_ref().is_some_and(|range| range.contains(port));
+    let outside = |range: RangeInclusive<u16>| -> Vec<u16> {
+        range.filter(|port| !is_outgoing(port)).collect()
+    };
+    if let Some(ports) = RANGES
+        .into_iter()
+        .map(outside)
+        .find(|ports| ports.len() >= ENOUGH)
+    {
+        return ports;
+    }
+    // All are for outgoing connections. Linux gives those every second port, from the first one on, as long as any of
+    // them is free (inet_hashtables.c, __inet_hash_connect); the ports between them are the safer ones.
+    let first = outgoing.map_or(0, |range| *range.start());
+    let [range, ..] = RANGES;
+    range.filter(|port| port % 2 != first % 2).collect()
+}
+
+/// Reads `ip_local_port_range`.
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let mut ports = text.split_ascii_whitespace().map(str::parse);
+    Some(ports.next()?.ok()?..=ports.next()?.ok()?)
 }
 
 /// Binding the wildcard address fails if any address has the port. A machine without IPv6 is fine.
@@ -52,5 +91,33 @@ mod tests {
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it was free");
         assert!(!is_free(first));
         assert_ne!(free_port(), first);
+    }
+
+    #[test]
+    fn ports_of_outgoing_connections_are_left_alone() {
+        for (outgoing, expected) in [
+            ("32768\t60999\n", 14_000..=31_999),
+            ("16384 65535", 1_024..=13_999),
+            ("1024 31999", 32_000..=65_535),
+            ("20000 60999", 14_000..=19_999),
+        ] {
+            let outgoing = range(outgoing).expect("two numbers");
+            assert_eq!(candidates(Some(outgoing)), Vec::from_iter(expected));
+        }
+        assert_eq!(candidates(None), Vec::from_iter(14_000..=31_999));
+    }
+
+    #[test]
+    fn without_any_other_it_takes_those_that_are_given_last() {
+        let ports = candidates(range("1024 65535"));
+        assert!(ports.len() >= ENOUGH);
+        assert!(ports.iter().all(|port| port % 2 == 1));
+    }
+
+    #[test]
+    fn the_range_of_this_machine_is_read() {
+        let text = std::fs::read_to_string(OUTGOING).expect("Linux has it");
+        let outgoing = range(&text).expect("two numbers");
+        assert!(!outgoing.is_empty(), "{text}");
     }
 }
