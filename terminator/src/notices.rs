@@ -8,9 +8,9 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
+use crate::end::End;
 use crate::first_packet;
 use crate::journal::Entry;
-use crate::record::End;
 use crate::tls::failure::Error;
 use mqtt_tls_program::log::Seldom;
 
