@@ -102,9 +102,9 @@ mod tests {
             ("20000 60999", 14_000..=19_999),
         ] {
             let outgoing = range(outgoing).expect("two numbers");
-            assert_eq!(candidates(Some(outgoing)), Vec::from_iter(expected));
+            assert_eq!(candidates(Some(outgoing)), expected.collect::<Vec<u16>>());
         }
-        assert_eq!(candidates(None), Vec::from_iter(14_000..=31_999));
+        assert_eq!(candidates(None), (14_000..=31_999).collect::<Vec<u16>>());
     }
 
     #[test]
