@@ -1,5 +1,5 @@
-//! A Secret that goes bad, in every way that people manage: what serves goes on, the condition tells what is
-//! wrong, and the good one is taken when it comes.
+//! A Secret that becomes invalid, in each common way: serving goes on, the condition reports the problem, and the
+//! next valid Secret is loaded.
 
 use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::pki::Leaf;
@@ -9,19 +9,19 @@ use crate::install;
 use crate::listener::{Edge, HOST};
 use crate::operator::Fate;
 
-/// What is in the Secret, its type, and the reason that is told.
+/// The Secret's type, its data, and the expected reason.
 type Case = (&'static str, Vec<(&'static str, String)>, &'static str);
 
 const TLS: &str = "kubernetes.io/tls";
 const OPAQUE: &str = "Opaque";
 const TOPIC: &str = "bad/secrets";
 
-pub(crate) fn each_is_told_and_changes_nothing(cluster: &'static Cluster) {
+pub(crate) fn each_is_reported_and_changes_nothing(cluster: &'static Cluster) {
     journey(cluster, Fate::Lives, cases);
 }
 
-pub(crate) fn each_is_told_by_an_operator_that_is_killed(cluster: &'static Cluster) {
-    // Each costs the time until another has the Lease, twice: two stand for all.
+pub(crate) fn each_is_reported_despite_operator_kills(cluster: &'static Cluster) {
+    // Each case waits twice for another operator to acquire the Lease, so only two cases run.
     journey(cluster, Fate::IsKilled, |edge| {
         cases(edge).into_iter().step_by(7).collect()
     });
@@ -31,23 +31,23 @@ fn journey(cluster: &'static Cluster, fate: Fate, cases: fn(&Edge) -> Vec<Case>)
     install::ensure(cluster);
     let edge = Edge::start(cluster, &format!("bad{}", fate.suffix()));
     let endpoint = edge.endpoint("edge", "edge-tls", &edge.ca);
-    // A device that is connected all the while.
+    // A device that stays connected throughout.
     let mut device = Subscriber::start(&endpoint.subscribe(TOPIC).qos(1));
     let mut good = edge.leaf();
     edge.certificate("edge-tls", &good);
     all_pods_serve(&edge, &good);
     for (kind, data, reason) in cases(&edge) {
-        // A Secret's type cannot be changed.
+        // A Secret's type is immutable.
         edge.kubectl(&["delete", "secret", "edge-tls"]);
         let data: Vec<_> = data
             .iter()
             .map(|(key, text)| (*key, text.as_str()))
             .collect();
         edge.secret("edge-tls", kind, &data);
-        is_told_and_mended(&edge, fate, reason, &mut good);
+        is_reported_and_recovers(&edge, fate, reason, &mut good);
     }
     edge.kubectl(&["delete", "secret", "edge-tls"]);
-    is_told_and_mended(&edge, fate, "SecretNotFound", &mut good);
+    is_reported_and_recovers(&edge, fate, "SecretNotFound", &mut good);
 
     let now = edge.endpoint("edge", "edge-tls", &edge.ca);
     publish(&now, "still here");
@@ -62,20 +62,21 @@ fn journey(cluster: &'static Cluster, fate: Fate, cases: fn(&Edge) -> Vec<Case>)
     );
 }
 
-/// The condition says what is wrong while `good` is served all the same; the next good certificate takes its place.
-fn is_told_and_mended(edge: &Edge, fate: Fate, reason: &str, good: &mut Leaf) {
+/// Checks that the condition reports the problem while `good` is still served, and that the next valid certificate
+/// replaces it.
+fn is_reported_and_recovers(edge: &Edge, fate: Fate, reason: &str, good: &mut Leaf) {
     fate.strikes(edge.cluster);
-    let of = match reason {
+    let type_ = match reason {
         "Expired" | "NotYetValid" => "CertificateValid",
         _ => "ResolvedRefs",
     };
-    let told = edge.wait_for("edge", reason, |condition| {
-        condition.type_ == of && condition.status == "False" && condition.reason == reason
+    let found = edge.wait_for("edge", reason, |condition| {
+        condition.type_ == type_ && condition.status == "False" && condition.reason == reason
     });
     assert!(
-        told.message.contains("edge-tls"),
-        "it names the Secret: {}",
-        told.message
+        found.message.contains("edge-tls"),
+        "the message names the Secret: {}",
+        found.message
     );
     all_pods_serve(edge, good);
     *good = edge.leaf();
@@ -92,14 +93,14 @@ fn cases(edge: &Edge) -> Vec<Case> {
     let early = edge.ca.leaf().dns(HOST).not_yet_valid().issue();
     let (chain, key) = (good.chain_pem.clone(), good.key_pem.clone());
     let cut: String = chain.lines().take(3).collect::<Vec<_>>().join("\n");
-    // Whole lines are missing: the PEM is in order, and what is in it is not.
+    // Whole lines are missing: the PEM is well-formed, and its content is not.
     let mut half_a_key: Vec<&str> = key.lines().take(3).collect();
     half_a_key.extend(key.lines().last());
     let half_a_key = half_a_key.join("\n");
     let no_certificate =
         "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
     let encrypted = good.encrypted_key("x");
-    // Each is another one: what is there twice is left out.
+    // Each is a different one: duplicates are dropped from the chain.
     let deep = (0..12).fold(edge.ca.intermediate("first"), |ca, number| {
         ca.intermediate(&format!("below {number}"))
     });

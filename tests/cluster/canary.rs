@@ -1,8 +1,8 @@
-//! Key material is in Secrets and in the mounts of those who serve with it, and nowhere else: not in logs, events,
-//! objects, metrics, the audit log, etcd outside of its Secrets, or files of the node.
+//! Key material is in Secrets and in the pods that mount them, and nowhere else: not in logs, events, objects,
+//! metrics, the audit log, etcd outside of Secrets, or files of the node.
 //!
-//! [`remember`] is told of every key that the journeys make, [`remember_secrets`] of those that others have made for
-//! them; the last journey looks for all of them, in each form that a key takes on its way.
+//! [`remember`] records every key that the journeys make, [`remember_secrets`] those in existing Secrets. The last
+//! journey searches for all of them, in each encoding that a key may have.
 
 mod etcd;
 mod needles;
@@ -25,12 +25,12 @@ use crate::install;
 use crate::listener::Edge;
 use crate::place::Owner;
 
-/// Private keys, as the lines between a PEM's first and last.
+/// Private keys: the base64 of a PEM block without line breaks.
 static KEYS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Remembers the private keys in a PEM text.
+/// Records the private keys in a PEM text.
 pub(crate) fn remember(pem: &str) {
-    let mut keys = KEYS.lock().expect("no one panics here");
+    let mut keys = KEYS.lock().expect("no holder of the lock panics");
     for block in pem.split("-----BEGIN ").skip(1) {
         let Some((label, rest)) = block.split_once("-----") else {
             continue;
@@ -45,18 +45,18 @@ pub(crate) fn remember(pem: &str) {
     }
 }
 
-/// Remembers the private keys in a Secret that somebody else has made.
+/// Records the private keys in a Secret.
 pub(crate) fn remember_secret(secret: &Secret) {
     for value in secret.data.iter().flat_map(|data| data.values()) {
         remember(&String::from_utf8_lossy(&value.0));
     }
 }
 
-/// After each journey, for the logs go with its pods.
+/// Runs after each journey, because the logs are lost with its pods.
 pub(crate) fn no_key_is_logged(cluster: &Cluster) {
     remember_secrets(cluster);
-    let keys = KEYS.lock().expect("no one panics here").clone();
-    // After a journey that has installed and removed all, there may be none yet.
+    let keys = KEYS.lock().expect("no holder of the lock panics").clone();
+    // After a journey that removed everything that it installed, there may be none yet.
     if keys.is_empty() {
         return;
     }
@@ -68,16 +68,16 @@ pub(crate) fn no_key_is_logged(cluster: &Cluster) {
 
 pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     install::ensure(cluster);
-    // A listener that is there now, so that there is something to be found where it may be.
+    // A current listener, so that there are keys in the allowed places.
     let edge = Edge::start(cluster, "canary");
     let secrets = remember_secrets(cluster);
-    let needles = Needles::of(&KEYS.lock().expect("no one panics here"));
+    let needles = Needles::of(&KEYS.lock().expect("no holder of the lock panics"));
 
-    // What looks must be able to find: in Secrets, as the API server shows them, and decoded.
-    let shown = serde_json::to_vec(&secrets).expect("it was JSON");
+    // The search must be able to find keys: in Secrets, both as the API server returns them and decoded.
+    let shown = serde_json::to_vec(&secrets).expect("JSON can be written");
     assert!(
         needles.are_in(&shown),
-        "keys are found where they are: base64 of PEM"
+        "finds keys in Secrets as base64 of PEM"
     );
     let parsed: Vec<Secret> = secrets.into_iter().map(parse).collect();
     let mut values = parsed
@@ -85,7 +85,7 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
         .flat_map(|secret| secret.data.iter().flat_map(|data| data.values()));
     assert!(
         values.any(|value| needles.are_in(&value.0)),
-        "keys are found where they are: PEM"
+        "finds keys in Secrets as PEM"
     );
 
     let places = Cell::new(0);
@@ -97,7 +97,7 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     admin_ports(cluster, &mut look);
     let enough = |least| {
         let places = places.get();
-        assert!(places > least, "only {places} places were looked at");
+        assert!(places > least, "only {places} places were searched");
     };
     enough(50);
     if let Owner::Local(node) = &cluster.place.owner {
@@ -113,7 +113,7 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
             files(folder, &etcd, &mut look);
         }
         enough(500);
-        // It is one of those files, and a key could be in it: whatever was written stands there.
+        // The audit log is one of those files; it must contain request bodies, where a key could be.
         let audit = std::fs::read_to_string(server.audit_log()).expect("there is an audit log");
         let written = ["requestObject", "mqtttlslisteners", "deployments"];
         assert!(written.iter().all(|word| audit.contains(word)));
@@ -121,7 +121,7 @@ pub(crate) fn keys_are_in_secrets_only(cluster: &'static Cluster) {
     drop(edge);
 }
 
-/// All Secrets as the API server shows them; their keys are remembered, those of cert-manager among them.
+/// Records the keys of all Secrets, those of cert-manager included, and returns the Secrets.
 #[track_caller]
 pub(crate) fn remember_secrets(cluster: &Cluster) -> Vec<Value> {
     let secrets: Vec<Value> = cluster.list_all("secrets");
@@ -135,7 +135,7 @@ fn parse(secret: Value) -> Secret {
     serde_json::from_value(secret).expect("a Secret")
 }
 
-/// Everything that can be listed, but Secrets; and what every container has said.
+/// Shows every object that can be listed, except Secrets, and every container's log.
 fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
     let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "-o", "name"]);
     let scopes = cluster.scopes();
@@ -156,14 +156,14 @@ fn objects(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
     logs(cluster, look);
 }
 
-/// What every container has said.
+/// Shows every container's log.
 fn logs(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
     for (namespace, name, log) in cluster.logs(-1) {
         look(&format!("the log of {namespace}/{name}"), log.as_bytes());
     }
 }
 
-/// What both programs say on their admin ports, asked by way of the API server.
+/// Shows the responses of both programs' admin ports, through the API server.
 fn admin_ports(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
     let mut asked = 0;
     for pod in cluster.pods() {
@@ -188,7 +188,7 @@ fn admin_ports(cluster: &Cluster, look: &mut impl FnMut(&str, &[u8])) {
             );
         }
     }
-    assert!(asked > 4, "only {asked} answers from admin ports");
+    assert!(asked > 4, "only {asked} responses from admin ports");
 }
 
 fn name_of(pod: &Pod) -> (String, String) {
@@ -199,14 +199,14 @@ fn name_of(pod: &Pod) -> (String, String) {
     )
 }
 
-/// Every file below a folder, without what is mounted there: those mounts are the volumes of pods, in memory.
+/// Shows every file below a folder on the same file system: mounts are the volumes of pods, in memory.
 fn files(folder: &Path, but: &Path, look: &mut impl FnMut(&str, &[u8])) {
     let Ok(here) = folder.metadata() else { return };
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            // It may be gone already; links lead to what is looked at in its own place.
+            // It may be gone already. Links are not followed: their targets are searched where they are.
             let Ok(metadata) = entry.metadata() else {
                 continue;
             };
@@ -224,7 +224,7 @@ fn files(folder: &Path, but: &Path, look: &mut impl FnMut(&str, &[u8])) {
     }
 }
 
-/// Standard base64, as Secrets and etcd's gateway have it.
+/// Decodes standard base64, which Secrets and etcd's gateway use.
 fn from_base64(text: &str) -> Vec<u8> {
     STANDARD.decode(text).expect("it is base64")
 }

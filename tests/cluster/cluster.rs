@@ -1,5 +1,5 @@
-//! The cluster under the journeys: kubectl, helm and shell commands against it, an API client, namespaces. Of what is
-//! installed there it knows no more than what must be taken away at the end.
+//! The cluster of the journeys: kubectl, helm and shell commands against it, an API client, namespaces. It must know
+//! nothing about what is installed there, except what must be removed at the end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,20 +18,20 @@ use tokio::runtime::Runtime;
 use crate::install;
 use crate::place::{Owner, Place, root};
 
-/// How long a command may take: a failure, not a measure.
+/// Upper bound for a command. Reaching it is a failure, not a measurement.
 pub(crate) const SOON: Duration = Duration::from_secs(180);
-/// The namespaces that the README's commands make.
+/// The namespaces that the README's commands create.
 const OURS: [&str; 2] = [install::NAMESPACE, install::FIRST];
 
-/// A cluster, and the tools to work with it.
+/// A cluster and the tools to work with it.
 pub(crate) struct Cluster {
     pub(crate) place: Place,
     runtime: Runtime,
-    /// A folder to run commands in, which looks like the checkout and may be written to.
+    /// A writable folder to run commands in, with the checkout's files.
     desk: PathBuf,
-    /// Those that journeys have made.
+    /// The namespaces that journeys have created.
     namespaces: Mutex<Vec<String>>,
-    /// Those of them where something may still run.
+    /// Those in which pods may still run.
     full: Mutex<Vec<String>>,
 }
 
@@ -51,33 +51,34 @@ impl Cluster {
         self.runtime.block_on(future)
     }
 
-    /// A client with an administrator's rights.
+    /// A client with an administrator's permissions.
     pub(crate) async fn client(&self) -> Client {
-        let kubeconfig = Kubeconfig::read_from(&self.place.kubeconfig).expect("it was used before");
+        let kubeconfig =
+            Kubeconfig::read_from(&self.place.kubeconfig).expect("the kubeconfig is readable");
         let options = KubeConfigOptions::default();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        Client::try_from(config.expect("it is sound")).expect("it is sound")
+        Client::try_from(config.expect("the kubeconfig is valid")).expect("the kubeconfig is valid")
     }
 
-    /// Runs a shell script as the README's reader would: in the checkout, with kubectl and helm on the path.
+    /// Runs a shell script as a reader of the README would: in the checkout, with kubectl and helm on the path.
     #[track_caller]
     pub(crate) fn sh(&self, script: &str) -> Finished {
         self.try_sh(script).expect_success()
     }
 
-    /// [`Cluster::sh`], which may fail.
+    /// Like [`Cluster::sh`], but it may fail.
     #[track_caller]
     pub(crate) fn try_sh(&self, script: &str) -> Finished {
         run(self.shell(script), b"", 4 * SOON)
     }
 
-    /// Starts a shell script that goes on, such as a port-forward.
+    /// Starts a long-running shell script, such as a port-forward.
     #[track_caller]
     pub(crate) fn sh_in_background(&self, name: &str, script: &str) -> Process {
         Process::spawn(name, self.shell(script))
     }
 
-    /// Where [`Cluster::sh`] runs.
+    /// The folder in which [`Cluster::sh`] runs.
     pub(crate) fn desk(&self) -> &Path {
         &self.desk
     }
@@ -94,13 +95,13 @@ impl Cluster {
             .current_dir(&self.desk)
             .env("PATH", path)
             .env("KUBECONFIG", &self.place.kubeconfig);
-        self.at_home(&mut command);
+        self.isolate_home(&mut command);
         command
     }
 
-    /// kubectl, helm and mosquitto keep caches and settings at home: not those of whoever runs this. Only the way to
-    /// log in to somebody's cluster may lie there.
-    fn at_home(&self, command: &mut Command) {
+    /// Keeps caches and settings of kubectl, helm and mosquitto out of the user's home folder. With `E2E=context` HOME
+    /// stays, because the credentials for that cluster may be there.
+    fn isolate_home(&self, command: &mut Command) {
         let home = self.desk.join(".home");
         for variable in [
             "HELM_CACHE_HOME",
@@ -116,19 +117,19 @@ impl Cluster {
         }
     }
 
-    /// kubectl, to its end; it may fail.
+    /// Runs kubectl, which may fail.
     #[track_caller]
     pub(crate) fn try_kubectl(&self, args: &[&str]) -> Finished {
         self.kubectl_with(args, "")
     }
 
-    /// kubectl, which must succeed; what it prints.
+    /// Runs kubectl, which must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         self.try_kubectl(args).expect_success().stdout
     }
 
-    /// The objects of a kind, as kubectl's arguments select them.
+    /// Lists the objects of a kind that kubectl's arguments select.
     #[track_caller]
     pub(crate) fn list<T: DeserializeOwned>(&self, kind: &str, args: &[&str]) -> Vec<T> {
         let list = self.kubectl(&[&["get", kind, "-o", "json"], args].concat());
@@ -136,21 +137,25 @@ impl Cluster {
         serde_json::from_value(list["items"].take()).expect("objects of one kind")
     }
 
-    /// kubectl's argument, or one after the other, for all that the journeys have made or caused. In somebody's cluster
-    /// that is what is in their namespaces: the rest is none of our business.
+    /// kubectl's arguments, used one after the other, for all objects that the journeys have created. In a user's
+    /// cluster these are the journeys' namespaces: the rest must be left alone.
     pub(crate) fn scopes(&self) -> Vec<String> {
         if !matches!(self.place.owner, Owner::Context) {
             return vec!["--all-namespaces".to_owned()];
         }
         let namespace = |name| format!("--namespace={name}");
-        self.made().iter().map(namespace).collect()
+        self.created().iter().map(namespace).collect()
     }
 
-    /// The namespaces that the journeys and the README's commands make.
-    fn made(&self) -> Vec<String> {
-        let mut made = self.namespaces.lock().expect("no one panics here").clone();
-        made.extend(OURS.map(str::to_owned));
-        made
+    /// The namespaces that the journeys and the README's commands create.
+    fn created(&self) -> Vec<String> {
+        let mut created = self
+            .namespaces
+            .lock()
+            .expect("no holder of the lock panics")
+            .clone();
+        created.extend(OURS.map(str::to_owned));
+        created
     }
 
     /// All objects of a kind in [`Cluster::scopes`].
@@ -161,14 +166,14 @@ impl Cluster {
         scopes.iter().flat_map(of_one).collect()
     }
 
-    /// All pods of ours; where the cluster is ours, all that there are.
+    /// All pods in [`Cluster::scopes`].
     #[track_caller]
     pub(crate) fn pods(&self) -> Vec<Pod> {
         self.list_all("pods")
     }
 
-    /// What every container of [`Cluster::pods`] has said, at most so many lines of each: the pod's namespace and name, and
-    /// the text. -1 is all lines.
+    /// The logs of [`Cluster::pods`], with at most `lines` lines of each container (-1: all): the pod's namespace and
+    /// name, and the text.
     #[track_caller]
     pub(crate) fn logs(&self, lines: i32) -> Vec<(String, String, String)> {
         let tail = format!("--tail={lines}");
@@ -176,7 +181,7 @@ impl Cluster {
             let namespace = pod.metadata.namespace.unwrap_or_default();
             let name = pod.metadata.name.unwrap_or_default();
             let args = ["-n", &namespace, "logs", &name, "--all-containers", &tail];
-            // A pod may be gone since, or not have begun yet.
+            // A pod may be gone already, or not have started yet.
             let text = self.try_kubectl(&args).stdout;
             (namespace, name, text)
         };
@@ -190,7 +195,7 @@ impl Cluster {
             .expect_success();
     }
 
-    /// [`Cluster::apply`] by another user.
+    /// Like [`Cluster::apply`], as another user.
     #[track_caller]
     pub(crate) fn apply_as(&self, user: &str, namespace: &str, manifests: &str) {
         let user = format!("--as={user}");
@@ -198,7 +203,7 @@ impl Cluster {
             .expect_success();
     }
 
-    /// Creates or replaces an object, without the copy that `apply` keeps in an annotation.
+    /// Applies an object server-side, which keeps no copy of it in an annotation.
     #[track_caller]
     pub(crate) fn replace(&self, namespace: &str, manifest: &str) {
         let args = [
@@ -213,7 +218,7 @@ impl Cluster {
         self.kubectl_with(&args, manifest).expect_success();
     }
 
-    /// What the API server would say to an object, without writing it.
+    /// Creates an object as a dry run, which may fail.
     #[track_caller]
     pub(crate) fn try_dry_run(&self, namespace: &str, manifest: &str) -> Finished {
         self.kubectl_with(
@@ -226,11 +231,11 @@ impl Cluster {
     fn kubectl_with(&self, args: &[&str], input: &str) -> Finished {
         let mut command = tests::apiserver::kubectl_command(&self.place.kubeconfig, args);
         command.current_dir(&self.desk);
-        self.at_home(&mut command);
+        self.isolate_home(&mut command);
         run(command, input.as_bytes(), SOON)
     }
 
-    /// helm, to its end; it may fail.
+    /// Runs helm, which may fail.
     #[track_caller]
     pub(crate) fn try_helm(&self, args: &[&str]) -> Finished {
         let mut command = self.shell("exec helm \"$@\"");
@@ -238,13 +243,13 @@ impl Cluster {
         run(command, b"", 2 * SOON)
     }
 
-    /// helm, which must succeed; what it prints.
+    /// Runs helm, which must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn helm(&self, args: &[&str]) -> String {
         self.try_helm(args).expect_success().stdout
     }
 
-    /// A new namespace, where restricted pod security is enforced. One that is there already is somebody's.
+    /// Creates a namespace with restricted pod security. Fails if it exists, because it is not ours then.
     #[track_caller]
     pub(crate) fn namespace(&self, name: &str) -> String {
         self.kubectl_with(
@@ -257,17 +262,17 @@ impl Cluster {
         )
         .expect_success();
         for list in [&self.namespaces, &self.full] {
-            let mut list = list.lock().expect("no one panics here");
+            let mut list = list.lock().expect("no holder of the lock panics");
             list.push(name.to_owned());
         }
         name.to_owned()
     }
 
-    /// Makes room for the next journey: what ran in the namespaces so far runs no more, and its objects stay.
+    /// Frees resources for the next journey: stops the pods in the namespaces so far, and keeps the objects.
     pub(crate) fn make_room(&self) {
-        let mut full = self.full.lock().expect("no one panics here");
+        let mut full = self.full.lock().expect("no holder of the lock panics");
         for name in full.drain(..) {
-            // There may be no listeners, or no such kind of objects any more.
+            // There may be no listeners, or no resource definition any more.
             self.try_kubectl(&["-n", &name, "scale", "mtl", "--all", "--replicas=0"]);
             self.try_kubectl(&[
                 "-n",
@@ -280,17 +285,16 @@ impl Cluster {
         }
     }
 
-    /// Leaves the place as it was found, as far as these tools have changed it; also after a journey that failed on
-    /// its way. A cluster that is made for the tests goes as a whole.
+    /// Removes what these tools have installed, also after a failed journey. A cluster made for the tests is deleted.
     pub(crate) fn end(&self) {
         if matches!(self.place.owner, Owner::Context) {
             self.try_helm(&["uninstall", "smart-mqtt-tls", "-n", OURS[0], "--wait"]);
             self.try_kubectl(&["delete", "-k", "deploy/base", "--ignore-not-found"]);
-            for name in self.made() {
+            for name in self.created() {
                 let delete = ["delete", "namespace", &name, "--ignore-not-found"];
                 let finished = self.try_kubectl(&delete);
                 if !finished.status.success() {
-                    eprintln!("{name} stays: {}", finished.stderr);
+                    eprintln!("failed to delete namespace {name}: {}", finished.stderr);
                 }
             }
         }
@@ -298,14 +302,14 @@ impl Cluster {
     }
 }
 
-/// A folder with links to what the README's commands name, kubectl and helm among them.
+/// Creates a folder with links to what the README's commands need, kubectl and helm included.
 fn desk() -> PathBuf {
     let desk = workdir::scratch("desk");
     let bin = desk.join(".bin");
-    std::fs::create_dir_all(&bin).expect("the folder is ours");
-    std::fs::create_dir_all(desk.join(".home")).expect("the folder is ours");
+    std::fs::create_dir_all(&bin).expect("the folder is writable");
+    std::fs::create_dir_all(desk.join(".home")).expect("the folder is writable");
     let link = |from: PathBuf, to: PathBuf| {
-        std::os::unix::fs::symlink(from, to).expect("the folder is ours");
+        std::os::unix::fs::symlink(from, to).expect("the folder is writable");
     };
     for name in ["deploy", "charts"] {
         link(root().join(name), desk.join(name));

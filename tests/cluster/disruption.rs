@@ -1,8 +1,8 @@
-//! Whatever happens to terminators, nodes' drains and brokers, devices come back by themselves, and no message
-//! that was acknowledged to one of them is lost.
+//! After restarts and evictions of terminators and brokers, devices reconnect by themselves, and no acknowledged
+//! message is lost.
 //!
-//! smart-mqtt keeps no sessions over its own restart, so nobody can promise anything for one; there it is shown
-//! that devices come back. That nothing is lost then is shown with mosquitto, which keeps them.
+//! smart-mqtt does not keep sessions over its own restart, so its test checks only that devices reconnect. That no
+//! message is lost is checked with mosquitto, which keeps sessions.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -18,7 +18,7 @@ use crate::operator::Fate;
 use crate::processes;
 
 const CLIENTS: usize = 500;
-/// What is done, in words, and how.
+/// A step's name and its action.
 type Step = (&'static str, fn(&Edge));
 
 const MOSQUITTO: &str = include_str!("mosquitto.yaml");
@@ -27,7 +27,7 @@ pub(crate) fn pods_come_and_go(cluster: &'static Cluster) {
     journey(cluster, Fate::Lives);
 }
 
-pub(crate) fn pods_come_and_go_while_the_operator_is_killed(cluster: &'static Cluster) {
+pub(crate) fn pods_come_and_go_despite_operator_kills(cluster: &'static Cluster) {
     journey(cluster, Fate::IsKilled);
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn brokers_restart(cluster: &'static Cluster) {
     println!("{report}");
     assert!(
         report.connects >= 2 * CLIENTS,
-        "all of them were cut off: {report}"
+        "all of them were disconnected: {report}"
     );
     nothing_is_lost(&report);
 }
@@ -136,11 +136,11 @@ fn scale(edge: &Edge, replicas: usize) {
     edge.kubectl(&["scale", "mtl/edge", &format!("--replicas={replicas}")]);
 }
 
-/// SIGKILL where its process can be seen; elsewhere its pod goes at once.
+/// Kills the terminator's process on a local node; elsewhere deletes its pod without grace.
 fn kill(edge: &Edge) {
     let pod = first(edge);
     if processes::kill(edge.cluster, &pod.uid, "mqtt-tls-terminator") {
-        eventually(SOON, "the kubelet has started it again", || {
+        eventually(SOON, "the kubelet has restarted it", || {
             let pods = edge.pods();
             pods.iter()
                 .any(|it| it.name == pod.name && it.restarts == 1)
@@ -161,8 +161,8 @@ fn evict(edge: &Edge) {
     });
 }
 
-/// Another name of the same image: the kubelet ends the container in order and starts it again in its pod, so
-/// what the broker has on its volume stays.
+/// Sets another name of the same image: the kubelet stops the container gracefully and restarts it in the same pod,
+/// which keeps the broker's volume.
 fn restart_in_its_pod(edge: &Edge) {
     let label = ["-l", "app.kubernetes.io/name=mosquitto"];
     let pod = edge.kubectl(&[
@@ -179,7 +179,7 @@ fn restart_in_its_pod(edge: &Edge) {
         &format!("pod/{pod}"),
         "mosquitto=docker.io/library/mosquitto:test",
     ]);
-    eventually(SOON, "the broker has been started again", || {
+    eventually(SOON, "the broker has restarted", || {
         let pod: Value = edge.get("pod", &pod);
         let status = &pod["status"]["containerStatuses"][0];
         (status["restartCount"] == 1 && status["ready"] == true).then_some(())

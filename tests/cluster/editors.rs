@@ -1,4 +1,5 @@
-//! Whoever may edit a namespace may make listeners there and nowhere else; whoever may view it sees them.
+//! Users with the role `edit` in a namespace can create listeners there and nowhere else; users with `view` can read
+//! them.
 
 use tests::wait::eventually;
 
@@ -11,19 +12,19 @@ const LISTENER: &str = "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsL
                         spec: {certificates: [{secretRef: {name: edge-tls}}], \
                         backend: {service: {name: smart-mqtt}}, replicas: 1}\n";
 
-pub(crate) fn kubernetes_own_roles_hold_for_listeners(cluster: &'static Cluster) {
+pub(crate) fn the_default_roles_apply_to_listeners(cluster: &'static Cluster) {
     install::ensure(cluster);
     let edge = Edge::start(cluster, NAMESPACE);
     for (user, role) in [("editor", "edit"), ("viewer", "view")] {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={user}"));
         edge.kubectl(&["create", "rolebinding", &user[7..], &role, &user]);
     }
-    // The controller that adds rules to Kubernetes' own roles takes a moment.
-    eventually(SOON, "the viewer sees the listener", || {
-        may(cluster, "viewer", NAMESPACE, "get").then_some(())
+    // The controller that aggregates the default roles takes a moment.
+    eventually(SOON, "the viewer can read listeners", || {
+        can_i(cluster, "viewer", NAMESPACE, "get").then_some(())
     });
-    eventually(SOON, "the editor may make one", || {
-        may(cluster, "editor", NAMESPACE, "create").then_some(())
+    eventually(SOON, "the editor can create listeners", || {
+        can_i(cluster, "editor", NAMESPACE, "create").then_some(())
     });
     for (user, namespace, verb) in [
         ("viewer", NAMESPACE, "create"),
@@ -31,8 +32,8 @@ pub(crate) fn kubernetes_own_roles_hold_for_listeners(cluster: &'static Cluster)
         ("editor", "default", "get"),
         ("editor", "default", "create"),
     ] {
-        let is_allowed = may(cluster, user, namespace, verb);
-        assert!(!is_allowed, "{user} may {verb} listeners in {namespace}");
+        let is_allowed = can_i(cluster, user, namespace, verb);
+        assert!(!is_allowed, "{user} can {verb} listeners in {namespace}");
     }
     cluster.apply_as("editor", NAMESPACE, LISTENER);
     edge.wait_for("theirs", "Ready", |it| {
@@ -43,7 +44,7 @@ pub(crate) fn kubernetes_own_roles_hold_for_listeners(cluster: &'static Cluster)
     edge.kubectl(&["delete", "mtl/theirs", "--as=editor"]);
 }
 
-fn may(cluster: &Cluster, user: &str, namespace: &str, verb: &str) -> bool {
+fn can_i(cluster: &Cluster, user: &str, namespace: &str, verb: &str) -> bool {
     let user = format!("--as={user}");
     let args = ["auth", "can-i", verb, "mtl", "-n", namespace, &user, "-q"];
     cluster.try_kubectl(&args).status.success()

@@ -1,16 +1,16 @@
-//! From nothing to a message: the README's commands, as they stand, by Helm and by kustomize.
+//! From an empty cluster to a first message: the README's commands, unchanged, with Helm and with kustomize.
 
 use tests::wait::{eventually, eventually_ok};
 
 use crate::cluster::{Cluster, SOON};
 use crate::{canary, operator, readme};
 
-/// Where the README installs the operator.
+/// The namespace in which the README installs the operator.
 pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
-/// Where the README makes its first listener.
+/// The namespace in which the README creates its first listener.
 pub(crate) const FIRST: &str = "iot";
 
-/// Sees to it that the operator is there, by Helm. For journeys that begin with it.
+/// Installs the operator with Helm if it is not installed. For journeys that need it.
 #[track_caller]
 pub(crate) fn ensure(cluster: &Cluster) {
     if !is_installed(cluster) {
@@ -32,7 +32,7 @@ pub(crate) fn kustomize_and_a_first_message(cluster: &'static Cluster) {
     let theirs = ["-n", NAMESPACE, "create", "configmap", "theirs"];
     cluster.kubectl(&theirs);
     readme::run(cluster, "kustomize-uninstall");
-    // The operator is gone, and what it has made goes on. What others have in its namespace stays.
+    // The operator is gone, and its children keep working. Objects of others in its namespace stay.
     first_message(cluster, "edge.crt");
     cluster.kubectl(&["-n", NAMESPACE, "get", "configmap", "theirs"]);
     readme::run(cluster, "crd-uninstall");
@@ -40,7 +40,7 @@ pub(crate) fn kustomize_and_a_first_message(cluster: &'static Cluster) {
     cluster.kubectl(&["delete", "namespace", FIRST]);
 }
 
-/// The operator is killed on the way: another has to take the Lease over before anything becomes ready.
+/// The operator is killed before the first listener: another one has to acquire the Lease before it becomes ready.
 pub(crate) fn helm_and_a_first_message(cluster: &'static Cluster) {
     no_warning(&readme::run(cluster, "helm-install"));
     operator::kill(cluster);
@@ -52,21 +52,21 @@ pub(crate) fn helm_and_a_first_message(cluster: &'static Cluster) {
     cluster.kubectl(&["delete", "namespace", FIRST]);
 }
 
-/// A broker and a listener, with the README's commands.
+/// Creates a broker and a listener with the README's commands.
 fn first_listener(cluster: &Cluster) {
     no_warning(&readme::run(cluster, "broker"));
     no_warning(&readme::run(cluster, "first-listener"));
     canary::remember_secrets(cluster);
 }
 
-/// By the Service, with the README's commands; `ca` is what the client trusts.
+/// Sends a message through the Service with the README's commands; the client trusts `ca`.
 fn first_message(cluster: &Cluster, ca: &str) {
     let forward = cluster.sh_in_background("port-forward", readme::commands("port-forward"));
     forward.wait_for_line("Forwarding from", SOON);
     let message = readme::commands("first-message").replace("edge.crt", ca);
     arrives(cluster, &message);
     forward.stop();
-    // What kubectl forwards goes to a pod. Devices go by the Service's own address, which is not in the certificate.
+    // kubectl forwards to a pod. Devices use the Service's address, which is not in the certificate.
     let address = "jsonpath={.spec.clusterIP}";
     let address = cluster.kubectl(&["-n", FIRST, "get", "service", "edge-mqtts", "-o", address]);
     arrives(
@@ -76,21 +76,21 @@ fn first_message(cluster: &Cluster, ca: &str) {
 }
 
 fn arrives(cluster: &Cluster, message: &str) {
-    // A renewed certificate may be on its way.
-    let said = eventually_ok(SOON, "the message arrives", || {
+    // A renewed certificate may not be loaded yet.
+    let finished = eventually_ok(SOON, "the message arrives", || {
         let finished = cluster.try_sh(message);
         let arrived = finished.stdout.contains("room/temperature 21.5");
         if arrived { Ok(finished) } else { Err(finished) }
     });
-    no_warning(&said.stderr);
+    no_warning(&finished.stderr);
 }
 
 #[track_caller]
-fn no_warning(said: &str) {
-    assert!(!said.contains("Warning"), "{said}");
+fn no_warning(output: &str) {
+    assert!(!output.contains("Warning"), "{output}");
 }
 
-/// Of what the installation made, whatever was made by whom.
+/// Waits until no object of the installation is left.
 #[track_caller]
 pub(crate) fn nothing_is_left(cluster: &Cluster) {
     eventually(SOON, "nothing of the installation is left", || {

@@ -1,4 +1,4 @@
-//! A listener as the journeys use it: a namespace with a real smart-mqtt, a certificate, and pods that serve it.
+//! A listener for the journeys: a namespace with a real smart-mqtt, a certificate, and pods that serve it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,17 +14,17 @@ use tests::wait::eventually;
 use crate::canary;
 use crate::cluster::{Cluster, SOON};
 
-/// The host name that devices know.
+/// The host name that devices connect to.
 pub(crate) const HOST: &str = "mqtt.example.com";
 
-/// A listener `edge` with its broker, in a namespace of its own.
+/// A listener `edge` with its broker, in its own namespace.
 pub(crate) struct Edge {
     pub(crate) cluster: &'static Cluster,
     pub(crate) namespace: String,
     pub(crate) ca: Ca,
 }
 
-/// A pod of a listener, as far as journeys look at it.
+/// A listener's pod, with what journeys compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Terminator {
     pub(crate) name: String,
@@ -34,7 +34,7 @@ pub(crate) struct Terminator {
 }
 
 impl Edge {
-    /// A namespace, a broker, and a certificate, without a listener yet.
+    /// Creates a namespace, a broker, and a certificate, without a listener.
     #[track_caller]
     pub(crate) fn prepare(cluster: &'static Cluster, namespace: &str) -> Self {
         let edge = Self {
@@ -49,7 +49,7 @@ impl Edge {
             "-f",
             "deploy/samples/smart-mqtt.yaml",
         ]);
-        // The fleet asks the broker itself what has arrived, from outside of the cluster.
+        // The fleet subscribes at the broker from outside of the cluster.
         edge.kubectl(&["delete", "networkpolicy", "smart-mqtt"]);
         edge.certificate("edge-tls", &edge.leaf());
         edge.kubectl(&[
@@ -61,7 +61,7 @@ impl Edge {
         edge
     }
 
-    /// With a listener of two pods, Ready.
+    /// Like [`Edge::prepare`], with a Ready listener of two pods.
     #[track_caller]
     pub(crate) fn start(cluster: &'static Cluster, namespace: &str) -> Self {
         let edge = Self::prepare(cluster, namespace);
@@ -85,7 +85,7 @@ impl Edge {
         );
     }
 
-    /// Writes a Secret, whatever is in it.
+    /// Writes a Secret of any type and content.
     #[track_caller]
     pub(crate) fn secret(&self, name: &str, kind: &str, data: &[(&str, &str)]) {
         for (_, text) in data {
@@ -99,7 +99,7 @@ impl Edge {
             "apiVersion": "v1", "kind": "Secret", "type": kind,
             "metadata": {"name": name}, "stringData": data,
         });
-        // Replaced, and not applied: kubectl would keep a copy of the keys in an annotation.
+        // Not by client-side apply, which would keep a copy of the keys in an annotation.
         let text = secret.to_string();
         self.cluster.replace(&self.namespace, &text);
     }
@@ -110,7 +110,7 @@ impl Edge {
         self.listener_named("edge", more);
     }
 
-    /// Applies a listener; `more` replaces what it says of the same key.
+    /// Applies a listener; keys in `more` replace the defaults.
     #[track_caller]
     pub(crate) fn listener_named(&self, name: &str, more: &str) {
         let mut spec = String::new();
@@ -138,7 +138,7 @@ impl Edge {
         );
     }
 
-    /// Waits until a condition of `edge` has a status, of the newest generation; hands it back.
+    /// Waits until a condition of `edge` has a status for the newest generation, and returns it.
     #[track_caller]
     pub(crate) fn wait(&self, kind: &str, status: &str) -> Condition {
         self.wait_for("edge", &format!("{kind} is {status}"), |condition| {
@@ -146,7 +146,7 @@ impl Edge {
         })
     }
 
-    /// Waits until a listener has a condition like this, of the newest generation.
+    /// Waits until a listener has a matching condition for the newest generation, and returns it.
     #[track_caller]
     pub(crate) fn wait_for(
         &self,
@@ -166,14 +166,14 @@ impl Edge {
         })
     }
 
-    /// An object of this namespace.
+    /// Reads an object of this namespace.
     #[track_caller]
     pub(crate) fn get<T: DeserializeOwned>(&self, kind: &str, name: &str) -> T {
         let args = ["-n", &self.namespace, "get", kind, name, "-o", "json"];
         serde_json::from_str(&self.cluster.kubectl(&args)).expect("kubectl prints JSON")
     }
 
-    /// Where devices connect: the address and port of the Service.
+    /// The address and port of a listener's Service.
     #[track_caller]
     pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         self.service(&format!("{listener}-mqtts"))
@@ -195,19 +195,19 @@ impl Edge {
             "deployment/edge-mqtts",
             "--timeout=120s",
         ]);
-        eventually(SOON, "no pod is on its way in or out", || {
+        eventually(SOON, "no pod is starting or ending", || {
             let deployment: Value = self.get("deployment", "edge-mqtts");
             let (wanted, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
             let settled = ["replicas", "readyReplicas", "updatedReplicas"];
             let settled = settled.iter().all(|key| status[*key] == *wanted);
-            // Those that drain are no longer the Deployment's, and still have connections.
+            // Draining pods are no longer counted by the Deployment, and still have connections.
             let all = self.all_pods_of("edge").len() as u64;
             (settled && Some(all) == wanted.as_u64()).then_some(())
         });
     }
 
-    /// A listener for clients that verify the address which they connect to: once it is Ready, its certificate
-    /// is issued anew by `ca` for its Service's address, in the key `pem` if it was there.
+    /// Returns an endpoint for clients that verify the address to which they connect: once the listener is Ready, `ca`
+    /// issues a new certificate for its Service's address, in the key `pem` if that key exists.
     #[track_caller]
     pub(crate) fn endpoint(&self, listener: &str, secret: &str, ca: &Ca) -> Endpoint {
         self.wait_for(listener, "Ready", |it| {
@@ -226,7 +226,7 @@ impl Edge {
         Endpoint::tls(address.port(), ca).host(&address.ip().to_string())
     }
 
-    /// Waits until each pod, asked by itself, shows this certificate to a client that verifies it.
+    /// Waits until each pod, addressed directly, presents this certificate to a client that verifies it.
     #[track_caller]
     pub(crate) fn all_pods_serve(&self, listener: &str, ca: &Ca, leaf: &Leaf) {
         let wanted = pki::fingerprint(&leaf.cert_der);
@@ -250,7 +250,7 @@ impl Edge {
         });
     }
 
-    /// The pods of `edge` that run, by name.
+    /// The running pods of `edge`, by name.
     #[track_caller]
     pub(crate) fn pods(&self) -> Vec<Terminator> {
         self.pods_of("edge")
@@ -293,7 +293,7 @@ fn service_address(service: &Service) -> SocketAddr {
     SocketAddr::new(ip.parse().expect("an IP address"), port)
 }
 
-/// None for a pod that is on its way in or out.
+/// Returns None for a pod that is starting or ending.
 fn terminator(pod: Pod) -> Option<Terminator> {
     let status = pod.status?;
     if pod.metadata.deletion_timestamp.is_some() || status.phase.as_deref() != Some("Running") {

@@ -1,19 +1,19 @@
-//! The journeys of those who use this, on a real cluster: from the installation to the last byte that is left
-//! behind. One file a journey.
+//! End-to-end tests of users' journeys on a real cluster, from installation to complete removal. One file for each
+//! journey.
 //!
-//! `E2E` says where: `local` (the default) is a whole node on this machine, in an enclosure; `kind` makes a
-//! cluster with kind; `context` takes the current kubeconfig, and asks before it touches it. See [`place`].
+//! `E2E` selects the cluster: `local` (the default) is a whole node on this machine, in an enclosure; `kind` creates
+//! a cluster with kind; `context` uses the current kubeconfig, after a confirmation. See [`place`].
 //!
-//! The journeys run one after the other, in the order of [`journeys`]: the later ones use what the earlier have
-//! installed, and the last looks for keys in what all of them have left. A whole run on this machine has two lanes
-//! ([`Lane`]), each with a node of its own.
+//! The journeys run one after the other, in the order of [`journeys`]: later ones use what earlier ones have
+//! installed, and the last one searches for keys in what all of them have left. A full run on this machine has two
+//! lanes ([`Lane`]), each with its own node.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too, and its words are for whoever runs it"
+    reason = "a test fails by panicking, in its helpers too, and prints its progress"
 )]
 
 mod bad_secrets;
@@ -45,7 +45,7 @@ use cluster::Cluster;
 use place::{Lane, Place, Way};
 use tests::node::enclosure::Ended;
 
-/// A journey's name and what it does.
+/// A journey's name and function.
 type Journey = (&'static str, fn(&'static Cluster));
 
 const ORDER: [Journey; 8] = [
@@ -54,8 +54,8 @@ const ORDER: [Journey; 8] = [
         install::kustomize_and_a_first_message,
     ),
     (
-        "values::every_case_of_the_chart_serves",
-        values::every_case_of_the_chart_serves,
+        "values::every_ci_case_of_the_chart_serves",
+        values::every_ci_case_of_the_chart_serves,
     ),
     ("values::every_overlay_serves", values::every_overlay_serves),
     (
@@ -63,8 +63,8 @@ const ORDER: [Journey; 8] = [
         install::helm_and_a_first_message,
     ),
     (
-        "bad_secrets::each_is_told_and_changes_nothing",
-        bad_secrets::each_is_told_and_changes_nothing,
+        "bad_secrets::each_is_reported_and_changes_nothing",
+        bad_secrets::each_is_reported_and_changes_nothing,
     ),
     (
         "rotation::renewals_under_load",
@@ -82,28 +82,28 @@ const TROUBLE: [Journey; 9] = [
         restricted::everything_is_admitted_without_a_warning,
     ),
     (
-        "editors::kubernetes_own_roles_hold_for_listeners",
-        editors::kubernetes_own_roles_hold_for_listeners,
+        "editors::the_default_roles_apply_to_listeners",
+        editors::the_default_roles_apply_to_listeners,
     ),
     (
-        "several::two_listeners_keep_apart",
-        several::two_listeners_keep_apart,
+        "several::two_listeners_are_independent",
+        several::two_listeners_are_independent,
     ),
     (
-        "several::the_plugins_file_becomes_a_secret",
-        several::the_plugins_file_becomes_a_secret,
+        "several::the_plugins_file_works_as_a_secret",
+        several::the_plugins_file_works_as_a_secret,
     ),
     (
-        "bad_secrets::each_is_told_by_an_operator_that_is_killed",
-        bad_secrets::each_is_told_by_an_operator_that_is_killed,
+        "bad_secrets::each_is_reported_despite_operator_kills",
+        bad_secrets::each_is_reported_despite_operator_kills,
     ),
     (
-        "rotation::renewals_with_an_operator_that_is_killed",
-        rotation::renewals_with_an_operator_that_is_killed,
+        "rotation::renewals_despite_operator_kills",
+        rotation::renewals_despite_operator_kills,
     ),
     (
-        "disruption::pods_come_and_go_while_the_operator_is_killed",
-        disruption::pods_come_and_go_while_the_operator_is_killed,
+        "disruption::pods_come_and_go_despite_operator_kills",
+        disruption::pods_come_and_go_despite_operator_kills,
     ),
     ("disruption::brokers_restart", disruption::brokers_restart),
     (
@@ -111,13 +111,13 @@ const TROUBLE: [Journey; 9] = [
         watching::prometheus_sees_all_and_the_alert_fires,
     ),
 ];
-/// Looks at what the others of its node have left.
+/// Searches what the other journeys of its node have left.
 const LAST: Journey = (
     "canary::keys_are_in_secrets_only",
     canary::keys_are_in_secrets_only,
 );
 
-/// Those of a lane, or all of them, in their order.
+/// The journeys of a lane, or all of them, in order.
 fn journeys(lane: Option<Lane>) -> Vec<Journey> {
     let (order, trouble) = (&ORDER[..], &TROUBLE[..]);
     let mut journeys = match lane {

@@ -1,4 +1,4 @@
-//! What becomes of the operator's pods during a journey.
+//! The operator's pods during a journey: killing them, and waiting for new ones.
 
 use k8s_openapi::api::core::v1::Pod;
 
@@ -6,19 +6,19 @@ use crate::cluster::Cluster;
 use crate::install::NAMESPACE;
 use crate::processes;
 
-/// Its pods, and its Deployment; not the Job that brings the resource definition up to date.
+/// Selects the operator's pods and its Deployment, but not the Job that updates the resource definition.
 const SELECTOR: &str = "app.kubernetes.io/name=mqtt-tls-operator";
 
-/// Whether the operator lives through a journey.
+/// Whether the operator is killed during a journey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Lives,
-    /// All of it is killed after each step ([`kill`]).
+    /// All its pods are killed after each step ([`kill`]).
     IsKilled,
 }
 
 impl Fate {
-    /// To be called after each thing that a journey does, while the operator works on it.
+    /// Call it after each step of a journey, while the operator reacts to it.
     #[track_caller]
     pub(crate) fn strikes(self, cluster: &Cluster) {
         if self == Self::IsKilled {
@@ -26,7 +26,7 @@ impl Fate {
         }
     }
 
-    /// For names of namespaces, which differ between a journey and the same with another fate.
+    /// A suffix for namespaces, which must differ between the variants of a journey.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Lives => "",
@@ -35,13 +35,13 @@ impl Fate {
     }
 }
 
-/// Kills every operator that there is: none gives the Lease back, so another waits for it to run out. Their Deployment
-/// makes new pods at once, where the kubelet would start the old ones again later each time. On a node that is another
-/// machine the pods are deleted without grace, and the programs may still end in order.
+/// Kills all operators. None of them releases the Lease, so a new one waits until it expires. Deleting the pods, too,
+/// lets the Deployment replace them at once, where the kubelet would restart them with a growing backoff. If the node
+/// is another machine, the pods are only deleted without grace, and may still shut down gracefully.
 #[track_caller]
 pub(crate) fn kill(cluster: &Cluster) {
     let pods: Vec<Pod> = cluster.list("pods", &["-n", NAMESPACE, "-l", SELECTOR]);
-    assert!(!pods.is_empty(), "there is an operator to be killed");
+    assert!(!pods.is_empty(), "there is an operator to kill");
     for pod in &pods {
         let uid = pod.metadata.uid.as_deref().expect("each pod has one");
         processes::kill(cluster, uid, "mqtt-tls-operator");
@@ -59,7 +59,7 @@ pub(crate) fn kill(cluster: &Cluster) {
     cluster.kubectl(&args);
 }
 
-/// Waits until all of its pods are there and ready.
+/// Waits until all of the operator's pods are ready.
 #[track_caller]
 pub(crate) fn wait_until_it_is_back(cluster: &Cluster) {
     let args = [
@@ -72,6 +72,6 @@ pub(crate) fn wait_until_it_is_back(cluster: &Cluster) {
         SELECTOR,
         "--timeout=180s",
     ];
-    let said = cluster.kubectl(&args);
-    assert!(said.contains("successfully rolled out"), "{said}");
+    let output = cluster.kubectl(&args);
+    assert!(output.contains("successfully rolled out"), "{output}");
 }

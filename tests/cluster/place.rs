@@ -1,7 +1,8 @@
-//! Where the journeys run. It makes a cluster, or finds one, and knows nothing of what is installed there.
+//! The cluster in which the journeys run. It creates or finds one, and must know nothing about what is installed
+//! there.
 //!
-//! Wherever it is, the suite talks to pods and Services by their own addresses. On the local node they are its
-//! own; to a kind cluster this adds two routes; any other cluster must be reachable so.
+//! The journeys connect to pods and Services by their cluster addresses. On the local node these are reachable; for a
+//! kind cluster this file adds two routes; any other cluster must make them reachable.
 
 use std::fs::File;
 use std::io::{BufRead, IsTerminal, Write};
@@ -15,44 +16,44 @@ use tests::node::{Node, cert_manager};
 use tests::process::{Process, run};
 use tests::{assets, programs, workdir};
 
-/// To make or to delete a kind cluster.
+/// Upper bound for creating or deleting a kind cluster.
 const KIND: Duration = Duration::from_secs(600);
-/// The kind cluster's name; one of this name is ours to delete.
+/// The kind cluster's name. A cluster of this name is deleted.
 const KIND_NAME: &str = "smart-mqtt-tls-tests";
-/// Pods and Services of a kind cluster, as kind has them by default.
+/// kind's default networks of pods and Services.
 const KIND_NETWORKS: [&str; 2] = ["10.244.0.0/16", "10.96.0.0/16"];
-/// The protocol number of our routes, by which they are told from others' when they are deleted.
+/// The protocol number that marks our routes, so that only they are deleted.
 const OUR_ROUTES: &str = "99";
-/// What the journeys install and remove for a whole cluster: where one of these is, somebody may live by it.
+/// What the journeys install and remove. If one of these exists in a user's cluster, it may be in use.
 const NOT_OURS: [&str; 3] = [
     "crd/mqtttlslisteners.mqtt.smartboot.tech",
     "namespace/smart-mqtt-tls",
     "namespace/iot",
 ];
-/// The answer that `E2E=context` wants where nobody can be asked: the context's name.
+/// Confirms `E2E=context` without a terminal: the context's name.
 const CONFIRM: &str = "E2E_CONTEXT";
 
-/// What [`find`] came to.
+/// The result of [`find`].
 pub(crate) enum Way {
-    /// All was run in enclosures; this is how they ended.
+    /// The journeys ran in enclosures, which ended like this.
     Enclosed(Vec<Ended>),
-    /// Those of a lane are to be run here, against this.
+    /// Run the journeys of a lane, or all, against this cluster.
     Here(Place, Option<Lane>),
-    /// It cannot be.
+    /// There is no usable cluster, for this reason.
     Nowhere(String),
 }
 
-/// Two nodes at once share the journeys of a whole run on this machine: much of each is waiting.
+/// A full run on this machine splits the journeys over two nodes, because much of their time is waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// What users do.
+    /// Regular use.
     Order,
-    /// What goes wrong.
+    /// Failures.
     Trouble,
 }
 
 impl Lane {
-    /// What its enclosure is called.
+    /// The name of its enclosure.
     fn name(self) -> &'static str {
         match self {
             Self::Order => "order",
@@ -63,29 +64,29 @@ impl Lane {
 
 /// A cluster.
 pub(crate) struct Place {
-    /// With an administrator's rights.
+    /// A kubeconfig with an administrator's permissions.
     pub(crate) kubeconfig: PathBuf,
     pub(crate) owner: Owner,
 }
 
-/// Whose it is.
+/// Who owns the cluster.
 pub(crate) enum Owner {
-    /// A node on this machine, which ends with us.
+    /// A node on this machine, which ends with this process.
     Local(Box<Node>),
-    /// A kind cluster, which we delete, and the cert-manager that runs here for it.
+    /// A kind cluster, which is deleted at the end, and the cert-manager that runs here for it.
     Kind { _cert_manager: Process },
-    /// Somebody's, where we delete what we have made.
+    /// A user's cluster, from which the journeys delete what they have created.
     Context,
 }
 
-/// Finds the place that `E2E` names; enters the enclosure for a local node. `of_all` journeys, or of some only.
+/// Finds the cluster that `E2E` selects; enters the enclosure for a local node. `of_all` is false for a filtered run.
 pub(crate) fn find(of_all: bool) -> Way {
     let wanted = std::env::var("E2E").unwrap_or_default();
     match wanted.as_str() {
         "" | "local" => local(of_all),
         "kind" => kind(),
         "context" => context(),
-        other => Way::Nowhere(format!("E2E={other}: it is local, kind or context")),
+        other => Way::Nowhere(format!("E2E={other}: use local, kind or context")),
     }
 }
 
@@ -98,7 +99,7 @@ fn local(of_all: bool) -> Way {
     if !rustix::process::geteuid().is_root() {
         return Way::Nowhere("E2E=local needs root: it makes namespaces and mounts".to_owned());
     }
-    // Outside: cargo and the image tools need the machine as it is.
+    // Outside of the enclosure, where cargo and the image tools work.
     Images::built();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     if !of_all {
@@ -106,15 +107,15 @@ fn local(of_all: bool) -> Way {
     }
     let enter = |lane: Lane, output| enclosure::enter(lane.name(), &arguments, output);
     let log = workdir::logs().join("trouble.log");
-    let output = File::create(&log).expect("the folder is ours");
+    let output = File::create(&log).expect("the folder is writable");
     let ended = std::thread::scope(|scope| {
         let trouble = scope.spawn(|| {
-            killed_with_its_node();
+            a_killed_run_leaves_nothing();
             enter(Lane::Trouble, Some(output))
         });
         let order = enter(Lane::Order, None);
         let trouble = trouble.join();
-        // One after the other, for readers.
+        // One after the other, so that the output is readable.
         print!("{}", std::fs::read_to_string(&log).unwrap_or_default());
         let trouble = trouble.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         vec![order, trouble]
@@ -131,35 +132,35 @@ fn start_node() -> Place {
     }
 }
 
-/// The worst end that a run can have, with a pod on the node: it leaves nothing on this machine either.
-fn killed_with_its_node() {
+/// Kills a run with a pod on its node: nothing is left on this machine.
+fn a_killed_run_leaves_nothing() {
     const SCRIPT: &str = "kubectl create deployment broker --image=smart-mqtt:0.42 && \
         kubectl rollout status deployment/broker --timeout=180s && \
         kill -KILL $PPID";
     let mut command = Command::new(programs::node());
     command.args(["bash", "-c", SCRIPT]);
     let finished = run(command, b"", 2 * KIND);
-    let said = finished.stdout + &finished.stderr;
-    assert!(said.contains("successfully rolled out"), "{said}");
-    assert_eq!(finished.status.code(), Some(137), "{said}");
+    let output = finished.stdout + &finished.stderr;
+    assert!(output.contains("successfully rolled out"), "{output}");
+    assert_eq!(finished.status.code(), Some(137), "{output}");
 }
 
 fn kind() -> Way {
-    // Also whether there is a container engine that answers.
+    // This also checks the container engine.
     let mut clusters = Command::new("kind");
     clusters.args(["get", "clusters"]);
     match clusters.output() {
-        Ok(said) if said.status.success() => {}
-        Ok(said) => {
-            let said = String::from_utf8_lossy(&said.stderr).into_owned();
-            return Way::Nowhere(format!("E2E=kind: kind does not work here: {said}"));
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            let output = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Way::Nowhere(format!("E2E=kind: kind does not work here: {output}"));
         }
         Err(error) => {
             return Way::Nowhere(format!("E2E=kind needs kind and docker or podman: {error}"));
         }
     }
     let images = Images::built();
-    // One that an interrupted run has left.
+    // An interrupted run may have left one.
     delete_kind();
     let made = std::panic::catch_unwind(|| make_kind(images));
     let place = made.unwrap_or_else(|panic| {
@@ -175,7 +176,7 @@ fn make_kind(images: &Images) -> Place {
     create
         .args(["--wait", "5m", "--kubeconfig"])
         .arg(&kubeconfig)
-        // The README's; the name is ours all the same.
+        // The README's configuration; `--name` overrides its name.
         .arg("--config")
         .arg(root().join("deploy/overlays/kind/cluster.yaml"));
     run(create, b"", KIND).expect_success();
@@ -197,7 +198,7 @@ fn make_kind(images: &Images) -> Place {
 fn delete_kind() {
     run(kind_command("delete"), b"", KIND).expect_success();
     for network in KIND_NETWORKS {
-        // There may be none.
+        // The route may not exist.
         run(route(&["del", network, "proto", OUR_ROUTES]), b"", KIND);
     }
 }
@@ -208,8 +209,8 @@ fn kind_command(verb: &str) -> Command {
     command
 }
 
-/// kind's node is a container on this machine: pods and Services are behind its address. A route that somebody has
-/// for these addresses is not replaced: then this fails.
+/// Routes pods and Services through kind's node, which is a container on this machine. Fails if a route for these
+/// addresses exists.
 fn add_routes(kubeconfig: &Path) {
     let node = kubectl(
         kubeconfig,
@@ -226,7 +227,7 @@ fn add_routes(kubeconfig: &Path) {
     }
 }
 
-/// `ip route`, with the rights that it needs; nobody is asked for a password.
+/// Returns `ip route` with the needed privileges; sudo does not ask for a password.
 fn route(args: &[&str]) -> Command {
     let mut command = if rustix::process::geteuid().is_root() {
         Command::new("ip")
@@ -257,21 +258,21 @@ fn context() -> Way {
     };
     if let Some(what) = NOT_OURS.into_iter().find(|what| !there(what).is_empty()) {
         return Way::Nowhere(format!(
-            "the cluster has a {what} already. The journeys make one and delete it, with all that depends on \
-             it: they do so in no cluster where somebody may use it. Delete it if an interrupted run has left it"
+            "the cluster already has {what}. The journeys create and delete it, with everything that depends on it, \
+             so they do not run where it may be in use. Delete it if an interrupted run has left it"
         ));
     }
     if there("crd/certificates.cert-manager.io").is_empty() {
         return Way::Nowhere(
-            "the cluster has no cert-manager, and the journeys need one".to_owned(),
+            "the cluster has no cert-manager, which the journeys need. Install it".to_owned(),
         );
     }
     let owner = Owner::Context;
     Way::Here(Place { kubeconfig, owner }, None)
 }
 
-/// Its name, and a file with it alone: whoever changes the current context meanwhile does not lead the journeys to
-/// another cluster.
+/// Returns the current context's name and a kubeconfig with only this context, so that a later change of the current
+/// context does not redirect the journeys to another cluster.
 fn current_context() -> Option<(String, PathBuf)> {
     let ask = |args: &[&str]| {
         let mut command = Command::new(assets::kubernetes("kubectl"));
@@ -282,11 +283,11 @@ fn current_context() -> Option<(String, PathBuf)> {
     let name = ask(&["current-context"])?.trim().to_owned();
     let config = ask(&["view", "--raw", "--minify", "--flatten"])?;
     let folder = workdir::scratch("context");
-    // It may hold a key.
+    // It may contain a key.
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(&folder, private).expect("the folder is ours");
+    std::fs::set_permissions(&folder, private).expect("the folder is writable");
     let kubeconfig = folder.join("kubeconfig");
-    std::fs::write(&kubeconfig, config).expect("the folder is ours");
+    std::fs::write(&kubeconfig, config).expect("the folder is writable");
     Some((name, kubeconfig))
 }
 
@@ -297,7 +298,7 @@ fn confirmed(context: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    print!("Install and remove things in the cluster of the context {context}? [yes/no] ");
+    print!("Install and remove an operator in the cluster of the context {context}? [yes/no] ");
     let mut answer = String::new();
     std::io::stdout().flush().is_ok()
         && std::io::stdin().lock().read_line(&mut answer).is_ok()

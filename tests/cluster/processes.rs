@@ -1,4 +1,4 @@
-//! The programs in pods as processes, where this machine is their node. It knows nothing of what they do.
+//! The processes of pods, if this machine is their node. It must know nothing about what they do.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use tests::wait::eventually;
 use crate::cluster::{Cluster, SOON};
 use crate::place::Owner;
 
-/// Sends SIGKILL to a program of the pod with this uid, which runs or is about to. False where the node is another
-/// machine: nothing was done there.
+/// Waits for a program in the pod with this uid and sends it SIGKILL. Returns false, and does nothing, if the node is
+/// another machine.
 #[track_caller]
 pub(crate) fn kill(cluster: &Cluster, uid: &str, program: &str) -> bool {
     if !matches!(cluster.place.owner, Owner::Local(_)) {
@@ -22,7 +22,7 @@ pub(crate) fn kill(cluster: &Cluster, uid: &str, program: &str) -> bool {
     true
 }
 
-/// The program's process in that pod: its control group is called after the uid.
+/// Finds the program's process in that pod, whose control group is named after the uid.
 fn process_of(uid: &str, program: &str) -> Option<Pid> {
     let entries = std::fs::read_dir("/proc").ok()?;
     entries.flatten().find_map(|entry| {

@@ -1,5 +1,5 @@
-//! The README's shell commands, by the name that a comment above each gives it. They are run as they stand, so
-//! what it says is what works.
+//! The README's shell commands, named by a comment above each. The journeys run them unchanged, so that the README
+//! stays correct.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -8,17 +8,20 @@ use crate::cluster::Cluster;
 
 const README: &str = include_str!("../../README.md");
 
-/// Names of those that a journey has taken.
+/// Names of the commands that a journey has run.
 static TAKEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 
-/// The commands under `<!-- run: NAME -->`, for a journey that runs them.
+/// Returns the commands under `<!-- run: NAME -->` for a journey that runs them.
 #[track_caller]
 pub(crate) fn commands(name: &str) -> &'static str {
     let blocks = blocks();
     let (name, commands) = blocks
         .get_key_value(name)
         .unwrap_or_else(|| panic!("README.md has no commands under <!-- run: {name} -->"));
-    TAKEN.lock().expect("no one panics here").insert(name);
+    TAKEN
+        .lock()
+        .expect("no holder of the lock panics")
+        .insert(name);
     commands
 }
 
@@ -29,26 +32,26 @@ pub(crate) fn run(cluster: &Cluster, name: &str) -> String {
     finished.stdout + &finished.stderr
 }
 
-/// Panics if there are shell commands without a comment that says who runs them.
+/// Panics if a block of shell commands has no comment that says who runs it.
 #[track_caller]
 pub(crate) fn each_command_has_its_comment() {
-    let told = README.matches("\n```sh\n").count();
+    let all = README.matches("\n```sh\n").count();
     let elsewhere = README.matches("<!-- elsewhere: ").count();
     assert_eq!(
-        told,
+        all,
         blocks().len() + elsewhere,
         "each ```sh of README.md has its comment"
     );
 }
 
-/// Those that no journey has run, when all have ended.
+/// Returns the names of commands that no journey has run.
 pub(crate) fn left_out() -> Vec<&'static str> {
-    let taken = TAKEN.lock().expect("no one panics here");
+    let taken = TAKEN.lock().expect("no holder of the lock panics");
     let all = blocks().into_keys();
     all.filter(|name| !taken.contains(name)).collect()
 }
 
-/// The blocks, each a fence of the language `sh` below its comment.
+/// Returns the blocks by name, each a fence of the language `sh` below its comment.
 fn blocks() -> BTreeMap<&'static str, &'static str> {
     README
         .split("<!-- run: ")
@@ -58,7 +61,7 @@ fn blocks() -> BTreeMap<&'static str, &'static str> {
             let code = rest.strip_prefix("\n").unwrap_or(rest);
             let code = code
                 .strip_prefix("```sh\n")
-                .unwrap_or_else(|| panic!("{name} stands above ```sh"));
+                .unwrap_or_else(|| panic!("no ```sh below the comment {name}"));
             (
                 name,
                 code.split_once("\n```").expect("the fence is closed").0,

@@ -1,4 +1,4 @@
-//! Where the restricted level of pod security is enforced, everything is admitted, and nobody is warned.
+//! The restricted level of pod security admits everything without a warning.
 
 use serde_json::Value;
 
@@ -12,13 +12,13 @@ pub(crate) fn everything_is_admitted_without_a_warning(cluster: &'static Cluster
     install::ensure(cluster);
     let edge = Edge::start(cluster, "restricted");
     for namespace in [NAMESPACE, &edge.namespace] {
-        // The API server judges the pods that are there, and warns of each that falls short.
+        // The API server checks the existing pods, and warns about each violation.
         let labels = LEVELS.map(|level| format!("pod-security.kubernetes.io/{level}=restricted"));
         let mut args = vec!["label", "--overwrite", "namespace", namespace];
         args.extend(labels.iter().map(String::as_str));
         no_warning(&cluster.try_kubectl(&args));
         for deployment in deployments(cluster, namespace) {
-            // Written once more, as if by hand: a template that falls short is warned of.
+            // Written again, because the API server warns about templates on writes.
             let name = deployment["metadata"]["name"]
                 .as_str()
                 .expect("it has a name");
@@ -52,9 +52,6 @@ fn no_warning(finished: &tests::process::Finished) {
 
 fn deployments(cluster: &Cluster, namespace: &str) -> Vec<Value> {
     let items: Vec<Value> = cluster.list("deployments", &["-n", namespace]);
-    assert!(
-        !items.is_empty(),
-        "there is something to be judged in {namespace}"
-    );
+    assert!(!items.is_empty(), "there are Deployments in {namespace}");
     items
 }

@@ -1,6 +1,6 @@
-//! Certificates that live for seconds, renewed by cert-manager again and again under hundreds of connected
-//! devices: no handshake fails, no session drops, no pod restarts. How long a new certificate takes to be served
-//! everywhere is printed, and not judged here but for a bound that the kubelet alone would not keep.
+//! Short-lived certificates, renewed by cert-manager repeatedly with hundreds of connected devices: no handshake
+//! fails, no session drops, no pod restarts. The time until a new certificate is served everywhere is printed; its
+//! only bound is one that the kubelet's own refresh would exceed.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,28 +24,28 @@ use crate::operator::Fate;
 use crate::place::Owner;
 
 const CLIENTS: usize = 500;
-/// Twice a second would be enough to see who fails; this is for the figures.
+/// Twice a second would be enough to see failures; the printed times need more.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
-/// The kubelet looks at a mounted Secret about once a minute unless it is told to.
+/// The kubelet refreshes a mounted Secret about once a minute unless the pod changes.
 const NOT_THE_KUBELET_ALONE: Duration = Duration::from_secs(30);
 
-/// When each leaf came into the Secret, by fingerprint.
+/// When each leaf appeared in the Secret, by fingerprint.
 type Arrivals = BTreeMap<String, Instant>;
 
-/// How often certificates are renewed, and how long that is looked at.
+/// The pace of renewals, and the duration of the test.
 struct Course {
-    /// A certificate's time, and how much of it is left when it is renewed, in seconds.
+    /// A certificate's lifetime, and the rest of it at renewal, in seconds.
     lifetime: u64,
     renew_before: u64,
-    long: Duration,
+    duration: Duration,
 }
 
-/// 30 seconds, renewed every 10, for three minutes.
+/// A lifetime of 30 seconds, renewed every 10, for three minutes.
 pub(crate) fn renewals_under_load(cluster: &'static Cluster) {
     let course = Course {
         lifetime: 30,
         renew_before: 20,
-        long: Duration::from_secs(180),
+        duration: Duration::from_secs(180),
     };
     let renewals = journey(cluster, Fate::Lives, &course);
     let times: Vec<Duration> = renewals.iter().map(|(_, took)| *took).collect();
@@ -61,13 +61,13 @@ pub(crate) fn renewals_under_load(cluster: &'static Cluster) {
     }
 }
 
-/// An operator that is killed with every renewal: another takes over before the next.
-pub(crate) fn renewals_with_an_operator_that_is_killed(cluster: &'static Cluster) {
+/// The operator is killed at every renewal, and another takes over before the next one.
+pub(crate) fn renewals_despite_operator_kills(cluster: &'static Cluster) {
     let course = Course {
         lifetime: 240,
-        // Every 40 s: twice as long as another operator needs to have the Lease.
+        // Every 40 s: twice as long as another operator needs to acquire the Lease.
         renew_before: 200,
-        long: Duration::from_secs(130),
+        duration: Duration::from_secs(130),
     };
     journey(cluster, Fate::IsKilled, &course);
 }
@@ -75,9 +75,9 @@ pub(crate) fn renewals_with_an_operator_that_is_killed(cluster: &'static Cluster
 fn journey(cluster: &'static Cluster, fate: Fate, course: &Course) -> Vec<(String, Duration)> {
     install::ensure(cluster);
     let edge = Edge::prepare(cluster, &format!("rotation{}", fate.suffix()));
-    let of_its_own = !matches!(cluster.place.owner, Owner::Context);
-    // cert-manager's webhook, which only somebody's cluster has, lets nobody go below these.
-    let (lifetime, renew_before) = if of_its_own {
+    let is_own_cluster = !matches!(cluster.place.owner, Owner::Context);
+    // Only a user's cluster has cert-manager's webhook, which accepts no shorter durations.
+    let (lifetime, renew_before) = if is_own_cluster {
         (course.lifetime, course.renew_before)
     } else {
         (3600, 300)
@@ -115,15 +115,15 @@ fn journey(cluster: &'static Cluster, fate: Fate, course: &Course) -> Vec<(Strin
             .collect();
         let prober = Prober::start(addresses, HOST, &ca, PROBE_EVERY);
         let mut asking = JoinSet::new();
-        if !of_its_own {
+        if !is_own_cluster {
             let every = Duration::from_secs(course.lifetime - course.renew_before);
             asking.spawn(keep_asking(cluster, edge.namespace.clone(), every));
         }
-        let arrivals = watch(&edge, fate, course.long).await;
+        let arrivals = watch(&edge, fate, course.duration).await;
         drop(asking);
         let renewals = served(&prober, &arrivals).await;
         assert!(prober.failures().is_empty(), "{:?}", prober.failures());
-        assert!(prober.handshakes() > 100, "there was somebody who looked");
+        assert!(prober.handshakes() > 100, "the prober has run");
         let report = fleet.stop().await;
         let of_clients = report.incidents.iter().filter(|it| it.who != Who::Monitor);
         assert_eq!(
@@ -136,14 +136,14 @@ fn journey(cluster: &'static Cluster, fate: Fate, course: &Course) -> Vec<(Strin
         println!("{report}");
         renewals
     });
-    assert_eq!(edge.pods(), pods, "no pod restarts, none is replaced");
+    assert_eq!(edge.pods(), pods, "no pod restarts or is replaced");
     renewals
 }
 
-/// Asks cert-manager for a new certificate again and again, as its own tool does.
+/// Triggers renewals periodically, as cmctl does.
 async fn keep_asking(cluster: &'static Cluster, namespace: String, every: Duration) {
     const ISSUING: &str = r#"[{"op": "add", "path": "/status/conditions/-", "value": {"type": "Issuing",
-        "status": "True", "reason": "ManuallyTriggered", "message": "asked for by a test"}}]"#;
+        "status": "True", "reason": "ManuallyTriggered", "message": "triggered by a test"}}]"#;
     let mut beat = tokio::time::interval(every);
     loop {
         beat.tick().await;
@@ -151,7 +151,7 @@ async fn keep_asking(cluster: &'static Cluster, namespace: String, every: Durati
         let ask = move || {
             let patch = ["patch", "certificate", "edge-tls", "--subresource=status"];
             let what = [&namespace, "--type=json", "-p", ISSUING];
-            // It is refused while the one before is not issued yet.
+            // It fails while the previous one is not issued yet.
             cluster.try_kubectl(&[&patch[..], &what[..]].concat());
         };
         let asked = tokio::task::spawn_blocking(ask).await;
@@ -159,14 +159,14 @@ async fn keep_asking(cluster: &'static Cluster, namespace: String, every: Durati
     }
 }
 
-/// Follows the Secret for so long, and lets the operator meet its fate with every renewal.
-async fn watch(edge: &Edge, fate: Fate, long: Duration) -> Arrivals {
+/// Watches the Secret, and applies `fate` to the operator at every renewal.
+async fn watch(edge: &Edge, fate: Fate, duration: Duration) -> Arrivals {
     let secrets: Api<Secret> = Api::namespaced(edge.cluster.client().await, &edge.namespace);
     let params = WatchParams::default().fields("metadata.name=edge-tls");
-    let deadline = tokio::time::Instant::now() + long;
+    let deadline = tokio::time::Instant::now() + duration;
     let mut arrivals = Arrivals::new();
     let mut version = "0".to_owned();
-    // A watch ends sooner or later; the next goes on where it was.
+    // A watch may end; the next one resumes at its version.
     while tokio::time::Instant::now() < deadline {
         let events = secrets.watch(&params, &version).await;
         let mut events = events.expect("Secrets can be watched").boxed();
@@ -180,7 +180,7 @@ async fn watch(edge: &Edge, fate: Fate, long: Duration) -> Arrivals {
             version = secret.metadata.resource_version.clone().unwrap_or(version);
             canary::remember_secret(&secret);
             let Some(leaf) = leaf(&secret) else { continue };
-            // Its metadata may change once more.
+            // A change of metadata alone is no renewal.
             if let Entry::Vacant(new) = arrivals.entry(leaf) {
                 new.insert(Instant::now());
                 if arrivals.len() > 1 {
@@ -194,7 +194,7 @@ async fn watch(edge: &Edge, fate: Fate, long: Duration) -> Arrivals {
     arrivals
 }
 
-/// The fingerprint of the leaf in a Secret.
+/// Returns the fingerprint of the leaf in a Secret.
 fn leaf(secret: &Secret) -> Option<String> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
@@ -203,8 +203,8 @@ fn leaf(secret: &Secret) -> Option<String> {
     Some(pki::fingerprint(&leaf))
 }
 
-/// How long each took to be served by all pods: not the first, which was there before, nor one that was replaced
-/// before it could be everywhere.
+/// Returns the time that each leaf took to be served by all pods, without the first one, which existed before, and
+/// without those that were replaced earlier.
 async fn served(prober: &Prober, arrivals: &Arrivals) -> Vec<(String, Duration)> {
     let mut in_order: Vec<_> = arrivals.iter().map(|(leaf, at)| (*at, leaf)).collect();
     in_order.sort();
@@ -226,13 +226,13 @@ async fn served(prober: &Prober, arrivals: &Arrivals) -> Vec<(String, Duration)>
     );
     assert!(
         renewals.len() >= 2,
-        "there were renewals: {}",
+        "there were at least two renewals: {}",
         renewals.len()
     );
     renewals
 }
 
-/// The CA that cert-manager has made.
+/// Returns the CA that cert-manager has created.
 fn ca(edge: &Edge) -> String {
     eventually(SOON, "there is a CA", || {
         let secret: Secret = edge.get("secret", "edge-ca");

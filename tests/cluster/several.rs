@@ -1,5 +1,5 @@
-//! Two listeners side by side: ports, certificates and namespaces of their own; and what smart-mqtt's own TLS
-//! plugin was configured with, taken over as a Secret.
+//! Several listeners with their own ports, certificates and namespaces; and the configuration file of smart-mqtt's TLS
+//! plugin, used as a Secret.
 
 use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::pki::Ca;
@@ -9,13 +9,13 @@ use crate::cluster::Cluster;
 use crate::install;
 use crate::listener::Edge;
 
-pub(crate) fn two_listeners_keep_apart(cluster: &'static Cluster) {
+pub(crate) fn two_listeners_are_independent(cluster: &'static Cluster) {
     install::ensure(cluster);
     let one = Edge::prepare(cluster, "several-one");
     let other = Edge::prepare(cluster, "several-other");
     one.listener("  port: 8883");
     other.listener("  port: 18883\n  replicas: 1");
-    // And a second one in the first namespace, with a certificate of another CA.
+    // A second one in the first namespace, with a certificate of another CA.
     let factory = Ca::new("factory CA");
     one.certificate(
         "factory-tls",
@@ -32,7 +32,7 @@ pub(crate) fn two_listeners_keep_apart(cluster: &'static Cluster) {
         .map(|(edge, name)| edge.address(name).port());
     assert_eq!(ports, [8883, 18883, 8884]);
 
-    // The same broker is behind both of one namespace, and another behind the other's.
+    // Both listeners of a namespace have the same broker.
     let mut here = Subscriber::start(&third.subscribe("several/topic").qos(1));
     let mut there = Subscriber::start(&second.subscribe("several/topic").qos(1));
     publish(&first, "from the first");
@@ -45,27 +45,27 @@ pub(crate) fn two_listeners_keep_apart(cluster: &'static Cluster) {
     let refused = wrong.publish("several/topic").payload("x").send();
     assert!(
         !refused.status.success(),
-        "the other namespace's CA is not this one's"
+        "the other namespace's CA is not trusted here"
     );
 }
 
-/// `plugin.yaml` as the plugin has it, `host`, `port` and `pem`, goes into a Secret as the file that it is.
-pub(crate) fn the_plugins_file_becomes_a_secret(cluster: &'static Cluster) {
+/// The plugin's `plugin.yaml`, with `host`, `port` and `pem`, is put into a Secret unchanged.
+pub(crate) fn the_plugins_file_works_as_a_secret(cluster: &'static Cluster) {
     install::ensure(cluster);
     let edge = Edge::prepare(cluster, "plugin");
     let leaf = edge.leaf();
     canary::remember(&leaf.key_pem);
-    // As the plugin's page shows it, which is no YAML; and as it should be.
+    // As the plugin's documentation shows it, which is not valid YAML, and in valid YAML.
     let pem = leaf.bundle();
     let indented = format!("  {}\n", pem.trim_end().replace('\n', "\n  "));
     for (number, pem) in [pem, indented].iter().enumerate() {
         let name = format!("plugin-tls-{number}");
         let file = cluster.desk().join("plugin.yaml");
         let text = format!("host: 0.0.0.0\nport: 8883\npem: |\n{pem}");
-        std::fs::write(&file, text).expect("the desk is ours");
+        std::fs::write(&file, text).expect("the folder is writable");
         let create = ["create", "secret", "generic", &name];
         edge.kubectl(&[&create[..], &["--from-file=pem=plugin.yaml"]].concat());
-        std::fs::remove_file(&file).expect("the desk is ours");
+        std::fs::remove_file(&file).expect("the folder is writable");
         edge.listener(&format!(
             "  host: 0.0.0.0\n  port: 8883\n  certificates: [{{secretRef: {{name: {name}}}}}]"
         ));
@@ -74,8 +74,8 @@ pub(crate) fn the_plugins_file_becomes_a_secret(cluster: &'static Cluster) {
     }
     let endpoint = edge.endpoint("edge", "plugin-tls-1", &edge.ca);
     let mut subscriber = Subscriber::start(&endpoint.subscribe("several/topic").qos(1));
-    publish(&endpoint, "as ever");
-    assert_eq!(subscriber.next_message(), "several/topic as ever");
+    publish(&endpoint, "unchanged");
+    assert_eq!(subscriber.next_message(), "several/topic unchanged");
 }
 
 fn publish(at: &Endpoint, payload: &str) {

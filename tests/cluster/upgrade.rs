@@ -1,4 +1,4 @@
-//! The chart's life with devices connected: upgrade, rollback, uninstall, and what is left after it.
+//! Upgrade, rollback and uninstallation of the chart with connected devices, and what is left afterwards.
 
 use tests::fleet::{Fleet, FleetPlan, Who};
 use tests::wait::eventually;
@@ -28,12 +28,12 @@ pub(crate) fn upgrade_rollback_and_uninstall_with_clients_connected(cluster: &'s
     });
     let pods = edge.pods();
 
-    // The README's upgrade changes nothing that terminators are made of: not a pod of theirs is touched.
+    // The README's upgrade does not change the terminators' pod template: no pod is replaced.
     readme::run(cluster, "helm-upgrade");
     upgrade(cluster, &["--set", "log.level=debug"]);
     touches_no_session(cluster, &edge, &fleet, &pods);
 
-    // What they are made of changes, there and back: pods are replaced, and every device comes back.
+    // A changed pod template, and its rollback: pods are replaced, and every device reconnects.
     upgrade(cluster, &["--set", "terminator.drainDeadline=7s"]);
     replaced(cluster, &edge, &fleet, 7);
     cluster.helm(&["rollback", "smart-mqtt-tls", "-n", NAMESPACE, "--wait"]);
@@ -43,13 +43,13 @@ pub(crate) fn upgrade_rollback_and_uninstall_with_clients_connected(cluster: &'s
     let before = fleet.report().connects;
     readme::run(cluster, "helm-uninstall");
     nothing_of_the_release_is_left(cluster);
-    // What the user has made stays, and goes on: the listener, its pods, and the devices' sessions.
+    // The user's objects stay and keep working: the listener, its pods, and the devices' sessions.
     assert_eq!(edge.pods(), pods);
     cluster.block_on(fleet.wait_all_connected(SOON));
     assert_eq!(
         fleet.report().connects,
         before,
-        "nobody was cut off by the uninstallation"
+        "the uninstallation disconnects no device"
     );
     edge.kubectl(&[
         "get",
@@ -62,7 +62,7 @@ pub(crate) fn upgrade_rollback_and_uninstall_with_clients_connected(cluster: &'s
     println!("{report}");
     assert!(report.up.lost.is_empty(), "{report}");
 
-    // Without the resource definition there are no listeners, and what they owned goes; the user's Secret stays.
+    // With the resource definition, the listeners and their children are deleted; the user's Secret stays.
     readme::run(cluster, "crd-uninstall");
     eventually(SOON, "the listener's children are collected", || {
         edge.pods().is_empty().then_some(())
@@ -85,7 +85,7 @@ fn upgrade(cluster: &Cluster, values: &[&str]) {
     operator::wait_until_it_is_back(cluster);
 }
 
-/// The new operator has looked at the listener, and found nothing to do.
+/// Checks that the new operator has reconciled the listener without replacing a pod or closing a session.
 fn touches_no_session(
     cluster: &Cluster,
     edge: &Edge,
@@ -101,7 +101,7 @@ fn touches_no_session(
     assert_eq!(of_clients.count(), 0, "{report}");
 }
 
-/// All pods have the new drain deadline, and all devices are back.
+/// Waits until all pods have the new drain deadline, and all devices have reconnected.
 fn replaced(cluster: &Cluster, edge: &Edge, fleet: &Fleet, seconds: i64) {
     eventually(SOON, "the operator has changed the Deployment", || {
         let deployment: serde_json::Value = edge.get("deployment", "edge-mqtts");

@@ -1,5 +1,5 @@
-//! Every case of the chart's values, and the kustomizations beside the base, as pods on nodes: what is rendered
-//! and admitted must also start and work. Each is installed, serves a listener, and is removed again.
+//! Every `ci` case of the chart's values, and the kustomize overlays, as pods on nodes: what is rendered and admitted
+//! must also start and work. Each is installed, serves a listener, and is removed again.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::install::{self, FIRST, NAMESPACE};
 use crate::listener::Edge;
 use crate::{operator, readme};
 
-/// What `full-values.yaml` says for a cluster with a registry and several nodes, said for one without.
+/// Overrides what `full-values.yaml` sets for a cluster with a registry and several nodes.
 const WITHOUT_A_REGISTRY: [&str; 5] = [
     "--set=image.repository=mqtt-tls-operator,image.digest=,image.pullPolicy=IfNotPresent",
     "--set=terminator.image.repository=mqtt-tls-terminator,terminator.image.digest=",
@@ -19,11 +19,11 @@ const WITHOUT_A_REGISTRY: [&str; 5] = [
     "--set-json=networkPolicy.apiServerTo=[]",
 ];
 
-pub(crate) fn every_case_of_the_chart_serves(cluster: &'static Cluster) {
+pub(crate) fn every_ci_case_of_the_chart_serves(cluster: &'static Cluster) {
     let monitors = assets::prometheus_operator_crds();
     let monitors = monitors.to_str().expect("the cache's path is plain text");
     cluster.kubectl(&["apply", "--server-side", "-f", monitors]);
-    // The namespace that the values speak of, with what their listeners name.
+    // The namespace of the values' listeners, with the objects to which they refer.
     let edge = Edge::prepare(cluster, FIRST);
     for values in cases(cluster) {
         println!("{}", values.display());
@@ -70,7 +70,8 @@ pub(crate) fn every_overlay_serves(cluster: &'static Cluster) {
     }
 }
 
-/// The listener `edge`, which some values bring along, becomes Ready, and is given another certificate. It goes.
+/// Creates the listener `edge`, unless the values contain it, waits until it is Ready, renews its certificate, and
+/// deletes it.
 fn a_listener_is_served(edge: &Edge) {
     let get = ["get", "mtl", "-n", &edge.namespace, "-o", "name"];
     if !edge.cluster.kubectl(&get).contains("/edge\n") {
@@ -83,7 +84,7 @@ fn a_listener_is_served(edge: &Edge) {
     edge.kubectl(&["delete", "mtl", "edge"]);
 }
 
-/// The chart's `ci` values.
+/// Returns the chart's `ci` values.
 fn cases(cluster: &Cluster) -> Vec<PathBuf> {
     let folder = Path::new("charts/smart-mqtt-tls/ci");
     let entries = std::fs::read_dir(cluster.desk().join(folder)).expect("the chart has them");

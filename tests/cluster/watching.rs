@@ -1,5 +1,5 @@
-//! A real Prometheus scrapes operator and terminators as the chart's PodMonitors say; the chart's alert about a
-//! certificate that is not renewed fires; every query of its dashboard returns data.
+//! A real Prometheus scrapes operator and terminators as the chart's PodMonitors define; every query of the chart's
+//! dashboard returns data; the alert about a certificate that is not renewed fires.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +55,7 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
         Fleet::start(plan).await
     });
     cluster.block_on(fleet.wait_all_connected(SOON));
-    // Rates are of what goes on: somebody connects all the while.
+    // Rates need events: clients connect all the time.
     let address = edge.address("edge");
     let connector = Connector::new(&edge.ca).server_name(HOST);
     let mut coming = JoinSet::new();
@@ -65,14 +65,14 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| keep_changing(&edge, &done));
-        let _done = Done(&done);
+        let _guard = SetOnDrop(&done);
         prometheus.wait_for_dashboard(&chart_file(cluster, "dashboard.json"), SOON);
     });
     drop(coming);
     let labels = [("namespace", edge.namespace.as_str()), ("listener", "edge")];
     prometheus.wait_for_no_alert(ALERT, &labels, SOON);
 
-    // A day of its life is over, and an hour is left.
+    // A day of its lifetime is over, and an hour is left.
     let old = edge
         .ca
         .leaf()
@@ -87,17 +87,17 @@ pub(crate) fn prometheus_sees_all_and_the_alert_fires(cluster: &'static Cluster)
     drop(fleet);
 }
 
-/// Connects and leaves, again and again.
+/// Connects and disconnects periodically.
 async fn come_and_go(connector: Connector, address: SocketAddr) {
     let mut beat = tokio::time::interval(Duration::from_millis(200));
     loop {
         beat.tick().await;
-        // Whether it is let in is not what is looked at here.
+        // The outcome does not matter here.
         drop(connector.connect_mqtt(address, "passer-by").await);
     }
 }
 
-/// Gives the operator something to do until it is enough.
+/// Changes the listener, which triggers reconciliations, until `done` is set.
 fn keep_changing(edge: &Edge, done: &AtomicBool) {
     for number in 0.. {
         if done.load(Ordering::Relaxed) {
@@ -109,10 +109,10 @@ fn keep_changing(edge: &Edge, done: &AtomicBool) {
     }
 }
 
-/// Says so when it is dropped, by a panic too.
-struct Done<'a>(&'a AtomicBool);
+/// Sets the flag when it is dropped, also by a panic.
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Done<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

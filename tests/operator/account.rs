@@ -1,5 +1,5 @@
-//! Users that are told apart in the audit log, with the rights that `deploy/base` gives to the operator, in one
-//! namespace only. What those rights are is read from the API server, so it is never a copy of them.
+//! Users that the audit log distinguishes, with the permissions that `deploy/base` grants to the operator, in one
+//! namespace only. The permissions are read from the API server, so that they are not a copy that can differ.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// A user who may nothing yet.
+    /// A user without any permission.
     pub(crate) fn new(server: &'static ApiServer, namespace: &str, name: &str) -> Self {
         let name = format!("{namespace}:{name}");
         let kubeconfig = server.kubeconfig_for(&name, &[]);
@@ -31,17 +31,17 @@ impl Account {
         }
     }
 
-    /// A user who may what the operator may with its listeners and with its Lease.
+    /// A user with the operator's permissions for its listeners and its Lease.
     pub(crate) async fn operator(server: &'static ApiServer, namespace: &str, name: &str) -> Self {
         let account = Self::new(server, namespace, name);
         let mut rules = working_rules(server).await;
         rules.extend(any_name(lease_rules(server).await));
-        account.may(rules).await;
+        account.grant(rules).await;
         account
     }
 
-    /// From now on the user may this, and nothing else.
-    pub(crate) async fn may(&self, rules: Vec<PolicyRule>) {
+    /// Replaces the user's permissions.
+    pub(crate) async fn grant(&self, rules: Vec<PolicyRule>) {
         let metadata = ObjectMeta {
             name: Some(self.name.replace(':', "-")),
             ..ObjectMeta::default()
@@ -76,7 +76,7 @@ impl Account {
             .unwrap();
     }
 
-    /// What this user asked for so far, in the order of the answers.
+    /// This user's requests so far, in the order of the responses.
     pub(crate) fn requests(&self) -> Vec<AuditEvent> {
         let mut events = self.server.audit_events();
         events.retain(|event| event.user.username == self.name);
@@ -84,13 +84,13 @@ impl Account {
     }
 }
 
-/// What the operator may wherever there are listeners.
+/// The operator's permissions in each namespace with listeners.
 pub(crate) async fn working_rules(server: &ApiServer) -> Vec<PolicyRule> {
     let roles: Api<ClusterRole> = Api::all(server.client().await);
     roles.get("mqtt-tls-operator").await.unwrap().rules.unwrap()
 }
 
-/// What the operator may in its own namespace.
+/// The operator's permissions in its own namespace.
 pub(crate) async fn lease_rules(server: &ApiServer) -> Vec<PolicyRule> {
     let api: Api<Role> = Api::namespaced(server.client().await, NAMESPACE);
     let found = api.list(&ListParams::default()).await.unwrap().items;
@@ -98,17 +98,17 @@ pub(crate) async fn lease_rules(server: &ApiServer) -> Vec<PolicyRule> {
     let rules: Vec<_> = all
         .filter(|rule| rule.resources.iter().flatten().any(|one| one == "leases"))
         .collect();
-    assert!(!rules.is_empty(), "deploy/base says nothing about Leases");
+    assert!(!rules.is_empty(), "deploy/base has no rule for Leases");
     rules
 }
 
 /// The same, for a Lease of any name: tests have several of them.
 fn any_name(rules: Vec<PolicyRule>) -> Vec<PolicyRule> {
-    let anew = rules.into_iter().map(|rule| PolicyRule {
+    let unnamed = rules.into_iter().map(|rule| PolicyRule {
         resource_names: None,
         ..rule
     });
-    anew.collect()
+    unnamed.collect()
 }
 
 /// The rules without one verb on one resource.

@@ -1,10 +1,10 @@
-//! What the API server refuses by the resource's own rules, each with its message.
+//! What the API server rejects by the resource's validation rules, each with its message.
 
 use crate::fixture::installed;
 
 const NAME: &str = "edge";
 
-/// A spec that is accepted, with one line of it replaced, added or both.
+/// An accepted spec with one line replaced or added.
 fn manifest(name: &str, replaced: &str, by: &str) -> String {
     let manifest = format!(
         "apiVersion: mqtt.smartboot.tech/v1alpha1
@@ -25,7 +25,7 @@ spec:
     manifest.replace(line, &format!("  {by}"))
 }
 
-/// The line that is replaced (or nothing), what it is replaced by, and what the API server says.
+/// The line to replace (or none), its replacement, and the API server's message.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("", "port: 9883", "port 9883 is reserved for probes"),
     ("", "port: 0", "should be greater than or equal to 1"),
@@ -78,7 +78,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "spec.clientAuth.mode: Required value",
     ),
     ("", "clientAuth: {}", "spec.clientAuth.mode: Required value"),
-    // kubectl's and YAML's way to say nothing: it must not be taken for `mode: None`.
+    // YAML's null: it must not be read as `mode: None`.
     (
         "",
         "clientAuth:",
@@ -278,18 +278,18 @@ async fn each_rule_has_its_message() {
     let dry = ["create", "--dry-run=server", "-n", &namespace, "-f", "-"];
     let mut wrong = Vec::new();
     for (replaced, by, message) in REFUSED {
-        let said = server.kubectl_with_input(&dry, &manifest(NAME, replaced, by));
-        if said.status.success() || !said.stderr.contains(message) {
+        let output = server.kubectl_with_input(&dry, &manifest(NAME, replaced, by));
+        if output.status.success() || !output.stderr.contains(message) {
             wrong.push(format!(
-                "{by}\n  wanted: {message}\n  said: {}",
-                said.stderr
+                "{by}\n  wanted: {message}\n  got: {}",
+                output.stderr
             ));
         }
     }
     for name in ["9edge", "edge.iot", &"a".repeat(58)] {
-        let said = server.kubectl_with_input(&dry, &manifest(name, "", ""));
-        if said.status.success() || !said.stderr.contains("the Service is called NAME-mqtts") {
-            wrong.push(format!("{name}: {}", said.stderr));
+        let output = server.kubectl_with_input(&dry, &manifest(name, "", ""));
+        if output.status.success() || !output.stderr.contains("the Service is called NAME-mqtts") {
+            wrong.push(format!("{name}: {}", output.stderr));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -303,17 +303,17 @@ async fn each_rule_has_its_message() {
         "-f",
         "-",
     ];
-    let said = server.kubectl_with_input(&apply, &manifest(NAME, "", "clientAuth:"));
-    assert!(!said.status.success(), "{}", said.stdout);
+    let output = server.kubectl_with_input(&apply, &manifest(NAME, "", "clientAuth:"));
+    assert!(!output.status.success(), "{}", output.stdout);
     assert!(
-        said.stderr.contains("clientAuth must not be empty"),
+        output.stderr.contains("clientAuth must not be empty"),
         "{}",
-        said.stderr
+        output.stderr
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_makes_sense_is_accepted() {
+async fn valid_specs_are_accepted() {
     let server = installed().await;
     let namespace = server.namespace("accepted").await;
     let dry = [
@@ -336,15 +336,15 @@ async fn what_makes_sense_is_accepted() {
         .expect_success();
 }
 
-/// What `standalone` takes in a Secret's `data`, and what it refuses, is what the API server does: base64 over
-/// several lines, as the program `base64` wraps it, without blanks and with its padding.
+/// `standalone` accepts and rejects the same `data` of a Secret as the API server: base64 over several lines, as the
+/// program `base64` wraps it, with padding and without blanks.
 #[tokio::test(flavor = "multi_thread")]
-async fn base64_is_read_over_several_lines() {
+async fn base64_may_span_several_lines() {
     let server = installed().await;
     let namespace = server.namespace("base64").await;
     let create = ["create", "--dry-run=server", "-n", &namespace, "-f", "-"];
     let create = [&create[..], &["-o", "jsonpath={.data.pem}"]].concat();
-    let said = |data: &str| {
+    let create_with = |data: &str| {
         let secret = format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: wrapped}}\ndata: {{pem: \"{data}\"}}\n"
         );
@@ -357,7 +357,11 @@ async fn base64_is_read_over_several_lines() {
         "\\naGVsbG8\\n=",
         "aGVsbG9=",
     ] {
-        assert_eq!(said(good).expect_success().stdout, "aGVsbG8=", "{good}");
+        assert_eq!(
+            create_with(good).expect_success().stdout,
+            "aGVsbG8=",
+            "{good}"
+        );
     }
     for bad in [
         "aGVsbG8",
@@ -366,12 +370,12 @@ async fn base64_is_read_over_several_lines() {
         "aGVs\\tbG8=",
         "aGVsbG8_",
     ] {
-        let said = said(bad);
-        assert!(!said.status.success(), "{bad}: {}", said.stdout);
+        let output = create_with(bad);
+        assert!(!output.status.success(), "{bad}: {}", output.stdout);
         assert!(
-            said.stderr.contains("illegal base64"),
+            output.stderr.contains("illegal base64"),
             "{bad}: {}",
-            said.stderr
+            output.stderr
         );
     }
 }

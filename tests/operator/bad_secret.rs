@@ -1,4 +1,4 @@
-//! A wrong or missing Secret never takes down what serves, and the conditions say what is wrong and in which
+//! An invalid or missing Secret never stops a serving listener, and the conditions report the problem with its
 //! object and key.
 
 use k8s_openapi::api::core::v1::Secret;
@@ -8,7 +8,7 @@ use tests::pki::Leaf;
 
 use crate::fixture::Fixture;
 
-/// What is put into the Secret, the reason, and what the message must name.
+/// The Secret's data, the expected reason, and the key that the message must name.
 type Case = (Vec<(&'static str, String)>, &'static str, &'static str);
 
 fn cases(good: &Leaf, other: &Leaf) -> Vec<Case> {
@@ -60,7 +60,7 @@ fn cases(good: &Leaf, other: &Leaf) -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_kind_is_explained_and_changes_nothing() {
+async fn each_problem_is_reported_and_changes_nothing() {
     let cluster = Fixture::start("bad").await;
     let (good, other) = (cluster.leaf("good"), cluster.leaf("other"));
     cluster.put_tls("edge-tls", &good).await;
@@ -76,13 +76,20 @@ async fn each_kind_is_explained_and_changes_nothing() {
             .map(|(key, text)| (*key, text.as_bytes()))
             .collect();
         cluster.put_secret("edge-tls", &data).await;
-        let said = cluster
+        let condition = cluster
             .wait_for("edge", "ResolvedRefs", "False", reason)
             .await;
-        assert!(said.message.contains("Secret edge-tls"), "{}", said.message);
-        assert!(said.message.contains(named), "{}", said.message);
+        assert!(
+            condition.message.contains("Secret edge-tls"),
+            "{}",
+            condition.message
+        );
+        assert!(condition.message.contains(named), "{}", condition.message);
         let now = cluster.child::<Secret>("edge").await.resource_version();
-        assert_eq!(now, served, "what is served does not change: {reason}");
+        assert_eq!(
+            now, served,
+            "the served configuration does not change: {reason}"
+        );
     }
     cluster
         .api::<Secret>()
@@ -100,11 +107,11 @@ async fn each_kind_is_explained_and_changes_nothing() {
         cluster.child::<Secret>("edge").await.resource_version(),
         served
     );
-    no_key_is_shown(&cluster, &[&good, &other]);
+    no_key_leaks(&cluster, &[&good, &other]);
 }
 
-/// Neither in the log nor in anything but Secrets.
-fn no_key_is_shown(cluster: &Fixture, leaves: &[&Leaf]) {
+/// Checks that keys are in Secrets only, and not in the log.
+fn no_key_leaks(cluster: &Fixture, leaves: &[&Leaf]) {
     let namespace = &cluster.namespace;
     let all = "mtl,events,configmaps,deployments,services,pods,poddisruptionbudgets";
     let args = [
@@ -122,7 +129,7 @@ fn no_key_is_shown(cluster: &Fixture, leaves: &[&Leaf]) {
         .iter()
         .flat_map(|leaf| leaf.key_pem.lines().skip(1).take(1))
     {
-        assert!(!shown.contains(line), "a key is shown");
+        assert!(!shown.contains(line), "a key is in an object");
         assert!(!log.contains(line), "a key is in the log");
     }
 }
@@ -142,7 +149,11 @@ async fn an_expired_certificate_does_not_replace_a_valid_one() {
         move |config: &mqtt_tls_config::Config| config.pem.expose().contains(&key)
     };
     cluster
-        .wait_for_config("edge", "without another it is served", is(&old))
+        .wait_for_config(
+            "edge",
+            "the expired one is served, for lack of another",
+            is(&old),
+        )
         .await;
     cluster.put_tls("edge-tls", &good).await;
     cluster

@@ -1,4 +1,4 @@
-//! From a listener and a Secret to children, status and events; in either order.
+//! A listener and a Secret, in either order, lead to children, status and events.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -56,11 +56,11 @@ async fn children_belong_to_the_listener_and_it_becomes_ready() {
     cluster.run_pods("edge").await;
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
 
-    status_tells(&cluster, &leaf).await;
+    status_is_complete(&cluster, &leaf).await;
     it_scales(&cluster).await;
 }
 
-async fn status_tells(cluster: &Fixture, leaf: &Leaf) {
+async fn status_is_complete(cluster: &Fixture, leaf: &Leaf) {
     let status = cluster.listener("edge").await.status.unwrap();
     assert_eq!(status.ready_replicas, Some(2));
     assert_eq!(status.certificates[0].secret_name, "edge-tls");
@@ -100,13 +100,13 @@ async fn it_scales(cluster: &Fixture) {
 async fn a_pod_of_the_template_passes_restricted_pod_security() {
     let cluster = Fixture::start("restricted").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    // A port that needs a privilege elsewhere.
+    // A privileged port.
     cluster.apply_listener("edge", "  port: 883\n");
     cluster.make_pod("edge", "edge-mqtts-1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_listener_comes_before_its_secret() {
+async fn a_listener_may_precede_its_secret() {
     let cluster = Fixture::start("before").await;
     cluster.apply_listener("edge", "");
     let missing = cluster
@@ -190,7 +190,7 @@ async fn a_changed_spec_reaches_the_children() {
     let labels = service.metadata.labels.unwrap();
     assert!(
         !labels.contains_key("team"),
-        "what is no longer wanted is taken away: {labels:?}"
+        "labels removed from the spec are removed: {labels:?}"
     );
     assert_eq!(service.metadata.annotations, None);
     let after = cluster
@@ -211,9 +211,9 @@ async fn a_changed_spec_reaches_the_children() {
     );
 }
 
-/// Several of a kind, at once and one after the other.
+/// Several certificates, at once and one after the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_event_has_its_own_words() {
+async fn each_certificate_has_its_own_event() {
     let cluster = Fixture::start("events").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.put_tls("other-tls", &cluster.leaf("other")).await;
@@ -240,5 +240,5 @@ async fn each_event_has_its_own_words() {
         ];
         (notes == wanted).then_some(())
     };
-    eventually_async(SOON, "each certificate is told of", look).await;
+    eventually_async(SOON, "each certificate has an event", look).await;
 }

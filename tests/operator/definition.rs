@@ -1,5 +1,5 @@
-//! The resource definition: what is said while it is missing, and `crd --apply`, which puts it there with two
-//! rights, and never takes anything away.
+//! The resource definition: the operator's behaviour while it is missing, and `crd --apply`, which installs it with
+//! few permissions and never removes a stored version.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,11 +21,11 @@ const NAME: &str = "mqtttlslisteners.mqtt.smartboot.tech";
 /// The definition's annotation with the release that made it.
 const RELEASE: &str = "mqtt.smartboot.tech/release";
 
-/// A watch that failed several times is tried again only after a while.
+/// Allows for the backoff of a watch that has failed several times.
 const NOTICED: Duration = Duration::from_secs(90);
 
-/// What Helm's hook may do, with these verbs.
-fn rights(verbs: &str) -> String {
+/// The role of Helm's hook, with these verbs.
+fn role(verbs: &str) -> String {
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -82,7 +82,7 @@ fn with_release(release: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_it_is_missing_the_operator_says_so_and_waits() {
+async fn a_missing_definition_is_reported_and_awaited() {
     let server = without_definition().await;
     let admin = server.kubeconfig();
     let operator = spawn_operator(&admin, &[]);
@@ -93,8 +93,9 @@ async fn while_it_is_missing_the_operator_says_so_and_waits() {
     );
     let is_missing = || async {
         let ready = ask(&operator, "/readyz");
-        let is_told = ready.contains("waiting for the list of listeners: CustomResourceDefinition");
-        (ready.starts_with("HTTP/1.1 503") && is_told).then_some(())
+        let names_it =
+            ready.contains("waiting for the list of listeners: CustomResourceDefinition");
+        (ready.starts_with("HTTP/1.1 503") && names_it).then_some(())
     };
     let is_ready = || async {
         ask(&operator, "/readyz")
@@ -121,25 +122,25 @@ async fn it_is_created_updated_and_left_alone() {
     let allow = |verbs| {
         let apply = ["apply", "-f", "-"];
         server
-            .kubectl_with_input(&apply, &rights(verbs))
+            .kubectl_with_input(&apply, &role(verbs))
             .expect_success();
     };
-    // For one that is not there, applying takes the right to create it as well.
+    // Applying one that does not exist needs the verb `create`, too.
     allow("get, patch");
     let refused = crd_apply(&installer);
     assert_eq!(refused.status.code(), Some(69), "{}", refused.stdout);
     allow("get, patch, create");
-    let says = |word: &str| {
-        let said = crd_apply(&installer).expect_success().stdout;
-        assert_eq!(said, format!("customresourcedefinition {NAME} {word}\n"));
+    let prints = |word: &str| {
+        let stdout = crd_apply(&installer).expect_success().stdout;
+        assert_eq!(stdout, format!("customresourcedefinition {NAME} {word}\n"));
     };
-    says("created");
-    says("unchanged");
-    // As an earlier release would have installed it, by kubectl.
+    prints("created");
+    prints("unchanged");
+    // As an earlier release would have installed it with kubectl.
     let earlier = with_versions(|versions| versions[0]["additionalPrinterColumns"] = json!([]));
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
     server.kubectl_with_input(&apply, &earlier).expect_success();
-    says("updated");
+    prints("updated");
     let crd = server
         .kubectl(&["get", "crd", NAME, "-o", "json"])
         .expect_success();
@@ -152,7 +153,7 @@ async fn it_is_created_updated_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_in_which_listeners_are_stored_is_not_taken_away() {
+async fn a_stored_version_is_not_removed() {
     let server = without_definition().await;
     let later = with_versions(|versions| {
         let mut v1 = versions[0].clone();
@@ -181,9 +182,9 @@ async fn a_version_in_which_listeners_are_stored_is_not_taken_away() {
     assert_eq!(versions, "v1alpha1 v1");
 }
 
-/// Of two releases in one cluster, the older one may come last.
+/// An older release may be installed after a newer one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_definition_of_a_later_release_is_left_as_it_is() {
+async fn a_definition_of_a_later_release_is_left_unchanged() {
     let server = without_definition().await;
     let later = with_release("999.0.0");
     server.install_crd_yaml(&later).await;
@@ -198,19 +199,19 @@ async fn a_definition_of_a_later_release_is_left_as_it_is() {
         server.kubectl(&version).expect_success().stdout
     };
     let before = version();
-    let said = crd_apply(&server.kubeconfig()).expect_success().stdout;
+    let stdout = crd_apply(&server.kubeconfig()).expect_success().stdout;
     assert!(
-        said.contains("left unchanged") && said.contains("999.0.0"),
-        "{said}"
+        stdout.contains("left unchanged") && stdout.contains("999.0.0"),
+        "{stdout}"
     );
     assert_eq!(version(), before);
-    // An earlier one is brought up to date, and so is one that says nothing that can be read.
+    // A definition of an earlier or an unreadable release is updated.
     for release in ["0.0.1", "of mine"] {
         let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         let other = with_release(release);
         server.kubectl_with_input(&apply, &other).expect_success();
-        let said = crd_apply(&server.kubeconfig()).expect_success().stdout;
-        assert!(said.ends_with(" updated\n"), "{release}: {said}");
+        let stdout = crd_apply(&server.kubeconfig()).expect_success().stdout;
+        assert!(stdout.ends_with(" updated\n"), "{release}: {stdout}");
     }
     let crd = server
         .kubectl(&["get", "crd", NAME, "-o", "json"])
@@ -218,15 +219,15 @@ async fn a_definition_of_a_later_release_is_left_as_it_is() {
     let crd: Value = serde_json::from_str(&crd.stdout).unwrap();
     let annotations = &crd["metadata"]["annotations"];
     assert_eq!(annotations[RELEASE], env!("CARGO_PKG_VERSION"));
-    // Tools that delete what is no longer in a folder of theirs leave it, and with it the listeners.
+    // GitOps tools that prune must keep it, and with it the listeners.
     assert_eq!(annotations["kustomize.toolkit.fluxcd.io/prune"], "disabled");
     let argo = &annotations["argocd.argoproj.io/sync-options"];
     assert_eq!(argo, "Prune=false,Delete=false");
 }
 
-/// As after `kubectl delete crd`, while something still holds it.
+/// As after `kubectl delete crd`, while a finalizer still holds it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_definition_that_is_being_deleted_is_waited_for() {
+async fn it_waits_for_a_definition_that_is_being_deleted() {
     let server = without_definition().await;
     let admin = server.kubeconfig();
     crd_apply(&admin).expect_success();
@@ -248,5 +249,5 @@ async fn a_definition_that_is_being_deleted_is_waited_for() {
     hold("[]");
     let status = installer.wait_exit(2 * SOON);
     assert!(status.success(), "{status}\n{}", installer.log());
-    assert_ne!(uid(), before, "it is another one");
+    assert_ne!(uid(), before, "it is a new object");
 }

@@ -1,5 +1,5 @@
-//! A listener that is deleted leaves nothing to be done: the garbage collector takes the children, by their
-//! owner references. There is none here, so what remains belongs to a predecessor of the next listener.
+//! The operator does nothing for a deleted listener: the garbage collector deletes the children by their owner
+//! references. No collector runs here, so the children remain and belong to a predecessor of the next listener.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -28,14 +28,14 @@ async fn a_deleted_listener_is_not_touched_and_a_new_one_waits_for_the_collector
     assert_eq!(
         cluster.writes().len(),
         writes,
-        "nothing is written for what is gone"
+        "nothing is written for a deleted listener"
     );
 
     cluster.apply_listener("edge", "");
     cluster
         .wait_for("edge", "Programmed", "False", "PredecessorRemains")
         .await;
-    // The garbage collector's part.
+    // In place of the garbage collector.
     let name = "edge-mqtts";
     let params = DeleteParams::default();
     cluster.api::<Secret>().delete(name, &params).await.unwrap();

@@ -1,5 +1,5 @@
-//! What is in `deploy/` is what a cluster takes: base and samples, with server-side validation, and the
-//! operator's own pod under restricted pod security.
+//! A cluster accepts what is in `deploy/`: base and samples, with server-side validation, and the operator's own
+//! pod under restricted pod security.
 
 use std::process::Command;
 
@@ -34,16 +34,16 @@ async fn base_and_samples_are_accepted() {
     ];
     let (base, samples) = (folder("base"), folder("samples"));
     let base = [&dry[..], &["-k", &base]].concat();
-    let said = server.kubectl(&base).expect_success().stderr;
-    assert!(!said.contains("Warning"), "{said}");
+    let output = server.kubectl(&base).expect_success().stderr;
+    assert!(!output.contains("Warning"), "{output}");
     let samples = [&dry[..], &["-n", &namespace, "-k", &samples]].concat();
-    let said = server.kubectl(&samples).expect_success().stderr;
-    assert!(!said.contains("Warning"), "{said}");
+    let output = server.kubectl(&samples).expect_success().stderr;
+    assert!(!output.contains("Warning"), "{output}");
 }
 
-/// With the plain commands that the README has, and in each way that `kubectl apply` works.
+/// With the README's commands, by client-side and by server-side apply.
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_at_once_into_an_empty_cluster() {
+async fn everything_installs_at_once_into_an_empty_cluster() {
     let server = ApiServer::start();
     let (all, samples) = (folder(""), folder("samples"));
     server.kubectl(&["apply", "-k", &all]).expect_success();
@@ -57,10 +57,10 @@ async fn everything_at_once_into_an_empty_cluster() {
         SOON,
     )
     .expect_success();
-    let said = server
+    let output = server
         .kubectl_with_input(&["apply", "-f", "-"], &crd.stdout)
         .expect_success();
-    assert!(said.stdout.contains("unchanged"), "{}", said.stdout);
+    assert!(output.stdout.contains("unchanged"), "{}", output.stdout);
     let server_side = ["apply", "--server-side", "--force-conflicts", "-k", &all];
     server.kubectl(&server_side).expect_success();
     let established = "--for=condition=Established";
@@ -71,7 +71,7 @@ async fn everything_at_once_into_an_empty_cluster() {
         .expect_success()
         .stdout;
     assert!(found.contains("mqtt-tls-operator"), "{found}");
-    // All namespaces are watched there.
+    // It watches all namespaces.
     let operator = start_operator(&server, &[]);
     server.kubectl(&["apply", "-k", &samples]).expect_success();
     let (wait, unresolved) = ("wait", "--for=condition=ResolvedRefs=false");
@@ -101,14 +101,14 @@ async fn the_operators_pod_passes_restricted_pod_security() {
     pod["apiVersion"] = "v1".into();
     pod["kind"] = "Pod".into();
     pod["metadata"]["name"] = "operator".into();
-    // There is nobody who makes the account's token here.
+    // No controller here creates the service account.
     pod["spec"]["serviceAccountName"] = "default".into();
     let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default}\n";
     cluster.apply(account);
     cluster.apply(&pod.to_string());
 }
 
-/// What the operator makes is admitted there without a warning, also with a port that needs a sysctl.
+/// Its Deployments and pods are admitted without a warning, also with a port that needs a sysctl.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_terminators_pass_restricted_pod_security() {
     let cluster = Fixture::start("restricted").await;
@@ -145,11 +145,11 @@ async fn the_terminators_pass_restricted_pod_security() {
         ];
         for object in objects {
             let dry = ["create", "--dry-run=server", "-n", namespace, "-f", "-"];
-            let said = cluster
+            let output = cluster
                 .server
                 .kubectl_with_input(&dry, &object)
                 .expect_success();
-            assert_eq!(said.stderr, "", "{object}");
+            assert_eq!(output.stderr, "", "{object}");
         }
     }
 }

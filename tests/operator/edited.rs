@@ -1,4 +1,4 @@
-//! Children that someone else edited or deleted are put right; objects of someone else are left alone.
+//! Children that someone else edited or deleted are restored; objects of others are left alone.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -11,7 +11,7 @@ use tests::wait::eventually_async;
 use crate::fixture::{Fixture, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_someone_changed_is_put_right() {
+async fn edited_children_are_restored() {
     let cluster = Fixture::start("edited").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
@@ -72,7 +72,7 @@ async fn what_someone_changed_is_put_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_someone_deleted_is_made_again() {
+async fn deleted_children_are_recreated() {
     let cluster = Fixture::start("deleted").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
@@ -107,7 +107,7 @@ async fn what_someone_deleted_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_belongs_to_someone_else_is_left_alone() {
+async fn objects_of_others_are_left_alone() {
     let cluster = Fixture::start("foreign").await;
     cluster.apply(
         "apiVersion: v1\nkind: Service\nmetadata: {name: edge-mqtts}\n\
@@ -115,13 +115,13 @@ async fn what_belongs_to_someone_else_is_left_alone() {
     );
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
-    let said = cluster
+    let condition = cluster
         .wait_for("edge", "Programmed", "False", "NameTaken")
         .await;
     assert!(
-        said.message.contains("Service edge-mqtts"),
+        condition.message.contains("Service edge-mqtts"),
         "{}",
-        said.message
+        condition.message
     );
     cluster.child::<Deployment>("edge").await;
     let theirs = cluster.child::<Service>("edge").await;

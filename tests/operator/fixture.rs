@@ -1,6 +1,5 @@
-//! An operator under test: a namespace of a real API server, the operator's own program with the rights of
-//! `deploy/base` and no others, and what the missing controllers would do. It must not decide anything about
-//! what is tested.
+//! An operator under test: a namespace of a real API server, the operator's program with the permissions of
+//! `deploy/base` only, and stand-ins for the missing controllers. It must not decide what is tested.
 
 use std::fmt::Debug;
 use std::io::{Read, Write};
@@ -26,20 +25,20 @@ use tests::process::Process;
 use tests::wait::eventually_async;
 use tests::{ports, programs};
 
-/// How long anything may take that takes no time: a failure, not a measure.
+/// Upper bound for what normally takes no time. Reaching it is a failure, not a measurement.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// How long nothing must happen for it to be quiet.
+/// How long the operator must write nothing to count as settled.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Who the operator is, as `deploy/base` has it.
+/// The operator's namespace and service account, as in `deploy/base`.
 pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
 const ACCOUNT: &str = "mqtt-tls-operator";
 
-/// The terminator's image; nothing runs it here.
+/// The terminator's image, which is never started here.
 const IMAGE: &str = "mqtt-tls-terminator:test";
 
-/// A namespace with an operator.
+/// A namespace, and optionally an operator for it.
 pub(crate) struct Fixture {
     pub(crate) server: &'static ApiServer,
     pub(crate) client: Client,
@@ -75,7 +74,7 @@ impl Fixture {
         fixture
     }
 
-    /// A namespace without one.
+    /// A namespace without an operator.
     pub(crate) async fn without_operator(prefix: &str) -> Self {
         let server = installed().await;
         let client = server.client().await;
@@ -89,13 +88,13 @@ impl Fixture {
         }
     }
 
-    /// Starts the operator for this namespace alone: other tests have operators of their own.
+    /// Starts the operator for this namespace only: other tests have their own operators.
     pub(crate) fn start_operator(&mut self) {
         let process = start_operator(self.server, &["--namespace", &self.namespace]);
         self.operator = Some(process);
     }
 
-    /// Kills it, as a crash would.
+    /// Kills the operator, as a crash would.
     pub(crate) fn kill_operator(&mut self) {
         self.operator.take().expect("it runs").kill();
     }
@@ -107,7 +106,7 @@ impl Fixture {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// What is there under the children's name.
+    /// Waits for a child of a listener and returns it.
     pub(crate) async fn child<K>(&self, listener: &str) -> K
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -153,7 +152,7 @@ impl Fixture {
             .await;
     }
 
-    /// Puts a Secret as it is said, without what was there before.
+    /// Applies a Secret with exactly this data.
     pub(crate) async fn put_secret(&self, name: &str, data: &[(&str, &[u8])]) {
         let api = self.api::<Secret>();
         let data = data
@@ -199,7 +198,7 @@ impl Fixture {
         eventually_async(SOON, &what, look).await
     }
 
-    /// The rendered configuration, as soon as `is_right` says so.
+    /// Waits until `is_right` accepts the rendered configuration, and returns it.
     pub(crate) async fn wait_for_config(
         &self,
         listener: &str,
@@ -214,7 +213,7 @@ impl Fixture {
         eventually_async(SOON, &format!("{listener}: {what}"), look).await
     }
 
-    /// What the controller of Deployments would say when all pods run.
+    /// Writes the status that the Deployment controller would write when all pods run.
     pub(crate) async fn run_pods(&self, listener: &str) {
         let deployment = self.child::<Deployment>(listener).await;
         let replicas = deployment.spec.unwrap().replicas;
@@ -232,12 +231,12 @@ impl Fixture {
             .unwrap();
     }
 
-    /// A pod from the Deployment's template, as its ReplicaSet would make it.
+    /// Creates a pod from the Deployment's template, as its ReplicaSet would.
     pub(crate) async fn make_pod(&self, listener: &str, name: &str) {
         let accounts = self.api::<ServiceAccount>();
         let account: ServiceAccount =
             serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
-        // Once in a namespace; a second time is refused.
+        // It exists already for the second pod in a namespace.
         let _ = accounts.create(&PostParams::default(), &account).await;
         let template = self
             .child::<Deployment>(listener)
@@ -258,7 +257,7 @@ impl Fixture {
             .unwrap();
     }
 
-    /// What the operator wrote in this namespace so far.
+    /// The operator's writes in this namespace so far.
     pub(crate) fn writes(&self) -> Vec<AuditEvent> {
         let mut events = self.server.audit_events();
         events
@@ -279,16 +278,16 @@ impl Fixture {
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "it never rests: {seen} writes"
+                "the operator does not settle: {seen} writes"
             );
         }
     }
 
-    /// Lets it come to rest, and then look at everything again: that writes nothing.
+    /// Waits until the operator has settled, and checks that another reconciliation writes nothing.
     pub(crate) async fn writes_nothing_more(&self) {
         self.settle().await;
         let writes = self.writes().len();
-        // Something that makes it look, and that changes nothing.
+        // Triggers a reconciliation, and changes nothing.
         let label = Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}}));
         let (secrets, params) = (self.api::<Secret>(), PatchParams::default());
         secrets.patch("edge-tls", &params, &label).await.unwrap();
@@ -298,20 +297,20 @@ impl Fixture {
     }
 }
 
-/// Starts the operator as the user that `deploy/base` makes it, and waits until it works.
+/// Starts the operator with the service account of `deploy/base`, and waits until it has listed all listeners.
 pub(crate) fn start_operator(server: &ApiServer, args: &[&str]) -> Process {
     let process = spawn_operator(&kubeconfig(server), args);
     process.wait_for_line("listed all listeners", SOON);
     process
 }
 
-/// Starts the operator as any user. `--terminator-image` among the arguments wins over the usual one.
+/// Starts the operator as any user. `--terminator-image` among the arguments overrides the default.
 pub(crate) fn spawn_operator(kubeconfig: &Path, args: &[&str]) -> Process {
     let admin = ports::free_addr().to_string();
     let mut command = Command::new(programs::operator());
     command
         .env("KUBECONFIG", kubeconfig)
-        // The tests may themselves run in a pod: that is none of its business.
+        // The tests may themselves run in a pod.
         .env_remove("KUBERNETES_SERVICE_HOST")
         .env_remove("POD_NAMESPACE")
         .env_remove("POD_NAME")
@@ -322,7 +321,7 @@ pub(crate) fn spawn_operator(kubeconfig: &Path, args: &[&str]) -> Process {
     Process::spawn("operator", command)
 }
 
-/// One request to the admin port of an operator.
+/// Sends a GET request to an operator's admin port and returns the response.
 pub(crate) fn ask(operator: &Process, path: &str) -> String {
     let line = operator.wait_for_line("listening on admin port", SOON);
     let address = line.rsplit("address=").next().unwrap().trim();
@@ -338,7 +337,7 @@ fn kubeconfig(server: &ApiServer) -> PathBuf {
     server.kubeconfig_for_service_account(NAMESPACE, ACCOUNT)
 }
 
-/// Whether the operator asked.
+/// Reports whether the operator made this request.
 pub(crate) fn is_operator(event: &AuditEvent) -> bool {
     event.user.username == format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}")
 }

@@ -1,5 +1,5 @@
-//! Of several operators one works. The next one takes over when it is told to end, when it is killed, and when
-//! it is silent for too long; and whoever lost the Lease writes no more.
+//! Only the leader works. A standby takes over when the leader ends, is killed, or does not renew in time; an
+//! operator that has lost the Lease writes nothing.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use tests::wait::eventually_async;
 use crate::account::Account;
 use crate::fixture::{Fixture, NAMESPACE, SOON, ask, listener, root, spawn_operator};
 
-/// The usual Lease runs out in this time, and someone has to notice.
-const RUN_OUT: Duration = Duration::from_secs(60);
+/// Allows for a Lease of the default duration to expire and to be taken over.
+const EXPIRY: Duration = Duration::from_secs(60);
 
-/// What an operator says that reaches for a Lease and has it.
+/// The log line of an operator that has become the leader.
 const LEADS: &str = "acquired the Lease";
 
-/// The exit code of one that lost it.
+/// The exit code of an operator that has lost the Lease.
 const LOST: Option<i32> = Some(75);
 
 /// An operator for the fixture's namespace, with its Lease there too.
@@ -38,7 +38,7 @@ async fn lease(cluster: &Fixture) -> LeaseSpec {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_leader_is_killed_the_one_that_stands_by_takes_over() {
+async fn a_standby_takes_over_when_the_leader_is_killed() {
     let cluster = Fixture::without_operator("lease-kill").await;
     let one = Account::operator(cluster.server, &cluster.namespace, "one").await;
     let other = Account::operator(cluster.server, &cluster.namespace, "other").await;
@@ -59,7 +59,7 @@ async fn when_the_leader_is_killed_the_one_that_stands_by_takes_over() {
 
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
-    standby.wait_for_line(LEADS, RUN_OUT);
+    standby.wait_for_line(LEADS, EXPIRY);
     cluster
         .wait_for("edge", "Programmed", "True", "Programmed")
         .await;
@@ -67,7 +67,7 @@ async fn when_the_leader_is_killed_the_one_that_stands_by_takes_over() {
     assert_ne!(after.holder_identity.unwrap(), holder);
     assert_eq!(after.lease_transitions, Some(1));
     assert!(ask(&standby, "/metrics").contains("mqtt_tls_operator_leader 1\n"));
-    // Until it led it looked at the Lease, and at nothing else.
+    // Before it led, it read nothing but the Lease.
     let requests = other.requests();
     let begin = requests.iter().position(AuditEvent::is_write).unwrap();
     for request in &requests[..begin] {
@@ -76,7 +76,7 @@ async fn when_the_leader_is_killed_the_one_that_stands_by_takes_over() {
     }
 }
 
-/// With the rights and the name that it has in a cluster, and a Lease that nobody could wait for.
+/// With the permissions and the name that it has in a cluster, and a Lease too long to wait for.
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_hands_the_lease_over() {
     let cluster = Fixture::without_operator("lease-term").await;
@@ -101,7 +101,7 @@ async fn sigterm_hands_the_lease_over() {
     leader.wait_for_line("released the Lease", SOON);
     standby.wait_for_line(LEADS, SOON);
     standby.wait_for_line("listed all listeners", SOON);
-    // One that stands by ends at once: it has nothing to hand over.
+    // A standby ends at once: it has nothing to release.
     let third = spawn_operator(&account, &args);
     third.wait_for_line("standing by", SOON);
     third.signal(Signal::TERM);
@@ -113,10 +113,9 @@ async fn sigterm_hands_the_lease_over() {
     assert_eq!(spec.holder_identity, None);
 }
 
-/// The two run different images, so that whichever works last is seen, and one that comes back would have
-/// something to write.
+/// The two configure different images, which shows who wrote last, and gives the old leader something to write.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_was_stopped_for_too_long_writes_no_more() {
+async fn a_leader_paused_past_its_lease_writes_nothing() {
     let cluster = Fixture::without_operator("lease-stop").await;
     let old = Account::operator(cluster.server, &cluster.namespace, "old").await;
     let new = Account::operator(cluster.server, &cluster.namespace, "new").await;
@@ -130,14 +129,14 @@ async fn a_leader_that_was_stopped_for_too_long_writes_no_more() {
     let standby = candidate(&cluster, &new, &["--terminator-image", "new"]);
     standby.wait_for_line("standing by", SOON);
     leader.signal(Signal::STOP);
-    standby.wait_for_line(LEADS, RUN_OUT);
+    standby.wait_for_line(LEADS, EXPIRY);
     let look = || async {
         let spec = cluster.child::<Deployment>("edge").await.spec.unwrap();
         let container = spec.template.spec.unwrap().containers.remove(0);
         (container.image.as_deref() == Some("new")).then_some(())
     };
     eventually_async(SOON, "the new leader's image is there", look).await;
-    // Reaching for the Lease would be one of them.
+    // An attempt to acquire the Lease would be one of them.
     let writes = || {
         let mut requests = old.requests();
         requests.retain(AuditEvent::is_write);
@@ -151,16 +150,16 @@ async fn a_leader_that_was_stopped_for_too_long_writes_no_more() {
     cluster.settle().await;
     let after = writes().split_off(before);
     assert!(after.is_empty(), "{after:#?}");
-    look().await.expect("nobody put the old image back");
+    look().await.expect("the new image is still there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_someone_takes_or_deletes_is_lost() {
+async fn a_lease_taken_or_deleted_by_others_is_lost() {
     let cluster = Fixture::without_operator("lease-lost").await;
     let account = Account::operator(cluster.server, &cluster.namespace, "one").await;
     let leases = cluster.api::<Lease>();
     let name = "mqtt-tls-operator";
-    // A long one: what ends it is not that it runs out.
+    // A long one, so that it does not expire.
     let leader = candidate(&cluster, &account, &["--lease-duration", "10m"]);
     leader.wait_for_line(LEADS, SOON);
     let label = json!({"metadata": {"labels": {"theirs": "yes"}}});
@@ -183,16 +182,13 @@ async fn a_lease_that_someone_takes_or_deletes_is_lost() {
     assert_eq!(leader.wait_exit(SOON).code(), LOST, "{}", leader.log());
     leader.wait_for_line("the Lease was deleted", SOON);
     let left = leases.get_opt(name).await.unwrap();
-    assert!(
-        left.is_none(),
-        "who takes the operator off a cluster would find it again"
-    );
+    assert!(left.is_none(), "a deleted Lease must not be created again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_to_the_lease_it_says_so_and_is_not_ready() {
+async fn without_permission_for_the_lease_it_is_not_ready_and_says_why() {
     let cluster = Fixture::without_operator("lease-right").await;
-    let account = Account::new(cluster.server, &cluster.namespace, "nobody");
+    let account = Account::new(cluster.server, &cluster.namespace, "none");
     let operator = candidate(&cluster, &account, &[]);
     let line = operator.wait_for_line("failed to acquire the Lease; retrying", SOON);
     assert!(line.contains("Forbidden"), "{line}");
@@ -207,7 +203,7 @@ async fn without_the_right_to_the_lease_it_says_so_and_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_that_is_not_there_holds_no_lease() {
+async fn a_missing_lease_namespace_makes_it_not_ready() {
     let cluster = Fixture::without_operator("lease-nowhere").await;
     let args = ["--namespace", &cluster.namespace, "--lease-namespace"];
     let args = [&args[..], &["not-there"]].concat();
@@ -221,9 +217,9 @@ async fn a_namespace_that_is_not_there_holds_no_lease() {
     assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
 }
 
-/// One that may wait for ten minutes outlasts it, and one that has three seconds ends.
+/// An operator with a Lease of ten minutes survives the outage, and one with five seconds ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_that_is_away_costs_the_lease_only_in_the_end() {
+async fn an_api_server_outage_loses_the_lease_only_when_it_expires() {
     let mut server = ApiServer::start();
     let base = root().join("deploy/base");
     let apply = ["apply", "--server-side", "-k", base.to_str().unwrap()];

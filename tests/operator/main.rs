@@ -1,5 +1,5 @@
-//! The operator as a program, against a real API server, with the rights that `deploy/base` gives it and no
-//! others. One file for each behaviour.
+//! The operator as a program, against a real API server, with the permissions of `deploy/base` only. One file for
+//! each behaviour.
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -1,5 +1,4 @@
-//! Keys in the operator's memory: of those that were replaced or refused nothing stays that was read out of an
-//! answer.
+//! Keys in the operator's memory: replaced and rejected keys do not stay in decoded form.
 
 use tests::memory::Keys;
 use tests::pki::KeyKind;
@@ -8,9 +7,9 @@ use tests::wait::eventually;
 use crate::fixture::{Fixture, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_stays_of_keys_that_are_not_served() {
+async fn unserved_keys_do_not_stay_in_memory() {
     if !rustix::process::getuid().is_root() {
-        println!("not root: nothing was searched");
+        println!("skipped: searching another process's memory needs root");
         return;
     }
     let cluster = Fixture::start("memory").await;
@@ -39,14 +38,14 @@ async fn nothing_stays_of_keys_that_are_not_served() {
     cluster
         .wait_for("edge", "ResolvedRefs", "False", "KeyMismatch")
         .await;
-    gone.add("refused", &wrong);
+    gone.add("rejected", &wrong);
     put(&leaf(KeyKind::P256)).await;
     put(&leaf(KeyKind::P256)).await;
-    // What it is about to do may still hold what it has read.
+    // A reconciliation in progress may still hold what it has read.
     let process = cluster.operator.as_ref().unwrap();
     eventually(SOON, "no key is left", || {
         let mut hits = gone.search(process.pid());
-        // An open connection to the API server holds the end of an answer, as it came, until another one comes.
+        // The buffer of an open connection to the API server holds the end of a response until the next one.
         hits.retain(|hit| !hit.what.ends_with("base64 of the PEM"));
         hits.is_empty().then_some(())
     });

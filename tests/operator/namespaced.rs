@@ -1,5 +1,4 @@
-//! With one namespace to watch, a Role in that namespace is all that the operator needs, beside the one for its
-//! Lease.
+//! With one namespace to watch, the operator needs only a Role in that namespace, beside the one for its Lease.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DeleteParams;
@@ -9,13 +8,13 @@ use crate::account::{Account, lease_rules, working_rules};
 use crate::fixture::{Fixture, SOON, spawn_operator};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_outside_of_the_namespace_is_asked_for() {
+async fn requests_stay_within_the_namespace() {
     let cluster = Fixture::without_operator("scoped").await;
     let server = cluster.server;
     let account = Account::new(server, &cluster.namespace, "operator");
     let mut rules = working_rules(server).await;
     rules.extend(lease_rules(server).await);
-    account.may(rules).await;
+    account.grant(rules).await;
     let namespace = cluster.namespace.as_str();
     let args = ["--namespace", namespace, "--lease-namespace", namespace];
     let operator = spawn_operator(&account.kubeconfig, &args);
@@ -42,7 +41,7 @@ async fn nothing_outside_of_the_namespace_is_asked_for() {
     cluster
         .wait_for_config("edge", "the new certificate is there", is_new)
         .await;
-    // With one replica the PodDisruptionBudget goes.
+    // With one replica the PodDisruptionBudget is deleted.
     cluster.apply_listener("edge", "  replicas: 1\n");
     cluster
         .wait_for("edge", "Programmed", "True", "Programmed")
@@ -66,7 +65,7 @@ async fn nothing_outside_of_the_namespace_is_asked_for() {
     only_this_namespace(&account, namespace);
 }
 
-/// Nothing was asked for outside of the namespace, and nothing was refused.
+/// Checks that no request left the namespace, and that none was forbidden.
 fn only_this_namespace(account: &Account, namespace: &str) {
     let requests = account.requests();
     assert!(requests.len() > 30, "{}", requests.len());

@@ -1,4 +1,4 @@
-//! The operator as a program: what it says when there is nothing to work with, and what its admin port tells.
+//! The operator as a program: its messages when it cannot work, and its admin port.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -32,33 +32,33 @@ fn operator_at(kubeconfig: &Path, admin: SocketAddr) -> Command {
     command
 }
 
-fn ends(kubeconfig: &Path) -> Finished {
+fn run_to_end(kubeconfig: &Path) -> Finished {
     run(operator(kubeconfig), b"", SOON)
 }
 
 #[test]
-fn a_wrong_kubeconfig_ends_it_with_a_message() {
+fn an_unusable_kubeconfig_exits_with_a_message() {
     let folder = workdir::scratch("kubeconfig");
-    let missing = ends(&folder.join("missing"));
+    let missing = run_to_end(&folder.join("missing"));
     let file = folder.join("wrong");
     std::fs::write(&file, "current-context: none\n").unwrap();
-    let wrong = ends(&file);
+    let wrong = run_to_end(&file);
     for finished in [missing, wrong] {
         assert_eq!(finished.status.code(), Some(69));
-        let said = &finished.stderr;
+        let stderr = &finished.stderr;
         assert!(
-            said.contains("no usable kubeconfig, and not running in a cluster"),
-            "{said}"
+            stderr.contains("no usable kubeconfig, and not running in a cluster"),
+            "{stderr}"
         );
     }
 }
 
-/// A kubeconfig of an API server that is not there.
-fn for_server(nobody: SocketAddr) -> PathBuf {
-    let file = workdir::scratch("kubeconfig").join("nobody");
+/// A kubeconfig for an API server that does not exist.
+fn for_server(unused: SocketAddr) -> PathBuf {
+    let file = workdir::scratch("kubeconfig").join("unused");
     let config = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
-         clusters: [{{name: a, cluster: {{server: 'http://{nobody}'}}}}]\n\
+         clusters: [{{name: a, cluster: {{server: 'http://{unused}'}}}}]\n\
          users: [{{name: a, user: {{}}}}]\n\
          contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n"
     );
@@ -67,18 +67,18 @@ fn for_server(nobody: SocketAddr) -> PathBuf {
 }
 
 #[test]
-fn an_api_server_that_does_not_answer_is_told_and_waited_for() {
-    let nobody = ports::free_addr();
-    let file = for_server(nobody);
+fn an_unreachable_api_server_is_logged_and_retried() {
+    let unused = ports::free_addr();
+    let file = for_server(unused);
     let process = Process::spawn("operator", operator(&file));
-    process.wait_for_line(&format!("http://{nobody}"), SOON);
+    process.wait_for_line(&format!("http://{unused}"), SOON);
     let line = process.wait_for_line("watch failed; retrying", SOON);
     assert!(line.contains("refused"), "{line}");
     process.signal(Signal::TERM);
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
 }
 
-/// How the port is bounded is tested with the terminator, which serves it by the same code.
+/// The bounds of the port are tested with the terminator, which shares its code.
 #[test]
 fn silent_connections_at_the_admin_port_do_not_add_up() {
     let admin = ports::free_addr();
@@ -102,7 +102,7 @@ fn silent_connections_at_the_admin_port_do_not_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_port_tells_how_it_is() {
+async fn the_admin_port_reports_health_and_metrics() {
     let cluster = Fixture::start("admin").await;
     cluster.apply_listener("edge", "");
     cluster
@@ -123,12 +123,12 @@ async fn the_admin_port_tells_how_it_is() {
         ];
         wanted.iter().all(|one| metrics.contains(one)).then_some(())
     };
-    eventually_async(SOON, "the metrics tell of it", look).await;
+    eventually_async(SOON, "the metrics count the listener", look).await;
 }
 
-/// With a schema that lets everything through, as one that someone else installed might.
+/// With a schema that accepts everything, as a definition of another origin might.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
+async fn an_invalid_object_gets_an_event_and_blocks_no_other() {
     let server = ApiServer::start();
     let mut crd: serde_json::Value =
         mqtt_tls_config::yaml::from_value(mqtt_tls_config::yaml::value(&crd::yaml()).unwrap())
@@ -149,8 +149,8 @@ async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
     };
     let apply = ["apply", "-n", "default", "-f", "-"];
     for (name, secret) in [("bad", "'MIIEsecret'"), ("good", "{name: a}")] {
-        // The new schema counts a moment after it was taken.
-        eventually(SOON, "it is taken", || {
+        // The new schema takes effect a moment after it was accepted.
+        eventually(SOON, "the object is accepted", || {
             let applied = server.kubectl_with_input(&apply, &manifest(name, secret));
             applied.status.success().then_some(())
         });
@@ -170,9 +170,9 @@ async fn an_object_that_does_not_read_is_an_event_and_stops_nothing() {
     );
     let wait = ["wait", "--for=condition=ResolvedRefs=false", "mtl/good"];
     server.kubectl(&wait).expect_success();
-    // It has no conditions that could say so; the alert about listeners that are not ready rests on this.
-    let told = "mqtt_tls_operator_listener_condition{namespace=\"default\",listener=\"bad\",\
+    // It has no conditions; the alert about listeners that are not ready depends on this metric.
+    let series = "mqtt_tls_operator_listener_condition{namespace=\"default\",listener=\"bad\",\
                 condition=\"Ready\",status=\"False\"} 1\n";
-    assert!(ask(&operator, "/metrics").contains(told));
+    assert!(ask(&operator, "/metrics").contains(series));
     assert!(!operator.log().contains("MIIE"));
 }

@@ -1,5 +1,5 @@
-//! Stands between an operator and the API server, and does what a real one cannot be asked to do: fails at one
-//! request, forgets what watches go by, falls silent. Whatever it lets through it passes on as it is.
+//! A proxy between an operator and the API server, for faults that a real one does not produce on request: a failing
+//! request, expired watches, silence. It forwards everything else unchanged.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,40 +18,39 @@ use tests::workdir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// No request of an operator is longer.
+/// Largest request body of an operator, in bytes.
 const REQUEST_MAX: usize = 4 << 20;
 
-/// What is wrong.
+/// The fault to produce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing.
     None,
-    /// What reads this path fails.
+    /// Requests for this path fail.
     Internal(String),
-    /// Every watch ends, and there is no going on from where it was; and nothing can be listed.
+    /// Every watch ends and cannot be resumed, and lists fail.
     Expired,
-    /// Watches of listeners end, and when they are begun again it is said that there is no such resource, as by an
-    /// API server that has just started; lists do not fail.
+    /// Watches of listeners end, and new ones get 404, as from an API server that has just started; lists succeed.
     Unknown,
-    /// No answer goes on, and no request is answered, though connections stay open: also later, if they began
-    /// before or during this.
+    /// No response continues and no request is answered, while connections stay open. Requests that began before
+    /// the end of this fault are never answered.
     Silent,
 }
 
-/// The way to the API server, with an administrator's rights.
+/// A proxy with an administrator's permissions.
 pub(crate) struct Proxy {
-    /// For whoever takes this way.
+    /// A kubeconfig that leads through the proxy.
     pub(crate) kubeconfig: PathBuf,
     fault: watch::Sender<Fault>,
-    way: Arc<Way>,
+    shared: Arc<Shared>,
 }
 
-struct Way {
+struct Shared {
     client: Client,
     fault: watch::Receiver<Fault>,
-    /// How many watches were asked for, and had no answer because of a silence.
+    /// Number of watches without a response because of [`Fault::Silent`].
     unanswered: AtomicUsize,
-    /// How many watches had an answer.
+    /// Number of watches with a response.
     answered: AtomicUsize,
 }
 
@@ -69,40 +68,40 @@ impl Proxy {
         // JSON is YAML.
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
         let (fault, seen) = watch::channel(Fault::None);
-        let way = Arc::new(Way {
+        let shared = Arc::new(Shared {
             client,
             fault: seen,
             unanswered: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
         });
-        let router = Router::new().fallback(pass).with_state(Arc::clone(&way));
+        let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self {
             kubeconfig,
             fault,
-            way,
+            shared,
         }
     }
 
-    /// How many watches were asked for, and had no answer because of a silence.
+    /// Number of watches without a response because of [`Fault::Silent`].
     pub(crate) fn unanswered(&self) -> usize {
-        self.way.unanswered.load(Ordering::Relaxed)
+        self.shared.unanswered.load(Ordering::Relaxed)
     }
 
-    /// How many watches had an answer.
+    /// Number of watches with a response.
     pub(crate) fn answered(&self) -> usize {
-        self.way.answered.load(Ordering::Relaxed)
+        self.shared.answered.load(Ordering::Relaxed)
     }
 
-    /// From now on this is wrong.
-    pub(crate) fn becomes(&self, fault: Fault) {
+    /// Switches to this fault.
+    pub(crate) fn set(&self, fault: Fault) {
         self.fault.send(fault).unwrap();
     }
 }
 
-/// One request, and its answer for as long as that goes on.
-async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
-    let mut fault = way.fault.clone();
+/// Forwards one request, and its response for as long as it lasts.
+async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let mut fault = shared.fault.clone();
     let now = fault.borrow_and_update().clone();
     let query = request.uri().query().unwrap_or_default();
     let is_watch = query.contains("watch=true");
@@ -117,26 +116,28 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
         Fault::Expired if is_watch => return refuse(StatusCode::GONE, "Expired"),
         Fault::Expired => return refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         Fault::Silent => {
-            way.unanswered
+            shared
+                .unanswered
                 .fetch_add(usize::from(is_watch), Ordering::Relaxed);
             std::future::pending::<()>().await;
         }
         Fault::Internal(_) | Fault::Unknown | Fault::None => {}
     }
-    way.answered
+    shared
+        .answered
         .fetch_add(usize::from(is_watch), Ordering::Relaxed);
     let (mut parts, body) = request.into_parts();
     parts.headers.remove(header::HOST);
     let body = to_bytes(body, REQUEST_MAX).await.unwrap();
     let request = Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
-    let (parts, body) = way.client.send(request).await.unwrap().into_parts();
+    let (parts, body) = shared.client.send(request).await.unwrap().into_parts();
     let (sender, receiver) = mpsc::unbounded();
-    tokio::spawn(hand_on(Body::new(body), sender, fault));
+    tokio::spawn(forward(Body::new(body), sender, fault));
     Response::from_parts(parts, Body::from_stream(receiver))
 }
 
-/// Hands an answer on until it is over, or something is wrong with it.
-async fn hand_on(
+/// Forwards a response until it ends, or a fault interrupts it.
+async fn forward(
     answer: Body,
     sender: mpsc::UnboundedSender<Result<Bytes, axum::Error>>,
     mut fault: watch::Receiver<Fault>,
@@ -162,11 +163,11 @@ async fn hand_on(
     }
 }
 
-/// As the API server says it.
+/// An error in the API server's format.
 fn refuse(code: StatusCode, reason: &str) -> Response {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
-        "reason": reason, "message": "said by a test",
+        "reason": reason, "message": "fault of a test",
     });
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (code, headers, status.to_string()).into_response()

@@ -1,8 +1,8 @@
-//! At rest nothing is written, and nothing is asked for that `deploy/base` does not allow.
+//! A settled operator writes nothing, and makes no request that `deploy/base` does not allow.
 
 use crate::fixture::{Fixture, installed, is_operator};
 
-/// Values that the API server writes in another way than they were given, and fields that it fills in.
+/// Values that the API server normalizes, and fields that it defaults.
 const AWKWARD: &str = "  service: {type: LoadBalancer, externalTrafficPolicy: Local, loadBalancerSourceRanges: []}
   pod:
     resources: {requests: {cpu: '0.5', memory: 1024Mi}, limits: {memory: 1Gi, cpu: '1000m'}}
@@ -28,7 +28,7 @@ const AWKWARD: &str = "  service: {type: LoadBalancer, externalTrafficPolicy: Lo
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_rest_nothing_is_written() {
+async fn nothing_is_written_at_rest() {
     let cluster = Fixture::start("quiet").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", AWKWARD);
@@ -42,7 +42,7 @@ async fn at_rest_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_asked_for_that_is_not_allowed() {
+async fn no_request_is_forbidden() {
     let cluster = Fixture::start("rights").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "  backend: {service: {name: smart-mqtt}}\n");

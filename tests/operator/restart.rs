@@ -1,4 +1,4 @@
-//! An operator that was away, or was killed in the middle, finds its way to the same end.
+//! An operator that was down, or was killed during a reconciliation, converges to the same state.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::fixture::{Fixture, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_meanwhile_is_seen() {
+async fn changes_made_while_it_was_down_are_seen() {
     let mut cluster = Fixture::start("away").await;
     cluster.put_tls("edge-tls", &cluster.leaf("old")).await;
     cluster.apply_listener("edge", "");
@@ -67,13 +67,13 @@ async fn a_restart_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment_it_reaches_the_same_end() {
+async fn it_converges_after_a_kill_at_any_moment() {
     let mut cluster = Fixture::without_operator("killed").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
     for milliseconds in [0, 20, 40, 80, 120, 160, 240] {
         cluster.start_operator();
-        // Not a wait for something: a moment to be killed at.
+        // Not synchronization: it varies the moment of the kill.
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         cluster.kill_operator();
     }
@@ -99,9 +99,9 @@ async fn killed_at_any_moment_it_reaches_the_same_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_it_in_order() {
+async fn sigterm_shuts_it_down_gracefully() {
     let cluster = Fixture::start("sigterm").await;
-    // It is to be looked at again in ten minutes: that must not hold up the end.
+    // The next reconciliation is due in ten minutes: it must not delay the shutdown.
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
     cluster

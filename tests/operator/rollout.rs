@@ -1,4 +1,4 @@
-//! A rollout that comes to nothing is told, although what was before goes on serving.
+//! A stuck rollout is reported, although the old pods go on serving.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::fixture::Fixture;
 
-/// As the controller of Deployments says it ten minutes after an image that cannot be pulled.
+/// Writes the status that the Deployment controller writes ten minutes after an image that cannot be pulled.
 async fn get_stuck(cluster: &Fixture) {
     let deployment = cluster.child::<Deployment>("edge").await;
     let status = json!({"status": {
@@ -28,7 +28,7 @@ async fn get_stuck(cluster: &Fixture) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_rollout_is_told_until_it_goes_on() {
+async fn a_stuck_rollout_is_reported_until_it_continues() {
     let cluster = Fixture::start("rollout").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
@@ -36,11 +36,11 @@ async fn a_stuck_rollout_is_told_until_it_goes_on() {
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
 
     get_stuck(&cluster).await;
-    let said = cluster
+    let condition = cluster
         .wait_for("edge", "Programmed", "False", "RolloutStuck")
         .await;
     for part in ["has timed out progressing", "kubectl describe pods -l "] {
-        assert!(said.message.contains(part), "{}", said.message);
+        assert!(condition.message.contains(part), "{}", condition.message);
     }
     cluster
         .wait_for("edge", "Available", "True", "PodsAvailable")

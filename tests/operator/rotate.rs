@@ -1,4 +1,4 @@
-//! A changed Secret reaches the pods through the mount and their annotation, and without a rollout.
+//! A changed Secret reaches the pods through the mount and their annotation, without a rollout.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -11,8 +11,8 @@ use crate::fixture::{Fixture, SOON};
 
 const VERSION: &str = "mqtt.smartboot.tech/config-version";
 
-/// Waits until a pod has been told the version of the configuration Secret.
-async fn is_told(cluster: &Fixture, pod: &str) -> String {
+/// Waits until a pod is annotated with the version of the configuration Secret, and returns it.
+async fn wait_for_version(cluster: &Fixture, pod: &str) -> String {
     let look = || async {
         let version = cluster
             .child::<Secret>("edge")
@@ -22,7 +22,7 @@ async fn is_told(cluster: &Fixture, pod: &str) -> String {
         let pod = cluster.api::<Pod>().get(pod).await.unwrap();
         (pod.annotations().get(VERSION) == Some(&version)).then_some(version)
     };
-    eventually_async(SOON, "the pod knows the configuration's version", look).await
+    eventually_async(SOON, "the pod has the configuration's version", look).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +33,7 @@ async fn a_renewed_certificate_replaces_no_pod() {
     cluster.apply_listener("edge", "");
     cluster.make_pod("edge", "edge-mqtts-1").await;
     cluster.make_pod("edge", "edge-mqtts-2").await;
-    // One that was evicted: it stays, mounts nothing, and needs no telling.
+    // An evicted pod stays as an object, mounts nothing, and needs no annotation.
     let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted"}});
     let pods = cluster.api::<Pod>();
     cluster.make_pod("edge", "edge-mqtts-0").await;
@@ -44,8 +44,8 @@ async fn a_renewed_certificate_replaces_no_pod() {
     )
     .await
     .unwrap();
-    let first = is_told(&cluster, "edge-mqtts-1").await;
-    is_told(&cluster, "edge-mqtts-2").await;
+    let first = wait_for_version(&cluster, "edge-mqtts-1").await;
+    wait_for_version(&cluster, "edge-mqtts-2").await;
     let deployment = cluster.child::<Deployment>("edge").await;
 
     cluster.put_tls("edge-tls", &new).await;
@@ -55,8 +55,8 @@ async fn a_renewed_certificate_replaces_no_pod() {
         .wait_for_config("edge", "the new certificate is rendered", is_new)
         .await;
     assert!(!config.pem.expose().contains(old.key_pem.trim()));
-    let second = is_told(&cluster, "edge-mqtts-1").await;
-    is_told(&cluster, "edge-mqtts-2").await;
+    let second = wait_for_version(&cluster, "edge-mqtts-1").await;
+    wait_for_version(&cluster, "edge-mqtts-2").await;
     assert_ne!(first, second);
     let ended = pods.get("edge-mqtts-0").await.unwrap();
     assert_ne!(ended.annotations().get(VERSION), Some(&second));
@@ -70,11 +70,11 @@ async fn a_renewed_certificate_replaces_no_pod() {
         let status = cluster.listener("edge").await.status.unwrap();
         (status.certificates[0].fingerprint == new.fingerprint()).then_some(())
     };
-    eventually_async(SOON, "the status tells the new fingerprint", look).await;
+    eventually_async(SOON, "the status has the new fingerprint", look).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_in_a_config_map_is_followed() {
+async fn changes_of_a_ca_config_map_are_rendered() {
     let cluster = Fixture::start("ca").await;
     let (one, other) = (tests::pki::Ca::new("one"), tests::pki::Ca::new("other"));
     let map = |ca: &tests::pki::Ca| {

@@ -1,4 +1,4 @@
-//! Two listeners on one Secret: both follow it, and the end of one is nothing to the other.
+//! Two listeners on one Secret: both follow it, and deleting one does not affect the other.
 
 use kube::api::DeleteParams;
 use mqtt_tls_operator::crd::MqttTlsListener;
@@ -6,7 +6,7 @@ use mqtt_tls_operator::crd::MqttTlsListener;
 use crate::fixture::{Fixture, listener};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_follow_it() {
+async fn both_listeners_follow_the_secret() {
     let cluster = Fixture::start("shared").await;
     let (old, new, newest) = (
         cluster.leaf("old"),

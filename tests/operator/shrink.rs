@@ -1,5 +1,4 @@
-//! What the API server takes and gives as a whole, such as tolerations, follows the spec when there is less of it;
-//! and afterwards nothing is written.
+//! Atomic fields, such as tolerations, follow the spec when entries are removed; afterwards nothing is written.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
@@ -7,7 +6,7 @@ use tests::wait::eventually_async;
 
 use crate::fixture::{Fixture, SOON};
 
-/// A field of the pods, and what it is at first and then. Beside it nothing changes.
+/// A field of the pods, its first value, and its second. Nothing else changes.
 fn cases() -> Vec<(&'static str, Value, Value)> {
     let edge = json!({"key": "edge", "operator": "Equal", "value": "yes", "effect": "NoExecute"});
     let mut patient = edge.clone();
@@ -48,8 +47,8 @@ fn cases() -> Vec<(&'static str, Value, Value)> {
     ]
 }
 
-/// Waits until the pods have this.
-async fn becomes(cluster: &Fixture, field: &str, wanted: &Value) {
+/// Applies a value, and waits until the pods have it.
+async fn change(cluster: &Fixture, field: &str, wanted: &Value) {
     // JSON is YAML.
     cluster.apply_listener("edge", &format!("  pod: {{{field}: {wanted}}}\n"));
     let look = || async {
@@ -62,12 +61,12 @@ async fn becomes(cluster: &Fixture, field: &str, wanted: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_spec_wants_no_longer_is_taken_away() {
+async fn entries_removed_from_the_spec_are_removed() {
     let cluster = Fixture::start("shrink").await;
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     for (field, much, little) in cases() {
-        becomes(&cluster, field, &much).await;
-        becomes(&cluster, field, &little).await;
+        change(&cluster, field, &much).await;
+        change(&cluster, field, &little).await;
     }
     cluster
         .wait_for("edge", "Programmed", "True", "Programmed")

@@ -1,5 +1,5 @@
-//! When something cannot be read, the conditions say what and why, and what serves stays; when it can be read
-//! again, it goes on.
+//! When an object cannot be read, the conditions say which and why, and serving goes on; when it can be read again,
+//! the operator recovers.
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
@@ -11,7 +11,7 @@ use crate::account::{Account, without, working_rules};
 use crate::fixture::{Fixture, SOON, spawn_operator};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_is_missing_is_a_condition_until_it_is_given() {
+async fn a_missing_permission_is_a_condition_until_it_is_granted() {
     let cluster = Fixture::without_operator("unread").await;
     let account = Account::operator(cluster.server, &cluster.namespace, "operator").await;
     let all = working_rules(cluster.server).await;
@@ -30,8 +30,8 @@ async fn a_right_that_is_missing_is_a_condition_until_it_is_given() {
         ("list", "pods", "Programmed"),
         ("get", "deployments", "Programmed"),
     ] {
-        account.may(without(&all, verb, resource)).await;
-        // Something that makes it look.
+        account.grant(without(&all, verb, resource)).await;
+        // Triggers a reconciliation.
         let touch = [
             "annotate",
             "mtl/edge",
@@ -44,11 +44,11 @@ async fn a_right_that_is_missing_is_a_condition_until_it_is_given() {
             .server
             .kubectl(&[&touch[..], &[&touched]].concat())
             .expect_success();
-        let said = cluster
+        let found = cluster
             .wait_for("edge", condition, "False", "Forbidden")
             .await;
         let wanted = format!("the verb `{verb}` on `{resource}`");
-        assert!(said.message.contains(&wanted), "{}", said.message);
+        assert!(found.message.contains(&wanted), "{}", found.message);
         let ready = cluster
             .wait_for("edge", "Ready", "False", "Forbidden")
             .await;
@@ -57,9 +57,13 @@ async fn a_right_that_is_missing_is_a_condition_until_it_is_given() {
             .wait_for("edge", "Available", "True", "PodsAvailable")
             .await;
         let status = cluster.listener("edge").await.status.unwrap();
-        assert_eq!(status.certificates.len(), 1, "what serves is told still");
+        assert_eq!(
+            status.certificates.len(),
+            1,
+            "the status keeps what is served"
+        );
         nothing_new_is_written(&cluster, &account).await;
-        account.may(all.clone()).await;
+        account.grant(all.clone()).await;
         cluster.wait_for("edge", "Ready", "True", "Ready").await;
     }
     assert_eq!(
@@ -69,36 +73,36 @@ async fn a_right_that_is_missing_is_a_condition_until_it_is_given() {
     let events = cluster.api::<Event>();
     let look = || async {
         let events = events.list(&ListParams::default()).await.unwrap().items;
-        let is_told = |event: &Event| {
+        let is_warning = |event: &Event| {
             event.reason.as_deref() == Some("Forbidden")
                 && event.type_.as_deref() == Some("Warning")
         };
-        events.iter().any(is_told).then_some(())
+        events.iter().any(is_warning).then_some(())
     };
     eventually_async(SOON, "there is an event", look).await;
     assert!(operator.is_running());
 }
 
-/// It is tried again and again, and the status says the same.
+/// Checks that retries write nothing while the status stays the same.
 async fn nothing_new_is_written(cluster: &Fixture, account: &Account) {
     let writes = || {
         let requests = account.requests();
         requests.iter().filter(|one| one.is_write()).count()
     };
-    // The event comes after the status.
+    // The event is written after the status.
     cluster.settle().await;
     let before = writes();
     cluster.settle().await;
     assert_eq!(writes(), before);
 }
 
-/// A listener that was never looked at before.
+/// A listener that was never reconciled before.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_listener_is_told_of_it_too() {
+async fn a_new_listener_reports_it_too() {
     let cluster = Fixture::without_operator("unread-new").await;
     let account = Account::new(cluster.server, &cluster.namespace, "operator");
     let all = working_rules(cluster.server).await;
-    account.may(without(&all, "get", "secrets")).await;
+    account.grant(without(&all, "get", "secrets")).await;
     let _operator = spawn_operator(&account.kubeconfig, &["--namespace", &cluster.namespace]);
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
@@ -111,7 +115,7 @@ async fn a_new_listener_is_told_of_it_too() {
     cluster
         .wait_for("edge", "Programmed", "Unknown", "NotRead")
         .await;
-    account.may(all).await;
+    account.grant(all).await;
     cluster
         .wait_for("edge", "Programmed", "True", "Programmed")
         .await;

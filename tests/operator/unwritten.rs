@@ -1,4 +1,4 @@
-//! A renewed certificate that could not be handed to the pods is not told as the one that they serve.
+//! The status does not report a renewed certificate that could not be delivered to the pods.
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
@@ -10,7 +10,7 @@ use crate::account::{Account, without, working_rules};
 use crate::fixture::{Fixture, SOON, spawn_operator};
 
 /// The fingerprints in the listener's status.
-async fn told(cluster: &Fixture) -> Vec<String> {
+async fn reported(cluster: &Fixture) -> Vec<String> {
     let status = cluster.listener("edge").await.status.unwrap();
     let certificates = status.certificates.into_iter();
     certificates.map(|one| one.fingerprint).collect()
@@ -23,7 +23,7 @@ async fn loaded(cluster: &Fixture) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_told_is_what_is_served() {
+async fn the_status_reports_what_is_served() {
     let cluster = Fixture::without_operator("unwritten").await;
     let account = Account::operator(cluster.server, &cluster.namespace, "operator").await;
     let all = working_rules(cluster.server).await;
@@ -37,12 +37,12 @@ async fn what_is_told_is_what_is_served() {
     cluster.settle().await;
     let served = cluster.child::<Secret>("edge").await.resource_version();
 
-    account.may(without(&all, "patch", "secrets")).await;
+    account.grant(without(&all, "patch", "secrets")).await;
     cluster.put_tls("edge-tls", &new).await;
     cluster
         .wait_for("edge", "Programmed", "False", "Forbidden")
         .await;
-    assert_eq!(told(&cluster).await, [old.fingerprint()]);
+    assert_eq!(reported(&cluster).await, [old.fingerprint()]);
     assert_eq!(loaded(&cluster).await, 1);
     let child = cluster.child::<Secret>("edge").await;
     assert_eq!(
@@ -52,9 +52,9 @@ async fn what_is_told_is_what_is_served() {
         child.name_any()
     );
 
-    account.may(all).await;
-    let look = || async { (told(&cluster).await == [new.fingerprint()]).then_some(()) };
-    eventually_async(SOON, "the new one is told", look).await;
+    account.grant(all).await;
+    let look = || async { (reported(&cluster).await == [new.fingerprint()]).then_some(()) };
+    eventually_async(SOON, "the status has the new certificate", look).await;
     let look = || async { (loaded(&cluster).await == 2).then_some(()) };
-    eventually_async(SOON, "by an event too", look).await;
+    eventually_async(SOON, "there is an event for it", look).await;
 }

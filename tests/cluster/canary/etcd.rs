@@ -1,4 +1,4 @@
-//! What is at rest in etcd, read by its JSON gateway: the API server shows objects, not what it has stored.
+//! The records in etcd, read through its JSON gateway: the API server returns objects, not what it has stored.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::from_base64;
 
-/// Where the API server keeps Secrets.
+/// Prefix of the API server's records of Secrets.
 const SECRETS: &[u8] = b"/registry/secrets/";
-/// Records an answer may have.
+/// Maximum number of records in a response.
 const PAGE: usize = 500;
 
 #[derive(Deserialize)]
@@ -45,21 +45,21 @@ pub(super) fn outside_of_secrets(etcd: SocketAddr, look: &mut impl FnMut(&str, &
         };
         from = [from_base64(&last.key), vec![0]].concat();
     }
-    assert!(secrets > 0, "Secrets are where they are looked for");
+    assert!(secrets > 0, "there are Secrets under their prefix");
 }
 
-/// A page of records from a key on.
+/// Reads a page of records, beginning at a key.
 fn range(etcd: SocketAddr, from: &[u8]) -> Range {
     use base64::Engine as _;
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
     let body = format!(
         r#"{{"key": "{}", "range_end": "{}", "limit": {PAGE}}}"#,
         encode(from),
-        // As a range's end, a zero byte means: all keys from the first on.
+        // As the end of a range, a zero byte means no end.
         encode(&[0])
     );
     let mut stream = TcpStream::connect(etcd).expect("etcd listens");
-    // HTTP/1.0: the answer ends where the connection does.
+    // HTTP/1.0: the response ends with the connection.
     write!(
         stream,
         "POST /v3/kv/range HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}",
