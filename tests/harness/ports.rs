@@ -1,23 +1,21 @@
-//! Free TCP ports on loopback, for programs that must be told their port before they start.
+//! Free TCP ports on loopback, for programs that need their port before they start.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Mutex;
 
-/// Below the range from which Linux takes the ports of outgoing connections (32768 and up): else a client of
-/// another test could sit on the port of a server that is being restarted.
+/// Below Linux' range of ephemeral ports (32768 and up), so that an outgoing connection of another test cannot take the
+/// port of a server that is restarting.
 const RANGE: std::ops::Range<u16> = 14_000..32_000;
 
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// A port that nothing listens on, on any address, and that this process has not given out before.
+/// Returns a port that is free on all addresses, and that this process has not returned before.
 pub fn free_port() -> u16 {
-    let mut given = GIVEN
-        .lock()
-        .expect("no test panics while it holds this lock");
+    let mut given = GIVEN.lock().expect("no holder of the lock panics");
     let span = u32::from(RANGE.end - RANGE.start);
-    // Test processes that run side by side begin at different places.
+    // Concurrent test processes begin at different ports.
     let start = std::process::id().wrapping_mul(197) % span;
     for step in 0..span {
         let offset = u16::try_from((start + step) % span).expect("the span fits a port");
@@ -35,7 +33,7 @@ pub fn free_addr() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
 }
 
-/// Binding the wildcard address fails if any address has the port. A machine without IPv6 is fine.
+/// Binding the wildcard address fails if the port is in use on any address. IPv6 may be unavailable.
 fn is_free(port: u16) -> bool {
     let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
@@ -47,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_port_is_given_twice_nor_one_in_use() {
+    fn ports_are_unique_and_not_in_use() {
         let first = free_port();
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it was free");
         assert!(!is_free(first));
