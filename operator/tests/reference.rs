@@ -1,6 +1,5 @@
-//! Generates `deploy/reference.md` from the CustomResourceDefinition and the operator's conditions, reasons and metrics, and
-//! `deploy/monitoring.md` from the chart's alerts, and compares them; `UPDATE=1` writes them. They must contain every
-//! reason, metric and alert, and no other.
+//! Generates `deploy/reference.md` from the CustomResourceDefinition and the operator's conditions, reasons and metrics,
+//! and compares it; `UPDATE=1` writes it. It must contain every reason and metric, and no other.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -32,9 +31,6 @@ const OF_KUBERNETES: [(&str, &str); 4] = [
 
 /// Explanations that do not fit into a table's row.
 const CHAPTERS: &str = include_str!("support/chapters.md");
-
-/// How to monitor, before the alerts.
-const MONITORING: &str = include_str!("support/monitoring.md");
 
 const EXAMPLE: &str = "\
 apiVersion: mqtt.smartboot.tech/v1alpha1
@@ -88,73 +84,6 @@ fn the_reference_matches_the_definition() {
         found == wanted,
         "deploy/reference.md is not up to date: run this test with UPDATE=1"
     );
-}
-
-#[test]
-fn the_monitoring_page_matches_the_alerts() {
-    let wanted = monitoring();
-    let path = root().join("deploy/monitoring.md");
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &wanted).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == wanted,
-        "deploy/monitoring.md is not up to date: run this test with UPDATE=1"
-    );
-}
-
-/// Returns the page about monitoring, with the alerts of the chart.
-fn monitoring() -> String {
-    let mut page = String::from(MONITORING);
-    page.push_str("\n| alert | severity | summary | action |\n|---|---|---|---|\n");
-    let alerts = fs::read_to_string(root().join("charts/smart-mqtt-tls/files/alerts.yaml"));
-    let read =
-        |text| mqtt_tls_config::yaml::value(text).and_then(mqtt_tls_config::yaml::from_value);
-    let alerts: Value = read(&alerts.unwrap()).unwrap();
-    let groups = alerts["groups"].as_array().unwrap();
-    for rule in groups
-        .iter()
-        .flat_map(|group| group["rules"].as_array().unwrap())
-    {
-        let text = |value: &Value| plain(value.as_str().unwrap());
-        writeln!(
-            page,
-            "| `{}` | {} | {} | {} |",
-            text(&rule["alert"]),
-            text(&rule["labels"]["severity"]),
-            text(&rule["annotations"]["summary"]),
-            text(&rule["annotations"]["action"]),
-        )
-        .unwrap();
-    }
-    page
-}
-
-/// Replaces an annotation's templates: a label by its name in capitals, a value by `N`.
-fn plain(annotation: &str) -> String {
-    let mut parts = annotation.split("{{");
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    let mut with = String::new();
-    for part in parts {
-        let (template, rest) = part.split_once("}}").unwrap();
-        let (template, label) = match template.trim().split_once("$labels.") {
-            Some((template, label)) => (template.trim(), label.to_uppercase()),
-            None => (template.trim(), String::new()),
-        };
-        match template {
-            "" => text.push_str(&label),
-            "with" => with = label,
-            "." => text.push_str(&with),
-            "end" => {}
-            _ => text.push('N'),
-        }
-        text.push_str(rest);
-    }
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //!
 //! It must not exceed its deadline, including name resolution.
 
+pub(crate) mod outages;
+
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_tls_config::Backend;
@@ -14,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::record::End;
+use crate::end::End;
 use crate::resolver::{self, Resolver};
 use crate::settings::Settings;
 use crate::sockets::{self, Peer};
@@ -52,40 +53,6 @@ impl Error {
             Self::Resolve(resolver::Error::Timeout) | Self::Timeout => End::BackendTimeout,
             Self::NoAddress | Self::Resolve(_) => End::BackendUnresolved,
         }
-    }
-}
-
-/// Minimum time between two log lines about outages: devices reconnect by the thousand.
-const LOG_EVERY: Duration = Duration::from_secs(60);
-
-/// Whether the backend is reachable, to log only changes.
-#[derive(Debug, Default)]
-pub(crate) struct Outages {
-    is_out: AtomicBool,
-    logged: Mutex<Option<std::time::Instant>>,
-}
-
-impl Outages {
-    /// Records a failure; reports whether to log it.
-    pub(crate) fn begin(&self) -> bool {
-        self.is_out.store(true, Ordering::Relaxed);
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY);
-        if is_due {
-            *logged = Some(std::time::Instant::now());
-        }
-        is_due
-    }
-
-    /// Records a success; reports whether to log it.
-    pub(crate) fn end(&self) -> bool {
-        // Usually only a relaxed load.
-        if !self.is_out.load(Ordering::Relaxed) || !self.is_out.swap(false, Ordering::Relaxed) {
-            return false;
-        }
-        // An outage was logged recently, so log its end too.
-        let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY)
     }
 }
 

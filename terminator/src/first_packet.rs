@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::admission::{Place, Stage};
 use crate::backlog::Backlog;
+use crate::end::End;
 use crate::mqtt::{self, Start};
-use crate::record::End;
 use crate::scratch;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};

@@ -21,6 +21,8 @@ mod backlog;
 mod clients;
 mod connection;
 mod control;
+mod counts;
+mod end;
 mod first_packet;
 mod journal;
 mod last_words;

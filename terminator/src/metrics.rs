@@ -1,10 +1,9 @@
-//! Metrics in OpenMetrics' terms: each thread counts for itself ([`Counts`]), and the control thread about the
+//! Metrics in OpenMetrics' terms: each thread counts for itself ([`Counts`](crate::counts::Counts)), and the control thread about the
 //! configuration ([`Metrics`]). There are no globals.
 //!
 //! It must not have a label whose values come from a client. Each counter exists from the start, at 0 for each value of
 //! its labels: `rate` cannot see the first increase of a series that appears with it.
 
-mod counts;
 mod threads;
 mod warnings;
 
@@ -18,7 +17,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub(crate) use self::counts::Counts;
 use self::threads::Threads;
 use self::warnings::Warnings;
 use crate::reload::Reload;

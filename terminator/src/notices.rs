@@ -8,9 +8,9 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::arrival::Arrival;
+use crate::end::End;
 use crate::first_packet;
 use crate::journal::Entry;
-use crate::record::End;
 use crate::tls::failure::Error;
 use mqtt_tls_program::log::Seldom;
 
@@ -51,17 +51,17 @@ impl Notices {
             },
             _ => (&self.failed, None),
         };
-        let Some(left_out) = notice.due(Instant::now()) else {
+        let Some(suppressed) = notice.due(Instant::now()) else {
             return;
         };
         let (address, reason) = (entry.address, entry.reason);
         if let Some(remedy) = remedy {
-            warn!(%address, reason, left_out, "{remedy}");
+            warn!(%address, reason, suppressed, "{remedy}");
         } else {
             info!(
                 %address,
                 reason,
-                left_out,
+                suppressed,
                 "handshake failed: {}; see /handshakes on the admin port for the last failures",
                 entry.message
             );
@@ -83,8 +83,8 @@ impl Notices {
             }
             _ => return,
         };
-        if let Some(left_out) = self.backend.due(Instant::now()) {
-            warn!(reason = end.name(), left_out, "{what}");
+        if let Some(suppressed) = self.backend.due(Instant::now()) {
+            warn!(reason = end.name(), suppressed, "{what}");
         }
     }
 
@@ -94,9 +94,9 @@ impl Notices {
         let first_packet::Error::NotMqtt = error else {
             return;
         };
-        if let Some(left_out) = self.not_mqtt.due(Instant::now()) {
+        if let Some(suppressed) = self.not_mqtt.due(Instant::now()) {
             warn!(
-                left_out,
+                suppressed,
                 "a client's first packet is not a CONNECT: clients must send MQTT inside TLS, without WebSocket, \
                 HTTP or a second TLS layer"
             );

@@ -9,8 +9,8 @@ use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_program::reference;
 use prometheus_client::registry::Registry;
 
+use crate::end::{End, Limit};
 use crate::metrics::Metrics;
-use crate::record::{End, Limit};
 use crate::reload::Reload;
 use crate::settings::Settings;
 use crate::sockets::Room;

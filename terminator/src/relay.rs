@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::backlog::Backlog;
+use crate::end::End;
 use crate::mqtt::{self, Answer};
-use crate::record::End;
 use crate::scratch;
 use crate::state::Worker;
 use crate::tls::handshake::Established;

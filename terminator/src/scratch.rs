@@ -4,7 +4,9 @@
 
 use std::cell::RefCell;
 
-use crate::tls::inbound::HELD_MAX;
+/// Maximum ciphertext held during the handshake, in bytes: the largest handshake message that rustls accepts,
+/// with its record headers. rustls rejects larger ones with an alert.
+pub(crate) const HELD_MAX: usize = 66 * 1024;
 
 /// Maximum ciphertext per read, in bytes: three full records and part of a fourth.
 pub(crate) const CIPHER_READ: usize = 64 * 1024;

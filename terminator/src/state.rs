@@ -8,10 +8,10 @@ use std::sync::atomic::AtomicU32;
 use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Population};
-use crate::backend::Outages;
+use crate::backend::outages::Outages;
 use crate::clients::Clients;
+use crate::counts::Counts;
 use crate::journal::Journal;
-use crate::metrics::Counts;
 use crate::notices::Notices;
 use crate::resolver::Resolver;
 use crate::sockets::Room;

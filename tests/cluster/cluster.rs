@@ -285,7 +285,7 @@ impl Cluster {
         }
     }
 
-    /// Removes what these tools have installed, also after a failed journey. A cluster made for the tests is deleted.
+    /// Removes what these tools have installed, also after a failed journey, from a cluster of the user.
     pub(crate) fn end(&self) {
         if matches!(self.place.owner, Owner::Context) {
             self.try_helm(&["uninstall", "smart-mqtt-tls", "-n", OURS[0], "--wait"]);
@@ -298,7 +298,6 @@ impl Cluster {
                 }
             }
         }
-        self.place.end();
     }
 }
 

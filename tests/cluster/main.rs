@@ -1,8 +1,8 @@
 //! End-to-end tests of users' journeys on a real cluster, from installation to complete removal. One file for each
 //! journey.
 //!
-//! `E2E` selects the cluster: `local` (the default) is a whole node on this machine, in an enclosure; `kind` creates
-//! a cluster with kind; `context` uses the current kubeconfig, after a confirmation. See [`place`].
+//! `E2E` selects the cluster: `local` (the default) is a whole node on this machine, in an enclosure; `context`
+//! uses the current kubeconfig, after a confirmation. See [`place`].
 //!
 //! The journeys run one after the other, in the order of [`journeys`]: later ones use what earlier ones have
 //! installed, and the last one searches for keys in what all of them have left. A full run on this machine has two

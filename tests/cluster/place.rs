@@ -1,8 +1,8 @@
 //! The cluster in which the journeys run. It creates or finds one, and must know nothing about what is installed
 //! there.
 //!
-//! The journeys connect to pods and Services by their cluster addresses. On the local node these are reachable; for a
-//! kind cluster this file adds two routes; any other cluster must make them reachable.
+//! The journeys connect to pods and Services by their cluster addresses. On the local node these are reachable; any
+//! other cluster must make them so.
 
 use std::fs::File;
 use std::io::{BufRead, IsTerminal, Write};
@@ -11,19 +11,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use tests::images::Images;
+use tests::node::Node;
 use tests::node::enclosure::{self, Ended};
-use tests::node::{Node, cert_manager};
-use tests::process::{Process, run};
+use tests::process::run;
 use tests::{assets, programs, workdir};
 
-/// Upper bound for creating or deleting a kind cluster.
-const KIND: Duration = Duration::from_secs(600);
-/// The kind cluster's name. A cluster of this name is deleted.
-const KIND_NAME: &str = "smart-mqtt-tls-tests";
-/// kind's default networks of pods and Services.
-const KIND_NETWORKS: [&str; 2] = ["10.244.0.0/16", "10.96.0.0/16"];
-/// The protocol number that marks our routes, so that only they are deleted.
-const OUR_ROUTES: &str = "99";
+/// Time limit of kubectl.
+const KUBECTL: Duration = Duration::from_secs(60);
+/// Time limit of a node that starts, runs a pod and is killed.
+const NODE: Duration = Duration::from_secs(1200);
 /// What the journeys install and remove. If one of these exists in a user's cluster, it may be in use.
 const NOT_OURS: [&str; 3] = [
     "crd/mqtttlslisteners.mqtt.smartboot.tech",
@@ -73,8 +69,6 @@ pub(crate) struct Place {
 pub(crate) enum Owner {
     /// A node on this machine, which ends with this process.
     Local(Box<Node>),
-    /// A kind cluster, which is deleted at the end, and the cert-manager that runs here for it.
-    Kind { _cert_manager: Process },
     /// A user's cluster, from which the journeys delete what they have created.
     Context,
 }
@@ -84,9 +78,8 @@ pub(crate) fn find(of_all: bool) -> Way {
     let wanted = std::env::var("E2E").unwrap_or_default();
     match wanted.as_str() {
         "" | "local" => local(of_all),
-        "kind" => kind(),
         "context" => context(),
-        other => Way::Nowhere(format!("E2E={other}: use local, kind or context")),
+        other => Way::Nowhere(format!("E2E={other}: use local or context")),
     }
 }
 
@@ -141,105 +134,10 @@ fn a_killed_run_leaves_nothing() {
         kill -KILL $PPID";
     let mut command = Command::new(programs::node());
     command.args(["bash", "-c", SCRIPT]);
-    let finished = run(command, b"", 2 * KIND);
+    let finished = run(command, b"", NODE);
     let output = finished.stdout + &finished.stderr;
     assert!(output.contains("successfully rolled out"), "{output}");
     assert_eq!(finished.status.code(), Some(137), "{output}");
-}
-
-fn kind() -> Way {
-    // This also checks the container engine.
-    let mut clusters = Command::new("kind");
-    clusters.args(["get", "clusters"]);
-    match clusters.output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            let output = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Way::Nowhere(format!("E2E=kind: kind does not work here: {output}"));
-        }
-        Err(error) => {
-            return Way::Nowhere(format!("E2E=kind needs kind and docker or podman: {error}"));
-        }
-    }
-    let images = Images::built();
-    // An interrupted run may have left one.
-    delete_kind();
-    let made = std::panic::catch_unwind(|| make_kind(images));
-    let place = made.unwrap_or_else(|panic| {
-        delete_kind();
-        std::panic::resume_unwind(panic)
-    });
-    Way::Here(place, None)
-}
-
-fn make_kind(images: &Images) -> Place {
-    let kubeconfig = workdir::scratch("kind").join("kubeconfig");
-    let mut create = kind_command("create");
-    create
-        .args(["--wait", "5m", "--kubeconfig"])
-        .arg(&kubeconfig)
-        // The README's configuration; `--name` overrides its name.
-        .arg("--config")
-        .arg(root().join("deploy/overlays/kind/cluster.yaml"));
-    run(create, b"", KIND).expect_success();
-    for image in images.all() {
-        let mut load = Command::new("kind");
-        load.args(["load", "image-archive", "--name", KIND_NAME])
-            .arg(&image.file);
-        run(load, b"", KIND).expect_success();
-    }
-    add_routes(&kubeconfig);
-    Place {
-        owner: Owner::Kind {
-            _cert_manager: cert_manager(&kubeconfig),
-        },
-        kubeconfig,
-    }
-}
-
-fn delete_kind() {
-    run(kind_command("delete"), b"", KIND).expect_success();
-    for network in KIND_NETWORKS {
-        // The route may not exist.
-        run(route(&["del", network, "proto", OUR_ROUTES]), b"", KIND);
-    }
-}
-
-fn kind_command(verb: &str) -> Command {
-    let mut command = Command::new("kind");
-    command.args([verb, "cluster", "--name", KIND_NAME]);
-    command
-}
-
-/// Routes pods and Services through kind's node, which is a container on this machine. Fails if a route for these
-/// addresses exists.
-fn add_routes(kubeconfig: &Path) {
-    let node = kubectl(
-        kubeconfig,
-        &[
-            "get",
-            "nodes",
-            "-o",
-            "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}",
-        ],
-    );
-    for network in KIND_NETWORKS {
-        let add = ["add", network, "via", &node, "proto", OUR_ROUTES];
-        run(route(&add), b"", KIND).expect_success();
-    }
-}
-
-/// Returns `ip route` with the needed privileges; sudo does not ask for a password.
-fn route(args: &[&str]) -> Command {
-    let mut command = if rustix::process::geteuid().is_root() {
-        Command::new("ip")
-    } else {
-        let mut command = Command::new("sudo");
-        command.args(["-n", "ip"]);
-        command
-    };
-    command.arg("route").args(args);
-    command
 }
 
 fn context() -> Way {
@@ -279,7 +177,7 @@ fn current_context() -> Option<(String, PathBuf)> {
     let ask = |args: &[&str]| {
         let mut command = Command::new(assets::kubernetes("kubectl"));
         command.arg("config").args(args);
-        let finished = run(command, b"", KIND);
+        let finished = run(command, b"", KUBECTL);
         finished.status.success().then_some(finished.stdout)
     };
     let name = ask(&["current-context"])?.trim().to_owned();
@@ -307,19 +205,10 @@ fn confirmed(context: &str) -> bool {
         && answer.trim() == "yes"
 }
 
-impl Place {
-    /// Deletes a cluster that was made for the tests.
-    pub(crate) fn end(&self) {
-        if matches!(self.owner, Owner::Kind { .. }) {
-            delete_kind();
-        }
-    }
-}
-
 fn kubectl(kubeconfig: &Path, args: &[&str]) -> String {
     let mut command = Command::new(assets::kubernetes("kubectl"));
     command.arg("--kubeconfig").arg(kubeconfig).args(args);
-    let finished = run(command, b"", KIND).expect_success();
+    let finished = run(command, b"", KUBECTL).expect_success();
     finished.stdout.trim().to_owned()
 }
 

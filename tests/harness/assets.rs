@@ -37,8 +37,8 @@ const CHECKOV: &str = include_str!("../assets/checkov/requirements.txt");
 /// the programs of a node are never there.
 pub fn kubernetes(program: &str) -> PathBuf {
     let built = || {
-        let versions = (version("KUBERNETES"), version("ETCD"));
-        cache().join(format!("kubernetes-{}-etcd-{}", versions.0, versions.1))
+        let (kubernetes, etcd) = (kubernetes_version(), version("ETCD"));
+        cache().join(format!("kubernetes-{kubernetes}-etcd-{etcd}"))
     };
     if let "kube-apiserver" | "etcd" | "kubectl" = program {
         let folder = variable("KUBEBUILDER_ASSETS").unwrap_or_else(built);
@@ -46,6 +46,14 @@ pub fn kubernetes(program: &str) -> PathBuf {
     } else {
         existing(built().join(program), "node")
     }
+}
+
+/// The version of Kubernetes to test on, such as `1.37.2`: the variable `KUBERNETES`, or the default.
+pub fn kubernetes_version() -> String {
+    let wanted = std::env::var("KUBERNETES").ok();
+    wanted
+        .filter(|wanted| !wanted.is_empty())
+        .unwrap_or_else(|| version("KUBERNETES").to_owned())
 }
 
 /// The folder of smart-mqtt's jars.
@@ -198,5 +206,9 @@ fn advice(part: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("tests/ lies in the checkout");
-    format!("run `tests/setup {part}` in {}", root.display())
+    let version = match part {
+        "kubernetes" | "node" => format!("KUBERNETES={} ", kubernetes_version()),
+        _ => String::new(),
+    };
+    format!("run `{version}tests/setup {part}` in {}", root.display())
 }

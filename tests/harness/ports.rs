@@ -1,36 +1,75 @@
-//! Free TCP ports on loopback, for programs that need their port before they start.
+//! Free TCP ports on loopback, for programs that need their port before they start. It must not return a port in Linux'
+//! ephemeral range while there are others: an outgoing connection of another test could take the port of a server that
+//! is restarting.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Mutex;
+use std::ops::RangeInclusive;
+use std::sync::{LazyLock, Mutex};
 
-/// Below Linux' range of ephemeral ports (32768 and up), so that an outgoing connection of another test cannot take the
-/// port of a server that is restarting.
-const RANGE: std::ops::Range<u16> = 14_000..32_000;
+/// The first and the last ephemeral port of this network namespace.
+const OUTGOING: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// The ranges to use, in order of preference. The first one does not overlap with Linux' default ephemeral range, 32768
+/// to 60999, nor with the ports of Kubernetes' components.
+const RANGES: [RangeInclusive<u16>; 3] = [14_000..=31_999, 32_000..=65_535, 1_024..=13_999];
+
+/// Minimum number of ports in a range: a test process needs hundreds, and never reuses one.
+const ENOUGH: usize = 4_000;
+
+static CANDIDATES: LazyLock<Vec<u16>> = LazyLock::new(|| {
+    let outgoing = std::fs::read_to_string(OUTGOING);
+    candidates(outgoing.ok().as_deref().and_then(range))
+});
 
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// Returns a port that is free on all addresses, and that this process has not returned before.
 pub fn free_port() -> u16 {
     let mut given = GIVEN.lock().expect("no holder of the lock panics");
-    let span = u32::from(RANGE.end - RANGE.start);
     // Concurrent test processes begin at different ports.
-    let start = std::process::id().wrapping_mul(197) % span;
-    for step in 0..span {
-        let offset = u16::try_from((start + step) % span).expect("the span fits a port");
-        let port = RANGE.start + offset;
-        if !given.contains(&port) && is_free(port) {
-            given.insert(port);
-            return port;
-        }
-    }
-    panic!("no free TCP port in {RANGE:?}")
+    let process = usize::try_from(std::process::id()).expect("an id has 32 bits");
+    let start = process.wrapping_mul(197) % CANDIDATES.len();
+    let (before, after) = CANDIDATES.split_at(start);
+    let port = after
+        .iter()
+        .chain(before)
+        .find(|port| !given.contains(port) && is_free(**port))
+        .expect("some TCP port is free");
+    given.insert(*port);
+    *port
 }
 
 /// [`free_port`] as an address on 127.0.0.1.
 pub fn free_addr() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
+}
+
+/// Returns the ports to choose from, for this ephemeral range.
+fn candidates(outgoing: Option<RangeInclusive<u16>>) -> Vec<u16> {
+    let is_outgoing = |port: &u16| outgoing.as_ref().is_some_and(|range| range.contains(port));
+    let outside = |range: RangeInclusive<u16>| -> Vec<u16> {
+        range.filter(|port| !is_outgoing(port)).collect()
+    };
+    if let Some(ports) = RANGES
+        .into_iter()
+        .map(outside)
+        .find(|ports| ports.len() >= ENOUGH)
+    {
+        return ports;
+    }
+    // All ports are ephemeral. Linux prefers every second one, beginning with the first (inet_hashtables.c,
+    // __inet_hash_connect), so the ones in between are safer.
+    let first = outgoing.map_or(0, |range| *range.start());
+    let [range, ..] = RANGES;
+    range.filter(|port| port % 2 != first % 2).collect()
+}
+
+/// Parses `ip_local_port_range`.
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let mut ports = text.split_ascii_whitespace().map(str::parse);
+    Some(ports.next()?.ok()?..=ports.next()?.ok()?)
 }
 
 /// Binding the wildcard address fails if the port is in use on any address. IPv6 may be unavailable.
@@ -50,5 +89,33 @@ mod tests {
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it was free");
         assert!(!is_free(first));
         assert_ne!(free_port(), first);
+    }
+
+    #[test]
+    fn ephemeral_ports_are_avoided() {
+        for (outgoing, expected) in [
+            ("32768\t60999\n", 14_000..=31_999),
+            ("16384 65535", 1_024..=13_999),
+            ("1024 31999", 32_000..=65_535),
+            ("20000 60999", 14_000..=19_999),
+        ] {
+            let outgoing = range(outgoing).expect("two numbers");
+            assert_eq!(candidates(Some(outgoing)), expected.collect::<Vec<u16>>());
+        }
+        assert_eq!(candidates(None), (14_000..=31_999).collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn without_other_ports_it_uses_the_less_preferred_ephemeral_ones() {
+        let ports = candidates(range("1024 65535"));
+        assert!(ports.len() >= ENOUGH);
+        assert!(ports.iter().all(|port| port % 2 == 1));
+    }
+
+    #[test]
+    fn the_range_of_this_machine_can_be_parsed() {
+        let text = std::fs::read_to_string(OUTGOING).expect("Linux has this file");
+        let outgoing = range(&text).expect("two numbers");
+        assert!(!outgoing.is_empty(), "{text}");
     }
 }

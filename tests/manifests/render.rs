@@ -99,15 +99,12 @@ pub(crate) fn try_template(args: &[&str]) -> Finished {
 
 /// Like [`try_template`], for another chart.
 pub(crate) fn try_template_of(chart: &Path, args: &[&str]) -> Finished {
-    let version = include_str!("../assets/versions")
-        .lines()
-        .find_map(|line| line.strip_prefix("KUBERNETES="));
     let mut command = helm();
     command
         .args(["template", RELEASE])
         .arg(chart)
         .args(["--namespace", NAMESPACE, "--include-crds"])
-        .args(["--kube-version", version.unwrap()])
+        .args(["--kube-version", &assets::kubernetes_version()])
         .args(args);
     run(command, b"", LONG)
 }

@@ -84,11 +84,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "clientAuth:",
         "clientAuth must not be empty: set clientAuth.mode to Require or Optional",
     ),
+    // The field. Newer versions of Kubernetes show the value between the quotes, older ones its type.
     (
         "",
         "timeouts: {handshake: 50ms}",
-        "spec.timeouts.handshake: Invalid value: \"string\": must be a duration from 100ms to 10m, such as 30s, \
-         1m30s or 500ms; it is 50ms",
+        "spec.timeouts.handshake: Invalid value: \"",
+    ),
+    (
+        "",
+        "timeouts: {handshake: 50ms}",
+        "\": must be a duration from 100ms to 10m, such as 30s, 1m30s or 500ms; it is 50ms",
     ),
     (
         "",

@@ -98,7 +98,7 @@ fn no_server_name_causes_a_line() {
     process.signal(Signal::TERM);
     assert_eq!(exit_code(&process), Some(0));
     // Wait for the last line.
-    process.wait_for_line("ended", SOON);
+    process.wait_for_line("drained", SOON);
     assert!(process.lines().len() < 20, "{}", process.log());
 }
 
@@ -115,7 +115,7 @@ fn lines_of_libraries_are_bounded_and_not_split() {
         }
         process.signal(Signal::TERM);
         assert_eq!(exit_code(&process), Some(0));
-        process.wait_for_line("ended", SOON);
+        process.wait_for_line("drained", SOON);
         let lines = process.lines();
         let told: Vec<_> = lines
             .iter()

@@ -8,7 +8,7 @@ use x509_parser::prelude::X509Certificate;
 use x509_parser::x509::X509Version;
 
 use super::algorithm::Algorithm;
-use super::certificate::Error;
+use super::error::Error;
 use super::facts::Facts;
 use super::finding::{Finding, Reason};
 use super::signature::{self, Fit};

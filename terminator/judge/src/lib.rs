@@ -17,6 +17,7 @@ pub mod certificate;
 mod chain;
 mod date;
 mod der;
+mod error;
 pub mod escape;
 mod facts;
 pub mod finding;

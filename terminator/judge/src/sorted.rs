@@ -5,7 +5,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-use super::certificate::Error;
+use super::error::Error;
 use super::finding::{Finding, Reason};
 use super::kind::{self, Kind};
 use super::nothing;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::record::Limit;
+use crate::end::Limit;
 use crate::settings::Settings;
 use crate::state::State;
 

@@ -11,9 +11,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use super::counts::{BOUNDS, Count, Counts, Durations, Kind};
 use crate::admission::Stage;
-use crate::record::{End, Limit};
+use crate::counts::{BOUNDS, Count, Counts, Durations, Kind};
+use crate::end::{End, Limit};
 use crate::state::State;
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;

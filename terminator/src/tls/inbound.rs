@@ -10,12 +10,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::scratch::{CIPHER_READ, Scratch};
+use crate::scratch::{CIPHER_READ, HELD_MAX, Scratch};
 use crate::tls::session::Session;
-
-/// Maximum ciphertext held during the handshake, in bytes: the largest handshake message that rustls accepts,
-/// with its record headers. rustls rejects larger ones with an alert.
-pub(crate) const HELD_MAX: usize = 66 * 1024;
 
 /// Maximum ciphertext held after the handshake, in bytes: one full record (RFC 8446, section 5.2). More would be a
 /// message spread over many records, and there are no long messages after the handshake.

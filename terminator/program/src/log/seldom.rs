@@ -12,8 +12,8 @@ const EVERY: Duration = Duration::from_secs(60);
 /// # use std::time::Instant;
 /// # use mqtt_tls_program::log::Seldom;
 /// static NOT_TLS: Seldom = Seldom::new();
-/// if let Some(left_out) = NOT_TLS.due(Instant::now()) {
-///     tracing::warn!(left_out, "received data that is not TLS");
+/// if let Some(suppressed) = NOT_TLS.due(Instant::now()) {
+///     tracing::warn!(suppressed, "received data that is not TLS");
 /// }
 /// ```
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Seldom(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     written: Option<Instant>,
-    left_out: u64,
+    suppressed: u64,
 }
 
 impl Seldom {
@@ -30,7 +30,7 @@ impl Seldom {
     pub const fn new() -> Self {
         Self(Mutex::new(State {
             written: None,
-            left_out: 0,
+            suppressed: 0,
         }))
     }
 
@@ -42,11 +42,11 @@ impl Seldom {
             .written
             .is_none_or(|written| now.saturating_duration_since(written) >= EVERY);
         if !is_due {
-            state.left_out = state.left_out.saturating_add(1);
+            state.suppressed = state.suppressed.saturating_add(1);
             return None;
         }
         state.written = Some(now);
-        Some(std::mem::take(&mut state.left_out))
+        Some(std::mem::take(&mut state.suppressed))
     }
 }
 

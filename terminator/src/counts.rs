@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::record::{End, Limit};
+use crate::end::{End, Limit};
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;
 

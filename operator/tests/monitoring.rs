@@ -1,0 +1,91 @@
+//! Generates `deploy/monitoring.md` from the chart's alerts, and compares it; `UPDATE=1` writes it. It must contain every
+//! alert, and no other.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mqtt_tls_config::yaml;
+use serde_json::Value;
+
+/// How to monitor, before the alerts.
+const MONITORING: &str = include_str!("support/monitoring.md");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn the_monitoring_page_matches_the_alerts() {
+    let wanted = monitoring();
+    let path = root().join("deploy/monitoring.md");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "deploy/monitoring.md is not up to date: run this test with UPDATE=1"
+    );
+}
+
+/// Returns the page about monitoring, with the alerts of the chart.
+fn monitoring() -> String {
+    let mut page = String::from(MONITORING);
+    page.push_str("\n| alert | severity | summary | action |\n|---|---|---|---|\n");
+    let alerts = fs::read_to_string(root().join("charts/smart-mqtt-tls/files/alerts.yaml"));
+    let alerts = yaml::value(&alerts.unwrap()).and_then(yaml::from_value);
+    let alerts: Value = alerts.unwrap();
+    let groups = alerts["groups"].as_array().unwrap();
+    for rule in groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+    {
+        let text = |value: &Value| plain(value.as_str().unwrap());
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} |",
+            text(&rule["alert"]),
+            text(&rule["labels"]["severity"]),
+            text(&rule["annotations"]["summary"]),
+            text(&rule["annotations"]["action"]),
+        )
+        .unwrap();
+    }
+    page
+}
+
+/// Replaces an annotation's templates: a label by its name in capitals, a value by `N`.
+fn plain(annotation: &str) -> String {
+    let mut parts = annotation.split("{{");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    let mut with = String::new();
+    for part in parts {
+        let (template, rest) = part.split_once("}}").unwrap();
+        let (template, label) = match template.trim().split_once("$labels.") {
+            Some((template, label)) => (template.trim(), label.to_uppercase()),
+            None => (template.trim(), String::new()),
+        };
+        match template {
+            "" => text.push_str(&label),
+            "with" => with = label,
+            "." => text.push_str(&with),
+            "end" => {}
+            _ => text.push('N'),
+        }
+        text.push_str(rest);
+    }
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
+}

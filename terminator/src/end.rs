@@ -1,0 +1,152 @@
+//! How connections end, and over which limit they are refused: fixed sets, for metrics, logs and the reference.
+//!
+//! It must not hold details of a connection.
+
+/// Cause of the end of a connection: the first event that led to it. One of a fixed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    BackendClosed,
+    BackendMute,
+    BackendNotMqtt,
+    BackendRefused,
+    BackendReset,
+    BackendTimeout,
+    BackendTls,
+    BackendUnresolved,
+    ClientClosed,
+    ClientCut,
+    ClientReset,
+    CutOff,
+    DescriptorsExhausted,
+    Drained,
+    FirstPacketTimeout,
+    HandshakeFailed,
+    KeySpent,
+    LocalPortsExhausted,
+    NotMqtt,
+    Refused,
+    TlsError,
+}
+
+impl End {
+    pub(crate) const ALL: [Self; 21] = [
+        Self::BackendClosed,
+        Self::BackendMute,
+        Self::BackendNotMqtt,
+        Self::BackendRefused,
+        Self::BackendReset,
+        Self::BackendTimeout,
+        Self::BackendTls,
+        Self::BackendUnresolved,
+        Self::ClientClosed,
+        Self::ClientCut,
+        Self::ClientReset,
+        Self::CutOff,
+        Self::DescriptorsExhausted,
+        Self::Drained,
+        Self::FirstPacketTimeout,
+        Self::HandshakeFailed,
+        Self::KeySpent,
+        Self::LocalPortsExhausted,
+        Self::NotMqtt,
+        Self::Refused,
+        Self::TlsError,
+    ];
+
+    /// Returns the metric label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BackendClosed => "backend_closed",
+            Self::BackendMute => "backend_mute",
+            Self::BackendNotMqtt => "backend_not_mqtt",
+            Self::BackendRefused => "backend_refused",
+            Self::BackendReset => "backend_reset",
+            Self::BackendTimeout => "backend_timeout",
+            Self::BackendTls => "backend_tls",
+            Self::BackendUnresolved => "backend_unresolved",
+            Self::ClientClosed => "client_closed",
+            Self::ClientCut => "client_cut",
+            Self::ClientReset => "client_reset",
+            Self::CutOff => "cut_off",
+            Self::DescriptorsExhausted => "descriptors_exhausted",
+            Self::Drained => "drained",
+            Self::FirstPacketTimeout => "first_packet_timeout",
+            Self::HandshakeFailed => "handshake_failed",
+            Self::KeySpent => "key_spent",
+            Self::LocalPortsExhausted => "local_ports_exhausted",
+            Self::NotMqtt => "not_mqtt",
+            Self::Refused => "refused",
+            Self::TlsError => "tls_error",
+        }
+    }
+
+    /// Returns the description for the reference.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::BackendClosed => "the broker closed the connection",
+            Self::BackendMute => "the broker closed the connection without answering the CONNECT",
+            Self::BackendNotMqtt => {
+                "the broker closed the connection after an answer that is neither MQTT nor TLS"
+            }
+            Self::BackendRefused => {
+                "connecting to the broker failed, for example with connection refused"
+            }
+            Self::BackendReset => "the broker reset the connection",
+            Self::BackendTimeout => "connecting to the broker exceeded `timeouts.dial`",
+            Self::BackendTls => {
+                "the broker closed the connection after an answer in TLS: use its plaintext port"
+            }
+            Self::BackendUnresolved => "the broker's name has no address, or cannot be resolved",
+            Self::ClientClosed => "the client closed the connection with close_notify",
+            Self::ClientCut => {
+                "the client closed the connection without close_notify, as many clients do"
+            }
+            Self::ClientReset => "the client's connection was reset",
+            Self::CutOff => "still open at the drain deadline",
+            Self::DescriptorsExhausted => {
+                "no file descriptor was left for the connection to the broker"
+            }
+            Self::Drained => "closed by a drain",
+            Self::FirstPacketTimeout => "the client sent no CONNECT within `timeouts.firstPacket`",
+            Self::HandshakeFailed => "the handshake failed; see `mqtt_tls_handshakes_total`",
+            Self::KeySpent => "a TLS 1.2 key reached its limit; the client reconnects",
+            Self::LocalPortsExhausted => {
+                "no local port was left for an address of the broker: add replicas"
+            }
+            Self::NotMqtt => "the first packet inside TLS was not a CONNECT",
+            Self::Refused => "a limit was exceeded; see `mqtt_tls_connections_refused_total`",
+            Self::TlsError => "the client violated the TLS protocol after the handshake",
+        }
+    }
+}
+
+/// Limit because of which a connection was refused; one of a fixed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Connections,
+    Descriptors,
+    /// The client was evicted during its handshake or before its first packet.
+    Handshakes,
+}
+
+impl Limit {
+    pub(crate) const ALL: [Self; 3] = [Self::Connections, Self::Descriptors, Self::Handshakes];
+
+    /// Returns the metric label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Descriptors => "descriptors",
+            Self::Handshakes => "handshakes",
+        }
+    }
+
+    /// Returns the description for the reference.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Connections => "`limits.connections` connections were open",
+            Self::Descriptors => "no file descriptors were left for another connection",
+            Self::Handshakes => "evicted for another client, see `limits.handshakes`",
+        }
+    }
+}
