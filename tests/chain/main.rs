@@ -1,6 +1,6 @@
-//! The whole chain but for the node: a listener and a Secret in a real API server, the operator, the Secret
-//! that it renders, that Secret's bytes in a folder as the kubelet would put them there, the terminator on
-//! them, and MQTT messages through TLS to a real smart-mqtt.
+//! The whole chain without a node: a listener and a Secret in a real API server, the operator, the Secret that it
+//! renders, a volume with that Secret as the kubelet would write it, the terminator with this volume, and MQTT messages
+//! through TLS to a real smart-mqtt.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -44,7 +44,7 @@ impl Volume {
         self.folder.join("config.yaml")
     }
 
-    /// Puts a Secret's content there by swapping a link, as the kubelet does.
+    /// Writes a Secret's content by swapping a link, as the kubelet does.
     fn put(&mut self, secret: &Secret) {
         self.swaps += 1;
         let name = format!("..{}", self.swaps);
@@ -58,7 +58,7 @@ impl Volume {
     }
 }
 
-/// The rendered Secret, as soon as it has this leaf's key.
+/// Waits until the rendered Secret has this leaf's key, and returns it.
 async fn rendered(cluster: &Fixture, leaf: &Leaf) -> Secret {
     let key = leaf.key_pem.trim();
     let has_key = |config: &mqtt_tls_config::Config| config.pem.expose().contains(key);
@@ -69,7 +69,7 @@ async fn rendered(cluster: &Fixture, leaf: &Leaf) -> Secret {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_becomes_an_encrypted_message_and_a_renewal_disturbs_nobody() {
+async fn messages_pass_through_the_chain_and_a_renewal_keeps_connections() {
     let broker = SmartMqtt::shared();
     let cluster = Fixture::start("chain").await;
     let leaf = || cluster.ca.leaf().dns("localhost").issue();
@@ -112,10 +112,7 @@ async fn a_manifest_becomes_an_encrypted_message_and_a_renewal_disturbs_nobody()
         .send()
         .expect_success();
     assert_eq!(subscriber.next_message(), "chain/temperature 22");
-    assert!(
-        subscriber.process().is_running(),
-        "its connection was cut and made again"
-    );
+    assert!(subscriber.process().is_running(), "the connection stays");
     let reconnected = subscriber
         .process()
         .lines()

@@ -90,7 +90,9 @@ fn local(of_all: bool) -> Way {
         return Way::Here(start_node(), lane);
     }
     if !rustix::process::geteuid().is_root() {
-        return Way::Nowhere("E2E=local needs root: it makes namespaces and mounts".to_owned());
+        return Way::Nowhere(
+            "E2E=local needs root, because it creates namespaces and mounts".to_owned(),
+        );
     }
     // Outside of the enclosure, where cargo and the image tools work.
     Images::built();

@@ -1,7 +1,7 @@
 //! A real kube-apiserver on a real etcd, with RBAC and an audit log; on loopback, unless it is part of a whole
-//! node ([`crate::node`]). Alone it has no controllers:
-//! nobody collects garbage, makes pods of Deployments, empties a deleted namespace, or fills the aggregated
-//! roles `view`, `edit` and `admin`; tests play those parts where they need them.
+//! node ([`crate::node`]). Alone it has no controllers: garbage is not collected, Deployments get no pods, deleted
+//! namespaces are not emptied, and the aggregated roles `view`, `edit` and `admin` stay empty. Tests stand in for
+//! controllers where they need them.
 
 mod audit;
 mod flags;
@@ -29,9 +29,9 @@ pub use audit::AuditEvent;
 use flags::Purpose;
 pub use flags::SERVICE_CIDR;
 
-/// Ten seconds on an idle machine; tests run on busy ones.
+/// Upper bound for a start, which takes ten seconds on an idle machine.
 const START: Duration = Duration::from_secs(120);
-/// For what the API server does at once.
+/// Upper bound for what the API server does at once.
 const SOON: Duration = Duration::from_secs(30);
 
 /// An API server with its etcd.
@@ -41,27 +41,28 @@ pub struct ApiServer {
     etcd: SocketAddr,
     ca: Ca,
     purpose: Purpose,
-    // In this order, for fields are dropped in it: an API server without etcd takes its time to end.
+    // Dropped in this order: an API server without etcd takes long to end.
     process: Option<Process>,
     _etcd: Process,
 }
 
 impl ApiServer {
-    /// One for all tests of this binary. Do not stop it; take a [`ApiServer::namespace`] of your own.
+    /// The API server that all tests of this binary share. Do not stop it; create a [`ApiServer::namespace`] for each
+    /// test.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<ApiServer> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// One of one's own, to be stopped and started again.
+    /// Starts a separate API server, which the test may stop and start again.
     #[track_caller]
     pub fn start() -> Self {
         let folder = workdir::scratch("apiserver");
         Self::start_in(folder, ports::free_addr(), Purpose::Alone)
     }
 
-    /// The API server of a whole node, whose other parts the caller starts. It listens at `addr` and keeps its
-    /// files, etcd's included, in `folder`, which is there.
+    /// Starts the API server of a whole node, whose other parts the caller starts. It listens at `addr` and keeps its
+    /// files, etcd's included, in `folder`, which must exist.
     #[track_caller]
     pub fn start_for_a_node(folder: PathBuf, addr: SocketAddr) -> Self {
         Self::start_in(folder, addr, Purpose::Node)
@@ -95,7 +96,7 @@ impl ApiServer {
         server
     }
 
-    /// Ends the API server; etcd goes on, so nothing is lost.
+    /// Stops the API server; etcd keeps running, so nothing is lost.
     pub fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill();
@@ -108,8 +109,8 @@ impl ApiServer {
         let command = flags::kube_apiserver(&self.folder, self.addr, self.etcd, self.purpose);
         let process = Process::spawn("kube-apiserver", command);
         process.wait_for_port(self.addr, START);
-        // kubectl, and not a kube::Client, so that this works inside and outside of a tokio runtime. The
-        // default namespace is made last.
+        // kubectl instead of a kube::Client, so that this works inside and outside of a tokio runtime. The default
+        // namespace is created last.
         process.wait_until("it is ready", START, || {
             let steps: [&[&str]; 2] = [
                 &["get", "--raw", "/readyz"],
@@ -128,22 +129,22 @@ impl ApiServer {
         format!("https://{}", self.addr)
     }
 
-    /// Where it listens; the same after a restart.
+    /// The address at which it listens; it stays the same after a restart.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where etcd answers, in plaintext: what is in it is tested there, at rest.
+    /// etcd's address, in plaintext, for tests of data at rest.
     pub fn etcd_addr(&self) -> SocketAddr {
         self.etcd
     }
 
-    /// The CA of all of the cluster's own certificates.
+    /// The CA of the cluster's own certificates.
     pub fn ca(&self) -> &Ca {
         &self.ca
     }
 
-    /// Its files: `ca.crt`, `service-account.key`, `audit.log` and more.
+    /// The folder of its files: `ca.crt`, `service-account.key`, `audit.log` and more.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -154,13 +155,13 @@ impl ApiServer {
         self.process.as_ref().expect("the API server was stopped")
     }
 
-    /// A kubeconfig file of the administrator, for programs that take one.
+    /// The administrator's kubeconfig file.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("admin.kubeconfig")
     }
 
-    /// A kubeconfig file of any user, with up to two groups; RBAC decides what it may do. The user is told by a
-    /// client certificate.
+    /// Writes a kubeconfig file for any user, with up to two groups, who authenticates by a client certificate; RBAC
+    /// decides what the user may do.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> PathBuf {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let name = format!("user-{}.kubeconfig", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -169,34 +170,33 @@ impl ApiServer {
         path
     }
 
-    /// A kubeconfig file with the rights of a ServiceAccount.
+    /// Writes a kubeconfig file for a user with a ServiceAccount's name and groups.
     pub fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> PathBuf {
         let user = format!("system:serviceaccount:{namespace}:{name}");
         let group = format!("system:serviceaccounts:{namespace}");
         self.kubeconfig_for(&user, &["system:serviceaccounts", &group])
     }
 
-    /// A client with the administrator's rights. To be called in the tokio runtime that will use it.
+    /// A client with the administrator's permissions. Call it in the tokio runtime that will use the client.
     pub async fn client(&self) -> kube::Client {
         self.client_from(&self.kubeconfig()).await
     }
 
-    /// A client of whoever the kubeconfig file names.
+    /// A client for the user of a kubeconfig file.
     pub async fn client_from(&self, kubeconfig: &Path) -> kube::Client {
-        kube::Client::try_from(self.config_from(kubeconfig).await).expect("our kubeconfig is sound")
+        kube::Client::try_from(self.config_from(kubeconfig).await).expect("the kubeconfig is valid")
     }
 
-    /// A client's configuration, to be changed before use (timeouts, impersonation, layers).
+    /// A client's configuration, for changes before its use (timeouts, impersonation, layers).
     pub async fn config_from(&self, kubeconfig: &Path) -> kube::Config {
-        let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("our kubeconfig is sound");
+        let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig is valid");
         let options = kube::config::KubeConfigOptions::default();
         kube::Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
-            .expect("it is sound")
+            .expect("the kubeconfig is valid")
     }
 
-    /// A new namespace, called `PREFIX-N`. It goes with the server. `restricted` pod security is enforced
-    /// there, as it should be wherever the operator works.
+    /// Creates a namespace `PREFIX-N` with `restricted` pod security. It lives as long as the server.
     pub async fn namespace(&self, prefix: &str) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let name = format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -221,14 +221,14 @@ impl ApiServer {
         name
     }
 
-    /// Applies a CRD, and waits until its resources can be used. Doing it twice is fine.
+    /// Applies a CRD, and waits until its resources can be used. It may be called repeatedly.
     pub async fn install_crd(&self, crd: &CustomResourceDefinition) {
         let name = crd.metadata.name.as_deref().expect("a CRD has a name");
         let crds: Api<CustomResourceDefinition> = Api::all(self.client().await);
         let apply = PatchParams::apply("harness").force();
         crds.patch(name, &apply, &Patch::Apply(crd))
             .await
-            .expect("the API server takes the CRD");
+            .expect("the API server accepts the CRD");
         eventually_async(SOON, &format!("{name} is established"), || async {
             let found = crds.get(name).await.ok()?.status?;
             let conditions = found.conditions.unwrap_or_default();
@@ -247,7 +247,7 @@ impl ApiServer {
             .await;
     }
 
-    /// Runs kubectl with the administrator's rights to its end.
+    /// Runs kubectl with the administrator's permissions.
     #[track_caller]
     pub fn kubectl(&self, args: &[&str]) -> Finished {
         run(kubectl_command(&self.kubeconfig(), args), b"", 2 * SOON)
@@ -263,18 +263,17 @@ impl ApiServer {
         )
     }
 
-    /// Where it writes who did what; see [`ApiServer::audit_events`]. That of a node's server has what was written, too,
-    /// but for Secrets.
+    /// The audit log; see [`ApiServer::audit_events`]. A node's server also logs request bodies, except of Secrets.
     pub fn audit_log(&self) -> PathBuf {
         self.folder.join("audit.log")
     }
 
-    /// All requests so far that the audit log has (metadata only, one event per answered request).
+    /// All requests in the audit log so far: one event for each completed request, with metadata only.
     pub fn audit_events(&self) -> Vec<AuditEvent> {
         audit::read(&self.audit_log())
     }
 
-    /// While it starts: a call that gives up at once if the server has ended.
+    /// Runs kubectl during the start; panics at once if the server has ended.
     fn kubectl_at(&self, process: &Process, args: &[&str]) -> Finished {
         assert!(
             process.is_running(),
@@ -290,7 +289,7 @@ impl ApiServer {
 /// `kubectl` for the cluster of `kubeconfig`.
 pub fn kubectl_command(kubeconfig: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(assets::kubernetes("kubectl"));
-    // Its discovery cache would otherwise lie in the home folder, and be shared with other servers.
+    // Its discovery cache would otherwise be in the home folder and shared with other servers.
     let cache = kubeconfig.with_file_name("kubectl-cache");
     command
         .arg("--kubeconfig")

@@ -1,11 +1,11 @@
-//! Where the things are that `tests/setup` makes. It makes nothing, and says what to run when one is missing.
+//! Paths of what `tests/setup` builds. It builds nothing itself; if something is missing, it names the command to run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// NAME=VERSION lines, which `tests/setup` reads too.
 const VERSIONS: &str = include_str!("../assets/versions");
-/// `tests/setup` names a folder after the sources of what is in it.
+// `tests/setup` names each folder after a hash of its sources.
 const GO_CLIENT: &str = include_str!("../assets/go-client/main.go");
 const DEVICES: [&str; 6] = [
     include_str!("../assets/devices/device.h"),
@@ -33,8 +33,8 @@ const UNITTEST: &str = include_str!("../assets/helm-plugins/unittest/plugin.yaml
 const PAUSE: &str = include_str!("../assets/pause/pause.c");
 const CHECKOV: &str = include_str!("../assets/checkov/requirements.txt");
 
-/// A program of Kubernetes, or etcd. kube-apiserver, etcd and kubectl are taken from `KUBEBUILDER_ASSETS` if that
-/// is set; it never holds the programs of a node.
+/// A program of Kubernetes, or etcd. kube-apiserver, etcd and kubectl come from `KUBEBUILDER_ASSETS` if it is set;
+/// the programs of a node are never there.
 pub fn kubernetes(program: &str) -> PathBuf {
     let built = || {
         let (kubernetes, etcd) = (kubernetes_version(), version("ETCD"));
@@ -48,7 +48,7 @@ pub fn kubernetes(program: &str) -> PathBuf {
     }
 }
 
-/// The version of Kubernetes to test on, such as `1.37.2`: that of the variable `KUBERNETES`, or else the default.
+/// The version of Kubernetes to test on, such as `1.37.2`: the variable `KUBERNETES`, or the default.
 pub fn kubernetes_version() -> String {
     let wanted = std::env::var("KUBERNETES").ok();
     wanted
@@ -105,7 +105,7 @@ pub fn cert_manager_crds() -> PathBuf {
     tool("crds/cert-manager.yaml")
 }
 
-/// The first process of a pod's sandbox. It is alone in its folder.
+/// The first process of a pod's sandbox, the only file in its folder.
 pub fn pause() -> PathBuf {
     named_after(&[PAUSE], "pause", "pause", "node")
 }
@@ -116,7 +116,7 @@ pub fn tool(program: &str) -> PathBuf {
     named_after(&sources, "tools", program, "tools")
 }
 
-/// What `HELM_PLUGINS` is set to for `helm unittest`.
+/// The value of `HELM_PLUGINS` for `helm unittest`.
 pub fn helm_plugins() -> PathBuf {
     tool("helm-plugins")
 }
@@ -126,13 +126,13 @@ pub fn prometheus_operator_crds() -> PathBuf {
     tool("crds/prometheus-operator.yaml")
 }
 
-/// checkov, with a Python environment of its own.
+/// checkov, in its own Python environment.
 pub fn checkov() -> PathBuf {
     named_after(&[CHECKOV], "checkov", "bin/checkov", "tools")
 }
 
-/// A command for what is installed as a package, such as mosquitto, containerd or java. Debian keeps servers in
-/// `/usr/sbin`, which is not on everyone's path.
+/// A command for a program from a package, such as mosquitto, containerd or java. Debian installs servers in
+/// `/usr/sbin`, which may not be on the path.
 pub fn installed(program: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
@@ -168,7 +168,7 @@ pub(crate) fn cache() -> PathBuf {
     })
 }
 
-/// An empty variable counts as none, as in a shell's `${NAME:-…}`.
+/// An empty variable counts as unset, as in a shell's `${NAME:-…}`.
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
@@ -183,7 +183,7 @@ pub(crate) fn version(name: &str) -> &'static str {
         .unwrap_or_else(|| panic!("tests/assets/versions has no {name}"))
 }
 
-/// A file in the folder NAME-HASH of the cache, HASH being that of the sources one after the other.
+/// A file in the cache's folder NAME-HASH, where HASH is the hash of the concatenated sources.
 fn named_after(sources: &[&str], name: &str, file: &str, part: &str) -> PathBuf {
     let hash = crate::pki::fingerprint(sources.concat().as_bytes());
     existing(

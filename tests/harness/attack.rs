@@ -1,8 +1,8 @@
-//! Attackers, who take up places and never become clients, and the honest clients who come meanwhile. It counts;
-//! what may come of it is for the tests to say.
+//! Attackers, which occupy connections and never become clients, and honest clients that connect meanwhile. It only
+//! counts; the tests judge.
 //!
-//! Everything runs on loopback, where each address of 127.0.0.0/8 is ours: so attackers come from one address or
-//! from hundreds.
+//! Everything runs on loopback, where each address of 127.0.0.0/8 is usable, so attackers can come from one address
+//! or from hundreds.
 
 pub mod honest;
 pub mod nuisance;
@@ -23,15 +23,15 @@ use tokio_rustls::TlsConnector;
 
 use crate::hello;
 
-/// How often attackers set out, however many a second there are.
+/// Interval at which new attackers start, at any rate.
 const TICK: Duration = Duration::from_millis(5);
-/// Between two bytes of a trickle.
+/// Interval between two bytes of [`Kind::Trickle`].
 const TRICKLE: Duration = Duration::from_secs(1);
 
 /// What an attacker does with its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It says nothing.
+    /// It sends nothing.
     Silent,
     /// It sends the first half of a ClientHello, and then nothing.
     Half,
@@ -41,7 +41,7 @@ pub enum Kind {
     Stay,
     /// It sends a byte of a ClientHello each second.
     Trickle,
-    /// It shakes hands, and then says nothing.
+    /// It completes the handshake, and then sends nothing.
     Idle,
 }
 
@@ -56,7 +56,7 @@ impl Kind {
         Self::Idle,
     ];
 
-    /// A word for it.
+    /// Its name in one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",
@@ -69,12 +69,12 @@ impl Kind {
     }
 }
 
-/// Where attackers come from.
+/// The source addresses of attackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// 127.0.0.1, where others may come from too.
+    /// 127.0.0.1, which honest clients may use, too.
     One,
-    /// So many addresses, one after the other, from 127.0.1.1 on.
+    /// This number of addresses in turn, from 127.0.1.1 on.
     Many(u8),
 }
 
@@ -94,39 +94,39 @@ impl Origin {
 /// An attack.
 #[derive(Clone, Debug)]
 pub struct Attack {
-    /// What those shake hands with who do ([`honest::trusting`]).
+    /// Client configuration of attackers that complete the handshake ([`honest::trusting`]).
     pub config: Arc<ClientConfig>,
     /// What each attacker does.
     pub kind: Kind,
-    /// Where they come from.
+    /// The source addresses.
     pub origin: Origin,
     /// New connections a second.
     pub rate: u32,
-    /// How long they come.
+    /// Duration of the attack.
     pub lasts: Duration,
-    /// How long an attacker keeps a socket that the server does not end.
+    /// How long an attacker holds a connection that the server does not close.
     pub holds: Duration,
 }
 
-/// What attackers saw.
+/// The attackers' counters.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// They tried so often.
+    /// Attempts to connect.
     pub tried: AtomicU64,
-    /// So many got a TCP connection.
+    /// TCP connections established.
     pub connected: AtomicU64,
-    /// So many were ended by the server.
+    /// Connections closed by the server.
     pub ended: AtomicU64,
 }
 
 impl Attack {
-    /// Attacks. All sockets are closed when it returns.
+    /// Runs the attack. All sockets are closed when it returns.
     pub async fn run(&self, target: SocketAddr) -> Seen {
         let seen = Arc::new(Seen::default());
         let hello: Arc<[u8]> = hello::of_rustls().into();
         let mut attackers = JoinSet::new();
         let mut ticks = interval(TICK);
-        // A machine that is too slow gets fewer, and no crowd after a pause.
+        // A machine that is too slow gets fewer attackers, and no burst after a pause.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (began, end) = (Instant::now(), Instant::now() + self.lasts);
         let mut sent: u64 = 0;
@@ -166,7 +166,7 @@ struct Attacker {
 }
 
 impl Attacker {
-    /// Attacks until the server has ended it, or the time is over. The socket is closed then.
+    /// Attacks until the server closes the connection, or `until`. Closes the socket.
     async fn run(self, until: Instant, seen: Arc<Seen>) {
         seen.tried.fetch_add(1, Ordering::Relaxed);
         let Ok(Ok(stream)) = timeout_at(until, connect(self.source, self.target)).await else {
@@ -180,10 +180,10 @@ impl Attacker {
         }
     }
 
-    /// Does what it does; returns when the server has ended it, or it has itself.
+    /// Acts as its kind demands; returns whether the server closed the connection.
     async fn hold(&self, mut stream: TcpStream) -> bool {
         let half = self.hello.len() / 2;
-        // Who is cut off in the middle of a word reads the end below.
+        // If a write fails because the server closed the connection, the read below sees the end.
         let _ = match self.kind {
             Kind::Silent => Ok(()),
             Kind::Half => stream.write_all(&self.hello[..half]).await,
@@ -206,14 +206,14 @@ impl Attacker {
     }
 }
 
-/// Reads until the server ends it.
+/// Reads until the server closes the connection.
 async fn until_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut ignored = [0; 1024];
     while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
     true
 }
 
-/// Sends byte by byte, until one cannot be sent.
+/// Sends byte by byte, until a write fails.
 async fn trickle(writer: &mut (impl AsyncWriteExt + Unpin), hello: &[u8]) -> std::io::Result<()> {
     for byte in hello.chunks(1) {
         writer.write_all(byte).await?;
@@ -222,8 +222,8 @@ async fn trickle(writer: &mut (impl AsyncWriteExt + Unpin), hello: &[u8]) -> std
     Ok(())
 }
 
-/// Connects from an address. From 127.0.0.1 the kernel chooses the port when it knows the target, so that ports
-/// of connections that ended lately serve again.
+/// Connects from an address. From 127.0.0.1 the kernel chooses the port at connect time, so that ports of recently
+/// closed connections can be reused.
 pub(crate) async fn connect(source: Ipv4Addr, target: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if source != Ipv4Addr::LOCALHOST {
@@ -235,7 +235,7 @@ pub(crate) async fn connect(source: Ipv4Addr, target: SocketAddr) -> std::io::Re
     Ok(stream)
 }
 
-/// Lets this process have as many descriptors as the system allows, and says how many that is.
+/// Raises this process's limit of open files to the maximum, and returns that.
 pub fn raise_descriptors() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn attackers_come_at_their_rate_and_leave_nothing() {
+    async fn attackers_keep_their_rate_and_leave_no_connection() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback");

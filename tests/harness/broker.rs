@@ -1,5 +1,5 @@
-//! The brokers behind the terminator: a real smart-mqtt, and mosquitto where smart-mqtt's own faults would be
-//! taken for ours. Both listen in plaintext on loopback, and let everyone in.
+//! The brokers behind the terminator: a real smart-mqtt, and mosquitto where smart-mqtt's own faults would look like
+//! the terminator's. Both listen in plaintext on loopback, without authentication.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,23 +12,23 @@ use crate::process::Process;
 use crate::wait::eventually_ok;
 use crate::{assets, ports, workdir};
 
-/// A JVM on a busy machine is slow to start.
+/// Upper bound for a start: a JVM on a busy machine is slow.
 const START: Duration = Duration::from_secs(60);
 
 /// A real smart-mqtt broker.
 pub struct SmartMqtt(Broker);
 
 impl SmartMqtt {
-    /// One for all tests of this binary. Do not stop it, and use topics and client IDs of your own.
+    /// The broker that all tests of this binary share. Do not stop it, and use unique topics and client IDs.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<SmartMqtt> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// One of one's own, to be stopped and started again.
+    /// Starts a separate broker, which the test may stop and start again.
     #[track_caller]
     pub fn start() -> Self {
-        // Looked for here and not at a restart, so that a missing part is told first.
+        // Resolved here, so that a missing part is reported at the first start.
         let jars = assets::smart_mqtt_jars();
         let command = move |addr: SocketAddr| {
             let mut command = assets::installed("java");
@@ -43,7 +43,7 @@ impl SmartMqtt {
                 .arg("-cp")
                 .arg(jars.join("*"))
                 .arg("org.smartboot.mqtt.broker.Bootstrap")
-                // It looks for plugins and keeps its data in the current folder.
+                // It searches for plugins and keeps its data in the current folder.
                 .current_dir(workdir::scratch("smart-mqtt"));
             command
         };
@@ -55,31 +55,31 @@ impl SmartMqtt {
 pub struct Mosquitto(Broker);
 
 impl Mosquitto {
-    /// One for all tests of this binary. Do not stop it, and use topics and client IDs of your own.
+    /// The broker that all tests of this binary share. Do not stop it, and use unique topics and client IDs.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Mosquitto> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// One of one's own, to be stopped and started again.
+    /// Starts a separate broker, which the test may stop and start again.
     #[track_caller]
     pub fn start() -> Self {
         Self::start_with("")
     }
 
-    /// One with further lines in its configuration file.
+    /// Like [`Mosquitto::start`], with additional lines in its configuration file.
     #[track_caller]
     pub fn start_with(lines: &str) -> Self {
         let file = workdir::scratch("mosquitto").join("mosquitto.conf");
         let lines = lines.to_owned();
         let command = move |addr: SocketAddr| {
-            // As root, mosquitto would become another user, who cannot read our folders.
+            // As root, mosquitto would switch to a user who cannot read our folders.
             let config = format!(
                 "listener {} {}\nallow_anonymous true\nuser root\nlog_dest stderr\nlog_type all\n{lines}\n",
                 addr.port(),
                 addr.ip()
             );
-            std::fs::write(&file, config).expect("the folder is ours");
+            std::fs::write(&file, config).expect("the folder is writable");
             let mut command = assets::installed("mosquitto");
             command.arg("-c").arg(&file);
             command
@@ -88,7 +88,7 @@ impl Mosquitto {
     }
 }
 
-/// What both are.
+/// What both brokers have in common.
 pub struct Broker {
     name: &'static str,
     addr: SocketAddr,
@@ -112,7 +112,7 @@ impl Broker {
         broker
     }
 
-    /// Where it listens; the same after a restart.
+    /// Its address, which stays the same after a restart.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -128,21 +128,21 @@ impl Broker {
         self.process.as_ref().expect("the broker was stopped")
     }
 
-    /// Ends it; connections to it break, and new ones are refused.
+    /// Stops it: connections break, and new ones are refused.
     pub fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.stop();
         }
     }
 
-    /// Starts it again on the same port, and waits until a message passes through it.
+    /// Starts it again on the same port, and waits until it delivers a message.
     #[track_caller]
     pub fn start_again(&mut self) {
         let process = Process::spawn(self.name, (self.command)(self.addr));
         process.wait_for_port(self.addr, START);
         process.wait_until("a CONNECT is answered", START, || ping(self.addr).ok());
-        // The first SUBSCRIBE on a cold JVM takes up to two seconds; that wait belongs here.
-        eventually_ok(START, "a message passes through the broker", || {
+        // The first SUBSCRIBE on a cold JVM takes up to two seconds; wait for it here.
+        eventually_ok(START, "the broker delivers a message", || {
             pass_message(self.addr)
         });
         self.process = Some(process);
@@ -175,7 +175,7 @@ impl std::ops::DerefMut for Mosquitto {
     }
 }
 
-/// Whether a plaintext broker at `addr` answers CONNECT.
+/// Checks that a plaintext broker at `addr` accepts CONNECT.
 pub fn ping(addr: SocketAddr) -> io::Result<()> {
     let mut stream = connect(addr, "ping")?;
     stream.write_all(&mqtt::DISCONNECT)
@@ -212,7 +212,7 @@ mod tests {
         let at = Endpoint::plain(broker.addr());
         for version in Version::ALL {
             let topic = format!("self-test/{version:?}");
-            // smart-mqtt loses what is published to a topic while that comes into being.
+            // smart-mqtt loses messages that are published while their topic is being created.
             Publish::new(&at, &topic)
                 .version(version)
                 .payload("first")
@@ -254,6 +254,6 @@ mod tests {
         let mut broker = SmartMqtt::start();
         broker.stop();
         broker.start_again();
-        ping(broker.addr()).expect("it was waited for");
+        ping(broker.addr()).expect("the broker is ready");
     }
 }

@@ -1,5 +1,6 @@
-//! Clients of the terminator and the brokers: programs of others (mosquitto's, OpenSSL's, Go's),
-//! devices on the TLS stacks that devices have, and one in this process with a hand on every byte. They report what they saw; judging is for the tests.
+//! Clients of the terminator and the brokers: third-party programs (mosquitto's, OpenSSL's, Go's), devices on common
+//! TLS stacks, and a client in this process that controls every byte. They report what they observe and must not judge
+//! it.
 
 pub mod devices;
 pub mod go;

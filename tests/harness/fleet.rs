@@ -1,16 +1,16 @@
-//! Hundreds of devices in this process: MQTT clients of others (`rumqttc`) that connect through TLS, publish
-//! numbered messages at QoS 1, come back by themselves, and send again what was not acknowledged. A monitor,
-//! in plaintext at the broker, keeps account of what came out. So a test can say after whatever it did to
-//! the servers: no handshake failed, no session broke, no acknowledged message was lost; or which ones.
+//! Hundreds of devices in this process: third-party MQTT clients (`rumqttc`) that connect through TLS, publish
+//! numbered messages at QoS 1, reconnect by themselves, and resend unacknowledged messages. A monitor, connected to
+//! the broker in plaintext, counts what arrives. So a test can check after any disruption that no handshake failed, no
+//! session broke, and no acknowledged message was lost, or which ones were.
 //!
-//! What it must not do: judge, or know what is between it and the broker.
+//! It must not judge, or know what is between it and the broker.
 //!
-//! About the brokers, as measured. smart-mqtt 0.42 keeps no session: CONNACK says that it does, and nothing
-//! that came meanwhile is delivered later. To a subscriber at QoS 1 it does not deliver what comes while 8
-//! messages (`-Dbroker.maxInflight`) wait for their PUBACK, though it has acknowledged them to their sender;
-//! so the monitor listens at QoS 0 there, and on a connection to the broker itself that loses nothing.
-//! mosquitto keeps sessions; with `persistence true` also over its own restart. Give it
-//! `max_queued_messages 0`: else it drops what it queues for one client beyond a thousand messages.
+//! Measured behaviour of the brokers: smart-mqtt 0.42 keeps no session, although its CONNACK says so: it does not
+//! deliver later what arrived meanwhile. While 8 messages (`-Dbroker.maxInflight`) to a subscriber at QoS 1 wait for
+//! their PUBACK, it drops further ones, although it has acknowledged them to their sender. The monitor therefore
+//! subscribes at QoS 0 there, which loses nothing on a direct connection. mosquitto keeps sessions, with `persistence
+//! true` also over its own restart. Set `max_queued_messages 0`: by default it drops what it queues for one client
+//! beyond a thousand messages.
 
 mod ledger;
 mod line;
@@ -39,44 +39,44 @@ use crate::fleet::report::Journal;
 use crate::fleet::tls::{client_config, dial, server_name, shake_hands};
 use crate::wait::eventually_async;
 
-/// Topics in one SUBSCRIBE of the monitor: far below any broker's limit on a packet.
+/// Number of topics in one SUBSCRIBE of the monitor: far below any broker's packet limit.
 const BATCH: usize = 50;
 
-/// How long clients may take to say goodbye.
+/// Upper bound for disconnecting the clients.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// What a fleet is to do.
+/// A fleet's plan.
 #[derive(Clone, Debug)]
 pub struct FleetPlan {
-    /// Where the devices connect: `host:port`. The host is looked up for each connection.
+    /// The devices' target, `host:port`. The host is resolved for each connection.
     pub address: String,
-    /// The name that they ask for and check.
+    /// The name for SNI and verification.
     pub server_name: String,
-    /// The CAs that they trust, any number of them.
+    /// The bundle of trusted CAs.
     pub ca_pem: String,
-    /// How many devices.
+    /// Number of devices.
     pub clients: usize,
-    /// How often each publishes.
+    /// Interval of each device's messages.
     pub publish_every: Duration,
-    /// New connections a second, over all devices; at the start, and also when all of them come back.
+    /// New connections per second over all devices, at the start and at reconnects.
     pub connect_rate: u32,
     /// The devices' keepalive, in whole seconds.
     pub keep_alive: Duration,
-    /// What they ask for in CONNECT.
+    /// The devices' clean-session flag in CONNECT.
     pub clean_session: bool,
-    /// Where the broker listens in plaintext, `host:port`, for the monitor. Without one, nothing counts as lost.
+    /// The broker's plaintext address, `host:port`, for the monitor. Without it, nothing counts as lost.
     pub broker: Option<String>,
-    /// Whether that broker keeps sessions: then the monitor has one and listens at QoS 1, so that what comes
-    /// while it is away is no loss, be it by the broker's restart.
+    /// Whether that broker keeps sessions. Then the monitor uses one and subscribes at QoS 1, so that it gets what
+    /// arrived while it was disconnected, also by a restart of the broker.
     pub broker_keeps_sessions: bool,
-    /// How often a message is sent to each device, by way of [`FleetPlan::broker`]; or none are.
+    /// Interval of messages to each device through [`FleetPlan::broker`]; None for no such messages.
     pub send_every: Option<Duration>,
-    /// How long [`Fleet::stop`] waits for acknowledgements and for the monitor.
+    /// Upper bound for [`Fleet::stop`] to wait for acknowledgements and for the monitor.
     pub settle: Duration,
 }
 
 impl FleetPlan {
-    /// 100 devices that publish once a second, with a monitor, and nothing sent to them.
+    /// 100 devices that publish once a second, with a monitor, and without messages to them.
     pub fn new(address: &str, server_name: &str, ca_pem: &str, broker: &str) -> Self {
         Self {
             address: address.to_owned(),
@@ -95,10 +95,10 @@ impl FleetPlan {
     }
 }
 
-/// Devices at work. Dropping it cuts all of their connections.
+/// Running devices. Dropping it breaks all of their connections.
 pub struct Fleet {
     plan: FleetPlan,
-    /// A word in all topics and client IDs, so that fleets do not meet.
+    /// Part of all topics and client IDs, so that fleets do not interfere.
     run: String,
     records: Arc<Records>,
     trust: Arc<Mutex<Arc<ClientConfig>>>,
@@ -111,8 +111,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts the devices once the monitor hears every topic, and does not wait until they are connected;
-    /// except where messages are sent to them, for then each must have subscribed before.
+    /// Starts the devices once the monitor receives from every topic. Does not wait until they are connected, unless
+    /// messages are sent to them, which needs their subscriptions.
     pub async fn start(plan: FleetPlan) -> Self {
         let mut fleet = Self::at_rest(plan);
         if let Some(broker) = fleet.plan.broker.clone() {
@@ -127,12 +127,12 @@ impl Fleet {
         fleet
     }
 
-    /// How many devices have a session open now.
+    /// Number of devices that are connected now.
     pub fn connected(&self) -> usize {
         self.records.open.load(Ordering::Relaxed)
     }
 
-    /// Waits until all devices have a session open. Panics, with the report, when `within` is over.
+    /// Waits until all devices are connected. Panics with the report after `within`.
     pub async fn wait_all_connected(&self, within: Duration) {
         let all = eventually_async(Duration::MAX, "all are connected", async || {
             (self.connected() == self.plan.clients).then_some(())
@@ -140,23 +140,20 @@ impl Fleet {
         let all = timeout(within, all).await;
         assert!(
             all.is_ok(),
-            "after {within:?} {} of {} clients are connected\n{}",
+            "timed out after {within:?}: {} of {} clients are connected\n{}",
             self.connected(),
             self.plan.clients,
             self.report()
         );
     }
 
-    /// From now on new connections trust these CAs; open ones go on.
+    /// Makes new connections trust these CAs; open ones stay.
     pub fn trust(&self, ca_pem: &str) {
-        *self
-            .trust
-            .lock()
-            .expect("nothing panics while it holds this lock") = client_config(ca_pem);
+        *self.trust.lock().expect("no holder of the lock panics") = client_config(ca_pem);
     }
 
-    /// How it stands. Of a fleet at work, what is between the broker and the monitor counts as lost:
-    /// only [`Fleet::stop`] has the last word.
+    /// The report so far. While the fleet runs, messages between the broker and the monitor count as lost; the report
+    /// of [`Fleet::stop`] is final.
     pub fn report(&self) -> Report {
         let mut up = self.up.traffic();
         if self.plan.broker.is_none() {
@@ -171,26 +168,26 @@ impl Fleet {
         }
     }
 
-    /// Sends no more, waits until everything is acknowledged and received or [`FleetPlan::settle`] is over,
-    /// and disconnects (by DISCONNECT; the library then drops the connection without close_notify).
+    /// Stops sending, waits until everything is acknowledged and received, at most for [`FleetPlan::settle`], and
+    /// disconnects (with DISCONNECT; the library then drops the connection without close_notify).
     pub async fn stop(mut self) -> Report {
         self.stop.send_replace(true);
         let settled = async {
             while let Some(ended) = self.publishers.join_next().await {
                 ended.expect("a publisher does not panic");
             }
-            let what = "what was acknowledged is received";
+            let what = "all acknowledged messages are received";
             eventually_async(Duration::MAX, what, async || {
                 let heard = self.plan.broker.is_none() || self.up.has_all();
                 (heard && self.down.has_all()).then_some(())
             })
             .await;
         };
-        // The report says what is missing.
+        // The report shows what is missing.
         let _ = timeout(self.plan.settle, settled).await;
         let report = self.report();
         for client in &self.clients {
-            // One that has no connection cannot say goodbye.
+            // A client without a connection cannot disconnect.
             let _ = client.try_disconnect_now();
         }
         let left = async {
@@ -229,19 +226,17 @@ impl Fleet {
         let (address, trust) = (self.plan.address.clone(), Arc::clone(&self.trust));
         let name = server_name(&self.plan.server_name);
         let (client, events) = line(dialling, move || {
-            let config = trust
-                .lock()
-                .expect("nothing panics while it holds this lock");
+            let config = trust.lock().expect("no holder of the lock panics");
             let (address, name, config) = (address.clone(), name.clone(), Arc::clone(&config));
             async move { shake_hands(&address, name, config).await }
         });
         let subscribe = self.plan.send_every.map(|_| self.down_topic(index));
         let (down, device) = (Arc::clone(&self.down), client.clone());
         let packet = move |packet| match (packet, &subscribe) {
-            // Each time, for a broker may have forgotten it; what is queued for it is not touched by that.
+            // At each connection, because a broker may have lost the subscription; queued messages are unaffected.
             (Packet::ConnAck(_), Some(topic)) => {
                 let subscribed = device.try_subscribe(topic.as_str(), QoS::AtLeastOnce);
-                subscribed.expect("few requests wait");
+                subscribed.expect("the request queue has room");
             }
             (Packet::Publish(message), _) => down.receive(index, number_in(&message.payload)),
             _ => {}
@@ -279,7 +274,7 @@ impl Fleet {
                     let filters = batch.iter().cloned();
                     let filters = filters.map(|topic| SubscribeFilter::new(topic, qos));
                     let subscribed = monitor.try_subscribe_many(filters);
-                    subscribed.expect("few requests wait");
+                    subscribed.expect("the request queue has room");
                 }
             }
             Packet::Publish(message) => {
@@ -310,7 +305,7 @@ impl Fleet {
 
     async fn start_sender(&mut self, every: Duration) {
         let broker = self.plan.broker.clone();
-        let broker = broker.expect("a fleet that is sent messages has a broker to send them to");
+        let broker = broker.expect("send_every needs a broker");
         let (client, events) = self.plain_line("sender", true, broker);
         let records = Arc::clone(&self.records);
         self.lines
@@ -329,7 +324,7 @@ impl Fleet {
         self.clients.push(client);
     }
 
-    /// A connection in plaintext that may have a message on its way to each client.
+    /// A plaintext connection that may have a message in flight to each client.
     fn plain_line(
         &self,
         role: &str,
@@ -364,7 +359,7 @@ impl Fleet {
 
     fn dialling(&self, role: &str, clean_session: bool, depth: u16) -> Dialling {
         Dialling {
-            // Below the 23 characters that every broker takes.
+            // At most 23 characters, which every broker accepts.
             client_id: format!("fleet-{}-{role}", self.run),
             keep_alive: self.plan.keep_alive,
             clean_session,
@@ -384,5 +379,5 @@ impl Fleet {
 fn number_in(payload: &[u8]) -> u64 {
     let text = std::str::from_utf8(payload).ok();
     text.and_then(|text| text.parse().ok())
-        .expect("nobody else publishes on our topics")
+        .expect("only the fleet publishes on its topics")
 }

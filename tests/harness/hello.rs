@@ -1,18 +1,18 @@
-//! ClientHellos byte by byte, also such as no client library would write. It shakes no hands: whoever sends one
-//! says what should come back.
+//! Builds ClientHellos byte by byte, including invalid ones that no client library writes. It must not connect or judge
+//! a response.
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, RootCertStore};
 use std::sync::Arc;
 
-/// The most that a record may hold (RFC 8446, section 5.1).
+/// Maximum length of a record's content in bytes (RFC 8446, section 5.1).
 pub const RECORD_MAX: usize = 1 << 14;
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SSL_3_1: [u8; 2] = [3, 1];
 
-/// TLS versions as they are written.
+/// A TLS version on the wire.
 pub const TLS10: u16 = 0x0301;
 /// See [`TLS10`].
 pub const TLS11: u16 = 0x0302;
@@ -23,7 +23,7 @@ pub const TLS13: u16 = 0x0304;
 
 const X25519: u16 = 0x001d;
 
-/// What a ClientHello offers. As it is made, a server with any usual certificate answers it.
+/// The content of a ClientHello. Its default is acceptable to a server with any common certificate.
 #[derive(Clone, Debug)]
 pub struct Hello {
     versions: Vec<u16>,
@@ -69,21 +69,21 @@ impl Hello {
         self
     }
 
-    /// Takes signatures of these schemes.
+    /// Offers these signature schemes.
     #[must_use]
     pub fn schemes(mut self, schemes: &[u16]) -> Self {
         self.schemes = schemes.to_vec();
         self
     }
 
-    /// Asks for this name, whatever its bytes are.
+    /// Sets the SNI, with any bytes.
     #[must_use]
     pub fn server_name(mut self, name: &[u8]) -> Self {
         self.server_name = Some(name.to_vec());
         self
     }
 
-    /// Puts so many bytes of padding behind the rest (RFC 7685).
+    /// Appends this many bytes of padding (RFC 7685).
     #[must_use]
     pub fn padding(mut self, bytes: usize) -> Self {
         self.padding = bytes;
@@ -95,13 +95,13 @@ impl Hello {
         let best = self.versions.iter().copied().max().unwrap_or(TLS12);
         let mut body = best.min(TLS12).to_be_bytes().to_vec();
         body.extend([7; 32]);
-        // A session id as TLS 1.3 clients send it to be taken for TLS 1.2.
+        // A session ID, which TLS 1.3 clients send for compatibility with TLS 1.2.
         body.push(32);
         body.extend([8; 32]);
         body.extend(list16(&self.suites));
         body.extend([1, 0]);
         body.extend(prefixed16(&self.extensions(best)));
-        let length = u32::try_from(body.len()).expect("a test's hello is no giant");
+        let length = u32::try_from(body.len()).expect("it is below 4 GiB");
         let mut message = vec![CLIENT_HELLO];
         message.extend(&length.to_be_bytes()[1..]);
         message.extend(body);
@@ -138,7 +138,7 @@ impl Hello {
             0x0100 => 256,
             _ => 32,
         };
-        // With 9 in front it is the base point of X25519, which is as good a share as any.
+        // The base point of X25519, which is a valid share.
         let mut key = vec![0; size];
         key[0] = 9;
         let mut share = group.to_be_bytes().to_vec();
@@ -146,13 +146,13 @@ impl Hello {
         share
     }
 
-    /// The message in records that are as large as they may be.
+    /// The message in records of maximum length.
     pub fn records(&self) -> Vec<u8> {
         records_of(&self.message(), RECORD_MAX)
     }
 }
 
-/// A handshake message in records of at most `size` bytes each, whether such records are allowed or not.
+/// Splits a handshake message into records of at most `size` bytes each, even if that is too large.
 pub fn records_of(message: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in message.chunks(size) {
@@ -163,8 +163,7 @@ pub fn records_of(message: &[u8], size: usize) -> Vec<u8> {
     bytes
 }
 
-/// What rustls itself sends first with its default configuration: a ClientHello as it comes today, with a hybrid
-/// key share of more than a kilobyte.
+/// The ClientHello of rustls with its default configuration, which has a hybrid key share of more than a kilobyte.
 pub fn of_rustls() -> Vec<u8> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -176,7 +175,9 @@ pub fn of_rustls() -> Vec<u8> {
     let mut client = ClientConnection::new(Arc::new(config), name).expect("it can begin");
     let mut bytes = Vec::new();
     while client.wants_write() {
-        client.write_tls(&mut bytes).expect("a vector takes it");
+        client
+            .write_tls(&mut bytes)
+            .expect("writing to a vector succeeds");
     }
     bytes
 }
@@ -214,11 +215,13 @@ mod tests {
     use rustls::server::{Accepted, Acceptor};
     use rustls::{CipherSuite, NamedGroup, SignatureScheme};
 
-    /// What rustls' server reads there.
+    /// Parses a ClientHello with rustls' server.
     fn accepted(mut bytes: &[u8]) -> Accepted {
         let mut acceptor = Acceptor::default();
         while !bytes.is_empty() {
-            acceptor.read_tls(&mut bytes).expect("it reads");
+            acceptor
+                .read_tls(&mut bytes)
+                .expect("reading from a slice succeeds");
             if let Some(accepted) = acceptor
                 .accept()
                 .unwrap_or_else(|(error, _)| panic!("{error}"))
@@ -226,11 +229,11 @@ mod tests {
                 return accepted;
             }
         }
-        panic!("the hello is not whole")
+        panic!("the ClientHello is incomplete")
     }
 
     #[test]
-    fn what_is_offered_is_what_rustls_reads() {
+    fn rustls_reads_what_is_offered() {
         let hello = Hello::default()
             .server_name(b"a.example.com")
             .suites(&[0x1303, 0x002f])
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_makes_it_larger_and_records_cut_it() {
+    fn padding_and_record_size_are_applied() {
         let (small, large) = (Hello::default(), Hello::default().padding(17_000));
         let grown = large.message().len() - small.message().len();
         assert_eq!(grown, 17_000 + 4);
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hello_of_rustls_is_whole() {
+    fn the_hello_of_rustls_is_complete() {
         let bytes = of_rustls();
         assert!(bytes.len() > 1200, "{}", bytes.len());
         assert_eq!(

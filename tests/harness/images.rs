@@ -1,6 +1,5 @@
-//! The container images as files, built by `deploy/images/build` as everyone builds them. They are kept in
-//! the cache, named by what goes in, so that only what has changed is built again. It knows neither how an
-//! image is run nor what must be in it.
+//! The container images as files, built by `deploy/images/build` as for a release. They are cached by a hash of their
+//! inputs, so that only changed images are built again. It must know neither how an image is run nor its content.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -14,43 +13,44 @@ use crate::pki::fingerprint;
 use crate::process::run;
 use crate::workdir;
 
-/// For optimised programs from nothing, on a busy machine.
+/// Upper bound for a full build of optimized programs on a busy machine.
 const BUILD: Duration = Duration::from_secs(3600);
-/// Folders of one image each that stay in the cache: three states of the four images.
+/// Number of images that stay in the cache: three versions of the four images.
 const KEPT: usize = 12;
 
-/// All images that the tests run.
+/// All images of the tests.
 #[derive(Debug)]
 pub struct Images {
     /// The operator, without its demo.
     pub operator: ImageArchive,
     /// The terminator.
     pub terminator: ImageArchive,
-    /// A real smart-mqtt, listening on 1883; its settings come as `BROKER_…` from the environment.
+    /// A real smart-mqtt on port 1883; environment variables `BROKER_…` configure it.
     pub smart_mqtt: ImageArchive,
-    /// mosquitto, listening on 1883; it keeps sessions and messages in `/mosquitto/data`.
+    /// mosquitto on port 1883; it keeps sessions and messages in `/mosquitto/data`.
     pub mosquitto: ImageArchive,
 }
 
-/// One image in a file, in the form of `docker save`.
+/// One image in a file, in the format of `docker save`.
 #[derive(Debug)]
 pub struct ImageArchive {
-    /// As a manifest names it: `mqtt-tls-operator:0.1.0`.
+    /// The image's reference in manifests: `mqtt-tls-operator:0.1.0`.
     pub name: String,
     /// The archive.
     pub file: PathBuf,
 }
 
 impl Images {
-    /// All of them, built if they are not in the cache. Optimised programs take minutes the first time.
+    /// Returns all images, and builds those that are not in the cache. The first build takes minutes.
     #[track_caller]
     pub fn built() -> &'static Self {
         static BUILT: OnceLock<Images> = OnceLock::new();
         BUILT.get_or_init(|| {
             let cache = assets::cache();
             fs::create_dir_all(&cache).expect("the cache folder can be made");
-            // One at a time: another test process waits, and finds them made.
-            let lock = File::create(cache.join("images.lock")).expect("the cache folder is ours");
+            // Another test process waits, and then finds them in the cache.
+            let lock =
+                File::create(cache.join("images.lock")).expect("the cache folder is writable");
             lock.lock().expect("a file can be locked");
             let images = Self::find_or_build(&cache);
             remove_old(&cache);
@@ -90,21 +90,21 @@ impl Images {
             )
             .sources(&brokers)
             .sources(&["deploy/images/smart-mqtt.context"])
-            .says(assets::installed("java").arg("-version"))
-            .says(Command::new("ldd").arg("--version"))
+            .output_of(assets::installed("java").arg("-version"))
+            .output_of(Command::new("ldd").arg("--version"))
             .archive(cache),
             mosquitto: Recipe::of("tests/assets/images/mosquitto", "mosquitto:test".to_owned())
                 .sources(&brokers)
                 .sources(&["tests/assets/images/mosquitto.context"])
                 .sources(&["tests/assets/images/mosquitto.conf"])
                 .file(&mosquitto)
-                .says(Command::new("ldd").arg("--version"))
+                .output_of(Command::new("ldd").arg("--version"))
                 .archive(cache),
         }
     }
 }
 
-/// `deploy/images/build`, writing where these tests write. For tests of that program itself.
+/// `deploy/images/build` with the target folder of these tests.
 pub fn build_command() -> Command {
     let mut command = Command::new(repository().join("deploy/images/build"));
     let target = workdir::output().parent();
@@ -115,7 +115,7 @@ pub fn build_command() -> Command {
     command
 }
 
-/// The operator and the terminator as they go into the images. Cargo decides what there is to compile.
+/// Builds the operator and the terminator for the images, if cargo finds changes, and returns their paths.
 fn programs() -> [PathBuf; 2] {
     let mut command = build_command();
     command.arg("--programs");
@@ -123,10 +123,10 @@ fn programs() -> [PathBuf; 2] {
     let paths: Vec<_> = printed.lines().map(PathBuf::from).collect();
     paths
         .try_into()
-        .unwrap_or_else(|other| panic!("two programs were to be named, not {other:?}"))
+        .unwrap_or_else(|other| panic!("expected the paths of two programs, got {other:?}"))
 }
 
-/// What goes into an image: each source by name and fingerprint.
+/// The inputs of an image, as fingerprints.
 struct Recipe {
     image: &'static str,
     name: String,
@@ -149,7 +149,7 @@ impl Recipe {
         .sources(&[&format!("{folder}{image}.Containerfile")])
     }
 
-    /// Files of the checkout.
+    /// Adds files of the checkout.
     fn sources(self, paths: &[&str]) -> Self {
         paths
             .iter()
@@ -161,8 +161,8 @@ impl Recipe {
         self.input(&bytes)
     }
 
-    /// What a program tells about itself, where its bytes are many and its version says enough.
-    fn says(self, command: &mut Command) -> Self {
+    /// Adds a program's output, such as its version, in place of its large files.
+    fn output_of(self, command: &mut Command) -> Self {
         let output = command
             .output()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -170,11 +170,11 @@ impl Recipe {
     }
 
     fn input(mut self, bytes: &[u8]) -> Self {
-        writeln!(self.inputs, "{}", fingerprint(bytes)).expect("a String takes everything");
+        writeln!(self.inputs, "{}", fingerprint(bytes)).expect("writing to a String succeeds");
         self
     }
 
-    /// The image's file in the cache; it is built if it is not there.
+    /// Returns the image's file in the cache, and builds it if it is missing.
     fn archive(self, cache: &Path) -> ImageArchive {
         let hash = fingerprint(self.inputs.as_bytes());
         let folder = cache.join(format!("images-{}", &hash[..12]));
@@ -183,13 +183,13 @@ impl Recipe {
         if file.exists() {
             mark_used(&folder);
         } else {
-            // Under another name until it is whole: a run that is killed leaves nothing that looks like one.
+            // Built under a temporary name, so that a killed run leaves no incomplete image.
             let part = cache.join(format!("images-{}.part", &hash[..12]));
             let mut command = build_command();
             command.current_dir(repository());
             command.arg("--out").arg(&part).arg(self.image);
             run(command, b"", BUILD).expect_success();
-            fs::rename(&part, &folder).expect("both lie in the cache");
+            fs::rename(&part, &folder).expect("both are in the cache");
         }
         ImageArchive {
             name: self.name,
@@ -210,7 +210,7 @@ fn mark_used(folder: &Path) {
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
 }
 
-/// Images are large. What was not used for longest goes, and what a killed run has left.
+/// Removes the least recently used images, which are large, and what killed runs have left.
 fn remove_old(cache: &Path) {
     let mut folders: Vec<_> = fs::read_dir(cache)
         .expect("the cache is a folder")
@@ -224,7 +224,7 @@ fn remove_old(cache: &Path) {
         .partition(|(_, path)| path.extension().is_some());
     for (_, folder) in parts.iter().chain(whole.iter().skip(KEPT)) {
         fs::remove_dir_all(folder)
-            .unwrap_or_else(|error| panic!("cannot remove {}: {error}", folder.display()));
+            .unwrap_or_else(|error| panic!("failed to remove {}: {error}", folder.display()));
     }
 }
 
@@ -233,30 +233,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_images_used_last_stay_in_the_cache() {
+    fn recently_used_images_stay_in_the_cache() {
         let cache = workdir::scratch("cache");
         for age in 0..KEPT as u64 + 2 {
             let folder = cache.join(format!("images-{age}"));
-            fs::create_dir(&folder).expect("the folder is ours");
+            fs::create_dir(&folder).expect("the folder is writable");
             let then = SystemTime::now() - Duration::from_secs(3600 * (age + 1));
             File::open(&folder)
                 .and_then(|opened| opened.set_modified(then))
-                .expect("it is ours");
+                .expect("the folder is writable");
         }
-        fs::create_dir(cache.join("images-0.part")).expect("the folder is ours");
-        fs::create_dir(cache.join("smart-mqtt-0.42")).expect("the folder is ours");
+        fs::create_dir(cache.join("images-0.part")).expect("the folder is writable");
+        fs::create_dir(cache.join("smart-mqtt-0.42")).expect("the folder is writable");
         mark_used(&cache.join(format!("images-{}", KEPT + 1)));
         remove_old(&cache);
 
         let there = |name: String| cache.join(name).exists();
-        assert!(
-            there(format!("images-{}", KEPT + 1)),
-            "it was used just now"
-        );
+        assert!(there(format!("images-{}", KEPT + 1)), "recently used");
         assert!(there("images-0".to_owned()));
         assert!(!there(format!("images-{}", KEPT - 1)), "one too many");
         assert!(!there(format!("images-{KEPT}")));
         assert!(!there("images-0.part".to_owned()));
-        assert!(there("smart-mqtt-0.42".to_owned()), "it is no image");
+        assert!(there("smart-mqtt-0.42".to_owned()), "not an image");
     }
 }

@@ -1,15 +1,14 @@
-//! The harness: real parts (API server, etcd, smart-mqtt, mosquitto), certificates and clients, for the
-//! test binaries of this crate. It knows nothing about the operator or the terminator, and it must not: what
-//! is under test is started by the tests themselves.
+//! The test harness: real components (API server, etcd, smart-mqtt, mosquitto), certificates and clients, for the test
+//! binaries of this crate. It must know nothing about the operator or the terminator: the tests start them.
 //!
-//! Everything listens on loopback only. Whatever is started dies with the test process, however that ends
-//! ([`process`]), and what was written goes with it ([`workdir`]).
+//! Everything listens on loopback only. Started programs end with the test process, however it ends ([`process`]), and
+//! its files are removed ([`workdir`]).
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
     clippy::unwrap_in_result,
-    reason = "a harness speaks to a test by panicking in it, with a text that says what to do"
+    reason = "the harness fails a test by panicking, with a message that says what to do"
 )]
 
 pub mod apiserver;

@@ -1,7 +1,7 @@
-//! The search for private keys in a process' memory, in each form that a key takes there: text of a PEM, the
-//! base64 of that, as a Secret has it, and the secret numbers themselves, in both orders of their bytes.
+//! Searches a process's memory for private keys, in each of their forms: the text of a PEM, its base64 as in a Secret,
+//! and the secret numbers themselves, in both byte orders.
 //!
-//! Whoever searches must be root: a process that holds keys lets nobody else look. It must not judge.
+//! The search needs root, because a process with keys denies access to others. It must not judge.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -12,32 +12,31 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::pki::{KeyKind, Leaf};
 
-/// Of text, so many characters are searched for at once; of numbers, so many bytes: few enough to find what is
-/// left of a key where something else was written over a part of it.
+/// Length of the searched pieces, in characters or bytes: short enough to find the rest of a partly overwritten key.
 const PIECE: usize = 16;
 
-/// So much is read at once.
+/// Number of bytes read at once.
 const BLOCK: usize = 1 << 20;
 
-/// What to search for.
+/// The keys to search for.
 #[derive(Default)]
 pub struct Keys {
     pieces: Vec<Vec<u8>>,
-    /// Of each piece.
+    /// The name of each piece.
     names: Vec<String>,
 }
 
-/// What was found.
+/// A piece of a key that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// Of which key, in which form.
+    /// The key and its form.
     pub what: String,
-    /// Where: the address, and what is mapped there.
+    /// The address and the mapping's name.
     pub place: String,
 }
 
 impl Keys {
-    /// Adds a leaf's key in each of its forms.
+    /// Adds a leaf's key in all forms.
     pub fn add(&mut self, name: &str, leaf: &Leaf) {
         let secrets = secrets(leaf);
         for (number, secret) in secrets.iter().enumerate() {
@@ -55,14 +54,14 @@ impl Keys {
         }
     }
 
-    /// The characters of a PEM that stand for a secret.
+    /// Adds the characters of a PEM that encode a secret.
     fn add_pem(&mut self, name: &str, pem: &str, secret: &[u8]) {
         let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let width = lines[0].len();
         let body = lines.concat();
         let der = BASE64_STANDARD.decode(&body).expect("a PEM holds base64");
         let start = position(&der, secret);
-        // Whole characters only: those at the ends stand for other bits too.
+        // Whole characters only: those at the ends encode other bits, too.
         let (first, last) = ((start * 4).div_ceil(3), (start + secret.len()) * 4 / 3);
         for (index, line) in lines.iter().enumerate() {
             let begin = index * width;
@@ -70,7 +69,7 @@ impl Keys {
             let to = last.saturating_sub(begin).min(line.len());
             self.add_pieces(&format!("{name}, PEM"), &line.as_bytes()[from..to]);
         }
-        // As in a Secret, where the key has a text of its own.
+        // As in a Secret with a separate value for the key.
         let encoded = BASE64_STANDARD.encode(pem);
         let text = encoded.as_bytes();
         let line_end = |at: usize| at + at / width;
@@ -87,7 +86,7 @@ impl Keys {
         }
     }
 
-    /// All that is in a process' memory.
+    /// Searches the writable memory of a process.
     pub fn search(&self, pid: u32) -> Vec<Hit> {
         let searcher = AhoCorasick::new(&self.pieces).expect("few and short");
         let memory = File::open(format!("/proc/{pid}/mem")).expect("root may read it");
@@ -96,7 +95,7 @@ impl Keys {
         for mapping in maps.lines().filter_map(Mapping::parse) {
             let mut at = mapping.start;
             while at < mapping.end {
-                // With the beginning of the next block, for what lies across.
+                // Overlaps with the next block, for pieces across the boundary.
                 let size = usize::try_from(mapping.end - at).unwrap_or(usize::MAX);
                 let mut block = vec![0; size.min(BLOCK + PIECE - 1)];
                 let read = memory.read_at(&mut block, at).unwrap_or(0);
@@ -113,7 +112,7 @@ impl Keys {
     }
 }
 
-/// A part of an address space that can be written to.
+/// A writable mapping of an address space.
 struct Mapping<'m> {
     start: u64,
     end: u64,
@@ -121,13 +120,13 @@ struct Mapping<'m> {
 }
 
 impl<'m> Mapping<'m> {
-    /// A line of `/proc/PID/maps` (proc(5)).
+    /// Parses a line of `/proc/PID/maps` (proc(5)).
     fn parse(line: &'m str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
-        let may = words.next()?;
+        let permissions = words.next()?;
         let address = |text| u64::from_str_radix(text, 16).ok();
-        may.starts_with("rw").then_some(Self {
+        permissions.starts_with("rw").then_some(Self {
             start: address(start)?,
             end: address(end)?,
             name: words.nth(3).unwrap_or("anonymous"),
@@ -142,7 +141,7 @@ fn position(bytes: &[u8], part: &[u8]) -> usize {
         .expect("it is in there")
 }
 
-/// The numbers that nobody may know, big-endian.
+/// The secret numbers of a key, big-endian.
 fn secrets(leaf: &Leaf) -> Vec<Vec<u8>> {
     // PKCS#8 (RFC 5958): version, algorithm, the key.
     let fields = sequence(&leaf.key_der);
@@ -152,7 +151,7 @@ fn secrets(leaf: &Leaf) -> Vec<Vec<u8>> {
         KeyKind::Ed25519 => vec![element(key).0.to_vec()],
         // RFC 5915: version, the key.
         KeyKind::P256 | KeyKind::P384 => vec![sequence(key)[1].to_vec()],
-        // RFC 8017: version, modulus, public exponent, then all that is secret.
+        // RFC 8017: version, modulus, public exponent, then the secret numbers.
         KeyKind::Rsa2048 => sequence(key)[3..9]
             .iter()
             .map(|number| number.strip_prefix(&[0]).unwrap_or(number).to_vec())
@@ -160,7 +159,7 @@ fn secrets(leaf: &Leaf) -> Vec<Vec<u8>> {
     }
 }
 
-/// The contents of a sequence's elements (X.690, DER).
+/// Returns the contents of a sequence's elements (X.690, DER).
 fn sequence(der: &[u8]) -> Vec<&[u8]> {
     let (mut rest, _) = element(der);
     let mut elements = Vec::new();
@@ -172,7 +171,7 @@ fn sequence(der: &[u8]) -> Vec<&[u8]> {
     elements
 }
 
-/// The content of the first element, and what comes after it.
+/// Returns the content of the first element, and the bytes after it.
 fn element(der: &[u8]) -> (&[u8], &[u8]) {
     let (length, header) = match der[1] {
         short @ 0..0x80 => (usize::from(short), 2),
@@ -198,9 +197,9 @@ mod tests {
     use crate::process::Process;
 
     #[test]
-    fn a_key_is_found_in_each_form_and_another_is_not() {
+    fn a_key_is_found_in_each_form_and_other_keys_are_not() {
         if !rustix::process::getuid().is_root() {
-            println!("not root: nothing was searched");
+            println!("skipped: searching another process's memory needs root");
             return;
         }
         let ca = Ca::new("root");
@@ -232,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_numbers_are_those_of_the_key() {
+    fn the_secret_numbers_of_rsa_are_complete() {
         let leaf = Ca::new("root").leaf().key(KeyKind::Rsa2048).issue();
         let numbers = secrets(&leaf);
         let sizes: Vec<usize> = numbers.iter().map(|number| number.len() / 16).collect();
         assert_eq!(
             sizes[1..],
             [8, 8, 8, 8, 8],
-            "p, q, and what follows of them"
+            "p, q, and the values derived from them"
         );
         assert_eq!(leaf.key_as(KeyEncoding::Pkcs8), leaf.key_pem);
     }

@@ -1,8 +1,8 @@
-//! MQTT packets as bytes, as few as the tests need: no client, no session, no I/O but reading one packet.
+//! MQTT packets as bytes, as far as the tests need them. It must not do I/O beyond reading one packet.
 
 use std::io::{self, Read};
 
-/// A protocol version that the broker and the clients know.
+/// A protocol version of the broker and the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// MQTT 3.1 (`MQIsdp`, level 3)
@@ -17,7 +17,7 @@ impl Version {
     /// All of them, for tests that go through the list.
     pub const ALL: [Self; 3] = [Self::V31, Self::V311, Self::V5];
 
-    /// As `mosquitto_pub -V` takes it.
+    /// The value of `mosquitto_pub -V`.
     pub fn mosquitto_name(self) -> &'static str {
         match self {
             Self::V31 => "mqttv31",
@@ -34,7 +34,7 @@ impl Version {
         }
     }
 
-    /// MQTT 5 puts a property block where the others have nothing; here it is always empty.
+    /// The empty property block of MQTT 5, which other versions do not have.
     fn no_properties(self) -> &'static [u8] {
         if self == Self::V5 { &[0] } else { &[] }
     }
@@ -45,7 +45,7 @@ pub fn connect(version: Version, client_id: &str) -> Vec<u8> {
     connect_with_keepalive(version, client_id, 60)
 }
 
-/// What a client begins with where a test cares about what follows: any CONNECT, always the same.
+/// A fixed CONNECT, for tests of what follows it.
 pub fn first_packet() -> Vec<u8> {
     connect(Version::V311, "anyone")
 }
@@ -82,9 +82,9 @@ pub fn subscribe(version: Version, id: u16, topic: &str, qos: u8) -> Vec<u8> {
     packet(0x82, &body)
 }
 
-/// PINGREQ, the smallest exchange that proves a connection to be alive.
+/// PINGREQ, the smallest request that proves a connection to be alive.
 pub const PINGREQ: [u8; 2] = [0xC0, 0];
-/// The answer to [`PINGREQ`].
+/// The response to [`PINGREQ`].
 pub const PINGRESP: [u8; 2] = [0xD0, 0];
 /// DISCONNECT, without a body.
 pub const DISCONNECT: [u8; 2] = [0xE0, 0];
@@ -96,7 +96,7 @@ pub const PUBACK: u8 = 0x40;
 /// The first byte of a SUBACK.
 pub const SUBACK: u8 = 0x90;
 
-/// A packet that was read: its first byte (type and flags), and what follows the length.
+/// A received packet: its first byte (type and flags), and its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Type and flags.
@@ -116,7 +116,7 @@ impl Packet {
         std::str::from_utf8(self.body.get(2..2 + length)?).ok()
     }
 
-    /// Whether this CONNACK accepts the connection.
+    /// Reports whether this is a CONNACK that accepts the connection.
     pub fn accepts(&self) -> bool {
         self.head == CONNACK && self.body.get(1) == Some(&0)
     }
@@ -137,7 +137,7 @@ pub fn read_packet(stream: &mut impl Read) -> io::Result<Packet> {
     Ok(Packet { head, body })
 }
 
-/// The remaining length, taken byte by byte, so that blocking and asynchronous readers share it.
+/// Decodes the remaining length byte by byte, for blocking and asynchronous readers.
 #[derive(Debug, Default)]
 pub(crate) struct Length {
     pub(crate) value: usize,
@@ -160,7 +160,7 @@ impl Length {
     }
 }
 
-/// A packet from its first byte and its body: also for broken ones.
+/// Builds a packet, also an invalid one, from its first byte and its body.
 pub fn packet(head: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![head];
     let mut left = body.len();
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connect_is_as_the_standard_shows_it() {
+    fn connect_matches_the_standard() {
         let bytes = connect(Version::V311, "ab");
         assert_eq!(
             bytes,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn a_written_packet_can_be_read() {
         let payload = vec![7; 20_000];
         let bytes = publish(Version::V311, "a/b", 1, 9, &payload);
         let read = read_packet(&mut bytes.as_slice()).expect("it is whole");

@@ -1,10 +1,10 @@
 //! A whole Kubernetes node on this machine: etcd, API server, controller manager, scheduler, containerd, kubelet,
-//! kube-proxy, CoreDNS and the cert-manager controllers, as programs that `tests/setup node` has made.
+//! kube-proxy, CoreDNS and the cert-manager controllers, as programs built by `tests/setup node`.
 //!
-//! It runs inside of an [`enclosure`] only: its interfaces, rules, mounts and processes are in namespaces of their
-//! own, and go with them. It knows nothing of what is tested on it.
+//! It runs inside of an [`enclosure`] only: its interfaces, rules, mounts and processes are in separate namespaces and
+//! end with them. It must know nothing about what is tested on it.
 //!
-//! Nothing here enforces a NetworkPolicy, and there is one node: what needs two cannot be shown.
+//! It does not enforce NetworkPolicies, and there is only one node.
 
 mod addons;
 mod control;
@@ -25,18 +25,18 @@ use crate::process::{Finished, Process, run};
 
 /// The node's name.
 pub const NAME: &str = "node";
-/// Its address, and the API server's.
+/// The address of the node and of the API server.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);
-/// The addresses of pods.
+/// The network of pods.
 const POD_CIDR: &str = "10.244.0.0/16";
-/// The Service `kube-dns`.
+/// The address of the Service `kube-dns`.
 const DNS_SERVICE: &str = "10.96.0.10";
-/// Where everything is written: a file system in memory, seen from the inside only.
+/// The node's folder, on a file system in memory that is visible only inside.
 const FOLDER: &str = "/mnt/node";
-/// A part starts in seconds on an idle machine; tests run on busy ones.
+/// Upper bound for the start of a component, which takes seconds on an idle machine.
 const START: Duration = Duration::from_secs(180);
 
-/// A running node. Dropping it ends its programs; its containers end with the enclosure.
+/// A running node. Dropping it stops its programs; its containers end with the enclosure.
 pub struct Node {
     server: ApiServer,
     // Dropped in this order, users of the API server first.
@@ -46,12 +46,12 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts it, and waits until it is Ready and names resolve. Panics outside of an enclosure.
+    /// Starts a node, and waits until it is Ready and DNS works. Panics outside of an enclosure.
     #[track_caller]
     pub fn start() -> Self {
         assert!(
             enclosure::inside(),
-            "a node starts in an enclosure only: it changes interfaces and mounts"
+            "a node must run in an enclosure, because it changes interfaces and mounts"
         );
         let folder = machine::prepare();
         let addr = SocketAddr::new(IpAddr::V4(ADDRESS), 6443);
@@ -78,7 +78,7 @@ impl Node {
         node
     }
 
-    /// Its API server.
+    /// The node's API server.
     pub fn server(&self) -> &ApiServer {
         &self.server
     }
@@ -94,7 +94,7 @@ impl Node {
         }
     }
 
-    /// The folder of the node's own files, for those who look for what should not be in them.
+    /// The folder of the node's files, for checks of their content.
     pub fn folder(&self) -> &'static Path {
         Path::new(FOLDER)
     }
@@ -112,11 +112,11 @@ fn write(name: &str, text: &str) -> PathBuf {
     let parent = path.parent().expect("it lies in the folder");
     std::fs::create_dir_all(parent)
         .and_then(|()| std::fs::write(&path, text))
-        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        .unwrap_or_else(|error| panic!("failed to write {}: {error}", path.display()));
     path
 }
 
-/// Runs a command of the system that must succeed.
+/// Runs a system command that must succeed.
 #[track_caller]
 fn system(program: &str, args: &[&str]) {
     let mut command: Command = crate::assets::installed(program);

@@ -11,7 +11,7 @@ use crate::pki::Ca;
 use crate::process::Process;
 use crate::{assets, workdir};
 
-/// For many clients on a busy machine.
+/// Upper bound for many clients on a busy machine.
 const SENT: Duration = Duration::from_secs(120);
 
 /// How the clients end.
@@ -20,11 +20,11 @@ const SENT: Duration = Duration::from_secs(120);
 pub enum PahoEnd {
     /// `disconnect()`: DISCONNECT, then a bare FIN.
     Disconnect,
-    /// SIGKILL when everything was handed to the kernel.
+    /// SIGKILL after everything was written to the sockets.
     Kill,
 }
 
-/// What one client does.
+/// The actions of one client.
 #[derive(Clone, Debug, Serialize)]
 pub struct PahoClient {
     /// Its client ID.
@@ -33,9 +33,9 @@ pub struct PahoClient {
     pub topic: String,
     /// The topic of its will.
     pub will: String,
-    /// How many messages it publishes, at QoS 0.
+    /// Number of messages to publish at QoS 0.
     pub count: usize,
-    /// How long each of them is, in bytes.
+    /// Size of each message in bytes.
     pub size: usize,
 }
 
@@ -50,7 +50,7 @@ impl Paho {
     #[track_caller]
     pub fn start(addr: SocketAddr, ca: &Ca, end: PahoEnd, clients: &[PahoClient]) -> Self {
         let file = workdir::scratch("ca").join("ca.crt");
-        std::fs::write(&file, ca.cert_pem()).expect("the folder is ours");
+        std::fs::write(&file, ca.cert_pem()).expect("the folder is writable");
         let order = serde_json::json!({
             "host": addr.ip(), "port": addr.port(), "ca": file, "end": end, "clients": clients,
         });
@@ -63,7 +63,7 @@ impl Paho {
         }
     }
 
-    /// Waits until all has been sent, and ends those that do not end by themselves.
+    /// Waits until everything is sent, and until the process has ended, which it kills for [`PahoEnd::Kill`].
     #[track_caller]
     pub fn finish(self) {
         self.process.wait_for_line("sent", SENT);

@@ -1,5 +1,5 @@
-//! What others put in front of a broker, to be compared with: nginx with its stream module, and mosquitto's own TLS
-//! listener. Both have their defaults but for what they cannot do without. It must not know what is compared.
+//! Other TLS terminators for comparison: nginx with its stream module, and mosquitto's own TLS listener, both with
+//! default settings where possible. It must not know what is compared.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::{assets, ports, workdir};
 
 const START: Duration = Duration::from_secs(20);
 
-/// Where Debian's package has it.
+/// The path in Debian's package.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// An nginx that takes TLS in and passes plaintext on.
+/// An nginx that terminates TLS and proxies to a backend.
 pub struct Nginx {
     /// Dropping it ends the server.
     _process: Process,
@@ -34,7 +34,7 @@ impl Nginx {
         let addr = ports::free_addr();
         let folder = workdir::scratch("nginx");
         let (cert, key) = leaf.write_to(&folder);
-        // One process without a master, which ends with its only signal.
+        // A single process without a master, so that one signal ends it.
         let config = format!(
             "load_module {STREAM_MODULE};\n\
              daemon off; master_process off; pid {pid}; error_log stderr warn;\n\
@@ -46,7 +46,7 @@ impl Nginx {
             key = key.display(),
         );
         let file = folder.join("nginx.conf");
-        std::fs::write(&file, config).expect("the folder is ours");
+        std::fs::write(&file, config).expect("the folder is writable");
         command.arg("-p").arg(&folder).arg("-c").arg(&file);
         let process = Process::spawn("nginx", command);
         process.wait_for_port(addr, START);
@@ -56,21 +56,21 @@ impl Nginx {
         }
     }
 
-    /// Where it takes TLS.
+    /// The address of its TLS listener.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 }
 
-/// A mosquitto that listens in plaintext and, at another port, with TLS. It logs who comes and how they leave.
+/// A mosquitto with a plaintext and a TLS listener, which logs how clients connect and disconnect.
 pub struct MosquittoTls {
     broker: Mosquitto,
     tls: SocketAddr,
 }
 
 impl MosquittoTls {
-    /// Starts one that serves `leaf`. It queues without a limit, so that whatever is missing at a subscriber has
-    /// not reached it.
+    /// Starts one that serves `leaf`. It queues without a limit, so that a message missing at a subscriber did not
+    /// reach the broker.
     #[track_caller]
     pub fn start(leaf: &Leaf) -> Self {
         let tls = ports::free_addr();
@@ -87,7 +87,7 @@ impl MosquittoTls {
         Self { broker, tls }
     }
 
-    /// Where it takes TLS.
+    /// The address of its TLS listener.
     pub fn tls(&self) -> SocketAddr {
         self.tls
     }

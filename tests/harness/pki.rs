@@ -1,5 +1,5 @@
-//! Certificates for tests: a CA, intermediates, leaves of every kind that is supported and of some that must
-//! be refused. Nothing here is fit for anything but tests: keys are written in plain files.
+//! Certificates for tests: a CA, intermediates, and leaves of every supported kind and of some that must be rejected.
+//! For tests only: keys are written to plain files.
 
 mod leaf;
 mod openssl;
@@ -16,7 +16,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 
 pub use leaf::{Leaf, LeafBuilder};
 
-/// One day, the unit in which validity is told here.
+/// One day, the unit of validity here.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The kinds of private keys.
@@ -55,19 +55,19 @@ impl KeyKind {
             Self::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
             Self::Ed25519 => &rcgen::PKCS_ED25519,
         };
-        KeyPair::generate_for(algorithm).expect("aws-lc generates each of these")
+        KeyPair::generate_for(algorithm).expect("aws-lc supports each of these")
     }
 }
 
-/// rcgen would write the second version of PKCS#8, with the public key in it, which OpenSSL 3.0 cannot read.
+/// rcgen writes PKCS#8 version 2, with the public key, which OpenSSL 3.0 cannot read.
 fn generate_ed25519() -> KeyPair {
-    let key = Ed25519KeyPair::generate().expect("there is randomness");
-    let der = key.to_pkcs8v1().expect("a key can be written down");
+    let key = Ed25519KeyPair::generate().expect("randomness is available");
+    let der = key.to_pkcs8v1().expect("a key can be encoded");
     let der = PrivatePkcs8KeyDer::from(der.as_ref());
-    KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519).expect("it is such a key")
+    KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519).expect("it is an Ed25519 key")
 }
 
-/// The ways to write down a private key in PEM.
+/// The PEM encodings of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyEncoding {
     /// `BEGIN PRIVATE KEY`
@@ -81,7 +81,7 @@ pub enum KeyEncoding {
 /// A certificate authority: a root, or an intermediate below one.
 pub struct Ca {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// Intermediates from this one up, without the root.
+    /// The intermediates from this one up, without the root.
     above: Vec<String>,
     name: String,
 }
@@ -92,22 +92,22 @@ impl Ca {
         Self::with_key(name, KeyKind::P256)
     }
 
-    /// As [`Ca::new`], with a key of another kind.
+    /// Like [`Ca::new`], with a key of another kind.
     pub fn with_key(name: &str, kind: KeyKind) -> Self {
         let issuer = CertifiedIssuer::self_signed(params(name), kind.generate());
         Self {
-            issuer: issuer.expect("these parameters are sound"),
+            issuer: issuer.expect("the parameters are valid"),
             above: vec![],
             name: name.to_owned(),
         }
     }
 
-    /// A CA signed by this one. Leaves that it issues carry it in their chain.
+    /// Issues an intermediate CA, which is part of the chain of its leaves.
     #[must_use]
     pub fn intermediate(&self, name: &str) -> Self {
         let key = KeyKind::P256.generate();
         let issuer = CertifiedIssuer::signed_by(params(name), key, &self.issuer)
-            .expect("these parameters are sound");
+            .expect("the parameters are valid");
         let above = [vec![issuer.pem()], self.above.clone()].concat();
         Self {
             issuer,
@@ -121,7 +121,7 @@ impl Ca {
         &self.name
     }
 
-    /// Its own certificate: what a client that trusts it needs.
+    /// Its certificate in PEM, for clients that trust it.
     pub fn cert_pem(&self) -> String {
         self.issuer.pem()
     }
@@ -136,12 +136,12 @@ impl Ca {
         self.issuer.key().serialize_pem()
     }
 
-    /// Begins a leaf: a server certificate with a P-256 key, valid from yesterday for 90 days, without names.
+    /// Builds a leaf: by default a server certificate with a P-256 key, valid from yesterday for 90 days, without names.
     pub fn leaf(&self) -> LeafBuilder<'_> {
         LeafBuilder::new(self)
     }
 
-    /// A revocation list with these leaves, valid from an hour ago for a day. PEM.
+    /// Issues a revocation list in PEM with these leaves, valid from an hour ago until a day from now.
     pub fn crl(&self, revoked: &[&Leaf]) -> String {
         let now = SystemTime::now();
         let revoked = revoked.iter().map(|leaf| RevokedCertParams {
@@ -160,7 +160,7 @@ impl Ca {
         }
         .signed_by(&self.issuer)
         .and_then(|crl| crl.pem())
-        .expect("these parameters are sound")
+        .expect("the parameters are valid")
     }
 }
 
@@ -184,7 +184,7 @@ pub fn fingerprint(cert_der: &[u8]) -> String {
     use std::fmt::Write as _;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, cert_der);
     digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a String takes everything");
+        write!(hex, "{byte:02x}").expect("writing to a String succeeds");
         hex
     })
 }
@@ -196,7 +196,7 @@ mod tests {
     use crate::workdir::scratch;
     use std::process::Command;
 
-    /// What `openssl verify` says of a leaf: `Ok`, or its complaint.
+    /// Verifies a leaf with `openssl verify`, and returns its output as an error.
     fn verify(ca: &Ca, leaf: &Leaf, purpose: &str) -> Result<(), String> {
         let folder = scratch("verify");
         let (root, chain, cert) = (folder.join("ca"), folder.join("chain"), folder.join("cert"));
@@ -205,7 +205,7 @@ mod tests {
             (&chain, leaf.chain_pem.clone()),
             (&cert, leaf.cert_pem.clone()),
         ] {
-            std::fs::write(path, text).expect("the folder is ours");
+            std::fs::write(path, text).expect("the folder is writable");
         }
         let mut command = Command::new("openssl");
         command
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn openssl_refuses_at_the_wrong_time() {
+    fn openssl_rejects_expired_and_future_leaves() {
         let ca = Ca::new("root");
         let complaint =
             |leaf: LeafBuilder<'_>| verify(&ca, &leaf.issue(), "sslserver").unwrap_err();

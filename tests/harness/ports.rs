@@ -1,6 +1,6 @@
-//! Free TCP ports on loopback, for programs that need to know their port before they start. It must not hand out a
-//! port that Linux gives to outgoing connections while there are others: a client of another test could take the
-//! port of a server that restarts.
+//! Free TCP ports on loopback, for programs that need their port before they start. It must not return a port in Linux'
+//! ephemeral range while there are others: an outgoing connection of another test could take the port of a server that
+//! is restarting.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -8,14 +8,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::sync::{LazyLock, Mutex};
 
-/// The first and the last port of outgoing connections. It is of this network namespace.
+/// The first and the last ephemeral port of this network namespace.
 const OUTGOING: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// Where to look for ports, in this order. The first range is free by Linux' default of 32768 to 60999, and has none
-/// of the ports of Kubernetes' components.
+/// The ranges to use, in order of preference. The first one does not overlap with Linux' default ephemeral range, 32768
+/// to 60999, nor with the ports of Kubernetes' components.
 const RANGES: [RangeInclusive<u16>; 3] = [14_000..=31_999, 32_000..=65_535, 1_024..=13_999];
 
-/// A range with fewer ports could run out: a test process needs hundreds, and never one twice.
+/// Minimum number of ports in a range: a test process needs hundreds, and never reuses one.
 const ENOUGH: usize = 4_000;
 
 static CANDIDATES: LazyLock<Vec<u16>> = LazyLock::new(|| {
@@ -25,12 +25,10 @@ static CANDIDATES: LazyLock<Vec<u16>> = LazyLock::new(|| {
 
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// A port that nothing listens on, on any address, and that this process has not given out before.
+/// Returns a port that is free on all addresses, and that this process has not returned before.
 pub fn free_port() -> u16 {
-    let mut given = GIVEN
-        .lock()
-        .expect("no test panics while it holds this lock");
-    // Test processes that run side by side begin at different places.
+    let mut given = GIVEN.lock().expect("no holder of the lock panics");
+    // Concurrent test processes begin at different ports.
     let process = usize::try_from(std::process::id()).expect("an id has 32 bits");
     let start = process.wrapping_mul(197) % CANDIDATES.len();
     let (before, after) = CANDIDATES.split_at(start);
@@ -48,7 +46,7 @@ pub fn free_addr() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
 }
 
-/// The ports to choose from, where these are the ports of outgoing connections.
+/// Returns the ports to choose from, for this ephemeral range.
 fn candidates(outgoing: Option<RangeInclusive<u16>>) -> Vec<u16> {
     let is_outgoing = |port: &u16| outgoing.as_ref().is_some_and(|range| range.contains(port));
     let outside = |range: RangeInclusive<u16>| -> Vec<u16> {
@@ -61,20 +59,20 @@ fn candidates(outgoing: Option<RangeInclusive<u16>>) -> Vec<u16> {
     {
         return ports;
     }
-    // All are for outgoing connections. Linux gives those every second port, from the first one on, as long as any of
-    // them is free (inet_hashtables.c, __inet_hash_connect); the ports between them are the safer ones.
+    // All ports are ephemeral. Linux prefers every second one, beginning with the first (inet_hashtables.c,
+    // __inet_hash_connect), so the ones in between are safer.
     let first = outgoing.map_or(0, |range| *range.start());
     let [range, ..] = RANGES;
     range.filter(|port| port % 2 != first % 2).collect()
 }
 
-/// Reads `ip_local_port_range`.
+/// Parses `ip_local_port_range`.
 fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let mut ports = text.split_ascii_whitespace().map(str::parse);
     Some(ports.next()?.ok()?..=ports.next()?.ok()?)
 }
 
-/// Binding the wildcard address fails if any address has the port. A machine without IPv6 is fine.
+/// Binding the wildcard address fails if the port is in use on any address. IPv6 may be unavailable.
 fn is_free(port: u16) -> bool {
     let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
@@ -86,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_port_is_given_twice_nor_one_in_use() {
+    fn ports_are_unique_and_not_in_use() {
         let first = free_port();
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it was free");
         assert!(!is_free(first));
@@ -94,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_outgoing_connections_are_left_alone() {
+    fn ephemeral_ports_are_avoided() {
         for (outgoing, expected) in [
             ("32768\t60999\n", 14_000..=31_999),
             ("16384 65535", 1_024..=13_999),
@@ -108,15 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn without_any_other_it_takes_those_that_are_given_last() {
+    fn without_other_ports_it_uses_the_less_preferred_ephemeral_ones() {
         let ports = candidates(range("1024 65535"));
         assert!(ports.len() >= ENOUGH);
         assert!(ports.iter().all(|port| port % 2 == 1));
     }
 
     #[test]
-    fn the_range_of_this_machine_is_read() {
-        let text = std::fs::read_to_string(OUTGOING).expect("Linux has it");
+    fn the_range_of_this_machine_can_be_parsed() {
+        let text = std::fs::read_to_string(OUTGOING).expect("Linux has this file");
         let outgoing = range(&text).expect("two numbers");
         assert!(!outgoing.is_empty(), "{text}");
     }

@@ -1,8 +1,7 @@
-//! Programs that a test starts: their output is kept, they are waited for with a deadline, and they do not
-//! outlive the test process, not even one that is killed. It knows no particular program.
+//! Programs that a test starts: their output is kept, waits have deadlines, and they never outlive the test process,
+//! even if it is killed. It must know no particular program.
 //!
-//! A process is always ended by the id that was started here, and that id cannot have passed to another
-//! process, for it is not reaped before the guard knows.
+//! A process is always ended by its id, which cannot have been reused, because only the guard reaps it.
 
 mod log;
 mod spawner;
@@ -19,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::process::log::Log;
 use crate::wait::{eventually, pause_after};
 
-/// How long a server may take to end by itself after SIGTERM before it is killed.
+/// How long a server may take to shut down after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A running program. Dropping it kills it and waits until it is gone.
@@ -32,10 +31,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; `name` is what the log file and the messages call it. Its standard input is empty.
+    /// Starts `command`; `name` is used for the log file and messages. Its standard input is empty.
     ///
-    /// What the command says of environment and current folder is kept, except `env_clear`, which cannot be
-    /// read back from a [`Command`]: name the variables to be removed instead.
+    /// The command's environment and current folder are kept, except `env_clear`, which cannot be read back from a
+    /// [`Command`]: remove variables by name instead.
     #[track_caller]
     pub fn spawn(name: &str, mut command: Command) -> Self {
         command
@@ -43,7 +42,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = spawner::spawn(&command)
-            .unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
+            .unwrap_or_else(|error| panic!("failed to start {name} ({command:?}): {error}"));
         let raw = i32::try_from(child.id()).expect("Linux keeps process ids below 2^22");
         Self {
             name: name.to_owned(),
@@ -53,22 +52,22 @@ impl Process {
         }
     }
 
-    /// The process id, for what this guard does not offer.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// `None` while it runs.
+    /// The exit status; None while it runs.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child().try_wait().expect("it is our child")
     }
 
-    /// Whether it has not ended.
+    /// Reports whether it has not ended.
     pub fn is_running(&self) -> bool {
         self.exit_status().is_none()
     }
 
-    /// Sends a signal; nothing happens if the process has ended.
+    /// Sends a signal; does nothing if the process has ended.
     pub fn signal(&self, signal: Signal) {
         let mut child = self.child();
         if child.try_wait().expect("it is our child").is_none() {
@@ -76,14 +75,14 @@ impl Process {
         }
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// Sends SIGKILL, and waits until the process is gone.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
         self.child().wait().expect("it is our child");
     }
 
-    /// SIGTERM, and SIGKILL if that was not heard within five seconds. For servers whose way of ending is
-    /// not what is tested; else use [`Process::signal`] and [`Process::wait_exit`].
+    /// Sends SIGTERM, and SIGKILL after five seconds. For servers whose shutdown is not under test; otherwise use
+    /// [`Process::signal`] and [`Process::wait_exit`].
     pub fn stop(&self) {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + GRACE;
@@ -93,7 +92,7 @@ impl Process {
         self.kill();
     }
 
-    /// Waits for its end. Panics, with the log, when `within` is over.
+    /// Waits until it has ended. Panics with the log after `within`.
     #[track_caller]
     pub fn wait_exit(&self, within: Duration) -> ExitStatus {
         let deadline = Instant::now() + within;
@@ -103,7 +102,7 @@ impl Process {
             }
             assert!(
                 Instant::now() < deadline,
-                "{} still runs after {within:?}\n{}",
+                "timed out after {within:?} waiting for {} to exit\n{}",
                 self.name,
                 self.log()
             );
@@ -111,14 +110,14 @@ impl Process {
         }
     }
 
-    /// Waits until a line of its output contains `text`, and hands that line back. Lines from before the
-    /// call count. Panics, with the log, when the process ends first or `within` is over.
+    /// Waits until a line of its output, also an earlier one, contains `text`, and returns the line. Panics with the log
+    /// when the process ends first, or after `within`.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str, within: Duration) -> String {
         self.wait_for_line_after(0, text, within)
     }
 
-    /// As [`Process::wait_for_line`], for lines after the first `mark` ([`Process::mark`]).
+    /// Like [`Process::wait_for_line`], for lines after the first `mark` ([`Process::mark`]).
     #[track_caller]
     pub fn wait_for_line_after(&self, mark: usize, text: &str, within: Duration) -> String {
         self.wait_until(&format!("it prints {text:?}"), within, || {
@@ -126,12 +125,12 @@ impl Process {
         })
     }
 
-    /// How many lines it has printed so far.
+    /// Number of lines printed so far.
     pub fn mark(&self) -> usize {
         self.log.count()
     }
 
-    /// Waits until something accepts TCP connections at `addr`.
+    /// Waits until `addr` accepts TCP connections.
     #[track_caller]
     pub fn wait_for_port(&self, addr: SocketAddr, within: Duration) {
         self.wait_until(&format!("it accepts connections at {addr}"), within, || {
@@ -139,7 +138,7 @@ impl Process {
         });
     }
 
-    /// Looks until `look` yields a value. Panics, with the log, when the process ends or `within` is over.
+    /// Calls `look` until it returns a value. Panics with the log when the process ends first, or after `within`.
     #[track_caller]
     pub fn wait_until<T>(
         &self,
@@ -149,7 +148,7 @@ impl Process {
     ) -> T {
         let deadline = Instant::now() + within;
         loop {
-            // Before the look, so that what was there when it ended is still seen.
+            // Checked before `look`, so that output before the end is still seen.
             let ended = self.exit_status();
             if ended.is_some() {
                 self.log.drain();
@@ -181,7 +180,7 @@ impl Process {
         self.log.tail()
     }
 
-    /// All lines that are still in memory (the last 10,000), both streams in the order of their arrival.
+    /// The last 10,000 lines of both streams, in order of arrival.
     pub fn lines(&self) -> Vec<String> {
         self.log.lines()
     }
@@ -204,10 +203,10 @@ impl Drop for Process {
     }
 }
 
-/// What a program that ran to its end left.
+/// The result of a program that has ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// All of its standard output.
     pub stdout: String,
@@ -216,7 +215,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// The same, or a panic that shows both outputs if the exit status is not 0.
+    /// Returns itself; panics with both outputs if the exit status is not 0.
     #[track_caller]
     #[allow(
         clippy::return_self_not_must_use,
@@ -234,8 +233,7 @@ impl Finished {
     }
 }
 
-/// Runs a program to its end, with `input` on its standard input. It is killed, and the test fails, when
-/// `within` is over.
+/// Runs a program to its end, with `input` on its standard input. Kills it and panics after `within`.
 #[track_caller]
 pub fn run(mut command: Command, input: &[u8], within: Duration) -> Finished {
     command
@@ -243,13 +241,13 @@ pub fn run(mut command: Command, input: &[u8], within: Duration) -> Finished {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = spawner::spawn(&command)
-        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
     let stdout = log::read_all(child.stdout.take());
     let stderr = log::read_all(child.stderr.take());
     let mut stdin = child.stdin.take().expect("it was piped");
     let input = input.to_vec();
-    // Of its own, for a program that prints much before it reads must not block us. One that ends without
-    // reading is no fault: what it says is in its status.
+    // A separate thread, so that a program that prints much before it reads does not block. A program may end without
+    // reading its input.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let deadline = Instant::now() + within;
     let ended = loop {
@@ -259,7 +257,7 @@ pub fn run(mut command: Command, input: &[u8], within: Duration) -> Finished {
         }
     };
     if ended.is_none() {
-        // Else a shell's own children would hold its output open, and what it said would never be told.
+        // Otherwise a shell's children would hold its output open, and reading it would not end.
         kill_below(child.id());
     }
     child.kill().expect("our own child may be killed");
@@ -273,11 +271,11 @@ pub fn run(mut command: Command, input: &[u8], within: Duration) -> Finished {
             stdout,
             stderr,
         },
-        None => panic!("{command:?} still ran after {within:?}\n{stdout}\n{stderr}"),
+        None => panic!("{command:?} timed out after {within:?}\n{stdout}\n{stderr}"),
     }
 }
 
-/// Kills the children of a process of ours that has not been reaped, and theirs.
+/// Kills the descendants of an unreaped child process.
 fn kill_below(pid: u32) {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
     for task in tasks.into_iter().flatten().flatten() {
@@ -331,14 +329,14 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "printer ended (exit status: 3) before this: it prints \"three\"")]
-    fn an_early_end_is_told() {
+    fn an_early_exit_is_reported() {
         let process = Process::spawn("printer", shell("echo one; exit 3"));
         process.wait_for_line("three", LONG);
     }
 
     #[test]
     fn a_child_dies_with_the_process_that_spawned_it() {
-        // The test binary itself, as the process that is killed: it runs the ignored test below.
+        // The killed process is this test binary, which runs the ignored test below.
         let mut command = Command::new(std::env::current_exe().expect("a test has a path"));
         command.args([
             "--ignored",
@@ -366,9 +364,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "said before")]
-    fn what_was_said_is_told_although_a_grandchild_hangs() {
-        let hangs = shell("echo said before; sleep 1000; echo and after");
+    #[should_panic(expected = "printed before")]
+    fn a_timeout_shows_the_output_although_a_grandchild_hangs() {
+        let hangs = shell("echo printed before; sleep 1000; echo and after");
         run(hangs, b"", Duration::from_millis(300));
     }
 

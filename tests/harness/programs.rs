@@ -1,5 +1,5 @@
-//! The programs under test. Cargo builds the programs of a package only for that package's own tests; here
-//! they are built on demand. It must not start them.
+//! The programs under test, built on demand, because cargo builds a package's programs only for that package's tests.
+//! It must not start them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::process::run;
 use crate::workdir;
 
-/// For a build from nothing, on a busy machine.
+/// Upper bound for a full build on a busy machine.
 const BUILD: Duration = Duration::from_secs(1800);
 
 /// `mqtt-tls-terminator`.
@@ -30,8 +30,8 @@ pub fn node() -> &'static Path {
     PROGRAM.get_or_init(|| built().join("node"))
 }
 
-/// Cargo's output folder, once the programs in it are up to date. The crates and features are those of
-/// `tests/run`: with others, cargo would compile the libraries anew.
+/// Builds the programs and returns cargo's output folder. Packages and features are those of `tests/run`, because with
+/// others cargo would compile the libraries again.
 fn built() -> &'static Path {
     static BUILT: OnceLock<&Path> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! Debian's Prometheus, on loopback: it scrapes what a test says, every second, and evaluates rules as often.
-//! It must not know what is monitored; what should be asked of it comes from the dashboard and the rules.
+//! Debian's Prometheus on loopback, which scrapes a test's targets and evaluates rules every second. It must not know
+//! what is monitored: queries come from the dashboard and the rules.
 
 pub mod dashboard;
 mod http;
@@ -19,37 +19,37 @@ use crate::{assets, ports, workdir};
 
 pub use scrape::Scrape;
 
-/// How often it scrapes and evaluates. A query that looks back a minute has data within two of these.
+/// Interval of scrapes and evaluations. A query over a minute has data after two of them.
 const INTERVAL: &str = "1s";
 
-/// How long it may take to start.
+/// Upper bound for a start.
 const START: Duration = Duration::from_secs(60);
 
-/// How long promtool may take.
+/// Upper bound for a run of promtool.
 const SOON: Duration = Duration::from_secs(60);
 
 /// A running Prometheus.
 pub struct Prometheus {
     addr: SocketAddr,
-    /// Dropping it ends it.
+    /// Dropping it stops the server.
     process: Process,
 }
 
-/// One element of an answer.
+/// One element of a query's result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Its labels, the name included.
+    /// Its labels, including the name.
     pub labels: BTreeMap<String, String>,
-    /// Its value now.
+    /// Its current value.
     pub value: f64,
 }
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Alert {
-    /// With `alertname` and `severity`.
+    /// The labels, including `alertname` and `severity`.
     pub labels: BTreeMap<String, String>,
-    /// As they are shown to people.
+    /// The rendered annotations.
     pub annotations: BTreeMap<String, String>,
     /// `pending` or `firing`.
     pub state: String,
@@ -61,7 +61,7 @@ impl Alert {
         self.labels.get("alertname").map_or("", String::as_str)
     }
 
-    /// Whether it fires, for a rule of this name and with all of these labels.
+    /// Reports whether it is firing, with this name and all of these labels.
     pub fn fires(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         let has = |(label, value): &(&str, &str)| {
             self.labels.get(*label).is_some_and(|found| found == value)
@@ -71,7 +71,7 @@ impl Alert {
 }
 
 impl Prometheus {
-    /// Starts one. `rules` is the text of a file with rules, empty for none.
+    /// Starts a server. `rules` is the content of a rules file, or empty.
     #[track_caller]
     pub fn start(scrapes: &[Scrape], rules: &str) -> Self {
         let folder = workdir::scratch("prometheus");
@@ -91,11 +91,11 @@ impl Prometheus {
         Self { addr, process }
     }
 
-    /// What a query yields now.
+    /// Evaluates a query now.
     ///
     /// # Errors
     ///
-    /// It does not answer, or does not understand the query; the text says which.
+    /// The server does not respond, or the query is invalid.
     pub fn query(&self, expr: &str) -> Result<Vec<Sample>, String> {
         let data = data(&http::post(self.addr, "/api/v1/query", &[("query", expr)])?)?;
         match data["resultType"].as_str() {
@@ -109,7 +109,7 @@ impl Prometheus {
                 labels: BTreeMap::new(),
                 value: number(&data["result"])?,
             }]),
-            other => Err(format!("{expr} yields a {other:?}")),
+            other => Err(format!("{expr} returns a {other:?}")),
         }
     }
 
@@ -117,14 +117,14 @@ impl Prometheus {
     ///
     /// # Errors
     ///
-    /// It does not answer.
+    /// The server does not respond.
     pub fn alerts(&self) -> Result<Vec<Alert>, String> {
         let data = data(&http::get(self.addr, "/api/v1/alerts")?)?;
         serde_json::from_value(data["alerts"].clone()).map_err(|error| error.to_string())
     }
 
-    /// Waits until a query yields at least one number, and hands back what it yields. NaN is none: it is what
-    /// a ratio or a quantile of nothing yields.
+    /// Waits until a query returns at least one number, and returns the result. NaN, which a ratio or a quantile of no
+    /// samples returns, does not count.
     #[track_caller]
     pub fn wait_for_data(&self, expr: &str, within: Duration) -> Vec<Sample> {
         let what = format!("there is data for {expr}");
@@ -136,7 +136,7 @@ impl Prometheus {
         if samples.iter().any(|sample| !sample.value.is_nan()) {
             Ok(samples)
         } else {
-            Err(format!("{expr} yields {samples:?}"))
+            Err(format!("{expr} returns {samples:?}"))
         }
     }
 
@@ -153,23 +153,27 @@ impl Prometheus {
     /// Waits until no alert of this name fires with all of these labels.
     #[track_caller]
     pub fn wait_for_no_alert(&self, name: &str, labels: &[(&str, &str)], within: Duration) {
-        eventually_ok(within, &format!("{name} is over for {labels:?}"), || {
-            let mut alerts = self.alerts()?;
-            alerts.retain(|alert| alert.fires(name, labels));
-            if alerts.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{alerts:?}"))
-            }
-        });
+        eventually_ok(
+            within,
+            &format!("{name} is resolved for {labels:?}"),
+            || {
+                let mut alerts = self.alerts()?;
+                alerts.retain(|alert| alert.fires(name, labels));
+                if alerts.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("{alerts:?}"))
+                }
+            },
+        );
     }
 
-    /// Waits until alerts of these names fire, and none else. With rules of [`at_once`] one may fire for a moment
-    /// between two scrapes, which its `for` is there to wait out.
+    /// Waits until exactly the alerts of these names fire. With the rules of [`at_once`] others may fire for a moment
+    /// between two scrapes, which `for` normally prevents.
     #[track_caller]
     pub fn wait_for_only(&self, names: &[&str], within: Duration) {
         let wanted: BTreeSet<&str> = names.iter().copied().collect();
-        eventually_ok(within, &format!("{names:?} fire and none else"), || {
+        eventually_ok(within, &format!("only {names:?} fire"), || {
             let alerts = self.alerts()?;
             let fire: BTreeSet<&str> = alerts.iter().map(Alert::name).collect();
             (fire == wanted)
@@ -193,7 +197,7 @@ impl Prometheus {
     }
 }
 
-/// Rules as they are, but that each fires as soon as its expression holds.
+/// Returns the rules with `for: 0s`, so that each fires as soon as its expression is true.
 pub fn at_once(rules: &str) -> String {
     let mut rules = parsed(rules);
     for rule in each_rule(&mut rules) {
@@ -202,7 +206,7 @@ pub fn at_once(rules: &str) -> String {
     rules.to_string()
 }
 
-/// Rules as they are, but without annotations.
+/// Returns the rules without annotations.
 pub fn without_annotations(rules: &str) -> String {
     let mut rules = parsed(rules);
     for rule in each_rule(&mut rules) {
@@ -222,7 +226,7 @@ pub fn promtool(folder: &Path, args: &[&str]) -> Finished {
 fn parsed(rules: &str) -> Value {
     mqtt_tls_config::yaml::value(rules)
         .and_then(mqtt_tls_config::yaml::from_value)
-        .unwrap_or_else(|error| panic!("the rules do not read: {error}"))
+        .unwrap_or_else(|error| panic!("invalid rules: {error}"))
 }
 
 fn each_rule(rules: &mut Value) -> impl Iterator<Item = &mut Value> {
@@ -230,11 +234,11 @@ fn each_rule(rules: &mut Value) -> impl Iterator<Item = &mut Value> {
     groups.flat_map(|group| group["rules"].as_array_mut().into_iter().flatten())
 }
 
-/// Writes what it is started with. JSON is YAML.
+/// Writes the configuration. JSON is YAML.
 fn configuration(folder: &Path, scrapes: &[Scrape], rules: &str) -> PathBuf {
     let write = |name: &str, text: &str| {
         let file = folder.join(name);
-        std::fs::write(&file, text).expect("the folder is ours");
+        std::fs::write(&file, text).expect("the folder is writable");
         file
     };
     let scrapes: Vec<&Value> = scrapes.iter().map(Scrape::config).collect();
@@ -261,7 +265,7 @@ fn sample(element: &Value) -> Result<Sample, String> {
     })
 }
 
-/// The value of a pair of time and value, which is written as a text.
+/// Parses the value of a pair of time and value, which is a string.
 fn number(pair: &Value) -> Result<f64, String> {
     let text = pair[1].as_str().unwrap_or_default();
     text.parse().map_err(|_| format!("{pair} has no value"))
@@ -275,7 +279,7 @@ mod tests {
         "groups: [{name: g, rules: [{alert: A, expr: up, for: 5m, annotations: {summary: a}}]}]";
 
     #[test]
-    fn rules_keep_what_is_not_changed() {
+    fn the_rest_of_the_rules_is_unchanged() {
         let changed = at_once(RULES);
         assert!(changed.contains(r#""for":"0s""#) && changed.contains(r#""summary":"a""#));
         let changed = without_annotations(RULES);

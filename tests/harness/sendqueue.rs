@@ -1,5 +1,5 @@
-//! When everything that was written to a TCP socket of this machine has arrived on the other side, told by the
-//! kernel's table. It sees IPv4 only, and no socket by anything but its two ports.
+//! Waits until everything written to a TCP socket of this machine was acknowledged, according to the kernel's table.
+//! It supports IPv4 only, and identifies a socket by its two ports.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,17 +10,17 @@ use tokio::sync::watch;
 
 const TABLE: &str = "/proc/net/tcp";
 
-/// Between two looks at the table; one look serves all who wait.
+/// Interval between two reads of the table, which all waiters share.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many bytes are not acknowledged, where there are any, by local and remote port.
+/// Number of unacknowledged bytes by local and remote port, without sockets that have none.
 type Unsent = HashMap<(u16, u16), u32>;
 
-/// The table as it was at the last look. Only while somebody waits is there another one.
+/// The table at its last read. It is read only while something waits.
 fn looks() -> &'static watch::Sender<Unsent> {
     static LOOKS: OnceLock<watch::Sender<Unsent>> = OnceLock::new();
     LOOKS.get_or_init(|| {
-        // Of its own, for tests have runtimes of their own.
+        // A thread, because tests have separate runtimes.
         std::thread::spawn(|| {
             loop {
                 std::thread::sleep(PAUSE);
@@ -35,24 +35,23 @@ fn looks() -> &'static watch::Sender<Unsent> {
     })
 }
 
-/// Waits until all that was written to a socket, its FIN too, was acknowledged, or the socket is gone.
+/// Waits until everything written to a socket, including its FIN, was acknowledged, or the socket is gone.
 pub async fn drained(local: SocketAddr, remote: SocketAddr) {
     let mut looks = looks().subscribe();
-    // The look that is under way may have begun before the last write, and one that meets a table in change may miss
-    // a socket.
+    // A read in progress may have begun before the last write, and one during a change of the table may miss a socket.
     let mut empty = 0;
-    looks.changed().await.expect("it looks for ever");
+    looks.changed().await.expect("the thread runs for ever");
     while empty < 2 {
-        looks.changed().await.expect("it looks for ever");
+        looks.changed().await.expect("the thread runs for ever");
         let ports = (local.port(), remote.port());
         let is_empty = !looks.borrow_and_update().contains_key(&ports);
         empty = if is_empty { empty + 1 } else { 0 };
     }
 }
 
-/// Lines of proc(5): number, local address, remote address, state, send queue, and more. What is behind the number has
-/// fixed places. After a flood of connections there are a hundred thousand lines, and tests are not optimised: those
-/// with an empty queue are left out before anything else is looked at.
+/// Parses lines of proc(5): number, local address, remote address, state, send queue, and more, at fixed positions after
+/// the number. After a flood of connections there are a hundred thousand lines, and tests are not optimized, so lines
+/// with an empty queue are skipped first.
 fn parse(table: &str) -> Unsent {
     let row = |line: &str| {
         let row = line.get(line.find(':')? + 2..)?;
@@ -75,7 +74,7 @@ mod tests {
     use tokio::time::timeout;
 
     #[test]
-    fn the_table_is_read() {
+    fn the_table_is_parsed() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n   \
                      0: 0100007F:1F90 0100007F:ABCD 01 0000002A:00000000 00:00000000 00000000     0\n\
                      70001: 0100007F:1F91 0100007F:ABCD 06 00000000:00000000 03:00000000 00000000     0\n";

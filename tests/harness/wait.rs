@@ -1,19 +1,18 @@
-//! Waiting for a condition, with a deadline. The only place of the harness that sleeps, and never as a guess
-//! that something will have happened by then: a test that waits says what for.
+//! Waits for a condition, with a deadline and a description. It must not replace a condition by a fixed delay.
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// Between two looks. Short beside what tests wait for, long enough to cost nothing.
+/// Interval between two polls: short compared to what tests wait for, long enough to be cheap.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// After a look that has taken so long: one that starts a program must not keep a core busy.
+/// Returns the pause after a poll of this duration: a poll that starts a program must not keep a core busy.
 pub(crate) fn pause_after(look: Duration) -> Duration {
     PAUSE.max(2 * look).min(Duration::from_secs(1))
 }
 
-/// Looks until `look` yields a value, and hands it back. Panics with `what` when `within` is over.
+/// Calls `look` until it returns a value, and returns that. Panics with `what` after `within`.
 #[track_caller]
 pub fn eventually<T>(within: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;
@@ -30,7 +29,7 @@ pub fn eventually<T>(within: Duration, what: &str, mut look: impl FnMut() -> Opt
     }
 }
 
-/// As [`eventually`], for a look that can fail: the last error is part of the panic's text.
+/// Like [`eventually`], for a poll that can fail: the panic's message contains the last error.
 #[track_caller]
 pub fn eventually_ok<T, E: Debug>(
     within: Duration,
@@ -53,7 +52,7 @@ pub fn eventually_ok<T, E: Debug>(
     }
 }
 
-/// As [`eventually`], in a tokio task. A look that hangs is cut off by the deadline too.
+/// Like [`eventually`], in a tokio task. The deadline also ends a poll that hangs.
 pub async fn eventually_async<T, F: Future<Output = Option<T>>>(
     within: Duration,
     what: &str,
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yields_what_was_found() {
+    fn returns_what_was_found() {
         let mut looks = 0;
         let found = eventually(Duration::from_secs(5), "three looks", || {
             looks += 1;
@@ -87,13 +86,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "waiting for: the impossible: \"no\"")]
-    fn says_what_did_not_happen() {
+    fn the_panic_names_what_did_not_happen() {
         eventually_ok::<(), _>(Duration::from_millis(1), "the impossible", || Err("no"));
     }
 
     #[tokio::test]
     #[should_panic(expected = "waiting for: an end")]
-    async fn a_look_that_hangs_is_cut_off() {
+    async fn a_poll_that_hangs_times_out() {
         eventually_async(
             Duration::from_millis(50),
             "an end",

@@ -1,5 +1,5 @@
-//! Where the harness writes: logs, which stay until the next run of the same test binary, and everything
-//! else, which goes when the test process ends, in whatever way. Both lie in cargo's target folder.
+//! The folders of the harness, below cargo's target folder: logs, which stay until the next run of the same test
+//! binary, and scratch folders, which are removed when the test process ends, however it ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,33 +10,35 @@ use std::os::unix::process::CommandExt;
 
 use crate::node::enclosure;
 
-/// What the reaper runs: when its input ends, the test process is gone. Servers that the kernel is still
-/// killing may yet write a file, so it tries again, for 30 seconds at most.
+/// The reaper's script: its input ends with the test process. Servers that are being killed may still write a file, so
+/// it retries for at most 30 seconds.
 const REAP: &str = "trap '' INT TERM HUP; cat >/dev/null; for _ in $(seq 150); do \
                     rm -rf -- \"$1\" 2>/dev/null && exit 0; sleep 0.2; done";
 
-/// A folder for one thing of this test process. It is removed with the process; nobody need hold it.
+/// Creates a folder that is removed when the test process ends.
 pub fn scratch(name: &str) -> PathBuf {
     let parent = &run().scratch;
     tempfile::Builder::new()
         .prefix(&format!("{name}-"))
         .tempdir_in(parent)
-        .unwrap_or_else(|error| panic!("a folder in {}: {error}", parent.display()))
+        .unwrap_or_else(|error| {
+            panic!("failed to create a folder in {}: {error}", parent.display())
+        })
         .keep()
 }
 
-/// The folder of this test process' log files.
+/// The folder of this test process's log files.
 pub fn logs() -> &'static Path {
     &run().logs
 }
 
-/// Cargo's output folder of the profile that this program is built with, such as `target/debug`.
+/// Cargo's output folder for this program's profile, such as `target/debug`.
 pub fn output() -> &'static Path {
     static OUTPUT: OnceLock<PathBuf> = OnceLock::new();
     OUTPUT.get_or_init(|| {
         let exe = exe();
         let folder = exe.parent().expect("a program lies in a folder");
-        // A program lies there, a test one deeper.
+        // A program is in that folder, a test in `deps`.
         let of_tests = folder.ends_with("deps");
         let folder = folder.parent().filter(|_| of_tests).unwrap_or(folder);
         folder.to_owned()
@@ -50,8 +52,8 @@ fn exe() -> PathBuf {
 struct Run {
     scratch: PathBuf,
     logs: PathBuf,
-    /// Its standard input is a pipe from us, which the kernel closes when we end. In an enclosure it would end with
-    /// us: there it is the one of the process that made the enclosure.
+    /// Its standard input is a pipe that the kernel closes when this process ends. In an enclosure it would be killed,
+    /// too: there the process that created the enclosure has it.
     _reaper: Option<Child>,
 }
 
@@ -71,8 +73,8 @@ fn run() -> &'static Run {
             .rsplit_once('-')
             .map_or(stem.as_str(), |(name, _)| name);
         let logs = target.join("test-logs").join(binary);
-        // Inside, the ids of processes are the same in each run, and nothing is known of those outside. Its folders lie
-        // in those of the process that made it.
+        // In an enclosure, process ids are the same in each run, and those outside are not visible. So its folders are
+        // in those of the process that created it.
         let made_by = enclosure::made_by();
         let is_outside = made_by.is_none();
         let (id, within) = made_by.unwrap_or_else(|| (std::process::id(), String::new()));
@@ -84,7 +86,7 @@ fn run() -> &'static Run {
         let scratch = scratch.join(&within);
         for folder in [&logs, &scratch] {
             fs::create_dir_all(folder)
-                .unwrap_or_else(|error| panic!("cannot create {}: {error}", folder.display()));
+                .unwrap_or_else(|error| panic!("failed to create {}: {error}", folder.display()));
         }
         Run {
             _reaper: is_outside.then(|| start_reaper(&scratch)),
@@ -98,7 +100,7 @@ fn remove_logs_of_ended_runs(logs: &Path) {
     for entry in fs::read_dir(logs).into_iter().flatten().flatten() {
         let pid = entry.file_name();
         if !Path::new("/proc").join(&pid).exists() {
-            // Another test process may be at the same work; the folder being gone is what counts.
+            // Another test process may remove it at the same time.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -111,7 +113,7 @@ fn start_reaper(scratch: &Path) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Of its own group: Ctrl-C at the terminal ends the tests, and not what cleans up after them.
+        // A separate process group, so that Ctrl-C does not end the reaper.
         .process_group(0)
         .spawn()
         .expect("every system has sh")
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn the_reaper_removes_when_its_input_ends() {
         let folder = scratch("reaped");
-        fs::write(folder.join("file"), "x").expect("it is ours");
+        fs::write(folder.join("file"), "x").expect("the folder is writable");
         let mut reaper = start_reaper(&folder);
         assert!(folder.exists());
         drop(reaper.stdin.take());

@@ -1,5 +1,5 @@
-//! A real API server takes all that is rendered, with strict validation, and has nothing to warn of: neither
-//! a field that it does not know, nor anything against restricted pod security.
+//! A real API server accepts everything that is rendered, with strict validation, and without a warning about unknown
+//! fields or restricted pod security.
 
 use std::sync::Once;
 
@@ -9,7 +9,7 @@ use tests::{assets, workdir};
 
 use crate::render::{Rendered, charts, kustomizations, root, samples};
 
-/// The namespaces that are written into: that of the operator is as kustomize makes it.
+/// The target namespaces, except the operator's, which comes from kustomize.
 const NAMESPACES: &str = "
 apiVersion: v1
 kind: Namespace
@@ -28,7 +28,7 @@ const DRY: [&str; 5] = [
     "--force-conflicts",
 ];
 
-/// A server with all resource definitions and namespaces, and with nothing else of ours.
+/// An API server with only the resource definitions and namespaces.
 async fn server() -> &'static ApiServer {
     static PREPARED: Once = Once::new();
     let server = ApiServer::shared();
@@ -55,18 +55,18 @@ async fn server() -> &'static ApiServer {
     server
 }
 
-/// What the server says of it: errors and warnings, or nothing.
+/// Returns the server's errors and warnings about a rendering, or None.
 fn faults(server: &ApiServer, rendered: &Rendered) -> Option<String> {
     let file = workdir::scratch("manifests").join(&rendered.name);
     std::fs::write(&file, &rendered.text).unwrap();
     let file = file.to_string_lossy();
-    let said = server.kubectl(&[&DRY[..], &["-f", &file]].concat());
-    let is_good = said.status.success() && said.stderr.is_empty() && !said.stdout.is_empty();
-    (!is_good).then(|| format!("{}: {}", rendered.name, said.stderr))
+    let output = server.kubectl(&[&DRY[..], &["-f", &file]].concat());
+    let is_good = output.status.success() && output.stderr.is_empty() && !output.stdout.is_empty();
+    (!is_good).then(|| format!("{}: {}", rendered.name, output.stderr))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_apiserver_takes_the_chart_with_all_values_and_every_kustomization() {
+async fn the_apiserver_accepts_the_chart_with_all_values_and_every_kustomization() {
     let server = server().await;
     let all = charts().into_iter().chain(kustomizations());
     let found: Vec<String> = all
@@ -76,7 +76,7 @@ async fn the_apiserver_takes_the_chart_with_all_values_and_every_kustomization()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_apiserver_takes_the_samples() {
+async fn the_apiserver_accepts_the_samples() {
     let server = server().await;
     let found: Vec<String> = samples("samples")
         .iter()
@@ -85,7 +85,7 @@ async fn the_apiserver_takes_the_samples() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The two tests above would be worth nothing if these were let through.
+/// Checks that the tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_apiserver_finds_faults() {
     let server = server().await;

@@ -1,4 +1,4 @@
-//! What is said in several places agrees: versions, ports, and the files that the documents name.
+//! Values in several places agree: versions, ports, defaults and bounds.
 
 use std::fs;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn value(path: &str) -> Value {
 }
 
 #[test]
-fn versions_are_the_programs() {
+fn versions_match_the_programs() {
     let version = env!("CARGO_PKG_VERSION");
     let chart = value("charts/smart-mqtt-tls/Chart.yaml");
     assert_eq!(chart["version"], version);
@@ -32,7 +32,7 @@ fn versions_are_the_programs() {
 }
 
 #[test]
-fn the_sample_broker_is_the_one_that_is_tested() {
+fn the_sample_broker_is_the_tested_one() {
     let versions = file("tests/assets/versions");
     let version = versions
         .lines()
@@ -54,7 +54,7 @@ fn the_cluster_for_kind_opens_the_port_of_the_sample() {
     assert_eq!(mapping["hostPort"], 30883);
 }
 
-/// `run` where there is no cluster.
+/// Runs `run` without a cluster.
 fn operator(args: &[&str]) -> Finished {
     let mut command = Command::new(programs::operator());
     command
@@ -65,9 +65,9 @@ fn operator(args: &[&str]) -> Finished {
     run(command, b"", LONG)
 }
 
-/// What the chart takes away from its Deployment, for a value that is null, must not change anything.
+/// The chart omits a variable whose value is null, which must not change the behaviour.
 #[test]
-fn the_charts_defaults_are_the_operators() {
+fn the_charts_defaults_match_the_operators() {
     let help = operator(&["--help"]).expect_success().stdout;
     let help: Vec<&str> = help.split_whitespace().collect();
     let help = help.join(" ");
@@ -77,7 +77,7 @@ fn the_charts_defaults_are_the_operators() {
     let mut compared = 0;
     for variable in env.as_array().unwrap() {
         let name = variable["name"].as_str().unwrap();
-        // In a pod it is a machine that reads the log.
+        // In a pod the log is read by machines.
         if name == "MQTT_TLS_LOG_FORMAT" || !help.contains(&format!("[env: {name}=] [default: ")) {
             continue;
         }
@@ -90,7 +90,7 @@ fn the_charts_defaults_are_the_operators() {
 }
 
 #[test]
-fn chart_and_operator_take_the_same_durations_of_a_lease() {
+fn chart_and_operator_accept_the_same_lease_durations() {
     let durations = [
         ("5s", true),
         ("15s", true),

@@ -1,4 +1,4 @@
-//! The chart by itself: Helm's own judgement, its unit tests, and that what is generated or said twice agrees.
+//! The chart itself: helm lint, its unit tests, and the agreement of generated and duplicated content.
 
 use std::fs;
 use std::path::Path;
@@ -14,17 +14,17 @@ use crate::render::{
     LONG, case, chart, ci_values, helm, objects, samples, template, try_template, try_template_of,
 };
 
-/// Keys that charts which hold this one may give it: Helm's own, and the `condition` of the dependency.
+/// Keys that a parent chart may set: Helm's own, and the `condition` of the dependency.
 const OF_PARENTS: [&str; 2] = ["global", "enabled"];
 
-/// A file of the chart as a value.
+/// Parses a file of the chart.
 fn file(name: &str) -> Value {
     let text = fs::read_to_string(chart().join(name)).unwrap();
     serde_json::to_value(yaml::value(&text).unwrap()).unwrap()
 }
 
 #[test]
-fn helm_finds_no_fault_with_any_values() {
+fn helm_lint_accepts_all_values() {
     for values in ci_values() {
         let mut command = helm();
         command
@@ -32,26 +32,26 @@ fn helm_finds_no_fault_with_any_values() {
             .arg(chart())
             .arg("--values")
             .arg(&values);
-        let said = run(command, b"", LONG).expect_success();
+        let output = run(command, b"", LONG).expect_success();
         assert!(
-            said.stdout.contains("0 chart(s) failed"),
+            output.stdout.contains("0 chart(s) failed"),
             "{}: {}",
             case(&values),
-            said.stdout
+            output.stdout
         );
     }
 }
 
 #[test]
-fn its_unit_tests_pass() {
+fn unit_tests_pass() {
     let mut command = helm();
     command.args(["unittest", "--strict"]).arg(chart());
-    let said = run(command, b"", LONG).expect_success().stdout;
-    assert!(said.contains("Test Suites:"), "{said}");
+    let output = run(command, b"", LONG).expect_success().stdout;
+    assert!(output.contains("Test Suites:"), "{output}");
 }
 
 #[test]
-fn it_packs_without_what_only_tests_need() {
+fn the_package_has_no_test_files() {
     let folder = workdir::scratch("package");
     let mut command = helm();
     command
@@ -81,17 +81,17 @@ fn it_packs_without_what_only_tests_need() {
 }
 
 #[test]
-fn the_readme_is_made_of_the_values() {
+fn the_readme_is_generated_from_the_values() {
     let mut command = Command::new(assets::tool("helm-docs"));
     command
         .args(["--dry-run", "--log-level=warning"])
         .args(["--sort-values-order=file", "--chart-search-root"])
         .arg(chart());
-    let said = run(command, b"", LONG).expect_success();
-    assert!(said.stderr.is_empty(), "{}", said.stderr);
-    let undocumented = said.stdout.lines().find(|line| line.ends_with("|  |"));
+    let output = run(command, b"", LONG).expect_success();
+    assert!(output.stderr.is_empty(), "{}", output.stderr);
+    let undocumented = output.stdout.lines().find(|line| line.ends_with("|  |"));
     assert_eq!(undocumented, None);
-    let wanted = format!("{}\n", said.stdout.trim_end());
+    let wanted = format!("{}\n", output.stdout.trim_end());
     let path = chart().join("README.md");
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &wanted).unwrap();
@@ -103,9 +103,9 @@ fn the_readme_is_made_of_the_values() {
     );
 }
 
-/// That every value is in the schema, the schema sees to itself.
+/// The schema itself rejects values that it does not have.
 #[test]
-fn the_schema_has_what_the_values_have_and_tells_what_it_is() {
+fn the_schema_matches_the_values_and_describes_each() {
     let schema = file("values.schema.json");
     let mut faults = Vec::new();
     compare("", &schema, &file("values.yaml"), &mut faults);
@@ -117,18 +117,18 @@ fn compare(path: &str, schema: &Value, values: &Value, faults: &mut Vec<String>)
         return;
     };
     if schema["additionalProperties"] != Value::Bool(false) {
-        faults.push(format!("{path}: the schema lets unknown keys in"));
+        faults.push(format!("{path}: the schema allows unknown keys"));
     }
     for (name, schema) in properties {
         let is_of_parents = path.is_empty() && OF_PARENTS.contains(&name.as_str());
         let path = format!("{path}.{name}");
         match values.get(name) {
             None if !is_of_parents => faults.push(format!(
-                "{path} is in values.schema.json and not in values.yaml"
+                "{path} is in values.schema.json, but not in values.yaml"
             )),
             Some(_) if is_of_parents => {
                 faults.push(format!(
-                    "{path} is for other charts, and values.yaml has it"
+                    "{path} is for parent charts, but is in values.yaml"
                 ));
             }
             _ => {}
@@ -140,7 +140,7 @@ fn compare(path: &str, schema: &Value, values: &Value, faults: &mut Vec<String>)
     }
 }
 
-/// The chart, below a folder.
+/// Copies the chart into a folder.
 fn copy_to(folder: &Path) {
     let mut command = Command::new("cp");
     command.arg("-r").arg(chart()).arg(folder);
@@ -148,7 +148,7 @@ fn copy_to(folder: &Path) {
 }
 
 #[test]
-fn another_chart_holds_it_under_a_condition() {
+fn a_parent_chart_can_enable_it_by_a_condition() {
     let parent = workdir::scratch("parent");
     fs::create_dir(parent.join("charts")).unwrap();
     copy_to(&parent.join("charts"));
@@ -160,14 +160,14 @@ fn another_chart_holds_it_under_a_condition() {
     fs::write(parent.join("Chart.yaml"), about).unwrap();
     let rendered = |enabled: bool| {
         let set = format!("smart-mqtt-tls.enabled={enabled}");
-        let said = try_template_of(&parent, &["--set", &set]);
-        said.expect_success().stdout.matches("\nkind: ").count()
+        let output = try_template_of(&parent, &["--set", &set]);
+        output.expect_success().stdout.matches("\nkind: ").count()
     };
     assert!(rendered(true) > 7);
     assert_eq!(rendered(false), 0);
 }
 
-/// All values and groups of them, as `--set` names them.
+/// Collects the paths of all values and groups, in the syntax of `--set`.
 fn paths(prefix: &str, values: &Value, found: &mut Vec<String>) {
     for (name, value) in values.as_object().into_iter().flatten() {
         let path = format!("{prefix}{name}");
@@ -176,7 +176,7 @@ fn paths(prefix: &str, values: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Where something is null, a variable is empty, or a rule for the network names no port.
+/// Collects the paths of nulls, of empty variables, and of network policy rules without ports.
 fn empty(path: &str, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
@@ -203,7 +203,7 @@ fn empty(path: &str, value: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn a_value_that_is_null_is_refused_by_its_name_or_leaves_nothing_empty() {
+fn a_null_value_is_rejected_by_name_or_leaves_nothing_empty() {
     let mut all = Vec::new();
     paths("", &file("values.yaml"), &mut all);
     assert!(all.len() > 50, "{all:?}");
@@ -212,20 +212,20 @@ fn a_value_that_is_null_is_refused_by_its_name_or_leaves_nothing_empty() {
     let on = on.join(",");
     let mut faults = Vec::new();
     for path in all {
-        let said = try_template(&["--set", &on, "--set", &format!("{path}=null")]);
-        if said.status.success() {
-            for object in objects(&said.stdout) {
+        let output = try_template(&["--set", &on, "--set", &format!("{path}=null")]);
+        if output.status.success() {
+            for object in objects(&output.stdout) {
                 let kind = object["kind"].as_str().unwrap();
                 empty(&format!("{path}: {kind}"), &object, &mut faults);
             }
-        } else if !said.stderr.contains(&format!("{path} must not be null")) {
-            faults.push(format!("{path}: {}", said.stderr));
+        } else if !output.stderr.contains(&format!("{path} must not be null")) {
+            faults.push(format!("{path}: {}", output.stderr));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A definition with what ours does not have yet.
+/// A definition with features that the current one does not have.
 const OTHER_DEFINITION: &str = "
 spec:
   versions:
@@ -241,33 +241,33 @@ spec:
 ";
 
 #[test]
-fn keys_of_listeners_are_judged_by_the_definition_whatever_it_has() {
+fn keys_of_listeners_are_checked_against_the_definition() {
     let folder = workdir::scratch("definition");
     copy_to(&folder);
     let chart = folder.join("smart-mqtt-tls");
     let definition = chart.join("crds/mqtttlslisteners.yaml");
-    let judged = |key: &str| {
+    let check = |key: &str| {
         let set = format!("listeners.edge.spec.{key}=x");
         try_template_of(&chart, &["--set", &set])
     };
     fs::write(&definition, OTHER_DEFINITION).unwrap();
     for good in ["map.any.known", "all.any.thing", "open.any.thing"] {
-        judged(good).expect_success();
+        check(good).expect_success();
     }
     for (bad, known) in [("map.any.thing", "known"), ("thing", "all, map, open")] {
-        let said = judged(bad).stderr;
+        let output = check(bad).stderr;
         let wanted = format!("listeners.edge.spec.{bad}: unknown key; use one of {known}");
-        assert!(said.contains(&wanted), "{said}");
+        assert!(output.contains(&wanted), "{output}");
     }
-    // Without a definition nothing could be judged.
+    // A definition without the version is an error.
     fs::write(&definition, OTHER_DEFINITION.replace("v1alpha1", "v1")).unwrap();
-    let said = judged("thing").stderr;
-    assert!(said.contains("has no version v1alpha1"), "{said}");
+    let output = check("thing").stderr;
+    assert!(output.contains("has no version v1alpha1"), "{output}");
 }
 
-/// The check of keys is by the same definition, so it knows each key that the samples have.
+/// Keys are checked against the same definition, so it accepts each key of the samples.
 #[test]
-fn listeners_of_the_samples_are_taken_as_values() {
+fn listeners_of_the_samples_are_accepted_as_values() {
     let all = samples("iot").into_iter().flat_map(|it| it.objects());
     let listeners = all.filter(|object| object["kind"] == "MqttTlsListener");
     let listeners: serde_json::Map<String, Value> = listeners
@@ -295,7 +295,7 @@ fn listeners_of_the_samples_are_taken_as_values() {
 }
 
 #[test]
-fn alerts_and_dashboard_are_handed_on_as_they_are() {
+fn alerts_and_dashboard_are_rendered_unchanged() {
     let on = ["rules", "dashboard"].map(|what| format!("monitoring.{what}.enabled=true"));
     let objects = template("monitoring", &["--set", &on[0], "--set", &on[1]]).objects();
     let of_kind = |kind: &str| {
@@ -311,8 +311,8 @@ fn alerts_and_dashboard_are_handed_on_as_they_are() {
 }
 
 #[test]
-fn an_old_cluster_is_refused() {
-    let said = try_template(&["--kube-version", "1.31.9"]);
-    assert!(!said.status.success());
-    assert!(said.stderr.contains(">=1.32.0"), "{}", said.stderr);
+fn an_old_cluster_is_rejected() {
+    let output = try_template(&["--kube-version", "1.31.9"]);
+    assert!(!output.status.success());
+    assert!(output.stderr.contains(">=1.32.0"), "{}", output.stderr);
 }

@@ -1,4 +1,4 @@
-//! What the words beside the manifests promise: another namespace for the operator, and an end that takes away
+//! Guarantees of the manifests' documentation: the operator can run in another namespace, and uninstalling it removes
 //! nothing of the user's.
 
 use std::collections::BTreeSet;
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::render::{Rendered, edited, kustomizations, root};
 
-/// As `deploy/overlays/namespaced/kustomization.yaml` tells how.
+/// As described in `deploy/overlays/namespaced/kustomization.yaml`.
 #[test]
-fn the_operator_of_one_namespace_goes_into_any() {
+fn the_operator_of_one_namespace_can_run_in_any() {
     let rendered = edited("elsewhere", "deploy/overlays/namespaced", |text| {
         text.replace("\nnamespace: smart-mqtt-tls\n", "\nnamespace: iot\n")
     });
@@ -36,10 +36,10 @@ fn the_operator_of_one_namespace_goes_into_any() {
     assert_eq!(namespaces[0]["metadata"]["name"], "iot");
 }
 
-/// The README takes an installation away by a label. A namespace would go with all that is in it, and the
-/// resource definition with all listeners.
+/// The README uninstalls by a label. Deleting the namespace would delete everything in it, and deleting the resource
+/// definition all listeners.
 #[test]
-fn the_end_of_an_installation_spares_what_others_made() {
+fn uninstalling_by_label_keeps_namespace_and_definition() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let commands = readme
         .lines()
@@ -65,9 +65,9 @@ fn the_end_of_an_installation_spares_what_others_made() {
     }
 }
 
-/// Argo CD and Flux take away what they once applied, by no label.
+/// Argo CD and Flux prune what they have applied, whatever its labels are.
 #[test]
-fn the_end_of_an_application_spares_the_same() {
+fn pruning_keeps_namespace_and_definition() {
     for Rendered { name, text } in kustomizations() {
         let objects = Rendered {
             name: name.clone(),

@@ -1,5 +1,5 @@
-//! The container images as users build them: what is in them, what they say about themselves, and that
-//! whoever builds them gets the same. Whether they work in a pod is for the tests on a whole node.
+//! The container images as users build them: their content and labels, and that builds are reproducible. Whether they
+//! work in a pod is tested on a whole node.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,19 +12,19 @@ use tests::images::{ImageArchive, Images, build_command};
 use tests::process::{Process, run};
 use tests::{broker, ports, workdir};
 
-/// The bound of the project: what a node has to pull, and to keep.
+/// Maximum size of an image in bytes.
 const MAX_SIZE: u64 = 15_000_000;
-/// Cargo may have to compile, on a busy machine.
+/// Upper bound for a build on a busy machine.
 const BUILD: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_secs(60);
 
-/// An archive taken apart.
+/// An unpacked image archive.
 struct Unpacked {
-    /// What a container would see.
+    /// The root file system.
     root: PathBuf,
-    /// Paths in it, sorted; folders end with a slash.
+    /// Sorted paths in it; folders end with a slash.
     files: Vec<String>,
-    /// The image's configuration, as every engine reads it.
+    /// The image's configuration.
     config: Value,
     tags: Value,
 }
@@ -42,7 +42,7 @@ fn unpack(archive: &Path) -> Unpacked {
     };
     let manifest = &json("manifest.json")[0];
     let layers = manifest["Layers"].as_array().unwrap();
-    assert_eq!(layers.len(), 1, "one layer, whoever builds it");
+    assert_eq!(layers.len(), 1, "one layer with each tool");
     let layer = folder.join(layers[0].as_str().unwrap());
     let root = folder.join("root");
     fs::create_dir(&root).unwrap();
@@ -60,7 +60,7 @@ fn unpack(archive: &Path) -> Unpacked {
     }
 }
 
-/// Our two, each with the name of its program.
+/// The project's two images, each with the name of its program.
 fn ours() -> [(&'static str, &'static ImageArchive); 2] {
     let images = Images::built();
     [
@@ -79,10 +79,10 @@ fn all() -> [&'static ImageArchive; 4] {
     ]
 }
 
-/// Runs a program with an image's files as its whole world.
+/// Runs a program with an image as its root file system.
 fn inside(root: &Path, program: &[&str]) -> Command {
     let mut command = Command::new("unshare");
-    // A user namespace: nobody need be root for it.
+    // A user namespace, so that it works without root.
     command.arg("--map-root-user").arg("--root").arg(root);
     command.args(program);
     command
@@ -97,7 +97,7 @@ fn build(arguments: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn an_image_has_the_program_and_what_is_in_it_and_nothing_else() {
+fn an_image_contains_only_the_program_and_its_sbom() {
     for (program, image) in ours() {
         let unpacked = unpack(&image.file);
         assert_eq!(unpacked.files, [program, "sbom.cdx.json"]);
@@ -141,31 +141,33 @@ fn no_image_has_a_shell() {
 }
 
 #[test]
-fn an_image_runs_as_a_user_above_ten_thousand_whom_the_node_need_not_know() {
+fn an_image_runs_as_a_numeric_user_above_ten_thousand() {
     for image in all() {
         let config = unpack(&image.file).config;
         let user = config["config"]["User"].as_str().unwrap();
         let (user, group) = user.split_once(':').expect("a group, too");
         for id in [user, group] {
-            let id: u32 = id.parse().expect("a number: runAsNonRoot sees no names");
+            let id: u32 = id
+                .parse()
+                .expect("a number, because runAsNonRoot cannot check names");
             assert!(id > 10_000, "{}: {id}", image.name);
         }
     }
 }
 
 #[test]
-fn an_archive_has_the_name_that_manifests_use() {
+fn an_archive_has_the_name_in_the_manifests() {
     for image in all() {
         let tags = unpack(&image.file).tags;
         let tag = tags[0].as_str().unwrap();
-        // What engines put before a name without a host, and what the kubelet looks for.
+        // Engines add this prefix to a name without a host, and the kubelet expects it.
         let name = tag.strip_prefix("docker.io/library/").unwrap_or(tag);
         assert_eq!(name, image.name);
     }
 }
 
 #[test]
-fn an_image_tells_what_it_is() {
+fn an_image_has_descriptive_labels() {
     for (program, image) in ours() {
         let Unpacked { config, .. } = unpack(&image.file);
         let labels = &config["config"]["Labels"];
@@ -174,7 +176,7 @@ fn an_image_tells_what_it_is() {
         assert_eq!(label("version"), Some(env!("CARGO_PKG_VERSION")));
         assert_eq!(label("licenses"), Some("Apache-2.0"));
         assert!(label("description").is_some_and(|text| text.contains("smart-mqtt")));
-        // Nobody said which.
+        // Not given to this build.
         assert_eq!(label("revision"), None);
         assert_eq!(label("source"), None);
         assert_eq!(config["os"], "linux");
@@ -190,7 +192,7 @@ fn an_image_tells_what_it_is() {
 }
 
 #[test]
-fn the_list_of_what_is_in_a_program_is_true() {
+fn the_sbom_matches_the_program() {
     for (program, image) in ours() {
         let text = fs::read_to_string(unpack(&image.file).root.join("sbom.cdx.json")).unwrap();
         let list: Value = serde_json::from_str(&text).expect("JSON");
@@ -205,7 +207,7 @@ fn the_list_of_what_is_in_a_program_is_true() {
         } else {
             absent("kube");
         }
-        // The demo's broker, another crypto provider, and what runs only while compiling.
+        // The demo's broker, another crypto provider, and build-time dependencies.
         for name in ["rumqttd", "ring", "serde_derive", "cc"] {
             absent(name);
         }
@@ -217,29 +219,29 @@ fn the_list_of_what_is_in_a_program_is_true() {
             );
             assert!(component["licenses"][0]["expression"].is_string(), "{name}");
         }
-        tells_nothing_of_the_machine(program, text.as_bytes());
+        names_no_path_of_the_machine(program, text.as_bytes());
     }
 }
 
 #[test]
-fn a_program_tells_nothing_of_the_machine_that_compiled_it() {
+fn a_program_contains_no_path_of_the_build_machine() {
     for (program, image) in ours() {
         let bytes = fs::read(unpack(&image.file).root.join(program)).unwrap();
-        tells_nothing_of_the_machine(program, &bytes);
+        names_no_path_of_the_machine(program, &bytes);
     }
 }
 
-fn tells_nothing_of_the_machine(what: &str, bytes: &[u8]) {
+fn names_no_path_of_the_machine(what: &str, bytes: &[u8]) {
     let exe = std::env::current_exe().unwrap();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    // The cargo home lies in it, or is named by a variable.
+    // The cargo home is in it, or in a variable.
     let homes = ["HOME", "CARGO_HOME", "RUSTUP_HOME"].map(std::env::var_os);
     let mut places: Vec<_> = homes.into_iter().flatten().map(PathBuf::from).collect();
     places.push(repository.to_owned());
     places.push(exe.ancestors().nth(3).unwrap().to_owned());
     for place in places {
         let place = format!("{}/", place.to_str().unwrap().trim_end_matches('/'));
-        // A home of "/" is in every path.
+        // Every path contains a home of "/".
         if place == "/" {
             continue;
         }
@@ -254,13 +256,13 @@ fn tells_nothing_of_the_machine(what: &str, bytes: &[u8]) {
 }
 
 #[test]
-fn a_program_needs_no_other_file_to_run() {
+fn a_program_runs_without_other_files() {
     for (program, image) in ours() {
         let unpacked = unpack(&image.file);
         let started = inside(&unpacked.root, &[&format!("/{program}"), "--version"]);
-        let told = run(started, b"", SOON).expect_success().stdout;
+        let version = run(started, b"", SOON).expect_success().stdout;
         assert_eq!(
-            told.trim(),
+            version.trim(),
             format!("{program} {}", env!("CARGO_PKG_VERSION"))
         );
     }
@@ -275,7 +277,7 @@ fn the_operator_has_no_demo() {
 }
 
 #[test]
-fn buildah_and_podman_make_the_same_images_each_time() {
+fn buildah_and_podman_build_identical_images() {
     for tool in ["buildah", "podman"] {
         let out = build(&["--tool", tool, "operator", "terminator"]);
         for ((_, image), file) in ours().iter().zip(["operator.tar", "terminator.tar"]) {
@@ -283,14 +285,14 @@ fn buildah_and_podman_make_the_same_images_each_time() {
                 fs::read(&image.file).unwrap(),
                 fs::read(out.join(file)).unwrap(),
             );
-            // Not `assert_eq`, which would print them.
-            assert!(once == again, "{tool} makes another {}", image.name);
+            // Not `assert_eq`, which would print the bytes.
+            assert!(once == again, "{tool} builds a different {}", image.name);
         }
     }
 }
 
 #[test]
-fn revision_and_source_are_told_where_they_are_given() {
+fn given_revision_and_source_become_labels() {
     let source = "https://example.com/mqtt-tls";
     let out = build(&["--revision", "0123abc", "--source", source, "terminator"]);
     let config = unpack(&out.join("terminator.tar")).config;
@@ -304,7 +306,7 @@ fn revision_and_source_are_told_where_they_are_given() {
 }
 
 #[test]
-fn what_cannot_be_built_is_told() {
+fn invalid_arguments_are_reported() {
     for (arguments, expected) in [
         (
             &["--platform", "linux/s390x"][..],
@@ -328,7 +330,7 @@ fn what_cannot_be_built_is_told() {
 }
 
 #[test]
-fn smart_mqtt_listens_where_it_is_told_and_writes_to_no_file() {
+fn smart_mqtt_listens_at_its_configured_address_with_a_read_only_root() {
     let Unpacked { root, config, .. } = unpack(&Images::built().smart_mqtt.file);
     let words = |list: &Value| -> Vec<String> {
         let list = list.as_array().unwrap().iter();
@@ -347,7 +349,7 @@ fn smart_mqtt_listens_where_it_is_told_and_writes_to_no_file() {
     process.wait_until("a CONNECT is answered", SOON, || broker::ping(addr).ok());
 }
 
-/// The image's files, as a pod with a read-only root has them, and what an engine mounts into every container.
+/// Starts the image as in a pod with a read-only root, with the usual mounts of /proc and /dev.
 const READ_ONLY: &str = "root=$1; shift; mkdir \"$root/proc\" \"$root/dev\"; \
     mount --bind \"$root\" \"$root\"; mount --rbind /proc \"$root/proc\"; mount --rbind /dev \"$root/dev\"; \
     mount -o remount,bind,ro \"$root\"; exec chroot \"$root\" \"$@\"";

@@ -1,5 +1,5 @@
-//! `helm install`, `upgrade` and `uninstall` against a real API server. There are no controllers and no pods
-//! here: where a Job must run, the test runs its program, with the rights of the Job's account.
+//! `helm install`, `upgrade` and `uninstall` against a real API server, without controllers and pods: where a Job must
+//! run, the test runs its program with the permissions of the Job's account.
 
 use std::process::Command;
 
@@ -10,18 +10,18 @@ use tests::{assets, programs};
 
 use crate::render::{LONG, NAMESPACE, RELEASE, case, chart, ci_values, helm, root};
 
-/// The Job that brings the resource definition up to date, and its account.
+/// The Job that updates the resource definition, and its account.
 const JOB: &str = "mqtt-tls-operator-crd";
 
 const CRD: &str = "mqtttlslisteners.mqtt.smartboot.tech";
 
-/// What the Job's controller would say of one that is done.
+/// The status that the Job controller writes for a completed Job.
 const DONE: &str = r#"{"status": {"succeeded": 1, "ready": 0,
   "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:01Z",
   "conditions": [{"type": "SuccessCriteriaMet", "status": "True", "lastTransitionTime": "2026-01-01T00:00:01Z"},
                  {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:01Z"}]}}"#;
 
-/// And of one whose pods all failed.
+/// The status that the Job controller writes if all pods failed.
 const FAILED: &str = r#"{"status": {"failed": 4, "ready": 0, "startTime": "2026-01-01T00:00:00Z",
   "conditions": [{"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": "2026-01-01T00:00:01Z"},
                  {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": "2026-01-01T00:00:01Z"}]}}"#;
@@ -33,7 +33,7 @@ metadata: {name: mine, namespace: iot}
 spec: {certificates: [{secretRef: {name: absent}}], backend: {service: {name: smart-mqtt}}}
 ";
 
-/// A server with the namespaces that the values speak of.
+/// An API server with the namespaces in the values.
 fn server() -> ApiServer {
     let server = ApiServer::start();
     for namespace in [NAMESPACE, "iot", "other"] {
@@ -48,7 +48,7 @@ fn server() -> ApiServer {
     server
 }
 
-/// A command of the administrator's.
+/// A helm command with an administrator's permissions.
 fn helm_at(server: &ApiServer, args: &[&str]) -> Command {
     let mut command = helm();
     command.env("KUBECONFIG", server.kubeconfig()).args(args);
@@ -59,7 +59,7 @@ fn try_helm(server: &ApiServer, args: &[&str]) -> Finished {
     run(helm_at(server, args), b"", LONG)
 }
 
-/// Starts helm, and waits until its hook's Job is there, and not one that failed earlier.
+/// Starts helm, and waits for its hook's new Job, not for one that failed earlier.
 fn helm_up_to_its_job(server: &ApiServer, args: &[&str]) -> Process {
     let helm = Process::spawn("helm", helm_at(server, args));
     let conditions = "jsonpath={.status.conditions}";
@@ -71,7 +71,7 @@ fn helm_up_to_its_job(server: &ApiServer, args: &[&str]) -> Process {
     helm
 }
 
-/// What the Job's controller would write into its status.
+/// Writes the Job's status in place of its controller.
 fn end_job(server: &ApiServer, status: &str) {
     let patch = ["patch", "job", JOB, "-n", NAMESPACE, "--subresource=status"];
     server
@@ -79,7 +79,7 @@ fn end_job(server: &ApiServer, status: &str) {
         .expect_success();
 }
 
-/// Runs helm, and what its hook's Job would run.
+/// Runs helm and the program of its hook's Job.
 fn helm_with_job(server: &ApiServer, args: &[&str]) {
     let helm = helm_up_to_its_job(server, args);
     let mut command = Command::new(programs::operator());
@@ -93,7 +93,7 @@ fn helm_with_job(server: &ApiServer, args: &[&str]) {
     assert!(status.success(), "{}", helm.log());
 }
 
-/// Makes the resource definition what it was in some earlier release.
+/// Replaces the resource definition by one of an earlier release.
 fn age_the_definition(server: &ApiServer) {
     let older = r#"[{"op": "remove", "path": "/spec/versions/0/additionalPrinterColumns"},
                     {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/pod"}]"#;
@@ -112,8 +112,8 @@ fn is_current(server: &ApiServer) -> bool {
     found.stdout == "Ready object"
 }
 
-/// Everything in the cluster that is ours, by its labels; not the definition, which has none.
-fn what_is_there(server: &ApiServer) -> Vec<String> {
+/// Lists the chart's objects in the cluster by label; not the definition, which has no labels.
+fn installed_objects(server: &ApiServer) -> Vec<String> {
     let types = ["api-resources", "--verbs=list", "-o", "name"];
     let types = server.kubectl(&types).expect_success().stdout;
     let types = types.lines().collect::<Vec<_>>().join(",");
@@ -124,14 +124,14 @@ fn what_is_there(server: &ApiServer) -> Vec<String> {
 }
 
 #[test]
-fn the_definition_is_brought_up_to_date_and_stays_with_what_users_made() {
+fn the_definition_is_updated_and_survives_uninstalling_with_the_listeners() {
     let server = server();
     let chart = chart();
     let chart = chart.to_str().unwrap();
     let install = ["install", RELEASE, chart, "-n", NAMESPACE];
     helm_with_job(&server, &install);
     assert!(is_current(&server));
-    let all = what_is_there(&server);
+    let all = installed_objects(&server);
     assert!(all.iter().any(|one| one.contains("deployment")), "{all:?}");
     assert!(!all.iter().any(|one| one.contains(JOB)), "{all:?}");
 
@@ -158,37 +158,37 @@ fn the_definition_is_brought_up_to_date_and_stays_with_what_users_made() {
         .expect_success();
     let uninstall = ["uninstall", RELEASE, "-n", NAMESPACE, "--wait"];
     try_helm(&server, &uninstall).expect_success();
-    assert_eq!(what_is_there(&server), [""; 0]);
+    assert_eq!(installed_objects(&server), [""; 0]);
     let mine = ["get", "mtl", "mine", "-n", "iot"];
     server.kubectl(&mine).expect_success();
 
-    // What an earlier release left is brought up to date by an installation too.
+    // An installation also updates the definition of an earlier release.
     age_the_definition(&server);
     helm_with_job(&server, &install);
     assert!(is_current(&server));
     server.kubectl(&mine).expect_success();
 }
 
-/// The operator of a release must not run on a definition that it does not know. The Job is for whoever reads its
-/// pod's log, and goes an hour later; its account and rights go at once.
+/// An operator must not run with an unknown definition. The failed Job stays for an hour, for its pod's log; its account
+/// and permissions are deleted at once.
 #[test]
-fn a_definition_that_cannot_be_brought_up_to_date_stops_the_upgrade() {
+fn a_failed_update_of_the_definition_stops_the_upgrade() {
     let server = server();
     let chart = chart();
     let args = ["install", RELEASE, chart.to_str().unwrap(), "-n", NAMESPACE];
     let helm = helm_up_to_its_job(&server, &args);
     end_job(&server, FAILED);
     assert!(!helm.wait_exit(LONG).success(), "{}", helm.log());
-    assert_eq!(what_is_there(&server), [format!("job.batch/{JOB}")]);
-    // Once more, when the reason is gone: what is left is not in the way.
+    assert_eq!(installed_objects(&server), [format!("job.batch/{JOB}")]);
+    // A retry, once the cause is gone: the old Job does not prevent it.
     let again = ["upgrade", "--install", RELEASE, args[2], "-n", NAMESPACE];
     helm_with_job(&server, &again);
-    let all = what_is_there(&server);
+    let all = installed_objects(&server);
     assert!(all.iter().any(|one| one.contains("deployment")), "{all:?}");
 }
 
 #[test]
-fn every_case_of_values_is_installed_and_leaves_nothing() {
+fn every_ci_case_is_installed_and_leaves_nothing() {
     let server = server();
     let monitors = assets::prometheus_operator_crds();
     let apply = ["apply", "--server-side", "-f", monitors.to_str().unwrap()];
@@ -197,26 +197,34 @@ fn every_case_of_values_is_installed_and_leaves_nothing() {
     for values in ci_values() {
         let (case, values) = (case(&values), values.to_str().unwrap());
         let install = ["install", RELEASE, chart.to_str().unwrap(), "-n", NAMESPACE];
-        // Nobody would run the Job here.
+        // No controller runs the Job here.
         let more = ["--no-hooks", "--values", values];
-        let said = try_helm(&server, &[&install[..], &more].concat()).expect_success();
-        assert!(said.stdout.contains("kubectl"), "{case}: {}", said.stdout);
-        assert!(!said.stderr.contains("arning"), "{case}: {}", said.stderr);
-        let all = what_is_there(&server);
+        let output = try_helm(&server, &[&install[..], &more].concat()).expect_success();
+        assert!(
+            output.stdout.contains("kubectl"),
+            "{case}: {}",
+            output.stdout
+        );
+        assert!(
+            !output.stderr.contains("arning"),
+            "{case}: {}",
+            output.stderr
+        );
+        let all = installed_objects(&server);
         assert!(
             all.iter().any(|one| one.contains("deployment")),
             "{case}: {all:?}"
         );
         let uninstall = ["uninstall", RELEASE, "-n", NAMESPACE, "--no-hooks"];
         try_helm(&server, &uninstall).expect_success();
-        eventually(LONG, &format!("{case}: all is gone"), || {
-            what_is_there(&server).is_empty().then_some(())
+        eventually(LONG, &format!("{case}: all objects are deleted"), || {
+            installed_objects(&server).is_empty().then_some(())
         });
     }
 }
 
 #[test]
-fn a_second_operator_for_the_same_namespaces_is_refused() {
+fn a_second_operator_for_the_same_namespaces_is_rejected() {
     let server = server();
     let chart = chart();
     let chart = chart.to_str().unwrap();
@@ -249,7 +257,7 @@ fn a_second_operator_for_the_same_namespaces_is_refused() {
 }
 
 #[test]
-fn whoever_has_a_namespace_alone_installs_into_it() {
+fn the_administrator_of_a_namespace_can_install_into_it() {
     let server = server();
     let crd = root().join("deploy/crd.yaml");
     server

@@ -1,4 +1,4 @@
-//! checkov and kube-score judge all that is rendered. What they are told to leave out is here, with the reason.
+//! checkov and kube-score check everything that is rendered. The skipped checks are listed here with their reasons.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -9,38 +9,38 @@ use tests::{assets, workdir};
 
 use crate::render::{LONG, Rendered, charts, kustomizations, samples};
 
-/// A check that cannot hold, and whether a rendering is one for which that is so. The reason stands above each.
+/// A skipped check, and a predicate for the renderings that it applies to. The reason is above each.
 struct Skip(&'static str, fn(&str) -> bool);
 
 const CHECKOV_SKIPS: [Skip; 3] = [
-    // A token only where necessary: operator and Job talk to the API server, so there it is.
+    // Tokens only where necessary: operator and Job need one for the API server.
     Skip("CKV_K8S_38", |name| name != "samples"),
-    // Images by digest: whoever pushes an image knows it, and says it as `image.digest`.
+    // Images by digest: the digest is known after a push, and is set by `image.digest`.
     Skip("CKV_K8S_43", without_a_registry),
-    // The pull policy Always: an image that was loaded into a node without a registry could not be started.
-    // A tag of ours never moves.
+    // The pull policy Always: an image that was loaded into a node without a registry could not start. The project's
+    // tags are immutable.
     Skip("CKV_K8S_15", without_a_registry),
 ];
 
 const KUBE_SCORE_SKIPS: [Skip; 2] = [
     // As CKV_K8S_15.
     Skip("container-image-pull-policy", without_a_registry),
-    // smart-mqtt has nothing but its MQTT port to ask; liveness is the more patient of the two.
+    // smart-mqtt has only its MQTT port to probe; the liveness probe tolerates more failures.
     Skip("pod-probes-identical", |name| name == "samples"),
 ];
 
-/// All but the case that names a registry.
+/// All renderings except the case with a registry.
 fn without_a_registry(name: &str) -> bool {
     name != "chart-full"
 }
 
-/// The checks to leave out for a rendering.
+/// Returns the checks to skip for a rendering.
 fn skips<'a>(skips: &'a [Skip], rendered: &Rendered) -> Vec<&'a str> {
     let here = skips.iter().filter(|skip| (skip.1)(&rendered.name));
     here.map(|skip| skip.0).collect()
 }
 
-/// What kustomize makes, and all samples as one, for of some of their kinds the linters know nothing.
+/// Returns kustomize's renderings, and all samples as one, because the linters do not know some of their kinds.
 fn kustomize() -> Vec<Rendered> {
     let samples = samples("samples").into_iter().map(|sample| sample.text);
     let samples = Rendered {
@@ -50,20 +50,20 @@ fn kustomize() -> Vec<Rendered> {
     [kustomizations(), vec![samples]].concat()
 }
 
-/// Two tests, for a machine has more than one core.
+// Two tests, which run in parallel.
 #[test]
-fn checkov_finds_no_fault_with_the_chart() {
-    assert_checkov_is_content(&charts());
+fn checkov_accepts_the_chart() {
+    assert_checkov_passes(&charts());
 }
 
 #[test]
-fn checkov_finds_no_fault_with_kustomize_and_the_samples() {
-    assert_checkov_is_content(&kustomize());
+fn checkov_accepts_kustomize_and_the_samples() {
+    assert_checkov_passes(&kustomize());
 }
 
-/// One call for all renderings with the same skips: starting is what takes checkov its time. It may take one's
-/// NetworkPolicy for another's; kube-score, which looks for the same, sees each by itself.
-fn assert_checkov_is_content(all: &[Rendered]) {
+/// Runs checkov once for all renderings with the same skips, because its start is slow. It may count a NetworkPolicy for
+/// another rendering; kube-score has the same check and runs for each rendering.
+fn assert_checkov_passes(all: &[Rendered]) {
     let mut groups: BTreeMap<String, Vec<&Rendered>> = BTreeMap::new();
     for rendered in all {
         let skips = skips(&CHECKOV_SKIPS, rendered).join(",");
@@ -91,16 +91,16 @@ fn checkov(skips: &str, group: &[&Rendered]) -> Vec<String> {
         .args(["--quiet", "--output", "json", "--skip-check", skips])
         .arg("--directory")
         .arg(&folder)
-        // Else it sees nothing where the target folder lies below one such as .cache.
+        // Otherwise it ignores files below hidden folders, such as .cache.
         .env("CKV_IGNORE_HIDDEN_DIRECTORIES", "False");
-    let said = run(command, b"", LONG);
-    let report: Value = serde_json::from_str(&said.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}\n{}", said.stdout, said.stderr));
+    let output = run(command, b"", LONG);
+    let report: Value = serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", output.stdout, output.stderr));
     let passed = report["summary"]["passed"].as_u64().unwrap_or(0);
     let wanted = 50 * group.len() as u64;
     assert!(
         passed > wanted,
-        "{passed} checks passed: something was not judged"
+        "only {passed} checks passed: something was not checked"
     );
     let failed = report["results"]["failed_checks"].as_array();
     let failed = failed.into_iter().flatten().map(|check| {
@@ -126,11 +126,15 @@ fn kube_score(rendered: &Rendered) -> Vec<String> {
         command.args(["--ignore-test", check]);
     }
     command.arg("-");
-    let said = run(command, rendered.text.as_bytes(), LONG);
-    let report: Value = serde_json::from_str(&said.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}\n{}", said.stdout, said.stderr));
+    let output = run(command, rendered.text.as_bytes(), LONG);
+    let report: Value = serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", output.stdout, output.stderr));
     let objects = report.as_array().unwrap();
-    assert!(!objects.is_empty(), "{}: nothing was judged", rendered.name);
+    assert!(
+        !objects.is_empty(),
+        "{}: nothing was checked",
+        rendered.name
+    );
     let mut found = Vec::new();
     for object in objects {
         for check in object["checks"].as_array().into_iter().flatten() {

@@ -1,6 +1,5 @@
-//! What is handed to a cluster and to Prometheus: chart, kustomize, samples, images, alerts, dashboard. They are
-//! rendered by the real tools, judged by linters and by a real API server, and installed there; nothing runs
-//! in pods here. One file for each behaviour.
+//! Chart, kustomize, samples, images, alerts, dashboard: rendered by the real tools, checked by linters and by a real
+//! API server, and installed there; nothing runs in pods here. One file for each behaviour.
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -1,5 +1,5 @@
-//! The alert rules and the dashboard: promtool judges the rules and runs their unit tests; a real Prometheus
-//! scrapes the real programs, and every query and every series that a rule looks at is there.
+//! The alert rules and the dashboard: promtool checks the rules and runs their unit tests; a real Prometheus scrapes the
+//! real programs, and every query and every series in a rule has data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -41,22 +41,22 @@ const UNIT_TESTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// How the names begin of what the programs tell, and of what Prometheus adds.
+/// Prefixes of the programs' and of Prometheus' metrics.
 const PREFIXES: [&str; 3] = ["mqtt_tls_", "process_", "up"];
 
-/// How long anything may take that takes seconds: a failure, not a measure.
+/// Upper bound for what takes seconds. Reaching it is a failure, not a measurement.
 const SOON: Duration = Duration::from_secs(60);
 
 fn parsed(text: &str) -> Value {
     yaml::from_value(yaml::value(text).unwrap()).unwrap()
 }
 
-/// What is under a key, as a list.
+/// Returns the elements of the array at a key.
 fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
     value[key].as_array().into_iter().flatten()
 }
 
-/// All rules, each of which is an alert.
+/// Returns all rules, which are all alerts.
 fn rules() -> Vec<Value> {
     let alerts = parsed(ALERTS);
     let rules: Vec<Value> = list(&alerts, "groups")
@@ -67,7 +67,7 @@ fn rules() -> Vec<Value> {
     rules
 }
 
-/// The labels that each alert has where its unit tests let it fire, and whether it is tested not to.
+/// Returns for each alert the labels with which it fires in unit tests, and whether a test expects it not to fire.
 fn tested() -> BTreeMap<String, (BTreeSet<String>, bool)> {
     let mut tested: BTreeMap<String, (BTreeSet<String>, bool)> = BTreeMap::new();
     for (_, text) in UNIT_TESTS {
@@ -86,7 +86,7 @@ fn tested() -> BTreeMap<String, (BTreeSet<String>, bool)> {
 }
 
 #[test]
-fn prometheus_takes_the_rules() {
+fn promtool_accepts_the_rules() {
     let folder = workdir::scratch("rules");
     std::fs::write(folder.join("alerts.yaml"), ALERTS).unwrap();
     promtool(&folder, &["check", "rules", "alerts.yaml"]).expect_success();
@@ -95,7 +95,7 @@ fn prometheus_takes_the_rules() {
 #[test]
 fn the_alerts_fire_when_they_should_and_only_then() {
     let folder = workdir::scratch("rules");
-    // promtool compares annotations as a whole, and texts for people are not what is tested here.
+    // promtool compares whole annotations, whose texts are not tested here.
     let rules = without_annotations(ALERTS);
     std::fs::write(folder.join("alerts.yaml"), rules).unwrap();
     let mut args = vec!["test", "rules"];
@@ -116,7 +116,7 @@ fn each_alert_is_tested_to_fire_and_not_to() {
     assert_eq!(
         named,
         tested.keys().cloned().collect(),
-        "rules, and what is tested"
+        "rules, and tested alerts"
     );
     for (name, (labels, not_to)) in tested {
         assert!(!labels.is_empty(), "no test lets {name} fire");
@@ -128,9 +128,9 @@ fn each_alert_is_tested_to_fire_and_not_to() {
     }
 }
 
-/// One ruler may see several clusters, with the same names in them.
+/// One ruler may evaluate several clusters with the same names.
 #[test]
-fn each_alert_keeps_clusters_apart() {
+fn each_alert_separates_clusters() {
     for rule in rules() {
         let expr = rule["expr"].as_str().unwrap();
         for grouping in ["by (", "on ("] {
@@ -145,9 +145,9 @@ fn each_alert_keeps_clusters_apart() {
     }
 }
 
-/// A text of an alert can use the labels that it has, and no others: those would be empty.
+/// An annotation may use only labels that the alert has: others would be empty.
 #[test]
-fn each_alert_says_how_bad_it_is_what_is_wrong_and_what_to_do() {
+fn each_alert_has_a_severity_a_summary_a_description_and_an_action() {
     let tested = tested();
     for rule in rules() {
         let name = rule["alert"].as_str().unwrap();
@@ -156,7 +156,7 @@ fn each_alert_says_how_bad_it_is_what_is_wrong_and_what_to_do() {
             matches!(severity, Some("critical" | "warning")),
             "{name}: {severity:?}"
         );
-        assert!(rule["for"].is_string(), "{name} fires for every hiccup");
+        assert!(rule["for"].is_string(), "{name} fires without a delay");
         let annotations = rule["annotations"].as_object().unwrap();
         let keys: Vec<&str> = annotations.keys().map(String::as_str).collect();
         assert_eq!(keys, ["action", "description", "summary"], "{name}");
@@ -187,19 +187,19 @@ fn the_dashboard_can_be_imported_anywhere() {
         .iter()
         .map(|panel| panel["id"].as_u64().unwrap())
         .collect();
-    assert_eq!(ids.len(), panels.len(), "an id is used twice");
+    assert_eq!(ids.len(), panels.len(), "panel ids are unique");
     let wanted = serde_json::json!({"type": "prometheus", "uid": "${datasource}"});
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         let title = panel["title"].as_str().unwrap();
         assert_eq!(panel["datasource"], wanted, "{title}");
-        assert!(list(panel, "targets").count() > 0, "{title} asks nothing");
+        assert!(list(panel, "targets").count() > 0, "{title} has no query");
         let names: BTreeSet<&str> = list(panel, "targets")
             .map(|one| one["refId"].as_str().unwrap())
             .collect();
         assert_eq!(
             names.len(),
             list(panel, "targets").count(),
-            "{title}: a query's name is used twice"
+            "{title}: names of queries are unique"
         );
         for target in list(panel, "targets") {
             assert_eq!(target["datasource"], wanted, "{title}");
@@ -207,7 +207,7 @@ fn the_dashboard_can_be_imported_anywhere() {
     }
 }
 
-/// The panel's colours and the alerts' bounds are in two files.
+/// The panel's thresholds and the alerts' bounds are in two files.
 #[test]
 fn the_dashboard_changes_colour_where_the_alerts_fire() {
     let board: Value = serde_json::from_str(DASHBOARD).unwrap();
@@ -232,9 +232,9 @@ fn the_dashboard_changes_colour_where_the_alerts_fire() {
     }
 }
 
-/// Of two installations, one that works does not hide one that is stuck.
+/// A working installation must not hide a stuck one.
 #[test]
-fn the_dashboard_tells_when_each_installation_last_did_something() {
+fn the_dashboard_shows_the_last_success_of_each_installation() {
     let queries = dashboard::queries(DASHBOARD);
     let last = queries.iter().find(|query| {
         query
@@ -245,7 +245,7 @@ fn the_dashboard_tells_when_each_installation_last_did_something() {
     assert!(expr.contains("max by (namespace) ("), "{expr}");
 }
 
-/// A terminator's program, before a broker.
+/// A terminator in front of a broker.
 struct Terminator {
     ca: Ca,
     config: Config,
@@ -277,7 +277,7 @@ impl Terminator {
         }
     }
 
-    /// As a PodMonitor would have it.
+    /// A scrape configuration as from a PodMonitor.
     fn scrape(&self, namespace: &str, listener: &str) -> Scrape {
         let labels = [
             ("namespace", namespace),
@@ -311,7 +311,7 @@ fn write(file: &Path, config: &Config) {
 
 #[test]
 fn a_certificate_that_is_not_renewed_fires_until_it_is() {
-    // Valid from yesterday on: about a twentieth of the lifetime is left.
+    // Valid since yesterday: about a twentieth of the lifetime is left.
     let mut terminator = Terminator::start(Mosquitto::shared(), |leaf| {
         leaf.valid_for(Duration::from_secs(4500))
     });
@@ -340,7 +340,7 @@ fn a_certificate_that_is_not_renewed_fires_until_it_is() {
     assert!(terminator.process.is_running());
 }
 
-/// The operator's program, and a listener for it in a namespace of its own.
+/// Starts the operator for a new namespace.
 async fn start_operator(server: &ApiServer) -> (Process, SocketAddr, String) {
     server.install_crd_yaml(&crd::yaml()).await;
     let namespace = server.namespace("monitored").await;
@@ -355,10 +355,10 @@ async fn start_operator(server: &ApiServer) -> (Process, SocketAddr, String) {
     (process, admin, namespace)
 }
 
-/// With a listener whose Secret is missing, and a terminator whose certificate not all clients take: no alert but
-/// those of this fires.
+/// With a listener whose Secret is missing, and a terminator whose certificate some clients reject: only the alerts for
+/// these fire.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_dashboard_and_alerts_ask_for_is_there() {
+async fn dashboard_and_alerts_have_data() {
     let terminator = Terminator::start(Mosquitto::shared(), |leaf| {
         leaf.dns("mqtt.example.com").must_staple()
     });
@@ -370,7 +370,7 @@ async fn whatever_dashboard_and_alerts_ask_for_is_there() {
         Scrape::fixed("mqtt-tls-operator", &[admin], &labels).honoring_labels(),
     ];
     let prometheus = Prometheus::start(&scrapes, &at_once(ALERTS));
-    // Both have been seen before anything happens: what follows is an increase.
+    // Both counters were scraped at 0, so that what follows is an increase.
     prometheus.wait_for_data("mqtt_tls_connections_accepted_total == 0", SOON);
     prometheus.wait_for_data("mqtt_tls_operator_listeners == 0", SOON);
     terminator.publish();

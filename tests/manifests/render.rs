@@ -1,5 +1,5 @@
-//! Manifests as the tools make them: the chart with each of its `ci` values, kustomize's folders, the samples.
-//! It judges nothing.
+//! Manifests as the tools render them: the chart with each of its `ci` values, kustomize's folders, the samples. It must
+//! not judge them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,13 +10,13 @@ use serde_json::Value;
 use tests::process::{Finished, run};
 use tests::{assets, workdir};
 
-/// How long a tool may take on a busy machine.
+/// Upper bound for a tool on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(300);
 
-/// The namespace that the chart is rendered for: that of kustomize's base.
+/// The chart's namespace, which is that of kustomize's base.
 pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
 
-/// What a release is called in all documents.
+/// The release's name in all documents.
 pub(crate) const RELEASE: &str = "smart-mqtt-tls";
 
 /// The workspace's folder.
@@ -29,23 +29,23 @@ pub(crate) fn chart() -> PathBuf {
     root().join("charts/smart-mqtt-tls")
 }
 
-/// Text that is rendered, and from what.
+/// Rendered manifests.
 #[derive(Clone, Debug)]
 pub(crate) struct Rendered {
-    /// What to call it in messages and file names.
+    /// Its name in messages and file names.
     pub(crate) name: String,
     /// The manifests.
     pub(crate) text: String,
 }
 
 impl Rendered {
-    /// The objects in it.
+    /// Parses the objects.
     pub(crate) fn objects(&self) -> Vec<Value> {
         objects(&self.text)
     }
 }
 
-/// The objects in a text of manifests.
+/// Parses the objects in manifests.
 pub(crate) fn objects(text: &str) -> Vec<Value> {
     let documents = yaml::documents(text).unwrap();
     documents
@@ -54,7 +54,7 @@ pub(crate) fn objects(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// A `helm` command that leaves the home folder alone.
+/// A `helm` command that does not use the home folder.
 pub(crate) fn helm() -> Command {
     let mut command = Command::new(assets::tool("helm"));
     let home = workdir::scratch("helm");
@@ -66,7 +66,7 @@ pub(crate) fn helm() -> Command {
     command
 }
 
-/// The chart's value files for tests, each a case of its own.
+/// The chart's `ci` values, one file for each case.
 pub(crate) fn ci_values() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(chart().join("ci"))
         .unwrap()
@@ -77,13 +77,13 @@ pub(crate) fn ci_values() -> Vec<PathBuf> {
     files
 }
 
-/// What a value file is called: `full` for `ci/full-values.yaml`.
+/// The name of a case: `full` for `ci/full-values.yaml`.
 pub(crate) fn case(values: &Path) -> String {
     let stem = values.file_stem().unwrap().to_str().unwrap();
     stem.trim_end_matches("-values").to_owned()
 }
 
-/// The chart with more arguments, its resource definition included.
+/// Renders the chart with additional arguments, including its resource definition.
 pub(crate) fn template(name: &str, args: &[&str]) -> Rendered {
     let finished = try_template(args).expect_success();
     Rendered {
@@ -92,12 +92,12 @@ pub(crate) fn template(name: &str, args: &[&str]) -> Rendered {
     }
 }
 
-/// The same, where it may be refused. By itself helm would take an old Kubernetes to be there.
+/// Like [`template`], but it may fail. Sets the Kubernetes version, because helm's default is too old.
 pub(crate) fn try_template(args: &[&str]) -> Finished {
     try_template_of(&chart(), args)
 }
 
-/// The same for another chart.
+/// Like [`try_template`], for another chart.
 pub(crate) fn try_template_of(chart: &Path, args: &[&str]) -> Finished {
     let mut command = helm();
     command
@@ -109,19 +109,19 @@ pub(crate) fn try_template_of(chart: &Path, args: &[&str]) -> Finished {
     run(command, b"", LONG)
 }
 
-/// The chart with each of its `ci` values.
+/// Renders the chart with each of its `ci` values.
 pub(crate) fn charts() -> Vec<Rendered> {
     let render =
         |values: PathBuf| template(&case(&values), &["--values", values.to_str().unwrap()]);
     ci_values().into_iter().map(render).collect()
 }
 
-/// A folder of the checkout by kustomize.
+/// Renders a folder of the checkout with kustomize.
 pub(crate) fn kustomize(folder: &str) -> Rendered {
     kustomization(&folder.replace('/', "-"), &root().join(folder))
 }
 
-/// Any folder by kustomize.
+/// Renders any folder with kustomize.
 fn kustomization(name: &str, folder: &Path) -> Rendered {
     let mut command = Command::new(assets::kubernetes("kubectl"));
     command.arg("kustomize").arg(folder);
@@ -131,7 +131,7 @@ fn kustomization(name: &str, folder: &Path) -> Rendered {
     }
 }
 
-/// A folder of kustomize's after a user has changed something in it, in a copy.
+/// Renders a copy of a kustomize folder with an edit of its kustomization.
 pub(crate) fn edited(name: &str, folder: &str, edit: impl FnOnce(&str) -> String) -> Rendered {
     let copy = workdir::scratch("edited");
     let mut command = Command::new("cp");
@@ -141,12 +141,12 @@ pub(crate) fn edited(name: &str, folder: &str, edit: impl FnOnce(&str) -> String
     let file = folder.join("kustomization.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     let changed = edit(&text);
-    assert_ne!(changed, text, "{name}: nothing was changed");
+    assert_ne!(changed, text, "{name}: the edit changes nothing");
     std::fs::write(file, changed).unwrap();
     kustomization(name, &folder)
 }
 
-/// All that kustomize installs.
+/// Renders all kustomizations.
 pub(crate) fn kustomizations() -> Vec<Rendered> {
     [
         "deploy/base",
@@ -158,7 +158,7 @@ pub(crate) fn kustomizations() -> Vec<Rendered> {
     .into()
 }
 
-/// The samples, as `kubectl apply --namespace` takes them; those for cert-manager are a rendering of their own.
+/// Returns the samples as with `kubectl apply --namespace`; those for cert-manager are a separate rendering.
 pub(crate) fn samples(namespace: &str) -> Vec<Rendered> {
     let path = root().join("deploy/samples/cert-manager.yaml");
     let cert_manager = Rendered {
@@ -176,7 +176,7 @@ pub(crate) fn samples(namespace: &str) -> Vec<Rendered> {
     samples
 }
 
-/// Whether an object is one of Helm's hooks, which come and go around an installation.
+/// Reports whether an object is a Helm hook, which exists only during an installation.
 pub(crate) fn is_hook(object: &Value) -> bool {
     object["metadata"]["annotations"]["helm.sh/hook"].is_string()
 }

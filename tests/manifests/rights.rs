@@ -1,5 +1,4 @@
-//! The rights that are installed suffice for what the operator does, and are no more than the one namespace's
-//! where only that is watched.
+//! The Role for a single watched namespace is sufficient for the operator.
 
 use std::process::Command;
 
@@ -47,7 +46,7 @@ async fn the_role_of_one_namespace_suffices() {
         let spec = leases.get("mqtt-tls-operator").await.unwrap().spec?;
         spec.holder_identity.filter(|holder| !holder.is_empty())
     };
-    eventually_async(LONG, "the Lease that was installed is held", look).await;
+    eventually_async(LONG, "the installed Lease is held", look).await;
     let account = format!("system:serviceaccount:{NAMESPACE}:mqtt-tls-operator");
     let (mut asked, mut refused) = (0, Vec::new());
     for event in server.audit_events() {
@@ -66,7 +65,7 @@ async fn the_role_of_one_namespace_suffices() {
     assert!(refused.is_empty(), "{refused:#?}");
 }
 
-/// As the overlay's pod is started.
+/// Starts the operator like the overlay's pod.
 fn start_operator(server: &ApiServer) -> Process {
     let admin = ports::free_addr().to_string();
     let mut command = Command::new(programs::operator());

@@ -1,4 +1,4 @@
-//! Chart and kustomize install the same, and the rights are the same in either scope.
+//! Chart and kustomize install the same objects, with the same rules in both scopes.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::render::{Rendered, edited, is_hook, kustomize, template};
 
-/// The labels that say who installed an object, and nothing about it.
+/// Labels about the installation of an object.
 const HELMS: [&str; 4] = [
     "app.kubernetes.io/instance",
     "app.kubernetes.io/managed-by",
@@ -14,8 +14,8 @@ const HELMS: [&str; 4] = [
     "helm.sh/chart",
 ];
 
-/// The objects by kind and name, without what is Helm's own. Whoever uses Helm makes the namespace; whoever
-/// uses kustomize needs no hook for the resource definition.
+/// Returns the objects by kind and name, without Helm's labels. Helm does not create the namespace, and kustomize needs
+/// no hook for the resource definition.
 fn comparable(rendered: &Rendered) -> BTreeMap<String, Value> {
     let objects = rendered.objects().into_iter();
     let objects = objects.filter(|object| !is_hook(object) && object["kind"] != "Namespace");
@@ -35,7 +35,7 @@ fn comparable(rendered: &Rendered) -> BTreeMap<String, Value> {
     found
 }
 
-/// The chart says how long the lease is, kustomize leaves it to the operator, and that is the same: see `agree`.
+/// The chart sets the lease duration, and kustomize uses the operator's default, which is the same: see `agree`.
 fn is_default(variable: &Value) -> bool {
     variable["name"] == "MQTT_TLS_LEASE_DURATION" && variable["value"] == "15s"
 }
@@ -52,7 +52,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// What is in one and not in the other, as paths.
+/// Collects the differences, as paths.
 fn differences(path: &str, one: &Value, other: &Value, found: &mut Vec<String>) {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
@@ -95,11 +95,11 @@ fn chart_and_base_are_the_same() {
 }
 
 #[test]
-fn the_short_way_installs_the_base() {
+fn the_deploy_folder_installs_the_base() {
     assert_eq!(kustomize("deploy").text, kustomize("deploy/base").text);
 }
 
-/// The chart can watch another namespace than its own, so it names it; the overlay cannot, and takes its own.
+/// The chart sets the namespace by name, because it can watch another one than its own; the overlay uses its own.
 #[test]
 fn chart_and_overlay_are_the_same_for_one_namespace() {
     let chart = template("own", &["--set", "watchNamespace=smart-mqtt-tls"]);
@@ -113,7 +113,7 @@ fn chart_and_overlay_are_the_same_for_one_namespace() {
 }
 
 #[test]
-fn chart_and_overlay_for_kind_differ_in_the_number_of_replicas_alone() {
+fn chart_and_overlay_for_kind_differ_only_in_replicas() {
     let (chart, kind) = (template("one", &[]), kustomize("deploy/overlays/kind"));
     let (chart, kind) = (comparable(&chart), comparable(&kind));
     let mut found = Vec::new();
@@ -124,7 +124,7 @@ fn chart_and_overlay_for_kind_differ_in_the_number_of_replicas_alone() {
     assert_eq!(found, [deployment]);
 }
 
-/// The chart with images from a registry, and more arguments.
+/// Renders the chart with images from a registry, and additional arguments.
 fn of_a_registry(args: &[&str]) -> Rendered {
     let image = |key: &str, program: &str| {
         format!("{key}.repository=registry.example.com/mqtt-tls-{program},{key}.tag=0.1.0")
@@ -141,14 +141,14 @@ fn chart_and_overlay_are_the_same_for_another_registry() {
     let chart = of_a_registry(&[]);
     assert!(
         !chart.text.contains(" mqtt-tls-terminator:"),
-        "nobody has that"
+        "the default image is not used"
     );
     assert_same(&chart, &kustomize("deploy/overlays/registry"));
 }
 
-/// As the overlay tells how.
+/// As described in the overlay.
 #[test]
-fn chart_and_overlay_are_the_same_for_a_registry_that_asks_who_pulls() {
+fn chart_and_overlay_are_the_same_for_a_private_registry() {
     let chart = of_a_registry(&["--set", "imagePullSecrets[0].name=registry"]);
     let overlay = edited("registry", "deploy/overlays/registry", |text| {
         text.replace("# imagePullSecrets:", "imagePullSecrets:")
@@ -180,7 +180,7 @@ fn the_rules_do_not_depend_on_the_scope() {
 }
 
 #[test]
-fn a_difference_is_seen() {
+fn differences_are_found() {
     let mut found = Vec::new();
     let one = serde_json::json!({"a": [{"b": 1, "c": 2}], "d": 3});
     let other = serde_json::json!({"a": [{"b": 1, "c": 4}], "e": 3});

@@ -1,14 +1,14 @@
-//! A Kubernetes node on this machine to try things on, with all images of this project, cert-manager's controllers,
-//! and `kubectl` and `helm` on the path:
+//! A Kubernetes node on this machine for experiments, with all images of this project, cert-manager's controllers, and
+//! `kubectl` and `helm` on the path:
 //!
-//! `cargo run -p tests --bin node [-- COMMAND…]`, as root. Without a command it is a shell. When that ends, the node
-//! is gone, and with it all that was on it; the exit code is the command's, or 1 if something is left on the machine.
+//! `cargo run -p tests --bin node [-- COMMAND…]`, as root. Without a command it starts a shell. When that ends, the node
+//! and everything on it is removed; the exit code is the command's, or 1 if something is left on the machine.
 //!
-//! It decides nothing about what runs on the node.
+//! It must not decide what runs on the node.
 #![allow(
     clippy::expect_used,
     clippy::print_stderr,
-    reason = "a node that cannot be started ends the program, with a text that says why"
+    reason = "a node that fails to start ends the program with a message"
 )]
 
 use std::ffi::OsString;
@@ -25,10 +25,10 @@ fn main() -> ExitCode {
         return on_a_node(&arguments);
     }
     if !rustix::process::geteuid().is_root() {
-        eprintln!("a node needs root: it makes namespaces and mounts");
+        eprintln!("a node needs root, because it creates namespaces and mounts");
         return ExitCode::FAILURE;
     }
-    // Out here, where the tools that build them work.
+    // Outside of the enclosure, where the build tools work.
     Images::built();
     enclosure::enter("node", &arguments, None).report()
 }
@@ -47,7 +47,7 @@ fn on_a_node(arguments: &[OsString]) -> ExitCode {
         (assets::kubernetes("kubectl"), "kubectl"),
         (assets::tool("helm"), "helm"),
     ] {
-        std::os::unix::fs::symlink(tool, bin.join(name)).expect("the folder is ours");
+        std::os::unix::fs::symlink(tool, bin.join(name)).expect("the folder is writable");
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = [bin].into_iter().chain(std::env::split_paths(&path));

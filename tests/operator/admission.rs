@@ -84,7 +84,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "clientAuth:",
         "clientAuth must not be empty: set clientAuth.mode to Require or Optional",
     ),
-    // The field. Newer Kubernetes shows the value between the quotes, older its type.
+    // The field. Newer versions of Kubernetes show the value between the quotes, older ones its type.
     (
         "",
         "timeouts: {handshake: 50ms}",

@@ -1,6 +1,6 @@
-/* A device: it connects, verifies the server, and says in MQTT 3.1.1 what a device says: CONNECT, PINGREQ, one
- * PUBLISH at QoS 1, DISCONNECT. It waits for each answer, and with `echo` for its own message to come back. What it
- * saw is one line of JSON; harness/clients/devices.rs names the same fields. It must know no TLS: that is in one file for each stack.
+/* An MQTT 3.1.1 device: it connects, verifies the server, and sends CONNECT, PINGREQ, one PUBLISH at QoS 1 and
+ * DISCONNECT. It waits for each response, and with `echo` for its own message. It prints its observations as one line
+ * of JSON, with the fields in harness/clients/devices.rs. TLS must stay in the files of the stacks.
  *
  *   STACK HOST PORT CA-FILE [OPTION=VALUE...]     the options are in device.h */
 #include "device.h"
@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* For everything, in seconds. */
+/* Limit for the whole run, in seconds. */
 #define DEADLINE 20
 #define MESSAGE_MAX (1 << 20)
 
@@ -73,7 +73,7 @@ static void write_all(const unsigned char *bytes, int count) {
     }
 }
 
-/* Reads a packet into `body`, of at most `room` bytes, and hands back how many. */
+/* Reads a packet of at most `room` bytes into `body`, and returns its length. */
 static int read_packet(unsigned char *head, unsigned char *body, int room) {
     unsigned char digit = 0x80;
     int have, length = 0, shift = 0;
@@ -96,7 +96,7 @@ static void expect(const char *name, unsigned char head, unsigned char *body, in
         fail("not the %s: %02x with %d bytes", name, got, count);
 }
 
-/* A PUBLISH at QoS 1 to `topic` with so many bytes of payload, in `packet`. Hands back its length. */
+/* Writes a PUBLISH at QoS 1 to `topic`, with `payload` bytes of payload, into `packet`, and returns its length. */
 static int publish(unsigned char *packet, const char *topic, int payload) {
     int name = (int)strlen(topic), left = 2 + name + 2 + payload, at = 1;
     packet[0] = 0x32;
@@ -147,7 +147,7 @@ static void mqtt(int round, int echo) {
     sent = publish(packet, topic, echo > 0 ? echo : 4);
     payload = packet + sent - echo;
     write_all(packet, sent);
-    /* The broker is free to send the message back before it acknowledges it. */
+    /* The broker may send the message back before it acknowledges it. */
     for (; came < (echo > 0 ? 2 : 1); came++) {
         int count = read_packet(&head, body, sizeof body);
         if (head == 0x40 && count == 2 && body[1] == 7)

@@ -79,7 +79,7 @@ int tls_read(unsigned char *bytes, int count) {
 }
 
 void tls_close(void) {
-    /* Without a ticket, TLS 1.3 would have this wait for one. */
+    /* In TLS 1.3 this would wait for a ticket if there is none. */
     int has_ticket = gnutls_protocol_get_version(session) != GNUTLS_TLS1_3 ||
                      (gnutls_session_get_flags(session) & GNUTLS_SFLAGS_SESSION_TICKET) != 0;
     if (has_ticket)

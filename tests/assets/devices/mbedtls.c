@@ -1,4 +1,4 @@
-/* The device on Mbed TLS 2.28, as microcontrollers have it. It has no TLS 1.3. */
+/* The device on Mbed TLS 2.28, which is common on microcontrollers. It has no TLS 1.3. */
 #include "device.h"
 
 #include <mbedtls/ctr_drbg.h>
@@ -87,7 +87,7 @@ void tls_set_up(const struct options *options) {
 }
 
 void tls_connect(int fd, struct seen *seen) {
-    /* The library has one name for both, SNI and the check. */
+    /* The library uses one name for SNI and verification. */
     const char *name = asked->sni ? asked->sni : asked->name;
     int status;
     mbedtls_ssl_init(&ssl);
@@ -104,7 +104,7 @@ void tls_connect(int fd, struct seen *seen) {
     must(status, "handshake");
     seen->version = mbedtls_ssl_get_version(&ssl);
     seen->suite = mbedtls_ssl_get_ciphersuite(&ssl);
-    /* An abbreviated handshake verifies nothing anew; the library tells of it in no other way. */
+    /* The library does not report resumption; compare the sessions instead. */
     if (has_session) {
         mbedtls_ssl_session now;
         mbedtls_ssl_session_init(&now);

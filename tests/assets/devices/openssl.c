@@ -25,7 +25,7 @@ static void must(int good, const char *at) {
         failed(at);
 }
 
-/* TLS 1.3 gives tickets when it likes, after the handshake. The reference is ours if 1 is handed back. */
+/* In TLS 1.3 tickets arrive any time after the handshake. Returning 1 takes the reference. */
 static int keep(SSL *of, SSL_SESSION *new) {
     (void)of;
     SSL_SESSION_free(session);

@@ -1,4 +1,4 @@
-/* The device on wolfSSL, with the options that Debian builds it with. */
+/* The device on wolfSSL, with the options of Debian's build. */
 #include <wolfssl/options.h>
 
 #include <wolfssl/ssl.h>
@@ -53,7 +53,7 @@ void tls_set_up(const struct options *options) {
         must(wolfSSL_CTX_UseSupportedCurve(context, WOLFSSL_ECC_SECP256R1) == WOLFSSL_SUCCESS, "groups");
     if (options->no_ems)
         must(wolfSSL_CTX_DisableExtendedMasterSecret(context) == WOLFSSL_SUCCESS, "no_ems");
-    /* TLS 1.2 asks for no ticket by itself. */
+    /* In TLS 1.2 tickets are off by default. */
     if (options->rounds > 1)
         must(wolfSSL_CTX_UseSessionTicket(context) == WOLFSSL_SUCCESS, "tickets");
 }
@@ -69,7 +69,7 @@ void tls_connect(int fd, struct seen *seen) {
         must(wolfSSL_UseALPN(ssl, (char *)asked->alpn, (unsigned)strlen(asked->alpn),
                              WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) == WOLFSSL_SUCCESS,
              "ALPN");
-    /* It refuses a session that cannot be resumed; the handshake is a full one then. */
+    /* It rejects a session that cannot be resumed, which leads to a full handshake. */
     if (session)
         (void)wolfSSL_set_session(ssl, session);
     must(wolfSSL_connect(ssl) == WOLFSSL_SUCCESS, "handshake");

@@ -1,5 +1,4 @@
-// Builds the etcd that the tests' API server stores in. tests/setup runs `go build` here; nothing
-// imports this module.
+// Builds the etcd of the tests' API server. tests/setup runs `go build` here; nothing imports this module.
 module smart-mqtt-tls.test/etcd
 
 go 1.26.0

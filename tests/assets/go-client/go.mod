@@ -1,4 +1,4 @@
-// A TLS client that is not Rust's. See main.go.
+// A TLS client in Go. See main.go.
 module smart-mqtt-tls.test/go-client
 
 go 1.25.0

@@ -1,6 +1,6 @@
-// A TLS and MQTT client on Go's crypto/tls, driven by the Rust tests: a TLS stack that shares nothing with
-// the one under test. It uses the standard library only, knows MQTT 3.1.1 just well enough to publish, and
-// judges nothing: what it saw goes to standard output as one JSON object, and a failure is a field of it.
+// A TLS and MQTT client on Go's crypto/tls, run by the Rust tests: a TLS stack that is independent of the one
+// under test. It uses the standard library only, and supports MQTT 3.1.1 as far as publishing needs. It prints its
+// observations as one JSON object, with a failure as a field, and must not judge them.
 package main
 
 import (
@@ -114,9 +114,9 @@ func handshake(o *options, result *Result) error {
 	return nil
 }
 
-// verdict reads until the server has shown what it thinks of the handshake: by a session ticket, by an
-// alert, or by ending the connection. In TLS 1.3 a refusal of the client's certificate comes only now. A
-// server that says nothing for two seconds is content.
+// verdict reads until the server has accepted or rejected the handshake: with a session ticket, with an alert, or
+// by closing the connection. In TLS 1.3 a rejection of the client's certificate arrives only now. Two seconds of
+// silence count as acceptance.
 func verdict(conn *tls.Conn, tickets *cache) error {
 	ended := make(chan error, 1)
 	go func() {
@@ -132,7 +132,7 @@ func verdict(conn *tls.Conn, tickets *cache) error {
 	return nil
 }
 
-// cache tells when a ticket has come.
+// cache signals the arrival of a ticket.
 type cache struct {
 	tls.ClientSessionCache
 	put chan struct{}
@@ -146,7 +146,7 @@ func (c *cache) Put(key string, state *tls.ClientSessionState) {
 	}
 }
 
-// refused tells an alert from the ways in which a connection just ends.
+// refused reports whether an error is an alert, not just the end of a connection.
 func refused(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"
@@ -241,7 +241,7 @@ func (o *options) end(conn *tls.Conn, raw *socket, reader io.Reader, result *Res
 	return nil
 }
 
-// socket notes the end of the TCP stream: crypto/tls reports a bare FIN as it reports close_notify.
+// socket records the end of the TCP stream: crypto/tls reports a bare FIN like close_notify.
 type socket struct {
 	*net.TCPConn
 	ended bool
@@ -323,7 +323,7 @@ func text(s string) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...)
 }
 
-// packet is for bodies below 128 bytes.
+// packet supports bodies below 128 bytes.
 func packet(head byte, body []byte) []byte {
 	return append([]byte{head, byte(len(body))}, body...)
 }

@@ -2,8 +2,8 @@
 //
 //   node device.js HOST PORT CA-FILE [version=1.2|1.3] [echo=BYTES] [rounds=2] [cert=FILE key=FILE]
 //
-// With `echo` it also subscribes, and waits for its own message. What it saw is one line of JSON, with the fields of
-// ../devices/device.c; harness/clients/devices.rs reads it. It judges nothing.
+// With `echo` it also subscribes, and waits for its own message. It prints its observations as one line of JSON, with
+// the fields of ../devices/device.c; harness/clients/devices.rs reads it. It must not judge them.
 "use strict";
 
 const { readFileSync } = require("node:fs");
@@ -19,10 +19,10 @@ function report() {
 
 async function connection(url, options, echo) {
   const client = mqtt.connect(url, options);
-  // TLS 1.3 gives it when it likes; it is for the next connection.
+  // In TLS 1.3 it arrives any time after the handshake. The next connection uses it.
   client.stream.on("session", (ticket) => (options.session = ticket));
   const failed = once(client, "error").then(([error]) => Promise.reject(error));
-  // Told by the race below; alone it would end the program.
+  // The race below reports it; an unhandled rejection would end the program.
   failed.catch(() => {});
   const soon = (step) => Promise.race([step, failed]);
   const packet = (command) =>

@@ -2,8 +2,8 @@
 
     python device.py HOST PORT CA-FILE [version=1.2|1.3] [echo=BYTES] [cert=FILE key=FILE]
 
-With `echo` it also subscribes, and waits for its own message. What it saw is one line of JSON, with the fields of
-../devices/device.c; harness/clients/devices.rs reads it. It judges nothing.
+With `echo` it also subscribes, and waits for its own message. It prints its observations as one line of JSON, with the
+fields of ../devices/device.c; harness/clients/devices.rs reads it. It must not judge them.
 """
 
 import json
@@ -50,7 +50,7 @@ class Device:
             raise TimeoutError(f"no {step}")
 
     def run(self, host, port, echo):
-        # Here, so that what is wrong with the handshake is raised, and not tried again for ever.
+        # Not in the loop's thread, so that a failed handshake raises, and is not retried for ever.
         self.client.connect(host, port)
         self.client.loop_start()
         self.wait("connack")
@@ -75,7 +75,7 @@ def main():
         if options:
             raise ValueError(f"no such option: {options}")
         device.run(host, int(port), echo)
-    except Exception as error:  # whatever it is, it is the result
+    except Exception as error:  # any error is the result
         device.seen["error"] = f"paho-mqtt: {type(error).__name__}: {error}"
     print(json.dumps(device.seen))
 

@@ -2,7 +2,7 @@
 
 Its one argument is JSON: {"host", "port", "ca", "end", "clients": [{"id", "topic", "will", "count", "size"}]}. With
 "end": "disconnect" they call disconnect(), and the process ends when all have; with "kill" they stay until the
-process is killed. Either way it prints "sent" once all was handed to the kernel. It judges nothing.
+process is killed. In both cases it prints "sent" once everything was written to the sockets. It must not judge.
 """
 
 import json
@@ -29,7 +29,7 @@ def publish(order, wanted):
         client.publish(wanted["topic"], bytes(wanted["size"]))
     if order["end"] == "disconnect":
         client.disconnect()
-        # Ends the thread of loop_start once everything, DISCONNECT at last, was written.
+        # Ends the thread of loop_start once everything, including DISCONNECT, was written.
         client.loop_stop()
     else:
         deadline = time.monotonic() + DEADLINE

@@ -1,5 +1,5 @@
-/* The first process of a pod's sandbox: it holds the pod's namespaces. It takes in the dead of a pod whose
- * containers share its process namespace, ends at once when told to, and does nothing else. */
+/* The first process of a pod's sandbox: it holds the pod's namespaces, reaps orphans of a pod whose containers share
+ * its process namespace, and exits at once on SIGINT and SIGTERM. It must not do anything else. */
 #include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>

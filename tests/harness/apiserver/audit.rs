@@ -1,10 +1,10 @@
-//! The audit log: every request as the API server itself saw it, which no fake can bend.
+//! Reads the audit log: every request as the API server itself recorded it.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
-/// One answered request, as far as tests look at it.
+/// A completed request, with the fields that tests use.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent {
@@ -13,25 +13,25 @@ pub struct AuditEvent {
     /// The path and the query.
     #[serde(rename = "requestURI")]
     pub request_uri: String,
-    /// Who asked.
+    /// The user who made the request.
     pub user: AuditUser,
-    /// The program, as it calls itself.
+    /// The client program.
     #[serde(default)]
     pub user_agent: String,
-    /// What it was about; absent for paths such as `/version`.
+    /// The object; absent for paths such as `/version`.
     #[serde(default)]
     pub object_ref: Option<AuditObject>,
-    /// How it was answered.
+    /// The response's status.
     #[serde(default)]
     pub response_status: Option<AuditStatus>,
-    /// When it was answered, RFC 3339.
+    /// Time of the response, RFC 3339.
     pub stage_timestamp: String,
 }
 
 /// The user of an [`AuditEvent`].
 #[derive(Clone, Debug, Deserialize)]
 pub struct AuditUser {
-    /// As in the certificate.
+    /// The name, as in the client certificate.
     pub username: String,
 }
 
@@ -59,7 +59,7 @@ pub struct AuditStatus {
 }
 
 impl AuditEvent {
-    /// Whether it was to change something (and not a dry run).
+    /// Reports whether the request writes, without being a dry run.
     pub fn is_write(&self) -> bool {
         matches!(
             self.verb.as_str(),
@@ -67,7 +67,7 @@ impl AuditEvent {
         ) && !self.request_uri.contains("dryRun=")
     }
 
-    /// Whether it was about an object in this namespace.
+    /// Reports whether the object is in this namespace.
     pub fn is_in(&self, namespace: &str) -> bool {
         self.object_ref
             .as_ref()
@@ -75,7 +75,7 @@ impl AuditEvent {
     }
 }
 
-/// Lines that are still being written at this moment are left out.
+/// Reads all complete lines; one that is still being written is left out.
 pub(super) fn read(path: &Path) -> Vec<AuditEvent> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);

@@ -1,4 +1,4 @@
-//! How etcd and kube-apiserver are called, and the files they need. Nothing is started here.
+//! The command lines of etcd and kube-apiserver, and the files that they need. It starts nothing.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::assets;
 use crate::pki::{Ca, KeyKind};
 
-/// One line per request that was answered, with names and verbs and without bodies: Secrets stay out.
+/// One line for each completed request, with names and verbs and without bodies, which keeps Secrets out.
 const AUDIT_POLICY: &str = "
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -20,8 +20,8 @@ rules:
 - {level: Metadata}
 ";
 
-/// What users write too, as administrators' audit logs have it: a key that went into any object but a Secret would be
-/// in this log. What the node itself says all the time is left at names and verbs.
+/// Also logs request bodies, as administrators' audit logs do: a key in any object but a Secret would be in this log.
+/// The node's frequent requests are logged with names and verbs only.
 const AUDIT_POLICY_OF_A_NODE: &str = "
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -34,14 +34,14 @@ rules:
 - {level: Request}
 ";
 
-/// The Service addresses of a cluster; the first is the API server's own.
+/// The Service network of a cluster; its first address is the API server's.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
 const OWN_SERVICE: &str = "10.96.0.1";
 
-/// What the server is for.
+/// The server's purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To be talked to on loopback; there are no controllers.
+    /// On loopback, without controllers.
     Alone,
     /// The API server of a whole node.
     Node,
@@ -49,7 +49,7 @@ pub(super) enum Purpose {
 
 pub(super) fn write_files(folder: &Path, ca: &Ca, ip: IpAddr, purpose: Purpose) {
     let write = |name: &str, text: &str| {
-        fs::write(folder.join(name), text).expect("the folder is ours");
+        fs::write(folder.join(name), text).expect("the folder is writable");
     };
     write("ca.crt", &ca.cert_pem());
     let audit = match purpose {
@@ -67,7 +67,7 @@ pub(super) fn write_files(folder: &Path, ca: &Ca, ip: IpAddr, purpose: Purpose) 
         .issue();
     write("serving.crt", &serving.chain_pem);
     write("serving.key", &serving.key_pem);
-    // With which it calls the kubelet, for logs, exec and port-forward.
+    // For its calls to the kubelet: logs, exec and port-forward.
     let kubelet_client = ca
         .leaf()
         .common_name("kube-apiserver")
@@ -101,7 +101,7 @@ pub(super) fn etcd(folder: &Path, clients: SocketAddr, peers: SocketAddr) -> Com
             &peers,
         ])
         .args(["--initial-cluster", &format!("default={peers}")])
-        // The data is thrown away in a minute: losing it in a power cut is no loss.
+        // The data is short-lived, so durability does not matter.
         .args(["--unsafe-no-fsync", "--log-level", "warn"]);
     command
 }
@@ -141,11 +141,11 @@ pub(super) fn kube_apiserver(
 
 fn alone(command: &mut Command) {
     command
-        // Loopback cannot be advertised; nothing uses the address.
+        // Loopback cannot be advertised; this address is not used.
         .args(["--advertise-address", "192.0.2.1"])
         .args(["--endpoint-reconciler-type", "none"])
         .args(["--authorization-mode", "RBAC"])
-        // It would refuse pods until a controller, which is not there, has made the ServiceAccounts.
+        // It would reject pods until a controller, which does not run, has created the ServiceAccounts.
         .args(["--disable-admission-plugins", "ServiceAccount"]);
 }
 

@@ -1,4 +1,4 @@
-//! kubeconfig files: a user is whom a client certificate names, and the CA signs any.
+//! kubeconfig files: a client certificate names the user, and the CA signs certificates for any user.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::pki::Ca;
 
-/// A user with a client certificate: common name is the user, organizations are the groups.
+/// Writes a kubeconfig file and a client certificate: its common name is the user, its organizations are the groups.
 pub(super) fn write(path: &Path, url: &str, ca: &Ca, user: &str, groups: &[&str]) {
     let name = path
         .file_stem()
@@ -40,6 +40,6 @@ pub(super) fn write(path: &Path, url: &str, ca: &Ca, user: &str, groups: &[&str]
         (&key, leaf.key_pem),
         (&path.to_owned(), config.to_string()),
     ] {
-        std::fs::write(path, text).expect("the folder is ours");
+        std::fs::write(path, text).expect("the folder is writable");
     }
 }

@@ -1,4 +1,4 @@
-//! Each promise of the harness' API server, tried once.
+//! Tests of the harness's API server, one for each guarantee.
 
 use super::*;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -15,7 +15,7 @@ fn config_map(name: &str) -> ConfigMap {
 }
 
 #[tokio::test]
-async fn it_says_its_version_and_makes_namespaces() {
+async fn it_reports_its_version_and_creates_namespaces() {
     let server = ApiServer::shared();
     let version = server.client().await.apiserver_version().await.unwrap();
     assert!(version.git_version.starts_with("v1."), "{version:?}");
@@ -27,7 +27,7 @@ async fn it_says_its_version_and_makes_namespaces() {
 }
 
 #[tokio::test]
-async fn a_service_account_may_do_what_rbac_says_and_the_audit_log_has_it() {
+async fn rbac_applies_to_service_accounts_and_the_audit_log_records_it() {
     let server = ApiServer::shared();
     let namespace = server.namespace("rbac").await;
     let kubeconfig = server.kubeconfig_for_service_account(&namespace, "reader");
@@ -61,7 +61,7 @@ async fn a_service_account_may_do_what_rbac_says_and_the_audit_log_has_it() {
         &name,
     ];
     server.kubectl(&bind).expect_success();
-    eventually_async(SOON, "the binding counts", || async {
+    eventually_async(SOON, "the binding takes effect", || async {
         maps.create(&PostParams::default(), &config_map("mine"))
             .await
             .ok()
@@ -106,7 +106,7 @@ spec:
 }
 
 #[tokio::test]
-async fn what_was_written_survives_an_outage() {
+async fn objects_survive_an_outage() {
     let mut server = ApiServer::start();
     let namespace = server.namespace("outage").await;
     let maps: Api<ConfigMap> = Api::namespaced(server.client().await, &namespace);

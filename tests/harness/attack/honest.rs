@@ -1,5 +1,5 @@
-//! Honest clients: each shakes hands by TLS 1.3, gets its CONNACK and the answer to a ping, and leaves in order.
-//! One that is cut off does not try again: it counts as not served.
+//! Honest clients: each completes a TLS 1.3 handshake, gets its CONNACK and a PINGRESP, and disconnects gracefully. A
+//! failed client does not retry: it counts as not served.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,24 +24,24 @@ use crate::attack::{Origin, connect};
 use crate::mqtt::{self, Version};
 use crate::pki::Ca;
 
-/// A device gives up at some time, and so does this one.
+/// Timeout of a client.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How an honest client comes.
+/// How an honest client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     /// Without delay.
     Promptly,
-    /// It says nothing for a moment.
+    /// It pauses before its ClientHello.
     Silently,
-    /// Its ClientHello comes in two pieces, with a pause between them.
+    /// It sends its ClientHello in two pieces, with a pause between them.
     InPieces,
-    /// It takes its time over the server's certificate.
+    /// It pauses after the server's certificate.
     Thoughtfully,
 }
 
-/// How client number `index` comes, and whether from an address that attackers use too. A third comes
-/// promptly from there, a third from addresses of its own, and the slow third now from there and now from elsewhere.
+/// Returns the behaviour of client number `index`, and whether it uses an address of attackers. A third is prompt from
+/// attackers' addresses, a third is prompt from its own addresses, and the slow third uses both.
 fn way(index: u64) -> (Way, bool) {
     let is_neighbour = (index / 9).is_multiple_of(2);
     match (index % 3, index / 3 % 3) {
@@ -53,26 +53,26 @@ fn way(index: u64) -> (Way, bool) {
     }
 }
 
-/// Who comes, and how.
+/// A plan of honest clients.
 #[derive(Clone)]
 pub struct Honest {
-    /// What they trust ([`trusting`]).
+    /// Their TLS configuration ([`trusting`]).
     pub config: Arc<ClientConfig>,
-    /// Where the listener is.
+    /// The listener's address.
     pub target: SocketAddr,
-    /// Whose addresses the neighbours of attackers have.
+    /// The attackers' addresses, which some of the clients share.
     pub attackers: Origin,
-    /// So many a second.
+    /// New clients per second.
     pub rate: u32,
-    /// What slow ones wait: before their ClientHello, in the middle of it, or before they end their handshake.
+    /// Pause of slow clients: before their ClientHello, in the middle of it, or before they finish the handshake.
     pub pause: Duration,
 }
 
-/// What honest clients are configured with: TLS 1.3, and no session is resumed.
+/// The configuration of honest clients: TLS 1.3, without resumption.
 pub fn trusting(ca: &Ca) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from(ca.cert_der());
-    roots.add(root).expect("our CA is sound");
+    roots.add(root).expect("the CA is valid");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -83,25 +83,25 @@ pub fn trusting(ca: &Ca) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// What became of them.
+/// The clients' results.
 #[derive(Debug, Default)]
 pub struct Served {
-    /// From connect to CONNACK, in order of length; slow ones count without their own pause.
+    /// Times from connect to CONNACK, sorted; a slow client's own pause is not included.
     pub took: Vec<Duration>,
-    /// So many came.
+    /// Number of clients.
     pub tried: usize,
-    /// Why some were not served, and how many.
+    /// Reasons for failures, and how often each occurred.
     pub failures: BTreeMap<String, usize>,
 }
 
 impl Served {
-    /// The length that so many percent stay within.
+    /// The time within which this percentage of the served clients got their CONNACK.
     pub fn percentile(&self, percent: usize) -> Duration {
         let index = (self.took.len() * percent).div_ceil(100).saturating_sub(1);
         self.took.get(index).copied().unwrap_or_default()
     }
 
-    /// Whether everyone was served, and anyone came.
+    /// Reports whether there were clients, and all were served.
     pub fn is_everyone(&self) -> bool {
         self.tried > 0 && self.took.len() == self.tried
     }
@@ -122,14 +122,14 @@ impl fmt::Display for Served {
     }
 }
 
-/// Comes until told to stop; who is on the way then is waited for.
+/// Running honest clients.
 pub struct Coming {
     stop: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<Served>,
 }
 
 impl Honest {
-    /// They come from now on, in a thread of their own, so that no attacker delays them on our side.
+    /// Starts the clients in a separate thread, so that attackers in this process do not delay them.
     pub fn start(self) -> Coming {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -178,15 +178,15 @@ impl Honest {
                 .to_be_bytes();
             Ipv4Addr::new(127, 1, high, low)
         };
-        let told = |what: &str, error: io::Error| {
+        let failure = |what: &str, error: io::Error| {
             let whose = if is_neighbour { "attackers'" } else { "own" };
             format!("{way:?} from {whose} address, {what}: {error}")
         };
         let visit = self.visit(way, source);
         match timeout(PATIENCE, visit).await {
             Ok(Ok(took)) => Ok(took),
-            Ok(Err((what, error))) => Err(told(what, error)),
-            Err(_) => Err(told("patience", io::ErrorKind::TimedOut.into())),
+            Ok(Err((what, error))) => Err(failure(what, error)),
+            Err(_) => Err(failure("timeout", io::ErrorKind::TimedOut.into())),
         }
     }
 
@@ -228,9 +228,9 @@ impl Honest {
 }
 
 impl Coming {
-    /// Stops them, and hands back what became of them.
+    /// Starts no more clients, waits for those in progress, and returns the results.
     pub fn stop(self) -> Served {
-        // A thread that has panicked shows below.
+        // A panic of the thread shows in `join`.
         let _ = self.stop.send(());
         self.thread.join().expect("honest clients do not panic")
     }
@@ -242,7 +242,7 @@ async fn expect(client: &mut (impl AsyncRead + Unpin), wanted: &[u8]) -> io::Res
     if bytes == wanted {
         return Ok(());
     }
-    Err(io::Error::other(format!("{bytes:?} came")))
+    Err(io::Error::other(format!("received {bytes:?}")))
 }
 
 /// A TCP stream that pauses once.
@@ -250,10 +250,10 @@ struct Slow {
     tcp: TcpStream,
     way: Way,
     pause: Duration,
-    /// How often something was sent.
+    /// Number of writes.
     sent: usize,
     sleeps: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// How long it paused.
+    /// Duration of the pause, once it is over.
     waited: Duration,
 }
 
@@ -269,9 +269,9 @@ impl Slow {
         }
     }
 
-    /// Resolves when this is the time to send something.
+    /// Resolves when the next write is due.
     fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // The second write is the rest of the ClientHello, or what follows the server's answer.
+        // The second write is the rest of the ClientHello, or the flight after the server's.
         let is_now = match self.way {
             Way::Promptly => false,
             Way::Silently => self.sent == 0,
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_of_those_who_were_served() {
+    fn percentiles_are_of_served_clients() {
         let served = Served {
             took: (1..=100).map(Duration::from_millis).collect(),
             tried: 101,

@@ -1,5 +1,5 @@
-//! Connections that come to nothing, of each kind that is met in the field: what is sent, and as what it should be
-//! counted. Each is short, and can be thrown thousands of times.
+//! Short connections that fail, of each kind that occurs in production: the bytes sent, and the expected outcomes in
+//! the metrics. Each can be repeated thousands of times.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,22 +14,22 @@ use crate::attack::connect;
 use crate::hello::{self, Hello, RECORD_MAX, TLS10, TLS11, TLS12};
 use crate::mqtt::{self, Version};
 
-/// Thrown at a time.
+/// Number of concurrent connections.
 const AT_ONCE: u64 = 16;
-/// Nothing takes longer unless something hangs.
+/// Upper bound for one connection; reaching it means that something hangs.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Whoever hangs up with its ClientHello may be gone before it is answered.
+/// The outcomes of a client that closes right after its ClientHello, possibly before the response.
 const LEFT: &[&str] = &["cut", "left_after_certificate"];
 
-/// A kind of connection that comes to nothing.
+/// A kind of failing connection.
 #[derive(Clone, Debug)]
 pub struct Nuisance {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
-    /// What it sends before it ends its direction.
+    /// The bytes that it sends.
     pub bytes: Arc<[u8]>,
-    /// As what it should be counted; more than one where it depends on what arrives first.
+    /// The expected outcomes; several where timing decides.
     pub outcomes: &'static [&'static str],
 }
 
@@ -55,13 +55,13 @@ impl Nuisance {
         all
     }
 
-    /// Connects, sends it, and reads to the end of whatever is answered.
+    /// Connects, sends the bytes, and returns the whole response.
     pub async fn throw(&self, source: Ipv4Addr, target: SocketAddr) -> io::Result<Vec<u8>> {
         let thrown = timeout(DEADLINE, self.one(source, target)).await;
         thrown.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Where the server would wait for more.
+    /// Reports whether it must close its direction, because the server would wait for more.
     fn hangs_up(&self) -> bool {
         self.outcomes.contains(&"cut")
     }
@@ -69,7 +69,7 @@ impl Nuisance {
     async fn one(&self, source: Ipv4Addr, target: SocketAddr) -> io::Result<Vec<u8>> {
         let mut stream = connect(source, target).await?;
         let mut answer = Vec::new();
-        // A server that has heard enough ends in the middle of it, and a reset is as good an end as any.
+        // A server may close the connection before it has read everything, which shows as a reset.
         if stream.write_all(&self.bytes).await.is_err() {
             return Ok(answer);
         }
@@ -80,7 +80,7 @@ impl Nuisance {
         Ok(answer)
     }
 
-    /// Throws it so often, from 200 addresses in turn, and says how many got a TCP connection.
+    /// Repeats [`Nuisance::throw`] from 200 addresses in turn, and returns the number of TCP connections.
     pub async fn throw_often(&self, target: SocketAddr, times: u64) -> u64 {
         let thrown = stream::iter(0..times).map(|index| async move {
             let host = u8::try_from(index % 200 + 1).expect("it is below 256");
@@ -133,7 +133,7 @@ fn names() -> Vec<Nuisance> {
             &["bad_sni"],
             named(&escapes),
         ),
-        // A server takes no notice, and is left alone in the middle of the handshake.
+        // A server ignores it, and the client leaves in the middle of the handshake.
         Nuisance::new("SNI that is an address", LEFT, named(b"192.0.2.1")),
     ]
 }
@@ -197,7 +197,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn each_kind_has_a_name_of_its_own() {
+    fn each_kind_has_a_unique_name() {
         let all = Nuisance::all();
         let names: BTreeSet<_> = all.iter().map(|nuisance| nuisance.name).collect();
         assert_eq!(names.len(), all.len());

@@ -1,5 +1,4 @@
-//! A backend that speaks as much MQTT as honest clients need, and takes any number of them: a broker that is never
-//! what an attack is held up by.
+//! A minimal MQTT backend for any number of honest clients, so that a broker is never the bottleneck in an attack.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::mqtt::{CONNACK, DISCONNECT, Length, PINGREQ, PINGRESP};
 
-/// It runs as long as its process does, in a thread of its own.
+/// It runs in its own thread for the lifetime of the process.
 #[derive(Debug)]
 pub struct Sink {
     addr: SocketAddr,
@@ -36,12 +35,12 @@ impl Sink {
         Self { addr, connections }
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// How many connections there have been.
+    /// Number of connections so far.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
@@ -50,7 +49,7 @@ impl Sink {
 async fn accept(listener: std::net::TcpListener, counter: &AtomicU64) {
     let listener = TcpListener::from_std(listener).expect("it is a socket");
     loop {
-        // Descriptors come back.
+        // Out of descriptors: some become free again.
         let Ok((client, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;

@@ -1,5 +1,5 @@
-//! Devices: programs that say in MQTT what a device says, on the TLS stacks that devices have, with the settings that
-//! each stack has by itself (`tests/assets/devices`, `paho` and `mqtt-js`). They verify the server for `localhost`.
+//! Devices: programs that use MQTT as a device does, on common TLS stacks with their default settings
+//! (`tests/assets/devices`, `paho` and `mqtt-js`). They verify the server for `localhost`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,16 +13,16 @@ use crate::pki::{Ca, Leaf};
 use crate::process::run;
 use crate::{assets, workdir};
 
-/// A TLS stack, or a library that brings one.
+/// A TLS stack, or an MQTT library with its TLS stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stack {
-    /// Embedded Linux has it, as mosquitto's own clients do.
+    /// Common on embedded Linux, and in mosquitto's clients.
     OpenSsl,
     /// GnuTLS
     GnuTls,
-    /// ESP-IDF, Zephyr and others have it. Version 2.28 has no TLS 1.3.
+    /// Used by ESP-IDF, Zephyr and others. Version 2.28 has no TLS 1.3.
     MbedTls,
-    /// Microcontrollers have it.
+    /// Common on microcontrollers.
     WolfSsl,
     /// paho-mqtt for Python, on OpenSSL.
     Paho,
@@ -62,7 +62,7 @@ impl Stack {
         }
     }
 
-    /// What it connects to. paho-mqtt sends as SNI, and verifies, what it connects to.
+    /// The host to connect to. paho-mqtt uses it as SNI and for verification.
     fn host(self, addr: SocketAddr) -> String {
         if self == Self::Paho {
             "localhost".to_owned()
@@ -72,25 +72,25 @@ impl Stack {
     }
 }
 
-/// What a device saw, in its last connection.
+/// What a device observed in its last connection.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Seen {
-    /// Why it failed, in the stack's words, with its name; empty if it did not.
+    /// The stack's error with the stack's name; empty on success.
     pub error: String,
-    /// Ends with `1.2` or `1.3`; empty when there was no handshake.
+    /// Ends with `1.2` or `1.3`; empty without a handshake.
     pub version: String,
-    /// The cipher suite, as the stack calls it.
+    /// The stack's name of the cipher suite.
     pub cipher: String,
     /// Whether a session was resumed.
     pub resumed: bool,
-    /// The code in CONNACK; -1 when none came.
+    /// The code in CONNACK; -1 without one.
     pub connack: i32,
-    /// How many PINGREQs were answered, over all connections. paho-mqtt sends none.
+    /// Number of PINGRESPs over all connections. paho-mqtt sends no PINGREQ.
     pub pinged: usize,
-    /// How many messages were acknowledged, over all connections.
+    /// Number of acknowledged messages over all connections.
     pub acked: usize,
-    /// How many messages came back, over all connections.
+    /// Number of messages received over all connections.
     pub received: usize,
 }
 
@@ -101,10 +101,10 @@ pub struct Device {
 }
 
 impl Device {
-    /// To `addr`, trusting `ca`.
+    /// A device that connects to `addr` and trusts `ca`.
     pub fn new(stack: Stack, addr: SocketAddr, ca: &Ca) -> Self {
         let file = workdir::scratch("ca").join("ca.crt");
-        std::fs::write(&file, ca.cert_pem()).expect("the folder is ours");
+        std::fs::write(&file, ca.cert_pem()).expect("the folder is writable");
         let mut command = stack.command();
         command
             .args([stack.host(addr), addr.port().to_string()])
@@ -126,12 +126,12 @@ impl Device {
         self.option("version", version)
     }
 
-    /// Subscribes, and waits until a message of so many bytes has come back.
+    /// Subscribes, and waits until its own message of this many bytes arrives.
     pub fn echo(self, bytes: usize) -> Self {
         self.option("echo", &bytes.to_string())
     }
 
-    /// Connects twice; what is told is the second, which may resume the first one's session. paho-mqtt cannot.
+    /// Connects twice and reports the second connection, which may resume the session. paho-mqtt cannot.
     pub fn twice(self) -> Self {
         self.option("rounds", "2")
     }
@@ -142,7 +142,7 @@ impl Device {
         self
     }
 
-    /// Runs it to its end. A failure is no panic: it is in [`Seen::error`].
+    /// Runs it to its end. A failure does not panic: it is in [`Seen::error`].
     #[track_caller]
     pub fn run(self) -> Seen {
         let finished = run(self.command, b"", Duration::from_secs(40));

@@ -10,11 +10,11 @@ use crate::pki::{Ca, Leaf};
 use crate::process::run;
 use crate::{assets, workdir};
 
-/// What it saw. `main.go` says what each field means.
+/// What it observed. `main.go` documents each field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Seen {
-    /// Why it failed, in Go's words; empty if it did not.
+    /// Go's error; empty on success.
     pub error: String,
     /// `TLS 1.2` or `TLS 1.3`
     pub version: String,
@@ -26,17 +26,17 @@ pub struct Seen {
     pub alpn: String,
     /// SHA-256 of the server's certificate, lower-case hexadecimal digits.
     pub fingerprint: String,
-    /// How many certificates the server sent.
+    /// Number of certificates that the server sent.
     pub chain_length: usize,
     /// Whether the (last) handshake resumed a session.
     pub resumed: bool,
     /// The code in CONNACK.
     pub connack: u8,
-    /// How many PINGREQs were answered.
+    /// Number of PINGRESPs.
     pub pinged: usize,
-    /// How many messages were acknowledged.
+    /// Number of acknowledged messages.
     pub acked: usize,
-    /// How the server ended its direction: `close_notify`, `fin`, or an error's text.
+    /// How the server closed its direction: `close_notify`, `fin`, or an error's text.
     pub peer_close: String,
 }
 
@@ -47,12 +47,12 @@ pub struct GoClient {
 }
 
 impl GoClient {
-    /// A handshake and no more; [`GoClient::run`] tells what was negotiated.
+    /// A handshake only; [`GoClient::run`] returns what was negotiated.
     pub fn handshake(addr: SocketAddr, ca: &Ca) -> Self {
         Self::new("handshake", addr, ca)
     }
 
-    /// CONNECT, PINGREQ, then `count` messages at QoS 1 to `topic`, then the end that [`GoClient::close`] says.
+    /// CONNECT, PINGREQ, `count` messages at QoS 1 to `topic`, and the end that [`GoClient::close`] selects.
     pub fn mqtt(addr: SocketAddr, ca: &Ca, topic: &str, count: usize) -> Self {
         let client = Self::new("mqtt", addr, ca);
         client
@@ -63,7 +63,7 @@ impl GoClient {
 
     fn new(mode: &str, addr: SocketAddr, ca: &Ca) -> Self {
         let file = workdir::scratch("ca").join("ca.crt");
-        std::fs::write(&file, ca.cert_pem()).expect("the folder is ours");
+        std::fs::write(&file, ca.cert_pem()).expect("the folder is writable");
         let mut command = Command::new(assets::go_client());
         command
             .args([mode, "-addr", &addr.to_string(), "-ca"])
@@ -78,7 +78,7 @@ impl GoClient {
         self
     }
 
-    /// The name for SNI and for the check of the certificate; `localhost` if not said.
+    /// The name for SNI and for the verification of the certificate; `localhost` by default.
     pub fn server_name(self, name: &str) -> Self {
         self.arg("-name", name)
     }
@@ -98,12 +98,12 @@ impl GoClient {
         self.arg("-alpn", protocols)
     }
 
-    /// Two connections with one session cache; what is told is the second.
+    /// Two connections with one session cache; reports the second.
     pub fn twice(self) -> Self {
         self.arg("-again", "true")
     }
 
-    /// How to end: `notify` (DISCONNECT, close_notify, and wait for the server's end), `fin`, `reset`.
+    /// How to end: `notify` (DISCONNECT, close_notify, and wait for the server's), `fin`, `reset`.
     pub fn close(self, how: &str) -> Self {
         self.arg("-close", how)
     }
@@ -113,7 +113,7 @@ impl GoClient {
         self
     }
 
-    /// Runs it to its end. A failed handshake is no panic: it is in [`Seen::error`].
+    /// Runs it to its end. A failed handshake does not panic: it is in [`Seen::error`].
     #[track_caller]
     pub fn run(self) -> Seen {
         let finished = run(self.command, b"", Duration::from_secs(30)).expect_success();

@@ -11,7 +11,7 @@ use crate::pki::{Ca, Leaf};
 use crate::process::{Finished, Process, run};
 use crate::{assets, workdir};
 
-/// How long a client may take for what should take milliseconds.
+/// Upper bound for what should take milliseconds.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Where to connect, and with what credentials.
@@ -23,7 +23,7 @@ pub struct Endpoint {
     environment: Vec<(&'static str, String)>,
 }
 
-/// OpenSSL's own settings: `--tls-version tlsv1.2` of mosquitto's clients is the lowest version, not the only one.
+/// OpenSSL's configuration: `--tls-version tlsv1.2` of mosquitto's clients sets only the lowest version.
 const ONE_VERSION: &str =
     "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = versions\n[versions]\n";
 
@@ -41,7 +41,7 @@ impl Endpoint {
     /// Over TLS to `localhost` at this port; the server's certificate must have that name.
     pub fn tls(port: u16, ca: &Ca) -> Self {
         let file = workdir::scratch("ca").join("ca.crt");
-        std::fs::write(&file, ca.cert_pem()).expect("the folder is ours");
+        std::fs::write(&file, ca.cert_pem()).expect("the folder is writable");
         let endpoint = Self {
             host: "localhost".to_owned(),
             port,
@@ -74,53 +74,53 @@ impl Endpoint {
         let name = version.replace("tlsv", "TLSv");
         let file = workdir::scratch("openssl").join("openssl.cnf");
         let text = format!("{ONE_VERSION}MinProtocol = {name}\nMaxProtocol = {name}\n");
-        std::fs::write(&file, text).expect("the folder is ours");
+        std::fs::write(&file, text).expect("the folder is writable");
         self.environment.push(("OPENSSL_CONF", path(file)));
         self.arg("--tls-version").arg(version)
     }
 
-    /// Another argument of both programs, such as `-u` and then a user's name.
+    /// Adds an argument for both programs, such as `-u` and then a user's name.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// Begins a subscription here.
+    /// Prepares a subscription at this endpoint.
     pub fn subscribe(&self, topic: &str) -> Subscribe {
         Subscribe(Call::new(self, "mosquitto_sub", topic))
     }
 
-    /// Begins a publication here.
+    /// Prepares a publication at this endpoint.
     pub fn publish(&self, topic: &str) -> Publish {
         Publish(Call::new(self, "mosquitto_pub", topic))
     }
 }
 
-/// A publication; [`Publish::send`] does it.
+/// A publication; [`Publish::send`] runs it.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Publish(Call);
 
 impl Publish {
-    /// As [`Endpoint::publish`].
+    /// Same as [`Endpoint::publish`].
     pub fn new(at: &Endpoint, topic: &str) -> Self {
         at.publish(topic)
     }
 
-    /// MQTT version; 3.1.1 if not said.
+    /// MQTT version; 3.1.1 by default.
     pub fn version(mut self, version: Version) -> Self {
         self.0.version = version;
         self
     }
 
-    /// Quality of service; 0 if not said.
+    /// Quality of service; 0 by default.
     pub fn qos(mut self, qos: u8) -> Self {
         self.0.qos = qos;
         self
     }
 
-    /// The client ID; one of its own if not said.
+    /// The client ID; a unique one by default.
     pub fn id(mut self, id: &str) -> Self {
         id.clone_into(&mut self.0.id);
         self
@@ -131,7 +131,7 @@ impl Publish {
         self.arg("-m").arg(payload)
     }
 
-    /// Another argument of `mosquitto_pub`.
+    /// Adds an argument of `mosquitto_pub`.
     pub fn arg(mut self, arg: &str) -> Self {
         self.0.more.push(arg.to_owned());
         self
@@ -160,25 +160,25 @@ impl Publish {
 pub struct Subscribe(Call);
 
 impl Subscribe {
-    /// MQTT version; 3.1.1 if not said.
+    /// MQTT version; 3.1.1 by default.
     pub fn version(mut self, version: Version) -> Self {
         self.0.version = version;
         self
     }
 
-    /// Quality of service; 0 if not said.
+    /// Quality of service; 0 by default.
     pub fn qos(mut self, qos: u8) -> Self {
         self.0.qos = qos;
         self
     }
 
-    /// The client ID; one of its own if not said.
+    /// The client ID; a unique one by default.
     pub fn id(mut self, id: &str) -> Self {
         id.clone_into(&mut self.0.id);
         self
     }
 
-    /// Another argument of `mosquitto_sub`.
+    /// Adds an argument of `mosquitto_sub`.
     pub fn arg(mut self, arg: &str) -> Self {
         self.0.more.push(arg.to_owned());
         self
@@ -192,7 +192,7 @@ pub struct Subscriber {
     read: usize,
 }
 
-/// What stands before each message in the output, to tell messages from `mosquitto_sub -d`'s own lines.
+/// Prefix of each message in the output, to distinguish messages from the debug lines of `mosquitto_sub -d`.
 const MESSAGE: &str = "message: ";
 
 impl Subscriber {
@@ -204,12 +204,12 @@ impl Subscriber {
         Self { process, read: 0 }
     }
 
-    /// Starts it without waiting: for connections that are to be refused.
+    /// Starts it without waiting, for connections that should be refused.
     #[track_caller]
     pub fn launch(subscribe: &Subscribe) -> Process {
         let mut command = subscribe.0.command();
         command.args(["-d", "-F", &format!("{MESSAGE}%t %p")]);
-        // Into a pipe it would print when its buffer is full; now line by line.
+        // Line by line: into a pipe it would print only when its buffer is full.
         let mut unbuffered = Command::new("stdbuf");
         unbuffered
             .arg("-oL")
@@ -223,7 +223,7 @@ impl Subscriber {
         Process::spawn("mosquitto_sub", unbuffered)
     }
 
-    /// The next message, as `TOPIC PAYLOAD`. Panics when none comes within 20 seconds.
+    /// Waits for the next message and returns it as `TOPIC PAYLOAD`. Panics after 20 seconds.
     #[track_caller]
     pub fn next_message(&mut self) -> String {
         self.next_message_within(SOON)

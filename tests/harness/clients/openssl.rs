@@ -1,4 +1,4 @@
-//! `openssl s_client`: a second TLS stack, with switches for what no sane client does.
+//! `openssl s_client`: a second TLS stack, with options for unusual client behaviour.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -15,10 +15,10 @@ pub struct SClient {
 }
 
 impl SClient {
-    /// To `addr`, trusting `ca`, for the name `localhost`; a certificate that does not fit is an error.
+    /// Connects to `addr` for the name `localhost` and trusts `ca`; a certificate that does not match is an error.
     pub fn new(addr: SocketAddr, ca: &Ca) -> Self {
         let file = workdir::scratch("ca").join("ca.crt");
-        std::fs::write(&file, ca.cert_pem()).expect("the folder is ours");
+        std::fs::write(&file, ca.cert_pem()).expect("the folder is writable");
         let mut command = assets::installed("openssl");
         command
             .args(["s_client", "-connect", &addr.to_string(), "-CAfile"])
@@ -41,20 +41,20 @@ impl SClient {
         self
     }
 
-    /// Another argument, such as `-tls1_2` or `-brief`.
+    /// Adds an argument, such as `-tls1_2` or `-brief`.
     pub fn arg(mut self, arg: &str) -> Self {
         self.command.arg(arg);
         self
     }
 
-    /// Goes on reading until the server ends the connection; else the end of the input ends it, and what the
-    /// server answers may be lost.
+    /// Reads until the server closes the connection. Otherwise the end of the input closes it, and the server's
+    /// response may be lost.
     pub fn until_server_closes(self) -> Self {
         self.arg("-ign_eof")
     }
 
-    /// Connects, sends `input`, and closes in order. Exit status 0 means that the handshake went well; what
-    /// was negotiated stands in the output.
+    /// Connects, sends `input`, and closes gracefully. Exit status 0 means that the handshake succeeded; the output
+    /// shows what was negotiated.
     #[track_caller]
     pub fn run(self, input: &[u8]) -> Finished {
         run(self.command, input, Duration::from_secs(20))

@@ -1,5 +1,5 @@
-//! A TLS client in this process (rustls), for tests that care about single bytes: how they are cut into TCP
-//! segments and TLS records, and how the connection ends. It knows no MQTT but to send and read packets.
+//! A TLS client in this process (rustls), for tests that control single bytes: their division into TCP segments and TLS
+//! records, and the end of the connection. It must know no MQTT beyond sending and reading packets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ use tokio_rustls::client::TlsStream;
 use crate::mqtt::{self, Length, Packet, Version};
 use crate::pki::{Ca, Leaf};
 
-/// Nothing that a client does takes longer unless something hangs.
+/// Upper bound for each operation; reaching it means that something hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How to connect. One `Connector` used twice resumes its session.
+/// How to connect. A second connection of one `Connector` resumes the session.
 #[derive(Clone)]
 pub struct Connector {
     config: Arc<ClientConfig>,
@@ -31,7 +31,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Trusts `ca`, asks for `localhost`, offers TLS 1.2 and 1.3 and no client certificate.
+    /// Trusts `ca`, connects to `localhost`, offers TLS 1.2 and 1.3 and no client certificate.
     pub fn new(ca: &Ca) -> Self {
         Self::build(ca, None, rustls::ALL_VERSIONS)
     }
@@ -50,7 +50,7 @@ impl Connector {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from(ca.cert_der()))
-            .expect("our CA is sound");
+            .expect("the CA is valid");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -66,7 +66,7 @@ impl Connector {
                     PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("it is PEM");
                 builder
                     .with_client_auth_cert(chain, key)
-                    .expect("our leaf is sound")
+                    .expect("the leaf is valid")
             }
         };
         let name = ServerName::try_from("localhost").expect("it is a DNS name");
@@ -77,29 +77,28 @@ impl Connector {
         }
     }
 
-    /// Asks for another name, by SNI and in the check; an address is checked, but not sent.
+    /// Uses another name for SNI and verification; an address is verified, but not sent.
     #[must_use]
     pub fn server_name(mut self, name: &str) -> Self {
         self.name = ServerName::try_from(name.to_owned()).expect("a DNS name or an address");
         self
     }
 
-    /// Changes the rustls configuration: ALPN, resumption, key log, and what else it has.
+    /// Changes the rustls configuration, such as ALPN, resumption or the key log.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
     }
 
-    /// Sends each byte, of the handshake too, in a TCP segment of its own.
+    /// Sends each byte, also of the handshake, in its own TCP segment.
     #[must_use]
     pub fn one_byte_segments(mut self) -> Self {
         self.one_byte_segments = true;
         self
     }
 
-    /// Connects and shakes hands. In TLS 1.3 a refusal of the client's certificate comes later: at the first
-    /// read.
+    /// Connects and completes the handshake. In TLS 1.3 a rejected client certificate shows later, at the first read.
     pub async fn connect(&self, addr: SocketAddr) -> io::Result<TlsClient> {
         let tcp = soon(TcpStream::connect(addr)).await?;
         tcp.set_nodelay(true)?;
@@ -112,7 +111,7 @@ impl Connector {
         Ok(TlsClient { stream })
     }
 
-    /// [`Connector::connect`], then a first packet, [`mqtt::first_packet`], whose answer is not waited for.
+    /// [`Connector::connect`], then [`mqtt::first_packet`], without waiting for the response.
     pub async fn open(&self, addr: SocketAddr) -> io::Result<TlsClient> {
         let mut client = self.connect(addr).await?;
         client.send(&mqtt::first_packet()).await?;
@@ -140,7 +139,7 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// Sends bytes in one TLS record (as far as they fit into one).
+    /// Sends bytes, in one TLS record if they fit.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         soon(async {
             self.stream.write_all(bytes).await?;
@@ -149,7 +148,7 @@ impl TlsClient {
         .await
     }
 
-    /// Sends each byte in a TLS record of its own.
+    /// Sends each byte in its own TLS record.
     pub async fn send_one_byte_records(&mut self, bytes: &[u8]) -> io::Result<()> {
         for byte in bytes.chunks(1) {
             self.send(byte).await?;
@@ -157,14 +156,14 @@ impl TlsClient {
         Ok(())
     }
 
-    /// Reads exactly so many bytes.
+    /// Reads exactly this many bytes.
     pub async fn read_exact(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         soon(self.stream.read_exact(&mut bytes)).await?;
         Ok(bytes)
     }
 
-    /// Reads what comes next, and nothing at close_notify.
+    /// Reads the next bytes; returns none at close_notify.
     pub async fn read_some(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; 16 * 1024];
         let count = soon(self.stream.read(&mut bytes)).await?;
@@ -185,7 +184,7 @@ impl TlsClient {
         })
     }
 
-    /// PINGREQ and its answer: proves that the whole path is alive.
+    /// Sends PINGREQ and waits for PINGRESP, which proves that the whole path works.
     pub async fn ping(&mut self) -> io::Result<()> {
         self.send(&mqtt::PINGREQ).await?;
         let answer = self.read_packet().await?;
@@ -196,7 +195,7 @@ impl TlsClient {
         }
     }
 
-    /// Reads until the server ends its direction, and says how.
+    /// Reads until the server closes its direction, and returns how it did.
     pub async fn read_to_end(&mut self) -> (Vec<u8>, End) {
         let mut all = Vec::new();
         loop {
@@ -208,22 +207,22 @@ impl TlsClient {
         }
     }
 
-    /// Sends close_notify and a FIN; reading goes on.
+    /// Sends close_notify and a FIN; reading remains possible.
     pub async fn close_notify(&mut self) -> io::Result<()> {
         soon(self.stream.shutdown()).await
     }
 
-    /// Sends a FIN without close_notify; reading goes on.
+    /// Sends a FIN without close_notify; reading remains possible.
     pub fn fin(&mut self) -> io::Result<()> {
         SockRef::from(&self.stream.get_ref().0.tcp).shutdown(std::net::Shutdown::Write)
     }
 
-    /// Cuts the connection with a TCP reset.
+    /// Closes the connection with a TCP reset.
     pub fn reset(self) -> io::Result<()> {
         SockRef::from(&self.stream.get_ref().0.tcp).set_linger(Some(Duration::ZERO))
     }
 
-    /// What was negotiated: version, suite, key exchange, ALPN, the server's certificates, resumption.
+    /// The rustls session: version, suite, key exchange, ALPN, the server's certificates, resumption.
     pub fn session(&self) -> &rustls::ClientConnection {
         self.stream.get_ref().1
     }
@@ -234,27 +233,27 @@ impl TlsClient {
         certs.first().map(|cert| cert.to_vec()).unwrap_or_default()
     }
 
-    /// The TCP socket below, for its options and for bytes that are no TLS at all.
+    /// The TCP socket, for its options and for bytes outside of TLS.
     pub fn tcp(&self) -> &TcpStream {
         &self.stream.get_ref().0.tcp
     }
 
-    /// The stream itself, for what is missing here. There is no deadline on it.
+    /// The stream itself, without a deadline, for what this type does not offer.
     pub fn stream(&mut self) -> &mut (impl AsyncRead + AsyncWrite + Unpin + Send + use<>) {
         &mut self.stream
     }
 }
 
-/// How the other side ended its direction.
+/// How the peer closed its direction.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// In order.
+    /// With close_notify.
     CloseNotify,
     /// A FIN without close_notify.
     Fin,
     /// A TCP reset.
     Reset,
-    /// A TLS alert, in rustls' words, such as `CertificateRequired`.
+    /// With a TLS alert, by rustls' name, such as `CertificateRequired`.
     Alert(String),
     /// Anything else, such as nothing for 20 seconds.
     Other(String),
@@ -281,7 +280,7 @@ async fn soon<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     }
 }
 
-/// A TCP stream that may pass on one byte at a time.
+/// A TCP stream that can be limited to one byte a write.
 struct Socket {
     tcp: TcpStream,
     one_byte_segments: bool,
@@ -298,7 +297,7 @@ impl AsyncWrite for Socket {
         } else {
             bytes.len()
         };
-        // TCP_NODELAY is set, so each write leaves as a segment at once.
+        // TCP_NODELAY is set, so each write is sent as a segment at once.
         let written = ready!(Pin::new(&mut self.tcp).poll_write(context, &bytes[..limit]))?;
         Poll::Ready(Ok(written))
     }

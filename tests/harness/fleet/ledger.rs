@@ -1,22 +1,22 @@
-//! Who has sent and received what, in one direction: the numbers that the broker acknowledged, beside those
-//! that came out at the other end. It counts, and knows neither clients nor brokers.
+//! The messages of one direction: the numbers that the broker acknowledged, and those that the receiver got. It only
+//! counts, and must know neither clients nor brokers.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use super::report::{Lost, Traffic};
 
-/// The number of the messages that only bring a topic into being. They are no traffic.
+/// The number of messages that only create a topic. They do not count as traffic.
 pub(super) const WARM_UP: u64 = 0;
 
-/// One line for each client.
+/// The counters of all clients.
 pub(super) struct Ledger {
     clients: Vec<Mutex<Line>>,
 }
 
 #[derive(Default)]
 struct Line {
-    /// All numbers from 1 to this one: a number is sent when the one before it has been acknowledged.
+    /// The highest acknowledged number. Each number is sent after the previous one was acknowledged.
     acknowledged: u64,
     received: BTreeSet<u64>,
     duplicates: u64,
@@ -31,7 +31,7 @@ impl Ledger {
         }
     }
 
-    /// The next number of this client, on its way from now on.
+    /// Returns the next number of this client, and marks it as in flight.
     pub(super) fn send_next(&self, client: usize) -> u64 {
         self.with(client, |line| {
             line.in_flight = true;
@@ -39,7 +39,7 @@ impl Ledger {
         })
     }
 
-    /// What is on its way has been acknowledged by the broker.
+    /// Records that the broker has acknowledged the number in flight.
     pub(super) fn acknowledge(&self, client: usize) {
         self.with(client, |line| {
             line.in_flight = false;
@@ -47,7 +47,7 @@ impl Ledger {
         });
     }
 
-    /// A message came out at the other end.
+    /// Records that the receiver got a message.
     pub(super) fn receive(&self, client: usize, number: u64) {
         self.with(client, |line| {
             line.warm = true;
@@ -57,7 +57,7 @@ impl Ledger {
         });
     }
 
-    /// The clients on whose topic nothing has come out yet.
+    /// The clients from whose topic nothing was received yet.
     pub(super) fn cold(&self) -> Vec<usize> {
         let clients = 0..self.clients.len();
         clients
@@ -65,7 +65,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Whether nothing is missing at the other end, with nothing on its way.
+    /// Reports whether all acknowledged messages were received.
     pub(super) fn has_all(&self) -> bool {
         let mut clients = 0..self.clients.len();
         clients.all(|client| {
@@ -75,7 +75,7 @@ impl Ledger {
         })
     }
 
-    /// The sum of it. What is between the broker and the other end counts as lost.
+    /// The totals. Messages between the broker and the receiver count as lost.
     pub(super) fn traffic(&self) -> Traffic {
         let mut traffic = Traffic::default();
         for client in 0..self.clients.len() {
@@ -96,7 +96,7 @@ impl Ledger {
 
     fn with<T>(&self, client: usize, look: impl FnOnce(&mut Line) -> T) -> T {
         let line = self.clients[client].lock();
-        look(&mut line.expect("nothing panics while it holds this lock"))
+        look(&mut line.expect("no holder of the lock panics"))
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_flight_is_not_lost_and_what_comes_twice_counts_once() {
+    fn in_flight_is_not_lost_and_a_duplicate_counts_once() {
         let ledger = Ledger::new(1);
         let number = ledger.send_next(0);
         assert_eq!((number, ledger.traffic().in_flight), (1, 1));

@@ -1,5 +1,5 @@
-//! One MQTT connection that comes back by itself, with the client library of others: what devices do. The
-//! same serves the clients, the monitor and the sender; what they do with packets is theirs.
+//! An MQTT connection of the third-party library that reconnects by itself, as devices do. Clients, the monitor and
+//! the sender share it; it must not interpret packets beyond CONNACK.
 
 use std::io;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use super::report::{Failure, Journal, Who};
 use super::tls::{DIAL, HANDSHAKE};
 
-/// Between a failure and the next try, doubled each time and spread over its upper half.
+/// Backoff before a reconnect: doubled after each failure, with jitter over its upper half.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 
-/// How long the broker may take for CONNACK once TLS stands.
+/// Upper bound for CONNACK after the TLS handshake.
 const CONNACK: Duration = Duration::from_secs(15);
 
-/// At most so many new connections a second, over all that share it. Hundreds of handshakes at once would
-/// keep a machine of two cores busy until the server's deadline, and tell nothing about the server.
+/// A rate limit of new connections. Hundreds of handshakes at once would keep a machine with two cores busy until the
+/// server's deadline, and show nothing about the server.
 pub(super) struct Pace(Mutex<Interval>);
 
 impl Pace {
@@ -32,7 +32,7 @@ impl Pace {
         Self(Mutex::new(interval))
     }
 
-    /// The monitor and the sender do not queue up behind hundreds of clients.
+    /// Waits for the next slot. The monitor and the sender do not queue behind hundreds of clients.
     async fn wait(&self, who: Who) {
         if let Who::Client(_) = who {
             self.0.lock().await.tick().await;
@@ -40,7 +40,7 @@ impl Pace {
     }
 }
 
-/// What all connections of a fleet write to.
+/// The records that all connections of a fleet share.
 pub(super) struct Records {
     pub(super) journal: Journal,
     pub(super) pace: Pace,
@@ -49,12 +49,12 @@ pub(super) struct Records {
     pub(super) resumed: AtomicUsize,
 }
 
-/// How to connect; the socket is made by a closure, for its address and TLS are the caller's.
+/// How to connect. A closure of the caller makes the socket, with its address and TLS.
 pub(super) struct Dialling {
     pub(super) client_id: String,
     pub(super) keep_alive: Duration,
     pub(super) clean_session: bool,
-    /// Requests that may wait, and messages that may be unacknowledged.
+    /// Maximum number of queued requests, and of unacknowledged messages.
     pub(super) depth: u16,
 }
 
@@ -67,7 +67,7 @@ where
     F: Future<Output = Result<S, Failure>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
 {
-    // The socket knows where it goes: what is named here is never looked up.
+    // The closure dials; this name is never resolved.
     let mut options = MqttOptions::new(dialling.client_id, ("fleet.invalid", 1883));
     options.set_transport(Transport::Tcp);
     options.set_socket_connector(move |_, _| {
@@ -87,8 +87,7 @@ where
     (client, events)
 }
 
-/// Keeps the connection up until it was asked to disconnect, and hands each packet from the broker to
-/// `packet`.
+/// Keeps the connection up until the client disconnects, and passes each packet from the broker to `packet`.
 pub(super) async fn run(
     who: Who,
     mut events: EventLoop,
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_grows_and_is_spread() {
+    fn the_backoff_grows_and_has_jitter() {
         for failures in 0..40 {
             let most = PAUSE_MAX.min(PAUSE * 2_u32.pow(failures.min(10)));
             let pause = pause(failures);

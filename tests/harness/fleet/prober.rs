@@ -1,5 +1,5 @@
-//! Handshakes with each of several addresses, again and again: when each certificate was first served there,
-//! and every handshake that failed. It sends no MQTT, and ends each connection in order.
+//! Periodic handshakes with several addresses: when each certificate was first served there, and every handshake that
+//! failed. It sends no MQTT, and closes each connection with close_notify.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,19 +32,19 @@ struct Seen {
 /// A handshake that failed.
 #[derive(Clone, Debug)]
 pub struct ProbeFailure {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
-    /// When it had failed.
+    /// Time of the failure.
     pub at: Instant,
-    /// In which step.
+    /// The step that failed.
     pub phase: Phase,
-    /// How, in the words of [`super::Incident::kind`].
+    /// The cause, as in [`super::Incident::kind`].
     pub kind: String,
 }
 
 impl Prober {
-    /// Starts. Certificates are checked against the bundle `ca_pem` and `name`. An address is probed `every`
-    /// so long, but not before the probe before is done.
+    /// Starts probing each address at the interval `every`, one probe at a time. Certificates are verified with the
+    /// bundle `ca_pem` and `name`.
     pub fn start(addresses: Vec<SocketAddr>, name: &str, ca_pem: &str, every: Duration) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let config = client_config(ca_pem);
@@ -71,7 +71,7 @@ impl Prober {
                             let certs = stream.get_ref().1.peer_certificates().unwrap_or_default();
                             let leaf = certs.first().map(|leaf| fingerprint(leaf));
                             lock(&seen).note(address, leaf.unwrap_or_default(), at);
-                            // Its answer is not waited for, and that it may be gone says nothing here.
+                            // A failure to close does not matter here.
                             let _ = stream.shutdown().await;
                         }
                     }
@@ -85,13 +85,13 @@ impl Prober {
         }
     }
 
-    /// When a leaf, named by its fingerprint, was first seen at an address; the handshake was over then.
+    /// When a handshake at this address first presented the leaf with this fingerprint.
     pub fn first_served(&self, address: SocketAddr, fingerprint: &str) -> Option<Instant> {
         let key = (address, fingerprint.to_owned());
         lock(&self.seen).first.get(&key).copied()
     }
 
-    /// When the last of the addresses served a leaf for the first time, once all of them have.
+    /// When all addresses had served a leaf; None until then.
     pub fn all_served(&self, fingerprint: &str) -> Option<Instant> {
         let first = self.addresses.iter();
         let first = first.map(|&address| self.first_served(address, fingerprint));
@@ -104,12 +104,12 @@ impl Prober {
         eventually_async(within, &what, async || self.all_served(fingerprint)).await
     }
 
-    /// All handshakes that failed so far, in the order of time.
+    /// All failed handshakes so far, in order of time.
     pub fn failures(&self) -> Vec<ProbeFailure> {
         lock(&self.seen).failures.clone()
     }
 
-    /// How many handshakes succeeded so far.
+    /// Number of successful handshakes so far.
     pub fn handshakes(&self) -> u64 {
         lock(&self.seen).handshakes
     }
@@ -126,10 +126,9 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The value below or at which so many percent of all lie, by nearest rank: one of the values themselves.
-/// Panics if there are none.
+/// Returns a percentile by nearest rank: one of the values themselves. Panics if there are none.
 pub fn percentile(values: &[Duration], percent: usize) -> Duration {
-    assert!(!values.is_empty(), "there is nothing to rank");
+    assert!(!values.is_empty(), "no values");
     assert!((1..=100).contains(&percent), "{percent} %");
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_served_by_all_until_it_is_served_by_each() {
+    async fn all_served_needs_each_address() {
         let prober = Prober::start(
             vec![],
             "localhost",

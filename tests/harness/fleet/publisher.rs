@@ -1,5 +1,5 @@
-//! Sends numbered messages on one topic, each only when the one before it has the broker's PUBACK: so the
-//! last acknowledged number says which ones were. It does not care whether there is a connection.
+//! Sends numbered messages on one topic, each after the PUBACK of the previous one, so that the last acknowledged
+//! number identifies all acknowledged messages. It must not depend on the state of the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +12,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::ledger::{Ledger, WARM_UP};
 use crate::wait::eventually_async;
 
-/// How long a broker may take until a message passes on every topic; a cold JVM takes seconds for each batch
-/// of subscriptions.
+/// Upper bound until every topic delivers; a cold JVM takes seconds for each batch of subscriptions.
 const WARM: Duration = Duration::from_secs(60);
 
-/// How long after a warm-up message the next is sent where nothing came out.
+/// Interval of warm-up messages on a topic that does not deliver yet.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// One topic's sender.
 pub(super) struct Publisher {
     pub(super) client: AsyncClient,
     pub(super) topic: String,
-    /// Whose topic it is.
+    /// The client's index.
     pub(super) index: usize,
     pub(super) every: Duration,
     pub(super) ledger: Arc<Ledger>,
@@ -31,9 +30,9 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// Until it is stopped; what is on its way then is still seen to its end.
+    /// Publishes until it is stopped; a message in flight is completed.
     pub(super) async fn run(mut self) {
-        // Not all at once: the first beats are spread over one interval.
+        // Spread the first messages over one interval.
         let first = Instant::now() + self.every.mul_f64(fastrand::f64());
         let mut beat = interval_at(first, self.every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -48,8 +47,8 @@ impl Publisher {
         }
     }
 
-    /// Sends one number until it is acknowledged, anew on each session that does not know it. Says no when
-    /// the connection has ended for good.
+    /// Sends one number until it is acknowledged, again on each session that has lost it. Returns false when the
+    /// connection has ended for good.
     async fn deliver(&self) -> bool {
         let number = self.ledger.send_next(self.index).to_string();
         loop {
@@ -68,8 +67,8 @@ impl Publisher {
     }
 }
 
-/// Sends to each topic until a message has come out of it. smart-mqtt loses what is published while a topic
-/// or a subscription comes into being.
+/// Publishes to each topic until a message from it is received. smart-mqtt loses messages that are published while a
+/// topic or a subscription is being created.
 pub(super) async fn warm_up(
     client: &AsyncClient,
     ledger: &Ledger,
@@ -94,7 +93,7 @@ pub(super) async fn warm_up(
     if timeout(WARM, warm).await.is_err() {
         let cold = ledger.cold();
         panic!(
-            "after {WARM:?} no message from the broker has reached {end} on {} topics, the first of which is {:?}",
+            "timed out after {WARM:?}: no message has reached {end} on {} topics, such as {:?}",
             cold.len(),
             cold.first().map(|&index| topic(index)),
         );

@@ -1,5 +1,5 @@
-//! What a fleet has seen: messages counted in both directions, and every connection that failed or broke, by
-//! the step in which it did. It judges nothing.
+//! A fleet's report: the messages of both directions, and every connection that failed or broke, by step. It must not
+//! judge.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,90 +9,90 @@ use std::time::{Duration, Instant};
 
 use rumqttc::ConnectionError;
 
-/// All of it.
+/// The report of a fleet.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// From the clients to the monitor. Without a monitor, whatever was acknowledged counts as lost.
+    /// From the clients to the monitor. Without a monitor, all acknowledged messages count as lost.
     pub up: Traffic,
     /// From the sender to the clients; nothing if the plan has no such traffic.
     pub down: Traffic,
-    /// How often the broker accepted a client.
+    /// Number of accepted CONNECTs of clients.
     pub connects: usize,
-    /// How often it said that it still had the client's session.
+    /// Number of those with the session present.
     pub sessions_resumed: usize,
-    /// What failed or broke, in the order of time. What ended because the fleet was stopped is not in it.
+    /// Connections that failed or broke, in order of time, without those closed by [`super::Fleet::stop`].
     pub incidents: Vec<Incident>,
 }
 
 /// The messages of one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Messages for which their sender has the broker's PUBACK.
+    /// Number of messages with the broker's PUBACK.
     pub acknowledged: u64,
-    /// Different messages that came out at the other end.
+    /// Number of distinct messages received.
     pub received: u64,
-    /// Messages that came out again: QoS 1 allows it.
+    /// Number of repeated messages received, which QoS 1 allows.
     pub duplicates: u64,
-    /// Messages on their way, without a PUBACK.
+    /// Number of messages sent without a PUBACK yet.
     pub in_flight: usize,
-    /// Acknowledged, and never received.
+    /// Messages acknowledged and never received.
     pub lost: Vec<Lost>,
 }
 
-/// A message that the broker acknowledged and that did not come out.
+/// A message that the broker acknowledged and that was never received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// Whose topic it was sent on.
+    /// The client of its topic.
     pub client: usize,
     /// Its number, from 1.
     pub number: u64,
 }
 
-/// Who had an incident.
+/// The connection of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The client of this index.
     Client(usize),
-    /// The one that receives from the broker directly.
+    /// The monitor, which receives from the broker directly.
     Monitor,
-    /// The one that sends to the clients.
+    /// The sender of messages to the clients.
     Sender,
 }
 
-/// The step of a connection's life in which something went wrong.
+/// The step in which a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// TCP: refused, unreachable, no answer.
     Dial,
-    /// TLS, the check of the server's certificate included.
+    /// TLS, including the verification of the server's certificate.
     Handshake,
-    /// CONNECT had no CONNACK, or one that refuses.
+    /// CONNECT got no CONNACK, or one that refuses.
     Connect,
-    /// It was open, and broke.
+    /// An open session broke.
     Session,
 }
 
 /// A connection that failed or broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
-    /// Whose.
+    /// The connection.
     pub who: Who,
-    /// How long after the fleet's start.
+    /// Time since the fleet's start.
     pub at: Duration,
-    /// In which step.
+    /// The step that failed.
     pub phase: Phase,
-    /// How, in few words that are the same for the same cause: `ConnectionRefused`, `UnexpectedEof`,
+    /// The cause as a short name, the same for each occurrence: `ConnectionRefused`, `UnexpectedEof`,
     /// `InvalidCertificate(UnknownIssuer)`.
     pub kind: String,
 }
 
 impl Report {
-    /// How many connections of clients failed or broke in this step.
+    /// Number of clients' connections that failed or broke in this step.
     pub fn count(&self, phase: Phase) -> usize {
         self.tally(phase).values().sum()
     }
 
-    /// The same, by kind.
+    /// [`Report::count`] by kind.
     pub fn tally(&self, phase: Phase) -> BTreeMap<&str, usize> {
         let mut tally = BTreeMap::new();
         for incident in &self.incidents {
@@ -136,7 +136,7 @@ impl fmt::Display for Traffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} acknowledged, {} received, {} twice, {} in flight, {} lost",
+            "{} acknowledged, {} received, {} duplicates, {} in flight, {} lost",
             self.acknowledged,
             self.received,
             self.duplicates,
@@ -150,7 +150,7 @@ impl fmt::Display for Traffic {
     }
 }
 
-/// Where incidents are written down.
+/// The list of incidents.
 pub(super) struct Journal {
     started: Instant,
     incidents: Mutex<Vec<Incident>>,
@@ -164,7 +164,7 @@ impl Journal {
         }
     }
 
-    /// Writes down how a connection ended; `open` says whether the broker had accepted it.
+    /// Records how a connection ended; `open` is whether the broker had accepted it.
     pub(super) fn note(&self, who: Who, open: bool, error: &ConnectionError) {
         let failure = Failure::of(error, open);
         let incident = Incident {
@@ -175,19 +175,17 @@ impl Journal {
         };
         let incidents = self.incidents.lock();
         incidents
-            .expect("nothing panics while it holds this lock")
+            .expect("no holder of the lock panics")
             .push(incident);
     }
 
     pub(super) fn incidents(&self) -> Vec<Incident> {
         let incidents = self.incidents.lock();
-        incidents
-            .expect("nothing panics while it holds this lock")
-            .clone()
+        incidents.expect("no holder of the lock panics").clone()
     }
 }
 
-/// An error with its step, so that it survives the way through the MQTT library as an [`io::Error`].
+/// An error with its step, which passes through the MQTT library as an [`io::Error`].
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) phase: Phase,
@@ -204,9 +202,9 @@ impl Failure {
 
     fn of(error: &ConnectionError, open: bool) -> Self {
         let cause = io_error(error);
-        let told = cause.and_then(|cause| cause.get_ref()?.downcast_ref::<Self>());
+        let known = cause.and_then(|cause| cause.get_ref()?.downcast_ref::<Self>());
         let phase = if open { Phase::Session } else { Phase::Connect };
-        told.cloned().unwrap_or_else(|| Self {
+        known.cloned().unwrap_or_else(|| Self {
             phase,
             kind: cause.map_or_else(|| error.to_string(), kind_of),
         })
@@ -238,7 +236,8 @@ fn io_error(error: &ConnectionError) -> Option<&io::Error> {
     None
 }
 
-/// Times and names in an error would make each one a kind of its own: they begin at a brace in rustls' words.
+/// Returns the error's kind without details: times and names, which would make each error unique, follow a brace in
+/// rustls' debug text.
 fn kind_of(error: &io::Error) -> String {
     let tls = error
         .get_ref()
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_keeps_its_step_on_its_way_through_the_library() {
+    fn an_error_keeps_its_step_through_the_library() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let error = ConnectionError::Io(Failure::new(Phase::Dial, &refused).into());
         let expected = (Phase::Dial, "ConnectionRefused".to_owned());
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_told_by_its_name() {
+    fn an_alert_is_reported_by_its_name() {
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
         let error = Failure::new(Phase::Handshake, &io::Error::other(alert));
         assert_eq!(error.kind, "AlertReceived(CertificateExpired)");
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tally_is_of_clients_and_of_one_step() {
+    fn the_tally_counts_clients_in_one_step() {
         let incident = |who, phase| Incident {
             who,
             at: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! TCP and TLS to a server, for the fleet and the prober: each failure with its step. It sends no byte of MQTT.
+//! TCP and TLS connections for the fleet and the prober, with the step of each failure. It must not send MQTT.
 
 use std::io;
 use std::sync::Arc;
@@ -15,14 +15,13 @@ use tokio_rustls::client::TlsStream;
 
 use super::report::{Failure, Phase};
 
-/// How long TCP may take: longer than one lost SYN, shorter than a device's patience.
+/// Upper bound for TCP: longer than the retransmission of one lost SYN, shorter than devices' timeouts.
 pub(super) const DIAL: Duration = Duration::from_secs(5);
 
-/// How long TLS may take on a machine that has hundreds of them to do.
+/// Upper bound for TLS on a machine with hundreds of concurrent handshakes.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Trusts the CAs of a bundle, in whatever order they are, and resumes nothing: on a resumed session no
-/// certificate is shown, and none is checked.
+/// Trusts the CAs of a bundle, without resumption, because a resumed session presents no certificate.
 pub(super) fn client_config(ca_pem: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
@@ -40,19 +39,19 @@ pub(super) fn client_config(ca_pem: &str) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// A DNS name or an address, as certificates have it.
+/// Parses a DNS name or an address.
 pub(super) fn server_name(name: &str) -> ServerName<'static> {
     ServerName::try_from(name.to_owned()).expect("a DNS name or an address")
 }
 
-/// Dials. `address` is `host:port`, and the host is looked up each time.
+/// Dials `host:port`, and resolves the host each time.
 pub(super) async fn dial(address: &str) -> Result<TcpStream, Failure> {
     let tcp = within(DIAL, TcpStream::connect(address)).await;
     tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
         .map_err(|error| Failure::new(Phase::Dial, &error))
 }
 
-/// Dials and shakes hands.
+/// Dials and completes the TLS handshake.
 pub(super) async fn shake_hands(
     address: &str,
     name: ServerName<'static>,

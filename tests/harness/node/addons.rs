@@ -1,4 +1,4 @@
-//! What a cluster has beside its node: CoreDNS as the Service `kube-dns`, the role of kube-proxy, cert-manager.
+//! Add-ons of the cluster: CoreDNS as the Service `kube-dns`, the role of kube-proxy, cert-manager.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::apiserver::{ApiServer, SERVICE_CIDR, kubectl_command};
 use crate::assets;
 use crate::process::{Process, run};
 
-/// CoreDNS runs on the node itself, so its Service has an endpoint that no selector finds.
+/// CoreDNS runs as a process on the node, so its Service has an EndpointSlice and no selector.
 const MANIFESTS: &str = r"
 apiVersion: v1
 kind: Service
@@ -72,11 +72,11 @@ fn coredns(server: &ApiServer) -> Process {
     process
 }
 
-/// The real controllers, started on this machine for the cluster of `kubeconfig`; without the webhook, which checks what users write.
+/// Starts cert-manager's controllers on this machine for the cluster of `kubeconfig`, without the validating webhook.
 ///
 /// # Panics
 ///
-/// If the cluster does not take its resource definitions.
+/// If the cluster rejects its resource definitions.
 pub fn cert_manager(kubeconfig: &Path) -> Process {
     let crds = assets::cert_manager_crds();
     let crds = crds.to_str().expect("the cache's path is plain text");

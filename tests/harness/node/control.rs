@@ -1,4 +1,4 @@
-//! The controller manager and the scheduler, each with the rights that Kubernetes' own roles give it.
+//! The controller manager and the scheduler, each with the permissions of Kubernetes' default roles.
 
 use std::process::Command;
 

@@ -1,9 +1,9 @@
-//! Runs this very program again in network, mount and process namespaces of its own, and looks afterwards
-//! whether the machine is as it was. It must not know what the program does in there.
+//! Runs the current program again in separate network, mount and process namespaces, and checks afterwards that the
+//! machine is unchanged. It must not know what the program does inside.
 //!
-//! Whatever ends the program, Ctrl-C and SIGKILL included, the kernel ends everything that was started inside,
-//! and with it interfaces, rules and mounts. Control groups are the one thing that namespaces do not hold here:
-//! a reaper, which nobody's end takes along, removes them.
+//! However the program ends, Ctrl-C and SIGKILL included, the kernel ends all processes inside, and with them
+//! interfaces, rules and mounts. Only control groups are outside of namespaces here: a reaper, which survives the
+//! program, removes them.
 
 mod footprint;
 
@@ -18,39 +18,39 @@ use footprint::Footprint;
 
 use crate::workdir;
 
-/// Set inside; its value is the name of the control groups.
+/// Environment variable that is set inside. Its value is the name of the control groups.
 const INSIDE: &str = "SMART_MQTT_TLS_ENCLOSURE";
-/// Control groups are called so, and then after the process that made the enclosure, and what it calls it.
+/// Prefix of control groups, followed by the id of the process that created the enclosure, and the enclosure's name.
 const GROUP: &str = "smart-mqtt-tls-";
 
-/// When its input ends, the enclosure is gone or about to be: control groups can be removed once their last
-/// process is.
+/// The reaper's script. When its input ends, the enclosure ends, too: control groups can be removed after their last
+/// process.
 const REAP: &str = "trap '' INT TERM HUP; cat >/dev/null; for _ in $(seq 300); do \
     left=$(find /sys/fs/cgroup -depth -type d -path \"*/$1/*\" -o -depth -type d -path \"*/$1\" 2>/dev/null); \
     [ -n \"$left\" ] || exit 0; echo \"$left\" | xargs -r rmdir 2>/dev/null; sleep 0.1; done";
 
-/// Whether this process runs in an enclosure.
+/// Reports whether this process runs in an enclosure.
 pub fn inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
-/// The control group, below each hierarchy's root, for whatever runs inside.
+/// The name of the enclosure's control group below each hierarchy's root.
 pub(super) fn control_group() -> String {
     std::env::var(INSIDE).expect("this is inside")
 }
 
-/// Inside: the id, as the machine counts, of the process that has made this enclosure, and what it calls it. In here
-/// ids begin anew.
+/// Inside: the id, in the machine's namespace, of the process that created this enclosure, and the enclosure's name.
+/// Process ids inside start from 1 again.
 pub fn made_by() -> Option<(u32, String)> {
     let group = std::env::var(INSIDE).ok()?;
     let (id, name) = group.strip_prefix(GROUP)?.split_once('-')?;
     Some((id.parse().ok()?, name.to_owned()))
 }
 
-/// Runs this program with these arguments in an enclosure, to its end; what it prints goes to `output`, if one is
-/// given. A process may have several at once, of different names. One dies with the thread that has entered it.
+/// Runs this program with these arguments in an enclosure to its end, with its output in `output`, if given. A process
+/// may have several enclosures of different names at once. An enclosure ends with the thread that entered it.
 pub fn enter(name: &str, arguments: &[OsString], output: Option<File>) -> Ended {
-    // What is written inside to the folders of this run is cleaned up out here, for no cleaner outlives the inside.
+    // Files that are written inside must be cleaned up from outside, because no cleaner survives the enclosure.
     workdir::logs();
     let group = format!("{GROUP}{}-{name}", std::process::id());
     let before = Footprint::take(&group);
@@ -68,7 +68,7 @@ pub fn enter(name: &str, arguments: &[OsString], output: Option<File>) -> Ended 
             "--pid",
         ])
         .args(["--fork", "--mount-proc", "--kill-child=KILL", "--"])
-        // The first process of the namespace: it collects the orphans of the others.
+        // The first process of the namespace reaps orphans.
         .args(["sh", "-c", "\"$0\" \"$@\"; exit $?"])
         .arg(exe)
         .args(arguments)
@@ -91,18 +91,15 @@ pub fn enter(name: &str, arguments: &[OsString], output: Option<File>) -> Ended 
 /// How an enclosure ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// The program's exit code; none if a signal ended it.
+    /// The program's exit code; None if a signal ended it.
     pub code: Option<u8>,
-    /// What is not as it was on this machine, a line each.
+    /// Changes left on this machine, one line each.
     pub left_behind: Vec<String>,
 }
 
 impl Ended {
-    /// Says what is left behind, if anything is, which makes any outcome a failure; else the program's own code.
-    #[expect(
-        clippy::print_stderr,
-        reason = "it is for programs that do nothing else"
-    )]
+    /// Prints what is left behind, which is a failure; otherwise returns the program's exit code.
+    #[expect(clippy::print_stderr, reason = "it is the output of a program")]
     pub fn report(&self) -> ExitCode {
         for line in &self.left_behind {
             eprintln!("left behind on this machine: {line}");
@@ -124,13 +121,13 @@ fn start_reaper(group: &str) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Of its own group: Ctrl-C ends the tests, and not what cleans up after them.
+        // A separate process group, so that Ctrl-C does not end the reaper.
         .process_group(0)
         .spawn()
         .expect("every system has sh")
 }
 
-/// Makes the control group in each hierarchy, and returns whether there are any.
+/// Creates the control group in each hierarchy, and returns the paths.
 pub(super) fn make_control_groups() -> Vec<PathBuf> {
     let group = control_group();
     let root = Path::new("/sys/fs/cgroup");

@@ -1,16 +1,15 @@
-//! Makes the enclosure look like a machine of its own: an interface with an address, empty folders where
-//! programs insist on writing, kernel settings that only seem to be changed. It must run inside only, once.
+//! Prepares the enclosure as a separate machine: an interface with an address, empty folders at fixed paths, and fake
+//! kernel settings. It must run inside only, once.
 
 use std::path::Path;
 
 use super::{ADDRESS, FOLDER, system, write};
 
-/// Folders that programs write to whatever they are told: hidden behind empty ones, which nobody else sees and
-/// which go with the enclosure.
+/// Folders with fixed paths in programs: covered by empty ones that end with the enclosure.
 const HIDDEN: [&str; 3] = ["/mnt", "/run", "/var/log"];
 
-/// What the kubelet sets for the whole machine, not only for its namespaces. It finds these files in their
-/// place, with the values that it wants, and leaves the kernel alone.
+/// Settings that the kubelet changes for the whole machine. It finds these files instead, with the wanted values, and
+/// leaves the kernel unchanged.
 const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -20,7 +19,7 @@ const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// Returns the folder for everything.
+/// Prepares the enclosure, and returns the node's folder.
 pub(super) fn prepare() -> &'static Path {
     for folder in HIDDEN {
         system(
@@ -28,13 +27,13 @@ pub(super) fn prepare() -> &'static Path {
             &["-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder],
         );
     }
-    // containerd keeps notes of its networks in /var/lib/cni, which cannot be told otherwise.
+    // containerd keeps network state in /var/lib/cni, which is not configurable.
     let (upper, work) = (
         format!("{FOLDER}/var-lib"),
         format!("{FOLDER}/var-lib-work"),
     );
     for folder in [&upper, &work] {
-        std::fs::create_dir_all(folder).expect("the folder is ours");
+        std::fs::create_dir_all(folder).expect("the folder is writable");
     }
     let layers = format!("lowerdir=/var/lib,upperdir={upper},workdir={work}");
     system(
@@ -50,16 +49,16 @@ pub(super) fn prepare() -> &'static Path {
         }
     }
     interface();
-    // The kubelet mounts volumes below, and containers must see them.
+    // Containers must see the volumes that the kubelet mounts there.
     let root = Path::new(FOLDER).join("kubelet");
-    std::fs::create_dir_all(&root).expect("the folder is ours");
+    std::fs::create_dir_all(&root).expect("the folder is writable");
     let root = root.to_str().expect("plain ASCII");
     system("mount", &["--bind", root, root]);
     system("mount", &["--make-rshared", root]);
     Path::new(FOLDER)
 }
 
-/// A pair, for one end is up only if the other is; not every kernel has the device called dummy.
+/// Creates a veth pair, because not every kernel has dummy devices.
 fn interface() {
     let address = format!("{ADDRESS}/24");
     for args in [
@@ -74,6 +73,6 @@ fn interface() {
     ] {
         system("ip", args);
     }
-    // Of this network namespace alone.
+    // This setting belongs to the network namespace.
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root may forward");
 }

@@ -1,5 +1,5 @@
-//! containerd, the kubelet and kube-proxy. Nothing of theirs is written outside of the node's folder and of
-//! what the enclosure hides.
+//! containerd, the kubelet and kube-proxy. They must write only to the node's folder and to folders that the enclosure
+//! covers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::apiserver::ApiServer;
 use crate::process::{Process, run};
 use crate::{assets, pki};
 
-/// The name under which `tests/setup` pause program is loaded.
+/// The image with the pause program of `tests/setup`.
 const PAUSE: &str = "localhost/pause:test";
 
 pub(super) fn start(server: &ApiServer) -> Vec<Process> {
@@ -23,7 +23,7 @@ pub(super) fn start(server: &ApiServer) -> Vec<Process> {
     vec![kubelet, proxy, containerd]
 }
 
-/// containerd's own tool, for the images that pods see.
+/// containerd's command-line tool, in the namespace of pods.
 pub(super) fn ctr() -> Command {
     let mut command = assets::installed("ctr");
     command
@@ -71,7 +71,7 @@ fn containerd() -> Process {
     let mut command = assets::installed("containerd");
     command.arg("--config").arg(config);
     let process = Process::spawn("containerd", command);
-    process.wait_until("it answers", START, || {
+    process.wait_until("it responds", START, || {
         let mut version = ctr();
         version.arg("version");
         run(version, b"", START).status.success().then_some(())
@@ -79,12 +79,12 @@ fn containerd() -> Process {
     process
 }
 
-/// The sandbox' image is a layer of one file; its archive is written here, for there is nobody to build it.
+/// Builds and loads the sandbox image, which is a layer with one file.
 fn load_pause() {
     let archive = Path::new(FOLDER).join("pause.tar");
     let program = assets::pause();
     let folder = Path::new(FOLDER).join("pause-image");
-    std::fs::create_dir_all(&folder).expect("the folder is ours");
+    std::fs::create_dir_all(&folder).expect("the folder is writable");
     tar(
         &folder.join("layer.tar"),
         program.parent().expect("it lies in a folder"),
@@ -99,7 +99,7 @@ fn load_pause() {
     });
     let manifest = json!([{"Config": "config.json", "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]);
     for (name, value) in [("config.json", config), ("manifest.json", manifest)] {
-        std::fs::write(folder.join(name), value.to_string()).expect("the folder is ours");
+        std::fs::write(folder.join(name), value.to_string()).expect("the folder is writable");
     }
     tar(
         &archive,
@@ -147,7 +147,7 @@ fn kubelet(server: &ApiServer) -> Process {
         "clusterDNS": [DNS_SERVICE],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": format!("unix://{}", socket().display()),
-        // What disk and memory this machine has is not the tests' concern.
+        // The machine's free disk and memory must not cause evictions.
         "evictionHard": {"memory.available": "64Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "failCgroupV1": false,
         "failSwapOn": false,
@@ -190,7 +190,7 @@ fn kube_proxy(server: &ApiServer) -> Process {
         "bindAddress": ADDRESS,
         "clientConnection": {"kubeconfig": kubeconfig},
         "clusterCIDR": POD_CIDR,
-        // Of the whole machine: left alone.
+        // A setting of the whole machine, left unchanged.
         "conntrack": {"maxPerCore": 0},
         "hostnameOverride": NAME,
     });

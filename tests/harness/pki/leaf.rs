@@ -1,5 +1,4 @@
-//! A leaf certificate with its chain and key. It is made in memory; files are the caller's affair, but for
-//! the programs that take nothing else.
+//! A leaf certificate with its chain and key, made in memory. It writes files only for programs that need them.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use rcgen::{
 use super::{Ca, DAY, KeyEncoding, KeyKind, fingerprint, openssl};
 use crate::workdir;
 
-/// What a leaf is to be; [`LeafBuilder::issue`] makes it.
+/// Builds a leaf; [`LeafBuilder::issue`] issues it.
 #[must_use]
 pub struct LeafBuilder<'a> {
     ca: &'a Ca,
@@ -53,7 +52,7 @@ impl<'a> LeafBuilder<'a> {
         self
     }
 
-    /// Adds a URI, as SPIFFE has it.
+    /// Adds a URI, such as a SPIFFE ID.
     pub fn uri(mut self, uri: &str) -> Self {
         let uri = uri.try_into().expect("a URI is ASCII");
         self.params.subject_alt_names.push(SanType::URI(uri));
@@ -68,13 +67,10 @@ impl<'a> LeafBuilder<'a> {
         self
     }
 
-    /// The subject's organizations, two at most: what Kubernetes takes as a user's groups.
+    /// The subject's organizations, at most two, which Kubernetes uses as a user's groups.
     pub fn organizations(mut self, names: &[&str]) -> Self {
-        assert!(
-            names.len() <= 2,
-            "two organizations at most, and not {names:?}"
-        );
-        // rcgen keeps one value for each type; the second goes in as a type of its own with the same OID.
+        assert!(names.len() <= 2, "at most two organizations, not {names:?}");
+        // rcgen keeps one value for each type; the second uses a custom type with the same OID.
         let types = [
             DnType::OrganizationName,
             DnType::CustomDnType(vec![2, 5, 4, 10]),
@@ -91,7 +87,7 @@ impl<'a> LeafBuilder<'a> {
         self
     }
 
-    /// Clients are to refuse it without a stapled OCSP response (RFC 7633).
+    /// Requires a stapled OCSP response (RFC 7633).
     pub fn must_staple(mut self) -> Self {
         let status_request = vec![0x30, 3, 2, 1, 5];
         let feature =
@@ -100,13 +96,13 @@ impl<'a> LeafBuilder<'a> {
         self
     }
 
-    /// For a client, and not for a server.
+    /// For client authentication only.
     pub fn client_auth(mut self) -> Self {
         self.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self
     }
 
-    /// For servers and clients.
+    /// For server and client authentication.
     pub fn any_auth(mut self) -> Self {
         self.params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
@@ -115,29 +111,29 @@ impl<'a> LeafBuilder<'a> {
         self
     }
 
-    /// Was valid until yesterday.
+    /// Expired yesterday.
     pub fn expired(mut self) -> Self {
         self.params.not_before = (SystemTime::now() - 30 * DAY).into();
         self.params.not_after = (SystemTime::now() - DAY).into();
         self
     }
 
-    /// Will be valid from tomorrow.
+    /// Valid from tomorrow.
     pub fn not_yet_valid(mut self) -> Self {
         self.params.not_before = (SystemTime::now() + DAY).into();
         self
     }
 
-    /// Valid from yesterday until so long from now.
+    /// Valid from yesterday until `time` from now.
     pub fn valid_for(mut self, time: Duration) -> Self {
         self.params.not_after = (SystemTime::now() + time).into();
         self
     }
 
-    /// Makes the key and the certificate.
+    /// Generates the key and issues the certificate.
     pub fn issue(mut self) -> Leaf {
         let key = self.key.generate();
-        // Of 16 bytes, so that no two leaves of a test share one; the first bit 0, as a serial is positive.
+        // 16 bytes, so that serials are unique; the first bit is 0, because a serial is positive.
         let mut serial = key.public_key_raw()[..]
             .iter()
             .rev()
@@ -149,7 +145,7 @@ impl<'a> LeafBuilder<'a> {
         let cert = self
             .params
             .signed_by(&key, &self.ca.issuer)
-            .expect("these parameters are sound");
+            .expect("the parameters are valid");
         let cert_pem = cert.pem();
         Leaf {
             chain_pem: [std::slice::from_ref(&cert_pem), &self.ca.above]
@@ -185,7 +181,7 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Chain and key in one text, as smart-mqtt's `pem` has it.
+    /// Chain and key in one text, as in smart-mqtt's `pem`.
     pub fn bundle(&self) -> String {
         format!("{}{}", self.chain_pem, self.key_pem)
     }
@@ -195,7 +191,7 @@ impl Leaf {
         fingerprint(&self.cert_der)
     }
 
-    /// The key in another encoding. Panics for one that this kind of key does not have.
+    /// The key in another encoding. Panics if this kind of key does not have it.
     pub fn key_as(&self, encoding: KeyEncoding) -> String {
         assert!(
             self.key_kind.encodings().contains(&encoding),
@@ -213,7 +209,7 @@ impl Leaf {
         openssl::encrypted(&self.key_pem, passphrase)
     }
 
-    /// Writes chain and key as `tls.crt` and `tls.key` into `folder`, and hands back both paths.
+    /// Writes chain and key as `tls.crt` and `tls.key` into `folder`, and returns both paths.
     pub fn write_to(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let (cert, key) = (folder.join("tls.crt"), folder.join("tls.key"));
         std::fs::write(&cert, &self.chain_pem).expect("the folder can be written to");
@@ -221,7 +217,7 @@ impl Leaf {
         (cert, key)
     }
 
-    /// [`Leaf::write_to`] a folder of its own, for the programs that take files only.
+    /// [`Leaf::write_to`] a new folder, for programs that accept files only.
     pub fn files(&self) -> (PathBuf, PathBuf) {
         self.write_to(&workdir::scratch("leaf"))
     }

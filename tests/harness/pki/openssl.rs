@@ -1,12 +1,12 @@
-//! Keys in the encodings that rcgen does not write, by way of the `openssl` program. Keys go in and out
-//! through pipes.
+//! Converts keys to encodings that rcgen does not support, with the `openssl` program. Keys are passed through pipes
+//! only.
 
 use std::process::Command;
 use std::time::Duration;
 
 use crate::process::run;
 
-/// PKCS#1 or SEC1, which OpenSSL calls traditional.
+/// Converts to PKCS#1 or SEC1, which OpenSSL calls traditional.
 pub(super) fn traditional(key_pem: &str) -> String {
     openssl(&["pkey", "-traditional"], key_pem)
 }

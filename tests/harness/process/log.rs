@@ -1,5 +1,5 @@
-//! The output of a child: all of it in a file, the last of it in memory. It only reads; it never blocks the
-//! child for longer than a write to a file takes.
+//! The output of a child: all lines in a file, the last ones in memory. It must not block the child for longer than a
+//! write to a file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::workdir;
 
-/// Lines kept in memory.
+/// Number of lines kept in memory.
 const KEPT: usize = 10_000;
-/// Lines shown in a panic.
+/// Number of lines shown in a panic.
 const SHOWN: usize = 60;
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Log {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = workdir::logs().join(format!("{number:03}-{name}.log"));
         let file = File::create(&path)
-            .unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
+            .unwrap_or_else(|error| panic!("failed to create {}: {error}", path.display()));
         let kept = Arc::new(Mutex::new(Kept {
             file,
             lines: VecDeque::new(),
@@ -58,8 +58,8 @@ impl Log {
         }
     }
 
-    /// After the process' end: waits until its last lines are here. Not for ever: a grandchild that it left
-    /// behind may hold the pipe open.
+    /// After the end of the process: waits for its last lines, with a limit, because a remaining grandchild may hold
+    /// the pipe open.
     pub(super) fn drain(&self) {
         let readers = self
             .readers
@@ -117,7 +117,7 @@ fn read_lines(stream: impl Read + Send + 'static, kept: &Arc<Mutex<Kept>>) -> Jo
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
-        // An error reading a pipe means the same as its end: nothing more comes.
+        // A read error is treated as the end of the stream.
         while reader
             .read_until(b'\n', &mut line)
             .is_ok_and(|read| read > 0)
@@ -125,7 +125,7 @@ fn read_lines(stream: impl Read + Send + 'static, kept: &Arc<Mutex<Kept>>) -> Jo
             let mut kept = kept
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            // A full disk must not stop the test; the lines are in memory too.
+            // A full disk must not fail the test; the lines are in memory, too.
             let _ = kept.file.write_all(&line);
             kept.lines
                 .push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
@@ -138,12 +138,12 @@ fn read_lines(stream: impl Read + Send + 'static, kept: &Arc<Mutex<Kept>>) -> Jo
     })
 }
 
-/// Reads a stream to its end, for programs that run to theirs.
+/// Reads a stream to its end.
 pub(super) fn read_all(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut stream) = stream {
-            // What came before an error is still worth showing.
+            // On an error, the bytes before it are still useful.
             let _ = stream.read_to_end(&mut bytes);
         }
         String::from_utf8_lossy(&bytes).into_owned()

@@ -1,8 +1,8 @@
-//! Starts children so that the kernel kills them when this process ends. It does nothing else.
+//! Starts children that the kernel kills when this process ends. It must not do anything else.
 //!
-//! `setpriv --pdeathsig` asks the kernel for that; a hook between fork and exec would need `unsafe`. The
-//! kernel ties the wish to the *thread* that forked, and the test runner's threads come and go: hence one
-//! thread that does all the spawning and lives as long as the process.
+//! `setpriv --pdeathsig` requests that; a hook between fork and exec would need `unsafe`. The setting depends on the
+//! *thread* that forked, and the test runner's threads are short-lived, so one thread, which lives as long as the
+//! process, starts all children.
 
 use std::io;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock};
 
 type Reply = Sender<io::Result<Child>>;
 
-/// Starts what `command` describes. Its standard streams are pipes.
+/// Starts `command` with pipes as standard streams.
 pub(super) fn spawn(command: &Command) -> io::Result<Child> {
     static REQUESTS: OnceLock<Mutex<Sender<(Command, Reply)>>> = OnceLock::new();
     let requests = REQUESTS.get_or_init(|| Mutex::new(start_thread()));
@@ -30,7 +30,7 @@ fn start_thread() -> Sender<(Command, Reply)> {
         .name("spawner".to_owned())
         .spawn(move || {
             for (mut command, reply) in requests {
-                // A test that panicked meanwhile no longer listens: then the child is killed here.
+                // If the test has panicked meanwhile, nothing receives the child, so it is killed here.
                 if let Err(unwanted) = reply.send(command.spawn())
                     && let Ok(mut child) = unwanted.0
                 {
@@ -43,7 +43,7 @@ fn start_thread() -> Sender<(Command, Reply)> {
     sender
 }
 
-/// setpriv replaces itself by the program, so the child's id is the program's.
+/// setpriv execs the program, so the child's id is the program's.
 fn under_setpriv(command: &Command) -> Command {
     let mut wrapped = Command::new("setpriv");
     wrapped.args(["--pdeathsig", "KILL", "--"]);

@@ -1,8 +1,8 @@
-//! What a Grafana dashboard asks of Prometheus, without a Grafana. It must not judge what comes of it.
+//! The Prometheus queries of a Grafana dashboard, without Grafana. It must not judge their results.
 
 use serde_json::Value;
 
-/// What the variables of a dashboard stand for: all of everything, over the last minute.
+/// Values of the dashboard's variables: everything, over the last minute.
 const VARIABLES: [(&str, &str); 4] = [
     ("$__rate_interval", "1m"),
     ("$__range", "1m"),
@@ -15,11 +15,11 @@ const VARIABLES: [(&str, &str); 4] = [
 pub struct Query {
     /// The panel's title.
     pub panel: String,
-    /// With values in the place of variables.
+    /// The query with values in place of variables.
     pub expr: String,
 }
 
-/// All queries of a dashboard, with values in the place of variables. One that is not known is a panic.
+/// Returns all queries of a dashboard, with values in place of variables. Panics at an unknown variable.
 #[track_caller]
 pub fn queries(dashboard: &str) -> Vec<Query> {
     let dashboard: Value = serde_json::from_str(dashboard).expect("a dashboard is JSON");
@@ -34,11 +34,11 @@ pub fn queries(dashboard: &str) -> Vec<Query> {
             });
         }
     }
-    assert!(!found.is_empty(), "the dashboard asks nothing");
+    assert!(!found.is_empty(), "the dashboard has no queries");
     found
 }
 
-/// All panels, those within rows too.
+/// Returns all panels, including those in rows.
 pub fn panels(dashboard: &Value) -> Vec<&Value> {
     let mut found = Vec::new();
     for panel in dashboard["panels"].as_array().into_iter().flatten() {
@@ -54,15 +54,12 @@ fn substituted(expr: &str) -> String {
         .fold(expr.to_owned(), |expr, (name, value)| {
             expr.replace(name, value)
         });
-    assert!(
-        !expr.contains('$'),
-        "there is no value for a variable in {expr}"
-    );
+    assert!(!expr.contains('$'), "no value for a variable in {expr}");
     expr
 }
 
-/// The series that a query or rule looks at, each as a query of its own: `name{matchers}`, for the names that
-/// begin in one of these ways. For the PromQL of this project, where no matcher holds a `}`.
+/// Returns the selectors of a query or rule, as `name{matchers}`, for names with one of these prefixes. It supports only
+/// PromQL without a `}` in matchers.
 pub fn selectors(expr: &str, prefixes: &[&str]) -> Vec<String> {
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
     let mut found = Vec::new();
@@ -88,7 +85,7 @@ mod tests {
     use super::{queries, selectors};
 
     #[test]
-    fn variables_have_values_also_within_rows() {
+    fn variables_are_replaced_also_in_rows() {
         let dashboard = r#"{"panels": [{"panels": [
             {"title": "A", "targets": [{"expr": "rate(a{namespace=~\"$namespace\"}[$__rate_interval])"}]}
         ]}]}"#;
@@ -98,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "there is no value for a variable in up == $x")]
-    fn a_variable_without_a_value_is_told() {
+    #[should_panic(expected = "no value for a variable in up == $x")]
+    fn an_unknown_variable_panics() {
         queries(r#"{"panels": [{"title": "A", "targets": [{"expr": "up == $x"}]}]}"#);
     }
 

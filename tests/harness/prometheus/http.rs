@@ -1,18 +1,18 @@
-//! HTTP as far as a Prometheus on loopback needs it: one request, one answer, closed.
+//! A minimal HTTP client for Prometheus on loopback: one request for each connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long an answer may take.
+/// Upper bound for a response.
 const SOON: Duration = Duration::from_secs(20);
 
-/// The body of an answer to GET.
+/// Sends a GET request, and returns the response's body.
 pub(super) fn get(addr: SocketAddr, path: &str) -> Result<String, String> {
     exchange(addr, &format!("GET {path} HTTP/1.0\r\n\r\n"))
 }
 
-/// The body of an answer to a form: a query may be longer than a path.
+/// Posts a form, because a query may be too long for a path, and returns the response's body.
 pub(super) fn post(addr: SocketAddr, path: &str, form: &[(&str, &str)]) -> Result<String, String> {
     let fields: Vec<String> = form
         .iter()
@@ -41,7 +41,7 @@ fn exchange(addr: SocketAddr, request: &str) -> Result<String, String> {
     let answer = ask().map_err(|error| error.to_string())?;
     let (head, body) = answer
         .split_once("\r\n\r\n")
-        .ok_or("an answer without a head")?;
+        .ok_or("a response without a head")?;
     if head.split(' ').nth(1) == Some("200") {
         Ok(body.to_owned())
     } else {
@@ -52,7 +52,7 @@ fn exchange(addr: SocketAddr, request: &str) -> Result<String, String> {
     }
 }
 
-/// As a form has it: all but letters and digits as their bytes.
+/// Percent-encodes everything except letters and digits.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| {

@@ -1,6 +1,5 @@
-//! What is scraped: fixed addresses, or the pods that a PodMonitor selects, found and labelled as the
-//! Prometheus operator has it. A key of a PodMonitor that is not known here is a panic: a test must not pass
-//! because something was left out.
+//! Scrape configurations: fixed addresses, or the pods that a PodMonitor selects, discovered and labelled as by the
+//! Prometheus operator. An unknown key of a PodMonitor panics, because a test must not pass by ignoring it.
 
 use std::net::SocketAddr;
 
@@ -12,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub struct Scrape(Value);
 
 impl Scrape {
-    /// Fixed addresses, which all get these labels. `job` is one more.
+    /// Fixed addresses with these labels, and with `job`.
     pub fn fixed(job: &str, addrs: &[SocketAddr], labels: &[(&str, &str)]) -> Self {
         let labels: Map<String, Value> = labels
             .iter()
@@ -24,15 +23,15 @@ impl Scrape {
         }))
     }
 
-    /// The labels that a metric has win over those of its target (`honorLabels`).
+    /// Sets `honorLabels`: a metric's labels override those of its target.
     #[must_use]
     pub fn honoring_labels(mut self) -> Self {
         self.0["honor_labels"] = json!(true);
         self
     }
 
-    /// One for each endpoint of a PodMonitor that lies in `namespace` if it does not say so itself. Its
-    /// interval is not heeded. `pods` are all that there are, selected or not.
+    /// Returns a configuration for each endpoint of a PodMonitor, whose default namespace is `namespace`. Its interval is
+    /// ignored. `pods` are all pods, selected or not.
     pub fn pod_monitor(manifest: &Value, namespace: &str, pods: &[Pod]) -> Vec<Self> {
         let spec = &manifest["spec"];
         known(
@@ -93,7 +92,7 @@ impl Scrape {
     }
 }
 
-/// A target for each port of a pod that has an address, with the labels of Prometheus' `role: pod`.
+/// Returns a target for each port of a pod with an address, with the labels of Prometheus' `role: pod`.
 fn discovered(pod: &Pod) -> Vec<Value> {
     let (Some(spec), Some(status)) = (&pod.spec, &pod.status) else {
         return vec![];
@@ -133,7 +132,7 @@ fn discovered(pod: &Pod) -> Vec<Value> {
     ports.map(target).collect()
 }
 
-/// The namespaces to look in; none for all.
+/// Returns the selected namespaces; None for all.
 fn namespaces(selector: &Value, own: &str) -> Option<Vec<String>> {
     if selector.is_null() {
         return Some(vec![own.to_owned()]);
@@ -146,7 +145,7 @@ fn namespaces(selector: &Value, own: &str) -> Option<Vec<String>> {
     Some(names.map(text).collect())
 }
 
-/// Keeps the ports that are meant, of the pods that are, and gives them the usual labels.
+/// Returns relabelling rules that keep the selected pods and ports, and set the standard labels.
 fn selection(selector: &Value, endpoint: &Value) -> Vec<Value> {
     known(selector, &["matchLabels"]);
     let labels = selector["matchLabels"]
@@ -181,7 +180,7 @@ fn selection(selector: &Value, endpoint: &Value) -> Vec<Value> {
     rules
 }
 
-/// From the words of a PodMonitor to those of Prometheus.
+/// Translates the keys of a PodMonitor's relabelling to those of Prometheus.
 fn relabeling(rule: &Value) -> Value {
     let words = [
         ("sourceLabels", "source_labels"),
@@ -203,7 +202,7 @@ fn known(value: &Value, keys: &[&str]) {
     for key in value.as_object().into_iter().flat_map(Map::keys) {
         assert!(
             keys.contains(&key.as_str()),
-            "the harness does not know {key} of a PodMonitor; it knows {keys:?}"
+            "the harness does not support {key} of a PodMonitor; it supports {keys:?}"
         );
     }
 }
@@ -211,11 +210,11 @@ fn known(value: &Value, keys: &[&str]) {
 fn text(value: &Value) -> String {
     value
         .as_str()
-        .unwrap_or_else(|| panic!("{value} is no text"))
+        .unwrap_or_else(|| panic!("{value} is not a string"))
         .to_owned()
 }
 
-/// A label's name as Prometheus has it.
+/// Returns a label's name with Prometheus' characters only.
 fn sanitized(label: &str) -> String {
     label
         .chars()
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_monitor_becomes_what_the_prometheus_operator_makes_of_it() {
+    fn a_pod_monitor_is_translated_as_by_the_prometheus_operator() {
         let pods = [pod("n"), pod("other")];
         let made = Scrape::pod_monitor(&monitor(&json!({"any": true})), "d", &pods);
         let config = made[0].config();
@@ -292,8 +291,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the harness does not know matchExpressions")]
-    fn what_is_not_known_is_not_passed_over() {
+    #[should_panic(expected = "the harness does not support matchExpressions")]
+    fn an_unknown_key_panics() {
         let mut monitor = monitor(&Value::Null);
         monitor["spec"]["selector"]["matchExpressions"] = json!([]);
         Scrape::pod_monitor(&monitor, "d", &[]);

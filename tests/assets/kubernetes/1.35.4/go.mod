@@ -1,9 +1,9 @@
-// Builds the Kubernetes programs that the tests start, those of a whole node among them. tests/setup runs
-// `go build` here; nothing imports this module. The staging modules are replaced because kubernetes
-// names them only by folders of its own repository.
+// Builds the Kubernetes programs of the tests, including those of a whole node. tests/setup runs `go build`
+// here; nothing imports this module. The staging modules are replaced because kubernetes refers to them only by
+// folders of its repository.
 //
-// Another version is a folder beside this one: keep `tool`, require k8s.io/kubernetes v1.X.Y, replace each module that its
-// own go.mod replaces by v0.X.Y of the same name, and `go mod tidy`.
+// To add a version, create a folder beside this one: keep `tool`, require k8s.io/kubernetes v1.X.Y, replace each
+// module that its go.mod replaces by v0.X.Y of the same name, and run `go mod tidy`.
 module smart-mqtt-tls.test/kubernetes
 
 go 1.25.0

@@ -1,4 +1,4 @@
-//! A client that ends in the middle of a TLS record. It must not end the connection itself.
+//! Sends half a TLS record. It must not close the connection itself.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::{TlsClient, soon};
 
 impl TlsClient {
-    /// Sends the first half of the record that would carry these bytes. Nothing can be sent after it.
+    /// Sends the first half of the record with these bytes. Nothing can be sent afterwards.
     pub async fn send_half_a_record(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (socket, session) = self.stream.get_mut();
         session.writer().write_all(bytes)?;

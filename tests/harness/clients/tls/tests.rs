@@ -1,4 +1,4 @@
-//! The clients against a TLS server of ten lines, so that a test which fails later is not the clients' fault.
+//! Tests of the clients against a minimal TLS server, to rule them out as a cause of other failures.
 
 use super::*;
 use crate::clients::go::GoClient;
@@ -6,8 +6,8 @@ use crate::clients::openssl::SClient;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// Serves one connection at a time: an echo of the first read, then close_notify. Hands back where, and the
-/// CA to trust.
+/// Serves one connection at a time: an echo of the first read, then close_notify. Returns the address, the CA to trust,
+/// and the leaf.
 async fn echo_once(connections: usize) -> (SocketAddr, Ca, Leaf) {
     let ca = Ca::new("test CA");
     let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
@@ -86,7 +86,7 @@ async fn go_client_handshake() {
 }
 
 #[tokio::test]
-async fn go_client_tells_why_it_failed() {
+async fn go_client_reports_its_error() {
     let (addr, _, _) = echo_once(1).await;
     let client = move || GoClient::handshake(addr, &Ca::new("another CA")).run();
     let seen = tokio::task::spawn_blocking(client).await.unwrap();

@@ -1,10 +1,10 @@
-//! What of this machine could be changed by a node that runs on it, as lines to be compared. It only looks.
+//! The state of this machine that a node could change, as comparable lines. It must not change anything.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// Folders that containerd, the kubelet and network plugins write to when they are not told otherwise.
+/// Default folders of containerd, the kubelet and network plugins.
 const FOLDERS: [&str; 11] = [
     "/etc/cni",
     "/mnt",
@@ -19,7 +19,7 @@ const FOLDERS: [&str; 11] = [
     "/var/log/pods",
 ];
 
-/// Folders where everyone on the machine writes at any time, and what a node's programs make there.
+/// Folders to which other programs write at any time, and the entries of a node's programs there.
 const OF_ALL: [&str; 2] = ["/run", "/var/log"];
 const OF_NODES: [&str; 7] = [
     "calico",
@@ -40,15 +40,15 @@ const SETTINGS: [&str; 5] = [
     "net/ipv4/ip_forward",
 ];
 
-/// A machine at one moment.
+/// The state at one moment.
 pub(super) struct Footprint(BTreeSet<String>);
 
 impl Footprint {
-    /// `group` is the control group of the node that may have run here; another node may be running beside it.
+    /// Takes a footprint. `group` is this node's control group; other nodes may run at the same time.
     pub(super) fn take(group: &str) -> Self {
         let mut lines = BTreeSet::new();
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        // Somebody may log in or out meanwhile.
+        // Users may log in or out meanwhile.
         for mount in mounts.lines().filter(|it| !it.contains(" /run/user/")) {
             lines.insert(format!("mount {mount}"));
         }
@@ -58,7 +58,7 @@ impl Footprint {
             ("nft", &["list", "tables"]),
         ] {
             for line in output(program, args).lines() {
-                // A route that a router has told of counts its seconds down.
+                // The lifetime of a route from a router advertisement changes.
                 let line = line.split(" expires ").next().unwrap_or(line).trim_end();
                 lines.insert(format!("{program} {} {line}", args.join(" ")));
             }
@@ -81,7 +81,7 @@ impl Footprint {
         Self(lines)
     }
 
-    /// What is there later and was not before, and the other way round.
+    /// Returns the lines that were added and removed.
     pub(super) fn differences(&self, later: &Self) -> Vec<String> {
         let new = later
             .0
@@ -95,7 +95,7 @@ impl Footprint {
     }
 }
 
-/// Empty if the program is not there: then it can have changed nothing.
+/// Runs a program and returns its output; empty if it is not installed, and can have changed nothing.
 fn output(program: &str, args: &[&str]) -> String {
     let finished = Command::new(program).args(args).output();
     finished.map_or_else(
@@ -109,14 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_and_what_went_is_told() {
+    fn added_and_removed_lines_are_reported() {
         let set = |lines: &[&str]| Footprint(lines.iter().map(|&line| line.to_owned()).collect());
-        let told = set(&["a", "b"]).differences(&set(&["b", "c"]));
-        assert_eq!(told, ["new: c", "gone: a"]);
+        let differences = set(&["a", "b"]).differences(&set(&["b", "c"]));
+        assert_eq!(differences, ["new: c", "gone: a"]);
     }
 
     #[test]
-    fn what_a_node_would_change_is_looked_at() {
+    fn mounts_and_settings_are_included() {
         let taken = Footprint::take("no-such-group").0;
         let is_there = |start: &str| taken.iter().any(|line| line.starts_with(start));
         assert!(is_there("mount "));
