@@ -117,7 +117,7 @@ impl Relay {
         !self.backend_failed && self.first != Some(End::TlsError)
     }
 
-    /// Reports whether the client has received all data, close_notify and a FIN, as far as the kernel can tell.
+    /// Reports whether the client has received all data, close_notify and a FIN, as far as the kernel knows.
     pub(crate) fn has_sent_fin(&self) -> bool {
         self.down == Direction::Done && !self.client_is_gone
     }
