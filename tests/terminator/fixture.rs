@@ -54,8 +54,8 @@ impl Fixture {
 
     /// Starts a terminator for clients that send nothing after the handshake; it closes them soon.
     pub(crate) fn start_for_handshakes(change: impl FnOnce(&mut Config)) -> Self {
-        let nobody = ports::free_addr();
-        Self::start_with(nobody, |config| {
+        let unused = ports::free_addr();
+        Self::start_with(unused, |config| {
             config.timeouts.first_packet = Duration::from_millis(100);
             change(config);
         })
