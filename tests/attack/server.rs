@@ -47,7 +47,7 @@ impl Server {
             indented.join("\n"),
         );
         let file = workdir::scratch("attack").join("config.yaml");
-        std::fs::write(&file, text).expect("the folder is ours");
+        std::fs::write(&file, text).expect("the folder is writable");
         let program = program.unwrap_or_else(|| programs::terminator().to_owned());
         let mut command = Command::new(program);
         command.arg(file);
