@@ -1,4 +1,4 @@
-//! The operator's admin port: `/livez`, `/readyz`, `/metrics`. It must not change anything.
+//! The admin port: `/livez`, `/readyz` and `/metrics`, in plain HTTP. It must not change state.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tracing::info;
 
 use crate::shutdown::Shutdown;
 
-/// State that the admin port serves.
+/// State shown on the admin port.
 pub struct Board {
     /// The metrics.
     pub registry: Registry,
@@ -58,7 +58,7 @@ impl Board {
     }
 }
 
-/// Binds the admin port. Without IPv6, the unspecified address falls back to IPv4.
+/// Binds the admin port. The unspecified IPv6 address means all addresses, also on machines without IPv6.
 ///
 /// # Errors
 ///
@@ -97,7 +97,7 @@ async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
 
 async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
     let mut text = String::new();
-    // Writing to a string does not fail.
+    // Writing to a String cannot fail.
     let _ = encode(&mut text, &board.registry);
     (
         [(

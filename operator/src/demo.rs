@@ -40,7 +40,7 @@ enum Error {
         "port {0} is in use; stop the program that listens there, or choose another port with --port or --any-port"
     )]
     PortTaken(u16),
-    #[error("failed to install signal handlers")]
+    #[error("failed to set up signal handling")]
     Signals(#[source] io::Error),
 }
 

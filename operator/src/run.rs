@@ -33,7 +33,7 @@ const ABORTED: u8 = 130;
 pub async fn run(arguments: &Run) -> ExitCode {
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
-        Err(error) => return unavailable("failed to install signal handlers", &error),
+        Err(error) => return unavailable("failed to set up signal handling", &error),
     };
     let config = match cluster().await {
         Ok(config) => config,
@@ -63,7 +63,7 @@ pub async fn run(arguments: &Run) -> ExitCode {
     let code = tokio::select! {
         code = led(election, &board, &shutdown, work) => code,
         () = shutdown.clone().aborted() => {
-            warn!("received a second signal; aborting");
+            warn!("received a second signal; exiting at once");
             return ExitCode::from(ABORTED);
         }
     };

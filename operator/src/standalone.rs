@@ -40,7 +40,7 @@ pub async fn run(arguments: &Standalone) -> ExitCode {
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(error) => {
-            error!(error = chain(&error), "failed to install signal handlers");
+            error!(error = chain(&error), "failed to set up signal handling");
             return ExitCode::from(UNAVAILABLE);
         }
     };
@@ -57,7 +57,7 @@ pub async fn run(arguments: &Standalone) -> ExitCode {
             }
         },
         () = shutdown.aborted() => {
-            warn!("received a second signal; aborting");
+            warn!("received a second signal; exiting without draining");
             ExitCode::from(ABORTED)
         }
     }

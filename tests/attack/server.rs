@@ -47,7 +47,7 @@ impl Server {
             indented.join("\n"),
         );
         let file = workdir::scratch("attack").join("config.yaml");
-        std::fs::write(&file, text).expect("the folder is ours");
+        std::fs::write(&file, text).expect("the folder is writable");
         let program = program.unwrap_or_else(|| programs::terminator().to_owned());
         let mut command = Command::new(program);
         command.arg(file);
@@ -108,11 +108,11 @@ impl Figures {
 
     /// Returns the counters of connections and handshakes that have grown, and by how much.
     pub(crate) fn grown_since(&self, before: &Self) -> Vec<String> {
-        let told = |name: &str| {
+        let is_selected = |name: &str| {
             let what = ["handshakes_total", "refused_total", "ended_total"];
             what.iter().any(|what| name.contains(what))
         };
-        let grown = self.0.iter().filter(|(name, _)| told(name));
+        let grown = self.0.iter().filter(|(name, _)| is_selected(name));
         let grown = grown.map(|(name, value)| (name, value - before.value(name)));
         grown
             .filter(|(_, by)| *by > 0.0)

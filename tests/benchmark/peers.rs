@@ -26,7 +26,7 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.join(name);
-        std::fs::write(&path, text).expect("the folder is ours");
+        std::fs::write(&path, text).expect("the folder is writable");
         path
     }
 }

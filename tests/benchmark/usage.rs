@@ -102,7 +102,8 @@ mod tests {
                 .ok()
                 .and_then(rustix::process::Pid::from_raw);
             let pid = pid.expect("it is a process id");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is ours");
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+                .expect("our child can be signalled");
         }
     }
 }

@@ -216,5 +216,5 @@ fn kubectl(kubeconfig: &Path, args: &[&str]) -> String {
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("tests/ lies in the workspace")
+        .expect("tests/ is in the workspace")
 }

@@ -206,7 +206,7 @@ fn existing(path: PathBuf, part: &str) -> PathBuf {
 fn advice(part: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("tests/ lies in the checkout");
+        .expect("tests/ is in the checkout");
     let version = match part {
         "kubernetes" | "node" => format!("KUBERNETES={} ", kubernetes_version()),
         _ => String::new(),

@@ -240,7 +240,7 @@ pub fn raise_descriptors() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).expect("everyone may go up to the maximum");
+    setrlimit(Resource::Nofile, limit).expect("the limit can be raised to its maximum");
     limit.maximum.unwrap_or(u64::MAX)
 }
 

@@ -110,7 +110,7 @@ pub fn build_command() -> Command {
     let target = workdir::output().parent();
     command.env(
         "CARGO_TARGET_DIR",
-        target.expect("it lies in the target folder"),
+        target.expect("it is in the target folder"),
     );
     command
 }
@@ -201,7 +201,7 @@ impl Recipe {
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("tests/ lies in the checkout")
+        .expect("tests/ is in the checkout")
 }
 
 fn mark_used(folder: &Path) {

@@ -205,7 +205,7 @@ mod tests {
     fn a_written_packet_can_be_read() {
         let payload = vec![7; 20_000];
         let bytes = publish(Version::V311, "a/b", 1, 9, &payload);
-        let read = read_packet(&mut bytes.as_slice()).expect("it is whole");
+        let read = read_packet(&mut bytes.as_slice()).expect("the packet is complete");
         assert_eq!(read.head, 0x32);
         assert_eq!(read.topic(), Some("a/b"));
         assert_eq!(read.body.len(), 2 + 3 + 2 + 20_000);

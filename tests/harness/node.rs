@@ -109,7 +109,7 @@ impl Node {
 /// Writes one of the node's files.
 fn write(name: &str, text: &str) -> PathBuf {
     let path = Path::new(FOLDER).join(name);
-    let parent = path.parent().expect("it lies in the folder");
+    let parent = path.parent().expect("it is in the folder");
     std::fs::create_dir_all(parent)
         .and_then(|()| std::fs::write(&path, text))
         .unwrap_or_else(|error| panic!("failed to write {}: {error}", path.display()));

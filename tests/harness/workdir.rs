@@ -37,7 +37,7 @@ pub fn output() -> &'static Path {
     static OUTPUT: OnceLock<PathBuf> = OnceLock::new();
     OUTPUT.get_or_init(|| {
         let exe = exe();
-        let folder = exe.parent().expect("a program lies in a folder");
+        let folder = exe.parent().expect("a program is in a folder");
         // A program is in that folder, a test in `deps`.
         let of_tests = folder.ends_with("deps");
         let folder = folder.parent().filter(|_| of_tests).unwrap_or(folder);
@@ -63,7 +63,7 @@ fn run() -> &'static Run {
         let exe = exe();
         let target = output()
             .parent()
-            .expect("cargo's folder of a profile lies in its target folder");
+            .expect("a profile's folder is in cargo's target folder");
         let stem = exe
             .file_stem()
             .expect("a program has a name")

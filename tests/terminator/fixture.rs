@@ -54,8 +54,8 @@ impl Fixture {
 
     /// Starts a terminator for clients that send nothing after the handshake; it closes them soon.
     pub(crate) fn start_for_handshakes(change: impl FnOnce(&mut Config)) -> Self {
-        let nobody = ports::free_addr();
-        Self::start_with(nobody, |config| {
+        let unused = ports::free_addr();
+        Self::start_with(unused, |config| {
             config.timeouts.first_packet = Duration::from_millis(100);
             change(config);
         })
@@ -80,8 +80,8 @@ impl Fixture {
 
     pub(crate) fn rewrite_text(&self, text: &str) {
         let new = self.file.with_extension("new");
-        std::fs::write(&new, text).expect("the folder is ours");
-        std::fs::rename(&new, &self.file).expect("the folder is ours");
+        std::fs::write(&new, text).expect("the folder is writable");
+        std::fs::rename(&new, &self.file).expect("the folder is writable");
     }
 
     /// Waits until this generation of the configuration is active.
@@ -148,7 +148,7 @@ pub(crate) fn write(config: &Config) -> PathBuf {
 
 pub(crate) fn write_text(text: &str) -> PathBuf {
     let file = workdir::scratch("terminator").join("config.yaml");
-    std::fs::write(&file, text).expect("the folder is ours");
+    std::fs::write(&file, text).expect("the folder is writable");
     file
 }
 

@@ -120,8 +120,8 @@ async fn stalled_handshakes_keep_no_client_out() {
 /// The broker is not dialed for clients that send no CONNECT.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_no_connect_is_closed_without_a_dial() {
-    let nobody = tests::ports::free_addr();
-    let fixture = Fixture::start_with(nobody, |config| {
+    let unused = tests::ports::free_addr();
+    let fixture = Fixture::start_with(unused, |config| {
         config.timeouts.first_packet = Duration::from_millis(100);
     });
     let mut silent = fixture.client().connect(fixture.addr()).await.unwrap();

@@ -117,11 +117,11 @@ fn lines_of_libraries_are_bounded_and_not_split() {
         assert_eq!(exit_code(&process), Some(0));
         process.wait_for_line("drained", SOON);
         let lines = process.lines();
-        let told: Vec<_> = lines
+        let logged: Vec<_> = lines
             .iter()
             .filter(|line| line.contains("Illegal SNI"))
             .collect();
-        assert!(!told.is_empty(), "{}", process.log());
+        assert!(!logged.is_empty(), "{}", process.log());
         for line in lines {
             assert!(line.len() < LINE_MAX, "{} bytes", line.len());
             assert!(

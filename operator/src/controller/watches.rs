@@ -48,7 +48,7 @@ pub struct Watches {
     pub scope: Scope,
     /// The metrics.
     pub metrics: Metrics,
-    /// The state that the admin port serves.
+    /// State shown on the admin port.
     pub board: Arc<Board>,
     /// Whether the first list of listeners is complete.
     pub is_listed: Arc<AtomicBool>,

@@ -12,7 +12,7 @@ pub(super) fn write(path: &Path, url: &str, ca: &Ca, user: &str, groups: &[&str]
         .file_stem()
         .expect("a kubeconfig has a name")
         .to_string_lossy();
-    let folder = path.parent().expect("a kubeconfig lies in a folder");
+    let folder = path.parent().expect("a kubeconfig is in a folder");
     let (cert, key) = (
         folder.join(format!("{name}.crt")),
         folder.join(format!("{name}.key")),

@@ -87,7 +87,7 @@ fn load_pause() {
     std::fs::create_dir_all(&folder).expect("the folder is writable");
     tar(
         &folder.join("layer.tar"),
-        program.parent().expect("it lies in a folder"),
+        program.parent().expect("it is in a folder"),
         &["pause"],
     );
     let layer = std::fs::read(folder.join("layer.tar")).expect("tar wrote it");

@@ -68,8 +68,8 @@ pub(super) struct Expected(oneshot::Receiver<Seen>);
 impl Expected {
     /// Waits for its end; the result is empty if the client does not connect.
     pub(super) async fn seen(self) -> Seen {
-        let told = timeout(3 * SOON, self.0).await;
-        told.ok().and_then(Result::ok).unwrap_or(NOTHING)
+        let received = timeout(3 * SOON, self.0).await;
+        received.ok().and_then(Result::ok).unwrap_or(NOTHING)
     }
 }
 
@@ -77,7 +77,7 @@ impl Expected {
 struct Script {
     reading: Reading,
     company: Company,
-    tell: oneshot::Sender<Seen>,
+    sender: oneshot::Sender<Seen>,
 }
 
 /// A running backend.
@@ -112,11 +112,11 @@ impl Backend {
 
     /// Sets the script for a client; returns its pending result.
     pub(super) fn expect(&self, client: &str, reading: Reading, company: Company) -> Expected {
-        let (tell, told) = oneshot::channel();
+        let (sender, received) = oneshot::channel();
         let script = Script {
             reading,
             company,
-            tell,
+            sender,
         };
         let before = self
             .scripts
@@ -124,7 +124,7 @@ impl Backend {
             .unwrap()
             .insert(client.to_owned(), script);
         assert!(before.is_none(), "{client} is expected twice");
-        Expected(told)
+        Expected(received)
     }
 
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
@@ -156,7 +156,7 @@ impl Backend {
         }
         let seen = read_to_end(&mut stream, packets, gone).await;
         // The receiver may be gone.
-        let _ = script.tell.send(seen);
+        let _ = script.sender.send(seen);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ pub(super) const ROWS: [Row; 13] = [
         Reason::BlockLeftOut,
         "BlockLeftOut",
         &[ResolvedRefs, CertificateValid],
-        "a PEM block that is neither a certificate nor a supported key is ignored; a new CA bundle with one is refused, because it would lock devices out",
+        "a PEM block that is neither a certificate nor a supported key is ignored; a new CA bundle with one is rejected, because it would lock devices out",
         "convert it as the message says, or remove it",
     ),
     Row::new(
@@ -79,8 +79,8 @@ pub(super) const ROWS: [Row; 13] = [
         Reason::UnusableAuthority,
         "UnusableAuthority",
         &[ResolvedRefs, CertificateValid],
-        "no certificate can chain to one of the CA certificates: it has a weak key or an unsupported curve, or is not a CA; a new bundle without a usable one is refused",
-        "use a CA with RSA of 2048 bits or more, ECDSA P-256, P-384 or P-521, or Ed25519",
+        "no certificate can chain to one of the CA certificates: it has a weak key or an unsupported curve, or is not a CA; a new bundle without a usable one is rejected",
+        "use a CA with RSA of at least 2048 bits, ECDSA P-256, P-384 or P-521, or Ed25519",
     ),
     Row::new(
         Reason::CertificateLoaded,

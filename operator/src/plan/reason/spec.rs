@@ -138,7 +138,7 @@ pub(super) const ROWS: [Row; 27] = [
         "EncryptedPrivateKey",
         REFS,
         "the private key is encrypted with a password",
-        "decrypt it: `openssl pkey -in key.pem`",
+        "decrypt it, for example with `openssl pkey -in KEY -out PLAIN`",
     ),
     Row::new(
         Reason::KeyMismatch,
@@ -179,8 +179,8 @@ pub(super) const ROWS: [Row; 27] = [
         Reason::SeveralPrivateKeys,
         "SeveralPrivateKeys",
         REFS,
-        "there is more than one private key",
-        "keep only the leaf's key",
+        "there are several private keys",
+        "keep only the one that belongs to the leaf",
     ),
     Row::new(
         Reason::UnusableCertificate,
@@ -194,6 +194,6 @@ pub(super) const ROWS: [Row; 27] = [
         "UnusablePrivateKey",
         REFS,
         "the private key is of an unsupported type; the message names it",
-        "use RSA of 2048 bits or more, ECDSA P-256, P-384 or P-521, or Ed25519",
+        "use RSA of at least 2048 bits, ECDSA P-256, P-384 or P-521, or Ed25519",
     ),
 ];
