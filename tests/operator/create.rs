@@ -47,9 +47,7 @@ async fn children_belong_to_the_listener_and_it_becomes_ready() {
         wanted
     );
 
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster
         .wait_for("edge", "Ready", "Unknown", "Progressing")
         .await;
@@ -82,9 +80,7 @@ async fn it_scales(cluster: &Fixture) {
     let scale = format!("--replicas=3 -n {} mtl/edge", cluster.namespace);
     let args: Vec<&str> = ["scale"].into_iter().chain(scale.split(' ')).collect();
     cluster.server.kubectl(&args).expect_success();
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     assert_eq!(
         cluster
             .child::<Deployment>("edge")
@@ -125,9 +121,7 @@ async fn a_listener_may_precede_its_secret() {
     assert!(found.is_none(), "pods without a configuration cannot start");
 
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster.child::<Deployment>("edge").await;
     cluster.settle().await;
     let events = cluster
@@ -158,13 +152,11 @@ async fn a_listener_may_precede_its_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_spec_reaches_the_children() {
     let cluster = Fixture::start("update").await;
-    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.apply_listener(
-        "edge",
-        "  service: {labels: {team: iot}, annotations: {example.com/a: b}}\n",
-    );
     cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
+        .programmed(
+            "edge",
+            "  service: {labels: {team: iot}, annotations: {example.com/a: b}}\n",
+        )
         .await;
     let template = cluster
         .child::<Deployment>("edge")
@@ -178,9 +170,7 @@ async fn a_changed_spec_reaches_the_children() {
             config.port == 9443
         })
         .await;
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let service = cluster.child::<Service>("edge").await;
     assert_eq!(
         service.spec.as_ref().unwrap().type_.as_deref(),
@@ -201,9 +191,7 @@ async fn a_changed_spec_reaches_the_children() {
     assert_eq!(after, template, "a port replaces no pod");
 
     cluster.apply_listener("edge", "  replicas: 1\n");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let budgets = cluster.api::<PodDisruptionBudget>();
     assert!(
         budgets.get_opt("edge-mqtts").await.unwrap().is_none(),
@@ -220,9 +208,7 @@ async fn each_certificate_has_its_own_event() {
     let certificates =
         "  certificates: [{secretRef: {name: edge-tls}}, {secretRef: {name: other-tls}}]\n";
     cluster.apply_listener("edge", certificates);
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster.put_tls("edge-tls", &cluster.leaf("renewed")).await;
     let events = cluster.api::<Event>();
     let look = || async {

@@ -12,11 +12,7 @@ use crate::fixture::Fixture;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_listener_is_not_touched_and_a_new_one_waits_for_the_collector() {
     let cluster = Fixture::start("delete").await;
-    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.apply_listener("edge", "");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.programmed("edge", "").await;
     cluster.settle().await;
     let writes = cluster.writes().len();
     let listeners = cluster.api::<MqttTlsListener>();
@@ -54,9 +50,7 @@ async fn a_deleted_listener_is_not_touched_and_a_new_one_waits_for_the_collector
         .delete(name, &params)
         .await
         .unwrap();
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let uid = cluster.listener("edge").await.metadata.uid.unwrap();
     let owners = cluster
         .child::<Secret>("edge")

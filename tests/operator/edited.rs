@@ -13,11 +13,7 @@ use crate::fixture::{Fixture, SOON};
 #[tokio::test(flavor = "multi_thread")]
 async fn edited_children_are_restored() {
     let cluster = Fixture::start("edited").await;
-    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.apply_listener("edge", "");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.programmed("edge", "").await;
     let params = PatchParams::default();
     let name = "edge-mqtts";
 
@@ -74,11 +70,7 @@ async fn edited_children_are_restored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_children_are_recreated() {
     let cluster = Fixture::start("deleted").await;
-    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.apply_listener("edge", "");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.programmed("edge", "").await;
     let params = DeleteParams::default();
     cluster
         .api::<Secret>()
@@ -133,7 +125,5 @@ async fn objects_of_others_are_left_alone() {
         .delete("edge-mqtts", &DeleteParams::default())
         .await
         .unwrap();
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
 }

@@ -24,9 +24,7 @@ async fn start(prefix: &str) -> (Fixture, Proxy, Process) {
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
     let operator = spawn_operator(&proxy.kubeconfig, &["--namespace", &cluster.namespace]);
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     (cluster, proxy, operator)
 }
 

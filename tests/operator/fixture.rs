@@ -198,6 +198,20 @@ impl Fixture {
         eventually_async(SOON, &what, look).await
     }
 
+    /// Waits until a listener's children match it.
+    pub(crate) async fn wait_until_programmed(&self, name: &str) {
+        self.wait_for(name, "Programmed", "True", "Programmed")
+            .await;
+    }
+
+    /// Creates a certificate and a listener of one name, and waits until its children match it.
+    pub(crate) async fn programmed(&self, name: &str, more: &str) {
+        let secret = format!("{name}-tls");
+        self.put_tls(&secret, &self.leaf(name)).await;
+        self.apply_listener(name, more);
+        self.wait_until_programmed(name).await;
+    }
+
     /// Waits until `is_right` accepts the rendered configuration, and returns it.
     pub(crate) async fn wait_for_config(
         &self,

@@ -60,9 +60,7 @@ async fn a_standby_takes_over_when_the_leader_is_killed() {
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
     standby.wait_for_line(LEADS, EXPIRY);
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let after = lease(&cluster).await;
     assert_ne!(after.holder_identity.unwrap(), holder);
     assert_eq!(after.lease_transitions, Some(1));
@@ -123,9 +121,7 @@ async fn a_leader_paused_past_its_lease_writes_nothing() {
     cluster.apply_listener("edge", "");
     let leader = candidate(&cluster, &old, &["--terminator-image", "old"]);
     leader.wait_for_line(LEADS, SOON);
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let standby = candidate(&cluster, &new, &["--terminator-image", "new"]);
     standby.wait_for_line("standing by", SOON);
     leader.signal(Signal::STOP);

@@ -28,9 +28,7 @@ async fn requests_stay_within_the_namespace() {
     cluster.apply(
         "apiVersion: v1\nkind: Service\nmetadata: {name: smart-mqtt}\nspec: {ports: [{port: 1883}]}\n",
     );
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster.make_pod("edge", "edge-mqtts-1").await;
     cluster.run_pods("edge").await;
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
@@ -43,9 +41,7 @@ async fn requests_stay_within_the_namespace() {
         .await;
     // With one replica the PodDisruptionBudget is deleted.
     cluster.apply_listener("edge", "  replicas: 1\n");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let params = DeleteParams::default();
     cluster
         .api::<Secret>()

@@ -16,9 +16,7 @@ async fn changes_made_while_it_was_down_are_seen() {
     let mut cluster = Fixture::start("away").await;
     cluster.put_tls("edge-tls", &cluster.leaf("old")).await;
     cluster.apply_listener("edge", "");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster.kill_operator();
 
     let new = cluster.leaf("new");
@@ -30,9 +28,7 @@ async fn changes_made_while_it_was_down_are_seen() {
         .unwrap();
     cluster.apply_listener("edge", "  replicas: 1\n");
     cluster.start_operator();
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let key = new.key_pem.trim().to_owned();
     let is_new = |config: &mqtt_tls_config::Config| config.pem.expose().contains(&key);
     cluster
@@ -53,11 +49,7 @@ async fn changes_made_while_it_was_down_are_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_writes_nothing() {
     let mut cluster = Fixture::start("again").await;
-    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.apply_listener("edge", "");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.programmed("edge", "").await;
     cluster.settle().await;
     let writes = cluster.writes().len();
     cluster.kill_operator();
@@ -78,9 +70,7 @@ async fn it_converges_after_a_kill_at_any_moment() {
         cluster.kill_operator();
     }
     cluster.start_operator();
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     let versions = || async {
         [
             cluster.child::<Secret>("edge").await.resource_version(),
@@ -102,11 +92,7 @@ async fn it_converges_after_a_kill_at_any_moment() {
 async fn sigterm_shuts_it_down_gracefully() {
     let cluster = Fixture::start("sigterm").await;
     // The next reconciliation is due in ten minutes: it must not delay the shutdown.
-    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
-    cluster.apply_listener("edge", "");
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.programmed("edge", "").await;
     let operator = cluster.operator.as_ref().unwrap();
     operator.signal(Signal::TERM);
     let status = operator.wait_exit(SOON);

@@ -68,8 +68,6 @@ async fn entries_removed_from_the_spec_are_removed() {
         change(&cluster, field, &much).await;
         change(&cluster, field, &little).await;
     }
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster.writes_nothing_more().await;
 }

@@ -18,9 +18,7 @@ async fn a_missing_permission_is_a_condition_until_it_is_granted() {
     cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
     cluster.apply_listener("edge", "");
     let operator = spawn_operator(&account.kubeconfig, &["--namespace", &cluster.namespace]);
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster.run_pods("edge").await;
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
     let served = cluster.child::<Secret>("edge").await.resource_version();
@@ -116,7 +114,5 @@ async fn a_new_listener_reports_it_too() {
         .wait_for("edge", "Programmed", "Unknown", "NotRead")
         .await;
     account.grant(all).await;
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
 }

@@ -31,9 +31,7 @@ async fn the_status_reports_what_is_served() {
     cluster.put_tls("edge-tls", &old).await;
     cluster.apply_listener("edge", "");
     let _operator = spawn_operator(&account.kubeconfig, &["--namespace", &cluster.namespace]);
-    cluster
-        .wait_for("edge", "Programmed", "True", "Programmed")
-        .await;
+    cluster.wait_until_programmed("edge").await;
     cluster.settle().await;
     let served = cluster.child::<Secret>("edge").await.resource_version();
 
