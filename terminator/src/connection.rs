@@ -16,7 +16,7 @@ use crate::backend;
 use crate::clients::Membership;
 use crate::end::{End, Limit};
 use crate::first_packet;
-use crate::last_words::{Cause, Unserved, last_words};
+use crate::last_words::{Cause, Unserved, last_words, linger};
 use crate::record::Record;
 use crate::relay::Relay;
 use crate::settings::Settings;
@@ -179,7 +179,7 @@ async fn close(
         permit: _permit,
     }: Opened,
 ) {
-    let ends_in_order = relay.ends_in_order();
+    let (ends_in_order, has_sent_fin) = (relay.ends_in_order(), relay.has_sent_fin());
     let Relay {
         client,
         backend,
@@ -190,6 +190,9 @@ async fn close(
     drop(backend);
     if client_is_gone {
         return;
+    }
+    if has_sent_fin {
+        return linger(client).await;
     }
     // Without close_notify the client knows that data was truncated (RFC 8446, section 6.1).
     if ends_in_order {

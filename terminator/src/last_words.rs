@@ -155,18 +155,28 @@ pub(crate) async fn last_words(mut client: TcpStream, mut words: Backlog) {
     let say = async {
         poll_fn(|cx| words.poll_flush(&mut client, cx)).await?;
         client.shutdown().await?;
-        for _ in 0..LAST_WORDS_READ_MAX / 4096 {
-            let mut ignored = [0; 4096];
-            client.readable().await?;
-            match client.try_read(&mut ignored) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok::<(), io::Error>(())
+        discard(&client).await
     };
     // A client that does not read in time misses the data.
     let _ = timeout(LAST_WORDS, say).await;
+}
+
+/// Reads for a moment after the last data and the FIN were sent, so that no reset destroys the data.
+pub(crate) async fn linger(client: TcpStream) {
+    let _ = timeout(LAST_WORDS, discard(&client)).await;
+}
+
+/// Reads until the client's end, or until it has sent too much.
+async fn discard(client: &TcpStream) -> io::Result<()> {
+    for _ in 0..LAST_WORDS_READ_MAX / 4096 {
+        let mut ignored = [0; 4096];
+        client.readable().await?;
+        match client.try_read(&mut ignored) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

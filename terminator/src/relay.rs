@@ -117,6 +117,11 @@ impl Relay {
         !self.backend_failed && self.first != Some(End::TlsError)
     }
 
+    /// Reports whether the client has received all data, close_notify and a FIN, as far as the kernel knows.
+    pub(crate) fn has_sent_fin(&self) -> bool {
+        self.down == Direction::Done && !self.client_is_gone
+    }
+
     /// Relays data; ready when both directions have ended, or when one is open too long after the other.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {

@@ -29,6 +29,7 @@ const PROGRAMS: &str = include_str!("../assets/programs/go.mod");
 const COREDNS: &str = include_str!("../assets/programs/coredns/main.go");
 const CERT_MANAGER: &str = include_str!("../assets/programs/cert-manager/controller/main.go");
 const KUBE_SCORE: &str = include_str!("../assets/kube-score/go.mod");
+const PROMETHEUS_OPERATOR: &str = include_str!("../assets/prometheus-operator");
 const UNITTEST: &str = include_str!("../assets/helm-plugins/unittest/plugin.yaml");
 const PAUSE: &str = include_str!("../assets/pause/pause.c");
 const CHECKOV: &str = include_str!("../assets/checkov/requirements.txt");
@@ -112,7 +113,7 @@ pub fn pause() -> PathBuf {
 
 /// helm, helm-docs or kube-score.
 pub fn tool(program: &str) -> PathBuf {
-    let sources = [PROGRAMS, KUBE_SCORE, UNITTEST, VERSIONS];
+    let sources = [PROGRAMS, KUBE_SCORE, UNITTEST, PROMETHEUS_OPERATOR];
     named_after(&sources, "tools", program, "tools")
 }
 

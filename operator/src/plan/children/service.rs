@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::plan::listener::Listener;
 
-/// Tells service meshes to pass the port's TLS through. Istio knows `tls`, and guesses the protocol for names that it
+/// Makes service meshes pass the port's TLS through. Istio knows `tls`, and guesses the protocol for names that it
 /// does not know, such as IANA's `secure-mqtt`. Linkerd knows no such name, and detects from the client's first bytes
 /// that the connection is not HTTP.
 const APP_PROTOCOL: &str = "tls";
