@@ -214,7 +214,7 @@ fn the_dashboard_changes_colour_where_the_alerts_fire() {
     let panels = dashboard::panels(&board);
     let panel = panels
         .iter()
-        .find(|panel| panel["title"] == "Certificates: share of the lifetime left");
+        .find(|panel| panel["title"] == "Certificates: remaining share of the lifetime");
     let steps = &panel.unwrap()["fieldConfig"]["defaults"]["thresholds"];
     let bounds: Vec<f64> = list(steps, "steps")
         .filter_map(|step| step["value"].as_f64())
