@@ -222,7 +222,7 @@ fn a_text_that_is_nested_too_deep_or_expands_too_far_is_refused_for_that() {
                 "1, ".repeat(500),
                 "*a, ".repeat(5_000)
             ),
-            "line 1: this is not YAML: its aliases stand for far more",
+            "line 1: this is not YAML: its aliases expand to far more",
         ),
     ] {
         let said = problems(&text);

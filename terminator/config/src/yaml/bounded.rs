@@ -47,7 +47,7 @@ impl Budget {
 
 /// The message about aliases that expand too far.
 pub(super) const EXPANDED: &str =
-    "its aliases stand for far more than the text itself; write out what they stand for";
+    "its aliases expand to far more than the text itself; write the content out";
 
 /// The message about a duplicate key.
 pub(super) const TWICE: &str = "duplicate key";
