@@ -45,6 +45,7 @@ mod tls;
 pub mod watch;
 
 use std::io;
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,10 +57,12 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use crate::acceptor::Acceptor;
 use crate::admin::{Board, Status};
 use crate::control::{Control, Request};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
+use crate::settings::Settings;
 use crate::sockets::{Room, Sharing};
 use crate::source::Source;
 use crate::state::{State, Worker};
@@ -125,26 +128,12 @@ impl Terminator {
         let text = source.read().map_err(unreadable)?;
         let loaded = load::first(text).map_err(StartError::Load)?;
         let settings = &loaded.settings;
-        let listen = control::listen(settings);
-        let bind = |which, address: &str| {
-            let address = address.to_owned();
-            move |source| StartError::Bind {
-                which,
-                address,
-                source,
-            }
-        };
-        let listeners = sockets::bind(settings.host, settings.port, threads, Sharing::Alone)
-            .map_err(bind("the listener", &listen))?;
-        let admin = admin::bind(settings.admin, Sharing::Alone)
-            .map_err(bind("the admin port", &settings.admin.to_string()))?;
-
+        let (listeners, admin) = bind(settings, threads)?;
         let mut registry = Registry::default();
         let room = Room::of(threads);
         let state = Arc::new(State::new(room, threads));
         let metrics = Metrics::new(&mut registry, &state);
-        let status = Status::of(settings, listen, 0, Timestamp::now());
-        let shared = Arc::new(settings.clone());
+        let status = Status::of(settings, control::listen(settings), 0, Timestamp::now());
         let possible = room.connections(&settings.limits);
         if possible < settings.limits.connections {
             warn!(
@@ -152,15 +141,7 @@ impl Terminator {
                 "file descriptor limit allows fewer connections than configured"
             );
         }
-        let acceptors = listeners
-            .into_iter()
-            .enumerate()
-            .map(|(index, listener)| {
-                let worker = Worker::new(&state, index);
-                acceptor::spawn(listener, Arc::clone(&shared), worker)
-            })
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(StartError::Thread)?;
+        let acceptors = accept(listeners, settings, &state).map_err(StartError::Thread)?;
         let commands = acceptors.iter().map(|acceptor| acceptor.commands.clone());
         let board = Arc::new(Board::new(
             registry,
@@ -208,14 +189,48 @@ impl Terminator {
     }
 }
 
+/// Binds the listener's port once for each thread, and the admin port.
+fn bind(
+    settings: &Settings,
+    threads: usize,
+) -> Result<(Vec<TcpListener>, TcpListener), StartError> {
+    let failed = |which, address: String| {
+        move |source| StartError::Bind {
+            which,
+            address,
+            source,
+        }
+    };
+    let listeners = sockets::bind(settings.host, settings.port, threads, Sharing::Alone)
+        .map_err(failed("the listener", control::listen(settings)))?;
+    let admin = admin::bind(settings.admin, Sharing::Alone)
+        .map_err(failed("the admin port", settings.admin.to_string()))?;
+    Ok((listeners, admin))
+}
+
+/// Starts a thread for each socket.
+fn accept(
+    listeners: Vec<TcpListener>,
+    settings: &Settings,
+    state: &Arc<State>,
+) -> io::Result<Vec<Acceptor>> {
+    let settings = Arc::new(settings.clone());
+    let listeners = listeners.into_iter().enumerate();
+    listeners
+        .map(|(index, listener)| {
+            acceptor::spawn(listener, Arc::clone(&settings), Worker::new(state, index))
+        })
+        .collect()
+}
+
 /// Parts of the control thread.
 struct Parts {
     source: Source,
     loaded: load::Loaded,
-    acceptors: Vec<acceptor::Acceptor>,
+    acceptors: Vec<Acceptor>,
     metrics: Metrics,
     state: Arc<State>,
-    admin: std::net::TcpListener,
+    admin: TcpListener,
     changes: Watch,
 }
 
