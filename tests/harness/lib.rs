@@ -19,6 +19,7 @@ pub mod clients;
 pub mod fleet;
 pub mod hello;
 pub mod images;
+mod inside;
 pub mod memory;
 pub mod mqtt;
 pub mod node;

@@ -12,8 +12,6 @@ pub mod enclosure;
 mod machine;
 mod runtime;
 
-pub use addons::cert_manager;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use std::os::unix::process::CommandExt;
 
-use crate::node::enclosure;
+use crate::inside;
 
 /// The reaper's script: its input ends with the test process. Servers that are being killed may still write a file, so
 /// it retries for at most 30 seconds.
@@ -75,7 +75,7 @@ fn run() -> &'static Run {
         let logs = target.join("test-logs").join(binary);
         // In an enclosure, process ids are the same in each run, and those outside are not visible. So its folders are
         // in those of the process that created it.
-        let made_by = enclosure::made_by();
+        let made_by = inside::made_by();
         let is_outside = made_by.is_none();
         let (id, within) = made_by.unwrap_or_else(|| (std::process::id(), String::new()));
         if is_outside {

@@ -77,7 +77,7 @@ fn coredns(server: &ApiServer) -> Process {
 /// # Panics
 ///
 /// If the cluster rejects its resource definitions.
-pub fn cert_manager(kubeconfig: &Path) -> Process {
+fn cert_manager(kubeconfig: &Path) -> Process {
     let crds = assets::cert_manager_crds();
     let crds = crds.to_str().expect("the cache's path is plain text");
     for args in [

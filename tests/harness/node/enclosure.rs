@@ -16,12 +16,10 @@ use std::os::unix::process::CommandExt;
 
 use footprint::Footprint;
 
-use crate::workdir;
+pub use crate::inside::{inside, made_by};
 
-/// Environment variable that is set inside. Its value is the name of the control groups.
-const INSIDE: &str = "SMART_MQTT_TLS_ENCLOSURE";
-/// Prefix of control groups, followed by the id of the process that created the enclosure, and the enclosure's name.
-const GROUP: &str = "smart-mqtt-tls-";
+use crate::inside::{GROUP, INSIDE};
+use crate::workdir;
 
 /// The reaper's script. When its input ends, the enclosure ends, too: control groups can be removed after their last
 /// process.
@@ -29,22 +27,9 @@ const REAP: &str = "trap '' INT TERM HUP; cat >/dev/null; for _ in $(seq 300); d
     left=$(find /sys/fs/cgroup -depth -type d -path \"*/$1/*\" -o -depth -type d -path \"*/$1\" 2>/dev/null); \
     [ -n \"$left\" ] || exit 0; echo \"$left\" | xargs -r rmdir 2>/dev/null; sleep 0.1; done";
 
-/// Reports whether this process runs in an enclosure.
-pub fn inside() -> bool {
-    std::env::var_os(INSIDE).is_some()
-}
-
 /// The name of the enclosure's control group below each hierarchy's root.
 pub(super) fn control_group() -> String {
     std::env::var(INSIDE).expect("this is inside")
-}
-
-/// Inside: the id, in the machine's namespace, of the process that created this enclosure, and the enclosure's name.
-/// Process ids inside start from 1 again.
-pub fn made_by() -> Option<(u32, String)> {
-    let group = std::env::var(INSIDE).ok()?;
-    let (id, name) = group.strip_prefix(GROUP)?.split_once('-')?;
-    Some((id.parse().ok()?, name.to_owned()))
 }
 
 /// Runs this program with these arguments in an enclosure to its end, with its output in `output`, if given. A process

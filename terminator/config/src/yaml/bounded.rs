@@ -192,7 +192,7 @@ mod tests {
         ] {
             let error = value(&text).unwrap_err();
             assert!(
-                error.message.starts_with("its aliases stand for"),
+                error.message.starts_with("its aliases expand to"),
                 "{error:?}"
             );
             assert!(!error.message.contains("secret"), "{error:?}");
