@@ -22,9 +22,6 @@ use crate::state::Worker;
 /// Time to wait after accept fails; file descriptors become available as connections close.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// Period of [`tick`]; shorter than the timers of connections.
-const TICK: Duration = Duration::from_millis(500);
-
 /// Maximum number of connections accepted from the kernel's queue before a socket is closed.
 const QUEUE_MAX: usize = 8192;
 
@@ -90,7 +87,6 @@ async fn run(
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) -> io::Result<()> {
     let mut listener = TcpListener::from_std(listener)?;
-    tokio::spawn(tick());
     let serve = |(client, address): (TcpStream, SocketAddr), settings: &Arc<Settings>| {
         tokio::spawn(connection::serve(Accepted {
             client,
@@ -143,14 +139,6 @@ async fn run(
         () = only_answer(commands) => {}
     }
     Ok(())
-}
-
-/// Keeps a timer pending that is nearer than those of connections. Without one, tokio wakes its driver with a system
-/// call for each new timer that is the nearest: about four per connection.
-async fn tick() {
-    loop {
-        sleep(TICK).await;
-    }
 }
 
 fn pong(answer: oneshot::Sender<()>) {
