@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use mqtt_tls_config::Timeouts as File;
+use mqtt_tls_config::{Timeouts as File, show_duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ fn half_close(_: &mut SchemaGenerator) -> Schema {
 
 /// Schema of a duration that the API server, this program and the terminator's file parse in the same way.
 fn duration((least, most): (Duration, Duration)) -> Schema {
-    let (least, most) = (written(least), written(most));
+    let (least, most) = (show_duration(least), show_duration(most));
     let rule = format!(
         "self.matches('^([0-9]+(h|m|s|ms))+$') && duration(self) >= duration('{least}') && \
          duration(self) <= duration('{most}')"
@@ -68,9 +68,4 @@ fn duration((least, most): (Duration, Duration)) -> Schema {
             "messageExpression": format!("'{message}; it is ' + self"),
         }],
     })
-}
-
-/// Formats a duration of one unit, without spaces.
-fn written(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
 }

@@ -178,7 +178,7 @@ mod tests {
                 assert!(text.contains(bounds), "{bounds}: {text}");
             }
         }
-        assert_eq!(fields, 7);
+        assert!(fields >= 7, "{fields}");
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Values<Duration> {
             "a duration such as 30s or 1m30s,",
             range,
             |values, value| scalar::duration(&value).filter(|duration| values.allows(duration)),
-            |_, duration| humantime::format_duration(*duration).to_string(),
+            |_, duration| scalar::show_duration(*duration),
         )
     }
 }

@@ -80,10 +80,48 @@ pub(crate) fn duration(value: &Value) -> Option<Duration> {
     humantime::parse_duration(value.as_str()?).ok()
 }
 
+/// Formats a duration of one unit as users, this file and the API server write it: `24h`, `10m`, `30s` or `100ms`.
+/// A longer unit than hours is unknown to the API server.
+pub fn show_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let whole = units
+        .into_iter()
+        .find(|(_, size)| millis >= *size && millis.is_multiple_of(*size));
+    match whole {
+        Some((unit, size)) => format!("{}{unit}", millis / size),
+        None if millis == 0 => "0s".to_owned(),
+        None => format!("{millis}ms"),
+    }
+}
+
 /// Writes a duration as [`duration`] reads it.
 pub(crate) fn serialize_duration<S: Serializer>(
     value: &Duration,
     to: S,
 ) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_duration(*value))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::show_duration;
+
+    #[test]
+    fn durations_are_shown_in_units_that_the_api_server_knows() {
+        for (millis, shown) in [
+            (0, "0s"),
+            (100, "100ms"),
+            (1_500, "1500ms"),
+            (30_000, "30s"),
+            (90_000, "90s"),
+            (600_000, "10m"),
+            (3_600_000, "1h"),
+            (86_400_000, "24h"),
+        ] {
+            assert_eq!(show_duration(Duration::from_millis(millis)), shown);
+        }
+    }
 }
