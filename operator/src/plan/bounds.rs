@@ -45,11 +45,9 @@ impl Visitor for Spec {
                 .collect(),
             None => yaml::to_string(&value).trim_end().to_owned(),
         };
-        // The API server accepts only durations without spaces; the file also accepts spaces.
-        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let read = value
             .as_str()
-            .is_none_or(is_plain)
+            .is_none_or(|text| key.values.is_plain(text))
             .then(|| key.values.read(value))
             .flatten();
         read.unwrap_or_else(|| {
@@ -114,6 +112,9 @@ mod tests {
             "-1s",
             "1d",
             "1m 30s",
+            "1min",
+            "2minutes",
+            "500000us",
             "30 s",
             "s",
             "\u{1b}[1m",

@@ -23,6 +23,13 @@ pub struct Key<T: 'static> {
     pub meaning: &'static str,
 }
 
+impl<T: PartialEq> Key<T> {
+    /// Reports whether a value is the default, and need not be written.
+    pub(crate) fn is_default(&self, value: &T) -> bool {
+        *value == (self.default)()
+    }
+}
+
 /// A key that each file has.
 #[derive(Debug)]
 pub struct Required<T: 'static> {
@@ -71,12 +78,19 @@ pub struct Values<T: 'static> {
     names: &'static [(&'static str, T)],
     read: fn(&Self, Value) -> Option<T>,
     show: fn(&Self, &T) -> String,
+    is_plain: fn(&str) -> bool,
 }
 
 impl<T> Values<T> {
     /// Reads a value; `None` if the key does not take it.
     pub fn read(&self, value: Value) -> Option<T> {
         (self.read)(self, value)
+    }
+
+    /// Reports whether a text is written as the API server takes it in a listener. The file takes more notations of
+    /// a duration.
+    pub fn is_plain(&self, text: &str) -> bool {
+        (self.is_plain)(text)
     }
 
     /// Shows a value as the file has it.
@@ -112,6 +126,7 @@ impl<T> Values<T> {
             names: &[],
             read,
             show,
+            is_plain: |_| true,
         }
     }
 
@@ -127,6 +142,7 @@ impl<T> Values<T> {
             names: &[],
             read,
             show,
+            is_plain: |_| true,
         }
     }
 
@@ -159,6 +175,7 @@ impl<T: Copy + PartialEq> Values<T> {
                 let name = values.names.iter().find(|(_, known)| known == value);
                 name.map(|(name, _)| (*name).to_owned()).unwrap_or_default()
             },
+            is_plain: |_| true,
         }
     }
 }
@@ -166,12 +183,15 @@ impl<T: Copy + PartialEq> Values<T> {
 impl Values<Duration> {
     /// A duration such as `10s` or `1m 30s`, between two bounds, both allowed.
     pub const fn duration(range: (Duration, Duration)) -> Self {
-        Self::within(
-            "a duration such as 30s or 1m30s,",
-            range,
-            |values, value| scalar::duration(&value).filter(|duration| values.allows(duration)),
-            |_, duration| scalar::show_duration(*duration),
-        )
+        Self {
+            is_plain: scalar::is_plain_duration,
+            ..Self::within(
+                "a duration such as 30s or 1m30s,",
+                range,
+                |values, value| scalar::duration(&value).filter(|duration| values.allows(duration)),
+                |_, duration| scalar::show_duration(*duration),
+            )
+        }
     }
 }
 

@@ -80,6 +80,12 @@ pub(crate) fn duration(value: &Value) -> Option<Duration> {
     humantime::parse_duration(value.as_str()?).ok()
 }
 
+/// Reports whether a duration is written as the API server takes it: digits and the units h, m, s and ms.
+pub(crate) fn is_plain_duration(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit() || b"hms".contains(&byte))
+}
+
 /// Formats a duration of one unit as users, this file and the API server write it: `24h`, `10m`, `30s` or `100ms`.
 /// A longer unit than hours is unknown to the API server.
 pub fn show_duration(duration: Duration) -> String {

@@ -18,7 +18,7 @@ pub use limits::Limits;
 pub use timeouts::Timeouts;
 pub use tls::{Tickets, Tls};
 
-/// Whether a section, or a key's value, is the default, and need not be written.
+/// Reports whether a section has its defaults, and need not be written.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -47,7 +47,7 @@ impl Admin {
         reason = "serde hands in a reference"
     )]
     fn has_default_journal(value: &bool) -> bool {
-        *value == (Self::JOURNAL.default)()
+        Self::JOURNAL.is_default(value)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It must not judge the CA certificates. A section that could let everyone in by mistake is refused.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Pem;
 use crate::entries::Entries;
@@ -19,7 +19,7 @@ pub struct ClientAuth {
 }
 
 /// Whether clients must present a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum ClientAuthMode {
     /// Clients are not asked for one.
     #[default]
@@ -38,7 +38,7 @@ impl ClientAuth {
             ("Optional", ClientAuthMode::Optional),
             ("Require", ClientAuthMode::Require),
         ]),
-        default: || ClientAuthMode::None,
+        default: ClientAuthMode::default,
         meaning: "whether clients must present a certificate. `Optional` accepts clients without one, and refuses \
                   one that does not verify",
     };

@@ -68,7 +68,7 @@ impl Timeouts {
     };
 
     fn has_default_first_packet(value: &Duration) -> bool {
-        *value == (Self::FIRST_PACKET.default)()
+        Self::FIRST_PACKET.is_default(value)
     }
 }
 

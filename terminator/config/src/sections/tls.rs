@@ -2,7 +2,7 @@
 //!
 //! It must not offer anything that would weaken TLS.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::key::{Defaults, Key, Section, Values, Visitor};
 
@@ -14,7 +14,7 @@ pub struct Tls {
 }
 
 /// Which clients get session tickets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Tickets {
     /// None: each handshake is a full one.
     None,
@@ -34,7 +34,7 @@ impl Tls {
             ("Tls12", Tickets::Tls12),
             ("All", Tickets::All),
         ]),
-        default: || Tickets::Tls12,
+        default: Tickets::default,
         meaning: "which clients get session tickets, to resume their sessions with. wolfSSL, as a rule, cannot read \
                   those of TLS 1.3",
     };
