@@ -7,9 +7,13 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "support/generated.rs"]
+mod generated;
 
+use std::fs;
+use std::path::PathBuf;
+
+use generated::{assert_current, root};
 use mqtt_tls_operator::crd;
 use mqtt_tls_operator::plan::reason::Reason;
 
@@ -18,13 +22,6 @@ const FILE_LINES_MAX: usize = 400;
 
 /// Maximum number of lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
 
 /// Returns all Rust files below the folders, with their text.
 fn sources(folders: &[&str]) -> Vec<(String, String)> {
@@ -77,14 +74,7 @@ fn the_crd_matches_the_types() {
         "charts/smart-mqtt-tls/crds/mqtttlslisteners.yaml",
         "deploy/crd.yaml",
     ] {
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(root().join(path), &wanted).unwrap();
-        }
-        let found = fs::read_to_string(root().join(path)).unwrap_or_default();
-        assert!(
-            found == wanted,
-            "{path} is stale: run this test with UPDATE=1"
-        );
+        assert_current(path, &wanted);
     }
 }
 

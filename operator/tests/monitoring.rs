@@ -7,35 +7,22 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "support/generated.rs"]
+mod generated;
+
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
+use generated::{assert_current, root};
 use mqtt_tls_config::yaml;
 use serde_json::Value;
 
 /// How to monitor, before the alerts.
 const MONITORING: &str = include_str!("support/monitoring.md");
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
 #[test]
 fn the_monitoring_page_matches_the_alerts() {
-    let wanted = monitoring();
-    let path = root().join("deploy/monitoring.md");
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &wanted).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == wanted,
-        "deploy/monitoring.md is not up to date: run this test with UPDATE=1"
-    );
+    assert_current("deploy/monitoring.md", &monitoring());
 }
 
 /// Returns the page about monitoring, with the alerts of the chart.

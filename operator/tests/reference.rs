@@ -7,10 +7,12 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "support/generated.rs"]
+mod generated;
 
+use std::fmt::Write as _;
+
+use generated::assert_current;
 use mqtt_tls_operator::crd::{self, MqttTlsListener, MqttTlsListenerStatus};
 use mqtt_tls_operator::kinds::Kind;
 use mqtt_tls_operator::metrics::Metrics;
@@ -65,25 +67,9 @@ spec:
     priorityClassName: devices
 ";
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
 #[test]
 fn the_reference_matches_the_definition() {
-    let wanted = reference();
-    let path = root().join("deploy/reference.md");
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &wanted).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == wanted,
-        "deploy/reference.md is not up to date: run this test with UPDATE=1"
-    );
+    assert_current("deploy/reference.md", &reference());
 }
 
 #[test]

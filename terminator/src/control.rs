@@ -147,12 +147,11 @@ impl Control {
         if !asked && self.refused.as_ref().is_some_and(is_known) {
             return;
         }
-        let digest = text.digest.clone();
-        let taken_over = load::again(text, &self.loaded.settings, now)
+        let taken_over = load::again(&text, &self.loaded.settings, now)
             .map_err(Error::Load)
             .and_then(|loaded| self.take_over(loaded, now));
         if let Err(error) = taken_over {
-            self.refuse(Some(digest), &error, asked, now);
+            self.refuse(Some(text.digest), &error, asked, now);
         }
     }
 

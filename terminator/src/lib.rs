@@ -126,7 +126,7 @@ impl Terminator {
         let unreadable = |error| StartError::Load(load::Error::Read(error));
         let source = Source::new(path).map_err(unreadable)?;
         let text = source.read().map_err(unreadable)?;
-        let loaded = load::first(text).map_err(StartError::Load)?;
+        let loaded = load::first(&text).map_err(StartError::Load)?;
         let settings = &loaded.settings;
         let (listeners, admin) = bind(settings, threads)?;
         let mut registry = Registry::default();

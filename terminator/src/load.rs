@@ -52,14 +52,14 @@ pub(crate) struct Loaded {
 }
 
 /// Judges a file's text at the start: what an earlier release served is served.
-pub(crate) fn first(text: Text) -> Result<Loaded, Error> {
+pub(crate) fn first(text: &Text) -> Result<Loaded, Error> {
     let settings = prepare(&text.text, Judgement::AtStart)?;
     let digest = text.digest;
     Ok(Loaded { digest, settings })
 }
 
 /// Judges a file's text that may replace the active configuration.
-pub(crate) fn again(text: Text, before: &Settings, now: Timestamp) -> Result<Loaded, Error> {
+pub(crate) fn again(text: &Text, before: &Settings, now: Timestamp) -> Result<Loaded, Error> {
     let settings = prepare(&text.text, Judgement::InPlaceOf(before))?;
     settings.may_replace(before, now).map_err(Error::Worse)?;
     let digest = text.digest;

@@ -52,7 +52,7 @@ pub(crate) struct Text {
 
 /// What is kept of a text to recognize it by. It is keyed with a random key that never leaves this process, so that
 /// it says nothing about the private keys in the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest([u8; 32]);
 
 impl Source {

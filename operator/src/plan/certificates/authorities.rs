@@ -54,7 +54,7 @@ impl Bundle {
     pub fn refusal(&self) -> Option<Problem> {
         let error = self.authorities.clone().strictly().err()?;
         let message = format!("{}: {}", self.object, chain(&error));
-        Some(Problem::of_reference((&error).into(), message))
+        Some(Problem::of_reference(error.reason().into(), message))
     }
 }
 
@@ -92,7 +92,7 @@ pub fn read(source: &CaSource, world: &World) -> Result<Bundle, Problem> {
     let text = text_of(bytes)
         .map_err(|error| Problem::of_reference(Reason::BrokenPem, format!("{place}: {error}")))?;
     Bundle::judge(&place, Pem::new((*text).to_owned())).map_err(|error| {
-        Problem::of_reference((&error).into(), format!("{place}: {}", chain(&error)))
+        Problem::of_reference(error.reason().into(), format!("{place}: {}", chain(&error)))
     })
 }
 

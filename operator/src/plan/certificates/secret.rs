@@ -39,7 +39,7 @@ pub fn read(name: &Name, secret: Option<&Secret>) -> Result<Served, Problem> {
         Ok(certificate) => Ok(Served::of(source, pem, certificate)),
         Err(error) => {
             let message = format!("{source}, {keys}: {}", chain(&error));
-            Err(Problem::of_reference((&error).into(), message))
+            Err(Problem::of_reference(error.reason().into(), message))
         }
     }
 }

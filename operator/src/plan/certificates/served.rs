@@ -74,7 +74,7 @@ impl Served {
     pub fn refusal(&self) -> Option<Problem> {
         let error = self.certificate.clone().strictly().err()?;
         let message = format!("{}: {}", self.source, chain(&error));
-        Some(Problem::of_reference((&error).into(), message))
+        Some(Problem::of_reference(error.reason().into(), message))
     }
 
     /// Describes its validity.

@@ -1,7 +1,7 @@
 //! Maps the findings of the terminator's judge to reasons of conditions. It must not compile if one is missing.
 
 use mqtt_tls_judge::finding::Reason as Found;
-use mqtt_tls_judge::{authorities, certificate};
+use mqtt_tls_judge::refusal::Refusal;
 
 use super::vocabulary::Reason;
 
@@ -38,34 +38,21 @@ impl From<Found> for Reason {
     }
 }
 
-impl From<&certificate::Error> for Reason {
-    fn from(error: &certificate::Error) -> Self {
-        use certificate::Error;
-        match error {
-            Error::BrokenPem(_) => Self::BrokenPem,
-            Error::ChainOutOfOrder(_) => Self::ChainOutOfOrder,
-            Error::ChainTooLong(_) => Self::ChainTooLong,
-            Error::EncryptedPrivateKey(_) => Self::EncryptedPrivateKey,
-            Error::NeverVerifies(finding) => finding.reason.into(),
-            Error::KeyMismatch(_) => Self::KeyMismatch,
-            Error::NoCertificate(_) => Self::NoCertificate,
-            Error::NoPrivateKey(_) => Self::NoPrivateKey,
-            Error::SeveralPrivateKeys(_) => Self::SeveralPrivateKeys,
-            Error::UnusableCertificate { .. } => Self::UnusableCertificate,
-            Error::UnusablePrivateKey { .. } => Self::UnusablePrivateKey,
-        }
-    }
-}
-
-impl From<&authorities::Error> for Reason {
-    fn from(error: &authorities::Error) -> Self {
-        use authorities::Error;
-        match error {
-            Error::BrokenPem(_) => Self::BrokenPem,
-            Error::Found(finding) => finding.reason.into(),
-            Error::NoCertificate(_) => Self::NoCertificate,
-            Error::PrivateKey(_) => Self::PrivateKeyInBundle,
-            Error::UnusableCertificate { .. } => Self::UnusableCertificate,
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BrokenPem => Self::BrokenPem,
+            Refusal::ChainOutOfOrder => Self::ChainOutOfOrder,
+            Refusal::ChainTooLong => Self::ChainTooLong,
+            Refusal::EncryptedPrivateKey => Self::EncryptedPrivateKey,
+            Refusal::Found(reason) => reason.into(),
+            Refusal::KeyMismatch => Self::KeyMismatch,
+            Refusal::NoCertificate => Self::NoCertificate,
+            Refusal::NoPrivateKey => Self::NoPrivateKey,
+            Refusal::PrivateKeyInBundle => Self::PrivateKeyInBundle,
+            Refusal::SeveralPrivateKeys => Self::SeveralPrivateKeys,
+            Refusal::UnusableCertificate => Self::UnusableCertificate,
+            Refusal::UnusablePrivateKey => Self::UnusablePrivateKey,
         }
     }
 }
@@ -73,6 +60,7 @@ impl From<&authorities::Error> for Reason {
 #[cfg(test)]
 mod tests {
     use mqtt_tls_judge::finding::Reason as Found;
+    use mqtt_tls_judge::refusal::Refusal;
 
     use super::Reason;
 
@@ -80,6 +68,9 @@ mod tests {
     fn names_match_the_terminators() {
         for found in Found::ALL {
             assert_eq!(Reason::from(found).name(), found.name());
+        }
+        for refusal in Refusal::ALL {
+            assert_eq!(Reason::from(refusal).name(), refusal.name());
         }
     }
 }
