@@ -17,6 +17,7 @@ pub mod names;
 pub mod notices;
 pub mod objects;
 pub mod owned;
+pub mod pod;
 pub mod problem;
 pub mod reason;
 pub mod references;

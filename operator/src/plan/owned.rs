@@ -1,10 +1,10 @@
 //! Determines which existing children and pods belong to a listener. It must not touch those of other owners.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
 use super::names::{CONFIG_VERSION, Identity, Ownership};
 use super::objects::{Children, PodMark, Wanted};
+use super::pod::Pod;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
 use crate::kinds::Object;
@@ -59,17 +59,13 @@ impl Claim<'_> {
 }
 
 /// Returns the pods that are not being deleted.
-pub fn marks(pods: &[ObjectMeta]) -> Vec<PodMark> {
+pub fn marks(pods: &[Pod]) -> Vec<PodMark> {
     let mut marks: Vec<PodMark> = pods
         .iter()
-        .filter(|pod| pod.deletion_timestamp.is_none())
-        .filter_map(|pod| {
-            let annotations = pod.annotations.as_ref();
-            let version = annotations.and_then(|all| all.get(CONFIG_VERSION)).cloned();
-            Some(PodMark {
-                name: pod.name.clone()?,
-                version,
-            })
+        .filter(|pod| !pod.is_leaving)
+        .map(|pod| PodMark {
+            name: pod.name.clone(),
+            version: pod.annotations.get(CONFIG_VERSION).cloned(),
         })
         .collect();
     marks.sort_by(|one, other| one.name.cmp(&other.name));

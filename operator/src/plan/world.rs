@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::names::Name;
 use super::objects::Children;
+use super::pod::Pod;
 use crate::crd::MqttTlsListener;
 
 /// Everything that was read for one reconciliation. Not `Debug`: it holds Secrets.
@@ -23,7 +23,7 @@ pub struct World {
     /// The existing children, including those of other owners.
     pub children: Children,
     /// The listener's pods.
-    pub pods: Vec<ObjectMeta>,
+    pub pods: Vec<Pod>,
 }
 
 impl World {

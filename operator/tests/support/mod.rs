@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{self as core, ConfigMap, Secret, Service};
 use mqtt_tls_config::yaml::{self, Value};
 use mqtt_tls_operator::kinds::Kind;
 use mqtt_tls_operator::plan::environment::Environment;
 use mqtt_tls_operator::plan::names::Name;
 use mqtt_tls_operator::plan::objects::{Children, Objects, Wanted};
+use mqtt_tls_operator::plan::pod::Pod;
 use mqtt_tls_operator::plan::world::World;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
@@ -173,7 +174,7 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
                 world.services.insert(Name::new(NAMESPACE, &name), service);
             }
         }
-        "Pod" => world.pods.push(read::<Pod>(document).metadata),
+        "Pod" => world.pods.push(Pod::of(read::<core::Pod>(document))),
         other => panic!("unsupported kind: {other}"),
     }
 }
