@@ -1,5 +1,6 @@
 //! Reconciles listeners: gather, plan, apply, status. It decides when; it must not decide what, which is `plan`'s.
 
+mod pace;
 pub mod references;
 pub mod retry;
 pub mod scope;
@@ -16,6 +17,7 @@ use kube::runtime::applier;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, ResourceExt};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::admin::Board;
@@ -32,13 +34,14 @@ use crate::plan::report::LOOK_AGAIN;
 use crate::plan::{Plan, plan};
 use crate::shutdown::Shutdown;
 use crate::status;
+use pace::paced;
 use references::Guarded;
-use retry::Failures;
+use retry::{Failures, spread};
 use scope::Scope;
 use watches::Watches;
 
-/// How long events of one listener are collected before a reconciliation.
-const DEBOUNCE: Duration = Duration::from_millis(100);
+/// Minimum time between two reconciliations of one listener that events cause. The first event causes one at once.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Shared state of all reconciliations.
 pub struct Context {
@@ -98,12 +101,10 @@ pub async fn run(
         is_listed: Arc::clone(&is_listed),
     };
     let (store, triggers) = watches.open();
-    let queue = triggers
+    let queue = paced(triggers, || tokio::time::sleep(INTERVAL))
         .map(Ok::<_, Infallible>)
         .take_until(shutdown.clone().begun());
-    let config = Config::default()
-        .debounce(DEBOUNCE)
-        .concurrency(concurrency);
+    let config = Config::default().concurrency(concurrency);
     let work = |object, context| measured(object, context).boxed();
     let retry = |object: Arc<Guarded>, error: &_, context: Arc<_>| retry(&object, error, &context);
     let known = Arc::clone(&context);
@@ -168,7 +169,7 @@ async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error
         Gathered::Malformed(invalid) => {
             status::complain(recorder, &invalid, metrics).await;
             // Requeued like any other listener, so that the metrics show that the operator works.
-            return Ok(Action::requeue(LOOK_AGAIN));
+            return Ok(Action::requeue(spread(LOOK_AGAIN)));
         }
         Gathered::Unread(unread) => return report(*unread, context).await,
     };
@@ -185,7 +186,7 @@ async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error
     metrics.warned(&world.listener, judged.serving.reasons());
     status::write(client, reporter, &world.listener, &status, metrics).await?;
     applied.map_err(|failed| failed.error)?;
-    Ok(Action::requeue(report.look_again))
+    Ok(Action::requeue(spread(report.look_again)))
 }
 
 /// Reports a failed read in the status, if the failure persists. Nothing else is changed.
@@ -210,7 +211,7 @@ async fn report(unread: Unread, context: &Context) -> Result<Action, call::Error
 /// Logs a failure and schedules the retry.
 fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
     let name = name_of(object);
-    let (failures, wait) = context.failures.more(&name);
+    let (failures, wait) = context.failures.more(&name, Instant::now());
     context
         .metrics
         .failing(&name.namespace, &name.name, failures);
@@ -242,7 +243,7 @@ mod tests {
     use prometheus_client::registry::Registry;
     use tower::service_fn;
 
-    use super::{Context, Environment, LOOK_AGAIN, Metrics, Name, reconcile};
+    use super::{Context, Environment, Metrics, Name, reconcile};
 
     /// An operator that waits for a change of the listener would appear to be idle.
     #[tokio::test]
@@ -259,6 +260,6 @@ mod tests {
         let action = reconcile(&Name::new("iot", "edge"), &context)
             .await
             .unwrap();
-        assert_eq!(action, Action::requeue(LOOK_AGAIN));
+        assert_ne!(action, Action::await_change());
     }
 }

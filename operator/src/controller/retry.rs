@@ -1,10 +1,14 @@
-//! Exponential backoff per listener. It must not know what failed.
+//! When a listener is reconciled without an event: after a failure with exponential backoff, otherwise after the usual
+//! interval. It must not know what failed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::plan::names::Name;
+use crate::plan::report::LOOK_AGAIN;
 
 /// Backoff after the first failure; it doubles with each further one.
 const FIRST: Duration = Duration::from_millis(500);
@@ -12,22 +16,44 @@ const FIRST: Duration = Duration::from_millis(500);
 /// Maximum backoff.
 const MAX: Duration = Duration::from_secs(300);
 
+/// How much earlier than noted the backoff's own try may fail.
+const EARLY: Duration = Duration::from_millis(20);
+
 /// Consecutive failures of each listener.
 #[derive(Debug, Default)]
-pub struct Failures(Mutex<HashMap<Name, u32>>);
+pub struct Failures(Mutex<HashMap<Name, Failing>>);
+
+/// A listener that failed.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    /// Consecutive failures of the first try and of those that the backoff caused.
+    failures: u32,
+    /// When the backoff causes the next try.
+    due: Instant,
+}
 
 impl Failures {
     /// Returns the number of consecutive failures of a listener.
     pub fn of(&self, listener: &Name) -> u32 {
-        self.lock().get(listener).copied().unwrap_or(0)
+        self.lock().get(listener).map_or(0, |one| one.failures)
     }
 
-    /// Counts a failure. Returns the number of consecutive failures and the backoff.
-    pub fn more(&self, listener: &Name) -> (u32, Duration) {
-        let mut failures = self.lock();
-        let failures = failures.entry(listener.clone()).or_default();
-        *failures = failures.saturating_add(1);
-        (*failures, back_off(*failures))
+    /// Counts a failure. Returns the number of consecutive failures and the time until the next try.
+    ///
+    /// A try that an event caused before its time is not counted, and the time stays: otherwise a burst of events would
+    /// raise the backoff, and the end of the cause would be noticed late.
+    pub fn more(&self, listener: &Name, now: Instant) -> (u32, Duration) {
+        let mut all = self.lock();
+        let failing = all.get(listener).copied();
+        if let Some(failing) = failing.filter(|failing| failing.due > now + EARLY) {
+            return (failing.failures, failing.due.duration_since(now));
+        }
+        let failures = failing.map_or(0, |failing| failing.failures);
+        let failures = failures.saturating_add(1);
+        let wait = back_off(failures);
+        let due = now + wait;
+        all.insert(listener.clone(), Failing { failures, due });
+        (failures, wait)
     }
 
     /// Resets a listener that succeeded or was deleted.
@@ -35,7 +61,7 @@ impl Failures {
         self.lock().remove(listener);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, u32>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Failing>> {
         // Counters stay valid after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,11 +73,20 @@ fn back_off(failures: u32) -> Duration {
     FIRST.saturating_mul(factor).min(MAX)
 }
 
+/// Returns the time until the next reconciliation without events. The usual interval is spread from its half to one and a
+/// half, because after a start all listeners were reconciled at the same time; a certificate's date is kept.
+pub fn spread(look_again: Duration) -> Duration {
+    if look_again < LOOK_AGAIN {
+        return look_again;
+    }
+    look_again.mul_f64(0.5 + fastrand::f64())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Failures, back_off};
+    use super::{Failures, Instant, LOOK_AGAIN, back_off, spread};
     use crate::plan::names::Name;
 
     #[test]
@@ -67,10 +102,44 @@ mod tests {
     #[test]
     fn success_resets_the_failures() {
         let (failures, name) = (Failures::default(), Name::new("iot", "edge"));
-        assert_eq!(failures.more(&name).0, 1);
-        assert_eq!(failures.more(&name).0, 2);
+        let (now, wait) = (Instant::now(), Duration::from_millis(500));
+        assert_eq!(failures.more(&name, now), (1, wait));
+        let again = failures.more(&name, now + wait);
+        assert_eq!(again, (2, Duration::from_secs(1)));
         assert_eq!(failures.of(&Name::new("iot", "other")), 0);
         failures.forget(&name);
         assert_eq!(failures.of(&name), 0);
+    }
+
+    #[test]
+    fn tries_that_events_cause_are_not_counted() {
+        let (failures, name) = (Failures::default(), Name::new("iot", "edge"));
+        let begun = Instant::now();
+        failures.more(&name, begun);
+        for millis in 0..480 {
+            let now = begun + Duration::from_millis(millis);
+            let left = Duration::from_millis(500 - millis);
+            assert_eq!(failures.more(&name, now), (1, left));
+        }
+        let due = begun + Duration::from_millis(500);
+        assert_eq!(failures.more(&name, due), (2, Duration::from_secs(1)));
+    }
+
+    /// 5,000 listeners that were reconciled at once, with eight reads each.
+    #[test]
+    fn listeners_are_not_looked_at_again_at_the_same_time() {
+        let index = |time: Duration| usize::try_from(time.as_secs()).unwrap();
+        let mut seconds = vec![0_u32; index(2 * LOOK_AGAIN)];
+        for _ in 0..5000 {
+            seconds[index(spread(LOOK_AGAIN))] += 8;
+        }
+        let half = index(LOOK_AGAIN / 2);
+        assert!(seconds[..half].iter().all(|reads| *reads == 0));
+        let most = seconds
+            .windows(30)
+            .map(|window| window.iter().sum::<u32>() / 30);
+        assert!(most.max().is_some_and(|most| most <= 100), "{seconds:?}");
+        let date = Duration::from_secs(61);
+        assert_eq!(spread(date), date);
     }
 }
