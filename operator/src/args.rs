@@ -132,7 +132,7 @@ pub struct Demo {
     /// Folder for certificates and manifests, which is kept [default: a temporary folder, removed at the end]
     #[arg(long)]
     pub dir: Option<PathBuf>,
-    /// Port for MQTT over TLS
+    /// Port for MQTT over TLS; 0 chooses a free one
     #[arg(long, default_value_t = 8883)]
     pub port: u16,
     /// Use another port if that one is in use

@@ -84,7 +84,8 @@ async fn show(arguments: &Demo) -> Result<bool, Error> {
         drain_deadline: DRAIN,
     };
     let (end, ending) = Shutdown::by_hand();
-    let mut serving = tokio::spawn(async move { standalone::serve(&serve, ending).await });
+    let report = |line: &str| say(line);
+    let mut serving = tokio::spawn(async move { standalone::serve(&serve, ending, report).await });
     say(&format!(
         "4. planned the listener as in a cluster; serving it on port {port}"
     ));
@@ -144,9 +145,9 @@ fn invite(port: u16, manifests: &Manifests) {
 /// Returns the port if it is free, or else another one if allowed.
 fn free_port(port: u16, any: bool) -> Result<u16, Error> {
     let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    if let Ok(listener) = bind(port) {
-        drop(listener);
-        return Ok(port);
+    if let Ok(free) = bind(port).and_then(|listener| listener.local_addr()) {
+        // With port 0, the system has chosen one.
+        return Ok(free.port());
     }
     if !any {
         return Err(Error::PortTaken(port));

@@ -49,7 +49,7 @@ pub async fn run(arguments: &Standalone) -> ExitCode {
         return ExitCode::from(UNAVAILABLE);
     }
     tokio::select! {
-        served = serve(arguments, shutdown.clone()) => match served {
+        served = serve(arguments, shutdown.clone(), |_| {}) => match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 error!(error = chain(&error), "failed to create a private folder for the configurations");
@@ -63,21 +63,31 @@ pub async fn run(arguments: &Standalone) -> ExitCode {
     }
 }
 
-/// Serves the folder until the first signal, and then until the terminators have drained.
+/// Serves the folder until the first signal, and then until the terminators have drained. `report` gets what each change
+/// of the folder did.
 ///
 /// # Errors
 ///
 /// The folder for the configurations cannot be created.
-pub async fn serve(arguments: &Standalone, shutdown: Shutdown) -> std::io::Result<()> {
+pub async fn serve(
+    arguments: &Standalone,
+    shutdown: Shutdown,
+    report: impl Fn(&str),
+) -> std::io::Result<()> {
     let mut fleet = Fleet::new(arguments.backend.clone(), arguments.drain_deadline)?;
     let mut folder = Folder::default();
     let (sender, mut changes) = mpsc::channel(1);
     let _watcher = watch(&arguments.folder, sender);
     info!(folder = %arguments.folder.display(), "serving the listeners in this folder");
     let mut ended = std::pin::pin!(shutdown.begun());
+    let mut is_change = false;
     loop {
         folder.read(&arguments.folder);
         let look_again = fleet.reconcile(&folder, Timestamp::now());
+        if is_change {
+            fleet.news().iter().for_each(|line| report(line));
+        }
+        is_change = true;
         tokio::select! {
             () = &mut ended => break,
             Some(()) = changes.recv() => tokio::time::sleep(DEBOUNCE).await,

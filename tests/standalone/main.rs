@@ -58,6 +58,33 @@ fn the_demo_reports_a_port_in_use_and_can_choose_another() {
 }
 
 #[test]
+fn the_demo_chooses_a_port() {
+    let finished = run(operator(&["demo", "--once", "--port", "0"]), b"", SOON).expect_success();
+    assert!(finished.stdout.contains("it works"), "{}", finished.stdout);
+}
+
+#[test]
+fn the_demo_reports_what_a_change_of_its_folder_did() {
+    let folder = workdir::scratch("demo");
+    let path = folder.to_str().unwrap();
+    let demo = Process::spawn("demo", operator(&["demo", "--port", "0", "--dir", path]));
+    demo.wait_for_line("Press Ctrl+C", SOON);
+    let listener = folder.join("listener.yaml");
+    let manifest = std::fs::read_to_string(&listener).unwrap();
+    let changed = format!("{manifest}  limits:\n    connections: 5\n");
+    std::fs::write(&listener, &changed).unwrap();
+    demo.wait_for_line("listener demo: took over the new configuration", SOON);
+    std::fs::write(&listener, changed.replace("demo-tls", "missing")).unwrap();
+    demo.wait_for_line("listener demo: SecretNotFound: ", SOON);
+    std::fs::write(&listener, &changed).unwrap();
+    demo.wait_for_line("listener demo: ResolvedRefs: ", SOON);
+    std::fs::remove_file(&listener).unwrap();
+    demo.wait_for_line("listener demo was removed", SOON);
+    demo.signal(Signal::INT);
+    assert_eq!(demo.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
 fn the_demos_lines_for_mosquitto_work() {
     let port = ports::free_port();
     let demo = Process::spawn("demo", operator(&["demo", "--port", &port.to_string()]));

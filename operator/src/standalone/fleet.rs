@@ -27,6 +27,8 @@ pub struct Fleet {
     count: u64,
     /// Whether the first reconciliation is complete.
     has_begun: bool,
+    /// What the last reconciliation did.
+    news: Vec<String>,
 }
 
 impl Fleet {
@@ -44,12 +46,14 @@ impl Fleet {
             members: BTreeMap::new(),
             count: 0,
             has_begun: false,
+            news: Vec::new(),
         })
     }
 
     /// Reconciles the terminators with the folder. Returns the time until the next reconciliation.
     pub fn reconcile(&mut self, folder: &Folder, now: Timestamp) -> Duration {
         let listeners = folder.listeners();
+        let mut news = Vec::new();
         self.members.retain(|key, member| {
             let stays = listeners.contains_key(key);
             if !stays {
@@ -58,6 +62,8 @@ impl Fleet {
                     "listener was removed; draining its terminator"
                 );
                 member.drain();
+                let removed = "was removed; its open connections are drained";
+                news.push(format!("listener {} {removed}", key.name));
             }
             stays
         });
@@ -79,10 +85,18 @@ impl Fleet {
                 let environment = Environment::process(backend, deadline, admin, is_at_start);
                 let world = member.world(&key, listener, folder);
                 look_again = look_again.min(member.reconcile(&key, &world, &environment, now));
+                let own = member.news().into_iter();
+                news.extend(own.map(|line| format!("listener {}: {line}", key.name)));
             }
         }
+        self.news = news;
         self.has_begun = true;
         look_again
+    }
+
+    /// Returns what the last reconciliation did, one line for each change.
+    pub fn news(&self) -> &[String] {
+        &self.news
     }
 
     /// Drains all terminators, each until its last connection or its deadline.

@@ -40,6 +40,8 @@ pub(super) struct Member {
     children: Children,
     terminator: Option<Terminator>,
     status: Option<MqttTlsListenerStatus>,
+    /// What the last changes did, for people.
+    news: Vec<String>,
 }
 
 /// Why a configuration is not served.
@@ -74,6 +76,7 @@ impl Member {
             children: Children::default(),
             terminator: None,
             status: None,
+            news: Vec::new(),
         })
     }
 
@@ -87,6 +90,11 @@ impl Member {
         if self.admin.port() == port {
             self.admin = any_admin().unwrap_or(self.admin);
         }
+    }
+
+    /// Takes what the changes since the last call did.
+    pub(super) fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
     }
 
     /// Drains its connections.
@@ -166,6 +174,8 @@ impl Member {
             if is_new {
                 self.write(&secret)?;
                 self.terminator.iter().for_each(Terminator::reload);
+                let news = "took over the new configuration; open connections stay open";
+                self.news.push(news.to_owned());
                 self.children.put(Kind::Secret, secret);
             }
             // A terminator that lost a thread has ended; its log contains the reason.
@@ -201,6 +211,8 @@ impl Member {
             return;
         }
         for notice in notices(self.status.as_ref(), &status) {
+            self.news
+                .push(format!("{}: {}", notice.reason, notice.message));
             if notice.is_warning {
                 warn!(
                     listener = name,
@@ -250,6 +262,7 @@ fn running(deployment: &Deployment) -> Deployment {
         replicas: Some(1),
         ready_replicas: Some(1),
         available_replicas: Some(1),
+        updated_replicas: Some(1),
         ..DeploymentStatus::default()
     });
     deployment
