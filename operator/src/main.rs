@@ -13,8 +13,9 @@ use mqtt_tls_operator::{crd, install, run, screen, standalone};
 use mqtt_tls_program::log::{self, Log};
 use zeroizing_alloc::ZeroAlloc;
 
-/// The API client logs the whole body of a response that it cannot parse, and that may be a Secret.
-const SILENT: &str = "kube_client::client";
+/// The API client logs the whole body of a response that it cannot parse, and that may be a Secret. The controller puts
+/// its span around each line of a reconciliation; our own lines name the listener.
+const SILENT: [&str; 2] = ["kube_client::client", "kube_runtime::controller"];
 
 /// Wipes freed memory: libraries leave copies of keys in buffers that we cannot reach.
 #[global_allocator]
@@ -86,6 +87,6 @@ fn start_log(options: &args::Log, command: &Command) -> Result<Log, log::Error> 
             LogFormat::Text => log::Format::Text,
         },
         own: &OWN,
-        never: &[SILENT],
+        never: &SILENT,
     })
 }

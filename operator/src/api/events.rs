@@ -35,6 +35,7 @@ pub async fn record(recorder: &Recorder, name: &str, reference: &ObjectReference
     let published = call(Verb::Create, &Target::event(), published).await;
     if let Err(error) = published {
         warn!(
+            namespace = reference.namespace,
             listener = name,
             error = chain(&error),
             "failed to write an event"

@@ -96,7 +96,13 @@ pub fn start(options: &Options<'_>) -> Result<Log, Error> {
         .log_internal_errors(false)
         .with_writer(move || lines.clone());
     match options.format {
-        Format::Json => log.json().finish().try_init(),
+        Format::Json => log
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .finish()
+            .try_init(),
         Format::Text => log.finish().try_init(),
     }?;
     // It is unset: try_init fails if there is a log already.
