@@ -5,16 +5,18 @@
 
 mod compare;
 mod marks;
-mod ports;
 mod quantity;
+mod replace;
 mod writer;
+
+use std::sync::Arc;
 
 use kube::Client;
 
 use crate::api::call::Error;
-use crate::kinds::{Kind, Wave};
+use crate::kinds::{Kind, Object, Wave};
 use crate::metrics::Metrics;
-use crate::plan::names::Identity;
+use crate::plan::names::{Identity, Ownership};
 use crate::plan::objects::{Applied, Children, Objects, Step, Wanted};
 use writer::Writer;
 
@@ -56,8 +58,11 @@ pub async fn apply(
         Ok(()) if is_rendered => marks::mark_all(&writer, &pods, &children).await,
         Ok(()) | Err(_) => Ok(()),
     };
-    // Pods mount the Secret by name: if it could not be applied, the name may belong to another owner's Secret.
-    let is_mountable = configured.is_ok() || observed.of(Kind::Secret).is_some();
+    // Pods mount the Secret by name: if it could not be applied, the name may belong to another owner's Secret, or to one
+    // of an earlier listener that accepted more clients.
+    let is_own =
+        |secret: &Arc<dyn Object>| identity.ownership(secret.metadata()) == Ownership::Ours;
+    let is_mountable = configured.is_ok() || observed.of(Kind::Secret).is_some_and(is_own);
     let others = others.into_iter();
     let held_back = |step: &Step| step.wave() == Some(Wave::Terminators) && !is_mountable;
     let others = others.filter(|step| !held_back(step)).collect();

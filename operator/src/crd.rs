@@ -77,22 +77,22 @@ pub const NAME_LENGTH_MAX: usize = 57;
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why the listener is ready or not.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Pods",
+        type_ = "string",
+        description = "Ready and wanted terminator pods.",
+        json_path = ".status.pods"
+    ),
+    printcolumn(
         name = "Address",
         type_ = "string",
-        description = "Where devices connect.",
-        json_path = ".status.addresses[0].value"
-    ),
-    printcolumn(
-        name = "Port",
-        type_ = "integer",
-        description = "The port that devices connect to.",
-        json_path = ".spec.port"
-    ),
-    printcolumn(
-        name = "Replicas",
-        type_ = "integer",
-        description = "Number of ready terminator pods.",
-        json_path = ".status.readyReplicas"
+        description = "Where devices connect; empty while a load balancer has assigned no address.",
+        json_path = ".status.addresses[0].url"
     ),
     printcolumn(
         name = "Expires",
@@ -101,13 +101,6 @@ pub const NAME_LENGTH_MAX: usize = 57;
         json_path = ".status.certificates[0].notAfter"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        description = "Why the listener is ready or not.",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        priority = 1
-    ),
     printcolumn(
         name = "Message",
         type_ = "string",

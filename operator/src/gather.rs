@@ -6,7 +6,9 @@
 mod children;
 mod named;
 mod pods;
+mod replica_sets;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
@@ -15,6 +17,7 @@ use crate::api::call::Error;
 use crate::crd::MqttTlsListener;
 use crate::error::chain;
 use crate::kinds::{Kind, Target};
+use crate::plan::conditions::rollout::is_underway;
 use crate::plan::conditions::unread::Failure;
 use crate::plan::names::Identity;
 use crate::plan::reason::ConditionType;
@@ -22,6 +25,7 @@ use crate::plan::world::World;
 use children::children;
 use named::{get, named};
 use pods::pods;
+use replica_sets::replica_sets;
 
 /// The result of gathering.
 pub enum Gathered {
@@ -90,12 +94,19 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
     // and each change would trigger the next try at once.
     Ok(match named.and_then(|named| Ok((named, made?))) {
         Ok(((secrets, config_maps, services), (children, pods))) => {
+            let deployment: Option<&Deployment> = children.get();
+            let replica_sets = if deployment.is_some_and(is_underway) {
+                replica_sets(client, &identity).await
+            } else {
+                Vec::new()
+            };
             Gathered::World(Box::new(World {
                 listener,
                 secrets,
                 config_maps,
                 services,
                 children,
+                replica_sets,
                 pods,
             }))
         }

@@ -21,6 +21,7 @@ pub mod pod;
 pub mod problem;
 pub mod reason;
 pub mod references;
+pub mod replica_set;
 pub mod report;
 pub mod source;
 pub mod world;

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::plan::conditions::judged::Outcome;
 use crate::plan::notices::{Notice, notices};
 use crate::plan::objects::Applied;
-use crate::plan::reason::Reason;
+use crate::plan::reason::{ConditionType, Reason};
 
 /// Returns the outcome of applying a plan, for the conditions.
 pub fn outcome(applied: &Result<Applied, Failed>) -> Outcome<'_> {
@@ -82,10 +82,10 @@ pub async fn write(
 /// Reports whether the current status equals the wanted one. Conditions of other types belong to other managers.
 fn is_written(found: &MqttTlsListenerStatus, wanted: &MqttTlsListenerStatus) -> bool {
     let mut found = found.clone();
-    found.conditions.retain(|one| {
-        let type_ = &one.type_;
-        wanted.conditions.iter().any(|own| own.type_ == *type_)
-    });
+    let own = ConditionType::ALL.map(ConditionType::name);
+    found
+        .conditions
+        .retain(|one| own.contains(&one.type_.as_str()));
     found == *wanted
 }
 
@@ -121,11 +121,12 @@ pub async fn complain(recorder: &Recorder, invalid: &InvalidObject, metrics: &Me
 /// Writes a notice to the log and as an event.
 async fn publish(recorder: &Recorder, listener: &MqttTlsListener, notice: Notice) {
     let name = listener.metadata.name.as_deref().unwrap_or_default();
+    let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
     let (reason, message) = (&notice.reason, &notice.message);
     if notice.is_warning {
-        warn!(listener = name, reason, "{message}");
+        warn!(namespace, listener = name, reason, "{message}");
     } else {
-        info!(listener = name, reason, "{message}");
+        info!(namespace, listener = name, reason, "{message}");
     }
     record(recorder, name, &listener.object_ref(&()), notice).await;
 }
@@ -158,5 +159,11 @@ mod tests {
         let found = status(vec![theirs, condition("Ready", "False")]);
         assert!(!is_written(&found, &wanted));
         assert!(!is_written(&MqttTlsListenerStatus::default(), &wanted));
+        // It is ours, and no longer true.
+        let found = status(vec![
+            condition("Ready", "True"),
+            condition("Stalled", "True"),
+        ]);
+        assert!(!is_written(&found, &wanted));
     }
 }

@@ -138,12 +138,12 @@ fn children_are_watched_and_writes_are_counted() {
         .map(str::to_owned)
         .collect();
     let label = |kind: Kind, verb: Verb| format!("\"{}\",verb=\"{verb}\"", kind.name());
-    let of_children = kinds::children()
-        .flat_map(|(row, _)| [Verb::Apply, Verb::Delete].map(|verb| label(row.kind, verb)));
+    let of_children = kinds::children().flat_map(|(row, _)| {
+        [Verb::Apply, Verb::Delete, Verb::Patch].map(|verb| label(row.kind, verb))
+    });
     let others = [
         label(Kind::MqttTlsListener, Verb::Apply),
         label(Kind::Pod, Verb::Patch),
-        label(Kind::Service, Verb::Patch),
     ];
     let wanted: BTreeSet<String> = of_children.chain(others).collect();
     assert_eq!(counted, wanted);

@@ -201,6 +201,7 @@ fn observe(children: &mut Children) {
         replicas,
         ready_replicas: replicas,
         available_replicas: replicas,
+        updated_replicas: replicas,
         ..DeploymentStatus::default()
     });
     children.put(Kind::Deployment, Arc::new(deployment));

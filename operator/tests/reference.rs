@@ -136,8 +136,8 @@ fn reasons(page: &mut String) {
         writeln!(page, "| `{name}` | {conditions} | {meaning} | {remedy} |").unwrap();
     }
     page.push_str(
-        "\n## Events\n\nThe operator records an event when a condition other than `Available` becomes false, or true \
-         again, with the condition's reason. Further events:\n\n| reason | when |\n|---|---|\n",
+        "\n## Events\n\nThe operator records an event when a condition becomes false, or true again, with the \
+         condition's reason; for `Available` only if something holds the pods up. Further events:\n\n| reason | when |\n|---|---|\n",
     );
     for one in events {
         writeln!(page, "| `{}` | {} |", one.name(), one.meaning()).unwrap();

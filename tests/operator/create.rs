@@ -73,7 +73,14 @@ async fn status_is_complete(cluster: &Fixture, leaf: &Leaf) {
         .kubectl(&["get", "mtl", "-n", &cluster.namespace])
         .expect_success()
         .stdout;
-    assert!(table.contains("True") && table.contains("8883"), "{table}");
+    let heads: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    let wanted = [
+        "NAME", "READY", "REASON", "PODS", "ADDRESS", "EXPIRES", "AGE",
+    ];
+    assert_eq!(heads, wanted);
+    let address = format!("mqtts://edge-mqtts.{}.svc:8883", cluster.namespace);
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..5], ["edge", "True", "Ready", "2/2", &address]);
 }
 
 async fn it_scales(cluster: &Fixture) {

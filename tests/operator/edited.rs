@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tests::wait::eventually_async;
 
@@ -50,6 +50,19 @@ async fn edited_children_are_restored() {
     };
     eventually_async(SOON, "the Deployment is as planned", look).await;
 
+    let budgets = cluster.api::<PodDisruptionBudget>();
+    let edit = json!({"spec": {"maxUnavailable": null, "minAvailable": 2}});
+    budgets
+        .patch(name, &params, &Patch::Merge(edit))
+        .await
+        .unwrap();
+    let look = || async {
+        let spec = budgets.get(name).await.unwrap().spec.unwrap();
+        let is_right = spec.min_available.is_none() && spec.max_unavailable.is_some();
+        is_right.then_some(())
+    };
+    eventually_async(SOON, "the PodDisruptionBudget is as planned", look).await;
+
     let secrets = cluster.api::<Secret>();
     let edit: Value = json!({"metadata": {"ownerReferences": null}, "data": {"config.yaml": ""}});
     secrets
@@ -65,6 +78,94 @@ async fn edited_children_are_restored() {
         (is_full && secret.owner_references().len() == 1).then_some(())
     };
     eventually_async(SOON, "the Secret is as planned", look).await;
+}
+
+/// Nothing but its name tells whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_without_owner_and_labels_is_restored() {
+    let cluster = Fixture::start("stripped").await;
+    cluster.programmed("edge", "").await;
+    let strip = json!({"metadata": {"ownerReferences": null, "labels": null}, "spec": {"ports": [
+        {"name": "mqtts", "port": 1, "protocol": "TCP"},
+    ]}});
+    let services = cluster.api::<Service>();
+    services
+        .patch("edge-mqtts", &PatchParams::default(), &Patch::Merge(strip))
+        .await
+        .unwrap();
+    let look = || async {
+        let service = services.get("edge-mqtts").await.unwrap();
+        let is_owned = service.owner_references().len() == 1 && service.labels().len() > 3;
+        let ports = service.spec.unwrap().ports.unwrap();
+        (is_owned && ports[0].port == 8883).then_some(())
+    };
+    eventually_async(SOON, "the Service is as planned", look).await;
+    cluster.wait_until_programmed("edge").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_secret_that_cannot_be_written_is_reported_before_the_write() {
+    let cluster = Fixture::start("immutable").await;
+    cluster.programmed("edge", "").await;
+    let secrets = cluster.api::<Secret>();
+    let (name, params) = ("edge-mqtts", PatchParams::default());
+    let freeze = json!({"immutable": true});
+    let frozen = secrets
+        .patch(name, &params, &Patch::Merge(freeze))
+        .await
+        .unwrap();
+    let condition = cluster
+        .wait_for("edge", "Programmed", "False", "ConfigImmutable")
+        .await;
+    for part in [
+        "Secret edge-mqtts is immutable",
+        "kubectl rollout restart deployment/edge-mqtts",
+    ] {
+        assert!(condition.message.contains(part), "{}", condition.message);
+    }
+    // As the message says.
+    secrets
+        .delete(name, &DeleteParams::default())
+        .await
+        .unwrap();
+    cluster.wait_until_programmed("edge").await;
+    assert_ne!(cluster.child::<Secret>("edge").await.uid(), frozen.uid());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_secret_of_another_type_is_reported_before_the_write() {
+    let mut cluster = Fixture::start("type").await;
+    cluster.programmed("edge", "").await;
+    cluster.kill_operator();
+    let secrets = cluster.api::<Secret>();
+    let mut other = cluster.child::<Secret>("edge").await;
+    secrets
+        .delete("edge-mqtts", &DeleteParams::default())
+        .await
+        .unwrap();
+    other.type_ = Some("example.com/other".to_owned());
+    other.metadata.uid = None;
+    other.metadata.resource_version = None;
+    other.metadata.managed_fields = None;
+    secrets
+        .create(&PostParams::default(), &other)
+        .await
+        .unwrap();
+    cluster.start_operator();
+    let condition = cluster
+        .wait_for("edge", "Programmed", "False", "ConfigType")
+        .await;
+    for part in [
+        "Secret edge-mqtts has the immutable type example.com/other",
+        "delete it",
+    ] {
+        assert!(condition.message.contains(part), "{}", condition.message);
+    }
+    secrets
+        .delete("edge-mqtts", &DeleteParams::default())
+        .await
+        .unwrap();
+    cluster.wait_until_programmed("edge").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

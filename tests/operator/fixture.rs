@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use mqtt_tls_config::Config;
 use mqtt_tls_operator::crd::{self, MqttTlsListener};
 use serde::de::DeserializeOwned;
@@ -241,6 +241,17 @@ impl Fixture {
         let api = self.api::<Deployment>();
         let name = format!("{listener}-mqtts");
         api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .unwrap();
+    }
+
+    /// Writes the status that a load balancer controller would write.
+    pub(crate) async fn assign_address(&self, listener: &str) {
+        let name = self.child::<Service>(listener).await.name_any();
+        let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}});
+        let (services, params) = (self.api::<Service>(), PatchParams::default());
+        services
+            .patch_status(&name, &params, &Patch::Merge(status))
             .await
             .unwrap();
     }

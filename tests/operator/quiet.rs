@@ -30,8 +30,10 @@ const AWKWARD: &str = "  service: {type: LoadBalancer, externalTrafficPolicy: Lo
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_at_rest() {
     let cluster = Fixture::start("quiet").await;
-    cluster.programmed("edge", AWKWARD).await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", AWKWARD);
     cluster.run_pods("edge").await;
+    cluster.assign_address("edge").await;
     cluster.make_pod("edge", "edge-mqtts-1").await;
     cluster.wait_for("edge", "Ready", "True", "Ready").await;
     cluster.writes_nothing_more().await;

@@ -6,7 +6,7 @@ use kube::Client;
 use kube::api::{DeleteParams, Patch, Preconditions};
 
 use super::compare::is_applied;
-use super::ports;
+use super::replace::replace;
 use crate::api::call::Error;
 use crate::api::child::ChildApi;
 use crate::api::patch;
@@ -56,12 +56,12 @@ impl Writer<'_> {
                 let found = found.as_deref();
                 let written = self.write(&api, row.kind, &**wanted, found).await;
                 let written = match (written, found) {
-                    (Err(error), Some(found))
-                        if row.kind == Kind::Service && error.is_invalid() =>
-                    {
-                        let replaced = ports::replace(self.metrics, &api, &**wanted, found).await;
-                        replaced.map_err(|_| error)?;
-                        self.write(&api, row.kind, &**wanted, Some(found)).await
+                    (Err(error), Some(found)) if error.is_invalid() => {
+                        let replaced = replace(self.metrics, &api, row.kind, &**wanted, found);
+                        match replaced.await {
+                            Ok(true) => self.write(&api, row.kind, &**wanted, Some(found)).await,
+                            Ok(false) | Err(_) => Err(error),
+                        }
                     }
                     (written, _) => written,
                 };

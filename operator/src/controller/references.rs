@@ -6,13 +6,14 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::crd::MqttTlsListener;
 use crate::kinds::Kind;
-use crate::plan::names::listener_of;
+use crate::plan::names::{listener_of, listener_of_child};
 use crate::plan::references::named;
 
 /// A listener as the API server sends it; one that cannot be parsed does not break the watch.
 pub type Guarded = DeserializeGuard<MqttTlsListener>;
 
-/// Returns the listeners that reference an object, and the one that owns it.
+/// Returns the listeners that reference an object, the one that owns it, and the one that has a child of its name: an
+/// object that is in a child's way, or that has lost owner and labels, is known by its name only.
 pub fn listeners_of<'l>(
     kind: Kind,
     object: &ObjectMeta,
@@ -35,6 +36,9 @@ pub fn listeners_of<'l>(
     // The owner may not be in the store yet; then it is reconciled when it appears there.
     let owner = listener_of(object).map(|owner| ObjectRef::new(&owner).within(namespace));
     found.extend(owner.filter(|owner| !found.contains(owner)));
+    let by_name = listener_of_child(name).filter(|_| kind.row().child.is_some());
+    let by_name = by_name.map(|listener| ObjectRef::new(listener).within(namespace));
+    found.extend(by_name.filter(|by_name| !found.contains(by_name)));
     found
 }
 
@@ -83,6 +87,13 @@ mod tests {
         assert_eq!(names(Kind::ConfigMap, "device-ca", "iot").len(), 3);
         assert_eq!(names(Kind::Service, "smart-mqtt", "iot").len(), 3);
         assert_eq!(names(Kind::Secret, "device-ca", "iot"), [""; 0]);
+    }
+
+    #[test]
+    fn a_child_by_its_name() {
+        assert_eq!(names(Kind::Service, "one-mqtts", "iot"), ["one"]);
+        assert_eq!(names(Kind::Secret, "one-mqtts", "iot"), ["one"]);
+        assert_eq!(names(Kind::ConfigMap, "one-mqtts", "iot"), [""; 0]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub struct MqttTlsListenerStatus {
 
     /// `Accepted`: the spec is valid. `ResolvedRefs`: every referenced object exists and is usable.
     /// `CertificateValid`: all certificates are currently valid. `Programmed`: the children match the spec.
-    /// `Available`: enough pods are ready. `Ready`: all of these.
+    /// `Available`: all pods are ready and of the current template. `Ready`: all of these. `Reconciling` or `Stalled`,
+    /// only while true: a change is in progress, or does not proceed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -27,7 +28,7 @@ pub struct MqttTlsListenerStatus {
     #[schemars(length(max = 16))]
     pub certificates: Vec<CertificateStatus>,
 
-    /// Where devices connect.
+    /// Where devices connect. Empty while a load balancer has assigned no address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub addresses: Vec<Address>,
@@ -39,6 +40,10 @@ pub struct MqttTlsListenerStatus {
     /// Number of ready terminator pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
+
+    /// Ready and wanted terminator pods, such as `2/2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<String>,
 
     /// The label selector of the terminator pods, for `kubectl scale` and autoscalers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +82,9 @@ pub struct Address {
     pub value: String,
     /// The port.
     pub port: i32,
+    /// Both, as MQTT clients take them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// The type of an address.

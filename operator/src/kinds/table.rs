@@ -1,6 +1,6 @@
 //! The one table of kinds. Code elsewhere must not treat a kind specially where a column of the table can.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
@@ -32,6 +32,8 @@ pub enum Kind {
     Pod,
     /// Limits disruptions of terminators.
     PodDisruptionBudget,
+    /// Explains a rollout.
+    ReplicaSet,
     /// Referenced by listeners, and the terminators' configuration.
     Secret,
     /// Referenced by listeners, and in front of the terminators.
@@ -117,10 +119,10 @@ const MADE_AND_TAKEN: &[Verb] = &[
 ];
 
 /// All kinds.
-pub static KINDS: [Row; 10] = TABLE;
+pub static KINDS: [Row; 11] = TABLE;
 
 /// In the order of [`Kind`].
-const TABLE: [Row; 10] = [
+const TABLE: [Row; 11] = [
     Row::of::<ConfigMap>(Kind::ConfigMap, NAMED).watched(Watched::All),
     Row::of::<CustomResourceDefinition>(Kind::CustomResourceDefinition, &[Verb::Get, Verb::Apply])
         .granted(Grant::Installation),
@@ -136,11 +138,9 @@ const TABLE: [Row; 10] = [
         .counted(&[Verb::Patch]),
     Row::of::<PodDisruptionBudget>(Kind::PodDisruptionBudget, MADE_AND_TAKEN)
         .child::<PodDisruptionBudget>(Wave::Surroundings),
+    Row::of::<ReplicaSet>(Kind::ReplicaSet, &[Verb::List]),
     Row::of::<Secret>(Kind::Secret, MADE).child::<Secret>(Wave::Configuration),
-    Row::of::<Service>(Kind::Service, MADE)
-        .child::<Service>(Wave::Surroundings)
-        // Its ports may have to be replaced by a patch.
-        .counted(&[Verb::Apply, Verb::Delete, Verb::Patch]),
+    Row::of::<Service>(Kind::Service, MADE).child::<Service>(Wave::Surroundings),
 ];
 
 /// Returns the kinds of children.
@@ -160,6 +160,7 @@ impl Kind {
             Self::MqttTlsListener => "MqttTlsListener",
             Self::Pod => "Pod",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::ReplicaSet => "ReplicaSet",
             Self::Secret => "Secret",
             Self::Service => "Service",
         }
@@ -201,7 +202,8 @@ impl Row {
         Self {
             child: Some(Child { wave, parse }),
             watched: Watched::All,
-            counted: &[Verb::Apply, Verb::Delete],
+            // What apply cannot remove is replaced by a patch.
+            counted: &[Verb::Apply, Verb::Delete, Verb::Patch],
             ..self
         }
     }

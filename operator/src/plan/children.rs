@@ -7,12 +7,14 @@ mod pod;
 mod service;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
 
 use super::environment::Environment;
 use super::listener::Listener;
+use super::names::Ownership;
 use super::objects::{Objects, Wanted};
-use super::owned::{Claim, marks};
+use super::owned::{Claim, marks, unwritable};
 use super::problem::Problem;
 use super::source::Sources;
 use super::world::World;
@@ -25,15 +27,24 @@ pub fn build(
     environment: &Environment,
     problems: &mut Vec<Problem>,
 ) -> Objects {
+    let identity = &listener.identity;
+    let configured: Option<&Secret> = world.children.get();
+    let is_configured =
+        configured.is_some_and(|secret| identity.ownership(&secret.metadata) == Ownership::Ours);
     let mut claim = Claim {
-        identity: &listener.identity,
+        identity,
         found: &world.children,
+        takes_over: rendered.is_some() || is_configured,
         problems,
     };
-    let config_secret = claim.wanted(match rendered {
+    let mut config_secret = claim.wanted(match rendered {
         Some((config, sources)) => Wanted::new(config_secret::build(listener, config, &sources)),
         None => Wanted::Kept,
     });
+    if let (Some(_), Some(problem)) = (config_secret.present(), configured.and_then(unwritable)) {
+        config_secret = Wanted::Kept;
+        claim.problems.push(problem);
+    }
     // Without a configuration, pods could not start; with that of another owner or an earlier listener, they
     // might accept clients that this one refuses. An existing Deployment always follows the spec.
     let has_pods = world.children.get::<Deployment>().is_some();

@@ -8,9 +8,11 @@ mod available;
 mod certificate_valid;
 pub mod finding;
 pub mod judged;
+mod kstatus;
 mod programmed;
 mod ready;
 mod resolved_refs;
+pub mod rollout;
 pub mod unread;
 
 use k8s_openapi::api::apps::v1::DeploymentStatus;
@@ -22,7 +24,7 @@ use judged::Judged;
 /// Computes a condition.
 type Find = fn(&Judged<'_>) -> Finding;
 
-/// All conditions in their order, except `Ready`, which is derived from these.
+/// All conditions in their order, except those that are derived from these.
 const FINDERS: [Find; 5] = [
     accepted::find,
     resolved_refs::find,
@@ -35,10 +37,15 @@ const FINDERS: [Find; 5] = [
 pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
     let identity = &judged.report.identity;
     let mut findings: Vec<Finding> = FINDERS.iter().map(|find| find(judged)).collect();
-    findings.push(ready::find(&findings));
+    let derived = [Some(ready::find(&findings)), kstatus::find(&findings)];
+    findings.extend(derived.into_iter().flatten());
     let conditions = findings.iter();
     let counted = judged.deployment.and_then(|one| one.status.as_ref());
     let count = |of: fn(&DeploymentStatus) -> Option<i32>| counted.and_then(of).unwrap_or(0);
+    let ready = count(|status| status.ready_replicas);
+    let wanted = judged
+        .deployment
+        .and_then(|one| one.spec.as_ref()?.replicas);
     MqttTlsListenerStatus {
         observed_generation: identity.generation,
         conditions: conditions
@@ -47,7 +54,8 @@ pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
         certificates: judged.serving.certificates.clone(),
         addresses: addresses::addresses(identity, judged.service),
         replicas: Some(count(|status| status.replicas)),
-        ready_replicas: Some(count(|status| status.ready_replicas)),
+        ready_replicas: Some(ready),
+        pods: wanted.map(|wanted| format!("{ready}/{wanted}")),
         selector: Some(identity.selector_text()),
     }
 }

@@ -14,6 +14,9 @@ pub const MANAGER: &str = "mqtt-tls-operator";
 /// The value of `app.kubernetes.io/name` of all children.
 const APPLICATION: &str = "mqtt-tls-terminator";
 
+/// The end of the names of children.
+const CHILD: &str = "-mqtts";
+
 const LABEL_NAME: &str = "app.kubernetes.io/name";
 const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
 const LABEL_MANAGER: &str = "app.kubernetes.io/managed-by";
@@ -31,6 +34,9 @@ pub const CERTIFICATE_SECRETS: &str = "mqtt.smartboot.tech/certificate-secrets";
 
 /// The annotation of the first release with the kind, name and key of the CA bundle. It is read, and never written.
 pub const CLIENT_CA: &str = "mqtt.smartboot.tech/client-ca";
+
+/// The type of the config Secret.
+pub const CONFIG_TYPE: &str = "Opaque";
 
 /// The key in the config Secret.
 pub const CONFIG_KEY: &str = "config.yaml";
@@ -88,7 +94,7 @@ pub struct Identity {
 pub enum Ownership {
     /// This listener.
     Ours,
-    /// An earlier listener of this name; the garbage collector will delete the object.
+    /// An earlier listener of this name, which no longer exists.
     Predecessors,
     /// Another owner, or none.
     Foreign,
@@ -107,7 +113,7 @@ impl Identity {
 
     /// Returns the name of all children.
     pub fn child_name(&self) -> String {
-        format!("{}-mqtts", self.name)
+        format!("{}{CHILD}", self.name)
     }
 
     /// Returns the labels that select the pods. A Deployment's selector is immutable.
@@ -185,13 +191,14 @@ impl Identity {
 
     /// Returns the owner of an object with a child's name.
     ///
-    /// Without a controller reference the labels decide: someone removed the reference, and apply restores it.
+    /// Without a controller reference, the labels or our own applied fields decide: someone removed the reference, and
+    /// apply restores it.
     pub fn ownership(&self, object: &ObjectMeta) -> Ownership {
         let owners = object.owner_references.as_deref().unwrap_or_default();
         match owners.iter().find(|owner| owner.controller == Some(true)) {
             Some(owner) if owner.uid == self.uid => Ownership::Ours,
             Some(owner) if is_listener(owner) && owner.name == self.name => Ownership::Predecessors,
-            None if self.is_labelled(object) => Ownership::Ours,
+            None if self.is_labelled(object) || is_applied(object) => Ownership::Ours,
             Some(_) | None => Ownership::Foreign,
         }
     }
@@ -205,6 +212,19 @@ impl Identity {
         };
         has(LABEL_MANAGER, MANAGER) && has(LABEL_INSTANCE, &self.name)
     }
+}
+
+/// Reports whether the operator has applied the object.
+fn is_applied(object: &ObjectMeta) -> bool {
+    let mut entries = object.managed_fields.iter().flatten();
+    entries.any(|entry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    })
+}
+
+/// Returns the name of the listener that has a child of this name.
+pub fn listener_of_child(name: &str) -> Option<&str> {
+    name.strip_suffix(CHILD)
 }
 
 /// Returns the name of the listener that owns an object, by owner reference or label.

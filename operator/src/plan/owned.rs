@@ -1,8 +1,10 @@
 //! Determines which existing children and pods belong to a listener. It must not touch those of other owners.
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
+use mqtt_tls_judge::escape::shown;
 
-use super::names::{CONFIG_VERSION, Identity, Ownership};
+use super::names::{CONFIG_TYPE, CONFIG_VERSION, Identity, Ownership};
 use super::objects::{Children, PodMark, Wanted};
 use super::pod::Pod;
 use super::problem::Problem;
@@ -15,6 +17,10 @@ pub struct Claim<'c> {
     pub identity: &'c Identity,
     /// The existing children.
     pub found: &'c Children,
+    /// Whether children of an earlier listener of this name are taken over, so that pods and Service stay. Without a
+    /// configuration of its own, the listener leaves them to the garbage collector: their pods may accept clients that
+    /// it refuses.
+    pub takes_over: bool,
     /// Problems: names that belong to other owners.
     pub problems: &'c mut Vec<Problem>,
 }
@@ -29,15 +35,18 @@ impl Claim<'_> {
             return wanted;
         };
         let (kind, name) = (K::kind(&()), found.name_any());
+        let is_leaving = found.meta().deletion_timestamp.is_some();
         let (reason, message) = match self.identity.ownership(found.meta()) {
-            Ownership::Ours => return wanted,
-            Ownership::Predecessors => (
-                Reason::PredecessorRemains,
+            Ownership::Ours | Ownership::Predecessors if is_leaving => (
+                Reason::BeingDeleted,
                 format!(
-                    "{kind} {name} belongs to an earlier listener of this name and will be garbage-collected; \
-                     if it remains, delete it"
+                    "{kind} {name} is being deleted, and is created again afterwards; if it remains, remove its finalizers: {}",
+                    shown(&found.finalizers().join(", "))
                 ),
             ),
+            Ownership::Ours => return wanted,
+            Ownership::Predecessors if self.takes_over => return wanted,
+            Ownership::Predecessors => return Wanted::Kept,
             Ownership::Foreign => (
                 Reason::NameTaken,
                 format!(
@@ -56,6 +65,37 @@ impl Claim<'_> {
         }
         Wanted::Kept
     }
+}
+
+/// Returns what prevents the config Secret from being written, if it exists. The API server's own message is not shown,
+/// because it may quote the content.
+pub fn unwritable(secret: &Secret) -> Option<Problem> {
+    let name = secret.name_any();
+    let is_immutable = secret.immutable == Some(true);
+    let type_ = secret
+        .type_
+        .as_deref()
+        .filter(|type_| *type_ != CONFIG_TYPE);
+    let (reason, what, pods) = if is_immutable {
+        // The kubelet never reads an immutable Secret again, even if it is another one of this name.
+        let restart = format!(", and then run `kubectl rollout restart deployment/{name}`");
+        (Reason::ConfigImmutable, "is immutable".to_owned(), restart)
+    } else {
+        let what = format!(
+            "has the immutable type {} instead of {CONFIG_TYPE}",
+            shown(type_?)
+        );
+        (Reason::ConfigType, what, String::new())
+    };
+    let message = format!(
+        "Secret {name} {what}, so neither changes nor renewed certificates can be written; delete it: it is created \
+         again at once, and the pods keep serving{pods}"
+    );
+    Some(Problem {
+        about: ConditionType::Programmed,
+        reason,
+        message,
+    })
 }
 
 /// Returns the pods that are not being deleted.

@@ -13,13 +13,24 @@ pub use vocabulary::{ConditionType, Reason};
 
 impl ConditionType {
     /// All of them, in the order of the status.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Accepted,
         Self::ResolvedRefs,
         Self::CertificateValid,
         Self::Programmed,
         Self::Available,
         Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+    ];
+
+    /// Those that are judged by what was read; the others repeat them.
+    pub const JUDGED: [Self; 5] = [
+        Self::Accepted,
+        Self::ResolvedRefs,
+        Self::CertificateValid,
+        Self::Programmed,
+        Self::Available,
     ];
 
     /// Returns its name.
@@ -31,6 +42,8 @@ impl ConditionType {
             Self::Programmed => "Programmed",
             Self::Available => "Available",
             Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
         }
     }
 
@@ -47,8 +60,16 @@ impl ConditionType {
             Self::Programmed => {
                 "the config Secret, Deployment, Service and PodDisruptionBudget match the spec, and no rollout is stuck"
             }
-            Self::Available => "all wanted pods are ready",
-            Self::Ready => "all of the other conditions are true",
+            Self::Available => {
+                "all wanted pods are ready and of the current template, and no old one is left"
+            }
+            Self::Ready => "all of the conditions above are true",
+            Self::Reconciling => {
+                "a rollout or another change is in progress; absent otherwise (for tools with kstatus, such as Flux and Helm)"
+            }
+            Self::Stalled => {
+                "a change does not proceed until someone acts; absent otherwise (for tools with kstatus)"
+            }
         }
     }
 }
@@ -138,7 +159,11 @@ mod tests {
             assert_eq!(type_.name(), format!("{type_:?}"));
         }
         assert!(ConditionType::ALL.is_sorted());
-        assert_eq!(ConditionType::ALL.len(), ConditionType::Ready as usize + 1);
+        assert_eq!(
+            ConditionType::ALL.len(),
+            ConditionType::Stalled as usize + 1
+        );
+        assert!(ConditionType::ALL.starts_with(&ConditionType::JUDGED));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use super::names::Name;
 use super::objects::Children;
 use super::pod::Pod;
+use super::replica_set::ReplicaSet;
 use crate::crd::MqttTlsListener;
 
 /// Everything that was read for one reconciliation. Not `Debug`: it holds Secrets.
@@ -22,6 +23,8 @@ pub struct World {
     pub services: BTreeMap<Name, Service>,
     /// The existing children, including those of other owners.
     pub children: Children,
+    /// The ReplicaSets of its Deployment, while a rollout needs an explanation.
+    pub replica_sets: Vec<ReplicaSet>,
     /// The listener's pods.
     pub pods: Vec<Pod>,
 }
@@ -35,6 +38,7 @@ impl World {
             config_maps: BTreeMap::new(),
             services: BTreeMap::new(),
             children: Children::default(),
+            replica_sets: Vec::new(),
             pods: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
 
 use crate::plan::listener::Listener;
-use crate::plan::names::CONFIG_KEY;
+use crate::plan::names::{CONFIG_KEY, CONFIG_TYPE};
 use crate::plan::source::Sources;
 
 /// Builds the Secret.
@@ -18,7 +18,7 @@ pub(super) fn build(listener: &Listener, config: &Pem, sources: &Sources) -> Sec
     let bytes = ByteString(config.expose().as_bytes().to_vec());
     Secret {
         metadata: identity.child(&BTreeMap::new(), sources.annotations()),
-        type_: Some("Opaque".to_owned()),
+        type_: Some(CONFIG_TYPE.to_owned()),
         data: Some(BTreeMap::from([(CONFIG_KEY.to_owned(), bytes)])),
         ..Secret::default()
     }

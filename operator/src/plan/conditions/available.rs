@@ -1,52 +1,58 @@
-//! `Available`: whether all wanted pods are ready, from the Deployment's status. It must not look at the pods.
+//! `Available`: whether all wanted pods are ready and of the current template. It must not hide a rollout behind old
+//! pods that still serve.
 
-use k8s_openapi::api::apps::v1::Deployment;
-
-use super::finding::{Finding, Status};
+use super::finding::{Finding, Status, find as condition};
 use super::judged::Judged;
-use crate::plan::names::Identity;
+use super::rollout::{Rollout, Witnesses};
 use crate::plan::reason::{ConditionType, Reason};
 
-pub(super) fn find(judged: &Judged<'_>) -> Finding {
-    of_deployment(&judged.report.identity, judged.deployment)
-}
+const TYPE: ConditionType = ConditionType::Available;
 
-pub(super) fn of_deployment(identity: &Identity, deployment: Option<&Deployment>) -> Finding {
-    let finding = |status, reason, message: &str| {
-        Finding::new(ConditionType::Available, status, reason, message)
+pub(super) fn find(judged: &Judged<'_>) -> Finding {
+    let finding = |status, reason, message: &str| Finding::new(TYPE, status, reason, message);
+    let Some(witnesses) = judged.witnesses() else {
+        let message = "there is no Deployment yet";
+        return finding(Status::False, Reason::NoTerminators, message);
     };
-    let is_not = |reason, message: &str| finding(Status::False, reason, message);
-    let Some(deployment) = deployment else {
-        return is_not(Reason::NoTerminators, "there is no Deployment yet");
-    };
-    if is_behind(deployment) {
+    let Some(rollout) = Rollout::of(witnesses.deployment) else {
         let message = "the Deployment controller has not observed the latest change yet";
         return finding(Status::Unknown, Reason::Progressing, message);
-    }
-    let counted = deployment.status.as_ref();
-    let ready = counted.and_then(|status| status.available_replicas);
-    let (wanted, ready) = (replicas(deployment), ready.unwrap_or(0));
-    if wanted == 0 {
+    };
+    if rollout.wanted == 0 {
         let message = "spec.replicas is 0, so nothing is served";
-        return is_not(Reason::ScaledToZero, message);
+        return finding(Status::False, Reason::ScaledToZero, message);
     }
-    let message = format!("{ready} of {wanted} pods are ready");
-    if ready >= wanted {
+    let Rollout { wanted, ready, .. } = rollout;
+    if rollout.is_complete() {
+        let message = format!("{ready} of {wanted} pods are ready");
         return finding(Status::True, Reason::PodsAvailable, &message);
     }
-    let selector = identity.selector_text();
-    let message = format!("{message}; see `kubectl describe pods -l {selector}`");
-    is_not(Reason::TooFewPods, &message)
+    underway(judged, witnesses, rollout)
 }
 
-/// Reports whether the Deployment's status is about an earlier spec.
-pub(super) fn is_behind(deployment: &Deployment) -> bool {
-    let status = deployment.status.as_ref();
-    status.and_then(|status| status.observed_generation) < deployment.metadata.generation
-}
-
-/// Returns the wanted number of pods.
-pub(super) fn replicas(deployment: &Deployment) -> i32 {
-    let spec = deployment.spec.as_ref();
-    spec.and_then(|spec| spec.replicas).unwrap_or(1)
+/// Explains a rollout that is not complete.
+fn underway(judged: &Judged<'_>, witnesses: Witnesses<'_>, rollout: Rollout) -> Finding {
+    let Rollout {
+        wanted,
+        ready,
+        updated,
+        old,
+    } = rollout;
+    let counted = if ready < wanted {
+        format!("{ready} of {wanted} pods are ready")
+    } else {
+        format!("{updated} of {wanted} pods are updated, and {old} old pods serve")
+    };
+    let before = judged.before.and_then(|before| condition(before, TYPE));
+    if let Some(held) = witnesses.held() {
+        let message = held.message(&counted, before);
+        return Finding::new(TYPE, Status::False, held.reason, message);
+    }
+    if ready < wanted {
+        let selector = witnesses.identity.selector_text();
+        let message = format!("{counted}; see `kubectl describe pods -l {selector}`");
+        return Finding::new(TYPE, Status::False, Reason::TooFewPods, message);
+    }
+    let message = format!("a rollout is in progress: {counted}");
+    Finding::new(TYPE, Status::Unknown, Reason::Progressing, message)
 }

@@ -160,7 +160,7 @@ pub fn find(status: &MqttTlsListenerStatus, type_: ConditionType) -> Option<&Con
 
 /// Reports whether two messages differ at most in words with digits, such as request ids, times and versions in the
 /// refusals of API servers and webhooks.
-fn is_similar(one: &str, other: &str) -> bool {
+pub(super) fn is_similar(one: &str, other: &str) -> bool {
     let words = |text| {
         str::split_whitespace(text).filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()))
     };

@@ -4,13 +4,16 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 
+use super::rollout::Witnesses;
 use crate::crd::MqttTlsListenerStatus;
 use crate::kinds::Object;
 use crate::plan::certificates::previous::Previous;
 use crate::plan::certificates::serving::Serving;
 use crate::plan::names::{Identity, Ownership};
 use crate::plan::objects::{Applied, Children};
+use crate::plan::pod::Pod;
 use crate::plan::reason::Reason;
+use crate::plan::replica_set::ReplicaSet;
 use crate::plan::report::Report;
 use crate::plan::world::World;
 
@@ -41,6 +44,10 @@ pub struct Judged<'j> {
     pub deployment: Option<&'j Deployment>,
     /// The listener's current Service.
     pub service: Option<&'j Service>,
+    /// The Deployment's ReplicaSets, if they were needed.
+    pub replica_sets: &'j [ReplicaSet],
+    /// The listener's pods.
+    pub pods: &'j [Pod],
     /// The current status.
     pub before: Option<&'j MqttTlsListenerStatus>,
     /// The current time.
@@ -67,9 +74,21 @@ impl<'j> Judged<'j> {
             outcome,
             deployment: own(&report.identity, children),
             service: own(&report.identity, children),
+            replica_sets: &world.replica_sets,
+            pods: &world.pods,
             before: world.listener.status.as_ref(),
             now,
         }
+    }
+
+    /// Returns what a rollout is explained with, if there is a Deployment.
+    pub(super) fn witnesses(&self) -> Option<Witnesses<'_>> {
+        Some(Witnesses {
+            identity: &self.report.identity,
+            deployment: self.deployment?,
+            replica_sets: self.replica_sets,
+            pods: self.pods,
+        })
     }
 }
 

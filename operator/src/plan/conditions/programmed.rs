@@ -1,12 +1,13 @@
 //! `Programmed`: whether the children match the plan. It is false if a child could not be written, if there is no
-//! configuration, or if a rollout is stuck. It must not count pods; `available` does.
+//! configuration, if a rollout is stuck, or if the load balancer has no address. It must not count pods; `available`
+//! does.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
 
-use super::available::{is_behind, replicas};
+use super::addresses;
 use super::finding::{Finding, Status};
 use super::judged::{Judged, Outcome};
-use crate::plan::names::Identity;
+use super::rollout::{Rollout, Witnesses};
 use crate::plan::reason::{ConditionType, Reason};
 
 const TYPE: ConditionType = ConditionType::Programmed;
@@ -33,29 +34,47 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
             },
         );
     }
-    let deployment = judged.deployment;
-    match deployment.and_then(|deployment| stuck(&report.identity, deployment)) {
-        Some(message) => is_not(Reason::RolloutStuck, &message),
+    if let Some(message) = judged.witnesses().and_then(stuck) {
+        return is_not(Reason::RolloutStuck, &message);
+    }
+    match judged.service.and_then(pending) {
+        Some(message) => is_not(Reason::AddressPending, &message),
         None => Finding::holds(TYPE, "all children match the spec"),
     }
 }
 
 /// Returns a message if the rollout is stuck. The old pods keep serving, so it would go unnoticed until they are gone.
-fn stuck(identity: &Identity, deployment: &Deployment) -> Option<String> {
-    let counted = deployment.status.as_ref()?;
+fn stuck(witnesses: Witnesses<'_>) -> Option<String> {
+    let Rollout {
+        wanted, updated, ..
+    } = Rollout::of(witnesses.deployment)?;
+    let counted = witnesses.deployment.status.as_ref()?;
     let mut conditions = counted.conditions.iter().flatten();
     let progressing = conditions.find(|one| one.type_ == "Progressing")?;
     let is_over = progressing.reason.as_deref() == Some("ProgressDeadlineExceeded");
-    if is_behind(deployment) || progressing.status != Status::False.name() || !is_over {
+    if progressing.status != Status::False.name() || !is_over {
         return None;
     }
     let message = progressing.message.as_deref().unwrap_or_default();
-    let updated = counted.updated_replicas.unwrap_or(0);
-    let wanted = replicas(deployment);
-    let selector = identity.selector_text();
+    let selector = witnesses.identity.selector_text();
     Some(format!(
         "the rollout is stuck: {updated} of {wanted} pods updated, and the new pods do not become ready ({message}); \
-         see `kubectl describe pods -l {selector}`. A common cause is an image that cannot be pulled"
+         see Available and `kubectl describe pods -l {selector}`"
+    ))
+}
+
+/// Returns a message if the load balancer has no address yet, as a Gateway's `Programmed` has (AddressNotAssigned):
+/// devices outside of the cluster cannot connect.
+fn pending(service: &Service) -> Option<String> {
+    if !addresses::is_pending(service) {
+        return None;
+    }
+    let name = service.metadata.name.as_deref().unwrap_or_default();
+    let class = service.spec.as_ref()?.load_balancer_class.as_deref();
+    let which = class.map_or_else(String::new, |class| format!(" for class {class}"));
+    Some(format!(
+        "the load balancer has not assigned an address to Service {name}; if it stays so, check that the cluster has a \
+         load balancer controller{which}, or choose another spec.service.type"
     ))
 }
 
@@ -64,12 +83,10 @@ mod tests {
     use k8s_openapi::api::apps::v1::Deployment;
     use serde_json::{Value, json};
 
-    use super::stuck;
-    use crate::plan::conditions::available::of_deployment;
-    use crate::plan::conditions::finding::Status;
+    use super::{Witnesses, stuck};
     use crate::plan::names::Identity;
 
-    fn deployment(observed: i64, progressing: &Value) -> Deployment {
+    fn said(observed: i64, progressing: &Value) -> Option<String> {
         let deployment = json!({
             "metadata": {"generation": 2},
             "spec": {"replicas": 2, "selector": {}, "template": {}},
@@ -78,32 +95,33 @@ mod tests {
                 "conditions": [{"type": "Available", "status": "True"}, progressing],
             },
         });
-        serde_json::from_value(deployment).unwrap()
-    }
-
-    #[test]
-    fn a_rollout_is_stuck_after_its_progress_deadline() {
+        let deployment: Deployment = serde_json::from_value(deployment).unwrap();
         let identity = Identity {
             name: "edge".to_owned(),
             namespace: "iot".to_owned(),
             uid: "u".to_owned(),
             generation: Some(1),
         };
+        stuck(Witnesses {
+            identity: &identity,
+            deployment: &deployment,
+            replica_sets: &[],
+            pods: &[],
+        })
+    }
+
+    #[test]
+    fn a_rollout_is_stuck_after_its_progress_deadline() {
         let progressing = |status: &str, reason: &str| json!({"type": "Progressing", "status": status, "reason": reason, "message": "said"});
         let over = progressing("False", "ProgressDeadlineExceeded");
-        let said = stuck(&identity, &deployment(2, &over)).unwrap();
+        let message = said(2, &over).unwrap();
         assert!(
-            said.contains("1 of 2 pods") && said.contains("(said)"),
-            "{said}"
+            message.contains("1 of 2 pods") && message.contains("(said)"),
+            "{message}"
         );
         assert!(
-            said.contains("-l app.kubernetes.io/instance=edge"),
-            "{said}"
-        );
-        let serves = of_deployment(&identity, Some(&deployment(2, &over)));
-        assert_eq!(
-            (serves.status, &*serves.reason),
-            (Status::True, "PodsAvailable")
+            message.contains("-l app.kubernetes.io/instance=edge"),
+            "{message}"
         );
         // Status of an earlier spec; in progress; paused; failed for another reason, which the pods show.
         for (observed, progressing) in [
@@ -112,8 +130,7 @@ mod tests {
             (2, progressing("Unknown", "DeploymentPaused")),
             (2, progressing("False", "ReplicaSetCreateError")),
         ] {
-            let deployment = deployment(observed, &progressing);
-            assert_eq!(stuck(&identity, &deployment), None, "{progressing}");
+            assert_eq!(said(observed, &progressing), None, "{progressing}");
         }
     }
 }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::finding::{Finding, Status, find};
-use super::{accepted, ready};
+use super::{accepted, kstatus, ready};
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
 use crate::kinds::{Target, Verb};
 use crate::plan::environment::Environment;
@@ -90,8 +90,7 @@ pub fn status(
     let wrong = wrong.map(|wrong| wrong.steady(generation, before));
     let mut findings = Vec::new();
     let mut conditions = Vec::new();
-    let types = ConditionType::ALL.into_iter();
-    for type_ in types.filter(|type_| *type_ != ConditionType::Ready) {
+    for type_ in ConditionType::JUDGED {
         let finding = if type_ == ConditionType::Accepted {
             accepted::of_problems(&problems)
         } else if let Some(wrong) = wrong.as_ref().filter(|wrong| wrong.type_ == type_) {
@@ -107,7 +106,9 @@ pub fn status(
         conditions.push(finding.condition(before, generation, now));
         findings.push(finding);
     }
-    conditions.push(ready::find(&findings).condition(before, generation, now));
+    let derived = [Some(ready::find(&findings)), kstatus::find(&findings)];
+    let derived = derived.iter().flatten();
+    conditions.extend(derived.map(|finding| finding.condition(before, generation, now)));
     MqttTlsListenerStatus {
         observed_generation: generation,
         conditions,

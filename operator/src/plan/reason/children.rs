@@ -6,7 +6,36 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const PROGRAMMED: &[ConditionType] = &[ConditionType::Programmed];
 const AVAILABLE: &[ConditionType] = &[ConditionType::Available];
 
-pub(super) const ROWS: [Row; 18] = [
+pub(super) const ROWS: [Row; 27] = [
+    Row::new(
+        Reason::AddressPending,
+        "AddressPending",
+        PROGRAMMED,
+        "the load balancer has not assigned an address to the Service yet",
+        "wait; if it stays so, check that the cluster has a load balancer controller for `spec.service.loadBalancerClass`, \
+         or choose another `spec.service.type`",
+    ),
+    Row::new(
+        Reason::BeingDeleted,
+        "BeingDeleted",
+        PROGRAMMED,
+        "a child is being deleted, and a finalizer holds it; it is created again afterwards",
+        "wait; if it remains, find out who must remove the finalizer in the message",
+    ),
+    Row::new(
+        Reason::ConfigImmutable,
+        "ConfigImmutable",
+        PROGRAMMED,
+        "someone made the config Secret immutable, so it cannot be written",
+        "delete it and restart the pods, as the message says",
+    ),
+    Row::new(
+        Reason::ConfigType,
+        "ConfigType",
+        PROGRAMMED,
+        "the config Secret has another type, which is immutable, so it cannot be written",
+        "delete it; it is created again at once",
+    ),
     Row::new(
         Reason::Conflict,
         "Conflict",
@@ -57,13 +86,6 @@ pub(super) const ROWS: [Row; 18] = [
         "stop it, or choose another port",
     ),
     Row::new(
-        Reason::PredecessorRemains,
-        "PredecessorRemains",
-        PROGRAMMED,
-        "children of an earlier listener of this name are still being garbage-collected",
-        "wait",
-    ),
-    Row::new(
         Reason::Refused,
         "Refused",
         PROGRAMMED,
@@ -100,6 +122,34 @@ pub(super) const ROWS: [Row; 18] = [
         "retried automatically; check that operator and cluster have compatible versions",
     ),
     Row::new(
+        Reason::CrashLoopBackOff,
+        "CrashLoopBackOff",
+        AVAILABLE,
+        "a container of a pod ends again and again; the message contains its last words",
+        "see the message, and `kubectl logs --previous` of the pod",
+    ),
+    Row::new(
+        Reason::CreateContainerError,
+        "CreateContainerError",
+        AVAILABLE,
+        "a container of a pod cannot be created or started",
+        "see the message",
+    ),
+    Row::new(
+        Reason::DeploymentPaused,
+        "DeploymentPaused",
+        AVAILABLE,
+        "someone has paused the Deployment, so a change of the pods waits",
+        "run the command in the message",
+    ),
+    Row::new(
+        Reason::ImagePullBackOff,
+        "ImagePullBackOff",
+        AVAILABLE,
+        "an image of a pod cannot be pulled",
+        "check the image's name, the registry, and `spec.pod.imagePullSecrets`",
+    ),
+    Row::new(
         Reason::NoTerminators,
         "NoTerminators",
         AVAILABLE,
@@ -117,8 +167,15 @@ pub(super) const ROWS: [Row; 18] = [
         Reason::Progressing,
         "Progressing",
         AVAILABLE,
-        "the Deployment controller has not observed the latest change",
+        "a rollout is in progress, or the Deployment controller has not observed the latest change",
         "wait",
+    ),
+    Row::new(
+        Reason::ReplicaFailure,
+        "ReplicaFailure",
+        AVAILABLE,
+        "the API server refuses the pods: a quota, a LimitRange, pod security, a missing PriorityClass or a webhook",
+        "see the message",
     ),
     Row::new(
         Reason::ScaledToZero,
@@ -133,5 +190,12 @@ pub(super) const ROWS: [Row; 18] = [
         AVAILABLE,
         "some pods are not ready",
         "see `kubectl describe pods -l app.kubernetes.io/instance=NAME`, and the log of a pod that is not ready",
+    ),
+    Row::new(
+        Reason::Unschedulable,
+        "Unschedulable",
+        AVAILABLE,
+        "no node takes a pod",
+        "see the message; change `spec.pod`, or add a node",
     ),
 ];

@@ -4,7 +4,7 @@
 use super::vocabulary::ConditionType::{Available, CertificateValid, Programmed, ResolvedRefs};
 use super::vocabulary::{Reason, Row};
 
-pub(super) const ROWS: [Row; 13] = [
+pub(super) const ROWS: [Row; 15] = [
     Row::new(
         Reason::BlockLeftOut,
         "BlockLeftOut",
@@ -95,6 +95,20 @@ pub(super) const ROWS: [Row; 13] = [
         &[],
         "the object cannot be parsed as a listener, so it gets no conditions; existing objects are left unchanged. Fix \
          the resource, or apply the CustomResourceDefinition of this operator's release",
+        "",
+    ),
+    Row::new(
+        Reason::NotReady,
+        "NotReady",
+        &[],
+        "the listener was ready and is no longer; a warning unless a rollout is in progress. The message contains the reason",
+        "",
+    ),
+    Row::new(
+        Reason::Ready,
+        "Ready",
+        &[],
+        "the listener has become ready",
         "",
     ),
 ];

@@ -13,8 +13,12 @@ pub enum ConditionType {
     Programmed,
     /// The pods.
     Available,
-    /// All of the others.
+    /// All of those above.
     Ready,
+    /// A change that goes on.
+    Reconciling,
+    /// A change that does not go on.
+    Stalled,
 }
 
 /// The reason of a condition or an event. Sorted by condition and name; then those of several conditions, and last those
@@ -69,6 +73,10 @@ pub enum Reason {
     WeakSignature,
     WrongKeyUsage,
     WrongPurpose,
+    AddressPending,
+    BeingDeleted,
+    ConfigImmutable,
+    ConfigType,
     Conflict,
     Invalid,
     NameTaken,
@@ -76,17 +84,22 @@ pub enum Reason {
     NotStarted,
     NotWritten,
     PortTaken,
-    PredecessorRemains,
     Refused,
     RolloutStuck,
     TimedOut,
     Unanswered,
     Unreadable,
+    CrashLoopBackOff,
+    CreateContainerError,
+    DeploymentPaused,
+    ImagePullBackOff,
     NoTerminators,
     PodsAvailable,
     Progressing,
+    ReplicaFailure,
     ScaledToZero,
     TooFewPods,
+    Unschedulable,
     BlockLeftOut,
     Forbidden,
     IssuerNotCa,
@@ -100,10 +113,12 @@ pub enum Reason {
     UnusableAuthority,
     CertificateLoaded,
     Malformed,
+    NotReady,
+    Ready,
 }
 
 /// Number of reasons.
-pub(super) const COUNT: usize = Reason::Malformed as usize + 1;
+pub(super) const COUNT: usize = Reason::Ready as usize + 1;
 
 /// A reason with its meaning and remedy.
 #[derive(Clone, Copy)]
