@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,9 +17,12 @@ use axum::{Extension, Router};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tracing::error;
 
 use crate::acceptor;
+use crate::backend::{self, health::Seen};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::settings::{Settings, Warning};
@@ -28,6 +32,9 @@ use crate::tls::ClientTrust;
 use mqtt_tls_judge::certificate::{Certificate, Facts};
 use mqtt_tls_program::http::{self, Client, Patience};
 
+/// How long `/status` waits for an attempt to connect to the backend.
+const ATTEMPT_WAIT: Duration = Duration::from_millis(500);
+
 /// Content of `/status`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,8 +43,8 @@ pub struct Status {
     pub program: &'static str,
     /// Address that accepts connections.
     pub listen: String,
-    /// Address of the backend.
-    pub backend: String,
+    /// The broker.
+    pub backend: Backend,
     /// Client authentication: `None`, `Optional` or `Require`.
     pub client_auth: &'static str,
     /// The active configuration.
@@ -50,6 +57,37 @@ pub struct Status {
     pub connections: Connections,
     /// Reasons for not being ready; empty when ready.
     pub waiting_for: Vec<&'static str>,
+}
+
+/// The broker, and whether the last attempts to connect to it succeeded: those of clients, or else one that is made for
+/// the request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backend {
+    /// Its address.
+    pub address: String,
+    /// Whether the last attempt succeeded; `null` before the first one has ended.
+    pub reachable: Option<bool>,
+    /// Seconds since the first of the failed attempts, if the last one failed.
+    pub unreachable_for: Option<u64>,
+    /// Error of the last attempt, if it failed.
+    pub error: Option<String>,
+}
+
+impl Backend {
+    fn of(address: String, seen: Seen) -> Self {
+        let (reachable, unreachable_for, error) = match seen {
+            Seen::Nothing => (None, None, None),
+            Seen::Reachable => (Some(true), None, None),
+            Seen::Unreachable(since, error) => (Some(false), Some(since.as_secs()), Some(error)),
+        };
+        Self {
+            address,
+            reachable,
+            unreachable_for,
+            error,
+        }
+    }
 }
 
 /// The active configuration.
@@ -122,7 +160,7 @@ impl Status {
         Self {
             program: env!("CARGO_PKG_VERSION"),
             listen,
-            backend: settings.backend.to_string(),
+            backend: Backend::of(settings.backend.to_string(), Seen::Nothing),
             client_auth: trust,
             configuration: Configuration {
                 version: settings.version.clone(),
@@ -147,6 +185,10 @@ pub(crate) struct Board {
     metrics: Metrics,
     pulse: Pulse,
     state: Arc<state::State>,
+    /// The active settings.
+    settings: Mutex<Arc<Settings>>,
+    /// Held during an attempt to connect to the backend.
+    attempt: Arc<Semaphore>,
     status: Mutex<Status>,
 }
 
@@ -156,6 +198,7 @@ impl Board {
         metrics: Metrics,
         pulse: Pulse,
         state: Arc<state::State>,
+        settings: Arc<Settings>,
         status: Status,
     ) -> Self {
         Self {
@@ -163,8 +206,38 @@ impl Board {
             metrics,
             pulse,
             state,
+            settings: Mutex::new(settings),
+            attempt: Arc::new(Semaphore::new(1)),
             status: Mutex::new(status),
         }
+    }
+
+    /// Replaces the active settings and their status.
+    pub(crate) fn announce(&self, settings: Arc<Settings>, status: Status) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+        *self.lock() = status;
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Connects to the backend if no attempt counts any more, at most once at a time. Returns after
+    /// [`ATTEMPT_WAIT`]; the attempt goes on.
+    async fn try_backend(&self) {
+        if !self.state.health.is_stale() {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.attempt).try_acquire_owned() else {
+            return;
+        };
+        let (settings, state) = (self.settings(), Arc::clone(&self.state));
+        let attempt = tokio::spawn(async move {
+            // Only its result counts, which the attempt has recorded.
+            let _ = backend::attempt(&settings, &state).await;
+            drop(permit);
+        });
+        let _ = timeout(ATTEMPT_WAIT, attempt).await;
     }
 
     /// Changes the status.
@@ -182,6 +255,7 @@ impl Board {
         use std::sync::atomic::Ordering::Relaxed;
         let mut status = self.lock().clone();
         status.connections.open = self.state.open.load(Relaxed);
+        status.backend = Backend::of(status.backend.address, self.state.health.seen());
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.warnings.now().into_iter();
         status.warnings = warnings.map(Doubt::from).collect();
@@ -212,7 +286,10 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
         .route("/metrics", get(metrics))
         .route(
             "/status",
-            get(async |State(board): State<Arc<Board>>| Json(board.status())),
+            get(async |State(board): State<Arc<Board>>| {
+                board.try_backend().await;
+                Json(board.status())
+            }),
         )
         .route("/handshakes", get(handshakes))
         .with_state(board);

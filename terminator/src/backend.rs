@@ -2,7 +2,7 @@
 //!
 //! It must not exceed its deadline, including name resolution.
 
-pub(crate) mod outages;
+pub(crate) mod health;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +20,7 @@ use crate::resolver::{self, Resolver};
 use crate::settings::Settings;
 use crate::sockets::{self, Peer};
 use crate::state::{State, Worker};
+use mqtt_tls_program::error::chain;
 
 /// Errors in connecting to the backend.
 #[derive(Debug, thiserror::Error)]
@@ -56,24 +57,32 @@ impl Error {
     }
 }
 
-/// Connects to the backend, and logs the start and end of outages.
+/// Connects to the backend for a client.
 pub(crate) async fn reach(settings: &Settings, worker: &Worker) -> Result<TcpStream, Error> {
-    let State {
-        outages, resolver, ..
-    } = &*worker.state;
     let began = Instant::now();
+    let dialed = attempt(settings, &worker.state).await;
+    if dialed.is_ok() {
+        worker.counts().dial_duration.observe(began.elapsed());
+    }
+    dialed
+}
+
+/// Connects to the backend, keeps its health, and logs the start and end of outages.
+pub(crate) async fn attempt(settings: &Settings, state: &State) -> Result<TcpStream, Error> {
+    let State {
+        health, resolver, ..
+    } = state;
     let dialed = dial(&settings.backend, resolver, settings.timeouts.dial).await;
     match &dialed {
         Ok(_) => {
-            worker.counts().dial_duration.observe(began.elapsed());
-            if outages.end() {
+            if health.end() {
                 info!(backend = %settings.backend, "backend reachable again");
             }
         }
         Err(error) => {
             let (backend, reason) = (settings.backend.to_string(), error.end().name());
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            if outages.begin() {
+            if health.begin(|| chain(error)) {
                 warn!(backend, reason, %error, cause, "backend unreachable; closing client connections");
             } else {
                 debug!(backend, reason, %error, cause, "backend unreachable");

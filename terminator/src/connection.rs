@@ -133,6 +133,9 @@ async fn introduce(
     });
     let shaken = shaken.await;
     let mut established = shaken.unwrap_or(Err(failure::Error::Timeout.into()))?;
+    if attempt.is_probe() {
+        return Err(Cause::Probe(Box::new(established.session)));
+    }
     let session = &established.session;
     worker
         .counts()

@@ -182,6 +182,9 @@ impl Control {
         if !settings.journal {
             self.state.journal.clear();
         }
+        if new.backend != old.backend {
+            self.state.health.reset();
+        }
         self.loaded = loaded;
         self.refused = None;
         self.announce(now);
@@ -244,11 +247,11 @@ impl Control {
         self.metrics
             .serving(settings.certificates.iter().map(Certificate::facts));
         self.metrics.warnings.about(settings);
-        let generation = self.board.update(|status| {
-            let generation = status.configuration.generation + 1;
-            *status = Status::of(settings, listen(settings), generation, now);
-            generation
-        });
+        let generation = self
+            .board
+            .update(|status| status.configuration.generation + 1);
+        let status = Status::of(settings, listen(settings), generation, now);
+        self.board.announce(Arc::new(settings.clone()), status);
         let default = settings.certificates.first().map(Certificate::facts);
         info!(
             generation,

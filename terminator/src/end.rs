@@ -24,12 +24,13 @@ pub(crate) enum End {
     KeySpent,
     LocalPortsExhausted,
     NotMqtt,
+    Probed,
     Refused,
     TlsError,
 }
 
 impl End {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::BackendClosed,
         Self::BackendMute,
         Self::BackendNotMqtt,
@@ -49,6 +50,7 @@ impl End {
         Self::KeySpent,
         Self::LocalPortsExhausted,
         Self::NotMqtt,
+        Self::Probed,
         Self::Refused,
         Self::TlsError,
     ];
@@ -75,6 +77,7 @@ impl End {
             Self::KeySpent => "key_spent",
             Self::LocalPortsExhausted => "local_ports_exhausted",
             Self::NotMqtt => "not_mqtt",
+            Self::Probed => "probed",
             Self::Refused => "refused",
             Self::TlsError => "tls_error",
         }
@@ -114,6 +117,7 @@ impl End {
                 "no local port was left for an address of the broker: add replicas"
             }
             Self::NotMqtt => "the first packet inside TLS was not a CONNECT",
+            Self::Probed => "a probe of the operator, which gets no connection to the broker",
             Self::Refused => "a limit was exceeded; see `mqtt_tls_connections_refused_total`",
             Self::TlsError => "the client violated the TLS protocol after the handshake",
         }

@@ -40,6 +40,8 @@ pub(crate) enum Cause {
     Backend(backend::Error, Box<Session>),
     FirstPacket(first_packet::Error, Box<Session>),
     Handshake(failure::Error),
+    /// A probe whose handshake succeeded.
+    Probe(Box<Session>),
     Refused(Limit),
 }
 
@@ -74,7 +76,10 @@ impl Unserved {
         match &self.cause {
             Cause::Backend(error, _) => error.end(),
             Cause::FirstPacket(error, _) => error.end(),
+            // A probe for a listener that demands a client certificate ends within the handshake.
+            Cause::Handshake(_) if self.attempt.is_probe() => End::Probed,
             Cause::Handshake(_) => End::HandshakeFailed,
+            Cause::Probe(_) => End::Probed,
             Cause::Refused(_) => End::Refused,
         }
     }
@@ -91,7 +96,7 @@ impl Unserved {
             ..
         } = *self;
         let words = match cause {
-            Cause::Backend(_, mut session) => {
+            Cause::Backend(_, mut session) | Cause::Probe(mut session) => {
                 session.queue_close_notify();
                 session.to_client
             }
@@ -119,7 +124,8 @@ impl Unserved {
     fn count(&self, worker: &Worker) {
         let version = self.attempt.version();
         match &self.cause {
-            Cause::Backend(..) => {}
+            Cause::Backend(..) | Cause::Probe(_) => {}
+            Cause::Handshake(_) if self.attempt.is_probe() => {}
             Cause::FirstPacket(error, _) => worker.state.notices.no_first_packet(error),
             Cause::Handshake(error) => {
                 worker.counts().handshake_failed(error.failure(), version);

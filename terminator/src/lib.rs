@@ -148,6 +148,7 @@ impl Terminator {
             metrics.clone(),
             Pulse::new(commands.collect()),
             Arc::clone(&state),
+            Arc::new(settings.clone()),
             status,
         ));
         let parts = Parts {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Population};
-use crate::backend::outages::Outages;
+use crate::backend::health::Health;
 use crate::clients::Clients;
 use crate::counts::Counts;
 use crate::journal::Journal;
@@ -27,7 +27,7 @@ pub(crate) struct State {
     /// Addresses of the backend.
     pub(crate) resolver: Arc<Resolver>,
     /// Whether the backend is reachable.
-    pub(crate) outages: Outages,
+    pub(crate) health: Health,
     /// The last failed handshakes.
     pub(crate) journal: Journal,
     /// Rate limits of log lines about clients.
@@ -44,7 +44,7 @@ impl State {
             waiting: Arc::default(),
             room,
             resolver: Arc::default(),
-            outages: Outages::default(),
+            health: Health::default(),
             journal: Journal::default(),
             notices: Notices::default(),
             counts: (0..threads).map(|_| Counts::default()).collect(),

@@ -17,7 +17,10 @@ async fn status_shows_the_active_configuration() {
     let status: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(code, 200);
     assert_eq!(status["listen"], fixture.addr().to_string());
-    assert_eq!(status["backend"], backend.addr().to_string());
+    let reached = serde_json::json!({
+        "address": backend.addr().to_string(), "reachable": true, "unreachableFor": null, "error": null,
+    });
+    assert_eq!(status["backend"], reached);
     assert_eq!(status["clientAuth"], "None");
     assert_eq!(status["configuration"]["version"], "edge 7");
     assert_eq!(status["configuration"]["generation"], 1);

@@ -30,6 +30,7 @@ mod limits;
 mod log;
 mod log_flood;
 mod memory;
+mod probe;
 mod program;
 mod reload;
 mod replaced;

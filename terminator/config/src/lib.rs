@@ -85,6 +85,10 @@ pub struct Config {
     pub certificates: Vec<Certificate>,
 }
 
+/// The ALPN protocol (RFC 7301) that marks the operator's probes: the terminator completes the handshake, closes the
+/// connection, and does not count it as a client's.
+pub const PROBE_PROTOCOL: &[u8] = b"mqtt-tls-probe";
+
 /// The list of further certificates.
 const CERTIFICATES: &str = "certificates";
 

@@ -41,6 +41,7 @@ pub(crate) struct Attempt {
     /// An alert that is not from rustls.
     alert: Backlog,
     is_done: bool,
+    is_probe: bool,
 }
 
 /// An established session, and the client's data that has not been sent to the backend.
@@ -60,6 +61,11 @@ impl Attempt {
     /// Reports whether the handshake succeeded.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done
+    }
+
+    /// Reports whether it is a probe of the operator.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// Returns the queued alert.
@@ -154,6 +160,7 @@ impl Attempt {
         turn: Option<SemaphorePermit<'_>>,
     ) -> Result<Established, Error> {
         let needs = Needs::read(&self.hello);
+        self.is_probe = needs.is_probe;
         let session = Session::new(served.to(needs)).map_err(Error::Setup)?;
         let session = self.session.insert(session);
         session.limit_records(needs.record_max);

@@ -6,6 +6,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use mqtt_tls_config::PROBE_PROTOCOL;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 
 /// Content type of handshake records (RFC 8446, section 5.1).
@@ -140,6 +141,8 @@ pub(crate) struct Needs {
     pub(crate) chacha_first: bool,
     /// Whether the session to resume has a suite with SHA-384, as the length of its binder shows.
     pub(crate) sha384_session: bool,
+    /// Whether it is a probe of the operator.
+    pub(crate) is_probe: bool,
 }
 
 impl Needs {
@@ -163,6 +166,10 @@ impl Needs {
                 1 if self.record_max.is_none() => {
                     let code = body.take(1)?[0];
                     self.record_max = (1..=4).contains(&code).then(|| 256 << code);
+                }
+                16 => {
+                    let mut protocols = body.vector()?.texts().into_iter();
+                    self.is_probe = protocols.any(|protocol| protocol == PROBE_PROTOCOL);
                 }
                 28 => {
                     let limit = body.number().filter(|limit| *limit >= RECORD_LIMIT_MIN);
