@@ -1,4 +1,4 @@
-//! Reconciles listeners: gather, plan, apply, status. It decides when; it must not decide what, which is `plan`'s.
+//! Reconciles listeners: gather, plan, apply, prove, status. It decides when; it must not decide what, which is `plan`'s.
 
 mod pace;
 pub mod references;
@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use jiff::Timestamp;
 use kube::runtime::applier;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -30,8 +32,11 @@ use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
 use crate::plan::environment::Environment;
 use crate::plan::names::{MANAGER, Name};
+use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
 use crate::plan::{Plan, plan};
+use crate::prove::latest::Latest;
+use crate::prove::prove;
 use crate::shutdown::Shutdown;
 use crate::status;
 use pace::paced;
@@ -42,6 +47,9 @@ use watches::Watches;
 
 /// Minimum time between two reconciliations of one listener that events cause. The first event causes one at once.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Maximum number of reconciliations that ask pods, or wait to write what these answered, at the same time.
+const PROVING_MAX: usize = 256;
 
 /// Shared state of all reconciliations.
 pub struct Context {
@@ -57,15 +65,23 @@ pub struct Context {
     pub recorder: Recorder,
     /// Consecutive failures of each listener.
     failures: Failures,
+    /// The last answers of each listener's pods.
+    latest: Latest,
+    /// Places for reconciliations that use the API server.
+    working: Arc<Semaphore>,
+    /// Places for reconciliations that wait for pods.
+    proving: Arc<Semaphore>,
 }
 
 impl Context {
-    /// Creates the context. `instance` names this process in events.
+    /// Creates the context. `instance` names this process in events. At most `concurrency` reconciliations use the API
+    /// server at the same time.
     pub fn new(
         client: Client,
         environment: Environment,
         metrics: Metrics,
         instance: Option<String>,
+        concurrency: u16,
     ) -> Self {
         let reporter = Reporter {
             controller: MANAGER.to_owned(),
@@ -79,18 +95,15 @@ impl Context {
             reporter,
             recorder,
             failures: Failures::default(),
+            latest: Latest::default(),
+            working: Arc::new(Semaphore::new(concurrency.into())),
+            proving: Arc::new(Semaphore::new(PROVING_MAX)),
         }
     }
 }
 
-/// Runs at most `concurrency` reconciliations at once, until the first signal; then waits for those in progress.
-pub async fn run(
-    context: Context,
-    scope: Scope,
-    concurrency: u16,
-    board: Arc<Board>,
-    shutdown: Shutdown,
-) {
+/// Runs reconciliations until the first signal; then waits for those in progress.
+pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Shutdown) {
     let context = Arc::new(context);
     let is_listed = Arc::new(AtomicBool::new(false));
     let watches = Watches {
@@ -101,25 +114,42 @@ pub async fn run(
         is_listed: Arc::clone(&is_listed),
     };
     let (store, triggers) = watches.open();
+    let (changed, changes) = mpsc::unbounded_channel();
+    let triggers = stream::select(triggers, references_to(changes));
     let queue = paced(triggers, || tokio::time::sleep(INTERVAL))
         .map(Ok::<_, Infallible>)
         .take_until(shutdown.clone().begun());
-    let config = Config::default().concurrency(concurrency);
+    // Without a limit here: each reconciliation waits for its place, and leaves it to others while it asks pods.
+    let config = Config::default();
     let work = |object, context| measured(object, context).boxed();
     let retry = |object: Arc<Guarded>, error: &_, context: Arc<_>| retry(&object, error, &context);
-    let known = Arc::clone(&context);
+    let (known, asking) = (Arc::clone(&context), Arc::clone(&context));
     let work = applier(work, retry, context, store, queue, config).for_each(async |result| {
         if let Err(controller::Error::ObjectNotFound(object)) = result {
             debug!(%object, "listener was deleted before its reconciliation");
             let namespace = object.namespace.unwrap_or_default();
-            known.failures.forget(&Name::new(&namespace, &object.name));
+            let name = Name::new(&namespace, &object.name);
+            known.failures.forget(&name);
+            known.latest.forget(&name);
         }
     });
     tokio::select! {
         () = work => {}
+        () = asking.latest.ask_again(changed) => {}
         () = end_before_beginning(shutdown, &is_listed) => {}
     }
     info!("all reconciliations have finished");
+}
+
+/// Triggers of listeners whose pods answer differently.
+fn references_to(
+    changes: mpsc::UnboundedReceiver<Name>,
+) -> impl Stream<Item = ObjectRef<Guarded>> + Send {
+    stream::unfold(changes, async |mut changes| {
+        let Name { namespace, name } = changes.recv().await?;
+        let object = ObjectRef::new(&name).within(&namespace);
+        Some((object, changes))
+    })
 }
 
 /// Waits for a signal before the first list of listeners. Without that list the applier would never end, and no
@@ -133,10 +163,11 @@ async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
 
 /// Reconciles one listener, and measures it.
 async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, call::Error> {
+    let place = place(&context.working).await;
     let measured = context.metrics.reconciling();
     let name = name_of(&*object);
     // Boxed: the future is large.
-    let result = Box::pin(reconcile(&name, &context)).await;
+    let result = Box::pin(reconcile(&name, place, &context)).await;
     let ended = |error: &call::Error| Ended::Failed(error.reason());
     let took = measured.end(result.as_ref().map_or_else(ended, |_| Ended::Done));
     debug!(
@@ -153,17 +184,21 @@ async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action,
     result
 }
 
-/// Gather, plan, apply, status.
-async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error> {
+/// Gather, plan, apply, prove, status.
+async fn reconcile(
+    name: &Name,
+    place: Option<OwnedSemaphorePermit>,
+    context: &Context,
+) -> Result<Action, call::Error> {
     let Context {
         client,
         environment,
         metrics,
         reporter,
         recorder,
-        failures: _,
+        ..
     } = context;
-    let world = match Box::pin(gather(client, &name.namespace, &name.name)).await? {
+    let mut world = match Box::pin(gather(client, &name.namespace, &name.name)).await? {
         Gathered::World(world) => world,
         Gathered::Gone => return Ok(Action::await_change()),
         Gathered::Malformed(invalid) => {
@@ -179,14 +214,45 @@ async fn reconcile(name: &Name, context: &Context) -> Result<Action, call::Error
         report,
         previous,
     } = plan(&world, environment, now);
+    // The plan owns what it needs, and asking pods takes time.
+    world.secrets.clear();
     let applied = apply(client, &report.identity, objects, &world.children, metrics).await;
     let outcome = status::outcome(&applied);
-    let judged = Judged::new(&world, &report, &previous, &outcome, now);
+    let mut judged = Judged::new(&world, &report, &previous, &outcome, now);
+    judged.proofs = prove_with(place, name, &judged, context).await;
+    let _place = self::place(&context.working).await;
     let status = conditions::status(&judged);
     metrics.warned(&world.listener, judged.serving.reasons());
     status::write(client, reporter, &world.listener, &status, metrics).await?;
     applied.map_err(|failed| failed.error)?;
     Ok(Action::requeue(spread(report.look_again)))
+}
+
+/// Waits for a place.
+async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    // It fails only if the semaphore is closed, which nothing does.
+    Arc::clone(places).acquire_owned().await.ok()
+}
+
+/// Asks the ready pods, and leaves the place at the API server to others meanwhile.
+async fn prove_with(
+    place: Option<OwnedSemaphorePermit>,
+    listener: &Name,
+    judged: &Judged<'_>,
+    context: &Context,
+) -> Proofs {
+    let pods = ready(judged.pods);
+    let Some(question) = judged.serving.question.clone() else {
+        context.latest.forget(listener);
+        return Proofs::default();
+    };
+    // Taken first, so that what is held in memory stays bounded.
+    let _proving = self::place(&context.proving).await;
+    drop(place);
+    let proofs = prove(&question, &pods).await;
+    let kept = (question, pods, proofs.clone());
+    context.latest.keep(listener, kept.0, kept.1, kept.2);
+    proofs
 }
 
 /// Reports a failed read in the status, if the failure persists. Nothing else is changed.
@@ -256,8 +322,8 @@ mod tests {
         let (image, domain) = ("a".to_owned(), "cluster.local".to_owned());
         let environment = Environment::cluster(image, domain, Duration::from_secs(30));
         let metrics = Metrics::new(&mut Registry::default());
-        let context = Context::new(Client::new(server, "iot"), environment, metrics, None);
-        let action = reconcile(&Name::new("iot", "edge"), &context)
+        let context = Context::new(Client::new(server, "iot"), environment, metrics, None, 1);
+        let action = reconcile(&Name::new("iot", "edge"), None, &context)
             .await
             .unwrap();
         assert_ne!(action, Action::await_change());

@@ -30,6 +30,7 @@ pub mod controller;
 
 pub mod gather;
 pub mod plan;
+pub mod prove;
 
 pub mod apply;
 pub mod status;

@@ -19,6 +19,7 @@ pub mod objects;
 pub mod owned;
 pub mod pod;
 pub mod problem;
+pub mod proof;
 pub mod reason;
 pub mod references;
 pub mod replica_set;
@@ -37,6 +38,7 @@ use environment::Environment;
 use names::Identity;
 use objects::Objects;
 use problem::Problem;
+use proof::question::{Question, handshakes};
 use report::{LOOK_AGAIN, Report};
 use world::World;
 
@@ -72,7 +74,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let mut problems = std::mem::take(&mut chosen.problems);
     problems.extend(config::backend_problem(&listener, world, environment));
     let rendered = if choice.has_default(&chosen) {
-        config::render(&listener, &chosen, environment)
+        config::render(&listener, &chosen, environment, &previous, now)
     } else {
         Ok(None)
     };
@@ -80,11 +82,21 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         problems.push(problem);
         None
     });
-    let rendered = config.as_ref().map(|config| (config, chosen.sources()));
+    let rendered = config
+        .as_ref()
+        .map(|config| (&config.text, chosen.sources()));
     let objects = children::build(&listener, world, rendered, environment, &mut problems);
     // Without a Secret to write, or with another owner's in its place, the current configuration stays.
     let written = objects.config_secret.present();
-    let planned = written.map(|_| Serving::planned(&chosen.served, &chosen.ca_warnings, now));
+    let (served, warnings) = (&chosen.served, &chosen.ca_warnings);
+    let planned = written.map(|_| Serving {
+        question: config.as_ref().map(|config| Question {
+            version: config.version.clone(),
+            port: listener.port,
+            handshakes: handshakes(served),
+        }),
+        ..Serving::planned(served, warnings, now)
+    });
     let report = Report {
         identity,
         problems,

@@ -158,9 +158,16 @@ async fn work(
     let scope = Scope::of(arguments.namespace.as_deref());
     let instance = arguments.instance.clone();
     metrics.lead();
-    let context = Context::new(client, arguments.environment(), metrics, instance);
-    info!(%scope, concurrency = arguments.concurrency, "starting controller");
-    controller::run(context, scope, arguments.concurrency, board, shutdown).await;
+    let concurrency = arguments.concurrency;
+    let context = Context::new(
+        client,
+        arguments.environment(),
+        metrics,
+        instance,
+        concurrency,
+    );
+    info!(%scope, concurrency, "starting controller");
+    controller::run(context, scope, board, shutdown).await;
 }
 
 /// Runs the work while the Lease is held, if there is one. A standby watches nothing: listing the listeners is

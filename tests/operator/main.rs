@@ -21,6 +21,7 @@ mod lease;
 mod memory;
 mod namespaced;
 mod program;
+mod prove;
 mod proxy;
 mod quiet;
 mod restart;

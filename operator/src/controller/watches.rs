@@ -22,7 +22,7 @@ use crate::admin::{Board, Stage};
 use crate::error::chain;
 use crate::kinds::{KINDS, Kind, Row, Watched};
 use crate::metrics::Metrics;
-use crate::plan::names::all_pods;
+use crate::plan::names::{all_pods, listener_of};
 
 /// Duration of one watch request in seconds. It bounds how long a healthy API server is silent.
 const WATCH_TIMEOUT: u32 = 30;
@@ -100,15 +100,22 @@ impl Watches {
 
     /// Triggers by one kind of objects.
     fn triggers(&self, store: &Store<Guarded>, row: &Row, config: Config) -> Triggers {
-        let (store, kind) = (store.clone(), row.kind);
+        let (store, kind, metrics) = (store.clone(), row.kind, self.metrics.clone());
         let api: Api<PartialObjectMeta> = self.scope.api(&self.client, &(row.resource)());
         self.settled(kind, api, config, |error| chain(error))
             .flat_map(move |event| {
                 let listeners = store.state();
                 let listeners = listeners.iter().map(|listener| &**listener);
+                let is_change = matches!(event, Event::Apply(_));
                 let found = match event {
                     Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
-                        listeners_of(kind, &object.metadata, listeners)
+                        let found = listeners_of(kind, &object.metadata, listeners);
+                        // A child's event follows from our own write.
+                        let is_child = listener_of(&object.metadata).is_some();
+                        if kind == Kind::Secret && is_change && !is_child {
+                            note_change(&found, &metrics);
+                        }
+                        found
                     }
                     // An object that was deleted while the watch was down is only missing from the list.
                     Event::InitDone => listeners.map(ObjectRef::from_obj).collect(),
@@ -171,6 +178,14 @@ where
 
 fn watch_config() -> Config {
     Config::default().timeout(WATCH_TIMEOUT)
+}
+
+/// Records the change of a Secret, for the time until its certificate is served.
+fn note_change(listeners: &[ObjectRef<Guarded>], metrics: &Metrics) {
+    for listener in listeners {
+        let namespace = listener.namespace.as_deref().unwrap_or_default();
+        metrics.secret_changed(namespace, &listener.name);
+    }
 }
 
 /// Limits the metrics to existing listeners.

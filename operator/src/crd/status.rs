@@ -14,8 +14,9 @@ pub struct MqttTlsListenerStatus {
 
     /// `Accepted`: the spec is valid. `ResolvedRefs`: every referenced object exists and is usable.
     /// `CertificateValid`: all certificates are currently valid. `Programmed`: the children match the spec.
-    /// `Available`: all pods are ready and of the current template. `Ready`: all of these. `Reconciling` or `Stalled`,
-    /// only while true: a change is in progress, or does not proceed.
+    /// `Available`: all pods are ready and of the current template. `CertificateServed`: the ready pods have proved that
+    /// they serve the current configuration. `BackendReachable`: they reach the broker. `Ready`: all of these.
+    /// `Reconciling` or `Stalled`, only while true: a change is in progress, or does not proceed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -23,7 +24,8 @@ pub struct MqttTlsListenerStatus {
     )]
     pub conditions: Vec<Condition>,
 
-    /// The certificates in the terminators' configuration, the default first.
+    /// The certificates that the terminators serve, the default first. While ready pods prove that they serve others,
+    /// the entries of the last time stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub certificates: Vec<CertificateStatus>,
@@ -50,7 +52,7 @@ pub struct MqttTlsListenerStatus {
     pub selector: Option<String>,
 }
 
-/// One certificate in the terminators' configuration.
+/// One certificate that the terminators serve.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateStatus {
@@ -67,8 +69,14 @@ pub struct CertificateStatus {
     pub fingerprint: String,
     /// Its serial number, in hexadecimal.
     pub serial: String,
+    /// Its subject; empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
     /// Its issuer.
     pub issuer: String,
+    /// Since when it is served, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// Where devices connect.

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
+use crate::crd::{CertificateStatus, MqttTlsListener, MqttTlsListenerStatus};
 use crate::plan::conditions::finding::Status;
 use crate::plan::reason::{ConditionType, Reason};
 
@@ -27,6 +28,8 @@ struct Listener {
     failures: u32,
     /// Distinct warnings about what it serves.
     warnings: Vec<Reason>,
+    /// When a Secret that it references changed, if that is not known to be served yet.
+    changed: Option<Instant>,
     /// None before its first reconciliation.
     seen: Option<Seen>,
 }
@@ -68,6 +71,40 @@ impl Listeners {
         if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
             listener.warnings = reasons;
         }
+    }
+
+    pub(super) fn secret_changed(&self, namespace: &str, name: &str) {
+        if let Some(listener) = self.lock().get_mut(&key(namespace, name)) {
+            listener.changed.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Returns the time since the change of a Secret if its certificate is now served in place of another. Forgets the
+    /// change if the pods serve what is wanted.
+    pub(super) fn renewed(
+        &self,
+        listener: &MqttTlsListener,
+        status: &MqttTlsListenerStatus,
+    ) -> Option<Duration> {
+        let metadata = &listener.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let mut conditions = status.conditions.iter();
+        let is_served = conditions.any(|one| {
+            one.type_ == ConditionType::CertificateServed.name()
+                && one.status == Status::True.name()
+        });
+        if !is_served {
+            return None;
+        }
+        let changed = self.lock().get_mut(&key(namespace, name))?.changed.take()?;
+        let before = &listener.status.as_ref()?.certificates;
+        let is_new = |one: &CertificateStatus| {
+            let mut before = before.iter();
+            !before.any(|known| known.fingerprint == one.fingerprint)
+        };
+        let is_renewed = !before.is_empty() && status.certificates.iter().any(is_new);
+        is_renewed.then(|| changed.elapsed())
     }
 
     pub(super) fn observed(&self, listener: &MqttTlsListener, status: &MqttTlsListenerStatus) {

@@ -5,7 +5,10 @@
 mod accepted;
 mod addresses;
 mod available;
+mod backend_reachable;
+mod certificate_served;
 mod certificate_valid;
+mod certificates;
 pub mod finding;
 pub mod judged;
 mod kstatus;
@@ -18,6 +21,7 @@ pub mod unread;
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 
 use crate::crd::MqttTlsListenerStatus;
+use crate::plan::reason::ConditionType;
 use finding::Finding;
 use judged::Judged;
 
@@ -25,12 +29,14 @@ use judged::Judged;
 type Find = fn(&Judged<'_>) -> Finding;
 
 /// All conditions in their order, except those that are derived from these.
-const FINDERS: [Find; 5] = [
+const FINDERS: [Find; 7] = [
     accepted::find,
     resolved_refs::find,
     certificate_valid::find,
     programmed::find,
     available::find,
+    certificate_served::find,
+    backend_reachable::find,
 ];
 
 /// Computes the listener's status.
@@ -39,6 +45,10 @@ pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
     let mut findings: Vec<Finding> = FINDERS.iter().map(|find| find(judged)).collect();
     let derived = [Some(ready::find(&findings)), kstatus::find(&findings)];
     findings.extend(derived.into_iter().flatten());
+    let proof = findings
+        .iter()
+        .find(|one| one.type_ == ConditionType::CertificateServed);
+    let certificates = certificates::certificates(judged, proof);
     let conditions = findings.iter();
     let counted = judged.deployment.and_then(|one| one.status.as_ref());
     let count = |of: fn(&DeploymentStatus) -> Option<i32>| counted.and_then(of).unwrap_or(0);
@@ -51,7 +61,7 @@ pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
         conditions: conditions
             .map(|finding| finding.condition(judged.before, identity.generation, judged.now))
             .collect(),
-        certificates: judged.serving.certificates.clone(),
+        certificates,
         addresses: addresses::addresses(identity, judged.service),
         replicas: Some(count(|status| status.replicas)),
         ready_replicas: Some(ready),

@@ -2,9 +2,11 @@
 
 mod backend;
 
+use jiff::{SignedDuration, Timestamp};
 use mqtt_tls_config::{Admin, Certificate, ClientAuth, Config, Drain, FILE_SIZE_MAX, Pem};
 
 use super::certificates::choose::Chosen;
+use super::certificates::previous::Previous;
 use super::certificates::served::Served;
 use super::environment::Environment;
 use super::listener::Listener;
@@ -13,7 +15,16 @@ use super::reason::Reason;
 
 pub use backend::problem as backend_problem;
 
-/// Returns the terminators' configuration file, or `None` without a certificate to serve.
+/// A rendered configuration.
+pub struct Rendered {
+    /// The file's text.
+    pub text: Pem,
+    /// Its version.
+    pub version: Option<String>,
+}
+
+/// Returns the terminators' configuration file, or `None` without a certificate to serve. It has the previous file's
+/// version if nothing else differs.
 ///
 /// # Errors
 ///
@@ -22,14 +33,21 @@ pub fn render(
     listener: &Listener,
     chosen: &Chosen,
     environment: &Environment,
-) -> Result<Option<Pem>, Problem> {
+    previous: &Previous,
+    now: Timestamp,
+) -> Result<Option<Rendered>, Problem> {
     let (Some((default, others)), Some(client_auth)) =
         (chosen.served.split_first(), &chosen.client_auth)
     else {
         return Ok(None);
     };
-    let config = config(listener, default, others, client_auth.clone(), environment);
-    let text = config.to_yaml();
+    let mut config = config(listener, default, others, client_auth.clone(), environment);
+    config.version = previous.version().map(str::to_owned);
+    let mut text = config.to_yaml();
+    if !previous.is(&text) {
+        config.version = Some(version(now, previous.version()));
+        text = config.to_yaml();
+    }
     if u64::try_from(text.expose().len()).unwrap_or(u64::MAX) > FILE_SIZE_MAX {
         let message = format!(
             "the certificates and CA certificates together exceed {FILE_SIZE_MAX} bytes, the limit of a \
@@ -40,7 +58,18 @@ pub fn render(
             message,
         ));
     }
-    Ok(Some(text))
+    Ok(Some(Rendered {
+        text,
+        version: config.version,
+    }))
+}
+
+/// Returns a version that no configuration of this listener had before: the time of its rendering, or just after the
+/// previous one if the clock was set back. A counter would begin again if the config Secret were deleted.
+fn version(now: Timestamp, previous: Option<&str>) -> String {
+    let previous: Option<Timestamp> = previous.and_then(|version| version.parse().ok());
+    let next = previous.and_then(|time| time.checked_add(SignedDuration::from_millis(1)).ok());
+    format!("{:.3}", next.map_or(now, |next| next.max(now)))
 }
 
 fn config(

@@ -4,6 +4,7 @@
 mod certificates;
 mod children;
 mod judged;
+mod proved;
 mod several;
 mod spec;
 mod vocabulary;
@@ -13,24 +14,28 @@ pub use vocabulary::{ConditionType, Reason};
 
 impl ConditionType {
     /// All of them, in the order of the status.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Accepted,
         Self::ResolvedRefs,
         Self::CertificateValid,
         Self::Programmed,
         Self::Available,
+        Self::CertificateServed,
+        Self::BackendReachable,
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
     ];
 
     /// Those that are judged by what was read; the others repeat them.
-    pub const JUDGED: [Self; 5] = [
+    pub const JUDGED: [Self; 7] = [
         Self::Accepted,
         Self::ResolvedRefs,
         Self::CertificateValid,
         Self::Programmed,
         Self::Available,
+        Self::CertificateServed,
+        Self::BackendReachable,
     ];
 
     /// Returns its name.
@@ -41,6 +46,8 @@ impl ConditionType {
             Self::CertificateValid => "CertificateValid",
             Self::Programmed => "Programmed",
             Self::Available => "Available",
+            Self::CertificateServed => "CertificateServed",
+            Self::BackendReachable => "BackendReachable",
             Self::Ready => "Ready",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
@@ -63,7 +70,14 @@ impl ConditionType {
             Self::Available => {
                 "all wanted pods are ready and of the current template, and no old one is left"
             }
-            Self::Ready => "all of the conditions above are true",
+            Self::CertificateServed => {
+                "every ready pod runs the current configuration, and answers TLS handshakes with its certificates"
+            }
+            Self::BackendReachable => "every ready pod reaches the broker",
+            Self::Ready => {
+                "all of the conditions above are true; an unknown `CertificateServed` or `BackendReachable` does not \
+                 count, because it is no evidence"
+            }
             Self::Reconciling => {
                 "a rollout or another change is in progress; absent otherwise (for tools with kstatus, such as Flux and Helm)"
             }
@@ -71,6 +85,11 @@ impl ConditionType {
                 "a change does not proceed until someone acts; absent otherwise (for tools with kstatus)"
             }
         }
+    }
+
+    /// Reports whether it rests on the answers of pods, which may be out of the operator's reach.
+    pub const fn is_asked_of_pods(self) -> bool {
+        matches!(self, Self::CertificateServed | Self::BackendReachable)
     }
 }
 
@@ -122,10 +141,11 @@ static ROWS: [Row; COUNT] = TABLE;
 
 /// All rows. Fails to compile if a reason has no row, or if its row is out of order.
 const TABLE: [Row; COUNT] = {
-    let tables: [&[Row]; 4] = [
+    let tables: [&[Row]; 5] = [
         &spec::ROWS,
         &certificates::ROWS,
         &children::ROWS,
+        &proved::ROWS,
         &several::ROWS,
     ];
     let mut all = [spec::ROWS[0]; COUNT];

@@ -133,7 +133,7 @@ fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
 }
 
 /// Returns the SHA-256 digest in lower-case hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let mut text = String::with_capacity(64);
     for byte in digest.as_ref() {

@@ -19,7 +19,7 @@ mod date;
 mod der;
 mod error;
 pub mod escape;
-mod facts;
+pub mod facts;
 pub mod finding;
 mod kind;
 mod leaf;

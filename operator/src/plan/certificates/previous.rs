@@ -15,6 +15,7 @@ use super::authorities::Bundle;
 use super::served::Served;
 use super::serving::Serving;
 use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
+use crate::plan::proof::question::{Question, handshakes};
 use crate::plan::source::{CaSource, Source, Sources};
 
 /// The previous configuration.
@@ -22,6 +23,15 @@ use crate::plan::source::{CaSource, Source, Sources};
 pub struct Previous {
     certificates: Vec<Rendered>,
     authorities: Option<RenderedBundle>,
+    file: Option<File>,
+}
+
+/// The file itself.
+#[derive(Clone)]
+struct File {
+    text: Pem,
+    version: Option<String>,
+    port: u16,
 }
 
 /// A certificate of a configuration.
@@ -63,12 +73,28 @@ impl Previous {
         let Some(Ok(config)) = text.map(Config::parse) else {
             return Self::default();
         };
+        let file = text.map(|text| File {
+            text: Pem::new(text.to_owned()),
+            version: config.version.clone(),
+            port: config.port,
+        });
         let sources = Sources::read(secret.annotations(), &identity.namespace);
         let own = Name::new(&identity.namespace, &secret.name_any());
         Self {
             authorities: authorities(&config, sources.client_ca, &own),
             certificates: certificates(config, sources.certificates, own),
+            file,
         }
+    }
+
+    /// Returns its version, if it has one.
+    pub fn version(&self) -> Option<&str> {
+        self.file.as_ref()?.version.as_deref()
+    }
+
+    /// Reports whether its file has this text.
+    pub fn is(&self, text: &Pem) -> bool {
+        self.file.as_ref().is_some_and(|file| file.text == *text)
     }
 
     /// Returns the certificates that can be served, the default first.
@@ -105,7 +131,15 @@ impl Previous {
     /// Describes the previous configuration while it is served.
     pub fn serving(&self, now: Timestamp) -> Serving {
         let served: Vec<Served> = self.served().cloned().collect();
-        Serving::before(&served, now)
+        let question = self.file.as_ref().map(|file| Question {
+            version: file.version.clone(),
+            port: file.port,
+            handshakes: handshakes(&served),
+        });
+        Serving {
+            question,
+            ..Serving::before(&served, now)
+        }
     }
 
     /// Returns the number of certificates that were judged.

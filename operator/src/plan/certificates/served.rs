@@ -107,7 +107,9 @@ impl Served {
             not_after: facts.not_after.to_string(),
             fingerprint: facts.fingerprint.clone(),
             serial: shown(facts.serial.clone()),
+            subject: shown(facts.subject.clone()),
             issuer: shown(facts.issuer.clone()),
+            since: None,
         }
     }
 }

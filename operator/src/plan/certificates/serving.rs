@@ -6,6 +6,7 @@ use mqtt_tls_judge::finding::{Finding, Reason as Found};
 use super::served::Served;
 use crate::crd::CertificateStatus;
 use crate::plan::problem::Problem;
+use crate::plan::proof::question::Question;
 use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::source::Source;
 
@@ -38,6 +39,8 @@ impl Warning {
 pub struct Serving {
     /// The certificates, the default first.
     pub certificates: Vec<CertificateStatus>,
+    /// What pods that serve it are asked; `None` without a configuration.
+    pub question: Option<Question>,
     /// The source of a certificate with a publicly known private key, if any.
     pub public_key: Option<Source>,
     /// Problems with validity periods.
@@ -79,6 +82,7 @@ impl Serving {
         warnings.sort_by_key(|warning| warning.found);
         Self {
             certificates: served.iter().map(Served::status).collect(),
+            question: None,
             public_key: public.map(|one| one.source.clone()),
             problems: served
                 .iter()

@@ -12,6 +12,7 @@ use crate::plan::certificates::serving::Serving;
 use crate::plan::names::{Identity, Ownership};
 use crate::plan::objects::{Applied, Children};
 use crate::plan::pod::Pod;
+use crate::plan::proof::Proofs;
 use crate::plan::reason::Reason;
 use crate::plan::replica_set::ReplicaSet;
 use crate::plan::report::Report;
@@ -38,16 +39,18 @@ pub struct Judged<'j> {
     pub report: &'j Report,
     /// The outcome of applying the plan.
     pub outcome: &'j Outcome<'j>,
-    /// The certificates that are served now.
+    /// What the terminators' configuration serves now.
     pub serving: Serving,
+    /// The listener's pods.
+    pub pods: &'j [Pod],
+    /// The answers of the ready pods.
+    pub proofs: Proofs,
     /// The listener's current Deployment.
     pub deployment: Option<&'j Deployment>,
     /// The listener's current Service.
     pub service: Option<&'j Service>,
     /// The Deployment's ReplicaSets, if they were needed.
     pub replica_sets: &'j [ReplicaSet],
-    /// The listener's pods.
-    pub pods: &'j [Pod],
     /// The current status.
     pub before: Option<&'j MqttTlsListenerStatus>,
     /// The current time.
@@ -70,12 +73,13 @@ impl<'j> Judged<'j> {
         let planned = report.planned.as_ref().filter(|_| is_configured);
         Self {
             serving: planned.map_or_else(|| previous.serving(now), Serving::clone),
+            pods: &world.pods,
+            proofs: Proofs::default(),
             report,
             outcome,
             deployment: own(&report.identity, children),
             service: own(&report.identity, children),
             replica_sets: &world.replica_sets,
-            pods: &world.pods,
             before: world.listener.status.as_ref(),
             now,
         }

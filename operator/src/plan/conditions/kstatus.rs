@@ -5,11 +5,12 @@ use super::finding::{Finding, Status};
 use crate::plan::reason::{ConditionType, Reason};
 
 /// Reasons of a condition that is not true but becomes so without anyone's help.
-const PASSING: [Reason; 11] = [
+const PASSING: [Reason; 12] = [
     Reason::AddressPending,
     Reason::BeingDeleted,
     Reason::Conflict,
     Reason::NoTerminators,
+    Reason::NotServedYet,
     Reason::Progressing,
     Reason::ReadFailed,
     Reason::TimedOut,
@@ -30,10 +31,11 @@ const NEITHER: [Reason; 4] = [
 
 /// The conditions that tell whether a change goes on. Referenced objects may appear at any time, and certificates expire
 /// without a change.
-const ABOUT_CHANGES: [ConditionType; 3] = [
+const ABOUT_CHANGES: [ConditionType; 4] = [
     ConditionType::Accepted,
     ConditionType::Programmed,
     ConditionType::Available,
+    ConditionType::CertificateServed,
 ];
 
 /// Returns the one that is true, if any.
@@ -94,6 +96,13 @@ mod tests {
         let stalled = Some(("Stalled", "CrashLoopBackOff".to_owned()));
         let waits = wrong(programmed, Status::False, Reason::AddressPending);
         assert_eq!(said(&[waits, crashes]), stalled);
+        let behind = wrong(
+            ConditionType::CertificateServed,
+            Status::False,
+            Reason::NotServedYet,
+        );
+        let reconciling = Some(("Reconciling", "NotServedYet".to_owned()));
+        assert_eq!(said(&[holds(available), behind]), reconciling);
         let refused = wrong(programmed, Status::False, Reason::Invalid);
         let stalled = Some(("Stalled", "Invalid".to_owned()));
         assert_eq!(said(&[refused, progresses]), stalled);

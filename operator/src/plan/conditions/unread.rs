@@ -229,7 +229,7 @@ mod tests {
             said(&status, ConditionType::Ready),
             is("False", "Forbidden")
         );
-        assert_eq!(status.conditions.len(), 6);
+        assert_eq!(status.conditions.len(), ConditionType::JUDGED.len() + 1);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The reasons of several conditions, and of events only, with meaning and remedy, in the order of [`Reason`]. It must
 //! not decide which one applies.
 
-use super::vocabulary::ConditionType::{Available, CertificateValid, Programmed, ResolvedRefs};
+use super::vocabulary::ConditionType::{
+    Available, BackendReachable, CertificateServed, CertificateValid, Programmed, ResolvedRefs,
+};
 use super::vocabulary::{Reason, Row};
 
-pub(super) const ROWS: [Row; 15] = [
+pub(super) const ROWS: [Row; 17] = [
     Row::new(
         Reason::BlockLeftOut,
         "BlockLeftOut",
@@ -41,6 +43,13 @@ pub(super) const ROWS: [Row; 15] = [
         "put the chain into the Secret",
     ),
     Row::new(
+        Reason::NoReadyPods,
+        "NoReadyPods",
+        &[CertificateServed, BackendReachable],
+        "no pod is ready, so none can be asked",
+        "see `Available`",
+    ),
+    Row::new(
         Reason::NotAccepted,
         "NotAccepted",
         &[ResolvedRefs, CertificateValid, Programmed],
@@ -50,7 +59,14 @@ pub(super) const ROWS: [Row; 15] = [
     Row::new(
         Reason::NotRead,
         "NotRead",
-        &[ResolvedRefs, CertificateValid, Programmed, Available],
+        &[
+            ResolvedRefs,
+            CertificateValid,
+            Programmed,
+            Available,
+            CertificateServed,
+            BackendReachable,
+        ],
         "objects that this condition depends on could not be read",
         "see the condition with reason `Forbidden` or `ReadFailed`",
     ),
@@ -60,6 +76,13 @@ pub(super) const ROWS: [Row; 15] = [
         &[ResolvedRefs, CertificateValid],
         "there are more CAs below one than it allows (pathLenConstraint); a chain that is already served stays in use",
         "have the leaf issued by a CA closer to it",
+    ),
+    Row::new(
+        Reason::PodsNotAsked,
+        "PodsNotAsked",
+        &[CertificateServed, BackendReachable],
+        "the operator could not ask a pod, or the pod has nothing to report yet; `Ready` follows the other conditions",
+        "allow the operator to reach the pods' admin port and the listener's port, or accept that nothing is proved",
     ),
     Row::new(
         Reason::ReadFailed,

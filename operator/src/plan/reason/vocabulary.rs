@@ -13,6 +13,10 @@ pub enum ConditionType {
     Programmed,
     /// The pods.
     Available,
+    /// What the pods serve.
+    CertificateServed,
+    /// Whether the pods reach the broker.
+    BackendReachable,
     /// All of those above.
     Ready,
     /// A change that goes on.
@@ -100,14 +104,21 @@ pub enum Reason {
     ScaledToZero,
     TooFewPods,
     Unschedulable,
+    ConfigurationRefused,
+    NotServedYet,
+    OtherCertificate,
+    BackendUnreachable,
+    NotReachedYet,
     BlockLeftOut,
     Forbidden,
     IssuerNotCa,
     NameNotPermitted,
     NoCertificate,
+    NoReadyPods,
     NotAccepted,
     NotRead,
     PathTooLong,
+    PodsNotAsked,
     ReadFailed,
     SignatureMismatch,
     UnusableAuthority,

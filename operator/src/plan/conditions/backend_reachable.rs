@@ -1,0 +1,122 @@
+//! `BackendReachable`: whether the ready pods reach the broker, as they report. An outage counts after a minute. It must
+//! not ask them.
+
+use super::finding::{Finding, Status};
+use super::judged::Judged;
+use crate::plan::proof::Proofs;
+use crate::plan::proof::answer::{Backend, OUTAGE_MIN};
+use crate::plan::reason::{ConditionType, Reason};
+
+const TYPE: ConditionType = ConditionType::BackendReachable;
+
+pub(super) fn find(judged: &Judged<'_>) -> Finding {
+    of_proofs(&judged.proofs)
+}
+
+fn of_proofs(proofs: &Proofs) -> Finding {
+    let unknown = |reason, message: String| Finding::new(TYPE, Status::Unknown, reason, message);
+    let all = proofs.pods.len();
+    if all == 0 {
+        return unknown(Reason::NoReadyPods, "no pod is ready".to_owned());
+    }
+    let is_out = |backend: &Backend| matches!(backend, Backend::Unreached { since, .. } if *since >= OUTAGE_MIN);
+    let out = count(proofs, &is_out);
+    if let Some((pod, address, error)) = first_out(proofs, &is_out) {
+        // No duration: it would change the status each time.
+        let message = format!(
+            "{out} of {all} ready pods have not reached the broker at {address} for a minute or longer (pod {pod}: {error})"
+        );
+        return Finding::new(TYPE, Status::False, Reason::BackendUnreachable, message);
+    }
+    let reached = count(proofs, &|backend| *backend == Backend::Reached);
+    let message = format!("{reached} of {all} ready pods reach the broker");
+    if reached == all {
+        return Finding::holds(TYPE, message);
+    }
+    if let Some((pod, address, error)) = first_out(proofs, &|_| true) {
+        let message = format!("{message}; pod {pod} has not reached it at {address} ({error})");
+        return unknown(Reason::NotReachedYet, message);
+    }
+    let message = format!("{message}; the others could not be asked, or have not tried yet");
+    unknown(Reason::PodsNotAsked, message)
+}
+
+/// Returns the first pod that does not reach the broker, the broker's address, and the error.
+fn first_out<'p>(
+    proofs: &'p Proofs,
+    is: &dyn Fn(&Backend) -> bool,
+) -> Option<(&'p str, &'p str, &'p str)> {
+    let mut pods = proofs.pods.iter();
+    pods.find_map(|(pod, answer)| match &answer.backend {
+        Backend::Unreached { address, error, .. } if is(&answer.backend) => {
+            Some((&**pod, &**address, &**error))
+        }
+        _ => None,
+    })
+}
+
+fn count(proofs: &Proofs, is: &dyn Fn(&Backend) -> bool) -> usize {
+    let pods = proofs.pods.iter();
+    pods.filter(|(_, answer)| is(&answer.backend)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::of_proofs;
+    use crate::plan::proof::Proofs;
+    use crate::plan::proof::answer::{Answer, Backend, Configuration};
+
+    #[test]
+    fn an_outage_counts_after_a_minute() {
+        let out = |seconds| Backend::Unreached {
+            since: Duration::from_secs(seconds),
+            address: "broker:1883".to_owned(),
+            error: "connection refused".to_owned(),
+        };
+        let cases = [
+            (vec![], "Unknown", "NoReadyPods", "no pod"),
+            (vec![Backend::Reached], "True", "BackendReachable", "1 of 1"),
+            (
+                vec![Backend::Reached, Backend::Unknown],
+                "Unknown",
+                "PodsNotAsked",
+                "1 of 2",
+            ),
+            (
+                vec![Backend::Reached, out(59)],
+                "Unknown",
+                "NotReachedYet",
+                "pod b",
+            ),
+            (
+                vec![out(59), out(60)],
+                "False",
+                "BackendUnreachable",
+                "1 of 2",
+            ),
+            (
+                vec![out(61), out(60)],
+                "False",
+                "BackendUnreachable",
+                "(pod a: connection refused)",
+            ),
+        ];
+        for (found, status, reason, said) in cases {
+            let pods = found.into_iter().zip(["a", "b"]).map(|(backend, pod)| {
+                let answer = Answer {
+                    configuration: Configuration::Served,
+                    backend,
+                };
+                (pod.to_owned(), answer)
+            });
+            let proofs = Proofs {
+                pods: pods.collect(),
+            };
+            let finding = of_proofs(&proofs);
+            assert_eq!((finding.status.name(), &*finding.reason), (status, reason));
+            assert!(finding.message.contains(said), "{}", finding.message);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `CertificateServed`: whether every ready pod serves the wanted configuration, as its own `/status` and handshakes
+//! show. Pods that cannot be asked prove nothing. It must not ask them.
+
+use super::finding::{Finding, Status};
+use super::judged::Judged;
+use crate::plan::proof::Proofs;
+use crate::plan::proof::answer::Configuration;
+use crate::plan::reason::{ConditionType, Reason};
+
+const TYPE: ConditionType = ConditionType::CertificateServed;
+
+pub(super) fn find(judged: &Judged<'_>) -> Finding {
+    of_proofs(&judged.proofs)
+}
+
+fn of_proofs(proofs: &Proofs) -> Finding {
+    let all = proofs.pods.len();
+    if all == 0 {
+        let message = "no pod is ready";
+        return Finding::new(TYPE, Status::Unknown, Reason::NoReadyPods, message);
+    }
+    let served = count(proofs, &|found| *found == Configuration::Served);
+    let message = format!("{served} of {all} ready pods serve the current configuration");
+    let Some((status, reason, detail)) = worst(proofs) else {
+        return Finding::holds(TYPE, message);
+    };
+    Finding::new(TYPE, status, reason, format!("{message}; {detail}"))
+}
+
+/// Returns the worst answer, by the first pod that gives it.
+fn worst(proofs: &Proofs) -> Option<(Status, Reason, String)> {
+    let first = |what: fn(&str, &Configuration) -> Option<String>| {
+        let mut pods = proofs.pods.iter();
+        pods.find_map(|(pod, answer)| what(pod, &answer.configuration))
+    };
+    let refused = first(|pod, found| match found {
+        Configuration::Refused(why) => Some(format!(
+            "pod {pod} refuses it and keeps the previous one: {why}"
+        )),
+        _ => None,
+    });
+    if let Some(message) = refused {
+        return Some((Status::False, Reason::ConfigurationRefused, message));
+    }
+    let other = first(|pod, found| match found {
+        Configuration::OtherCertificate(what) => Some(format!(
+            "pod {pod} answers a TLS handshake with another certificate ({what})"
+        )),
+        _ => None,
+    });
+    if let Some(message) = other {
+        return Some((Status::False, Reason::OtherCertificate, message));
+    }
+    let behind = first(|pod, found| match found {
+        Configuration::Behind => Some(format!(
+            "pod {pod} still runs an earlier one; the kubelet delivers a change within two minutes"
+        )),
+        _ => None,
+    });
+    if let Some(message) = behind {
+        return Some((Status::False, Reason::NotServedYet, message));
+    }
+    let unasked = first(|pod, found| match found {
+        Configuration::Unasked(why) => Some(format!(
+            "pod {pod} could not be asked ({why}); a NetworkPolicy may keep the operator from it"
+        )),
+        _ => None,
+    });
+    unasked.map(|message| (Status::Unknown, Reason::PodsNotAsked, message))
+}
+
+fn count(proofs: &Proofs, is: &dyn Fn(&Configuration) -> bool) -> usize {
+    let pods = proofs.pods.iter();
+    pods.filter(|(_, answer)| is(&answer.configuration)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_proofs;
+    use crate::plan::proof::Proofs;
+    use crate::plan::proof::answer::{Answer, Backend, Configuration};
+
+    #[test]
+    fn the_worst_answer_counts_and_only_contrary_evidence_makes_it_false() {
+        let refused = || Configuration::Refused("Unbindable: no such address".to_owned());
+        let other = || Configuration::OtherCertificate("a.example: 1 instead of 2".to_owned());
+        let unasked = || Configuration::Unasked("timed out".to_owned());
+        let (served, behind) = (|| Configuration::Served, || Configuration::Behind);
+        let cases: [(&[fn() -> Configuration], &str, &str, &str); 7] = [
+            (&[], "Unknown", "NoReadyPods", "no pod is ready"),
+            (&[served, served], "True", "CertificateServed", "2 of 2"),
+            (&[served, unasked], "Unknown", "PodsNotAsked", "pod b could"),
+            (&[unasked, behind], "False", "NotServedYet", "pod b still"),
+            (&[behind, other], "False", "OtherCertificate", "(a.example:"),
+            (
+                &[other, refused],
+                "False",
+                "ConfigurationRefused",
+                "such address",
+            ),
+            (
+                &[refused, served],
+                "False",
+                "ConfigurationRefused",
+                "1 of 2",
+            ),
+        ];
+        for (found, status, reason, said) in cases {
+            let pods = found.iter().zip(["a", "b"]).map(|(found, pod)| {
+                let answer = Answer {
+                    configuration: found(),
+                    backend: Backend::Unknown,
+                };
+                (pod.to_owned(), answer)
+            });
+            let proofs = Proofs {
+                pods: pods.collect(),
+            };
+            let finding = of_proofs(&proofs);
+            assert_eq!((finding.status.name(), &*finding.reason), (status, reason));
+            assert!(finding.message.contains(said), "{}", finding.message);
+        }
+    }
+}

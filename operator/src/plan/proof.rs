@@ -1,0 +1,56 @@
+//! What ready pods are asked, and what they answer. It must not ask, and must not decide what an answer means for the
+//! listener; conditions do.
+
+pub mod answer;
+pub mod question;
+
+use std::net::IpAddr;
+
+use super::pod::Pod;
+use answer::Answer;
+
+/// A ready pod that can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyPod {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub ip: IpAddr,
+}
+
+/// Returns the pods to ask, by name.
+pub fn ready(pods: &[Pod]) -> Vec<ReadyPod> {
+    let able = pods.iter().filter(|pod| pod.is_ready && !pod.is_leaving);
+    let mut ready: Vec<ReadyPod> = able
+        .filter_map(|pod| {
+            let name = pod.name.clone();
+            pod.ip.map(|ip| ReadyPod { name, ip })
+        })
+        .collect();
+    ready.sort_by(|one, other| one.name.cmp(&other.name));
+    ready
+}
+
+/// The answers of the ready pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proofs {
+    /// The pods that were asked, by name, with their answers; empty if no pod is ready.
+    pub pods: Vec<(String, Answer)>,
+}
+
+impl Proofs {
+    /// Reports whether nothing is expected to change soon.
+    pub fn are_settled(&self) -> bool {
+        self.pods.iter().all(|(_, answer)| answer.is_settled())
+    }
+
+    /// Reports whether other answers would make another status.
+    pub fn differ(&self, others: &Self) -> bool {
+        let comparable = |proofs: &Self| -> Vec<_> {
+            let pods = proofs.pods.iter();
+            pods.map(|(pod, answer)| (pod.clone(), answer.clone().without_times()))
+                .collect()
+        };
+        comparable(self) != comparable(others)
+    }
+}

@@ -1,0 +1,100 @@
+//! A pod's answer: whether it serves what is wanted, and whether it reaches the broker. Texts come from the pod, so
+//! they are escaped and bounded here. It must not decide what follows.
+
+use std::time::Duration;
+
+use mqtt_tls_judge::escape::escaped;
+
+/// Maximum length of a pod's text in a condition, in bytes.
+const TEXT_MAX: usize = 512;
+
+/// How long a pod must have failed to reach the broker before that counts: a broker that restarts must not make a
+/// listener unready.
+pub const OUTAGE_MIN: Duration = Duration::from_secs(60);
+
+/// A pod's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether it serves what is wanted.
+    pub configuration: Configuration,
+    /// Whether it reaches the broker.
+    pub backend: Backend,
+}
+
+/// Whether a pod serves the wanted configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configuration {
+    /// It runs the wanted version, and each handshake returned the wanted certificate.
+    Served,
+    /// It refuses the file that it has, and says why.
+    Refused(String),
+    /// It runs another version. The kubelet may not have delivered the wanted one yet.
+    Behind,
+    /// It runs the wanted version, but a handshake with this server name returned another certificate.
+    OtherCertificate(String),
+    /// It could not be asked.
+    Unasked(String),
+}
+
+/// Whether a pod reaches the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Its last attempt succeeded.
+    Reached,
+    /// All attempts have failed for this long. With the broker's address and the last error.
+    Unreached {
+        /// Time since the first failure.
+        since: Duration,
+        /// The broker's address.
+        address: String,
+        /// The last error.
+        error: String,
+    },
+    /// It has not tried yet, or could not be asked.
+    Unknown,
+}
+
+impl Answer {
+    /// The answer of a pod that could not be asked.
+    pub fn unasked(why: &str) -> Self {
+        Self {
+            configuration: Configuration::Unasked(text(why)),
+            backend: Backend::Unknown,
+        }
+    }
+
+    /// Reports whether asking again at once may give another answer: the kubelet may be about to deliver another file.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.configuration,
+            Configuration::Behind | Configuration::Refused(_)
+        )
+    }
+
+    /// Reports whether the pod serves what is wanted, reaches the broker as far as it knows, or cannot be asked.
+    pub fn is_settled(&self) -> bool {
+        let is_served = matches!(
+            self.configuration,
+            Configuration::Served | Configuration::Unasked(_)
+        );
+        is_served && !matches!(self.backend, Backend::Unreached { .. })
+    }
+
+    /// Returns the answer with the time of an outage replaced by whether it is over [`OUTAGE_MIN`].
+    #[must_use]
+    pub fn without_times(mut self) -> Self {
+        if let Backend::Unreached { since, .. } = &mut self.backend {
+            *since = if *since < OUTAGE_MIN {
+                Duration::ZERO
+            } else {
+                OUTAGE_MIN
+            };
+        }
+        self
+    }
+}
+
+/// Bounds and escapes a text of a pod.
+pub fn text(text: &str) -> String {
+    escaped(text, TEXT_MAX)
+}

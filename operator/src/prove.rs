@@ -1,0 +1,108 @@
+//! Asks ready pods what they serve: their `/status`, and a handshake for each certificate, as a device would get it.
+//!
+//! It must not change anything, and must not take longer than [`DEADLINE`]. What an answer means is decided in `plan`.
+
+mod handshake;
+pub mod latest;
+mod status;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::crd::ADMIN_PORT;
+use crate::plan::proof::answer::{Answer, Configuration};
+use crate::plan::proof::question::Question;
+use crate::plan::proof::{Proofs, ReadyPod};
+
+/// Maximum time for all pods of a listener. Within it a pod that runs another version is asked again: the kubelet
+/// delivers a configuration within half a second after its pod was marked.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Maximum time for one answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// Maximum number of pods that are asked; the others of a larger listener have the same file.
+const PODS_MAX: usize = 100;
+
+/// Maximum number of pods of one listener that are asked at the same time.
+const PARALLEL_MAX: usize = 16;
+
+/// Pause before a pod is asked again; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Maximum pause before a pod is asked again.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// Asks the ready pods until they serve what is wanted, or the deadline passes.
+pub async fn prove(question: &Question, pods: &[ReadyPod]) -> Proofs {
+    let deadline = Instant::now() + DEADLINE;
+    ask_all(pods, |pod| until_served(pod, question, deadline)).await
+}
+
+/// Asks the ready pods once for their `/status`, without handshakes.
+async fn look(question: &Question, pods: &[ReadyPod]) -> Proofs {
+    ask_all(pods, |pod| async move { reported(&pod, question).await }).await
+}
+
+async fn ask_all<F>(pods: &[ReadyPod], ask: impl Fn(ReadyPod) -> F) -> Proofs
+where
+    F: Future<Output = Answer>,
+{
+    let pods = pods.iter().take(PODS_MAX).cloned();
+    let asked: Vec<_> = pods
+        .map(|pod| {
+            let (name, answer) = (pod.name.clone(), ask(pod));
+            async move { (name, answer.await) }
+        })
+        .collect();
+    let asked = stream::iter(asked).buffered(PARALLEL_MAX);
+    Proofs {
+        pods: asked.collect().await,
+    }
+}
+
+async fn until_served(pod: ReadyPod, question: &Question, deadline: Instant) -> Answer {
+    let mut pause = PAUSE;
+    loop {
+        let answer = asked(&pod, question).await;
+        if !answer.is_transient() || Instant::now() + pause >= deadline {
+            return answer;
+        }
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(PAUSE_MAX);
+    }
+}
+
+/// Asks one pod for its `/status`, and for each certificate.
+async fn asked(pod: &ReadyPod, question: &Question) -> Answer {
+    let mut answer = reported(pod, question).await;
+    if answer.configuration == Configuration::Served {
+        let address = SocketAddr::new(pod.ip, question.port);
+        for wanted in &question.handshakes {
+            let shaken = timeout(ANSWER_WAIT, handshake::shake(address, wanted)).await;
+            let shaken = shaken.unwrap_or(Err(handshake::Error::Timeout));
+            if let Some(found) = handshake::contrary(wanted, shaken) {
+                answer.configuration = found;
+                break;
+            }
+        }
+    }
+    answer
+}
+
+/// Asks one pod for its `/status`.
+async fn reported(pod: &ReadyPod, question: &Question) -> Answer {
+    let address = SocketAddr::new(pod.ip, ADMIN_PORT);
+    let status = timeout(ANSWER_WAIT, status::get(address)).await;
+    match status.unwrap_or(Err(status::Error::Timeout)) {
+        Ok(status) => status.answer(question),
+        Err(error) => Answer::unasked(&format!(
+            "GET http://{address}/status: {}",
+            crate::error::chain(&error)
+        )),
+    }
+}

@@ -1,0 +1,150 @@
+//! A TLS handshake that ends after the server's certificate is known. The terminator takes it for a probe.
+//!
+//! It must not verify the chain: whether devices trust it is known to devices only. It verifies that the server has
+//! the certificate's key.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mqtt_tls_config::PROBE_PROTOCOL;
+use mqtt_tls_judge::facts::sha256;
+use mqtt_tls_judge::provider::provider;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::error::chain;
+use crate::plan::proof::answer::{Configuration, text};
+use crate::plan::proof::question::Handshake;
+
+/// Why a handshake did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The port cannot be reached.
+    #[error("failed to connect to {0}")]
+    Connect(SocketAddr, #[source] io::Error),
+    /// The handshake failed.
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+    /// The server sent no certificate.
+    #[error("the server sent no certificate")]
+    NoCertificate,
+    /// TLS could not be set up.
+    #[error("failed to set up TLS")]
+    Setup(#[source] rustls::Error),
+    /// The time is over.
+    #[error("timed out")]
+    Timeout,
+}
+
+/// Shakes hands, and returns the leaf's fingerprint.
+pub(super) async fn shake(address: SocketAddr, wanted: &Handshake) -> Result<String, Error> {
+    let stream = TcpStream::connect(address).await;
+    let stream = stream.map_err(|error| Error::Connect(address, error))?;
+    let name = wanted.server_name.clone();
+    let name = name.and_then(|name| ServerName::try_from(name).ok());
+    // An IP address is not sent as SNI (RFC 6066, section 3).
+    let name = name.unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
+    let config = config(schemes(wanted.key)).map_err(Error::Setup)?;
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, stream).await;
+    let stream = stream.map_err(Error::Handshake)?;
+    let leaf = stream.get_ref().1.peer_certificates();
+    let leaf = leaf.and_then(|chain| chain.first());
+    leaf.map(|leaf| sha256(leaf)).ok_or(Error::NoCertificate)
+}
+
+/// Returns what a handshake says against the pod, if it does not return the wanted certificate.
+pub(super) fn contrary(wanted: &Handshake, shaken: Result<String, Error>) -> Option<Configuration> {
+    let name = wanted.server_name.as_deref().unwrap_or("no server name");
+    match shaken {
+        Ok(fingerprint) if fingerprint == wanted.fingerprint => None,
+        Ok(fingerprint) => Some(Configuration::OtherCertificate(text(&format!(
+            "{name}: {fingerprint} instead of {}",
+            wanted.fingerprint
+        )))),
+        Err(error) => Some(Configuration::Unasked(text(&format!(
+            "TLS handshake with {name}: {}",
+            chain(&error)
+        )))),
+    }
+}
+
+fn config(schemes: &'static [SignatureScheme]) -> Result<ClientConfig, rustls::Error> {
+    let provider = provider();
+    let verifier = KeyOnly {
+        provider: Arc::clone(&provider),
+        schemes,
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![PROBE_PROTOCOL.to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+/// Returns the signature schemes of a kind of key in TLS 1.3 (RFC 8446, section 4.2.3).
+fn schemes(key: &str) -> &'static [SignatureScheme] {
+    match key {
+        "ECDSA P-256" => &[SignatureScheme::ECDSA_NISTP256_SHA256],
+        "ECDSA P-384" => &[SignatureScheme::ECDSA_NISTP384_SHA384],
+        "ECDSA P-521" => &[SignatureScheme::ECDSA_NISTP521_SHA512],
+        "Ed25519" => &[SignatureScheme::ED25519],
+        _ => &[
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::RSA_PSS_SHA384,
+            SignatureScheme::RSA_PSS_SHA512,
+        ],
+    }
+}
+
+/// Verifies that the server has the key of the certificate that it sends, and nothing else.
+#[derive(Debug)]
+struct KeyOnly {
+    provider: Arc<CryptoProvider>,
+    schemes: &'static [SignatureScheme],
+}
+
+impl ServerCertVerifier for KeyOnly {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, leaf, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, leaf, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.to_vec()
+    }
+}

@@ -1,0 +1,158 @@
+//! The last answers of each listener's pods. Pods are asked again at intervals, without a read from the API server, so
+//! that a broker that goes away, or a pod that catches up, is noticed without an event.
+//!
+//! It must not change a status: it only triggers a reconciliation when an answer differs.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::plan::names::Name;
+use crate::plan::proof::question::Question;
+use crate::plan::proof::{Proofs, ReadyPod};
+
+/// How often pods are asked again, in seconds.
+const PERIOD: u64 = 60;
+
+/// How often pods are asked again that do not serve what is wanted, or do not reach the broker, in seconds.
+const PERIOD_UNSETTLED: u64 = 5;
+
+/// Maximum number of listeners whose pods are asked again at the same time.
+const PARALLEL_MAX: usize = 32;
+
+/// The last answers of each listener's pods.
+#[derive(Debug, Default)]
+pub struct Latest(Mutex<HashMap<Name, Arc<Asked>>>);
+
+/// What pods were asked, and what they answered.
+#[derive(Debug)]
+struct Asked {
+    question: Question,
+    pods: Vec<ReadyPod>,
+    proofs: Proofs,
+}
+
+impl Latest {
+    /// Replaces the answers of a listener's pods.
+    pub fn keep(&self, listener: &Name, question: Question, pods: Vec<ReadyPod>, proofs: Proofs) {
+        let asked = Asked {
+            question,
+            pods,
+            proofs,
+        };
+        self.lock().insert(listener.clone(), Arc::new(asked));
+    }
+
+    /// Forgets a listener that was deleted.
+    pub fn forget(&self, listener: &Name) {
+        self.lock().remove(listener);
+    }
+
+    /// Asks again, for ever, and sends the listeners with another answer. Spread by name, so that not all are asked
+    /// in the same second.
+    pub async fn ask_again(&self, changed: UnboundedSender<Name>) {
+        let mut seconds = interval(Duration::from_secs(1));
+        // After a delay, no second is skipped: its listeners would wait for another period.
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for second in 0_u64.. {
+            seconds.tick().await;
+            let due = self.due(second);
+            stream::iter(due)
+                .for_each_concurrent(PARALLEL_MAX, async |(name, asked)| {
+                    let proofs = super::look(&asked.question, &asked.pods).await;
+                    if self.is_current(&name, &asked) && proofs.differ(&asked.proofs) {
+                        // The receiver is gone at shutdown.
+                        let _ = changed.send(name);
+                    }
+                })
+                .await;
+        }
+    }
+
+    /// Returns the listeners whose pods are asked in this second.
+    fn due(&self, second: u64) -> Vec<(Name, Arc<Asked>)> {
+        let listeners = self.lock();
+        let is_due = |(name, asked): &(&Name, &Arc<Asked>)| {
+            let period = if asked.proofs.are_settled() {
+                PERIOD
+            } else {
+                PERIOD_UNSETTLED
+            };
+            !asked.pods.is_empty() && second % period == hash(name) % period
+        };
+        let due = listeners.iter().filter(is_due);
+        due.map(|(name, asked)| (name.clone(), Arc::clone(asked)))
+            .collect()
+    }
+
+    /// Reports whether no other answer was kept in the meantime.
+    fn is_current(&self, name: &Name, asked: &Arc<Asked>) -> bool {
+        let listeners = self.lock();
+        listeners
+            .get(name)
+            .is_some_and(|current| Arc::ptr_eq(current, asked))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Asked>>> {
+        // Each change is atomic, so the map stays valid after a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hash(name: &Name) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Latest, PERIOD, PERIOD_UNSETTLED};
+    use crate::plan::names::Name;
+    use crate::plan::proof::answer::{Answer, Backend, Configuration};
+    use crate::plan::proof::question::Question;
+    use crate::plan::proof::{Proofs, ReadyPod};
+
+    fn kept(configuration: Configuration) -> Latest {
+        let latest = Latest::default();
+        let question = Question {
+            version: None,
+            port: 8883,
+            handshakes: Vec::new(),
+        };
+        let pod = ReadyPod {
+            name: "a".to_owned(),
+            ip: [127, 0, 0, 1].into(),
+        };
+        let answer = Answer {
+            configuration,
+            backend: Backend::Reached,
+        };
+        let proofs = Proofs {
+            pods: vec![("a".to_owned(), answer)],
+        };
+        latest.keep(&Name::new("iot", "edge"), question, vec![pod], proofs);
+        latest
+    }
+
+    #[test]
+    fn pods_are_asked_once_a_period() {
+        for (configuration, period) in [
+            (Configuration::Served, PERIOD),
+            (Configuration::Behind, PERIOD_UNSETTLED),
+        ] {
+            let latest = kept(configuration);
+            let due: Vec<u64> = (0..2 * period)
+                .filter(|second| !latest.due(*second).is_empty())
+                .collect();
+            assert_eq!((due.len(), due[1] - due[0]), (2, period));
+            latest.forget(&Name::new("iot", "edge"));
+            assert!((0..period).all(|second| latest.due(second).is_empty()));
+        }
+    }
+}

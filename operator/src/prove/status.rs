@@ -1,0 +1,134 @@
+//! Reads a pod's `/status`. It must not trust it: texts are escaped and bounded, and its size is limited.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use crate::plan::proof::answer::{self, Answer, text};
+use crate::plan::proof::question::Question;
+
+/// Maximum size of an answer in bytes. Sixteen certificates with hundreds of names fit.
+const SIZE_MAX: usize = 1024 * 1024;
+
+/// Why `/status` could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The pod cannot be reached.
+    #[error("failed to connect")]
+    Connect(#[source] io::Error),
+    /// The answer is not HTTP, or has no end.
+    #[error("failed to read the response")]
+    Http(#[source] hyper::Error),
+    /// The body cannot be read, or is too large.
+    #[error("failed to read the response: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    /// The pod answers something else.
+    #[error("the response has status {0}")]
+    Refused(StatusCode),
+    /// The answer is not that of a terminator of this version.
+    #[error("could not parse the response")]
+    Unreadable(#[source] serde_json::Error),
+    /// The time is over.
+    #[error("timed out")]
+    Timeout,
+}
+
+/// What is read of `/status`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    configuration: Configuration,
+    backend: Backend,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration {
+    version: Option<String>,
+    last_error: Option<Refusal>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    reason: String,
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Backend {
+    address: String,
+    reachable: Option<bool>,
+    unreachable_for: Option<u64>,
+    error: Option<String>,
+}
+
+impl Status {
+    /// Compares it with what is wanted. A pod that runs the wanted version and refuses a later file serves.
+    pub(super) fn answer(self, question: &Question) -> Answer {
+        let Self {
+            configuration,
+            backend,
+        } = self;
+        let is_wanted = configuration.version == question.version;
+        Answer {
+            configuration: match configuration.last_error {
+                _ if is_wanted => answer::Configuration::Served,
+                Some(refusal) => {
+                    let Refusal { reason, message } = refusal;
+                    answer::Configuration::Refused(text(&format!("{reason}: {message}")))
+                }
+                None => answer::Configuration::Behind,
+            },
+            backend: backend.answer(),
+        }
+    }
+}
+
+impl Backend {
+    fn answer(self) -> answer::Backend {
+        match self.reachable {
+            None => answer::Backend::Unknown,
+            Some(true) => answer::Backend::Reached,
+            Some(false) => answer::Backend::Unreached {
+                since: Duration::from_secs(self.unreachable_for.unwrap_or(0)),
+                address: text(&self.address),
+                error: text(&self.error.unwrap_or_default()),
+            },
+        }
+    }
+}
+
+/// Gets a pod's `/status`.
+pub(super) async fn get(address: SocketAddr) -> Result<Status, Error> {
+    let stream = TcpStream::connect(address).await.map_err(Error::Connect)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(Error::Http)?;
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = axum::http::Uri::from_static("/status");
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, header::HeaderValue::from_static("terminator"));
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(Error::Http)?;
+        if response.status() != StatusCode::OK {
+            return Err(Error::Refused(response.status()));
+        }
+        let body = Limited::new(response.into_body(), SIZE_MAX).collect().await;
+        let body = body.map_err(Error::Body)?.to_bytes();
+        serde_json::from_slice(&body).map_err(Error::Unreadable)
+    };
+    tokio::select! {
+        status = exchange => status,
+        // The exchange reports why the connection ended.
+        Err(error) = connection => Err(Error::Http(error)),
+    }
+}
