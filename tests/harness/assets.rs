@@ -213,3 +213,44 @@ fn advice(part: &str) -> String {
     };
     format!("run `{version}tests/setup {part}` in {}", root.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use crate::workdir;
+
+    /// A Go command that reports 500 downloads, and builds an empty program.
+    const GO: &str = "#!/bin/sh\nfor i in $(seq 500); do echo \"go: downloading a/$i v1\" >&2; done\n\
+                      [ -z \"$FAILS\" ] || exit 1\n\
+                      while [ $# -gt 0 ]; do if [ \"$1\" = -o ]; then : >\"$2\"; chmod +x \"$2\"; fi; shift; done\n";
+
+    /// Returns whether the set-up worked, and what it printed.
+    fn set_up(fails: &str) -> (bool, String) {
+        let folder = workdir::scratch("setup");
+        let go = folder.join("go");
+        fs::write(&go, GO).unwrap();
+        fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/setup"))
+            .arg("go-client")
+            .env("PATH", format!("{}:{path}", folder.display()))
+            .env("SMART_MQTT_TLS_CACHE", folder.join("cache"))
+            .env("FAILS", fails)
+            .output()
+            .unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(printed).unwrap())
+    }
+
+    #[test]
+    fn the_set_up_prints_downloads_only_if_it_fails() {
+        let (is_done, printed) = set_up("");
+        assert!(is_done, "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        let (is_done, printed) = set_up("yes");
+        assert!(!is_done && printed.contains("go: downloading"), "{printed}");
+    }
+}

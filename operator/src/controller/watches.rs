@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, select_all};
 use futures::{Stream, StreamExt};
-use kube::core::PartialObjectMeta;
+use kube::core::{PartialObjectMeta, Status};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{Config, Error, Event};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
@@ -102,7 +102,7 @@ impl Watches {
     fn triggers(&self, store: &Store<Guarded>, row: &Row, config: Config) -> Triggers {
         let (store, kind, metrics) = (store.clone(), row.kind, self.metrics.clone());
         let api: Api<PartialObjectMeta> = self.scope.api(&self.client, &(row.resource)());
-        self.settled(kind, api, config, |error| chain(error))
+        self.settled(kind, api, config, plain)
             .flat_map(move |event| {
                 let listeners = store.state();
                 let listeners = listeners.iter().map(|listener| &**listener);
@@ -230,7 +230,7 @@ fn hold_up(board: &Board, error: &Error) -> String {
     let why = if is_unknown {
         NO_DEFINITION.to_owned()
     } else {
-        chain(error)
+        plain(error)
     };
     if is_unknown || board.stage() != Stage::Working {
         board.reach(Stage::Waiting(format!("{LIST}: {why}")));
@@ -238,15 +238,28 @@ fn hold_up(board: &Board, error: &Error) -> String {
     why
 }
 
+/// Formats an error. kube's own text of a refusal ends with the whole response as a Rust structure.
+fn plain(error: &Error) -> String {
+    match refusal(error) {
+        Some(status) => format!("refused ({}): {}", status.reason, status.message),
+        None => chain(error),
+    }
+}
+
 /// Reports whether the API server does not serve the watched resource.
 fn is_unknown(error: &Error) -> bool {
-    matches!(
-        error,
+    refusal(error).is_some_and(|status| status.code == 404)
+}
+
+/// Returns the API server's response, if it refused.
+fn refusal(error: &Error) -> Option<&Status> {
+    match error {
         Error::InitialListFailed(kube::Error::Api(status))
-            | Error::WatchStartFailed(kube::Error::Api(status))
-            | Error::WatchFailed(kube::Error::Api(status))
-            if status.code == 404
-    )
+        | Error::WatchStartFailed(kube::Error::Api(status))
+        | Error::WatchFailed(kube::Error::Api(status))
+        | Error::WatchError(status) => Some(status),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -258,8 +271,15 @@ mod tests {
     use mqtt_tls_config::yaml;
     use prometheus_client::registry::Registry;
 
-    use super::{Guarded, trigger};
+    use super::{Error, Guarded, Status, plain, trigger};
     use crate::admin::{Board, Stage};
+
+    #[test]
+    fn a_refused_watch_is_logged_in_words() {
+        let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
+        let error = Error::WatchStartFailed(kube::Error::Api(Box::new(status)));
+        assert_eq!(plain(&error), "refused (Forbidden): pods is forbidden");
+    }
 
     fn edge() -> Guarded {
         let text = "metadata: {name: edge, namespace: iot}\n\
