@@ -3,12 +3,12 @@
 //! It must not do anything slow between two accepts: no cryptography, no dialing, no waiting for clients.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as BoundListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tracing::{error, warn};
@@ -16,14 +16,13 @@ use tracing::{error, warn};
 use crate::admission::Stage;
 use crate::clients::Membership;
 use crate::connection::{self, Accepted};
+use crate::listeners::{Listeners, is_about_one};
 use crate::settings::Settings;
+use crate::sockets::{Bound, Place};
 use crate::state::Worker;
 
 /// Time to wait after accept fails; file descriptors become available as connections close.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-
-/// Maximum number of connections accepted from the kernel's queue before a socket is closed.
-const QUEUE_MAX: usize = 8192;
 
 /// Maximum number of threads for name resolution, which blocks, per accepting thread.
 const RESOLVERS: usize = 8;
@@ -32,8 +31,8 @@ const RESOLVERS: usize = 8;
 pub(crate) enum Command {
     /// Use these settings for new connections.
     Settings(Arc<Settings>),
-    /// Accept from this socket instead of the previous one.
-    Listen(BoundListener),
+    /// Accept from these sockets too, and no longer from those of places that are not listed.
+    Listen { opened: Bound, places: Vec<Place> },
     /// Answer a liveness check.
     Ping(oneshot::Sender<()>),
     /// Stop accepting, and end within this time.
@@ -52,12 +51,8 @@ pub(crate) fn name(index: usize) -> String {
     format!("acceptor-{index}")
 }
 
-/// Starts a thread on a bound socket.
-pub(crate) fn spawn(
-    listener: BoundListener,
-    settings: Arc<Settings>,
-    worker: Worker,
-) -> io::Result<Acceptor> {
+/// Starts a thread on bound sockets.
+pub(crate) fn spawn(bound: Bound, settings: Arc<Settings>, worker: Worker) -> io::Result<Acceptor> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVERS)
@@ -70,7 +65,7 @@ pub(crate) fn spawn(
         .spawn(move || {
             // Dropped when the thread ends, also by a panic.
             let _alive = alive;
-            if let Err(error) = runtime.block_on(run(listener, settings, worker, received)) {
+            if let Err(error) = runtime.block_on(run(bound, settings, worker, received)) {
                 error!(%error, "thread failed");
             }
             // Do not wait for name resolution, which may hang.
@@ -81,12 +76,12 @@ pub(crate) fn spawn(
 
 /// Accepts connections until a drain.
 async fn run(
-    listener: BoundListener,
+    bound: Bound,
     mut settings: Arc<Settings>,
     worker: Arc<Worker>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) -> io::Result<()> {
-    let mut listener = TcpListener::from_std(listener)?;
+    let mut listeners = Listeners::new(bound)?;
     let serve = |(client, address): (TcpStream, SocketAddr), settings: &Arc<Settings>| {
         tokio::spawn(connection::serve(Accepted {
             client,
@@ -104,16 +99,16 @@ async fn run(
             biased;
             command = commands.recv() => match command {
                 Some(Command::Settings(new)) => settings = new,
-                Some(Command::Listen(new)) => {
-                    let old = std::mem::replace(&mut listener, TcpListener::from_std(new)?);
-                    empty(old, |accepted| serve(accepted, &settings))?;
+                Some(Command::Listen { opened, places }) => {
+                    listeners.add(opened)?;
+                    listeners.keep(&places, |accepted| serve(accepted, &settings))?;
                 }
                 Some(Command::Ping(answer)) => pong(answer),
                 Some(Command::Drain(within)) => break within,
                 // The control thread is gone.
                 None => return Ok(()),
             },
-            accepted = listener.accept() => match accepted {
+            accepted = listeners.accept() => match accepted {
                 Ok(accepted) => {
                     is_failing = false;
                     serve(accepted, &settings);
@@ -131,7 +126,7 @@ async fn run(
             },
         }
     };
-    empty(listener, |accepted| serve(accepted, &settings))?;
+    listeners.keep(&[], |accepted| serve(accepted, &settings))?;
     // Close silent connections at once: their clients lose nothing.
     worker.admission.empty(Stage::Silent);
     tokio::select! {
@@ -155,32 +150,4 @@ async fn only_answer(mut commands: mpsc::UnboundedReceiver<Command>) {
     }
     // Keep draining although the control thread is gone.
     std::future::pending::<()>().await;
-}
-
-/// Reports whether an accept error concerns a single connection (accept(2)).
-fn is_about_one(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
-}
-
-/// Accepts the queued connections, which closing the socket would reset, and closes it. Asks the kernel directly,
-/// since the runtime may not know of the newest connections yet.
-fn empty(listener: TcpListener, serve: impl Fn((TcpStream, SocketAddr))) -> io::Result<()> {
-    let listener = listener.into_std()?;
-    for _ in 0..QUEUE_MAX {
-        match listener.accept() {
-            Ok((client, from)) => {
-                client.set_nonblocking(true)?;
-                serve((TcpStream::from_std(client)?, from));
-            }
-            Err(error) if is_about_one(&error) => {}
-            // Usually WouldBlock: the queue is empty.
-            Err(_) => break,
-        }
-    }
-    Ok(())
 }

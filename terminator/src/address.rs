@@ -24,10 +24,15 @@ pub(crate) enum Error {
     },
     /// The listener uses the same port, on the same address or on all addresses.
     #[error(
-        "port {0} is the listener's own (key `port`), on the same address or on all addresses; choose another \
+        "port {port} is the listener's own (key `{key}`), on the same address or on all addresses; choose another \
     port for one of them"
     )]
-    Shared(u16),
+    Shared {
+        /// The port.
+        port: u16,
+        /// The listener's key.
+        key: &'static str,
+    },
 }
 
 impl Error {
@@ -35,7 +40,7 @@ impl Error {
     pub(crate) fn reason(&self) -> Reload {
         match self {
             Self::Unreachable { .. } => Reload::UnreachableHost,
-            Self::Shared(_) => Reload::SharedPort,
+            Self::Shared { .. } => Reload::SharedPort,
         }
     }
 }
@@ -46,9 +51,14 @@ pub(crate) fn judge(config: &Config) -> Vec<(&'static str, Error)> {
     let host = config.host.and_then(|host| unreachable(host, advice));
     let advice = "set an address of this machine, or omit the key for 127.0.0.1";
     let admin = unreachable(config.admin.host, advice);
-    let is_shared =
-        config.port == config.admin.port && overlap(config.host, Some(config.admin.host));
-    let shared = is_shared.then_some(Error::Shared(config.port));
+    let port = config.admin.port;
+    let key = if config.port == port {
+        Some("port")
+    } else {
+        config.also_listen.contains(&port).then_some("alsoListen")
+    };
+    let key = key.filter(|_| overlap(config.host, Some(config.admin.host)));
+    let shared = key.map(|key| Error::Shared { port, key });
     let found = [
         ("host", host),
         ("admin.host", admin),
@@ -138,6 +148,10 @@ mod tests {
                 "{listen:?} {admin}"
             );
         }
+        let mut config = Config::new(8883, Pem::new(String::new()));
+        config.also_listen = vec![8884, config.admin.port];
+        let said = judge(&config).pop().unwrap().1.to_string();
+        assert!(said.contains("(key `alsoListen`)"), "{said}");
         for (listen, admin) in [
             (Some("10.0.0.1"), "127.0.0.1"),
             (Some("fd00::1"), "0.0.0.0"),

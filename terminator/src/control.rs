@@ -3,7 +3,7 @@
 //!
 //! It must not touch a connection. A configuration that fails in any part must change nothing.
 
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,7 +19,7 @@ use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::settings::Settings;
-use crate::sockets::{self, Sharing};
+use crate::sockets::{self, Bound, Sharing};
 use crate::source::{Digest, Source};
 use crate::state::State;
 use crate::watch::Watch;
@@ -158,7 +158,7 @@ impl Control {
     /// Puts a configuration into effect: first everything that can fail, then everything that cannot.
     fn take_over(&mut self, loaded: Loaded, now: Timestamp) -> Result<(), Error> {
         let (old, new) = (&self.loaded.settings, &loaded.settings);
-        let listeners = self.rebind(old, new)?;
+        let opened = self.bind(old, new)?;
         let admin = if old.admin == new.admin {
             None
         } else {
@@ -169,14 +169,16 @@ impl Control {
             self.admin = tokio::spawn(admin::serve(listener, Arc::clone(&self.board)));
         }
         let settings = Arc::new(new.clone());
-        let mut listeners = listeners.into_iter();
-        for acceptor in &self.acceptors {
+        let places = settings.places();
+        let is_moved = places != old.places();
+        for (acceptor, opened) in self.acceptors.iter().zip(opened) {
             // `run` notices a lost thread.
             let _ = acceptor
                 .commands
                 .send(Command::Settings(Arc::clone(&settings)));
-            if let Some(listener) = listeners.next() {
-                let _ = acceptor.commands.send(Command::Listen(listener));
+            if is_moved {
+                let places = places.clone();
+                let _ = acceptor.commands.send(Command::Listen { opened, places });
             }
         }
         if !settings.journal {
@@ -191,16 +193,18 @@ impl Control {
         Ok(())
     }
 
-    /// Binds new sockets if the address has changed.
-    fn rebind(&self, old: &Settings, new: &Settings) -> Result<Vec<TcpListener>, Error> {
-        if (old.host, old.port) == (new.host, new.port) {
-            return Ok(Vec::new());
-        }
-        let sharing = Sharing::between(old.port, new.port);
-        sockets::bind(new.host, new.port, self.acceptors.len(), sharing).map_err(|source| {
+    /// Binds sockets for each thread to the places that are new; the others stay open without a gap.
+    fn bind(&self, old: &Settings, new: &Settings) -> Result<Vec<Bound>, Error> {
+        let open = old.places();
+        let ports: Vec<u16> = open.iter().map(|place| place.port).collect();
+        let added = new
+            .places()
+            .into_iter()
+            .filter(|place| !open.contains(place));
+        sockets::bind_all(added, self.acceptors.len(), &ports).map_err(|(place, source)| {
             Error::Bind {
                 which: "the listener",
-                address: listen(new),
+                address: place.to_string(),
                 source,
             }
         })
@@ -293,7 +297,7 @@ impl Control {
 
 /// Binds the admin port of new settings.
 fn bind_admin(old: &Settings, new: &Settings) -> Result<TcpListener, Error> {
-    let sharing = Sharing::between(old.admin.port(), new.admin.port());
+    let sharing = Sharing::between(&[old.admin.port()], new.admin.port());
     admin::bind(new.admin, sharing).map_err(|source| Error::Bind {
         which: "the admin port",
         address: new.admin.to_string(),
@@ -301,11 +305,9 @@ fn bind_admin(old: &Settings, new: &Settings) -> Result<TcpListener, Error> {
     })
 }
 
-/// Formats the address that settings listen on.
+/// Formats the addresses that settings listen on, that of `port` first.
 pub(crate) fn listen(settings: &Settings) -> String {
-    match settings.host {
-        Some(IpAddr::V6(host)) => format!("[{host}]:{}", settings.port),
-        Some(IpAddr::V4(host)) => format!("{host}:{}", settings.port),
-        None => format!("*:{}", settings.port),
-    }
+    let places = settings.places().into_iter();
+    let places: Vec<String> = places.map(|place| place.to_string()).collect();
+    places.join(", ")
 }

@@ -26,6 +26,7 @@ mod end;
 mod first_packet;
 mod journal;
 mod last_words;
+mod listeners;
 pub mod load;
 mod metrics;
 mod mqtt;
@@ -63,7 +64,7 @@ use crate::control::{Control, Request};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::settings::Settings;
-use crate::sockets::{Room, Sharing};
+use crate::sockets::{Bound, Room, Sharing};
 use crate::source::Source;
 use crate::state::{State, Worker};
 use crate::watch::Watch;
@@ -190,11 +191,8 @@ impl Terminator {
     }
 }
 
-/// Binds the listener's port once for each thread, and the admin port.
-fn bind(
-    settings: &Settings,
-    threads: usize,
-) -> Result<(Vec<TcpListener>, TcpListener), StartError> {
+/// Binds the listener's ports once for each thread, and the admin port.
+fn bind(settings: &Settings, threads: usize) -> Result<(Vec<Bound>, TcpListener), StartError> {
     let failed = |which, address: String| {
         move |source| StartError::Bind {
             which,
@@ -202,24 +200,24 @@ fn bind(
             source,
         }
     };
-    let listeners = sockets::bind(settings.host, settings.port, threads, Sharing::Alone)
-        .map_err(failed("the listener", control::listen(settings)))?;
+    let listeners = sockets::bind_all(settings.places().into_iter(), threads, &[])
+        .map_err(|(place, source)| failed("the listener", place.to_string())(source))?;
     let admin = admin::bind(settings.admin, Sharing::Alone)
         .map_err(failed("the admin port", settings.admin.to_string()))?;
     Ok((listeners, admin))
 }
 
-/// Starts a thread for each socket.
+/// Starts a thread for each of the bound sets of sockets.
 fn accept(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Bound>,
     settings: &Settings,
     state: &Arc<State>,
 ) -> io::Result<Vec<Acceptor>> {
     let settings = Arc::new(settings.clone());
     let listeners = listeners.into_iter().enumerate();
     listeners
-        .map(|(index, listener)| {
-            acceptor::spawn(listener, Arc::clone(&settings), Worker::new(state, index))
+        .map(|(index, bound)| {
+            acceptor::spawn(bound, Arc::clone(&settings), Worker::new(state, index))
         })
         .collect()
 }

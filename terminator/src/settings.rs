@@ -12,6 +12,7 @@ use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
 
 use crate::address;
 use crate::reload::Reload;
+use crate::sockets::Place;
 use crate::tls::{self, ClientTrust};
 use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
@@ -24,6 +25,8 @@ pub struct Settings {
     /// Address to listen on; `None` is all addresses, IPv4 and IPv6.
     pub(crate) host: Option<IpAddr>,
     pub(crate) port: u16,
+    /// More ports, each once, and without `port`.
+    pub(crate) also_listen: Vec<u16>,
     pub(crate) version: Option<String>,
     pub(crate) tls: tls::Served,
     /// Client authentication.
@@ -157,6 +160,7 @@ impl Settings {
         Ok(Self {
             host: config.host,
             port: config.port,
+            also_listen: others(config),
             version: config.version.clone(),
             tls,
             trust,
@@ -168,6 +172,13 @@ impl Settings {
             admin: SocketAddr::new(config.admin.host, config.admin.port),
             journal: config.admin.journal,
         })
+    }
+
+    /// Returns where to listen.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let ports = std::iter::once(&self.port).chain(&self.also_listen);
+        let host = self.host;
+        ports.map(|port| Place { host, port: *port }).collect()
     }
 
     /// Returns the warnings at a time.
@@ -207,6 +218,17 @@ impl fmt::Debug for Settings {
             .field("certificates", &self.certificates)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the further ports, each once.
+fn others(config: &Config) -> Vec<u16> {
+    let mut others = Vec::new();
+    for port in &config.also_listen {
+        if *port != config.port && !others.contains(port) {
+            others.push(*port);
+        }
+    }
+    others
 }
 
 fn addresses(config: &Config) -> Vec<Problem> {

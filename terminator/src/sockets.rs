@@ -2,6 +2,7 @@
 //!
 //! It must not accept or connect.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -107,14 +108,56 @@ pub(crate) enum Sharing {
 }
 
 impl Sharing {
-    /// Returns the value for a change of the port.
-    pub(crate) fn between(old_port: u16, new_port: u16) -> Self {
-        if old_port == new_port {
+    /// Returns the value for a change of the ports.
+    pub(crate) fn between(old: &[u16], new: u16) -> Self {
+        if old.contains(&new) {
             Self::WithOurselves
         } else {
             Self::Alone
         }
     }
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The address; `None` is all addresses.
+    pub(crate) host: Option<IpAddr>,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host {
+            Some(host) => SocketAddr::new(host, self.port).fmt(f),
+            None => write!(f, "*:{}", self.port),
+        }
+    }
+}
+
+/// The sockets of one thread, with their places.
+pub(crate) type Bound = Vec<(Place, TcpListener)>;
+
+/// Binds one socket for each thread to each place, or none at all. `open` are the ports that this process listens on.
+///
+/// # Errors
+///
+/// The place that cannot be bound, and why.
+pub(crate) fn bind_all(
+    places: impl Iterator<Item = Place>,
+    threads: usize,
+    open: &[u16],
+) -> Result<Vec<Bound>, (Place, io::Error)> {
+    let mut all: Vec<Bound> = (0..threads).map(|_| Vec::new()).collect();
+    for place in places {
+        let sharing = Sharing::between(open, place.port);
+        let bound = bind(place.host, place.port, threads, sharing);
+        let bound = bound.map_err(|error| (place, error))?;
+        for (thread, listener) in all.iter_mut().zip(bound) {
+            thread.push((place, listener));
+        }
+    }
+    Ok(all)
 }
 
 /// Binds one socket for each thread to the same address; `None` is all addresses.

@@ -214,6 +214,89 @@ async fn another_port_is_opened_and_open_connections_stay() {
     );
 }
 
+/// How the operator changes a port: the former one stays open until no client uses it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_port_stays_open_beside_the_new_one_until_it_is_removed() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let mut old = open(&fixture, &backend).await;
+    let former = fixture.addr();
+    // A client that connects to the former port all the time.
+    let served = Arc::new(AtomicUsize::new(0));
+    let load = connect_for_ever(fixture.client(), former, Arc::clone(&served));
+    let mut config = fixture.config.clone();
+    config.port = ports::free_port();
+    config.also_listen = vec![former.port()];
+    let new = (config.host.unwrap(), config.port).into();
+    let accepting = tokio::spawn(async move {
+        loop {
+            drop(backend.accept().await);
+        }
+    });
+    let load = tokio::spawn(load);
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(2);
+    let listen = fixture.terminator.status().listen;
+    assert_eq!(listen, format!("{new}, {former}"));
+    let so_far = served.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        fixture.client().open(new).await.unwrap();
+    }
+    eventually(SOON, "the former port serves", || {
+        (served.load(Ordering::Relaxed) > so_far + 20).then_some(())
+    });
+    assert!(!load.is_finished(), "an attempt failed: {:?}", load.await);
+    load.abort();
+
+    config.also_listen = Vec::new();
+    fixture.rewrite(&config);
+    fixture.wait_for_generation(3);
+    eventually(SOON, "the former port is closed", || {
+        std::net::TcpStream::connect(former).is_err().then_some(())
+    });
+    fixture.client().open(new).await.unwrap();
+    accepting.abort();
+    is_alive(&mut old).await;
+}
+
+/// One of several ports that cannot be bound: neither is opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_ports_are_opened_or_none() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = fixture.config.clone();
+    config.port = ports::free_port();
+    config.also_listen = vec![fixture.config.port, taken.local_addr().unwrap().port()];
+    fixture.rewrite(&config);
+    assert_eq!(fixture.wait_for_refusal().0, "unbindable");
+    let other = (config.host.unwrap(), config.port);
+    assert!(std::net::TcpStream::connect(other).is_err());
+    open(&fixture, &backend).await;
+    drop(taken);
+    fixture.terminator.reload();
+    fixture.wait_for_generation(2);
+    for port in [config.port].into_iter().chain(config.also_listen) {
+        let addr = (config.host.unwrap(), port).into();
+        fixture.client().open(addr).await.unwrap();
+        backend.accept().await;
+    }
+}
+
+/// A terminator that starts while a port changes opens all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_ports_are_opened_at_startup() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start_with(backend.addr(), |config| {
+        config.also_listen = vec![ports::free_port(), config.port];
+    });
+    for port in [fixture.config.port, fixture.config.also_listen[0]] {
+        let addr = (fixture.config.host.unwrap(), port).into();
+        fixture.client().open(addr).await.unwrap();
+        backend.accept().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_port_moves_to_all_addresses() {
     let fixture = Fixture::start(Scripted::start().await.addr());

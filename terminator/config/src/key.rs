@@ -6,9 +6,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::Pem;
 use crate::scalar;
 use crate::yaml::Value;
+use crate::{ALSO_LISTEN_MAX, Pem};
 
 /// A key that may be left out.
 #[derive(Debug)]
@@ -217,6 +217,24 @@ impl Values<u16> {
     );
 }
 
+impl Values<Vec<u16>> {
+    /// A list of TCP ports.
+    pub const PORTS: Self = Self::of(
+        PORTS,
+        |_, value| match value {
+            Value::Sequence(ports) if ports.len() <= ALSO_LISTEN_MAX => {
+                let port = |port: &Value| scalar::number(port).filter(|port| *port > 0);
+                ports.iter().map(port).collect()
+            }
+            _ => None,
+        },
+        |_, ports| {
+            let shown: Vec<String> = ports.iter().map(u16::to_string).collect();
+            or_none((!ports.is_empty()).then(|| format!("[{}]", shown.join(", "))))
+        },
+    );
+}
+
 impl Values<bool> {
     /// `true` or `false`.
     pub const SWITCH: Self = Self::of(
@@ -285,6 +303,9 @@ impl Values<Option<Pem>> {
 }
 
 const ADDRESS: &str = "an IP address";
+
+/// As many as [`ALSO_LISTEN_MAX`].
+const PORTS: &str = "a list of at most 4 ports, each a whole number from 1 to 65535";
 
 /// What stands for a text that may hold a key.
 const NOT_SHOWN: &str = "(not shown)";

@@ -48,6 +48,9 @@ pub const FILE_SIZE_MAX: u64 = 1024 * 1024;
 /// Maximum number of entries of `certificates`, beside `pem`.
 pub const CERTIFICATES_MAX: usize = 15;
 
+/// Maximum number of ports in `alsoListen`.
+pub const ALSO_LISTEN_MAX: usize = 4;
+
 /// Maximum length of `version`, in characters.
 pub const VERSION_LENGTH_MAX: usize = 253;
 
@@ -60,6 +63,9 @@ pub struct Config {
     pub host: Option<IpAddr>,
     /// The TCP port to listen on.
     pub port: u16,
+    /// More TCP ports to listen on, at most 4.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also_listen: Vec<u16>,
     /// A text of the writer's own, at most 253 characters; shown in `/status`, never interpreted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -106,6 +112,14 @@ impl Config {
         meaning: "the TCP port to listen on",
     };
 
+    const ALSO_LISTEN: Key<Vec<u16>> = Key {
+        name: "alsoListen",
+        values: Values::PORTS,
+        default: Vec::new,
+        meaning: "more TCP ports to listen on, such as a former one that clients still use; one that is removed refuses \
+                  new connections, and the open ones stay",
+    };
+
     const PEM: Required<Pem> = Required {
         name: "pem",
         values: Values::pem("the text of a PEM (as `pem: |` and below it the blocks)"),
@@ -125,6 +139,7 @@ impl Config {
         Self {
             host: None,
             port,
+            also_listen: Vec::new(),
             version: None,
             backend: Backend::default(),
             client_auth: ClientAuth::default(),

@@ -48,6 +48,7 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
     let config = Config {
         host: file.key(&Config::HOST),
         port,
+        also_listen: file.key(&Config::ALSO_LISTEN),
         version: file.key(&Config::VERSION),
         backend: file.section(),
         client_auth: file

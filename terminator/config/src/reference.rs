@@ -26,6 +26,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = Rows::default();
     rows.key(&Config::HOST);
     rows.required(&Config::PORT);
+    rows.key(&Config::ALSO_LISTEN);
     rows.required(&Config::PEM);
     rows.0.push(Row {
         key: CERTIFICATES.to_owned(),

@@ -40,6 +40,7 @@ fn every_key_is_read() {
     let text = "\
 host: '::1'
 port: 8883
+alsoListen: [8884, '443']
 version: 7
 pem: text
 certificates:
@@ -53,6 +54,7 @@ drain: {deadline: 0s}
 admin: {host: 0.0.0.0, port: 9000, journal: false}
 ";
     let config = Config::parse(text).unwrap();
+    assert_eq!(config.also_listen, [8884, 443]);
     assert_eq!(config.version.as_deref(), Some("7"));
     assert_eq!(config.certificates.len(), 1);
     assert_eq!(config.backend.to_string(), "smart-mqtt.iot.svc:1884");
@@ -90,6 +92,25 @@ backend:
             "pem: missing: it is mandatory",
         ]
     );
+}
+
+#[test]
+fn more_ports_are_a_short_list() {
+    let expected = "line 3: alsoListen: expected a list of at most 4 ports, each a whole number from 1 to 65535, found";
+    for (ports, found) in [
+        ("8884", "the number 8884"),
+        ("[0]", "a list"),
+        ("[65536]", "a list"),
+        ("[a]", "a list"),
+        ("[1, 2, 3, 4, 5]", "a list"),
+    ] {
+        let said = problems(&format!("port: 1\npem: x\nalsoListen: {ports}\n"));
+        assert_eq!(said, [format!("{expected} {found}")]);
+    }
+    for none in ["", " []"] {
+        let config = Config::parse(&format!("port: 1\npem: x\nalsoListen:{none}\n")).unwrap();
+        assert_eq!(config.also_listen, [0_u16; 0]);
+    }
 }
 
 #[test]
@@ -293,11 +314,13 @@ fn what_is_new_is_written_where_it_says_something() {
     config.tls.tickets = Tickets::None;
     config.timeouts.first_packet = Duration::from_secs(5);
     config.admin.journal = false;
+    config.also_listen = vec![8884];
     let text = config.to_yaml();
     for line in [
         "  tickets: None\n",
         "  firstPacket: 5s\n",
         "  journal: false\n",
+        "alsoListen:\n- 8884\n",
     ] {
         assert!(text.expose().contains(line), "{}", text.expose());
     }

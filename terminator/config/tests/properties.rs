@@ -19,7 +19,12 @@ fn config() -> impl Strategy<Value = Config> {
         proptest::collection::vec(pem(), 0..4),
         (0..3_u8, pem()),
         (100..600_000_u64, 100..3_600_000_u64, 0..3_600_000_u64),
-        (0..3_u8, 100..600_000_u64, any::<bool>()),
+        (
+            0..3_u8,
+            100..600_000_u64,
+            any::<bool>(),
+            proptest::collection::vec(1..=u16::MAX, 0..=4),
+        ),
     )
         .prop_map(|(host, port, version, pem, more, (mode, ca), times, new)| {
             let mut config = Config::new(port, pem);
@@ -42,6 +47,7 @@ fn config() -> impl Strategy<Value = Config> {
             };
             config.timeouts.first_packet = Duration::from_millis(new.1);
             config.admin.journal = new.2;
+            config.also_listen = new.3;
             config
         })
 }
@@ -60,7 +66,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|pem|certificates|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
+        key in "(host|port|alsoListen|pem|certificates|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));

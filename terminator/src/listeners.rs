@@ -1,0 +1,100 @@
+//! The sockets that one thread accepts from, which may be several while clients move from one port to another.
+//!
+//! It must not serve what it accepts.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::sockets::{Bound, Place};
+
+/// Maximum number of connections accepted from the kernel's queue before a socket is closed.
+const QUEUE_MAX: usize = 8192;
+
+/// An accepted connection, and the client's address.
+pub(crate) type Accepted = (TcpStream, SocketAddr);
+
+/// The sockets of one thread.
+pub(crate) struct Listeners {
+    all: Vec<(Place, TcpListener)>,
+    /// Index of the socket that is asked first.
+    next: usize,
+}
+
+impl Listeners {
+    /// Takes bound sockets over.
+    pub(crate) fn new(bound: Bound) -> io::Result<Self> {
+        let mut listeners = Self {
+            all: Vec::new(),
+            next: 0,
+        };
+        listeners.add(bound)?;
+        Ok(listeners)
+    }
+
+    /// Adds sockets.
+    pub(crate) fn add(&mut self, bound: Bound) -> io::Result<()> {
+        for (place, listener) in bound {
+            self.all.push((place, TcpListener::from_std(listener)?));
+        }
+        Ok(())
+    }
+
+    /// Accepts from each socket in turn, so that a busy one does not keep another waiting. Cancel safe.
+    pub(crate) async fn accept(&mut self) -> io::Result<Accepted> {
+        let Self { all, next } = self;
+        let (count, first) = (all.len(), *next);
+        poll_fn(|context| {
+            let in_turn = all.iter().enumerate().cycle().skip(first).take(count);
+            for (index, (_, listener)) in in_turn {
+                if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                    *next = (index + 1) % count;
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Closes the sockets of other places than these, after serving the connections in their queues.
+    pub(crate) fn keep(&mut self, places: &[Place], serve: impl Fn(Accepted)) -> io::Result<()> {
+        self.next = 0;
+        let is_other = |(place, _): &mut (Place, TcpListener)| !places.contains(place);
+        let closed: Vec<_> = self.all.extract_if(.., is_other).collect();
+        closed
+            .into_iter()
+            .try_for_each(|(_, listener)| empty(listener, &serve))
+    }
+}
+
+/// Reports whether an accept error concerns a single connection (accept(2)).
+pub(crate) fn is_about_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Accepts the queued connections, which closing the socket would reset, and closes it. Asks the kernel directly,
+/// since the runtime may not know of the newest connections yet.
+fn empty(listener: TcpListener, serve: impl Fn(Accepted)) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    for _ in 0..QUEUE_MAX {
+        match listener.accept() {
+            Ok((client, from)) => {
+                client.set_nonblocking(true)?;
+                serve((TcpStream::from_std(client)?, from));
+            }
+            Err(error) if is_about_one(&error) => {}
+            // Usually WouldBlock: the queue is empty.
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
