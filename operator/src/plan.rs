@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod backend;
 pub mod bounds;
 pub mod certificates;
 pub mod checks;
@@ -31,9 +32,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use certificates::choose::{Choice, choose};
+use certificates::choose::{Choice, Chosen, choose};
 use certificates::previous::Previous;
 use certificates::serving::Serving;
+use config::Rendered;
 use environment::Environment;
 use names::Identity;
 use objects::Objects;
@@ -61,10 +63,11 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let previous = Previous::read(&identity, world.children.get());
     let listener = match listener::parse(&world.listener, environment) {
         Ok(listener) => listener,
-        Err(problems) => return unaccepted(identity, previous, problems),
+        Err(problems) => return unaccepted(world, now, previous, problems),
     };
     let choice = Choice {
-        listener: &listener,
+        certificates: &listener.certificates,
+        client_auth: listener.client_auth.as_ref(),
         world,
         previous: &previous,
         is_at_start: environment.is_at_start,
@@ -72,9 +75,11 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     };
     let mut chosen = choose(&choice);
     let mut problems = std::mem::take(&mut chosen.problems);
-    problems.extend(config::backend_problem(&listener, world, environment));
+    let (backend, problem) = backend::choose(&listener, world, environment, &previous);
+    problems.extend(problem);
     let rendered = if choice.has_default(&chosen) {
-        config::render(&listener, &chosen, environment, &previous, now)
+        let config = config::of(&listener, backend, environment);
+        config::render(config, &chosen, &previous, now)
     } else {
         Ok(None)
     };
@@ -88,15 +93,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let objects = children::build(&listener, world, rendered, environment, &mut problems);
     // Without a Secret to write, or with another owner's in its place, the current configuration stays.
     let written = objects.config_secret.present();
-    let (served, warnings) = (&chosen.served, &chosen.ca_warnings);
-    let planned = written.map(|_| Serving {
-        question: config.as_ref().map(|config| Question {
-            version: config.version.clone(),
-            port: listener.port,
-            handshakes: handshakes(served),
-        }),
-        ..Serving::planned(served, warnings, now)
-    });
+    let planned = written.and(config.as_ref());
+    let planned = planned.map(|config| serving(&chosen, config, now));
     let report = Report {
         identity,
         problems,
@@ -111,20 +109,63 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     }
 }
 
-/// Returns the plan for an invalid listener, which keeps what runs.
-fn unaccepted(identity: Identity, previous: Previous, problems: Vec<Problem>) -> Plan {
+/// Returns the plan for an invalid listener: what runs stays, and its certificates and CA certificates are renewed.
+fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<Problem>) -> Plan {
+    let identity = Identity::of(&world.listener);
+    let chosen = renewed(world, now, &previous);
+    let config = chosen.as_ref().zip(previous.rest());
+    // A configuration that has become too large stays as it was.
+    let config = config.and_then(|(chosen, rest)| {
+        config::render(rest.clone(), chosen, &previous, now).ok()?
+    });
+    let written = chosen.as_ref().zip(config.as_ref());
     let report = Report {
-        identity,
         problems,
-        planned: None,
-        rendered: false,
-        look_again: LOOK_AGAIN,
+        planned: written
+            .map(|(chosen, config)| serving(chosen, config, now)),
+        rendered: config.is_some(),
+        look_again: chosen
+            .as_ref()
+            .map_or(LOOK_AGAIN, |chosen| look_again(&chosen.dates, now)),
+        identity,
     };
+    let objects = written.map(|(chosen, config)| {
+        children::renew(&report.identity, world, &config.text, &chosen.sources())
+    });
     Plan {
-        objects: Objects::default(),
+        objects: objects.unwrap_or_default(),
         report,
         previous,
     }
+}
+
+/// Describes what pods with a configuration serve.
+fn serving(chosen: &Chosen, config: &Rendered, now: Timestamp) -> Serving {
+    Serving {
+        question: Some(Question {
+            version: config.version.clone(),
+            port: config.port,
+            handshakes: handshakes(&chosen.served),
+        }),
+        ..Serving::planned(&chosen.served, &chosen.ca_warnings, now)
+    }
+}
+
+/// Chooses again what the previous configuration serves, from the same sources as far as they were read; `None` if any
+/// of it would be lost. The problems of an invalid listener are those of its spec.
+fn renewed(world: &World, now: Timestamp, previous: &Previous) -> Option<Chosen> {
+    let certificates = previous.sources();
+    let client_auth = previous.client_auth().ok()?;
+    let choice = Choice {
+        certificates: &certificates,
+        client_auth: client_auth.as_ref(),
+        world,
+        previous,
+        is_at_start: false,
+        now,
+    };
+    let chosen = choose(&choice);
+    (chosen.served.len() == certificates.len()).then_some(chosen)
 }
 
 /// Returns the time until the next of the dates has passed, or the usual interval.

@@ -12,7 +12,7 @@ use mqtt_tls_config::Pem;
 
 use super::environment::Environment;
 use super::listener::Listener;
-use super::names::Ownership;
+use super::names::{Identity, Ownership};
 use super::objects::{Objects, Wanted};
 use super::owned::{Claim, marks, unwritable};
 use super::problem::Problem;
@@ -38,7 +38,7 @@ pub fn build(
         problems,
     };
     let mut config_secret = claim.wanted(match rendered {
-        Some((config, sources)) => Wanted::new(config_secret::build(listener, config, &sources)),
+        Some((config, sources)) => Wanted::new(config_secret::build(identity, config, &sources)),
         None => Wanted::Kept,
     });
     if let (Some(_), Some(problem)) = (config_secret.present(), configured.and_then(unwritable)) {
@@ -62,5 +62,15 @@ pub fn build(
         }),
         deployment: claim.wanted(deployment),
         pods: marks(&world.pods),
+    }
+}
+
+/// Builds the children of a listener whose spec is invalid: a renewed configuration, and nothing else. The current
+/// config Secret is the listener's own.
+pub fn renew(identity: &Identity, world: &World, config: &Pem, sources: &Sources) -> Objects {
+    Objects {
+        config_secret: Wanted::new(config_secret::build(identity, config, sources)),
+        pods: marks(&world.pods),
+        ..Objects::default()
     }
 }

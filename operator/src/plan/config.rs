@@ -1,9 +1,7 @@
-//! Renders the terminators' configuration of a listener and its chosen certificates. It must not choose.
-
-mod backend;
+//! Renders the terminators' configuration of a listener and what was chosen for it. It must not choose.
 
 use jiff::{SignedDuration, Timestamp};
-use mqtt_tls_config::{Admin, Certificate, ClientAuth, Config, Drain, FILE_SIZE_MAX, Pem};
+use mqtt_tls_config::{Admin, Backend, Certificate, Config, Drain, FILE_SIZE_MAX, Pem};
 
 use super::certificates::choose::Chosen;
 use super::certificates::previous::Previous;
@@ -13,26 +11,45 @@ use super::listener::Listener;
 use super::problem::Problem;
 use super::reason::Reason;
 
-pub use backend::problem as backend_problem;
-
 /// A rendered configuration.
 pub struct Rendered {
     /// The file's text.
     pub text: Pem,
     /// Its version.
     pub version: Option<String>,
+    /// Its port.
+    pub port: u16,
 }
 
-/// Returns the terminators' configuration file, or `None` without a certificate to serve. It has the previous file's
-/// version if nothing else differs.
+/// Returns the configuration of a listener, without certificates and CA certificates.
+pub fn of(listener: &Listener, backend: Backend, environment: &Environment) -> Config {
+    Config {
+        host: listener.host,
+        backend,
+        tls: listener.tls.clone(),
+        timeouts: listener.timeouts.clone(),
+        limits: listener.limits.clone(),
+        drain: Drain {
+            deadline: environment.drain_deadline,
+        },
+        admin: Admin {
+            host: environment.admin.ip(),
+            port: environment.admin.port(),
+            journal: true,
+        },
+        ..Config::new(listener.port, Pem::new(String::new()))
+    }
+}
+
+/// Completes a configuration with the chosen certificates and CA certificates, and renders it; `None` without a
+/// certificate to serve. It has the previous file's version if nothing else differs.
 ///
 /// # Errors
 ///
 /// The file does not fit into a Secret.
 pub fn render(
-    listener: &Listener,
+    mut config: Config,
     chosen: &Chosen,
-    environment: &Environment,
     previous: &Previous,
     now: Timestamp,
 ) -> Result<Option<Rendered>, Problem> {
@@ -41,7 +58,12 @@ pub fn render(
     else {
         return Ok(None);
     };
-    let mut config = config(listener, default, others, client_auth.clone(), environment);
+    let certificate = |one: &Served| Certificate {
+        pem: one.pem.clone(),
+    };
+    config.client_auth = client_auth.clone();
+    config.pem = default.pem.clone();
+    config.certificates = others.iter().map(certificate).collect();
     config.version = previous.version().map(str::to_owned);
     let mut text = config.to_yaml();
     if !previous.is(&text) {
@@ -61,6 +83,7 @@ pub fn render(
     Ok(Some(Rendered {
         text,
         version: config.version,
+        port: config.port,
     }))
 }
 
@@ -70,34 +93,4 @@ fn version(now: Timestamp, previous: Option<&str>) -> String {
     let previous: Option<Timestamp> = previous.and_then(|version| version.parse().ok());
     let next = previous.and_then(|time| time.checked_add(SignedDuration::from_millis(1)).ok());
     format!("{:.3}", next.map_or(now, |next| next.max(now)))
-}
-
-fn config(
-    listener: &Listener,
-    default: &Served,
-    others: &[Served],
-    client_auth: ClientAuth,
-    environment: &Environment,
-) -> Config {
-    let certificate = |one: &Served| Certificate {
-        pem: one.pem.clone(),
-    };
-    Config {
-        host: listener.host,
-        backend: backend::backend(listener, environment),
-        client_auth,
-        tls: listener.tls.clone(),
-        timeouts: listener.timeouts.clone(),
-        limits: listener.limits.clone(),
-        drain: Drain {
-            deadline: environment.drain_deadline,
-        },
-        admin: Admin {
-            host: environment.admin.ip(),
-            port: environment.admin.port(),
-            journal: true,
-        },
-        certificates: others.iter().map(certificate).collect(),
-        ..Config::new(listener.port, default.pem.clone())
-    }
 }

@@ -11,7 +11,7 @@ use super::previous::Previous;
 use super::secret;
 use super::served::Served;
 use super::serving::Warning;
-use crate::plan::listener::Listener;
+use crate::plan::listener::ClientAuth as WantedAuth;
 use crate::plan::problem::Problem;
 use crate::plan::reason::ConditionType;
 use crate::plan::source::{CaSource, Source, Sources};
@@ -19,8 +19,10 @@ use crate::plan::world::World;
 
 /// The input of a choice.
 pub struct Choice<'c> {
-    /// The listener.
-    pub listener: &'c Listener,
+    /// Sources of the certificates, the default first.
+    pub certificates: &'c [Source],
+    /// Mutual TLS, if any.
+    pub client_auth: Option<&'c WantedAuth>,
     /// The current objects.
     pub world: &'c World,
     /// The previous configuration.
@@ -62,7 +64,7 @@ impl Chosen {
 /// Chooses certificates and CA bundle, and collects the problems of those that cannot be chosen.
 pub fn choose(choice: &Choice<'_>) -> Chosen {
     let mut chosen = Chosen::default();
-    for (index, source) in choice.listener.certificates.iter().enumerate() {
+    for (index, source) in choice.certificates.iter().enumerate() {
         let fresh = choice.certificate(source);
         if let Ok(fresh) = &fresh {
             chosen.dates.extend(fresh.dates());
@@ -91,7 +93,7 @@ impl Choice<'_> {
             return false;
         };
         let before = || self.previous.served().next();
-        self.listener.certificates.first() == Some(&first.source)
+        self.certificates.first() == Some(&first.source)
             || before().is_some_and(|before| before.source == first.source)
     }
 
@@ -156,7 +158,7 @@ impl Choice<'_> {
     /// Returns the previous default certificate, which came from another source than the wanted one.
     fn stand_in(&self) -> Option<Served> {
         let before = self.previous.served().next()?;
-        if !self.listener.certificates.contains(&before.source) {
+        if !self.certificates.contains(&before.source) {
             return Some(before.clone());
         }
         // It is still listed, at a later place, where its problems are reported.
@@ -166,7 +168,7 @@ impl Choice<'_> {
 
     /// Chooses the CA bundle.
     fn client_auth(&self, chosen: &mut Chosen) {
-        let Some(wanted) = &self.listener.client_auth else {
+        let Some(wanted) = self.client_auth else {
             chosen.client_auth = Some(ClientAuth::default());
             return;
         };

@@ -1,5 +1,5 @@
-//! The previous configuration, read back from the config Secret. It is judged lazily and at most once: while nothing
-//! is wrong, never.
+//! The previous configuration, read back from the config Secret: the last good state of everything that is served, for
+//! what is wrong now. Its certificates are judged lazily and at most once: while nothing is wrong, never.
 //!
 //! It must not return what cannot be served, must not read a Secret of another owner, and must not decide what is
 //! served.
@@ -9,11 +9,12 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use mqtt_tls_config::{Config, Pem};
+use mqtt_tls_config::{Backend, ClientAuthMode, Config, Pem};
 
 use super::authorities::Bundle;
 use super::served::Served;
 use super::serving::Serving;
+use crate::plan::listener::ClientAuth;
 use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
 use crate::plan::proof::question::{Question, handshakes};
 use crate::plan::source::{CaSource, Source, Sources};
@@ -23,15 +24,10 @@ use crate::plan::source::{CaSource, Source, Sources};
 pub struct Previous {
     certificates: Vec<Rendered>,
     authorities: Option<RenderedBundle>,
-    file: Option<File>,
-}
-
-/// The file itself.
-#[derive(Clone)]
-struct File {
-    text: Pem,
-    version: Option<String>,
-    port: u16,
+    /// The configuration without its certificates and CA certificates; `None` if there is none.
+    rest: Option<Config>,
+    /// The file's text.
+    text: Option<Pem>,
 }
 
 /// A certificate of a configuration.
@@ -53,6 +49,10 @@ struct RenderedBundle {
     judged: OnceLock<Option<Bundle>>,
 }
 
+/// The source of the CA certificates is unknown: someone edited the annotation or the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unknown;
+
 impl Rendered {
     /// Returns the certificate, or `None` if it cannot be served.
     fn served(&self) -> Option<&Served> {
@@ -70,31 +70,59 @@ impl Previous {
         };
         let bytes = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
         let text = bytes.and_then(|bytes| std::str::from_utf8(&bytes.0).ok());
-        let Some(Ok(config)) = text.map(Config::parse) else {
+        let Some(Ok(mut config)) = text.map(Config::parse) else {
             return Self::default();
         };
-        let file = text.map(|text| File {
-            text: Pem::new(text.to_owned()),
-            version: config.version.clone(),
-            port: config.port,
-        });
+        let text = text.map(|text| Pem::new(text.to_owned()));
         let sources = Sources::read(secret.annotations(), &identity.namespace);
         let own = Name::new(&identity.namespace, &secret.name_any());
         Self {
-            authorities: authorities(&config, sources.client_ca, &own),
-            certificates: certificates(config, sources.certificates, own),
-            file,
+            authorities: authorities(&mut config, sources.client_ca, &own),
+            certificates: certificates(&mut config, sources.certificates, own),
+            rest: Some(config),
+            text,
         }
+    }
+
+    /// Returns the configuration without its certificates and CA certificates.
+    pub fn rest(&self) -> Option<&Config> {
+        self.rest.as_ref()
     }
 
     /// Returns its version, if it has one.
     pub fn version(&self) -> Option<&str> {
-        self.file.as_ref()?.version.as_deref()
+        self.rest()?.version.as_deref()
     }
 
     /// Reports whether its file has this text.
     pub fn is(&self, text: &Pem) -> bool {
-        self.file.as_ref().is_some_and(|file| file.text == *text)
+        self.text.as_ref() == Some(text)
+    }
+
+    /// Returns the backend.
+    pub fn backend(&self) -> Option<&Backend> {
+        Some(&self.rest()?.backend)
+    }
+
+    /// Returns the sources of the certificates, the default first.
+    pub fn sources(&self) -> Vec<Source> {
+        let certificates = self.certificates.iter();
+        certificates.map(|one| one.source.clone()).collect()
+    }
+
+    /// Returns mutual TLS as a spec would have it.
+    ///
+    /// # Errors
+    ///
+    /// The source of its CA certificates is unknown.
+    pub fn client_auth(&self) -> Result<Option<ClientAuth>, Unknown> {
+        let mode = self.rest().map(|rest| rest.client_auth.mode);
+        let Some(mode) = mode.filter(|mode| *mode != ClientAuthMode::None) else {
+            return Ok(None);
+        };
+        let bundle = self.authorities.as_ref().ok_or(Unknown)?;
+        let ca = bundle.source.clone().ok_or(Unknown)?;
+        Ok(Some(ClientAuth { mode, ca }))
     }
 
     /// Returns the certificates that can be served, the default first.
@@ -131,9 +159,9 @@ impl Previous {
     /// Describes the previous configuration while it is served.
     pub fn serving(&self, now: Timestamp) -> Serving {
         let served: Vec<Served> = self.served().cloned().collect();
-        let question = self.file.as_ref().map(|file| Question {
-            version: file.version.clone(),
-            port: file.port,
+        let question = self.rest().map(|rest| Question {
+            version: rest.version.clone(),
+            port: rest.port,
             handshakes: handshakes(&served),
         });
         Serving {
@@ -151,9 +179,13 @@ impl Previous {
     }
 }
 
-fn certificates(config: Config, sources: Vec<Source>, own: Name) -> Vec<Rendered> {
-    let others = config.certificates.into_iter().map(|one| one.pem);
-    let pems: Vec<Pem> = std::iter::once(config.pem).chain(others).collect();
+/// Moves the certificates out of a configuration.
+fn certificates(config: &mut Config, sources: Vec<Source>, own: Name) -> Vec<Rendered> {
+    let default = std::mem::replace(&mut config.pem, Pem::new(String::new()));
+    let others = std::mem::take(&mut config.certificates).into_iter();
+    let pems: Vec<Pem> = std::iter::once(default)
+        .chain(others.map(|one| one.pem))
+        .collect();
     // If someone edited the annotation or the file, the sources are unknown.
     let sources = if sources.len() == pems.len() {
         sources
@@ -170,12 +202,17 @@ fn certificates(config: Config, sources: Vec<Source>, own: Name) -> Vec<Rendered
         .collect()
 }
 
-fn authorities(config: &Config, source: Option<CaSource>, own: &Name) -> Option<RenderedBundle> {
+/// Moves the CA certificates out of a configuration.
+fn authorities(
+    config: &mut Config,
+    source: Option<CaSource>,
+    own: &Name,
+) -> Option<RenderedBundle> {
     let object = source.as_ref().map(CaSource::to_string);
     Some(RenderedBundle {
         object: object.unwrap_or_else(|| Source::Secret(own.clone()).to_string()),
         source,
-        pem: config.client_auth.ca.clone()?,
+        pem: config.client_auth.ca.take()?,
         judged: OnceLock::new(),
     })
 }

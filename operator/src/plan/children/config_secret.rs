@@ -8,13 +8,11 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
 
-use crate::plan::listener::Listener;
-use crate::plan::names::{CONFIG_KEY, CONFIG_TYPE};
+use crate::plan::names::{CONFIG_KEY, CONFIG_TYPE, Identity};
 use crate::plan::source::Sources;
 
 /// Builds the Secret.
-pub(super) fn build(listener: &Listener, config: &Pem, sources: &Sources) -> Secret {
-    let identity = &listener.identity;
+pub(super) fn build(identity: &Identity, config: &Pem, sources: &Sources) -> Secret {
     let bytes = ByteString(config.expose().as_bytes().to_vec());
     Secret {
         metadata: identity.child(&BTreeMap::new(), sources.annotations()),

@@ -103,7 +103,8 @@ impl Finding {
             return Some(Self::new(type_, Status::False, first.reason, message));
         }
         of(ConditionType::Accepted).next().map(|_| {
-            let message = "the spec is not accepted; existing objects are left unchanged";
+            let message =
+                "the spec is not accepted; what runs stays, and its certificates are still renewed";
             Self::new(type_, Status::Unknown, Reason::NotAccepted, message)
         })
     }

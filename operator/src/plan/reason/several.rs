@@ -2,7 +2,7 @@
 //! not decide which one applies.
 
 use super::vocabulary::ConditionType::{
-    Available, BackendReachable, CertificateServed, CertificateValid, Programmed, ResolvedRefs,
+    Accepted, Available, BackendReachable, CertificateServed, CertificateValid, Programmed, ResolvedRefs,
 };
 use super::vocabulary::{Reason, Row};
 
@@ -53,7 +53,7 @@ pub(super) const ROWS: [Row; 17] = [
         Reason::NotAccepted,
         "NotAccepted",
         &[ResolvedRefs, CertificateValid, Programmed],
-        "the spec is not accepted; existing objects are left unchanged",
+        "the spec is not accepted; what runs stays, and its certificates are still renewed",
         "see `Accepted`",
     ),
     Row::new(

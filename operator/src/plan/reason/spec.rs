@@ -88,14 +88,14 @@ pub(super) const ROWS: [Row; 27] = [
         Reason::BackendNotFound,
         "BackendNotFound",
         REFS,
-        "the broker's Service does not exist",
+        "the broker's Service does not exist; a backend that is already in use stays",
         "create it, or correct `backend.service.name`",
     ),
     Row::new(
         Reason::BackendPortNotFound,
         "BackendPortNotFound",
         REFS,
-        "the broker's Service has no such port",
+        "the broker's Service has no such port; a backend that is already in use stays",
         "correct `backend.service.port`; the message lists its ports",
     ),
     Row::new(

@@ -1,16 +1,42 @@
-//! The backend in the configuration, and problems with its Service. The configuration must not depend on whether the
-//! broker exists: terminators resolve its name as clients connect.
+//! Chooses the backend: the wanted one, or the last good one while the Service of the wanted one is missing or has not
+//! its port.
+//!
+//! It must not resolve a name: terminators do, as clients connect.
 
 use mqtt_tls_config as file;
 
-use crate::plan::environment::Environment;
-use crate::plan::listener::{Backend, Listener};
-use crate::plan::problem::Problem;
-use crate::plan::reason::Reason;
-use crate::plan::world::World;
+use super::certificates::previous::Previous;
+use super::environment::Environment;
+use super::listener::{Backend, Listener};
+use super::problem::Problem;
+use super::reason::Reason;
+use super::world::World;
 
-/// Returns the backend that receives the plaintext.
-pub(super) fn backend(listener: &Listener, environment: &Environment) -> file::Backend {
+/// Returns the backend that receives the plaintext, and what is wrong with the wanted one. A first configuration has
+/// the wanted one in any case: its Service may be created later.
+pub fn choose(
+    listener: &Listener,
+    world: &World,
+    environment: &Environment,
+    previous: &Previous,
+) -> (file::Backend, Option<Problem>) {
+    let wanted = wanted(listener, environment);
+    let Some(problem) = problem(listener, world, environment) else {
+        return (wanted, None);
+    };
+    match previous.backend().filter(|before| **before != wanted) {
+        Some(before) => {
+            let (host, port) = (before.host.trim_end_matches('.').to_owned(), before.port);
+            let shown = file::Backend { host, port };
+            let problem = problem.until_then(&format!("keeping the current backend {shown}"));
+            (before.clone(), Some(problem))
+        }
+        None => (wanted, Some(problem)),
+    }
+}
+
+/// Returns the backend that the spec names.
+fn wanted(listener: &Listener, environment: &Environment) -> file::Backend {
     if let Some(backend) = &environment.backend {
         return backend.clone();
     }
@@ -32,7 +58,7 @@ pub(super) fn backend(listener: &Listener, environment: &Environment) -> file::B
 }
 
 /// Returns a problem if the broker's Service or its port is missing, in a cluster.
-pub fn problem(listener: &Listener, world: &World, environment: &Environment) -> Option<Problem> {
+fn problem(listener: &Listener, world: &World, environment: &Environment) -> Option<Problem> {
     let Backend::Service { name, port } = &listener.backend else {
         return None;
     };
@@ -45,8 +71,8 @@ pub fn problem(listener: &Listener, world: &World, environment: &Environment) ->
         );
         return Some(Problem::of_reference(Reason::BackendNotFound, message));
     };
-    let ports = spec.ports.unwrap_or_default();
     let external = spec.type_.as_deref() == Some("ExternalName");
+    let ports = spec.ports.unwrap_or_default();
     if external || ports.iter().any(|one| one.port == i32::from(*port)) {
         return None;
     }
