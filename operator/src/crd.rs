@@ -113,7 +113,12 @@ pub const NAME_LENGTH_MAX: usize = 57;
                   Service's name has at most 63; choose a shorter name"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must start with a letter and contain only a-z, 0-9 and -: the Service is \
-                  called NAME-mqtts, and a Service's name is a DNS label")
+                  called NAME-mqtts, and a Service's name is a DNS label"),
+    validation = Rule::new(
+            "!has(self.spec.backend.service) || \
+             self.spec.backend.service.name != self.metadata.name + '-mqtts'"
+        )
+        .message("backend.service is the listener's own Service, NAME-mqtts; set the Service of smart-mqtt")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

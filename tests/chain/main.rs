@@ -27,6 +27,9 @@ use tests::{ports, programs, workdir};
 
 use crate::fixture::{Fixture, SOON};
 
+/// The broker's name in the cluster, which a DNS server would resolve.
+const BROKER: &str = "broker.example.com";
+
 /// A volume with the configuration Secret, as a pod sees it.
 struct Volume {
     folder: PathBuf,
@@ -44,13 +47,15 @@ impl Volume {
         self.folder.join("config.yaml")
     }
 
-    /// Writes a Secret's content by swapping a link, as the kubelet does.
+    /// Writes a Secret's content by swapping a link, as the kubelet does. The broker's name leads to this machine.
     fn put(&mut self, secret: &Secret) {
         self.swaps += 1;
         let name = format!("..{}", self.swaps);
         std::fs::create_dir(self.folder.join(&name)).unwrap();
         for (key, bytes) in secret.data.as_ref().unwrap() {
-            std::fs::write(self.folder.join(&name).join(key), &bytes.0).unwrap();
+            let text = String::from_utf8(bytes.0.clone()).unwrap();
+            let text = text.replace(BROKER, "127.0.0.1");
+            std::fs::write(self.folder.join(&name).join(key), text).unwrap();
         }
         let link = self.folder.join("..data_tmp");
         symlink(&name, &link).unwrap();
@@ -79,7 +84,7 @@ async fn messages_pass_through_the_chain_and_a_renewal_keeps_connections() {
     cluster.apply(&format!(
         "apiVersion: mqtt.smartboot.tech/v1alpha1\nkind: MqttTlsListener\nmetadata: {{name: edge}}\nspec:\n  \
          port: {port}\n  certificates: [{{secretRef: {{name: edge-tls}}}}]\n  \
-         backend: {{address: {{host: 127.0.0.1, port: {}}}}}\n",
+         backend: {{address: {{host: {BROKER}, port: {}}}}}\n",
         broker.port(),
     ));
     let mut volume = Volume::new();

@@ -162,6 +162,26 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "backend: {address: {host: 10.0.0.300}}",
         "backend.address.host must be a DNS name or an IP address",
     ),
+    (
+        "backend",
+        "backend: {address: {host: 127.0.0.1}}",
+        "backend.address.host is a loopback address",
+    ),
+    (
+        "backend",
+        "backend: {address: {host: '::'}}",
+        "backend.address.host is a loopback address",
+    ),
+    (
+        "backend",
+        "backend: {address: {host: LocalHost.}}",
+        "backend.address.host is a loopback address",
+    ),
+    (
+        "backend",
+        "backend: {service: {name: edge-mqtts}}",
+        "backend.service is the listener's own Service",
+    ),
     ("", "replicas: -1", "should be greater than or equal to 0"),
     ("", "replicas: 101", "should be less than or equal to 100"),
     (

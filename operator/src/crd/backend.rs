@@ -47,7 +47,12 @@ pub struct BackendAddress {
             "isIP(self) || self.matches('^([a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?[.])*\
              [a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?[.]?$') && !self.matches('(^|[.])[0-9]+[.]?$')"
         ).message("backend.address.host must be a DNS name or an IP address, without a port: the port has \
-                   its own field")
+                   its own field"),
+        validation = Rule::new(
+            "!(isIP(self) && (ip(self).isLoopback() || ip(self).isUnspecified())) && \
+             !self.lowerAscii().matches('^(.*[.])?localhost[.]?$')"
+        ).message("backend.address.host is a loopback address, which is the terminator pod itself; set the \
+                   broker's address, or its Service as backend.service")
     )]
     pub host: String,
     /// The port for plaintext MQTT. Default: 1883.

@@ -6,6 +6,7 @@
 use mqtt_tls_config as file;
 
 use super::certificates::previous::Previous;
+use super::checks::is_loopback;
 use super::environment::Environment;
 use super::listener::{Backend, Listener};
 use super::problem::Problem;
@@ -57,7 +58,7 @@ fn wanted(listener: &Listener, environment: &Environment) -> file::Backend {
     }
 }
 
-/// Returns a problem if the broker's Service or its port is missing, in a cluster.
+/// Returns a problem if the broker's Service or its port is missing, or if it leads to terminators, in a cluster.
 fn problem(listener: &Listener, world: &World, environment: &Environment) -> Option<Problem> {
     let Backend::Service { name, port } = &listener.backend else {
         return None;
@@ -72,6 +73,29 @@ fn problem(listener: &Listener, world: &World, environment: &Environment) -> Opt
         return Some(Problem::of_reference(Reason::BackendNotFound, message));
     };
     let external = spec.type_.as_deref() == Some("ExternalName");
+    let host = spec.external_name.filter(|_| external).unwrap_or_default();
+    let selector = spec.selector.unwrap_or_default();
+    if is_loopback(&host)
+        || (!external
+            && listener
+                .identity
+                .is_selected(&selector, &listener.pod.labels))
+    {
+        let why = if external {
+            format!("is {host}, a loopback address")
+        } else {
+            let labels = selector
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"));
+            let labels: Vec<String> = labels.collect();
+            format!("selects terminators ({})", labels.join(","))
+        };
+        let message = format!(
+            "Service {name} {why}, so connections would not reach the broker; correct the Service, or \
+             spec.backend.service"
+        );
+        return Some(Problem::of_reference(Reason::BackendIsOwn, message));
+    }
     let ports = spec.ports.unwrap_or_default();
     if external || ports.iter().any(|one| one.port == i32::from(*port)) {
         return None;

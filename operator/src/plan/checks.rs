@@ -10,6 +10,7 @@ use mqtt_tls_config::{Limits, Timeouts, is_dns_name};
 
 use super::bounds;
 use super::environment::Environment;
+use super::names::Identity;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
 use crate::crd::{
@@ -20,7 +21,7 @@ use crate::crd::{
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 11] = [
+pub const CHECKS: [(Reason, Check); 12] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
@@ -31,6 +32,7 @@ pub const CHECKS: [(Reason, Check); 11] = [
     (Reason::InvalidTimeouts, timeouts_are_bounded),
     (Reason::InvalidLimits, limits_are_bounded),
     (Reason::InvalidBackend, backend_is_one),
+    (Reason::BackendIsOwn, backend_is_another),
     (Reason::InvalidReplicas, replicas_are_bounded),
 ];
 
@@ -157,6 +159,62 @@ fn backend_is_one(listener: &MqttTlsListener, _: &Environment) -> Option<String>
     }
 }
 
+fn backend_is_another(listener: &MqttTlsListener, environment: &Environment) -> Option<String> {
+    if environment.is_loopback_reached {
+        return backend_is_another_port(listener, environment);
+    }
+    let identity = Identity::of(listener);
+    let own = identity.child_name();
+    let backend = &listener.spec.backend;
+    if backend.service.as_ref().is_some_and(|one| one.name == own) {
+        return Some(format!(
+            "spec.backend.service.name {own} is the listener's own Service; set the Service of smart-mqtt"
+        ));
+    }
+    let host = &backend.address.as_ref()?.host;
+    if is_loopback(host) {
+        return Some(format!(
+            "spec.backend.address.host {host} is a loopback address, which is the terminator pod itself; set the \
+             broker's address, or its Service as spec.backend.service"
+        ));
+    }
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let rest = name.strip_prefix(&own)?;
+    let within = format!(".{}", identity.namespace);
+    let service = format!("{within}.svc");
+    let domain = environment.cluster_domain.as_deref().unwrap_or_default();
+    let is_own = rest.is_empty()
+        || rest == within
+        || rest == service
+        || rest.strip_prefix(&service) == Some(&format!(".{domain}"));
+    is_own.then(|| {
+        format!(
+            "spec.backend.address.host {host} is the listener's own Service; set the address of smart-mqtt"
+        )
+    })
+}
+
+/// In this process, a broker may listen on a loopback address, but not on the listener's port.
+fn backend_is_another_port(
+    listener: &MqttTlsListener,
+    environment: &Environment,
+) -> Option<String> {
+    let backend = &listener.spec.backend;
+    let port = match (&environment.backend, &backend.service, &backend.address) {
+        (Some(one), ..) => is_loopback(&one.host).then_some(one.port)?,
+        (None, Some(service), _) => service.port,
+        (None, None, Some(one)) => is_loopback(&one.host).then_some(one.port)?,
+        (None, None, None) => return None,
+    };
+    let is_here = listener.spec.host.as_deref().is_none_or(is_loopback);
+    (is_here && port == listener.spec.port).then(|| {
+        format!(
+            "the backend is port {port} of this machine, which is the listener's own; set the broker's port, or \
+             another spec.port"
+        )
+    })
+}
+
 fn replicas_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     let replicas = listener.spec.replicas;
     (!(0..=REPLICAS_MAX).contains(&replicas))
@@ -168,6 +226,16 @@ fn is_host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || is_dns_name(text)
 }
 
+/// Reports whether connections to a host stay in the pod or on the machine; an unspecified address does on Linux.
+pub(super) fn is_loopback(host: &str) -> bool {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        let address = address.to_canonical();
+        return address.is_loopback() || address.is_unspecified();
+    }
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
 /// Reports whether a text can be a Service's name: one DNS label. Anything else, followed by the namespace and the
 /// cluster's domain, would be an invalid name or the name of something else.
 fn is_service_name(text: &str) -> bool {
@@ -176,7 +244,11 @@ fn is_service_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECKS, Reason, is_host, is_service_name};
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::{CHECKS, Environment, Reason, is_host, is_loopback, is_service_name, run};
 
     #[test]
     fn checks_are_ordered_and_have_distinct_reasons() {
@@ -217,6 +289,66 @@ mod tests {
             &"a".repeat(64),
         ] {
             assert!(!is_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_hosts() {
+        for own in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "::",
+            "localhost",
+            "LocalHost.",
+            "a.localhost",
+        ] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in [
+            "10.0.0.1",
+            "fd00::1",
+            "localhosts",
+            "mylocalhost",
+            "localhost.example.com",
+        ] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
+
+    /// A broker may listen on a loopback address of the machine, but not on the listener's port.
+    #[test]
+    fn a_backend_of_this_machine_has_another_port() {
+        let admin = ([127, 0, 0, 1], 9883).into();
+        let environment = Environment::process(None, Duration::from_secs(30), admin, false);
+        let reason = |host: Option<&str>, backend: Value| {
+            let spec = json!({"host": host, "certificates": [{"secretRef": {"name": "a"}}], "backend": backend});
+            let listener = json!({"metadata": {"name": "edge"}, "spec": spec});
+            let problems = run(&serde_json::from_value(listener).unwrap(), &environment);
+            problems.first().map(|problem| problem.reason)
+        };
+        let at = |host: &str, port: u16| json!({"address": {"host": host, "port": port}});
+        let service = |port: u16| json!({"service": {"name": "smart-mqtt", "port": port}});
+        for (host, own) in [
+            (None, at("127.0.0.1", 8883)),
+            (Some("0.0.0.0"), at("localhost", 8883)),
+            (None, service(8883)),
+        ] {
+            assert_eq!(
+                reason(host, own.clone()),
+                Some(Reason::BackendIsOwn),
+                "{own}"
+            );
+        }
+        for (host, other) in [
+            (None, at("127.0.0.1", 1883)),
+            (None, at("192.0.2.1", 8883)),
+            (Some("192.0.2.2"), at("127.0.0.1", 8883)),
+            (None, service(1883)),
+        ] {
+            assert_eq!(reason(host, other.clone()), None, "{other}");
         }
     }
 

@@ -160,6 +160,22 @@ impl Identity {
         labels
     }
 
+    /// Reports whether a Service's selector selects this listener's pods, to which `added` labels were given, or the
+    /// pods of any listener.
+    pub fn is_selected(
+        &self,
+        selector: &BTreeMap<String, String>,
+        added: &BTreeMap<String, String>,
+    ) -> bool {
+        let labels = self.labels(added);
+        let mut wanted = selector.iter();
+        let is_any = selector
+            .get(LABEL_NAME)
+            .is_some_and(|name| name == APPLICATION);
+        is_any
+            || (!selector.is_empty() && wanted.all(|(name, value)| labels.get(name) == Some(value)))
+    }
+
     /// Returns the metadata of a child.
     pub fn child(
         &self,

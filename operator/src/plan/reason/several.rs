@@ -6,7 +6,15 @@ use super::vocabulary::ConditionType::{
 };
 use super::vocabulary::{Reason, Row};
 
-pub(super) const ROWS: [Row; 17] = [
+pub(super) const ROWS: [Row; 18] = [
+    Row::new(
+        Reason::BackendIsOwn,
+        "BackendIsOwn",
+        &[Accepted, ResolvedRefs],
+        "the backend leads back to the terminators: it is the listener's own Service, another one that selects \
+         terminators, or a loopback address",
+        "set the Service or the address of smart-mqtt",
+    ),
     Row::new(
         Reason::BlockLeftOut,
         "BlockLeftOut",

@@ -109,6 +109,7 @@ pub enum Reason {
     OtherCertificate,
     BackendUnreachable,
     NotReachedYet,
+    BackendIsOwn,
     BlockLeftOut,
     Forbidden,
     IssuerNotCa,
