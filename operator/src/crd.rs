@@ -144,7 +144,8 @@ pub struct MqttTlsListenerSpec {
     )]
     pub host: Option<String>,
 
-    /// The TCP port that devices connect to, on the Service and on the pods. Default: 8883.
+    /// The TCP port that devices connect to, on the Service and on the pods. A change replaces no pod: they open the
+    /// new port, the Service follows after 5 seconds, and the former port is closed a minute later. Default: 8883.
     #[serde(default = "default_port")]
     #[schemars(schema_with = "maps::port")]
     pub port: u16,

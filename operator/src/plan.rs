@@ -19,6 +19,7 @@ pub mod notices;
 pub mod objects;
 pub mod owned;
 pub mod pod;
+pub mod ports;
 pub mod problem;
 pub mod proof;
 pub mod reason;
@@ -77,8 +78,9 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let mut problems = std::mem::take(&mut chosen.problems);
     let (backend, problem) = backend::choose(&listener, world, environment, &previous);
     problems.extend(problem);
+    let ports = ports::choose(&listener, &world.children, &previous, now);
     let rendered = if choice.has_default(&chosen) {
-        let config = config::of(&listener, backend, environment);
+        let config = config::of(&listener, backend, &ports.also, environment);
         config::render(config, &chosen, &previous, now)
     } else {
         Ok(None)
@@ -87,10 +89,18 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         problems.push(problem);
         None
     });
+    chosen.dates.extend(ports.due.filter(|_| config.is_some()));
     let rendered = config
         .as_ref()
         .map(|config| (&config.text, chosen.sources()));
-    let objects = children::build(&listener, world, rendered, environment, &mut problems);
+    let objects = children::build(
+        &listener,
+        world,
+        rendered,
+        &ports,
+        environment,
+        &mut problems,
+    );
     // Without a Secret to write, or with another owner's in its place, the current configuration stays.
     let written = objects.config_secret.present();
     let planned = written.and(config.as_ref());
@@ -100,6 +110,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         problems,
         planned,
         rendered: config.is_some(),
+        opening: ports.opening(listener.port),
         look_again: look_again(&chosen.dates, now),
     };
     Plan {
@@ -124,6 +135,7 @@ fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<P
         planned: written
             .map(|(chosen, config)| serving(chosen, config, now)),
         rendered: config.is_some(),
+        opening: None,
         look_again: chosen
             .as_ref()
             .map_or(LOOK_AGAIN, |chosen| look_again(&chosen.dates, now)),

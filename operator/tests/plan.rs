@@ -158,7 +158,7 @@ fn run_step(
         *last_config = config;
     }
     let served = world.children.of(Kind::Secret).cloned();
-    world.children = applied(&world.children, &objects);
+    world.children = applied(&world.children, &objects, time);
     if refused {
         match served {
             Some(served) => world.children.put(Kind::Secret, served),

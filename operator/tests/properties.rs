@@ -271,7 +271,7 @@ proptest! {
             check(&world, &objects, &PKI);
             prop_assert!(report.look_again.as_secs() <= 600);
             let served_before = world.children.get::<Secret>().is_some();
-            world.children = applied(&world.children, &objects);
+            world.children = applied(&world.children, &objects, now);
             let is_served = world.children.get::<Secret>().is_some();
             prop_assert!(!served_before || is_served);
             let running = world.children.get::<Deployment>().is_some();

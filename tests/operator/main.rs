@@ -20,6 +20,7 @@ mod fixture;
 mod lease;
 mod memory;
 mod namespaced;
+mod ports;
 mod program;
 mod prove;
 mod proxy;

@@ -15,6 +15,7 @@ use super::listener::Listener;
 use super::names::{Identity, Ownership};
 use super::objects::{Objects, Wanted};
 use super::owned::{Claim, marks, unwritable};
+use super::ports::Ports;
 use super::problem::Problem;
 use super::source::Sources;
 use super::world::World;
@@ -24,6 +25,7 @@ pub fn build(
     listener: &Listener,
     world: &World,
     rendered: Option<(&Pem, Sources)>,
+    ports: &Ports,
     environment: &Environment,
     problems: &mut Vec<Problem>,
 ) -> Objects {
@@ -55,7 +57,7 @@ pub fn build(
     };
     Objects {
         config_secret,
-        service: claim.wanted(Wanted::new(service::build(listener))),
+        service: claim.wanted(Wanted::new(service::build(listener, ports.service))),
         disruption_budget: claim.wanted(match disruption::build(listener) {
             Some(budget) => Wanted::new(budget),
             None => Wanted::Absent,

@@ -22,9 +22,15 @@ pub struct Rendered {
 }
 
 /// Returns the configuration of a listener, without certificates and CA certificates.
-pub fn of(listener: &Listener, backend: Backend, environment: &Environment) -> Config {
+pub fn of(
+    listener: &Listener,
+    backend: Backend,
+    also_listen: &[u16],
+    environment: &Environment,
+) -> Config {
     Config {
         host: listener.host,
+        also_listen: also_listen.to_vec(),
         backend,
         tls: listener.tls.clone(),
         timeouts: listener.timeouts.clone(),

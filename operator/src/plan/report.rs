@@ -20,6 +20,8 @@ pub struct Report {
     pub planned: Option<Serving>,
     /// Whether a configuration was rendered.
     pub rendered: bool,
+    /// Describes a change of the port that the Service follows later.
+    pub opening: Option<String>,
     /// Time until the next reconciliation without events.
     pub look_again: Duration,
 }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{self as core, ConfigMap, Secret, Service};
 use mqtt_tls_config::yaml::{self, Value};
-use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::kinds::{Kind, Object};
 use mqtt_tls_operator::plan::environment::Environment;
-use mqtt_tls_operator::plan::names::Name;
+use mqtt_tls_operator::plan::names::{MANAGER, Name};
 use mqtt_tls_operator::plan::objects::{Children, Objects, Wanted};
 use mqtt_tls_operator::plan::pod::Pod;
 use mqtt_tls_operator::plan::world::World;
@@ -183,17 +183,39 @@ fn read<T: serde::de::DeserializeOwned>(document: Value) -> T {
     yaml::from_value(document).unwrap()
 }
 
-/// Returns the children that the API server would have after applying the plan.
-pub(crate) fn applied(before: &Children, objects: &Objects) -> Children {
+/// Returns the children that the API server would have after applying the plan, each with the time of its last change.
+pub(crate) fn applied(before: &Children, objects: &Objects, now: Timestamp) -> Children {
     let mut children = before.clone();
     for step in objects.clone().steps().0 {
         match step.wanted {
-            Wanted::Present(object) => children.put(step.kind, object),
+            Wanted::Present(object) => {
+                let written = written(object.json(), before.of(step.kind), now);
+                let parse = step.kind.row().child.unwrap().parse;
+                children.put(step.kind, parse(written).unwrap());
+            }
             Wanted::Absent => children.remove(step.kind),
             Wanted::Kept => {}
         }
     }
     children
+}
+
+/// Returns an object as the API server has it after it was written, or was found to be the same.
+fn written(
+    mut wanted: serde_json::Value,
+    found: Option<&Arc<dyn Object>>,
+    now: Timestamp,
+) -> serde_json::Value {
+    let field = |object: &serde_json::Value| object["metadata"]["managedFields"].clone();
+    let found = found.map(|found| found.json()).unwrap_or_default();
+    let mut plain = found.clone();
+    if let Some(metadata) = plain.pointer_mut("/metadata") {
+        metadata.as_object_mut().unwrap().remove("managedFields");
+    }
+    let fields = serde_json::json!([{"manager": MANAGER, "operation": "Apply", "time": now}]);
+    let is_same = plain == wanted && !field(&found).is_null();
+    wanted["metadata"]["managedFields"] = if is_same { field(&found) } else { fields };
+    wanted
 }
 
 /// Returns all planned objects as JSON, with their kinds.

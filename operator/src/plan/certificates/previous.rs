@@ -104,6 +104,13 @@ impl Previous {
         Some(&self.rest()?.backend)
     }
 
+    /// Returns the ports that it listens on, `port` first.
+    pub fn ports(&self) -> Vec<u16> {
+        let rest = self.rest().into_iter();
+        rest.flat_map(|rest| std::iter::once(rest.port).chain(rest.also_listen.iter().copied()))
+            .collect()
+    }
+
     /// Returns the sources of the certificates, the default first.
     pub fn sources(&self) -> Vec<Source> {
         let certificates = self.certificates.iter();

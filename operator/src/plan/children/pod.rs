@@ -32,8 +32,9 @@ const ADMIN: &str = "admin";
 /// The user and group of the terminator, as in its image.
 const USER: i64 = 65_532;
 
-/// Lowest port that needs no privilege.
-const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+/// Lowest port that needs no privilege: any. It is set for every listener, so that a change to a port below 1024
+/// replaces no pod, and no pod refuses it.
+const FIRST_UNPRIVILEGED_PORT: u16 = 0;
 
 /// Range of local ports for connections to the backend. Each open connection uses one, and Linux's default range
 /// allows about 28,000 per backend address. The range starts above common listening ports (8883, 9443, the admin
@@ -63,7 +64,7 @@ pub(super) fn template(listener: &Listener, environment: &Environment) -> PodTem
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace),
-            security_context: Some(pod_security(listener.port)),
+            security_context: Some(pod_security()),
             containers: vec![container(listener, environment)],
             volumes: Some(vec![volume(listener)]),
             topology_spread_constraints: Some(spread(listener)),
@@ -147,7 +148,7 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     }
 }
 
-fn pod_security(port: u16) -> PodSecurityContext {
+fn pod_security() -> PodSecurityContext {
     // Kubernetes classifies both sysctls as safe, and restricted pod security allows them; the capability to bind
     // low ports would violate it.
     let sysctl = |name: &str, value: String| Sysctl {
@@ -155,8 +156,10 @@ fn pod_security(port: u16) -> PodSecurityContext {
         value,
     };
     let outgoing = sysctl("net.ipv4.ip_local_port_range", OUTGOING_PORTS.to_owned());
-    let unprivileged = (port < FIRST_UNPRIVILEGED_PORT)
-        .then(|| sysctl("net.ipv4.ip_unprivileged_port_start", port.to_string()));
+    let unprivileged = sysctl(
+        "net.ipv4.ip_unprivileged_port_start",
+        FIRST_UNPRIVILEGED_PORT.to_string(),
+    );
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
@@ -167,7 +170,7 @@ fn pod_security(port: u16) -> PodSecurityContext {
             type_: "RuntimeDefault".to_owned(),
             ..SeccompProfile::default()
         }),
-        sysctls: Some(std::iter::once(outgoing).chain(unprivileged).collect()),
+        sysctls: Some(vec![outgoing, unprivileged]),
         ..PodSecurityContext::default()
     }
 }

@@ -12,10 +12,10 @@ use crate::plan::listener::Listener;
 /// that the connection is not HTTP.
 const APP_PROTOCOL: &str = "tls";
 
-/// Builds the Service.
-pub(super) fn build(listener: &Listener) -> Service {
+/// Builds the Service, which leads to this port.
+pub(super) fn build(listener: &Listener, port: u16) -> Service {
     let template = &listener.service;
-    let port = i32::from(listener.port);
+    let port = i32::from(port);
     let ports = vec![ServicePort {
         name: Some("mqtts".to_owned()),
         protocol: Some("TCP".to_owned()),

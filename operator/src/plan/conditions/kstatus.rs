@@ -5,12 +5,13 @@ use super::finding::{Finding, Status};
 use crate::plan::reason::{ConditionType, Reason};
 
 /// Reasons of a condition that is not true but becomes so without anyone's help.
-const PASSING: [Reason; 12] = [
+const PASSING: [Reason; 13] = [
     Reason::AddressPending,
     Reason::BeingDeleted,
     Reason::Conflict,
     Reason::NoTerminators,
     Reason::NotServedYet,
+    Reason::PortOpening,
     Reason::Progressing,
     Reason::ReadFailed,
     Reason::TimedOut,

@@ -1,6 +1,6 @@
 //! `Programmed`: whether the children match the plan. It is false if a child could not be written, if there is no
-//! configuration, if a rollout is stuck, or if the load balancer has no address. It must not count pods; `available`
-//! does.
+//! configuration, if a rollout is stuck, or if the load balancer has no address; and unknown while the Service waits for
+//! the pods to open another port. It must not count pods; `available` does.
 
 use k8s_openapi::api::core::v1::Service;
 
@@ -33,6 +33,9 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
                 "keeping the current configuration, because no new one can be rendered; see ResolvedRefs"
             },
         );
+    }
+    if let Some(opening) = &report.opening {
+        return Finding::new(TYPE, Status::Unknown, Reason::PortOpening, opening);
     }
     if let Some(message) = judged.witnesses().and_then(stuck) {
         return is_not(Reason::RolloutStuck, &message);

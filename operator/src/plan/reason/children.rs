@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const PROGRAMMED: &[ConditionType] = &[ConditionType::Programmed];
 const AVAILABLE: &[ConditionType] = &[ConditionType::Available];
 
-pub(super) const ROWS: [Row; 27] = [
+pub(super) const ROWS: [Row; 28] = [
     Row::new(
         Reason::AddressPending,
         "AddressPending",
@@ -77,6 +77,13 @@ pub(super) const ROWS: [Row; 27] = [
         PROGRAMMED,
         "only in `standalone`: the configuration cannot be written",
         "see the message; check free space and permissions",
+    ),
+    Row::new(
+        Reason::PortOpening,
+        "PortOpening",
+        PROGRAMMED,
+        "unknown, because the pods open a new port beside the current one, which the Service still leads to",
+        "wait; the Service follows within seconds",
     ),
     Row::new(
         Reason::PortTaken,

@@ -87,6 +87,7 @@ pub enum Reason {
     NotRendered,
     NotStarted,
     NotWritten,
+    PortOpening,
     PortTaken,
     Refused,
     RolloutStuck,
