@@ -1,0 +1,101 @@
+//! The operator's program, which can crash. It must not know why it does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tests::process::Process;
+use tests::{ports, programs};
+
+/// Upper bound for its end, which waits for reconciliations in progress.
+const END: Duration = Duration::from_secs(60);
+
+/// The terminator's image, which is never started here.
+const IMAGE: &str = "mqtt-tls-terminator:test";
+
+/// An operator for one namespace, without a Lease.
+#[derive(Clone)]
+pub(crate) struct Operator {
+    kubeconfig: PathBuf,
+    namespace: String,
+    running: Arc<Mutex<Option<Process>>>,
+}
+
+impl Operator {
+    pub(crate) fn new(kubeconfig: PathBuf, namespace: &str) -> Self {
+        let (namespace, running) = (namespace.to_owned(), Arc::default());
+        Self {
+            kubeconfig,
+            namespace,
+            running,
+        }
+    }
+
+    pub(crate) async fn start(&self) {
+        self.apart(|operator| {
+            let started = spawn(&operator.kubeconfig, &operator.namespace);
+            *operator.running.lock().unwrap() = Some(started);
+        })
+        .await;
+    }
+
+    /// Kills it and starts it again.
+    pub(crate) async fn crash(&self) {
+        self.apart(|operator| {
+            let mut running = operator.running.lock().unwrap();
+            if let Some(process) = running.take() {
+                process.kill();
+            }
+            *running = Some(spawn(&operator.kubeconfig, &operator.namespace));
+        })
+        .await;
+    }
+
+    /// Ends it by SIGTERM, after the reconciliations in progress.
+    pub(crate) async fn stop(&self) {
+        self.apart(|operator| {
+            if let Some(process) = operator.running.lock().unwrap().take() {
+                process.signal(Signal::TERM);
+                process.wait_exit(END);
+            }
+        })
+        .await;
+    }
+
+    /// Stops or continues the process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(process) = &*self.running.lock().unwrap() {
+            process.signal(signal);
+        }
+    }
+
+    /// The end of its log, for messages.
+    pub(crate) fn log(&self) -> String {
+        let running = self.running.lock().unwrap();
+        running.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// Runs what blocks.
+    async fn apart(&self, work: impl FnOnce(&Self) + Send + 'static) {
+        let operator = self.clone();
+        let work = tokio::task::spawn_blocking(move || work(&operator));
+        work.await.unwrap();
+    }
+}
+
+fn spawn(kubeconfig: &Path, namespace: &str) -> Process {
+    let admin = ports::free_addr().to_string();
+    let mut command = Command::new(programs::operator());
+    command
+        .env("KUBECONFIG", kubeconfig)
+        // The tests may themselves run in a pod.
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env_remove("POD_NAMESPACE")
+        .env_remove("POD_NAME")
+        .env("MQTT_TLS_TERMINATOR_IMAGE", IMAGE)
+        .args(["run", "--log", "info,mqtt_tls_operator=debug"])
+        .args(["--admin", &admin, "--namespace", namespace]);
+    Process::spawn("operator", command)
+}

@@ -1,0 +1,190 @@
+//! The end state of a namespace, without what differs between two equal runs: times, names of namespaces, uids,
+//! versions, and what the API server chose. It must not read what only the test writes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use kube::api::ListParams;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::stage::TOUCHED;
+
+/// The kinds of children: group, version and kind.
+pub(crate) const CHILDREN: [[&str; 3]; 4] = [
+    ["", "v1", "Secret"],
+    ["", "v1", "Service"],
+    ["policy", "v1", "PodDisruptionBudget"],
+    ["apps", "v1", "Deployment"],
+];
+
+/// The places of kinds in [`CHILDREN`].
+pub(crate) const SECRET: usize = 0;
+pub(crate) const SERVICE: usize = 1;
+pub(crate) const DEPLOYMENT: usize = 3;
+
+/// The other kinds that are compared.
+const OTHERS: [[&str; 3]; 2] = [
+    ["mqtt.smartboot.tech", "v1alpha1", "MqttTlsListener"],
+    ["", "v1", "Pod"],
+];
+
+/// Fields that the API server chooses, or that the test's own writes change.
+const CHOSEN: [&str; 7] = [
+    "resourceVersion",
+    "creationTimestamp",
+    "clusterIP",
+    "clusterIPs",
+    "nodePort",
+    "healthCheckNodePort",
+    TOUCHED,
+];
+
+/// Each object by `Kind/name`.
+pub(crate) type State = BTreeMap<String, Value>;
+
+/// The API of a kind.
+pub(crate) fn api(client: &Client, namespace: &str, kind: [&str; 3]) -> Api<DynamicObject> {
+    let [group, version, kind] = kind;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// Reads the state of a namespace.
+pub(crate) async fn read(client: &Client, namespace: &str) -> State {
+    let mut state = State::new();
+    for kind in CHILDREN.into_iter().chain(OTHERS) {
+        let api = api(client, namespace, kind);
+        for object in api.list(&ListParams::default()).await.unwrap() {
+            let name = object.metadata.name.clone().unwrap_or_default();
+            let object = serde_json::to_value(object).unwrap();
+            state.insert(format!("{}/{name}", kind[2]), object);
+        }
+    }
+    name_versions(&mut state);
+    let uids = uids(&state);
+    for (name, object) in &mut state {
+        *object = name_uids(object, &uids);
+        if name.starts_with("Secret/") {
+            decode(object);
+        }
+        strip_managers(object);
+        normalize(object, namespace);
+    }
+    state
+}
+
+/// Replaces the version of a config Secret in the annotations of pods, if it is the present one.
+fn name_versions(state: &mut State) {
+    let versions: Vec<Value> = state
+        .iter()
+        .filter(|(name, _)| name.starts_with("Secret/"))
+        .map(|(_, secret)| secret["metadata"]["resourceVersion"].clone())
+        .collect();
+    for (name, pod) in state {
+        let annotations = pod.pointer_mut("/metadata/annotations");
+        for value in annotations
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flat_map(serde_json::Map::values_mut)
+        {
+            if name.starts_with("Pod/") && versions.contains(value) {
+                *value = json!("present");
+            }
+        }
+    }
+}
+
+/// The uids of the listeners, with their names.
+fn uids(state: &State) -> Vec<(String, String)> {
+    let named = state.iter().filter_map(|(name, object)| {
+        let uid = object["metadata"]["uid"].as_str()?.to_owned();
+        name.starts_with("MqttTlsListener/")
+            .then(|| (uid, name.clone()))
+    });
+    named.collect()
+}
+
+/// Replaces the uids of listeners, wherever they are. That of a listener that is gone stays, and is a difference.
+fn name_uids(object: &Value, uids: &[(String, String)]) -> Value {
+    let mut text = object.to_string();
+    for (uid, name) in uids {
+        text = text.replace(uid, name);
+    }
+    let mut object: Value = serde_json::from_str(&text).unwrap();
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("uid");
+    }
+    object
+}
+
+/// Shows the content of a Secret.
+fn decode(secret: &mut Value) {
+    let data = secret.get_mut("data").and_then(Value::as_object_mut);
+    for value in data.into_iter().flat_map(serde_json::Map::values_mut) {
+        let bytes: ByteString = serde_json::from_value(value.clone()).unwrap();
+        *value = String::from_utf8_lossy(&bytes.0).into_owned().into();
+    }
+}
+
+/// Leaves only the operator's entries among the managers of fields.
+fn strip_managers(object: &mut Value) {
+    let managers = object.pointer_mut("/metadata/managedFields");
+    if let Some(managers) = managers.and_then(Value::as_array_mut) {
+        managers.retain(|entry| entry["manager"] == "mqtt-tls-operator");
+    }
+}
+
+fn normalize(value: &mut Value, namespace: &str) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !CHOSEN.contains(&name.as_str()));
+            for value in fields.values_mut() {
+                normalize(value, namespace);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                normalize(value, namespace);
+            }
+        }
+        Value::String(text) if text.parse::<Timestamp>().is_ok() => "TIME".clone_into(text),
+        Value::String(text) => *text = text.replace(namespace, "NAMESPACE"),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The differences between two states, one a line.
+pub(crate) fn differences(wanted: &State, found: &State) -> Vec<String> {
+    let mut differences = Vec::new();
+    let (wanted, found) = (json!(wanted), json!(found));
+    compare("", &wanted, &found, &mut differences);
+    differences
+}
+
+fn compare(path: &str, wanted: &Value, found: &Value, differences: &mut Vec<String>) {
+    match (wanted, found) {
+        (Value::Object(one), Value::Object(other)) => {
+            let mut names: Vec<&String> = one.keys().chain(other.keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                compare(
+                    &format!("{path} {name}"),
+                    &wanted[name],
+                    &found[name],
+                    differences,
+                );
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            for (index, (one, other)) in one.iter().zip(other).enumerate() {
+                compare(&format!("{path} {index}"), one, other, differences);
+            }
+        }
+        _ if wanted != found => differences.push(format!("{path}: {found}, not {wanted}")),
+        _ => {}
+    }
+}
