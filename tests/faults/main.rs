@@ -30,13 +30,11 @@ use mqtt_tls_operator::crd;
 use tests::apiserver::ApiServer;
 use tokio::runtime::Runtime;
 
-use fault::Fault;
 use judge::{Outcome, complaints};
 use plans::Plan;
 use proxy::Proxy;
 use stage::Stage;
 use workloads::Workload;
-use write::Write;
 
 /// How many plans run at once, unless `--test-threads` says otherwise: they mostly wait.
 const AT_ONCE: usize = 8;
@@ -92,7 +90,7 @@ async fn plans(cluster: &'static Cluster, filter: Option<&str>) -> Vec<Plan> {
     let runs = runs.map(async |(index, workload)| {
         let (stage, played) = perform(cluster, workload, None).await;
         played.unwrap_or_else(|why| panic!("{} without a fault: {why}", workload.name));
-        let outcome = outcome(&stage).await;
+        let outcome = outcome(stage).await;
         plans::of(workload, index, &Arc::new(outcome))
     });
     futures::future::join_all(runs).await.concat()
@@ -102,14 +100,21 @@ async fn plans(cluster: &'static Cluster, filter: Option<&str>) -> Vec<Plan> {
 async fn perform(
     cluster: &Cluster,
     workload: &Workload,
-    plan: Option<(Write, Fault)>,
+    plan: Option<&Plan>,
 ) -> (Stage, Result<(), String>) {
     let namespace = cluster.server.namespace(workload.name).await;
-    let proxy = Proxy::start(cluster.operators.clone(), &namespace, plan).await;
-    let stage = Stage {
+    let fault = plan.map(|plan| (plan.point.clone(), plan.fault));
+    let recovery = plan.and_then(|plan| {
+        let index = plan.wanted.rest_after(&plan.point)?;
+        (!workload.is_cut_short).then(|| (Arc::clone(&plan.wanted), index))
+    });
+    let proxy = Proxy::start(cluster.operators.clone(), &namespace, fault).await;
+    let mut stage = Stage {
         client: cluster.users.clone(),
         namespace,
         proxy,
+        rests: Vec::new(),
+        recovery,
     };
     let mut played = stage.play(workload.before).await;
     stage.proxy.count();
@@ -119,29 +124,31 @@ async fn perform(
     (stage, played)
 }
 
-async fn outcome(stage: &Stage) -> Outcome {
+/// Ends a run, and returns what it has led to.
+async fn outcome(stage: Stage) -> Outcome {
     let record = stage.proxy.record();
+    stage.proxy.end().await;
     Outcome {
         state: state::read(&stage.client, &stage.namespace).await,
         writes: record.writes(),
         executed: record.executed(),
+        rests: stage.rests,
     }
 }
 
 async fn run(cluster: &Cluster, plan: &Plan) -> Result<(), Failed> {
-    let point = (plan.point.clone(), plan.fault);
-    let (stage, played) = perform(cluster, plan.workload, Some(point)).await;
-    let found = outcome(&stage).await;
-    let mut wrong = complaints(plan, &found);
-    if !stage.proxy.record().is_faulted {
+    let (stage, played) = perform(cluster, plan.workload, Some(plan)).await;
+    let (log, record) = (stage.proxy.operator().log(), stage.proxy.record());
+    let found = outcome(stage).await;
+    let mut wrong: Vec<String> = played.err().into_iter().collect();
+    wrong.extend(complaints(plan, &found));
+    if !record.is_faulted {
         wrong.push("the write that the fault is for did not happen".to_owned());
     }
-    wrong.extend(played.err());
     if wrong.is_empty() {
         return Ok(());
     }
     let writes: Vec<String> = found.writes.iter().map(ToString::to_string).collect();
     let (wrong, writes) = (wrong.join("\n"), writes.join(" "));
-    let log = stage.proxy.operator().log();
     Err(format!("{wrong}\nwrites: {writes}\n{log}").into())
 }

@@ -64,6 +64,12 @@ impl Operator {
         .await;
     }
 
+    /// Kills it.
+    pub(crate) async fn kill(&self) {
+        self.apart(|operator| drop(operator.running.lock().unwrap().take()))
+            .await;
+    }
+
     /// Stops or continues the process.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(process) = &*self.running.lock().unwrap() {

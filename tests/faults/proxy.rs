@@ -21,6 +21,7 @@ use socket2::{SockRef, Socket};
 use tests::workdir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::fault::Fault;
 use crate::operator::Operator;
@@ -51,6 +52,7 @@ pub(crate) struct Record {
 /// A proxy and its operator.
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
+    served: JoinHandle<()>,
 }
 
 struct Shared {
@@ -61,6 +63,11 @@ struct Shared {
 }
 
 impl Record {
+    /// Reports whether writes are counted.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.begin.is_some()
+    }
+
     /// The position of the next call.
     pub(crate) fn end(&self) -> usize {
         self.calls.len()
@@ -140,9 +147,17 @@ impl Proxy {
         });
         let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
         let router = router.into_make_service_with_connect_info::<Line>();
-        tokio::spawn(async move { axum::serve(Lines(inner), router).await });
+        let served = tokio::spawn(async move {
+            axum::serve(Lines(inner), router).await.unwrap();
+        });
         shared.operator.start().await;
-        Self { shared }
+        Self { shared, served }
+    }
+
+    /// Kills the operator, and ends.
+    pub(crate) async fn end(self) {
+        self.shared.operator.kill().await;
+        self.served.abort();
     }
 
     /// The operator behind the proxy.
@@ -159,6 +174,11 @@ impl Proxy {
     /// What has passed so far.
     pub(crate) fn record(&self) -> Record {
         self.shared.record.borrow().clone()
+    }
+
+    /// What has passed, and what will.
+    pub(crate) fn watch(&self) -> watch::Receiver<Record> {
+        self.shared.record.subscribe()
     }
 
     /// Waits until `found` finds something in what has passed.

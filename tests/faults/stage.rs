@@ -1,7 +1,7 @@
 //! Plays a workload in a namespace of the API server: the users' acts, and those of the controllers that the server
 //! lacks. It must not judge the result.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,8 +14,9 @@ use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use tests::pki::{Ca, Leaf};
 
+use crate::judge::{Outcome, Rest};
 use crate::proxy::Proxy;
-use crate::state::{CHILDREN, SERVICE, api};
+use crate::state::{self, CHILDREN, SERVICE, State, api};
 use crate::workloads::{Act, Pair};
 
 /// Upper bound for one act, which takes about a second.
@@ -29,6 +30,10 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) proxy: Proxy,
+    /// The rests since the writes are counted.
+    pub(crate) rests: Vec<Rest>,
+    /// The run without a fault, and the rest that the operator must reach by itself.
+    pub(crate) recovery: Option<(Arc<Outcome>, usize)>,
 }
 
 /// The certificates, which are the same in all runs, so that the results can be compared.
@@ -50,7 +55,7 @@ static PKI: LazyLock<Pki> = LazyLock::new(|| {
 
 impl Stage {
     /// Plays the acts in order. Returns why one of them did not end.
-    pub(crate) async fn play(&self, acts: &[Act]) -> Result<(), String> {
+    pub(crate) async fn play(&mut self, acts: &[Act]) -> Result<(), String> {
         for act in acts {
             let played = tokio::time::timeout(SOON, self.one(act)).await;
             played.map_err(|_| format!("timed out after {SOON:?} in {act:?}"))?;
@@ -58,7 +63,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn one(&self, act: &Act) {
+    async fn one(&mut self, act: &Act) {
         match act {
             Act::Tls(secret, pair) => self.put_tls(secret, *pair).await,
             Act::Ca(name) => {
@@ -90,7 +95,18 @@ impl Stage {
             Act::Collect => self.collect().await,
             Act::Pods(listener) => self.make_pods(listener).await,
             Act::Available(listener) => self.make_available(listener).await,
-            Act::Settle(listener) => self.settle(listener).await,
+            Act::Settle(listeners) => {
+                if let Some((wanted, index)) = self.recovery.clone()
+                    && self.proxy.record().is_counted()
+                    && index == self.rests.len()
+                {
+                    self.recover(&wanted.rests[index].state).await;
+                }
+                for listener in *listeners {
+                    self.settle(listener).await;
+                }
+                self.rest().await;
+            }
             Act::SettleOrFault(listener) => {
                 let faulted = self
                     .proxy
@@ -101,6 +117,22 @@ impl Stage {
                 }
             }
             Act::Stop => self.proxy.operator().stop().await,
+        }
+    }
+
+    async fn rest(&mut self) {
+        let record = self.proxy.record();
+        if record.is_counted() {
+            let state = state::read(&self.client, &self.namespace).await;
+            self.rests.push(Rest::new(state, record.writes().len()));
+        }
+    }
+
+    /// Waits until the operator has reached a state after a fault, without a change that would make it look again.
+    async fn recover(&self, wanted: &State) {
+        let mut record = self.proxy.watch();
+        while state::read(&self.client, &self.namespace).await != *wanted {
+            record.changed().await.unwrap();
         }
     }
 

@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::stage::TOUCHED;
 
@@ -88,7 +88,7 @@ fn name_versions(state: &mut State) {
         for value in annotations
             .and_then(Value::as_object_mut)
             .into_iter()
-            .flat_map(serde_json::Map::values_mut)
+            .flat_map(Map::values_mut)
         {
             if name.starts_with("Pod/") && versions.contains(value) {
                 *value = json!("present");
@@ -97,18 +97,26 @@ fn name_versions(state: &mut State) {
     }
 }
 
-/// The uids of the listeners, with their names.
-fn uids(state: &State) -> Vec<(String, String)> {
-    let named = state.iter().filter_map(|(name, object)| {
-        let uid = object["metadata"]["uid"].as_str()?.to_owned();
-        name.starts_with("MqttTlsListener/")
-            .then(|| (uid, name.clone()))
-    });
-    named.collect()
+/// The uids of the listeners with their names, and those of owners that are gone.
+fn uids(state: &State) -> BTreeMap<String, String> {
+    let mut uids = BTreeMap::new();
+    for object in state.values() {
+        let owners = object.pointer("/metadata/ownerReferences");
+        for owner in owners.and_then(Value::as_array).into_iter().flatten() {
+            let uid = owner["uid"].as_str().unwrap_or_default();
+            uids.insert(uid.to_owned(), "gone".to_owned());
+        }
+    }
+    let is_listener = |(name, _): &(&String, &Value)| name.starts_with("MqttTlsListener/");
+    for (name, listener) in state.iter().filter(is_listener) {
+        let uid = listener["metadata"]["uid"].as_str().unwrap_or_default();
+        uids.insert(uid.to_owned(), name.clone());
+    }
+    uids
 }
 
-/// Replaces the uids of listeners, wherever they are. That of a listener that is gone stays, and is a difference.
-fn name_uids(object: &Value, uids: &[(String, String)]) -> Value {
+/// Replaces the uids of owners, wherever they are.
+fn name_uids(object: &Value, uids: &BTreeMap<String, String>) -> Value {
     let mut text = object.to_string();
     for (uid, name) in uids {
         text = text.replace(uid, name);
@@ -116,14 +124,26 @@ fn name_uids(object: &Value, uids: &[(String, String)]) -> Value {
     let mut object: Value = serde_json::from_str(&text).unwrap();
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("uid");
+        // The test's own label may be the only one.
+        if metadata
+            .get("labels")
+            .and_then(Value::as_object)
+            .is_some_and(is_without_labels)
+        {
+            metadata.remove("labels");
+        }
     }
     object
+}
+
+fn is_without_labels(labels: &Map<String, Value>) -> bool {
+    labels.keys().all(|label| label == TOUCHED)
 }
 
 /// Shows the content of a Secret.
 fn decode(secret: &mut Value) {
     let data = secret.get_mut("data").and_then(Value::as_object_mut);
-    for value in data.into_iter().flat_map(serde_json::Map::values_mut) {
+    for value in data.into_iter().flat_map(Map::values_mut) {
         let bytes: ByteString = serde_json::from_value(value.clone()).unwrap();
         *value = String::from_utf8_lossy(&bytes.0).into_owned().into();
     }
@@ -184,7 +204,11 @@ fn compare(path: &str, wanted: &Value, found: &Value, differences: &mut Vec<Stri
                 compare(&format!("{path} {index}"), one, other, differences);
             }
         }
-        _ if wanted != found => differences.push(format!("{path}: {found}, not {wanted}")),
+        _ if wanted != found => {
+            let shown = |value: &Value| value.to_string().chars().take(200).collect::<String>();
+            let (wanted, found) = (shown(wanted), shown(found));
+            differences.push(format!("{path}: {found}, not {wanted}"));
+        }
         _ => {}
     }
 }

@@ -23,9 +23,9 @@ pub(crate) enum Act {
     Pods(&'static str),
     /// Writes the status of a listener's Deployment as its controller would when all pods run.
     Available(&'static str),
-    /// Waits until a reconciliation of a listener that saw all of the above has written nothing.
-    Settle(&'static str),
-    /// The same, but goes on as soon as the fault has happened.
+    /// Waits until reconciliations of these listeners that saw all of the above have written nothing.
+    Settle(&'static [&'static str]),
+    /// The same for one listener, but goes on as soon as the fault has happened.
     SettleOrFault(&'static str),
     /// Ends the operator after the reconciliations in progress.
     Stop,
@@ -65,10 +65,10 @@ const SECRET: &str = "edge-tls";
 const READY: &[Act] = &[
     Tls(SECRET, Pair::First),
     Listener(EDGE, SECRET, "{}"),
-    Settle(EDGE),
+    Settle(&[EDGE]),
     Pods(EDGE),
     Available(EDGE),
-    Settle(EDGE),
+    Settle(&[EDGE]),
 ];
 
 /// All workloads.
@@ -77,15 +77,19 @@ pub(crate) const ALL: &[Workload] = &[
         is_slow: true,
         ..of("create", &[], READY)
     },
-    of("rotate", READY, &[Tls(SECRET, Pair::Renewed), Settle(EDGE)]),
+    of(
+        "rotate",
+        READY,
+        &[Tls(SECRET, Pair::Renewed), Settle(&[EDGE])],
+    ),
     of(
         "bad-secret",
         READY,
         &[
             Tls(SECRET, Pair::Mismatch),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Tls(SECRET, Pair::Renewed),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     of("port", READY, &changed(r#"{"port": 9443}"#)),
@@ -111,7 +115,7 @@ pub(crate) const ALL: &[Workload] = &[
                 SECRET,
                 r#"{"clientAuth": {"mode": "Require", "caRef": {"kind": "ConfigMap", "name": "device-ca"}}}"#,
             ),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     of(
@@ -138,9 +142,9 @@ pub(crate) const ALL: &[Workload] = &[
                 SECRET,
                 r#"{"certificates": [{"secretRef": {"name": "edge-tls"}}, {"secretRef": {"name": "more-tls"}}]}"#,
             ),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Listener(EDGE, "more-tls", "{}"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     of("scale-up", READY, &changed(r#"{"replicas": 3}"#)),
@@ -150,13 +154,13 @@ pub(crate) const ALL: &[Workload] = &[
         READY,
         &[
             Listener(EDGE, SECRET, r#"{"replicas": 0}"#),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Available(EDGE),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Listener(EDGE, SECRET, "{}"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Available(EDGE),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     of(
@@ -169,11 +173,11 @@ pub(crate) const ALL: &[Workload] = &[
                 "edge-mqtts",
                 r#"{"spec": {"ports": [{"port": 1}]}}"#,
             ),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Edit(DEPLOYMENT, "edge-mqtts", r#"{"spec": {"replicas": 7}}"#),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Available(EDGE),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     of(
@@ -181,13 +185,13 @@ pub(crate) const ALL: &[Workload] = &[
         READY,
         &[
             Remove(SECRETS, "edge-mqtts"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Remove(SERVICE, "edge-mqtts"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Remove(DEPLOYMENT, "edge-mqtts"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Available(EDGE),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     of(
@@ -195,20 +199,20 @@ pub(crate) const ALL: &[Workload] = &[
         &[Tls(SECRET, Pair::First), Foreign("edge-mqtts")],
         &[
             Listener(EDGE, SECRET, "{}"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Remove(SERVICE, "edge-mqtts"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     Workload {
         name: "delete",
-        before: &[Listener("witness", "none", "{}"), Settle("witness")],
+        before: &[Listener("witness", "none", "{}"), Settle(&["witness"])],
         acts: &[
             Tls(SECRET, Pair::First),
             Listener(EDGE, SECRET, "{}"),
             SettleOrFault(EDGE),
             Delete(EDGE),
-            Settle("witness"),
+            Settle(&["witness"]),
             Stop,
             Collect,
         ],
@@ -221,11 +225,11 @@ pub(crate) const ALL: &[Workload] = &[
         &[
             Delete(EDGE),
             Listener(EDGE, SECRET, "{}"),
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Collect,
-            Settle(EDGE),
+            Settle(&[EDGE]),
             Available(EDGE),
-            Settle(EDGE),
+            Settle(&[EDGE]),
         ],
     ),
     of(
@@ -234,14 +238,12 @@ pub(crate) const ALL: &[Workload] = &[
             Tls(SECRET, Pair::First),
             Listener(EDGE, SECRET, "{}"),
             Listener("other", SECRET, "{}"),
-            Settle(EDGE),
-            Settle("other"),
+            Settle(&[EDGE, "other"]),
             Pods(EDGE),
             Pods("other"),
-            Settle(EDGE),
-            Settle("other"),
+            Settle(&[EDGE, "other"]),
         ],
-        &[Tls(SECRET, Pair::Renewed), Settle(EDGE), Settle("other")],
+        &[Tls(SECRET, Pair::Renewed), Settle(&[EDGE, "other"])],
     ),
 ];
 
@@ -259,8 +261,8 @@ const fn of(name: &'static str, before: &'static [Act], acts: &'static [Act]) ->
 const fn changed(more: &'static str) -> [Act; 4] {
     [
         Listener(EDGE, SECRET, more),
-        Settle(EDGE),
+        Settle(&[EDGE]),
         Available(EDGE),
-        Settle(EDGE),
+        Settle(&[EDGE]),
     ]
 }
