@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     None,
     /// Requests for this path fail.
     Internal(String),
+    /// Watches of this resource end and are refused with this status, and so are lists of it.
+    Refused(&'static str, StatusCode),
     /// Every watch ends and cannot be resumed, and lists fail.
     Expired,
     /// Watches of listeners end, and new ones get 404, as from an API server that has just started; lists succeed.
@@ -110,6 +112,9 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         Fault::Internal(path) if request.uri().path().ends_with(&path) => {
             return refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
         }
+        Fault::Refused(resource, code) if is_of(&request, resource) => {
+            return refuse(code, code.canonical_reason().unwrap_or_default());
+        }
         Fault::Unknown if is_watch && is_listeners => {
             return refuse(StatusCode::NOT_FOUND, "NotFound");
         }
@@ -121,8 +126,9 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
                 .fetch_add(usize::from(is_watch), Ordering::Relaxed);
             std::future::pending::<()>().await;
         }
-        Fault::Internal(_) | Fault::Unknown | Fault::None => {}
+        Fault::Internal(_) | Fault::Refused(..) | Fault::Unknown | Fault::None => {}
     }
+    let path = request.uri().path().to_owned();
     shared
         .answered
         .fetch_add(usize::from(is_watch), Ordering::Relaxed);
@@ -132,8 +138,17 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let request = Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
     let (parts, body) = shared.client.send(request).await.unwrap().into_parts();
     let (sender, receiver) = mpsc::unbounded();
-    tokio::spawn(forward(Body::new(body), sender, fault));
+    tokio::spawn(forward(Body::new(body), sender, fault, path));
     Response::from_parts(parts, Body::from_stream(receiver))
+}
+
+/// Reports whether it lists or watches a resource.
+fn is_of(request: &Request, resource: &str) -> bool {
+    request.method() == Method::GET && ends_with(request.uri().path(), resource)
+}
+
+fn ends_with(path: &str, resource: &str) -> bool {
+    path.rsplit('/').next() == Some(resource)
 }
 
 /// Forwards a response until it ends, or a fault interrupts it.
@@ -141,10 +156,15 @@ async fn forward(
     answer: Body,
     sender: mpsc::UnboundedSender<Result<Bytes, axum::Error>>,
     mut fault: watch::Receiver<Fault>,
+    path: String,
 ) {
     let mut answer = answer.into_data_stream();
     let wrong = async {
-        let found = fault.wait_for(|now| !matches!(now, Fault::Internal(_) | Fault::None));
+        let found = fault.wait_for(|now| match now {
+            Fault::Internal(_) | Fault::None => false,
+            Fault::Refused(resource, _) => ends_with(&path, resource),
+            Fault::Expired | Fault::Unknown | Fault::Silent => true,
+        });
         found.await.is_ok_and(|found| *found == Fault::Silent)
     };
     let all = async {
