@@ -10,6 +10,7 @@
 mod account;
 mod admission;
 mod bad_secret;
+mod churn;
 mod create;
 mod definition;
 mod delete;
