@@ -39,11 +39,13 @@ pub struct ApiServer {
     folder: PathBuf,
     addr: SocketAddr,
     etcd: SocketAddr,
+    /// etcd's address for its peers, of which there are none.
+    peers: SocketAddr,
     ca: Ca,
     purpose: Purpose,
     // Dropped in this order: an API server without etcd takes long to end.
     process: Option<Process>,
-    _etcd: Process,
+    etcd_process: Option<Process>,
 }
 
 impl ApiServer {
@@ -73,17 +75,17 @@ impl ApiServer {
         let ca = Ca::new("kubernetes");
         flags::write_files(&folder, &ca, addr.ip(), purpose);
         let (etcd, peers) = (ports::free_addr(), ports::free_addr());
-        let etcd_process = Process::spawn("etcd", flags::etcd(&folder, etcd, peers));
-        etcd_process.wait_for_port(etcd, START);
         let mut server = Self {
             folder,
             addr,
             etcd,
+            peers,
             ca,
             purpose,
             process: None,
-            _etcd: etcd_process,
+            etcd_process: None,
         };
+        server.start_etcd();
         let admin = server.kubeconfig();
         kubeconfig::write(
             &admin,
@@ -101,6 +103,22 @@ impl ApiServer {
         if let Some(process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// Kills etcd, while the API server goes on without it.
+    pub fn kill_etcd(&mut self) {
+        if let Some(process) = self.etcd_process.take() {
+            process.kill();
+        }
+    }
+
+    /// Starts etcd with its data of before.
+    #[track_caller]
+    pub fn start_etcd(&mut self) {
+        let command = flags::etcd(&self.folder, self.etcd, self.peers);
+        let process = Process::spawn("etcd", command);
+        process.wait_for_port(self.etcd, START);
+        self.etcd_process = Some(process);
     }
 
     /// Starts it again at the same address, and waits until it is ready.

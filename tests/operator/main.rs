@@ -22,6 +22,7 @@ mod lease;
 mod memory;
 mod missed;
 mod namespaced;
+mod outage;
 mod ports;
 mod program;
 mod prove;
