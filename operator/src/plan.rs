@@ -126,14 +126,12 @@ fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<P
     let chosen = renewed(world, now, &previous);
     let config = chosen.as_ref().zip(previous.rest());
     // A configuration that has become too large stays as it was.
-    let config = config.and_then(|(chosen, rest)| {
-        config::render(rest.clone(), chosen, &previous, now).ok()?
-    });
+    let config = config
+        .and_then(|(chosen, rest)| config::render(rest.clone(), chosen, &previous, now).ok()?);
     let written = chosen.as_ref().zip(config.as_ref());
     let report = Report {
         problems,
-        planned: written
-            .map(|(chosen, config)| serving(chosen, config, now)),
+        planned: written.map(|(chosen, config)| serving(chosen, config, now)),
         rendered: config.is_some(),
         opening: None,
         look_again: chosen

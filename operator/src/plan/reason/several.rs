@@ -2,7 +2,8 @@
 //! not decide which one applies.
 
 use super::vocabulary::ConditionType::{
-    Accepted, Available, BackendReachable, CertificateServed, CertificateValid, Programmed, ResolvedRefs,
+    Accepted, Available, BackendReachable, CertificateServed, CertificateValid, Programmed,
+    ResolvedRefs,
 };
 use super::vocabulary::{Reason, Row};
 
