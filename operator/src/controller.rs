@@ -114,8 +114,8 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
         is_listed: Arc::clone(&is_listed),
     };
     let (store, triggers) = watches.open();
-    let (changed, changes) = mpsc::unbounded_channel();
-    let triggers = stream::select(triggers, references_to(changes));
+    let (changed, to_trigger) = mpsc::unbounded_channel();
+    let triggers = stream::select(triggers, references_to(to_trigger));
     let queue = paced(triggers, || tokio::time::sleep(INTERVAL))
         .map(Ok::<_, Infallible>)
         .take_until(shutdown.clone().begun());

@@ -82,33 +82,54 @@ mod tests {
 
     #[test]
     fn the_worst_answer_counts_and_only_contrary_evidence_makes_it_false() {
-        let refused = || Configuration::Refused("Unbindable: no such address".to_owned());
-        let other = || Configuration::OtherCertificate("a.example: 1 instead of 2".to_owned());
-        let unasked = || Configuration::Unasked("timed out".to_owned());
-        let (served, behind) = (|| Configuration::Served, || Configuration::Behind);
-        let cases: [(&[fn() -> Configuration], &str, &str, &str); 7] = [
-            (&[], "Unknown", "NoReadyPods", "no pod is ready"),
-            (&[served, served], "True", "CertificateServed", "2 of 2"),
-            (&[served, unasked], "Unknown", "PodsNotAsked", "pod b could"),
-            (&[unasked, behind], "False", "NotServedYet", "pod b still"),
-            (&[behind, other], "False", "OtherCertificate", "(a.example:"),
+        let served = Configuration::Served;
+        let behind = Configuration::Behind;
+        let refused = Configuration::Refused("Unbindable: no such address".to_owned());
+        let other = Configuration::OtherCertificate("a.example: 1 instead of 2".to_owned());
+        let unasked = Configuration::Unasked("timed out".to_owned());
+        let cases = [
+            (vec![], "Unknown", "NoReadyPods", "no pod is ready"),
             (
-                &[other, refused],
+                vec![&served, &served],
+                "True",
+                "CertificateServed",
+                "2 of 2",
+            ),
+            (
+                vec![&served, &unasked],
+                "Unknown",
+                "PodsNotAsked",
+                "pod b could",
+            ),
+            (
+                vec![&unasked, &behind],
+                "False",
+                "NotServedYet",
+                "pod b still",
+            ),
+            (
+                vec![&behind, &other],
+                "False",
+                "OtherCertificate",
+                "(a.example:",
+            ),
+            (
+                vec![&other, &refused],
                 "False",
                 "ConfigurationRefused",
                 "such address",
             ),
             (
-                &[refused, served],
+                vec![&refused, &served],
                 "False",
                 "ConfigurationRefused",
                 "1 of 2",
             ),
         ];
         for (found, status, reason, said) in cases {
-            let pods = found.iter().zip(["a", "b"]).map(|(found, pod)| {
+            let pods = found.into_iter().zip(["a", "b"]).map(|(found, pod)| {
                 let answer = Answer {
-                    configuration: found(),
+                    configuration: found.clone(),
                     backend: Backend::Unknown,
                 };
                 (pod.to_owned(), answer)
