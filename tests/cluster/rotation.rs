@@ -93,6 +93,9 @@ fn journey(cluster: &'static Cluster, fate: Fate, course: &Course) -> Vec<(Strin
     edge.kubectl(&["delete", "secret", "edge-tls"]);
     cluster.apply(&edge.namespace, &manifests);
     edge.wait("Ready", "True");
+    // The operator reaches the pods, through its NetworkPolicy.
+    edge.wait("CertificateServed", "True");
+    edge.wait("BackendReachable", "True");
     let pods = edge.pods();
     let ca = ca(&edge);
     let renewals = cluster.block_on(async {
@@ -137,6 +140,7 @@ fn journey(cluster: &'static Cluster, fate: Fate, course: &Course) -> Vec<(Strin
         renewals
     });
     assert_eq!(edge.pods(), pods, "no pod restarts or is replaced");
+    edge.wait("CertificateServed", "True");
     renewals
 }
 
