@@ -56,7 +56,7 @@ pub async fn apply(
     // Running pods mount the configuration, so they are marked before the other children are applied.
     let marked = match &configured {
         Ok(()) if is_rendered => marks::mark_all(&writer, &pods, &children).await,
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) | Err(_) => Ok(Vec::new()),
     };
     // Pods mount the Secret by name: if it could not be applied, the name may belong to another owner's Secret, or to one
     // of an earlier listener that accepted more clients.
@@ -68,7 +68,7 @@ pub async fn apply(
     let others = others.filter(|step| !held_back(step)).collect();
     let made = writer.all(others, &mut children).await;
     match (configured, made.and(marked)) {
-        (Ok(()), Ok(())) => Ok(Applied { children }),
+        (Ok(()), Ok(marked)) => Ok(Applied { children, marked }),
         (Err(error), _) => Err(Failed {
             error,
             is_configured: false,

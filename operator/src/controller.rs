@@ -4,6 +4,7 @@ mod pace;
 pub mod references;
 pub mod retry;
 pub mod scope;
+mod sight;
 pub mod watches;
 
 use std::convert::Infallible;
@@ -43,6 +44,7 @@ use pace::paced;
 use references::Guarded;
 use retry::{Failures, spread};
 use scope::Scope;
+use sight::Sights;
 use watches::Watches;
 
 /// Minimum time between two reconciliations of one listener that events cause. The first event causes one at once.
@@ -65,6 +67,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Consecutive failures of each listener.
     failures: Failures,
+    /// What the last reconciliation of each listener has taken into account.
+    sights: Arc<Sights>,
     /// The last answers of each listener's pods.
     latest: Latest,
     /// Places for reconciliations that use the API server.
@@ -95,6 +99,7 @@ impl Context {
             reporter,
             recorder,
             failures: Failures::default(),
+            sights: Arc::default(),
             latest: Latest::default(),
             working: Arc::new(Semaphore::new(concurrency.into())),
             proving: Arc::new(Semaphore::new(PROVING_MAX)),
@@ -112,10 +117,11 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
         metrics: context.metrics.clone(),
         board,
         is_listed: Arc::clone(&is_listed),
+        sights: Arc::clone(&context.sights),
     };
     let (store, triggers) = watches.open();
     let (changed, to_trigger) = mpsc::unbounded_channel();
-    let triggers = stream::select(triggers, references_to(to_trigger));
+    let triggers = stream::select(triggers, references_to(to_trigger, &context));
     let queue = paced(triggers, || tokio::time::sleep(INTERVAL))
         .map(Ok::<_, Infallible>)
         .take_until(shutdown.clone().begun());
@@ -130,6 +136,7 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
             let namespace = object.namespace.unwrap_or_default();
             let name = Name::new(&namespace, &object.name);
             known.failures.forget(&name);
+            known.sights.forget(&name);
             known.latest.forget(&name);
         }
     });
@@ -144,11 +151,14 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
 /// Triggers of listeners whose pods answer differently.
 fn references_to(
     changes: mpsc::UnboundedReceiver<Name>,
-) -> impl Stream<Item = ObjectRef<Guarded>> + Send {
-    stream::unfold(changes, async |mut changes| {
-        let Name { namespace, name } = changes.recv().await?;
-        let object = ObjectRef::new(&name).within(&namespace);
-        Some((object, changes))
+    context: &Context,
+) -> impl Stream<Item = ObjectRef<Guarded>> + Send + use<> {
+    let sights = Arc::clone(&context.sights);
+    stream::unfold((changes, sights), async |(mut changes, sights)| {
+        let listener = changes.recv().await?;
+        sights.note(&listener, None);
+        let object = ObjectRef::new(&listener.name).within(&listener.namespace);
+        Some((object, (changes, sights)))
     })
 }
 
@@ -163,9 +173,12 @@ async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
 
 /// Reconciles one listener, and measures it.
 async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, call::Error> {
+    let name = name_of(&*object);
+    if let Some(left) = context.sights.begin(&name, Instant::now()) {
+        return Ok(Action::requeue(left));
+    }
     let place = place(&context.working).await;
     let measured = context.metrics.reconciling();
-    let name = name_of(&*object);
     // Boxed: the future is large.
     let result = Box::pin(reconcile(&name, place, &context)).await;
     let ended = |error: &call::Error| Ended::Failed(error.reason());
@@ -214,6 +227,7 @@ async fn reconcile(
         report,
         previous,
     } = plan(&world, environment, now);
+    let mut seen = world.versions();
     // The plan owns what it needs, and asking pods takes time.
     world.secrets.clear();
     let applied = apply(client, &report.identity, objects, &world.children, metrics).await;
@@ -223,9 +237,12 @@ async fn reconcile(
     let _place = self::place(&context.working).await;
     let status = conditions::status(&judged);
     metrics.warned(&world.listener, judged.serving.reasons());
-    status::write(client, reporter, &world.listener, &status, metrics).await?;
-    applied.map_err(|failed| failed.error)?;
-    Ok(Action::requeue(spread(report.look_again)))
+    seen.extend(status::write(client, reporter, &world.listener, &status, metrics).await?);
+    let applied = applied.map_err(|failed| failed.error)?;
+    seen.extend(applied.children.versions().chain(applied.marked));
+    let wait = spread(report.look_again);
+    context.sights.end(name, seen, Instant::now() + wait);
+    Ok(Action::requeue(wait))
 }
 
 /// Waits for a place.

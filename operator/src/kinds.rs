@@ -7,8 +7,10 @@ mod object;
 mod table;
 mod target;
 mod verb;
+mod version;
 
 pub use object::{Object, Parse};
 pub use table::{Child, Grant, KINDS, Kind, Row, Watched, Wave, children};
 pub use target::Target;
 pub use verb::Verb;
+pub use version::Version;

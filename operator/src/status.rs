@@ -14,7 +14,7 @@ use crate::api::patch::apply;
 use crate::apply::Failed;
 use crate::crd::{MqttTlsListener, MqttTlsListenerStatus};
 use crate::error::{chain, without_values};
-use crate::kinds::{Kind, Target, Verb};
+use crate::kinds::{Kind, Target, Verb, Version};
 use crate::metrics::Metrics;
 use crate::plan::conditions::judged::Outcome;
 use crate::plan::notices::{Notice, notices};
@@ -36,21 +36,22 @@ pub fn outcome(applied: &Result<Applied, Failed>) -> Outcome<'_> {
     }
 }
 
-/// Writes the status if it differs from the current one, and events for what changed.
+/// Writes the status if it differs from the current one, and events for what changed. Returns the listener's version
+/// after a write.
 pub async fn write(
     client: &Client,
     reporter: &Reporter,
     listener: &MqttTlsListener,
     status: &MqttTlsListenerStatus,
     metrics: &Metrics,
-) -> Result<(), Error> {
+) -> Result<Option<Version>, Error> {
     metrics.observed(listener, status);
     if listener
         .status
         .as_ref()
         .is_some_and(|found| is_written(found, status))
     {
-        return Ok(());
+        return Ok(None);
     }
     let metadata = &listener.metadata;
     let name = metadata.name.as_deref().unwrap_or_default();
@@ -69,14 +70,14 @@ pub async fn write(
     let written = api.patch_status(name, &params, &patch);
     let written = call(verb, &Target::status(kind, name), written).await;
     metrics.wrote(kind, verb, written.is_ok());
-    written?;
+    let written = written?;
     for notice in notices(listener.status.as_ref(), status) {
         // A recorder treats an event with a known reason as a repetition and keeps the first note. These notes
         // differ, so each gets its own recorder.
         let recorder = Recorder::new(client.clone(), reporter.clone());
         publish(&recorder, listener, notice).await;
     }
-    Ok(())
+    Ok(Version::of(kind, &written.metadata))
 }
 
 /// Reports whether the current status equals the wanted one. Conditions of other types belong to other managers.

@@ -167,6 +167,7 @@ fn run_step(
     }
     observe(&mut world.children);
     let done = Applied {
+        marked: Vec::new(),
         children: world.children.clone(),
     };
     let outcome = if refused {

@@ -112,6 +112,7 @@ impl Cluster {
             report, previous, ..
         } = self.plan();
         let done = Applied {
+            marked: Vec::new(),
             children: self.world.children.clone(),
         };
         let outcome = Outcome::Done(&done);

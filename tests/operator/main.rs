@@ -10,6 +10,7 @@
 mod account;
 mod admission;
 mod bad_secret;
+mod calls;
 mod churn;
 mod create;
 mod definition;

@@ -13,24 +13,24 @@ use tokio::time::timeout;
 use super::writer::Writer;
 use crate::api::call::{CALL_DEADLINE, Error, call};
 use crate::api::patch::merge;
-use crate::kinds::{Kind, Target, Verb};
+use crate::kinds::{Kind, Target, Verb, Version};
 use crate::plan::names::CONFIG_VERSION;
 use crate::plan::objects::{Children, PodMark};
 
 /// Maximum number of concurrent patches: a listener may have two hundred pods during a rollout.
 const MARKS_AT_ONCE: usize = 16;
 
-/// Marks the pods with the version of the config Secret.
+/// Marks the pods with the version of the config Secret, and returns the versions of the marked pods.
 pub(super) async fn mark_all(
     writer: &Writer<'_>,
     pods: &[PodMark],
     children: &Children,
-) -> Result<(), Error> {
+) -> Result<Vec<Version>, Error> {
     let config_secret = children.of(Kind::Secret);
     let version = config_secret.and_then(|secret| secret.metadata().resource_version.as_ref());
     match version {
         Some(version) => mark(writer, pods, version, CALL_DEADLINE).await,
-        None => Ok(()),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -40,7 +40,7 @@ async fn mark(
     pods: &[PodMark],
     version: &str,
     deadline: Duration,
-) -> Result<(), Error> {
+) -> Result<Vec<Version>, Error> {
     let marks: Vec<_> = pods
         .iter()
         .filter(|pod| pod.version.as_deref() != Some(version))
@@ -48,15 +48,21 @@ async fn mark(
         .collect();
     let marks = stream::iter(marks).buffer_unordered(MARKS_AT_ONCE);
     // Try every pod, and report the first failure by name: the status must not change with each try.
-    let failed = marks.filter_map(async |marked| marked.err());
-    let Ok(failed) = timeout(deadline, failed.collect::<Vec<_>>()).await else {
+    let Ok(marks) = timeout(deadline, marks.collect::<Vec<_>>()).await else {
         let target = Target::of(Kind::Pod, &writer.identity.child_name());
         let verb = Verb::Patch;
         return Err(Error::TimedOut { verb, target });
     };
+    let (mut marked, mut failed) = (Vec::new(), Vec::new());
+    for mark in marks {
+        match mark {
+            Ok(version) => marked.extend(version),
+            Err(one) => failed.push(one),
+        }
+    }
     match failed.into_iter().min_by_key(|(name, _)| *name) {
         Some((_, error)) => Err(error),
-        None => Ok(()),
+        None => Ok(marked),
     }
 }
 
@@ -64,7 +70,7 @@ async fn mark_one<'p>(
     writer: &Writer<'_>,
     name: &'p str,
     version: &str,
-) -> Result<(), (&'p str, Error)> {
+) -> Result<Option<Version>, (&'p str, Error)> {
     let (kind, verb) = (Kind::Pod, Verb::Patch);
     let api: Api<Pod> = Api::namespaced(writer.client.clone(), &writer.identity.namespace);
     let patch = Patch::Merge(json!({"metadata": {"annotations": {CONFIG_VERSION: version}}}));
@@ -73,9 +79,10 @@ async fn mark_one<'p>(
     let patched = call(verb, &target, patched).await;
     writer.metrics.wrote(kind, verb, patched.is_ok());
     match patched {
-        Err(error) if !error.is_not_found() => Err((name, error)),
+        Ok(pod) => Ok(Version::of(kind, &pod.metadata)),
         // A deleted pod needs no mark.
-        Ok(_) | Err(_) => Ok(()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err((name, error)),
     }
 }
 
@@ -158,7 +165,7 @@ mod tests {
             version: (name == "marked").then(|| "7".to_owned()),
         });
         let pods: Vec<PodMark> = pods.collect();
-        let marked = mark(&writer, &pods, "7", deadline).await;
+        let marked = mark(&writer, &pods, "7", deadline).await.map(drop);
         (server, marked)
     }
 

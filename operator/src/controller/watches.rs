@@ -18,11 +18,12 @@ use tracing::{info, warn};
 
 use super::references::{Guarded, listeners_of};
 use super::scope::Scope;
+use super::sight::Sights;
 use crate::admin::{Board, Stage};
 use crate::error::chain;
-use crate::kinds::{KINDS, Kind, Row, Watched};
+use crate::kinds::{KINDS, Kind, Row, Version, Watched};
 use crate::metrics::Metrics;
-use crate::plan::names::{all_pods, listener_of};
+use crate::plan::names::{Name, all_pods, listener_of};
 
 /// Duration of one watch request in seconds. It bounds how long a healthy API server is silent.
 const WATCH_TIMEOUT: u32 = 30;
@@ -52,6 +53,8 @@ pub struct Watches {
     pub board: Arc<Board>,
     /// Whether the first list of listeners is complete.
     pub is_listed: Arc<AtomicBool>,
+    /// What reconciliations have taken into account.
+    pub sights: Arc<Sights>,
 }
 
 /// Listeners to reconcile.
@@ -63,10 +66,15 @@ impl Watches {
         let (store, writer) = reflector::store::<Guarded>();
         let (board, is_listed) = (Arc::clone(&self.board), Arc::clone(&self.is_listed));
         let (metrics, known) = (self.metrics.clone(), store.clone());
+        let sights = Arc::clone(&self.sights);
         let listeners = reflector(writer, self.listeners().map(Ok))
             .filter_map(move |event: Result<_, Error>| {
                 let event = event.ok().inspect(|event| count(event, &known, &metrics));
-                std::future::ready(event.and_then(|event| trigger(event, &board, &is_listed)))
+                let found = event.and_then(|event| trigger(event, &board, &is_listed));
+                std::future::ready(found.map(|(listener, version)| {
+                    note(&sights, [&listener], version);
+                    listener
+                }))
             })
             .boxed();
         let mut streams = self.related(&store);
@@ -81,6 +89,7 @@ impl Watches {
         self.settled(Kind::MqttTlsListener, api, watch_config(), move |error| {
             hold_up(&board, error)
         })
+        .map(|event| event.modify(strip))
     }
 
     /// Triggers by all kinds of objects that listeners reference or own. Only metadata is watched: a cluster's
@@ -101,12 +110,19 @@ impl Watches {
     /// Triggers by one kind of objects.
     fn triggers(&self, store: &Store<Guarded>, row: &Row, config: Config) -> Triggers {
         let (store, kind, metrics) = (store.clone(), row.kind, self.metrics.clone());
+        let sights = Arc::clone(&self.sights);
         let api: Api<PartialObjectMeta> = self.scope.api(&self.client, &(row.resource)());
         self.settled(kind, api, config, plain)
             .flat_map(move |event| {
                 let listeners = store.state();
                 let listeners = listeners.iter().map(|listener| &**listener);
                 let is_change = matches!(event, Event::Apply(_));
+                let version = match &event {
+                    Event::Apply(object) | Event::InitApply(object) => {
+                        Version::of(kind, &object.metadata)
+                    }
+                    Event::Delete(_) | Event::Init | Event::InitDone => None,
+                };
                 let found = match event {
                     Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
                         let found = listeners_of(kind, &object.metadata, listeners);
@@ -121,6 +137,7 @@ impl Watches {
                     Event::InitDone => listeners.map(ObjectRef::from_obj).collect(),
                     Event::Init => Vec::new(),
                 };
+                note(&sights, &found, version);
                 stream::iter(found)
             })
             .boxed()
@@ -180,6 +197,27 @@ fn watch_config() -> Config {
     Config::default().timeout(WATCH_TIMEOUT)
 }
 
+/// Removes what no mapping from objects to listeners needs: the store holds thousands of listeners.
+fn strip(listener: &mut Guarded) {
+    if let Ok(listener) = &mut listener.0 {
+        listener.metadata.managed_fields = None;
+        listener.metadata.annotations = None;
+        listener.status = None;
+    }
+}
+
+/// Records the cause of a reconciliation.
+fn note<'l>(
+    sights: &Sights,
+    listeners: impl IntoIterator<Item = &'l ObjectRef<Guarded>>,
+    version: Option<Version>,
+) {
+    for listener in listeners {
+        let namespace = listener.namespace.as_deref().unwrap_or_default();
+        sights.note(&Name::new(namespace, &listener.name), version);
+    }
+}
+
 /// Records the change of a Secret, for the time until its certificate is served.
 fn note_change(listeners: &[ObjectRef<Guarded>], metrics: &Metrics) {
     for listener in listeners {
@@ -206,7 +244,7 @@ fn trigger(
     event: Event<Guarded>,
     board: &Board,
     is_listed: &AtomicBool,
-) -> Option<ObjectRef<Guarded>> {
+) -> Option<(ObjectRef<Guarded>, Option<Version>)> {
     if matches!(event, Event::InitDone) {
         is_listed.store(true, Ordering::Relaxed);
     }
@@ -217,7 +255,10 @@ fn trigger(
         info!("listed all listeners");
     }
     match event {
-        Event::Apply(listener) | Event::InitApply(listener) => Some(ObjectRef::from_obj(&listener)),
+        Event::Apply(listener) | Event::InitApply(listener) => {
+            let version = Version::of(Kind::MqttTlsListener, listener.meta());
+            Some((ObjectRef::from_obj(&listener), version))
+        }
         // The garbage collector deletes the children of a deleted listener.
         Event::Delete(_) | Event::Init | Event::InitDone => None,
     }

@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use crate::kinds::{Kind, Object, Wave};
+use crate::kinds::{Kind, Object, Version, Wave};
 
 /// The wanted children; by default all are kept.
 #[derive(Clone, Default)]
@@ -138,6 +138,12 @@ impl Children {
         })
     }
 
+    /// Returns the versions of the children.
+    pub fn versions(&self) -> impl Iterator<Item = Version> {
+        let children = self.0.iter();
+        children.filter_map(|(kind, object)| Version::of(*kind, object.metadata()))
+    }
+
     /// Adds or replaces a child.
     pub fn put(&mut self, kind: Kind, object: Arc<dyn Object>) {
         self.0.insert(kind, object);
@@ -155,4 +161,6 @@ impl Children {
 pub struct Applied {
     /// The children.
     pub children: Children,
+    /// The versions of the pods that were marked.
+    pub marked: Vec<Version>,
 }

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{self as core, ContainerState, ContainerStatus, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mqtt_tls_judge::escape::{escaped, shown};
 
+use crate::kinds::{Kind, Version};
+
 /// Maximum length of the words of a pod, a container or a controller, in bytes. A terminator's last words may contain a
 /// refusal of several lines.
 pub const WORDS_MAX: usize = 700;
@@ -29,6 +31,8 @@ pub struct Pod {
     pub ip: Option<IpAddr>,
     /// Whether it is ready.
     pub is_ready: bool,
+    /// Its version.
+    pub version: Option<Version>,
     /// Whether it is being deleted.
     pub is_leaving: bool,
     /// What keeps it from becoming ready, if it says so.
@@ -63,6 +67,7 @@ impl Pod {
         let core::Pod {
             metadata, status, ..
         } = pod;
+        let version = Version::of(Kind::Pod, &metadata);
         let ObjectMeta {
             name,
             uid,
@@ -85,6 +90,7 @@ impl Pod {
                 .map(|owner| owner.uid),
             ip: status.pod_ip.as_ref().and_then(|ip| ip.parse().ok()),
             is_ready,
+            version,
             is_leaving: deletion_timestamp.is_some(),
             trouble: if is_ready { None } else { trouble(&status) },
         }

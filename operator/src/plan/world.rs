@@ -9,6 +9,7 @@ use super::objects::Children;
 use super::pod::Pod;
 use super::replica_set::ReplicaSet;
 use crate::crd::MqttTlsListener;
+use crate::kinds::{Kind, Version};
 
 /// Everything that was read for one reconciliation. Not `Debug`: it holds Secrets.
 #[derive(Clone)]
@@ -30,6 +31,29 @@ pub struct World {
 }
 
 impl World {
+    /// Returns the versions of everything that was read.
+    pub fn versions(&self) -> Vec<Version> {
+        let listener = [(Kind::MqttTlsListener, &self.listener.metadata)];
+        let secrets = self
+            .secrets
+            .values()
+            .map(|one| (Kind::Secret, &one.metadata));
+        let maps = self.config_maps.values();
+        let maps = maps.map(|one| (Kind::ConfigMap, &one.metadata));
+        let services = self.services.values();
+        let services = services.map(|one| (Kind::Service, &one.metadata));
+        let read = listener
+            .into_iter()
+            .chain(secrets)
+            .chain(maps)
+            .chain(services);
+        let pods = self.pods.iter().filter_map(|pod| pod.version);
+        read.filter_map(|(kind, metadata)| Version::of(kind, metadata))
+            .chain(self.children.versions())
+            .chain(pods)
+            .collect()
+    }
+
     /// Returns a world with a listener and nothing else.
     pub fn new(listener: MqttTlsListener) -> Self {
         Self {

@@ -192,6 +192,7 @@ impl Member {
             self.children.put(Kind::Deployment, Arc::new(deployment));
         }
         Ok(Applied {
+            marked: Vec::new(),
             children: self.children.clone(),
         })
     }
