@@ -26,6 +26,7 @@ mod install;
 mod listener;
 mod operator;
 mod place;
+mod ports;
 mod processes;
 mod readme;
 mod restricted;
@@ -76,7 +77,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 9] = [
+const TROUBLE: [Journey; 10] = [
     (
         "restricted::everything_is_admitted_without_a_warning",
         restricted::everything_is_admitted_without_a_warning,
@@ -92,6 +93,10 @@ const TROUBLE: [Journey; 9] = [
     (
         "several::the_plugins_file_works_as_a_secret",
         several::the_plugins_file_works_as_a_secret,
+    ),
+    (
+        "ports::a_change_of_the_port_refuses_nothing",
+        ports::a_change_of_the_port_refuses_nothing,
     ),
     (
         "bad_secrets::each_is_reported_despite_operator_kills",
