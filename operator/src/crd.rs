@@ -140,7 +140,13 @@ pub struct MqttTlsListenerSpec {
                       addresses"),
         validation = Rule::new("!isIP(self) || !ip(self).isLoopback()")
             .message("host is a loopback address, which is unreachable from outside the pod; remove it to \
-                      listen on all addresses")
+                      listen on all addresses"),
+        validation = Rule::new(
+            "!isIP(self) || self == '0.0.0.0' || !(self == '255.255.255.255' || \
+             cidr('0.0.0.0/8').containsIP(self) || cidr('224.0.0.0/4').containsIP(self) || \
+             cidr('ff00::/8').containsIP(self))"
+        ).message("host is a multicast or broadcast address, or one of 0.0.0.0/8, which devices cannot \
+                   connect to; remove it to listen on all addresses")
     )]
     pub host: Option<String>,
 

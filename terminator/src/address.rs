@@ -71,14 +71,7 @@ pub(crate) fn judge(config: &Config) -> Vec<(&'static str, Error)> {
 }
 
 fn unreachable(address: IpAddr, advice: &'static str) -> Option<Error> {
-    let kind = match address.to_canonical() {
-        address if address.is_multicast() => "a multicast address",
-        IpAddr::V4(address) if address.is_broadcast() => "the broadcast address",
-        IpAddr::V4(address) if address.octets()[0] == 0 && !address.is_unspecified() => {
-            "an address of \"this network\" (0.0.0.0/8)"
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => return None,
-    };
+    let kind = mqtt_tls_config::unreachable(address)?;
     Some(Error::Unreachable {
         address,
         kind,

@@ -37,6 +37,14 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("", "host: 127.0.0.1", "host is a loopback address"),
     ("", "host: '::1'", "host is a loopback address"),
+    ("", "host: 224.0.0.1", "host is a multicast or broadcast"),
+    ("", "host: 'ff02::1'", "host is a multicast or broadcast"),
+    (
+        "",
+        "host: 255.255.255.255",
+        "host is a multicast or broadcast",
+    ),
+    ("", "host: 0.0.0.1", "or one of 0.0.0.0/8"),
     (
         "certificates",
         "certificates: []",
@@ -254,6 +262,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
 const ACCEPTED: &[(&str, &str)] = &[
     ("", "port: 1"),
     ("", "host: '::'"),
+    ("", "host: 0.0.0.0"),
+    ("", "host: 192.0.2.1"),
+    ("", "host: 'fd00::1'"),
     ("", "clientAuth: {mode: None}"),
     (
         "",

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use kube::ResourceExt;
-use mqtt_tls_config::{Limits, Timeouts, is_dns_name};
+use mqtt_tls_config::{Limits, Timeouts, is_dns_name, unreachable};
 
 use super::bounds;
 use super::environment::Environment;
@@ -76,8 +76,13 @@ fn host_is_an_address(listener: &MqttTlsListener, _: &Environment) -> Option<Str
 
 fn host_is_reachable(listener: &MqttTlsListener, environment: &Environment) -> Option<String> {
     let host: IpAddr = listener.spec.host.as_ref()?.parse().ok()?;
-    let unreachable = host.is_loopback() && !environment.is_loopback_reached;
-    unreachable.then(|| {
+    if let Some(kind) = unreachable(host) {
+        return Some(format!(
+            "spec.host {host} is {kind}, which devices cannot connect to; remove it to listen on all addresses"
+        ));
+    }
+    let is_unreached = host.is_loopback() && !environment.is_loopback_reached;
+    is_unreached.then(|| {
         "spec.host is a loopback address, which is unreachable from outside the pod; remove it to listen \
          on all addresses"
             .to_owned()
@@ -315,6 +320,33 @@ mod tests {
             "localhost.example.com",
         ] {
             assert!(!is_loopback(other), "{other}");
+        }
+    }
+
+    /// Pods can bind these, and would drop the socket that devices can connect to.
+    #[test]
+    fn hosts_that_no_device_can_connect_to() {
+        let (image, domain) = ("a".to_owned(), "cluster.local".to_owned());
+        let environment = Environment::cluster(image, domain, Duration::from_secs(30));
+        let reason = |host: &str| {
+            let backend = json!({"address": {"host": "broker"}});
+            let spec = json!({"host": host, "certificates": [{"secretRef": {"name": "a"}}], "backend": backend});
+            let listener = json!({"metadata": {"name": "edge"}, "spec": spec});
+            let problems = run(&serde_json::from_value(listener).unwrap(), &environment);
+            problems.first().map(|problem| problem.reason)
+        };
+        for bad in [
+            "224.0.0.1",
+            "255.255.255.255",
+            "0.0.0.1",
+            "ff02::1",
+            "127.0.0.1",
+            "::1",
+        ] {
+            assert_eq!(reason(bad), Some(Reason::UnreachableHost), "{bad}");
+        }
+        for good in ["0.0.0.0", "::", "192.0.2.1", "fd00::1"] {
+            assert_eq!(reason(good), None, "{good}");
         }
     }
 

@@ -36,7 +36,7 @@ use key::{Key, Required, Values};
 use sections::is_default;
 
 pub use problem::{Problem, Problems};
-pub use scalar::{is_dns_name, show_duration};
+pub use scalar::{is_dns_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
     Admin, Backend, ClientAuth, ClientAuthMode, Drain, Limits, Tickets, Timeouts, Tls,

@@ -64,6 +64,18 @@ pub fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(numeric)
 }
 
+/// Describes an address that can be bound, but that no client can connect to; `None` for any other.
+pub fn unreachable(address: IpAddr) -> Option<&'static str> {
+    match address.to_canonical() {
+        address if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(address) if address.is_broadcast() => Some("the broadcast address"),
+        IpAddr::V4(address) if address.octets()[0] == 0 && !address.is_unspecified() => {
+            Some("an address of \"this network\" (0.0.0.0/8)")
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
 /// Reads a version, which may look like a number.
 pub(crate) fn version(value: Value) -> Option<String> {
     let text = match value {

@@ -81,7 +81,7 @@ pub(super) const ROWS: [Row; 27] = [
         Reason::UnreachableHost,
         "UnreachableHost",
         ACCEPTED,
-        "`spec.host` is unreachable from outside the pod",
+        "`spec.host` is unreachable from outside the pod: a loopback, multicast or broadcast address, or one of 0.0.0.0/8",
         "remove it",
     ),
     Row::new(
