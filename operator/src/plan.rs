@@ -78,7 +78,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let mut problems = std::mem::take(&mut chosen.problems);
     let (backend, problem) = backend::choose(&listener, world, environment, &previous);
     problems.extend(problem);
-    let ports = ports::choose(&listener, &world.children, &previous, now);
+    let ports = ports::choose(&listener, world, &previous, now);
     let rendered = if choice.has_default(&chosen) {
         let config = config::of(&listener, backend, &ports.also, environment);
         config::render(config, &chosen, &previous, now)

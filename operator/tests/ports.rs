@@ -18,8 +18,9 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use mqtt_tls_config::{Config, yaml};
 use mqtt_tls_operator::kinds::Kind;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
+use mqtt_tls_operator::plan::names::CONFIG_VERSION;
 use mqtt_tls_operator::plan::objects::{Applied, Wanted};
-use mqtt_tls_operator::plan::ports::{LINGERING, OPENING};
+use mqtt_tls_operator::plan::ports::{LINGERING, OPENING, OPENING_UNMARKED};
 use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_operator::plan::{Plan, conditions, plan};
 use support::{Pki, applied, check, environment, now, put};
@@ -77,6 +78,18 @@ impl Cluster {
 
     fn plan(&self) -> Plan {
         plan(&self.world, &environment(), self.now)
+    }
+
+    /// Gives the config Secret a version, and marks the only pod with it.
+    fn mark(&mut self, version: &str) {
+        let secret: &Secret = self.world.children.get().unwrap();
+        let mut secret = secret.clone();
+        secret.metadata.resource_version = Some(version.to_owned());
+        self.world.children.put(Kind::Secret, Arc::new(secret));
+        self.world.pods.clear();
+        self.put(&format!(
+            "kind: Pod\nmetadata:\n  name: edge-mqtts-1\n  annotations: {{{CONFIG_VERSION}: '{version}'}}\n"
+        ));
     }
 
     /// Plans and applies; a second plan changes nothing.
@@ -242,6 +255,30 @@ fn a_new_listener_has_its_service_at_once() {
     cluster.world.children.remove(Kind::Service);
     cluster.port(9443);
     assert_eq!(cluster.step(), (vec![9443], 9443));
+}
+
+/// Without the operator's mark, a kubelet takes its time.
+#[test]
+fn the_service_waits_longer_for_pods_that_are_not_marked() {
+    let mut cluster = Cluster::serving(8883);
+    cluster.put("kind: Pod\nmetadata: {name: edge-mqtts-1}\n");
+    cluster.port(9443);
+    assert_eq!(cluster.step(), (vec![9443, 8883], 8883));
+    cluster.pass(OPENING);
+    assert_eq!(cluster.step(), (vec![9443, 8883], 8883));
+    cluster.mark("7");
+    assert_eq!(cluster.step(), (vec![9443, 8883], 9443));
+    // It cannot be marked at all.
+    cluster.pass(LINGERING);
+    cluster.step();
+    cluster.world.pods.clear();
+    cluster.put("kind: Pod\nmetadata: {name: edge-mqtts-2}\n");
+    cluster.port(8883);
+    cluster.step();
+    cluster.pass(OPENING_UNMARKED.saturating_sub(SECOND));
+    assert_eq!(cluster.step(), (vec![8883, 9443], 9443));
+    cluster.pass(SECOND);
+    assert_eq!(cluster.step(), (vec![8883, 9443], 8883));
 }
 
 /// A pod that cannot open the port would refuse the whole configuration.

@@ -14,10 +14,16 @@ use mqtt_tls_config::ALSO_LISTEN_MAX;
 use super::certificates::previous::Previous;
 use super::listener::Listener;
 use super::names::MANAGER;
-use super::objects::Children;
+use super::owned::marks;
+use super::pod::Pod;
+use super::world::World;
 
 /// How long after a change of the configuration the Service leads to a new port: pods open it within a second.
 pub const OPENING: Duration = Duration::from_secs(5);
+
+/// The same while pods are not marked with the configuration's version, as they are at once unless that fails: by itself,
+/// a kubelet refreshes what a pod mounts after a minute or two.
+pub const OPENING_UNMARKED: Duration = Duration::from_secs(120);
 
 /// How long a former port stays open after the Service leads to another: nodes and load balancers follow with a delay.
 pub const LINGERING: Duration = Duration::from_secs(60);
@@ -39,20 +45,18 @@ impl Ports {
         let current = self.service;
         (current != wanted).then(|| {
             format!(
-                "the pods open port {wanted} beside port {current}; the Service follows {} seconds later",
-                OPENING.as_secs()
+                "the pods open port {wanted} beside port {current}; the Service follows {} seconds later, or {} if \
+                 pods cannot be marked",
+                OPENING.as_secs(),
+                OPENING_UNMARKED.as_secs()
             )
         })
     }
 }
 
 /// Chooses the ports from those that are open and the one that the Service leads to.
-pub fn choose(
-    listener: &Listener,
-    children: &Children,
-    previous: &Previous,
-    now: Timestamp,
-) -> Ports {
+pub fn choose(listener: &Listener, world: &World, previous: &Previous, now: Timestamp) -> Ports {
+    let children = &world.children;
     let wanted = listener.port;
     let open = previous.ports();
     let service: Option<&Service> = children.get();
@@ -63,7 +67,13 @@ pub fn choose(
         .filter(|port| open.contains(port) && *port != wanted);
     let secret: Option<&Secret> = children.get();
     let is_ahead = |time: &Timestamp| *time > now;
-    let opened = after(secret.map(|secret| &secret.metadata), OPENING).filter(is_ahead);
+    let secret = secret.map(|secret| &secret.metadata);
+    let opening = if secret.is_some_and(|secret| are_marked(&world.pods, secret)) {
+        OPENING
+    } else {
+        OPENING_UNMARKED
+    };
+    let opened = after(secret, opening).filter(is_ahead);
     let closed = after(service.map(|service| &service.metadata), LINGERING).filter(is_ahead);
     let is_rendered = open.first() == Some(&wanted);
     let must_wait = !is_rendered || opened.is_some();
@@ -103,6 +113,14 @@ fn target(service: &Service) -> Option<u16> {
         None => port.port,
     };
     u16::try_from(target).ok()
+}
+
+/// Reports whether all pods are marked with the config Secret's version.
+fn are_marked(pods: &[Pod], secret: &ObjectMeta) -> bool {
+    let marks = marks(pods);
+    marks
+        .iter()
+        .all(|pod| pod.version.is_some() && pod.version == secret.resource_version)
 }
 
 /// Returns the time so long after the operator's last change of an object; `None` if it is unknown.
