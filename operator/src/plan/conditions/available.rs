@@ -43,7 +43,9 @@ fn underway(judged: &Judged<'_>, witnesses: Witnesses<'_>, rollout: Rollout) -> 
     } else {
         format!("{updated} of {wanted} pods are updated, and {old} old pods serve")
     };
+    let generation = witnesses.identity.generation;
     let before = judged.before.and_then(|before| condition(before, TYPE));
+    let before = before.filter(|before| before.observed_generation == generation);
     if let Some(held) = witnesses.held() {
         let message = held.message(&counted, before);
         return Finding::new(TYPE, Status::False, held.reason, message);
