@@ -17,30 +17,8 @@ pub(crate) struct Outcome {
     pub(crate) writes: Vec<Write>,
     /// How often each object was written.
     pub(crate) executed: BTreeMap<Object, usize>,
-    /// What was between the acts, each time that the operator had settled.
-    pub(crate) rests: Vec<Rest>,
-}
-
-/// What was when the operator had settled.
-#[derive(Clone)]
-pub(crate) struct Rest {
-    pub(crate) state: State,
-    /// Number of writes so far.
-    writes: usize,
-}
-
-impl Rest {
-    pub(crate) fn new(state: State, writes: usize) -> Self {
-        Self { state, writes }
-    }
-}
-
-impl Outcome {
-    /// Returns which rest follows a write.
-    pub(crate) fn rest_after(&self, point: &Write) -> Option<usize> {
-        let place = self.writes.iter().position(|write| write == point)?;
-        self.rests.iter().position(|rest| rest.writes > place)
-    }
+    /// The states between the acts, each time that the operator had settled.
+    pub(crate) rests: Vec<State>,
 }
 
 /// By how much the number of an object's writes may differ.

@@ -104,17 +104,14 @@ async fn perform(
 ) -> (Stage, Result<(), String>) {
     let namespace = cluster.server.namespace(workload.name).await;
     let fault = plan.map(|plan| (plan.point.clone(), plan.fault));
-    let recovery = plan.and_then(|plan| {
-        let index = plan.wanted.rest_after(&plan.point)?;
-        (!workload.is_cut_short).then(|| (Arc::clone(&plan.wanted), index))
-    });
+    let wanted = plan.filter(|_| !workload.is_cut_short);
     let proxy = Proxy::start(cluster.operators.clone(), &namespace, fault).await;
     let mut stage = Stage {
         client: cluster.users.clone(),
         namespace,
         proxy,
         rests: Vec::new(),
-        recovery,
+        wanted: wanted.map(|plan| Arc::clone(&plan.wanted)),
     };
     let mut played = stage.play(workload.before).await;
     stage.proxy.count();

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use tests::pki::{Ca, Leaf};
 
-use crate::judge::{Outcome, Rest};
+use crate::judge::Outcome;
 use crate::proxy::Proxy;
 use crate::state::{self, CHILDREN, SERVICE, State, api};
 use crate::workloads::{Act, Pair};
@@ -30,10 +30,10 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) proxy: Proxy,
-    /// The rests since the writes are counted.
-    pub(crate) rests: Vec<Rest>,
-    /// The run without a fault, and the rest that the operator must reach by itself.
-    pub(crate) recovery: Option<(Arc<Outcome>, usize)>,
+    /// The states in which the operator had settled, since writes are counted.
+    pub(crate) rests: Vec<State>,
+    /// The run without a fault, whose rests the operator must reach by itself.
+    pub(crate) wanted: Option<Arc<Outcome>>,
 }
 
 /// The certificates, which are the same in all runs, so that the results can be compared.
@@ -96,12 +96,7 @@ impl Stage {
             Act::Pods(listener) => self.make_pods(listener).await,
             Act::Available(listener) => self.make_available(listener).await,
             Act::Settle(listeners) => {
-                if let Some((wanted, index)) = self.recovery.clone()
-                    && self.proxy.record().is_counted()
-                    && index == self.rests.len()
-                {
-                    self.recover(&wanted.rests[index].state).await;
-                }
+                self.reach().await;
                 for listener in *listeners {
                     self.settle(listener).await;
                 }
@@ -120,20 +115,28 @@ impl Stage {
         }
     }
 
+    /// Keeps the state.
     async fn rest(&mut self) {
-        let record = self.proxy.record();
-        if record.is_counted() {
-            let state = state::read(&self.client, &self.namespace).await;
-            self.rests.push(Rest::new(state, record.writes().len()));
+        if self.proxy.record().is_counted() {
+            self.rests.push(self.state().await);
         }
     }
 
-    /// Waits until the operator has reached a state after a fault, without a change that would make it look again.
-    async fn recover(&self, wanted: &State) {
-        let mut record = self.proxy.watch();
-        while state::read(&self.client, &self.namespace).await != *wanted {
-            record.changed().await.unwrap();
+    /// Waits until the operator has reached the same state as without a fault, before any change makes it look again.
+    async fn reach(&self) {
+        let Some(wanted) = &self.wanted else {
+            return;
+        };
+        if self.proxy.record().is_counted() {
+            let mut record = self.proxy.watch();
+            while self.state().await != wanted.rests[self.rests.len()] {
+                record.changed().await.unwrap();
+            }
         }
+    }
+
+    async fn state(&self) -> State {
+        state::read(&self.client, &self.namespace).await
     }
 
     /// Waits until a whole reconciliation that began after this call has tried no write. It has ended when the next
