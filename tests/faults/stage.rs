@@ -20,7 +20,7 @@ use crate::state::{self, CHILDREN, SERVICE, State, api};
 use crate::workloads::{Act, Pair};
 
 /// Upper bound for one act, which takes about a second.
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A label of listeners: a change of it triggers a reconciliation, and nothing else.
 pub(crate) const TOUCHED: &str = "touched";

@@ -170,10 +170,22 @@ fn normalize(value: &mut Value, namespace: &str) {
                 normalize(value, namespace);
             }
         }
-        Value::String(text) if text.parse::<Timestamp>().is_ok() => "TIME".clone_into(text),
-        Value::String(text) => *text = text.replace(namespace, "NAMESPACE"),
+        Value::String(text) => *text = timeless(&text.replace(namespace, "NAMESPACE")),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Replaces all times in a text, such as a rendered configuration.
+fn timeless(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace).map(|word| {
+        let time = word.trim_matches(|char: char| !char.is_ascii_alphanumeric());
+        if time.parse::<Timestamp>().is_ok() {
+            word.replace(time, "TIME")
+        } else {
+            word.to_owned()
+        }
+    });
+    words.collect()
 }
 
 /// The differences between two states, one a line.
