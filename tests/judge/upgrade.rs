@@ -204,7 +204,10 @@ impl Cluster {
             self.world.children.put(Kind::Secret, secret);
         }
         let children = self.world.children.clone();
-        let done = Applied { children };
+        let done = Applied {
+            children,
+            marked: Vec::new(),
+        };
         let outcome = Outcome::Done(&done);
         let judged = Judged::new(&self.world, &report, &previous, &outcome, now);
         let status = conditions::status(&judged);
