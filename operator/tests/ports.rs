@@ -15,12 +15,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use mqtt_tls_config::{Config, yaml};
+use mqtt_tls_operator::crd::MqttTlsListenerStatus;
 use mqtt_tls_operator::kinds::Kind;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::names::CONFIG_VERSION;
 use mqtt_tls_operator::plan::objects::{Applied, Wanted};
 use mqtt_tls_operator::plan::ports::{LINGERING, OPENING, OPENING_UNMARKED};
+use mqtt_tls_operator::plan::report::LOOK_AGAIN;
 use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_operator::plan::{Plan, conditions, plan};
 use support::{Pki, applied, check, environment, now, put};
@@ -90,6 +93,23 @@ impl Cluster {
         self.put(&format!(
             "kind: Pod\nmetadata:\n  name: edge-mqtts-1\n  annotations: {{{CONFIG_VERSION}: '{version}'}}\n"
         ));
+    }
+
+    /// Sets the reason of the condition about the pods' answers.
+    fn answered(&mut self, reason: &str) {
+        let condition = Condition {
+            type_: "CertificateServed".to_owned(),
+            status: "Unknown".to_owned(),
+            reason: reason.to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(self.now),
+        };
+        let status = MqttTlsListenerStatus {
+            conditions: vec![condition],
+            ..MqttTlsListenerStatus::default()
+        };
+        self.world.listener.status = Some(status);
     }
 
     /// Plans and applies; a second plan changes nothing.
@@ -165,7 +185,7 @@ fn the_service_follows_the_pods_and_the_former_port_is_closed_at_last() {
     assert_eq!(cluster.step(), (vec![9443, 8883], 9443));
     cluster.pass(SECOND);
     assert_eq!(cluster.step(), (vec![9443], 9443));
-    assert_eq!(cluster.due(), 600);
+    assert_eq!(cluster.due(), LOOK_AGAIN.as_secs());
 }
 
 #[test]
@@ -255,6 +275,24 @@ fn a_new_listener_has_its_service_at_once() {
     cluster.world.children.remove(Kind::Service);
     cluster.port(9443);
     assert_eq!(cluster.step(), (vec![9443], 9443));
+}
+
+/// What is written is not yet what pods have opened.
+#[test]
+fn the_service_stays_while_pods_do_not_run_the_configuration() {
+    for reason in ["ConfigurationRefused", "NotServedYet"] {
+        let mut cluster = Cluster::serving(8883);
+        cluster.port(9443);
+        cluster.step();
+        cluster.answered(reason);
+        for _ in 0..3 {
+            cluster.pass(LINGERING);
+            assert_eq!(cluster.step(), (vec![9443, 8883], 8883), "{reason}");
+            assert_eq!(cluster.due(), OPENING.as_secs() + 1);
+        }
+        cluster.answered("CertificateServed");
+        assert_eq!(cluster.step(), (vec![9443, 8883], 9443));
+    }
 }
 
 /// Without the operator's mark, a kubelet takes its time.

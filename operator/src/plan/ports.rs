@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -16,6 +17,7 @@ use super::listener::Listener;
 use super::names::MANAGER;
 use super::owned::marks;
 use super::pod::Pod;
+use super::reason::{ConditionType, Reason};
 use super::world::World;
 
 /// How long after a change of the configuration the Service leads to a new port: pods open it within a second.
@@ -45,8 +47,9 @@ impl Ports {
         let current = self.service;
         (current != wanted).then(|| {
             format!(
-                "the pods open port {wanted} beside port {current}; the Service follows {} seconds later, or {} if \
-                 pods cannot be marked",
+                "the pods open port {wanted} beside port {current}; the Service follows {} seconds later ({} if pods \
+                 cannot be marked), unless a rollout is underway or a pod does not run the configuration: see Available \
+                 and CertificateServed",
                 OPENING.as_secs(),
                 OPENING_UNMARKED.as_secs()
             )
@@ -76,7 +79,8 @@ pub fn choose(listener: &Listener, world: &World, previous: &Previous, now: Time
     let opened = after(secret, opening).filter(is_ahead);
     let closed = after(service.map(|service| &service.metadata), LINGERING).filter(is_ahead);
     let is_rendered = open.first() == Some(&wanted);
-    let must_wait = !is_rendered || opened.is_some();
+    // What is written is not yet what pods have opened: they may refuse it, or be of a release that cannot read it.
+    let must_wait = !is_rendered || opened.is_some() || is_contradicted(world) || is_rolling(world);
     let due = if current.is_some() {
         opened
             .filter(|_| is_rendered)
@@ -95,6 +99,23 @@ pub fn choose(listener: &Listener, world: &World, previous: &Previous, now: Time
         also,
         service: current.filter(|_| must_wait).unwrap_or(wanted),
     }
+}
+
+/// Reports whether a pod has last answered that it does not run the configuration.
+fn is_contradicted(world: &World) -> bool {
+    let contrary = [Reason::ConfigurationRefused, Reason::NotServedYet].map(Reason::name);
+    let status = world.listener.status.iter();
+    let mut conditions = status.flat_map(|status| &status.conditions);
+    conditions.any(|one| {
+        one.type_ == ConditionType::CertificateServed.name() && contrary.contains(&&*one.reason)
+    })
+}
+
+/// Reports whether pods of another template, and perhaps of another release, are left.
+fn is_rolling(world: &World) -> bool {
+    let deployment: Option<&Deployment> = world.children.get();
+    let counted = deployment.and_then(|deployment| deployment.status.as_ref());
+    counted.is_some_and(|status| status.replicas > status.updated_replicas)
 }
 
 /// Reports whether a Service leads to the listener's pods, whoever owns it.
