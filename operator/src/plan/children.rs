@@ -47,6 +47,8 @@ pub fn build(
         config_secret = Wanted::Kept;
         claim.problems.push(problem);
     }
+    // Pods of an earlier listener with its configuration might accept clients that this one refuses.
+    claim.takes_over = config_secret.present().is_some() || is_configured;
     // Without a configuration, pods could not start; with that of another owner or an earlier listener, they
     // might accept clients that this one refuses. An existing Deployment always follows the spec.
     let has_pods = world.children.get::<Deployment>().is_some();
