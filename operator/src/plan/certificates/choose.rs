@@ -13,7 +13,7 @@ use super::served::Served;
 use super::serving::Warning;
 use crate::plan::listener::ClientAuth as WantedAuth;
 use crate::plan::problem::Problem;
-use crate::plan::reason::ConditionType;
+use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::source::{CaSource, Source, Sources};
 use crate::plan::world::World;
 
@@ -131,7 +131,7 @@ impl Choice<'_> {
                     return Some(fresh);
                 };
                 let Some(before) = before().filter(|before| before.is_valid(self.now)) else {
-                    return Some(fresh);
+                    return self.undated(fresh, reason, problems);
                 };
                 problems.push(Problem {
                     about: ConditionType::CertificateValid,
@@ -153,6 +153,30 @@ impl Choice<'_> {
                 before.cloned()
             }
         }
+    }
+
+    /// Decides about a certificate outside its dates without a valid predecessor. While all that is served is valid, it
+    /// is left out: terminators refuse a file that would make it worse.
+    fn undated(
+        &self,
+        fresh: Served,
+        reason: Reason,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Served> {
+        let is_known = self.previous.certificate(&fresh.source).is_some();
+        let mut before = self.previous.served().peekable();
+        if is_known || before.peek().is_none() || !before.all(|one| one.is_valid(self.now)) {
+            return Some(fresh);
+        }
+        problems.push(Problem {
+            about: ConditionType::CertificateValid,
+            reason,
+            message: format!(
+                "{}; it is left out, because the certificates that are served are valid",
+                fresh.validity(self.now)
+            ),
+        });
+        None
     }
 
     /// Returns the previous default certificate, which came from another source than the wanted one.
