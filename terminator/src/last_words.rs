@@ -76,8 +76,7 @@ impl Unserved {
         match &self.cause {
             Cause::Backend(error, _) => error.end(),
             Cause::FirstPacket(error, _) => error.end(),
-            // A probe for a listener that demands a client certificate ends within the handshake.
-            Cause::Handshake(_) if self.attempt.is_probe() => End::Probed,
+            Cause::Handshake(error) if self.is_answered_probe(error) => End::Probed,
             Cause::Handshake(_) => End::HandshakeFailed,
             Cause::Probe(_) => End::Probed,
             Cause::Refused(_) => End::Refused,
@@ -121,11 +120,16 @@ impl Unserved {
         }
     }
 
+    /// Reports whether it is a probe that got the certificate and has none itself; any other failure counts.
+    fn is_answered_probe(&self, error: &failure::Error) -> bool {
+        self.attempt.is_probe() && error.failure() == Failure::ClientCertificateMissing
+    }
+
     fn count(&self, worker: &Worker) {
         let version = self.attempt.version();
         match &self.cause {
             Cause::Backend(..) | Cause::Probe(_) => {}
-            Cause::Handshake(_) if self.attempt.is_probe() => {}
+            Cause::Handshake(error) if self.is_answered_probe(error) => {}
             Cause::FirstPacket(error, _) => worker.state.notices.no_first_packet(error),
             Cause::Handshake(error) => {
                 worker.counts().handshake_failed(error.failure(), version);
