@@ -25,6 +25,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// A label of listeners: a change of it triggers a reconciliation, and nothing else.
 pub(crate) const TOUCHED: &str = "touched";
 
+/// How long a change may cause no reconciliation before another one is made.
+const TOUCH_AGAIN: Duration = Duration::from_secs(2);
+
 /// A namespace with an operator behind a proxy.
 pub(crate) struct Stage {
     pub(crate) client: Client,
@@ -152,18 +155,24 @@ impl Stage {
         }
     }
 
-    /// Triggers a reconciliation, and waits for its beginning.
+    /// Triggers a reconciliation, and waits for its beginning. The reconciliation before may still be about to read the
+    /// listener, and then sees this change too, so that the event is not worth another look: the listener is changed
+    /// again.
     async fn look(&self, from: usize, listener: &str) -> usize {
         let listeners: Api<MqttTlsListener> = self.api();
-        let label = json!({"metadata": {"labels": {TOUCHED: format!("at-{from}")}}});
-        let params = PatchParams::default();
-        listeners
-            .patch(listener, &params, &Patch::Merge(label))
-            .await
-            .unwrap();
-        self.proxy
-            .wait_for(|record| record.look(from, listener))
-            .await
+        for touch in 0.. {
+            let label = json!({"metadata": {"labels": {TOUCHED: format!("at-{from}-{touch}")}}});
+            let params = PatchParams::default();
+            listeners
+                .patch(listener, &params, &Patch::Merge(label))
+                .await
+                .unwrap();
+            let look = self.proxy.wait_for(|record| record.look(from, listener));
+            if let Ok(look) = tokio::time::timeout(TOUCH_AGAIN, look).await {
+                return look;
+            }
+        }
+        unreachable!("the loop has no end");
     }
 
     async fn put_tls(&self, name: &str, pair: Pair) {

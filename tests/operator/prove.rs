@@ -125,7 +125,7 @@ async fn the_status_shows_what_pods_serve() {
         .await;
     write(&one.file, &mounted(&cluster, one.ip, port).await);
     let condition = cluster
-        .wait_for("edge", served, "False", "NotServedYet")
+        .wait_for("edge", served, "Unknown", "NotServedYet")
         .await;
     assert!(
         condition.message.starts_with("1 of 2"),
@@ -137,7 +137,7 @@ async fn the_status_shows_what_pods_serve() {
         "{}",
         condition.message
     );
-    is_ready(&cluster, "False", "NotServedYet").await;
+    is_ready(&cluster, "True", "Ready").await;
     assert_eq!(fingerprint(&cluster).await, old.fingerprint());
 
     write(&other.file, &mounted(&cluster, other.ip, port).await);

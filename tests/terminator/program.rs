@@ -67,8 +67,8 @@ fn sighup_reloads_and_sigterm_ends_it() {
     let process = start(&write(&config), &["--log-format", "json", "--threads", "1"]);
     let line = process.wait_for_line("serving", SOON);
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(line["fields"]["generation"], 1);
-    assert_eq!(line["fields"]["fingerprint"], leaf.fingerprint());
+    assert_eq!(line["generation"], 1);
+    assert_eq!(line["fingerprint"], leaf.fingerprint());
     process.signal(Signal::HUP);
     process.wait_for_line("configuration unchanged", SOON);
     let admin = (config.admin.host, config.admin.port).into();
