@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::crd::ADMIN_PORT;
 use crate::plan::proof::answer::{Answer, Configuration};
@@ -40,15 +40,23 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Asks the ready pods until they serve what is wanted, or the deadline passes.
 pub async fn prove(question: &Question, pods: &[ReadyPod]) -> Proofs {
     let deadline = Instant::now() + DEADLINE;
-    ask_all(pods, |pod| until_served(pod, question, deadline)).await
+    ask_all(pods, deadline, |pod| until_served(pod, question, deadline)).await
 }
 
-/// Asks the ready pods once for their `/status`, without handshakes.
-async fn look(question: &Question, pods: &[ReadyPod]) -> Proofs {
-    ask_all(pods, |pod| async move { reported(&pod, question).await }).await
+/// Asks the ready pods once more: for their `/status`, and by handshakes only those whose last answer came from one.
+async fn look(question: &Question, pods: &[ReadyPod], last: &Proofs) -> Proofs {
+    let deadline = Instant::now() + DEADLINE;
+    let ask = |pod: ReadyPod| async move {
+        if last.came_from_a_handshake(&pod.name) {
+            asked(&pod, question).await
+        } else {
+            reported(&pod, question).await
+        }
+    };
+    ask_all(pods, deadline, ask).await
 }
 
-async fn ask_all<F>(pods: &[ReadyPod], ask: impl Fn(ReadyPod) -> F) -> Proofs
+async fn ask_all<F>(pods: &[ReadyPod], deadline: Instant, ask: impl Fn(ReadyPod) -> F) -> Proofs
 where
     F: Future<Output = Answer>,
 {
@@ -56,7 +64,13 @@ where
     let asked: Vec<_> = pods
         .map(|pod| {
             let (name, answer) = (pod.name.clone(), ask(pod));
-            async move { (name, answer.await) }
+            async move {
+                let answer = timeout_at(deadline, answer).await;
+                (
+                    name,
+                    answer.unwrap_or_else(|_| Answer::unasked("timed out")),
+                )
+            }
         })
         .collect();
     let asked = stream::iter(asked).buffered(PARALLEL_MAX);

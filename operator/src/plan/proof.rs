@@ -5,9 +5,10 @@ pub mod answer;
 pub mod question;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::pod::Pod;
-use answer::Answer;
+use answer::{Answer, Configuration, DELIVERY_MAX};
 
 /// A ready pod that can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +45,36 @@ impl Proofs {
         self.pods.iter().all(|(_, answer)| answer.is_settled())
     }
 
-    /// Reports whether other answers would make another status.
+    /// Reports whether other answers would make another status. Texts of pods that could not be asked, or do not reach
+    /// the broker, do not count: they may change with each try.
     pub fn differ(&self, others: &Self) -> bool {
-        let comparable = |proofs: &Self| -> Vec<_> {
+        let outline = |proofs: &Self| -> Vec<_> {
             let pods = proofs.pods.iter();
-            pods.map(|(pod, answer)| (pod.clone(), answer.clone().without_times()))
+            pods.map(|(pod, answer)| (pod.clone(), answer.clone().outline()))
                 .collect()
         };
-        comparable(self) != comparable(others)
+        outline(self) != outline(others)
+    }
+
+    /// Reports whether a pod's answer was found by a handshake, or by the lack of one.
+    pub fn came_from_a_handshake(&self, pod: &str) -> bool {
+        let mut pods = self.pods.iter();
+        pods.any(|(name, answer)| {
+            name == pod
+                && matches!(
+                    answer.configuration,
+                    Configuration::OtherCertificate(_) | Configuration::Unasked(_)
+                )
+        })
+    }
+
+    /// Returns the time until the answers mean something else although they have not changed.
+    pub fn look_again(&self) -> Duration {
+        let mut pods = self.pods.iter();
+        if pods.any(|(_, answer)| answer.configuration == Configuration::Behind) {
+            DELIVERY_MAX
+        } else {
+            Duration::MAX
+        }
     }
 }

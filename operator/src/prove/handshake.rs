@@ -30,6 +30,9 @@ pub(super) enum Error {
     /// The handshake failed.
     #[error("the handshake failed")]
     Handshake(#[source] io::Error),
+    /// The name cannot be sent.
+    #[error("the name is no server name")]
+    Name,
     /// The server sent no certificate.
     #[error("the server sent no certificate")]
     NoCertificate,
@@ -45,10 +48,11 @@ pub(super) enum Error {
 pub(super) async fn shake(address: SocketAddr, wanted: &Handshake) -> Result<String, Error> {
     let stream = TcpStream::connect(address).await;
     let stream = stream.map_err(|error| Error::Connect(address, error))?;
-    let name = wanted.server_name.clone();
-    let name = name.and_then(|name| ServerName::try_from(name).ok());
-    // An IP address is not sent as SNI (RFC 6066, section 3).
-    let name = name.unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
+    let name = match &wanted.server_name {
+        Some(name) => ServerName::try_from(name.clone()).map_err(|_| Error::Name)?,
+        // An IP address is not sent as SNI (RFC 6066, section 3).
+        None => ServerName::IpAddress(address.ip().into()),
+    };
     let config = config(schemes(wanted.key)).map_err(Error::Setup)?;
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await;

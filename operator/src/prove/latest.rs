@@ -64,7 +64,7 @@ impl Latest {
             let due = self.due(second);
             stream::iter(due)
                 .for_each_concurrent(PARALLEL_MAX, async |(name, asked)| {
-                    let proofs = super::look(&asked.question, &asked.pods).await;
+                    let proofs = super::look(&asked.question, &asked.pods, &asked.proofs).await;
                     if self.is_current(&name, &asked) && proofs.differ(&asked.proofs) {
                         // The receiver is gone at shutdown.
                         let _ = changed.send(name);

@@ -10,7 +10,7 @@ use crate::plan::reason::{ConditionType, Reason};
 const TYPE: ConditionType = ConditionType::BackendReachable;
 
 pub(super) fn find(judged: &Judged<'_>) -> Finding {
-    of_proofs(&judged.proofs)
+    of_proofs(&judged.proofs).lasting(judged.before)
 }
 
 fn of_proofs(proofs: &Proofs) -> Finding {
@@ -24,7 +24,7 @@ fn of_proofs(proofs: &Proofs) -> Finding {
     if let Some((pod, address, error)) = first_out(proofs, &is_out) {
         // No duration: it would change the status each time.
         let message = format!(
-            "{out} of {all} ready pods have not reached the broker at {address} for a minute or longer (pod {pod}: {error})"
+            "{out} of {all} ready pods have not reached the broker for a minute or longer (pod {pod}, {address}: {error})"
         );
         return Finding::new(TYPE, Status::False, Reason::BackendUnreachable, message);
     }
@@ -34,7 +34,9 @@ fn of_proofs(proofs: &Proofs) -> Finding {
         return Finding::holds(TYPE, message);
     }
     if let Some((pod, address, error)) = first_out(proofs, &|_| true) {
-        let message = format!("{message}; pod {pod} has not reached it at {address} ({error})");
+        let message = format!(
+            "{message}; the others have not for less than a minute (pod {pod}, {address}: {error})"
+        );
         return unknown(Reason::NotReachedYet, message);
     }
     let message = format!("{message}; the others could not be asked, or have not tried yet");
@@ -88,7 +90,7 @@ mod tests {
                 vec![Backend::Reached, out(59)],
                 "Unknown",
                 "NotReachedYet",
-                "pod b",
+                "(pod b,",
             ),
             (
                 vec![out(59), out(60)],
@@ -100,7 +102,7 @@ mod tests {
                 vec![out(61), out(60)],
                 "False",
                 "BackendUnreachable",
-                "(pod a: connection refused)",
+                "(pod a, broker:1883: connection refused)",
             ),
         ];
         for (found, status, reason, said) in cases {

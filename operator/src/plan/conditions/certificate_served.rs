@@ -1,19 +1,34 @@
 //! `CertificateServed`: whether every ready pod serves the wanted configuration, as its own `/status` and handshakes
 //! show. Pods that cannot be asked prove nothing. It must not ask them.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::finding::{Finding, Status};
 use super::judged::Judged;
 use crate::plan::proof::Proofs;
-use crate::plan::proof::answer::Configuration;
+use crate::plan::proof::answer::{Configuration, DELIVERY_MAX};
 use crate::plan::reason::{ConditionType, Reason};
 
 const TYPE: ConditionType = ConditionType::CertificateServed;
 
 pub(super) fn find(judged: &Judged<'_>) -> Finding {
-    of_proofs(&judged.proofs)
+    let Some(question) = &judged.serving.question else {
+        let message = "there is no configuration yet";
+        return Finding::new(TYPE, Status::Unknown, Reason::NoReadyPods, message);
+    };
+    // Its version is the time of its rendering.
+    let rendered: Option<Timestamp> = question
+        .version
+        .as_ref()
+        .and_then(|version| version.parse().ok());
+    let age = rendered.and_then(|rendered| judged.now.duration_since(rendered).try_into().ok());
+    of_proofs(&judged.proofs, age.unwrap_or(DELIVERY_MAX)).lasting(judged.before)
 }
 
-fn of_proofs(proofs: &Proofs) -> Finding {
+/// Judges the answers about a configuration of this age.
+fn of_proofs(proofs: &Proofs, age: Duration) -> Finding {
     let all = proofs.pods.len();
     if all == 0 {
         let message = "no pod is ready";
@@ -21,14 +36,14 @@ fn of_proofs(proofs: &Proofs) -> Finding {
     }
     let served = count(proofs, &|found| *found == Configuration::Served);
     let message = format!("{served} of {all} ready pods serve the current configuration");
-    let Some((status, reason, detail)) = worst(proofs) else {
+    let Some((status, reason, detail)) = worst(proofs, age) else {
         return Finding::holds(TYPE, message);
     };
     Finding::new(TYPE, status, reason, format!("{message}; {detail}"))
 }
 
 /// Returns the worst answer, by the first pod that gives it.
-fn worst(proofs: &Proofs) -> Option<(Status, Reason, String)> {
+fn worst(proofs: &Proofs, age: Duration) -> Option<(Status, Reason, String)> {
     let first = |what: fn(&str, &Configuration) -> Option<String>| {
         let mut pods = proofs.pods.iter();
         pods.find_map(|(pod, answer)| what(pod, &answer.configuration))
@@ -58,7 +73,14 @@ fn worst(proofs: &Proofs) -> Option<(Status, Reason, String)> {
         _ => None,
     });
     if let Some(message) = behind {
-        return Some((Status::False, Reason::NotServedYet, message));
+        // Until then, devices are served by the previous one, and nothing is wrong.
+        let is_late = age >= DELIVERY_MAX;
+        let status = if is_late {
+            Status::False
+        } else {
+            Status::Unknown
+        };
+        return Some((status, Reason::NotServedYet, message));
     }
     let unasked = first(|pod, found| match found {
         Configuration::Unasked(why) => Some(format!(
@@ -76,7 +98,7 @@ fn count(proofs: &Proofs, is: &dyn Fn(&Configuration) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::of_proofs;
+    use super::{DELIVERY_MAX, of_proofs};
     use crate::plan::proof::Proofs;
     use crate::plan::proof::answer::{Answer, Backend, Configuration};
 
@@ -137,9 +159,13 @@ mod tests {
             let proofs = Proofs {
                 pods: pods.collect(),
             };
-            let finding = of_proofs(&proofs);
+            let finding = of_proofs(&proofs, DELIVERY_MAX);
             assert_eq!((finding.status.name(), &*finding.reason), (status, reason));
             assert!(finding.message.contains(said), "{}", finding.message);
+            let early = of_proofs(&proofs, DELIVERY_MAX / 2);
+            let is_patient = reason == "NotServedYet";
+            let expected = if is_patient { "Unknown" } else { status };
+            assert_eq!((early.status.name(), &*early.reason), (expected, reason));
         }
     }
 }

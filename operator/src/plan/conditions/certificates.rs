@@ -4,12 +4,15 @@
 use super::finding::{Finding, Status};
 use super::judged::Judged;
 use crate::crd::CertificateStatus;
+use crate::plan::reason::Reason;
 
 /// Returns the served certificates, the default first. `proof` is the condition `CertificateServed`.
 pub(super) fn certificates(judged: &Judged<'_>, proof: Option<&Finding>) -> Vec<CertificateStatus> {
     let before = judged.before.map_or(&[][..], |before| &before.certificates);
-    let is_contrary = proof.is_some_and(|proof| proof.status == Status::False);
-    if is_contrary && !before.is_empty() {
+    let is_earlier = |proof: &Finding| {
+        proof.status == Status::False || proof.reason == Reason::NotServedYet.name()
+    };
+    if proof.is_some_and(is_earlier) && !before.is_empty() {
         return before.to_vec();
     }
     let since = |one: &CertificateStatus| {

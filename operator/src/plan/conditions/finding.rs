@@ -129,6 +129,26 @@ impl Finding {
         }
     }
 
+    /// Keeps the current message if it differs only in the parenthesis that it ends with or that contains the words of a
+    /// pod: these may change with each try.
+    #[must_use]
+    pub fn lasting(self, before: Option<&MqttTlsListenerStatus>) -> Self {
+        let head = |message: &str| message.split('(').next().unwrap_or_default().to_owned();
+        let current = before.and_then(|before| find(before, self.type_));
+        let same = current.filter(|current| {
+            current.status == self.status.name()
+                && current.reason == self.reason
+                && head(&current.message) == head(&self.message)
+        });
+        match same {
+            Some(current) => Self {
+                message: current.message.clone(),
+                ..self
+            },
+            None => self,
+        }
+    }
+
     /// Returns the condition, with the current transition time if the status is unchanged.
     pub fn condition(
         &self,

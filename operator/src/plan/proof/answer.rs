@@ -12,6 +12,9 @@ const TEXT_MAX: usize = 512;
 /// listener unready.
 pub const OUTAGE_MIN: Duration = Duration::from_secs(60);
 
+/// How long the kubelet may take to deliver a configuration, even without a mark on the pod.
+pub const DELIVERY_MAX: Duration = Duration::from_secs(120);
+
 /// A pod's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -80,10 +83,21 @@ impl Answer {
         is_served && !matches!(self.backend, Backend::Unreached { .. })
     }
 
-    /// Returns the answer with the time of an outage replaced by whether it is over [`OUTAGE_MIN`].
+    /// Returns the answer without texts that may change with each try, and with the time of an outage replaced by
+    /// whether it is over [`OUTAGE_MIN`].
     #[must_use]
-    pub fn without_times(mut self) -> Self {
-        if let Backend::Unreached { since, .. } = &mut self.backend {
+    pub fn outline(mut self) -> Self {
+        if let Configuration::Unasked(why) = &mut self.configuration {
+            why.clear();
+        }
+        if let Backend::Unreached {
+            since,
+            address,
+            error,
+        } = &mut self.backend
+        {
+            address.clear();
+            error.clear();
             *since = if *since < OUTAGE_MIN {
                 Duration::ZERO
             } else {

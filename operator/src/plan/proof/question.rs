@@ -2,6 +2,10 @@
 //!
 //! It must not ask for a certificate that no client would get.
 
+use std::net::IpAddr;
+
+use mqtt_tls_config::is_dns_name;
+
 use crate::plan::certificates::served::Served;
 
 /// Maximum number of a certificate's names that are considered for its handshake.
@@ -51,6 +55,11 @@ pub fn handshakes(served: &[Served]) -> Vec<Handshake> {
 /// Returns a name for which a client that verifies only this kind of key gets this certificate, if there is one.
 fn name_of(served: &[Served], index: usize) -> Option<String> {
     let names = served[index].facts.dns_names.iter().take(NAMES_MAX);
+    // Clients send no other as SNI (RFC 6066, section 3), and strip a dot at the end.
+    let names = names.filter(|name| {
+        let own = name.strip_prefix("*.").unwrap_or(name);
+        own.parse::<IpAddr>().is_err() && is_dns_name(own) && !own.ends_with('.')
+    });
     let asked = names.map(|name| match name.strip_prefix("*.") {
         Some(parent) => format!("{LABEL}.{parent}"),
         None => name.clone(),
@@ -117,6 +126,11 @@ mod tests {
             // Every name is answered by another one.
             served(&["a.example", "x.d.example", "*.d.example"], p256),
             served(&["*.d.example"], p256),
+            // No client sends these.
+            served(
+                &["192.0.2.1", "*.*.e.example", "e.example:8883", "e.example."],
+                p256,
+            ),
         ];
         let names: Vec<_> = handshakes(&certificates)
             .into_iter()

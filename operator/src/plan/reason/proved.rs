@@ -18,7 +18,7 @@ pub(super) const ROWS: [Row; 5] = [
         Reason::NotServedYet,
         "NotServedYet",
         SERVED,
-        "a pod still runs an earlier configuration",
+        "a pod still runs an earlier configuration; false after two minutes",
         "wait for two minutes; then see the pod's log and the kubelet's",
     ),
     Row::new(
