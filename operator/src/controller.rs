@@ -50,8 +50,9 @@ use watches::Watches;
 /// Minimum time between two reconciliations of one listener that events cause. The first event causes one at once.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Maximum number of reconciliations that ask pods, or wait to write what these answered, at the same time.
-const PROVING_MAX: usize = 256;
+/// Maximum number of reconciliations in progress, most of which wait for pods or for their place at the API server. It
+/// bounds what is held in memory.
+const IN_PROGRESS_MAX: u16 = 256;
 
 /// Shared state of all reconciliations.
 pub struct Context {
@@ -73,8 +74,6 @@ pub struct Context {
     latest: Latest,
     /// Places for reconciliations that use the API server.
     working: Arc<Semaphore>,
-    /// Places for reconciliations that wait for pods.
-    proving: Arc<Semaphore>,
 }
 
 impl Context {
@@ -102,7 +101,6 @@ impl Context {
             sights: Arc::default(),
             latest: Latest::default(),
             working: Arc::new(Semaphore::new(concurrency.into())),
-            proving: Arc::new(Semaphore::new(PROVING_MAX)),
         }
     }
 }
@@ -125,8 +123,8 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     let queue = paced(triggers, || tokio::time::sleep(INTERVAL))
         .map(Ok::<_, Infallible>)
         .take_until(shutdown.clone().begun());
-    // Without a limit here: each reconciliation waits for its place, and leaves it to others while it asks pods.
-    let config = Config::default();
+    // More than may use the API server: each waits for its place, and leaves it to others while it asks pods.
+    let config = Config::default().concurrency(IN_PROGRESS_MAX);
     let work = |object, context| measured(object, context).boxed();
     let retry = |object: Arc<Guarded>, error: &_, context: Arc<_>| retry(&object, error, &context);
     let (known, asking) = (Arc::clone(&context), Arc::clone(&context));
@@ -235,12 +233,13 @@ async fn reconcile(
     let mut judged = Judged::new(&world, &report, &previous, &outcome, now);
     judged.proofs = prove_with(place, name, &judged, context).await;
     let _place = self::place(&context.working).await;
+    let proved = judged.proofs.look_again();
     let status = conditions::status(&judged);
     metrics.warned(&world.listener, judged.serving.reasons());
     seen.extend(status::write(client, reporter, &world.listener, &status, metrics).await?);
     let applied = applied.map_err(|failed| failed.error)?;
     seen.extend(applied.children.versions().chain(applied.marked));
-    let wait = spread(report.look_again);
+    let wait = spread(report.look_again).min(proved);
     context.sights.end(name, seen, Instant::now() + wait);
     Ok(Action::requeue(wait))
 }
@@ -263,8 +262,6 @@ async fn prove_with(
         context.latest.forget(listener);
         return Proofs::default();
     };
-    // Taken first, so that what is held in memory stays bounded.
-    let _proving = self::place(&context.proving).await;
     drop(place);
     let proofs = prove(&question, &pods).await;
     let kept = (question, pods, proofs.clone());

@@ -28,6 +28,7 @@ use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::names::Name;
 use mqtt_tls_operator::plan::notices::notices;
 use mqtt_tls_operator::plan::objects::Applied;
+use mqtt_tls_operator::plan::report::LOOK_AGAIN;
 use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_operator::plan::{Plan, plan};
 use proptest::collection::{btree_map, vec};
@@ -269,7 +270,7 @@ proptest! {
             happen(&mut world, &mut now, change);
             let Plan { objects, report, previous } = plan(&world, &environment(), now);
             check(&world, &objects, &PKI);
-            prop_assert!(report.look_again.as_secs() <= 600);
+            prop_assert!(report.look_again <= LOOK_AGAIN);
             let served_before = world.children.get::<Secret>().is_some();
             world.children = applied(&world.children, &objects, now);
             let is_served = world.children.get::<Secret>().is_some();

@@ -6,8 +6,8 @@ use super::certificates::serving::Serving;
 use super::names::Identity;
 use super::problem::Problem;
 
-/// Interval of reconciliations without events on average, in case one was missed.
-pub const LOOK_AGAIN: Duration = Duration::from_secs(600);
+/// Longest interval of reconciliations without events, in case one was missed.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(900);
 
 /// The plan's report for a listener's status.
 #[derive(Clone, Debug)]
