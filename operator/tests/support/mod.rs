@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{self as core, ConfigMap, Secret, Service};
 use mqtt_tls_config::yaml::{self, Value};
 use mqtt_tls_operator::kinds::{Kind, Object};
@@ -173,6 +174,10 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
             } else {
                 world.services.insert(Name::new(NAMESPACE, &name), service);
             }
+        }
+        "Deployment" => {
+            let deployment: Deployment = read(document);
+            world.children.put(Kind::Deployment, Arc::new(deployment));
         }
         "Pod" => world.pods.push(Pod::of(read::<core::Pod>(document))),
         other => panic!("unsupported kind: {other}"),
