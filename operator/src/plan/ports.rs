@@ -82,9 +82,9 @@ pub fn choose(listener: &Listener, world: &World, previous: &Previous, now: Time
     // What is written is not yet what pods have opened: they may refuse it, or be of a release that cannot read it.
     let must_wait = !is_rendered || opened.is_some() || is_contradicted(world) || is_rolling(world);
     let due = if current.is_some() {
-        opened
-            .filter(|_| is_rendered)
-            .or_else(|| now.checked_add(OPENING).ok())
+        // Pods may be marked meanwhile, or answer otherwise.
+        let soon = now.checked_add(OPENING).ok();
+        opened.filter(|_| is_rendered).into_iter().chain(soon).min()
     } else {
         closed
     };
