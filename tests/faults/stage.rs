@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
@@ -13,6 +13,7 @@ use mqtt_tls_operator::crd::MqttTlsListener;
 use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use tests::pki::{Ca, Leaf};
+use tests::wait::eventually_async;
 
 use crate::judge::Outcome;
 use crate::proxy::Proxy;
@@ -98,6 +99,7 @@ impl Stage {
             Act::Collect => self.collect().await,
             Act::Pods(listener) => self.make_pods(listener).await,
             Act::Available(listener) => self.make_available(listener).await,
+            Act::Led(listener, port) => self.led(listener, *port).await,
             Act::Settle(listeners) => {
                 self.reach().await;
                 for listener in *listeners {
@@ -249,6 +251,16 @@ impl Stage {
             };
             pods.create(&PostParams::default(), &pod).await.unwrap();
         }
+    }
+
+    async fn led(&self, listener: &str, port: u16) {
+        let (services, name): (Api<Service>, _) = (self.api(), format!("{listener}-mqtts"));
+        let look = || async {
+            let ports = services.get(&name).await.unwrap().spec.unwrap().ports;
+            let leads = ports.is_some_and(|ports| ports[0].port == i32::from(port));
+            leads.then_some(())
+        };
+        eventually_async(2 * SOON, "the Service leads to the port", look).await;
     }
 
     async fn make_available(&self, listener: &str) {

@@ -23,6 +23,8 @@ pub(crate) enum Act {
     Pods(&'static str),
     /// Writes the status of a listener's Deployment as its controller would when all pods run.
     Available(&'static str),
+    /// Waits until a listener's Service leads to a port, which follows the pods seconds later.
+    Led(&'static str, u16),
     /// Waits until reconciliations of these listeners that saw all of the above have written nothing.
     Settle(&'static [&'static str]),
     /// The same for one listener, but goes on as soon as the fault has happened.
@@ -54,8 +56,8 @@ pub(crate) struct Workload {
 
 use crate::state::{DEPLOYMENT, SECRET as SECRETS, SERVICE};
 use Act::{
-    Available, Ca, Collect, Delete, Edit, Foreign, Listener, Pods, Remove, Settle, SettleOrFault,
-    Stop, Tls,
+    Available, Ca, Collect, Delete, Edit, Foreign, Led, Listener, Pods, Remove, Settle,
+    SettleOrFault, Stop, Tls,
 };
 
 const EDGE: &str = "edge";
@@ -92,7 +94,15 @@ pub(crate) const ALL: &[Workload] = &[
             Settle(&[EDGE]),
         ],
     ),
-    of("port", READY, &changed(r#"{"port": 9443}"#)),
+    of(
+        "port",
+        READY,
+        &[
+            Listener(EDGE, SECRET, r#"{"port": 9443}"#),
+            Led(EDGE, 9443),
+            Settle(&[EDGE]),
+        ],
+    ),
     of(
         "backend",
         READY,
