@@ -80,7 +80,7 @@ async fn edited_children_are_restored() {
     eventually_async(SOON, "the Secret is as planned", look).await;
 }
 
-/// Nothing but its name tells whose it is.
+/// Only its name shows whose it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_without_owner_and_labels_is_restored() {
     let cluster = Fixture::start("stripped").await;

@@ -118,7 +118,7 @@ fn is_rolling(world: &World) -> bool {
     counted.is_some_and(|status| status.replicas > status.updated_replicas)
 }
 
-/// Reports whether a Service leads to the listener's pods, whoever owns it.
+/// Reports whether a Service leads to the listener's pods, with any owner.
 fn leads_to_pods(listener: &Listener, service: &Service) -> bool {
     let spec = service.spec.as_ref();
     let selector = spec.and_then(|spec| spec.selector.as_ref());

@@ -8,12 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqtt_tls_config::PROBE_PROTOCOL;
+use mqtt_tls_judge::any_chain::AnyChain;
 use mqtt_tls_judge::facts::sha256;
 use mqtt_tls_judge::provider::provider;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -79,12 +78,8 @@ pub(super) fn contrary(wanted: &Handshake, shaken: Result<String, Error>) -> Opt
 }
 
 fn config(schemes: &'static [SignatureScheme]) -> Result<ClientConfig, rustls::Error> {
-    let provider = provider();
-    let verifier = KeyOnly {
-        provider: Arc::clone(&provider),
-        schemes,
-    };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let verifier = AnyChain::with_schemes(schemes);
+    let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
@@ -106,49 +101,5 @@ fn schemes(key: &str) -> &'static [SignatureScheme] {
             SignatureScheme::RSA_PSS_SHA384,
             SignatureScheme::RSA_PSS_SHA512,
         ],
-    }
-}
-
-/// Verifies that the server has the key of the certificate that it sends, and nothing else.
-#[derive(Debug)]
-struct KeyOnly {
-    provider: Arc<CryptoProvider>,
-    schemes: &'static [SignatureScheme],
-}
-
-impl ServerCertVerifier for KeyOnly {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, leaf, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, leaf, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.to_vec()
     }
 }

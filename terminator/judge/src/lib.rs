@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod algorithm;
+pub mod any_chain;
 pub mod authorities;
 pub mod certificate;
 mod chain;
