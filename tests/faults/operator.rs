@@ -1,19 +1,15 @@
 //! The operator's program, which can crash. It must not know why it does.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tests::operator;
 use tests::process::Process;
-use tests::{ports, programs};
 
 /// Upper bound for its end, which waits for reconciliations in progress.
 const END: Duration = Duration::from_secs(60);
-
-/// The terminator's image, which is never started here.
-const IMAGE: &str = "mqtt-tls-terminator:test";
 
 /// An operator for one namespace, without a Lease.
 #[derive(Clone)]
@@ -92,16 +88,5 @@ impl Operator {
 }
 
 fn spawn(kubeconfig: &Path, namespace: &str) -> Process {
-    let admin = ports::free_addr().to_string();
-    let mut command = Command::new(programs::operator());
-    command
-        .env("KUBECONFIG", kubeconfig)
-        // The tests may themselves run in a pod.
-        .env_remove("KUBERNETES_SERVICE_HOST")
-        .env_remove("POD_NAMESPACE")
-        .env_remove("POD_NAME")
-        .env("MQTT_TLS_TERMINATOR_IMAGE", IMAGE)
-        .args(["run", "--log", "info,mqtt_tls_operator=debug"])
-        .args(["--admin", &admin, "--namespace", namespace]);
-    Process::spawn("operator", command)
+    operator::spawn(kubeconfig, &["--namespace", namespace])
 }

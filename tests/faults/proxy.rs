@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +15,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use kube::Client;
-use serde_json::json;
 use socket2::{SockRef, Socket};
-use tests::workdir;
+use tests::operator::{kubeconfig_to, refusal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -138,7 +136,7 @@ impl Proxy {
         plan: Option<(Write, Fault)>,
     ) -> Self {
         let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let kubeconfig = kubeconfig(&format!("http://{}", inner.local_addr().unwrap()));
+        let kubeconfig = kubeconfig_to(&format!("http://{}", inner.local_addr().unwrap()));
         let shared = Arc::new(Shared {
             upstream,
             operator: Operator::new(kubeconfig, namespace),
@@ -189,19 +187,6 @@ impl Proxy {
     }
 }
 
-fn kubeconfig(url: &str) -> PathBuf {
-    let kubeconfig = workdir::scratch("faults").join("kubeconfig");
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "clusters": [{"name": "test", "cluster": {"server": url}}],
-        "users": [{"name": "test", "user": {}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-    });
-    // JSON is YAML.
-    std::fs::write(&kubeconfig, config.to_string()).unwrap();
-    kubeconfig
-}
-
 /// Handles one request in a task of its own: what the operator has sent is executed, even if it is killed.
 async fn pass(
     State(shared): State<Arc<Shared>>,
@@ -232,12 +217,12 @@ async fn answer(shared: Arc<Shared>, line: Line, request: HttpRequest) -> Option
     };
     let (position, fault) = shared.note(verb, object);
     match fault {
-        Some(Fault::Conflict) => return Some(refuse(StatusCode::CONFLICT, "Conflict")),
+        Some(Fault::Conflict) => return Some(refusal(StatusCode::CONFLICT, "Conflict")),
         Some(Fault::Internal) => {
-            return Some(refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"));
+            return Some(refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"));
         }
         Some(Fault::TooManyRequests) => {
-            let response = refuse(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests");
+            let response = refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests");
             return Some(([(header::RETRY_AFTER, "1")], response).into_response());
         }
         Some(Fault::CrashBefore) => {
@@ -291,16 +276,6 @@ impl Shared {
         let request = HttpRequest::from_parts(parts, kube::client::Body::from(body.to_vec()));
         self.upstream.send(request).await.unwrap().map(Body::new)
     }
-}
-
-/// An error in the API server's format.
-fn refuse(code: StatusCode, reason: &str) -> Response {
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
-        "reason": reason, "message": "fault of a test",
-    });
-    let headers = [(header::CONTENT_TYPE, "application/json")];
-    (code, headers, status.to_string()).into_response()
 }
 
 /// A connection of the operator.

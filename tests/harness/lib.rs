@@ -23,6 +23,7 @@ mod inside;
 pub mod memory;
 pub mod mqtt;
 pub mod node;
+pub mod operator;
 pub mod paho;
 pub mod peers;
 pub mod pki;

@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -20,10 +19,10 @@ use mqtt_tls_operator::crd::{self, MqttTlsListener};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tests::apiserver::{ApiServer, AuditEvent};
+pub(crate) use tests::operator::spawn as spawn_operator;
 use tests::pki::{Ca, Leaf};
 use tests::process::Process;
 use tests::wait::eventually_async;
-use tests::{ports, programs};
 
 /// Upper bound for what normally takes no time. Reaching it is a failure, not a measurement.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -34,9 +33,6 @@ const QUIET: Duration = Duration::from_secs(2);
 /// The operator's namespace and service account, as in `deploy/base`.
 pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
 const ACCOUNT: &str = "mqtt-tls-operator";
-
-/// The terminator's image, which is never started here.
-const IMAGE: &str = "mqtt-tls-terminator:test";
 
 /// A namespace, and optionally an operator for it.
 pub(crate) struct Fixture {
@@ -327,23 +323,6 @@ pub(crate) fn start_operator(server: &ApiServer, args: &[&str]) -> Process {
     let process = spawn_operator(&kubeconfig(server), args);
     process.wait_for_line("listed all listeners", SOON);
     process
-}
-
-/// Starts the operator as any user. `--terminator-image` among the arguments overrides the default.
-pub(crate) fn spawn_operator(kubeconfig: &Path, args: &[&str]) -> Process {
-    let admin = ports::free_addr().to_string();
-    let mut command = Command::new(programs::operator());
-    command
-        .env("KUBECONFIG", kubeconfig)
-        // The tests may themselves run in a pod.
-        .env_remove("KUBERNETES_SERVICE_HOST")
-        .env_remove("POD_NAMESPACE")
-        .env_remove("POD_NAME")
-        .args(["run", "--log", "info,mqtt_tls_operator=debug"])
-        .env("MQTT_TLS_TERMINATOR_IMAGE", IMAGE)
-        .args(["--admin", &admin])
-        .args(args);
-    Process::spawn("operator", command)
 }
 
 /// Sends a GET request to an operator's admin port and returns the response.

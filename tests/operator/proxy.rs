@@ -9,12 +9,11 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::StreamExt;
 use futures::channel::mpsc;
 use kube::Client;
-use serde_json::json;
-use tests::workdir;
+use tests::operator::{kubeconfig_to, refusal};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -60,15 +59,7 @@ impl Proxy {
     pub(crate) async fn start(client: Client) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let kubeconfig = workdir::scratch("proxy").join("kubeconfig");
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": url}}],
-            "users": [{"name": "test", "user": {}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        });
-        // JSON is YAML.
-        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        let kubeconfig = kubeconfig_to(&url);
         let (fault, seen) = watch::channel(Fault::None);
         let shared = Arc::new(Shared {
             client,
@@ -110,16 +101,16 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let is_listeners = request.uri().path().ends_with("/mqtttlslisteners");
     match now {
         Fault::Internal(path) if request.uri().path().ends_with(&path) => {
-            return refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+            return refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
         }
         Fault::Refused(resource, code) if is_of(&request, resource) => {
-            return refuse(code, code.canonical_reason().unwrap_or_default());
+            return refusal(code, code.canonical_reason().unwrap_or_default());
         }
         Fault::Unknown if is_watch && is_listeners => {
-            return refuse(StatusCode::NOT_FOUND, "NotFound");
+            return refusal(StatusCode::NOT_FOUND, "NotFound");
         }
-        Fault::Expired if is_watch => return refuse(StatusCode::GONE, "Expired"),
-        Fault::Expired => return refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+        Fault::Expired if is_watch => return refusal(StatusCode::GONE, "Expired"),
+        Fault::Expired => return refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         Fault::Silent => {
             shared
                 .unanswered
@@ -181,14 +172,4 @@ async fn forward(
     if is_silent {
         std::future::pending::<()>().await;
     }
-}
-
-/// An error in the API server's format.
-fn refuse(code: StatusCode, reason: &str) -> Response {
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
-        "reason": reason, "message": "fault of a test",
-    });
-    let headers = [(header::CONTENT_TYPE, "application/json")];
-    (code, headers, status.to_string()).into_response()
 }

@@ -1,0 +1,56 @@
+//! The operator's program as tests start it, and what a proxy between it and the API server needs. It must not decide which
+//! faults happen.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::process::Process;
+use crate::{ports, programs, workdir};
+
+/// The terminator's image, which is never started.
+const IMAGE: &str = "mqtt-tls-terminator:test";
+
+/// Starts the operator as any user. `--terminator-image` among the arguments overrides the default.
+pub fn spawn(kubeconfig: &Path, args: &[&str]) -> Process {
+    let admin = ports::free_addr().to_string();
+    let mut command = Command::new(programs::operator());
+    command
+        .env("KUBECONFIG", kubeconfig)
+        // The tests may themselves run in a pod.
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env_remove("POD_NAMESPACE")
+        .env_remove("POD_NAME")
+        .args(["run", "--log", "info,mqtt_tls_operator=debug"])
+        .env("MQTT_TLS_TERMINATOR_IMAGE", IMAGE)
+        .args(["--admin", &admin])
+        .args(args);
+    Process::spawn("operator", command)
+}
+
+/// Writes a kubeconfig file that leads to a proxy, which adds a user. Panics if the folder is not writable.
+pub fn kubeconfig_to(url: &str) -> PathBuf {
+    let kubeconfig = workdir::scratch("proxy").join("kubeconfig");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": url}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    });
+    // JSON is YAML.
+    std::fs::write(&kubeconfig, config.to_string()).expect("the folder is writable");
+    kubeconfig
+}
+
+/// An error in the API server's format.
+pub fn refusal(code: StatusCode, reason: &str) -> Response {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
+        "reason": reason, "message": "fault of a test",
+    });
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (code, headers, status.to_string()).into_response()
+}
