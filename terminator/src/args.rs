@@ -34,6 +34,10 @@ pub(crate) struct Serve {
     /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular
     /// file; it is watched for changes.
     pub(crate) file: PathBuf,
+    /// Configuration file to start from if FILE is refused, such as the last one that was accepted; FILE is served as
+    /// soon as it is good.
+    #[arg(long, env = "MQTT_TLS_FALLBACK", value_name = "FILE")]
+    pub(crate) fallback: Option<PathBuf>,
     /// Number of threads that serve connections [default: number of cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,

@@ -121,7 +121,7 @@ impl Control {
 
     /// Reads the file, and puts it into effect if it is new and good. With `asked` the log says what came of it in any
     /// case.
-    fn reload(&mut self, asked: bool) {
+    pub(crate) fn reload(&mut self, asked: bool) {
         let now = Timestamp::now();
         let text = match self.source.read() {
             Ok(text) => text,

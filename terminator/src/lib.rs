@@ -31,6 +31,7 @@ pub mod load;
 mod metrics;
 mod mqtt;
 mod notices;
+mod opened;
 mod pulse;
 mod record;
 pub mod reference;
@@ -62,9 +63,10 @@ use crate::acceptor::Acceptor;
 use crate::admin::{Board, Status};
 use crate::control::{Control, Request};
 use crate::metrics::Metrics;
+use crate::opened::{Opened, unreadable};
 use crate::pulse::Pulse;
 use crate::settings::Settings;
-use crate::sockets::{Bound, Room, Sharing};
+use crate::sockets::{Bound, Room};
 use crate::source::Source;
 use crate::state::{State, Worker};
 use crate::watch::Watch;
@@ -116,20 +118,24 @@ impl Terminator {
     /// Loads a configuration file, binds its ports, starts `threads` threads (default: one per core) and
     /// watches the file for changes. Returns when connections are accepted.
     ///
+    /// If the file is refused and there is a fallback, serves that until the file is good.
+    ///
     /// # Errors
     ///
-    /// Returns an error if any step fails; nothing keeps running then.
-    pub fn start(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, StartError> {
+    /// Returns an error if any step fails, that of the file if both are refused; nothing keeps running then.
+    pub fn start(
+        path: &Path,
+        fallback: Option<&Path>,
+        threads: Option<NonZeroUsize>,
+    ) -> Result<Self, StartError> {
         let threads = threads.or_else(|| thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
         // Watch the file before reading it, so that no change in between is missed.
         let changes = Watch::file(path);
-        let unreadable = |error| StartError::Load(load::Error::Read(error));
         let source = Source::new(path).map_err(unreadable)?;
-        let text = source.read().map_err(unreadable)?;
-        let loaded = load::first(&text).map_err(StartError::Load)?;
+        let opened = Opened::first(&source, fallback, threads)?;
+        let (loaded, is_fallback) = (opened.loaded, opened.is_fallback);
         let settings = &loaded.settings;
-        let (listeners, admin) = bind(settings, threads)?;
         let mut registry = Registry::default();
         let room = Room::of(threads);
         let state = Arc::new(State::new(room, threads));
@@ -142,7 +148,7 @@ impl Terminator {
                 "file descriptor limit allows fewer connections than configured"
             );
         }
-        let acceptors = accept(listeners, settings, &state).map_err(StartError::Thread)?;
+        let acceptors = accept(opened.listeners, settings, &state).map_err(StartError::Thread)?;
         let commands = acceptors.iter().map(|acceptor| acceptor.commands.clone());
         let board = Arc::new(Board::new(
             registry,
@@ -155,10 +161,11 @@ impl Terminator {
         let parts = Parts {
             source,
             loaded,
+            is_fallback,
             acceptors,
             metrics,
             state,
-            admin,
+            admin: opened.admin,
             changes,
         };
         let (requests, ended) = parts.spawn(&board).map_err(StartError::Thread)?;
@@ -191,22 +198,6 @@ impl Terminator {
     }
 }
 
-/// Binds the listener's ports once for each thread, and the admin port.
-fn bind(settings: &Settings, threads: usize) -> Result<(Vec<Bound>, TcpListener), StartError> {
-    let failed = |which, address: String| {
-        move |source| StartError::Bind {
-            which,
-            address,
-            source,
-        }
-    };
-    let listeners = sockets::bind_all(settings.places().into_iter(), threads, &[])
-        .map_err(|(place, source)| failed("the listener", place.to_string())(source))?;
-    let admin = admin::bind(settings.admin, Sharing::Alone)
-        .map_err(failed("the admin port", settings.admin.to_string()))?;
-    Ok((listeners, admin))
-}
-
 /// Starts a thread for each of the bound sets of sockets.
 fn accept(
     listeners: Vec<Bound>,
@@ -226,6 +217,7 @@ fn accept(
 struct Parts {
     source: Source,
     loaded: load::Loaded,
+    is_fallback: bool,
     acceptors: Vec<Acceptor>,
     metrics: Metrics,
     state: Arc<State>,
@@ -251,6 +243,7 @@ impl Parts {
                     let Self {
                         source,
                         loaded,
+                        is_fallback,
                         acceptors,
                         metrics,
                         state,
@@ -258,7 +251,7 @@ impl Parts {
                         changes,
                     } = self;
                     let admin = tokio::spawn(admin::serve(admin, Arc::clone(&board)));
-                    let control = Control {
+                    let mut control = Control {
                         source,
                         loaded,
                         acceptors,
@@ -269,6 +262,10 @@ impl Parts {
                         refused: None,
                     };
                     control.announce(Timestamp::now());
+                    if is_fallback {
+                        // Reports what is wrong with the file, as a running terminator does.
+                        control.reload(false);
+                    }
                     control.run(changes, received).await
                 });
                 // The receiver may be gone.

@@ -70,7 +70,7 @@ fn run(serve: &Serve) -> ExitCode {
         runtime.block_on(async {
             // First, so that an early signal is not lost.
             let signals = Signals::receive()?;
-            match Terminator::start(&serve.file, serve.threads) {
+            match Terminator::start(&serve.file, serve.fallback.as_deref(), serve.threads) {
                 Ok(terminator) => Ok(until_ended(terminator, signals).await),
                 Err(error) => Ok(refused(&error)),
             }

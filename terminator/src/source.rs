@@ -65,6 +65,12 @@ impl Source {
         })
     }
 
+    /// Names another file, whose texts have comparable digests.
+    pub(crate) fn beside(&self, path: &Path) -> Self {
+        let (path, key) = (path.to_owned(), self.key.clone());
+        Self { path, key }
+    }
+
     /// Reads the file.
     pub(crate) fn read(&self) -> Result<Text, Error> {
         let text = read(&self.path)?;

@@ -48,7 +48,7 @@ impl Running {
         cluster.make_pod("edge", name).await;
         let file = workdir::scratch("pod").join("config.yaml");
         write(&file, &mounted(cluster, ip, broker).await);
-        let terminator = Terminator::start(&file, None)
+        let terminator = Terminator::start(&file, None, None)
             .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
         let pod = Self {
             name: name.to_owned(),

@@ -19,6 +19,7 @@ mod close;
 mod devices;
 mod drain;
 mod ends;
+mod fallback;
 mod first_packet;
 mod fixture;
 mod fleet;
