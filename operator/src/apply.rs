@@ -14,7 +14,7 @@ use std::sync::Arc;
 use kube::Client;
 
 use crate::api::call::Error;
-use crate::kinds::{Kind, Object, Wave};
+use crate::kinds::{Child, Object, Wave};
 use crate::metrics::Metrics;
 use crate::plan::names::{Identity, Ownership};
 use crate::plan::objects::{Applied, Children, Objects, Step, Wanted};
@@ -27,6 +27,26 @@ pub struct Failed {
     pub error: Error,
     /// Whether the configuration was applied nevertheless.
     pub is_configured: bool,
+}
+
+/// Writes one child that was decided on after the others had been applied.
+///
+/// # Errors
+///
+/// The write failed.
+pub async fn apply_one(
+    client: &Client,
+    identity: &Identity,
+    step: Step,
+    children: &mut Children,
+    metrics: &Metrics,
+) -> Result<(), Error> {
+    let writer = Writer {
+        client,
+        identity,
+        metrics,
+    };
+    writer.all(vec![step], children).await
 }
 
 /// Applies the planned children, wave after wave.
@@ -47,7 +67,7 @@ pub async fn apply(
     let (steps, pods) = objects.steps();
     let (configuration, others): (Vec<Step>, Vec<Step>) = steps
         .into_iter()
-        .partition(|step| step.wave() == Some(Wave::Configuration));
+        .partition(|step| step.wave() == Wave::Configuration);
     let is_rendered = configuration
         .iter()
         .any(|step| matches!(step.wanted, Wanted::Present(_)));
@@ -62,9 +82,9 @@ pub async fn apply(
     // of an earlier listener that accepted more clients.
     let is_own =
         |secret: &Arc<dyn Object>| identity.ownership(secret.metadata()) == Ownership::Ours;
-    let is_mountable = configured.is_ok() || observed.of(Kind::Secret).is_some_and(is_own);
+    let is_mountable = configured.is_ok() || observed.of(Child::Configuration).is_some_and(is_own);
     let others = others.into_iter();
-    let held_back = |step: &Step| step.wave() == Some(Wave::Terminators) && !is_mountable;
+    let held_back = |step: &Step| step.wave() == Wave::Terminators && !is_mountable;
     let others = others.filter(|step| !held_back(step)).collect();
     let made = writer.all(others, &mut children).await;
     match (configured, made.and(marked)) {

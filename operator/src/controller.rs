@@ -25,10 +25,12 @@ use tracing::{debug, info, warn};
 
 use crate::admin::Board;
 use crate::api::call;
-use crate::apply::apply;
+use crate::apply::{apply, apply_one};
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
+use crate::kinds::Child;
 use crate::metrics::{Ended, Metrics};
+use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
 use crate::plan::environment::Environment;
@@ -195,7 +197,7 @@ async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action,
     result
 }
 
-/// Gather, plan, apply, prove, status.
+/// Gather, plan, apply, prove, status; and what is proven is kept to start from.
 async fn reconcile(
     name: &Name,
     place: Option<OwnedSemaphorePermit>,
@@ -237,7 +239,10 @@ async fn reconcile(
     let status = conditions::status(&judged);
     metrics.warned(&world.listener, judged.serving.reasons());
     seen.extend(status::write(client, reporter, &world.listener, &status, metrics).await?);
-    let applied = applied.map_err(|failed| failed.error)?;
+    let accepted = accepted::proven(&judged).step(Child::Accepted);
+    let mut applied = applied.map_err(|failed| failed.error)?;
+    let children = &mut applied.children;
+    apply_one(client, &report.identity, accepted, children, metrics).await?;
     seen.extend(applied.children.versions().chain(applied.marked));
     let wait = spread(report.look_again).min(proved);
     context.sights.end(name, seen, Instant::now() + wait);

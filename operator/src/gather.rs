@@ -8,7 +8,6 @@ mod named;
 mod pods;
 mod replica_sets;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
@@ -94,8 +93,7 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
     // and each change would trigger the next try at once.
     Ok(match named.and_then(|named| Ok((named, made?))) {
         Ok(((secrets, config_maps, services), (children, pods))) => {
-            let deployment: Option<&Deployment> = children.get();
-            let replica_sets = if deployment.is_some_and(is_underway) {
+            let replica_sets = if children.deployment().is_some_and(is_underway) {
                 replica_sets(client, &identity).await
             } else {
                 Vec::new()

@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod accepted;
 pub mod backend;
 pub mod bounds;
 pub mod certificates;
@@ -61,7 +62,7 @@ pub struct Plan {
 /// Plans one listener.
 pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let identity = Identity::of(&world.listener);
-    let previous = Previous::read(&identity, world.children.get());
+    let previous = Previous::read(&identity, world.children.config_secret());
     let listener = match listener::parse(&world.listener, environment) {
         Ok(listener) => listener,
         Err(problems) => return unaccepted(world, now, previous, problems),
@@ -90,9 +91,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         None
     });
     chosen.dates.extend(ports.due.filter(|_| config.is_some()));
-    let rendered = config
-        .as_ref()
-        .map(|config| (&config.text, chosen.sources()));
+    let sources = chosen.sources();
+    let rendered = config.as_ref().map(|config| (&config.text, &sources));
     let objects = children::build(
         &listener,
         world,
@@ -198,7 +198,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Duration, Environment, World, names, plan};
-    use crate::kinds::Kind;
+    use crate::kinds::Child;
 
     fn secret(text: &str) -> Secret {
         let bytes = ByteString(text.as_bytes().to_vec());
@@ -228,7 +228,9 @@ mod tests {
         world.secrets.insert(name.clone(), secret(&pem));
         let first = plan(&world, &environment, now);
         let config_secret = first.objects.config_secret.present().unwrap().clone();
-        world.children.put(Kind::Secret, Arc::new(config_secret));
+        world
+            .children
+            .put(Child::Configuration, Arc::new(config_secret));
         assert_eq!(plan(&world, &environment, now).previous.judged(), 0);
         world.secrets.insert(name, secret("damaged"));
         let kept = plan(&world, &environment, now);

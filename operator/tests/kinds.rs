@@ -21,7 +21,7 @@ use mqtt_tls_config::yaml;
 use mqtt_tls_operator::apply::apply;
 use mqtt_tls_operator::crd::MqttTlsListener;
 use mqtt_tls_operator::gather::{Gathered, gather};
-use mqtt_tls_operator::kinds::{self, Grant, KINDS, Kind, Row, Verb, Watched};
+use mqtt_tls_operator::kinds::{CHILDREN, Child, Grant, KINDS, Kind, Verb, Watched};
 use mqtt_tls_operator::metrics::Metrics;
 use mqtt_tls_operator::plan::environment::Environment;
 use mqtt_tls_operator::plan::names::Identity;
@@ -121,10 +121,12 @@ fn names_and_groups_match_the_api() {
 
 #[test]
 fn children_are_watched_and_writes_are_counted() {
-    for (row, _) in kinds::children() {
-        assert_eq!(row.watched, Watched::All, "{}", row.kind.name());
+    let owned: BTreeSet<Kind> = CHILDREN.iter().map(|row| row.kind).collect();
+    for kind in &owned {
+        let (row, name) = (kind.row(), kind.name());
+        assert!(kind.is_owned() && row.watched == Watched::All, "{name}");
         for verb in [Verb::Get, Verb::List, Verb::Watch, Verb::Apply] {
-            assert!(row.verbs.contains(&verb), "{verb} {}", row.kind.name());
+            assert!(row.verbs.contains(&verb), "{verb} {name}");
         }
     }
     let mut registry = Registry::default();
@@ -138,9 +140,9 @@ fn children_are_watched_and_writes_are_counted() {
         .map(str::to_owned)
         .collect();
     let label = |kind: Kind, verb: Verb| format!("\"{}\",verb=\"{verb}\"", kind.name());
-    let of_children = kinds::children().flat_map(|(row, _)| {
-        [Verb::Apply, Verb::Delete, Verb::Patch].map(|verb| label(row.kind, verb))
-    });
+    let of_children = owned
+        .iter()
+        .flat_map(|kind| [Verb::Apply, Verb::Delete, Verb::Patch].map(|verb| label(*kind, verb)));
     let others = [
         label(Kind::MqttTlsListener, Verb::Apply),
         label(Kind::Pod, Verb::Patch),
@@ -168,18 +170,19 @@ fn planned(listener: MqttTlsListener) -> Objects {
 
 #[test]
 fn each_child_has_one_step_and_optional_ones_can_be_deleted() {
-    let rows: Vec<Kind> = kinds::children().map(|(row, _)| row.kind).collect();
+    let rows = CHILDREN.map(|row| row.child);
     for replicas in [0, 1, 2] {
         let (steps, _) = planned(listener(replicas)).steps();
-        let kinds: BTreeSet<Kind> = steps.iter().map(|step| step.kind).collect();
-        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), rows);
-        assert_eq!(steps.len(), rows.len(), "one step per child");
+        let mut children: Vec<Child> = steps.iter().map(|step| step.child).collect();
+        children.sort();
+        assert_eq!(children, rows, "one step per child");
         assert!(steps.is_sorted_by_key(Step::wave));
         for step in steps {
-            let name = step.kind.name();
+            let kind = step.child.row().kind;
+            let name = kind.name();
             match step.wanted {
                 Wanted::Present(object) => assert_eq!(object.json()["kind"], name),
-                Wanted::Absent => assert!(step.kind.row().verbs.contains(&Verb::Delete), "{name}"),
+                Wanted::Absent => assert!(kind.row().verbs.contains(&Verb::Delete), "{name}"),
                 Wanted::Kept => {}
             }
         }
@@ -236,15 +239,16 @@ impl Server {
     }
 }
 
-/// Returns the URL path of a child of this kind.
-fn path(row: &Row) -> String {
-    let resource = (row.resource)();
+/// Returns the URL path of a child.
+fn path(child: Child) -> String {
+    let resource = (child.row().kind.row().resource)();
     let group = if resource.group.is_empty() {
         format!("/api/{}", resource.version)
     } else {
         format!("/apis/{}/{}", resource.group, resource.version)
     };
-    format!("{group}/namespaces/iot/{}/edge-mqtts", resource.plural)
+    let name = Identity::of(&listener(1)).name_of(child);
+    format!("{group}/namespaces/iot/{}/{name}", resource.plural)
 }
 
 async fn gathered(client: &Client) -> Children {
@@ -263,7 +267,7 @@ async fn every_child_of_the_table_is_read_written_and_deleted() {
     server.objects.lock().unwrap().insert(own.to_owned(), json);
     let identity = Identity::of(&listener);
     let metrics = Metrics::new(&mut Registry::default());
-    let paths: BTreeSet<String> = kinds::children().map(|(row, _)| path(row)).collect();
+    let paths: BTreeSet<String> = CHILDREN.iter().map(|row| path(row.child)).collect();
 
     let none = gathered(&client).await;
     let read = server.asked(&Method::GET);
@@ -274,7 +278,7 @@ async fn every_child_of_the_table_is_read_written_and_deleted() {
         let (steps, _) = objects.clone().steps();
         let steps = steps.into_iter();
         let present = steps.filter(|step| matches!(step.wanted, Wanted::Present(_)));
-        present.map(|step| path(step.kind.row())).collect()
+        present.map(|step| path(step.child)).collect()
     };
     let written = present(&objects);
     assert!(written.len() > 1);
@@ -282,20 +286,15 @@ async fn every_child_of_the_table_is_read_written_and_deleted() {
     let applied = applied.unwrap();
     assert_eq!(server.asked(&Method::PATCH), written);
     let found = gathered(&client).await;
-    for (row, _) in kinds::children() {
-        let is_written = written.contains(&path(row));
-        assert_eq!(
-            found.of(row.kind).is_some(),
-            is_written,
-            "{}",
-            row.kind.name()
-        );
-        assert_eq!(applied.children.of(row.kind).is_some(), is_written);
+    for child in CHILDREN.map(|row| row.child) {
+        let is_written = written.contains(&path(child));
+        assert_eq!(found.of(child).is_some(), is_written, "{child:?}");
+        assert_eq!(applied.children.of(child).is_some(), is_written);
     }
 
     // With one replica there is no budget.
-    let (fewer, budget) = (planned(fewer), Kind::PodDisruptionBudget);
+    let (fewer, budget) = (planned(fewer), Child::DisruptionBudget);
     let left = apply(&client, &identity, fewer, &found, &metrics).await;
-    assert_eq!(server.asked(&Method::DELETE), [path(budget.row())].into());
+    assert_eq!(server.asked(&Method::DELETE), [path(budget)].into());
     assert!(left.unwrap().children.of(budget).is_none());
 }

@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::api::apps::v1::DeploymentStatus;
 use mqtt_tls_config::yaml::{self, Value};
 use mqtt_tls_operator::crd::{MqttTlsListener, MqttTlsListenerStatus};
-use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::names::Name;
@@ -124,7 +124,7 @@ fn delete(step: &Value, world: &mut World) {
                 drop(world.config_maps.remove(&name).unwrap());
             }
             ("Service", _) => world.services.clear(),
-            ("Child", "Deployment") => world.children.remove(Kind::Deployment),
+            ("Child", "Deployment") => world.children.remove(Child::Deployment),
             (kind, _) => panic!("unsupported kind: {kind}"),
         }
     }
@@ -157,12 +157,12 @@ fn run_step(
         writeln!(output, "config:\n{}", difference(last_config, &config)).unwrap();
         *last_config = config;
     }
-    let served = world.children.of(Kind::Secret).cloned();
+    let served = world.children.of(Child::Configuration).cloned();
     world.children = applied(&world.children, &objects, time);
     if refused {
         match served {
-            Some(served) => world.children.put(Kind::Secret, served),
-            None => world.children.remove(Kind::Secret),
+            Some(served) => world.children.put(Child::Configuration, served),
+            None => world.children.remove(Child::Configuration),
         }
     }
     observe(&mut world.children);
@@ -194,7 +194,7 @@ fn refusal() -> Outcome<'static> {
 
 /// Sets the status that the Deployment controller would set.
 fn observe(children: &mut Children) {
-    let Some(mut deployment) = children.get::<Deployment>().cloned() else {
+    let Some(mut deployment) = children.deployment().cloned() else {
         return;
     };
     let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
@@ -205,7 +205,7 @@ fn observe(children: &mut Children) {
         updated_replicas: replicas,
         ..DeploymentStatus::default()
     });
-    children.put(Kind::Deployment, Arc::new(deployment));
+    children.put(Child::Deployment, Arc::new(deployment));
 }
 
 /// Asserts that a second plan changes nothing.
@@ -355,7 +355,7 @@ fn certificates_of_the_first_release_are_kept_by_source() {
         .map(|(name, value)| (format!("mqtt.smartboot.tech/{name}"), value.to_owned()))
         .into(),
     );
-    world.children.put(Kind::Secret, Arc::new(secret));
+    world.children.put(Child::Configuration, Arc::new(secret));
     world.secrets.clear();
     world.config_maps.clear();
     let after = plan(&world, &environment(), now());

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Secret, Service};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use mqtt_tls_config::{Config, yaml};
 use mqtt_tls_operator::crd::MqttTlsListenerStatus;
-use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::names::CONFIG_VERSION;
 use mqtt_tls_operator::plan::objects::{Applied, Wanted};
@@ -36,7 +35,7 @@ struct Cluster {
     pki: Pki,
     now: Timestamp,
     /// The kind of child that the API server refuses.
-    refused: Option<Kind>,
+    refused: Option<Child>,
 }
 
 /// What the pods listen on, `port` first, and where the Service leads.
@@ -85,10 +84,12 @@ impl Cluster {
 
     /// Gives the config Secret a version, and marks the only pod with it.
     fn mark(&mut self, version: &str) {
-        let secret: &Secret = self.world.children.get().unwrap();
+        let secret = self.world.children.config_secret().unwrap();
         let mut secret = secret.clone();
         secret.metadata.resource_version = Some(version.to_owned());
-        self.world.children.put(Kind::Secret, Arc::new(secret));
+        self.world
+            .children
+            .put(Child::Configuration, Arc::new(secret));
         self.world.pods.clear();
         self.put(&format!(
             "kind: Pod\nmetadata:\n  name: edge-mqtts-1\n  annotations: {{{CONFIG_VERSION}: '{version}'}}\n"
@@ -117,8 +118,8 @@ impl Cluster {
         let mut planned = self.plan().objects;
         check(&self.world, &planned, &self.pki);
         match self.refused {
-            Some(Kind::Service) => planned.service = Wanted::Kept,
-            Some(Kind::Secret) => planned.config_secret = Wanted::Kept,
+            Some(Child::Service) => planned.service = Wanted::Kept,
+            Some(Child::Configuration) => planned.config_secret = Wanted::Kept,
             _ => {}
         }
         self.world.children = applied(&self.world.children, &planned, self.now);
@@ -158,10 +159,10 @@ impl Cluster {
 }
 
 fn ports(world: &World) -> Ports {
-    let secret: &Secret = world.children.get().unwrap();
+    let secret = world.children.config_secret().unwrap();
     let text = &secret.data.as_ref().unwrap()["config.yaml"].0;
     let config = Config::parse(std::str::from_utf8(text).unwrap()).unwrap();
-    let service: &Service = world.children.get().unwrap();
+    let service = world.children.service().unwrap();
     let port = &service.spec.as_ref().unwrap().ports.as_ref().unwrap()[0];
     let open = [config.port].into_iter().chain(config.also_listen);
     (open.collect(), u16::try_from(port.port).unwrap())
@@ -192,7 +193,7 @@ fn the_service_follows_the_pods_and_the_former_port_is_closed_at_last() {
 fn without_a_new_service_the_former_port_stays_open() {
     let mut cluster = Cluster::serving(8883);
     cluster.port(9443);
-    cluster.refused = Some(Kind::Service);
+    cluster.refused = Some(Child::Service);
     for _ in 0..3 {
         assert_eq!(cluster.step(), (vec![9443, 8883], 8883));
         cluster.pass(10 * LINGERING);
@@ -207,7 +208,7 @@ fn without_a_new_service_the_former_port_stays_open() {
 fn without_a_new_configuration_the_service_stays() {
     let mut cluster = Cluster::serving(8883);
     cluster.port(9443);
-    cluster.refused = Some(Kind::Secret);
+    cluster.refused = Some(Child::Configuration);
     for _ in 0..3 {
         assert_eq!(cluster.step(), (vec![8883], 8883));
         cluster.pass(10 * LINGERING);
@@ -261,18 +262,18 @@ fn changes_in_quick_succession_are_bounded() {
 #[test]
 fn a_port_that_someone_else_put_into_the_service_is_not_opened() {
     let mut cluster = Cluster::serving(8883);
-    let service: &Service = cluster.world.children.get().unwrap();
+    let service = cluster.world.children.service().unwrap();
     let mut edited = service.clone();
     let ports = edited.spec.as_mut().unwrap().ports.as_mut().unwrap();
     (ports[0].port, ports[0].target_port) = (23, None);
-    cluster.world.children.put(Kind::Service, Arc::new(edited));
+    cluster.world.children.put(Child::Service, Arc::new(edited));
     assert_eq!(cluster.step(), (vec![8883], 8883));
 }
 
 #[test]
 fn a_new_listener_has_its_service_at_once() {
     let mut cluster = Cluster::serving(8883);
-    cluster.world.children.remove(Kind::Service);
+    cluster.world.children.remove(Child::Service);
     cluster.port(9443);
     assert_eq!(cluster.step(), (vec![9443], 9443));
 }
@@ -326,7 +327,7 @@ fn the_service_waits_longer_for_pods_that_are_not_marked() {
 fn a_port_below_1024_replaces_no_pod() {
     let mut cluster = Cluster::serving(8883);
     let template = |cluster: &Cluster| {
-        let deployment: &Deployment = cluster.world.children.get().unwrap();
+        let deployment = cluster.world.children.deployment().unwrap();
         deployment.spec.clone().unwrap().template
     };
     let before = template(&cluster);

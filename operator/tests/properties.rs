@@ -14,7 +14,6 @@ use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use mqtt_tls_operator::crd::{
@@ -22,7 +21,7 @@ use mqtt_tls_operator::crd::{
     ClientAuthMode, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
     ServiceTemplate, Tickets, Timeouts, Tls,
 };
-use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::names::Name;
@@ -247,10 +246,10 @@ fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
         Change::Gone(name) => drop(world.secrets.remove(&Name::new(NAMESPACE, &name))),
         Change::Spec(spec) => world.listener.spec = *spec,
         Change::Vandal(bytes) => {
-            if let Some(mut secret) = world.children.get::<Secret>().cloned() {
+            if let Some(mut secret) = world.children.config_secret().cloned() {
                 let data = secret.data.get_or_insert_default();
                 data.insert("config.yaml".to_owned(), ByteString(bytes));
-                world.children.put(Kind::Secret, Arc::new(secret));
+                world.children.put(Child::Configuration, Arc::new(secret));
             }
         }
         Change::Time(second) => *now = Timestamp::from_second(second).unwrap(),
@@ -271,11 +270,11 @@ proptest! {
             let Plan { objects, report, previous } = plan(&world, &environment(), now);
             check(&world, &objects, &PKI);
             prop_assert!(report.look_again <= LOOK_AGAIN);
-            let served_before = world.children.get::<Secret>().is_some();
+            let served_before = world.children.config_secret().is_some();
             world.children = applied(&world.children, &objects, now);
-            let is_served = world.children.get::<Secret>().is_some();
+            let is_served = world.children.config_secret().is_some();
             prop_assert!(!served_before || is_served);
-            let running = world.children.get::<Deployment>().is_some();
+            let running = world.children.deployment().is_some();
             prop_assert!(!running || is_served);
             let done = Applied { children: world.children.clone(), marked: Vec::new() };
             let outcome = Outcome::Done(&done);

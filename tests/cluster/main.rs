@@ -29,6 +29,7 @@ mod place;
 mod ports;
 mod processes;
 mod readme;
+mod refused;
 mod restricted;
 mod rotation;
 mod several;
@@ -77,7 +78,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 10] = [
+const TROUBLE: [Journey; 11] = [
     (
         "restricted::everything_is_admitted_without_a_warning",
         restricted::everything_is_admitted_without_a_warning,
@@ -97,6 +98,10 @@ const TROUBLE: [Journey; 10] = [
     (
         "ports::a_change_of_the_port_refuses_nothing",
         ports::a_change_of_the_port_refuses_nothing,
+    ),
+    (
+        "refused::pods_that_are_replaced_serve_what_was_accepted",
+        refused::pods_that_are_replaced_serve_what_was_accepted,
     ),
     (
         "bad_secrets::each_is_reported_despite_operator_kills",

@@ -12,7 +12,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::{ClientAuth, ClientAuthMode, Config, Pem};
 use mqtt_tls_operator::crd::{MqttTlsListener, MqttTlsListenerStatus};
-use mqtt_tls_operator::kinds::Kind;
+use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::environment::Environment;
@@ -184,11 +184,13 @@ impl Cluster {
         let mut config = Config::parse(std::str::from_utf8(&bytes.0).unwrap()).unwrap();
         config.pem = Pem::new(pem.to_owned());
         bytes.0 = config.to_yaml().expose().as_bytes().to_vec();
-        self.world.children.put(Kind::Secret, Arc::new(secret));
+        self.world
+            .children
+            .put(Child::Configuration, Arc::new(secret));
     }
 
     fn config_secret(&self) -> Option<&Secret> {
-        self.world.children.get()
+        self.world.children.config_secret()
     }
 
     /// Plans and applies; returns the rendered PEM.
@@ -201,7 +203,7 @@ impl Cluster {
         } = plan(&self.world, &self.environment, now);
         if let Some(secret) = objects.config_secret.present() {
             let secret = Arc::new(secret.clone());
-            self.world.children.put(Kind::Secret, secret);
+            self.world.children.put(Child::Configuration, secret);
         }
         let children = self.world.children.clone();
         let done = Applied {

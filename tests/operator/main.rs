@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod accepted;
 mod account;
 mod admission;
 mod bad_secret;

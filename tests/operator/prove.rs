@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use crate::fixture::{Fixture, SOON, config_of};
 
 /// A pod of the listener `edge`, with a terminator in this process.
-struct Running {
+pub(crate) struct Running {
     name: String,
-    ip: IpAddr,
-    file: PathBuf,
+    pub(crate) ip: IpAddr,
+    pub(crate) file: PathBuf,
     _terminator: Terminator,
 }
 
@@ -31,7 +31,7 @@ fn address() -> IpAddr {
 }
 
 /// Returns the configuration in the Secret, as the pod at an address runs it, with a broker on this machine.
-async fn mounted(cluster: &Fixture, ip: IpAddr, broker: u16) -> Config {
+pub(crate) async fn mounted(cluster: &Fixture, ip: IpAddr, broker: u16) -> Config {
     let secret = cluster.child::<Secret>("edge").await;
     let mut config = config_of(&secret);
     // All pods share this machine's ports.
@@ -43,7 +43,7 @@ async fn mounted(cluster: &Fixture, ip: IpAddr, broker: u16) -> Config {
 }
 
 impl Running {
-    async fn start(cluster: &Fixture, name: &str, broker: u16) -> Self {
+    pub(crate) async fn start(cluster: &Fixture, name: &str, broker: u16) -> Self {
         let ip = address();
         cluster.make_pod("edge", name).await;
         let file = workdir::scratch("pod").join("config.yaml");
@@ -75,14 +75,14 @@ impl Running {
     }
 }
 
-fn write(file: &std::path::Path, config: &Config) {
+pub(crate) fn write(file: &std::path::Path, config: &Config) {
     let new = file.with_extension("new");
     std::fs::write(&new, config.to_yaml().expose()).unwrap();
     std::fs::rename(&new, file).unwrap();
 }
 
 /// A broker that accepts connections.
-async fn broker() -> (TcpListener, u16) {
+pub(crate) async fn broker() -> (TcpListener, u16) {
     let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = broker.local_addr().unwrap().port();
     (broker, port)

@@ -10,9 +10,9 @@ use kube::{Api, Client};
 use serde::Serialize;
 
 use super::call::{Error, call};
-use crate::kinds::{Child, Kind, Object, Parse, Row, Target, Verb};
+use crate::kinds::{ChildRow, Kind, Object, Parse, Target, Verb};
 
-/// The API of one kind of children in one namespace.
+/// The API of one child in one namespace.
 pub struct ChildApi {
     api: Api<DynamicObject>,
     kind: Kind,
@@ -20,13 +20,13 @@ pub struct ChildApi {
 }
 
 impl ChildApi {
-    /// Returns the API of one kind of children.
-    pub fn new(client: &Client, namespace: &str, row: &Row, child: Child) -> Self {
-        let resource: ApiResource = (row.resource)();
+    /// Returns the API of one child.
+    pub fn new(client: &Client, namespace: &str, row: &ChildRow) -> Self {
+        let resource: ApiResource = (row.kind.row().resource)();
         Self {
             api: Api::namespaced_with(client.clone(), namespace, &resource),
             kind: row.kind,
-            parse: child.parse,
+            parse: row.parse,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::writer::Writer;
 use crate::api::call::{CALL_DEADLINE, Error, call};
 use crate::api::patch::merge;
-use crate::kinds::{Kind, Target, Verb, Version};
+use crate::kinds::{Child, Kind, Target, Verb, Version};
 use crate::plan::names::CONFIG_VERSION;
 use crate::plan::objects::{Children, PodMark};
 
@@ -26,7 +26,7 @@ pub(super) async fn mark_all(
     pods: &[PodMark],
     children: &Children,
 ) -> Result<Vec<Version>, Error> {
-    let config_secret = children.of(Kind::Secret);
+    let config_secret = children.of(Child::Configuration);
     let version = config_secret.and_then(|secret| secret.metadata().resource_version.as_ref());
     match version {
         Some(version) => mark(writer, pods, version, CALL_DEADLINE).await,

@@ -10,7 +10,7 @@ use super::replace::replace;
 use crate::api::call::Error;
 use crate::api::child::ChildApi;
 use crate::api::patch;
-use crate::kinds::{Child, Kind, Object, Row, Verb};
+use crate::kinds::{ChildRow, Kind, Object, Verb};
 use crate::metrics::Metrics;
 use crate::plan::names::Identity;
 use crate::plan::objects::{Children, Step, Wanted};
@@ -26,14 +26,11 @@ impl Writer<'_> {
     /// Runs all steps in order, updates `children`, and returns the first error.
     pub(super) async fn all(&self, steps: Vec<Step>, children: &mut Children) -> Result<(), Error> {
         let mut all = Ok(());
-        for Step { kind, wanted } in steps {
-            let Some(child) = kind.row().child else {
-                continue;
-            };
-            let found = children.of(kind).cloned();
-            match self.one((kind.row(), child), &wanted, found).await {
-                Ok(Some(object)) => children.put(kind, object),
-                Ok(None) => children.remove(kind),
+        for Step { child, wanted } in steps {
+            let found = children.of(child).cloned();
+            match self.one(child.row(), &wanted, found).await {
+                Ok(Some(object)) => children.put(child, object),
+                Ok(None) => children.remove(child),
                 Err(error) => all = all.and(Err(error)),
             }
         }
@@ -43,11 +40,11 @@ impl Writer<'_> {
     /// Applies one child as planned, and returns the resulting object.
     async fn one(
         &self,
-        (row, child): (&Row, Child),
+        row: &ChildRow,
         wanted: &Wanted<dyn Object>,
         found: Option<Arc<dyn Object>>,
     ) -> Result<Option<Arc<dyn Object>>, Error> {
-        let api = ChildApi::new(self.client, &self.identity.namespace, row, child);
+        let api = ChildApi::new(self.client, &self.identity.namespace, row);
         match (wanted, found) {
             (Wanted::Present(wanted), Some(found)) if is_applied(&**wanted, &*found) => {
                 Ok(Some(found))

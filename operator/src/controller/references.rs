@@ -36,7 +36,7 @@ pub fn listeners_of<'l>(
     // The owner may not be in the store yet; then it is reconciled when it appears there.
     let owner = listener_of(object).map(|owner| ObjectRef::new(&owner).within(namespace));
     found.extend(owner.filter(|owner| !found.contains(owner)));
-    let by_name = listener_of_child(name).filter(|_| kind.row().child.is_some());
+    let by_name = listener_of_child(name).filter(|_| kind.is_owned());
     let by_name = by_name.map(|listener| ObjectRef::new(listener).within(namespace));
     found.extend(by_name.filter(|by_name| !found.contains(by_name)));
     found

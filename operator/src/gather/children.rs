@@ -1,26 +1,25 @@
-//! Reads the existing children, one of each kind, including those of other owners. It must not judge whose they are.
+//! Reads the existing children, including those of other owners. It must not judge whose they are.
 
 use futures::future::join_all;
 use kube::Client;
 
 use crate::api::call::Error;
 use crate::api::child::ChildApi;
-use crate::kinds;
+use crate::kinds::CHILDREN;
 use crate::plan::names::Identity;
 use crate::plan::objects::Children;
 
 /// Reads the children that exist.
 pub(super) async fn children(client: &Client, identity: &Identity) -> Result<Children, Error> {
-    let name = identity.child_name();
-    let gets = kinds::children().map(async |(row, child)| {
-        let api = ChildApi::new(client, &identity.namespace, row, child);
-        (row.kind, api.get(&name).await)
+    let gets = CHILDREN.iter().map(async |row| {
+        let api = ChildApi::new(client, &identity.namespace, row);
+        (row.child, api.get(&identity.name_of(row.child)).await)
     });
     let mut children = Children::default();
     // Wait for all reads, so that the same one of several errors is reported each time.
-    for (kind, found) in join_all(gets).await {
+    for (child, found) in join_all(gets).await {
         if let Some(object) = found? {
-            children.put(kind, object);
+            children.put(child, object);
         }
     }
     Ok(children)

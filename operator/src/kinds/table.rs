@@ -9,7 +9,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Resource;
 use kube::core::ApiResource;
 
-use super::object::{self, Object, Parse};
 use super::verb::Verb;
 use crate::crd::MqttTlsListener;
 
@@ -38,26 +37,6 @@ pub enum Kind {
     Secret,
     /// Referenced by listeners, and in front of the terminators.
     Service,
-}
-
-/// When a child is written: all children of a wave before those of the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wave {
-    /// What the pods mount. Running pods are marked before the next wave.
-    Configuration,
-    /// The objects around the pods.
-    Surroundings,
-    /// The pods.
-    Terminators,
-}
-
-/// A kind of which each listener owns an object.
-#[derive(Clone, Copy)]
-pub struct Child {
-    /// When it is written.
-    pub wave: Wave,
-    /// How it is parsed.
-    pub parse: Parse,
 }
 
 /// Which objects of a kind are watched, in addition to listeners.
@@ -99,8 +78,6 @@ pub struct Row {
     pub counted: &'static [Verb],
     /// Which objects are watched, in addition to listeners.
     pub watched: Watched,
-    /// How a listener's own object is handled, if each listener has one.
-    pub child: Option<Child>,
 }
 
 /// Verbs on objects that listeners reference.
@@ -126,7 +103,7 @@ const TABLE: [Row; 11] = [
     Row::of::<ConfigMap>(Kind::ConfigMap, NAMED).watched(Watched::All),
     Row::of::<CustomResourceDefinition>(Kind::CustomResourceDefinition, &[Verb::Get, Verb::Apply])
         .granted(Grant::Installation),
-    Row::of::<Deployment>(Kind::Deployment, MADE).child::<Deployment>(Wave::Terminators),
+    Row::of::<Deployment>(Kind::Deployment, MADE).owned(),
     Row::of::<Event>(Kind::Event, &[Verb::Create, Verb::Patch]),
     Row::of::<Lease>(Kind::Lease, &[Verb::Get, Verb::Update, Verb::Create])
         .granted(Grant::Leadership),
@@ -136,17 +113,11 @@ const TABLE: [Row; 11] = [
     Row::of::<Pod>(Kind::Pod, &[Verb::List, Verb::Watch, Verb::Patch])
         .watched(Watched::Terminators)
         .counted(&[Verb::Patch]),
-    Row::of::<PodDisruptionBudget>(Kind::PodDisruptionBudget, MADE_AND_TAKEN)
-        .child::<PodDisruptionBudget>(Wave::Surroundings),
+    Row::of::<PodDisruptionBudget>(Kind::PodDisruptionBudget, MADE_AND_TAKEN).owned(),
     Row::of::<ReplicaSet>(Kind::ReplicaSet, &[Verb::List]),
-    Row::of::<Secret>(Kind::Secret, MADE).child::<Secret>(Wave::Configuration),
-    Row::of::<Service>(Kind::Service, MADE).child::<Service>(Wave::Surroundings),
+    Row::of::<Secret>(Kind::Secret, MADE).owned(),
+    Row::of::<Service>(Kind::Service, MADE).owned(),
 ];
-
-/// Returns the kinds of children.
-pub fn children() -> impl Iterator<Item = (&'static Row, Child)> {
-    KINDS.iter().filter_map(|row| Some((row, row.child?)))
-}
 
 impl Kind {
     /// Returns its name as in manifests.
@@ -192,15 +163,12 @@ impl Row {
             grant: Grant::Work,
             counted: &[],
             watched: Watched::No,
-            child: None,
         }
     }
 
     /// Each listener owns an object of it.
-    const fn child<K: Object + serde::de::DeserializeOwned>(self, wave: Wave) -> Self {
-        let parse = object::parse::<K>;
+    const fn owned(self) -> Self {
         Self {
-            child: Some(Child { wave, parse }),
             watched: Watched::All,
             // What apply cannot remove is replaced by a patch.
             counted: &[Verb::Apply, Verb::Delete, Verb::Patch],

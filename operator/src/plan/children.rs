@@ -6,10 +6,11 @@ mod disruption;
 mod pod;
 mod service;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Secret;
+pub use config_secret::accepted_secret;
+
 use mqtt_tls_config::Pem;
 
+use super::accepted;
 use super::environment::Environment;
 use super::listener::Listener;
 use super::names::{Identity, Ownership};
@@ -19,39 +20,48 @@ use super::ports::Ports;
 use super::problem::Problem;
 use super::source::Sources;
 use super::world::World;
+use crate::kinds::Child;
 
 /// Builds the wanted children. An existing child of another owner is a problem, and is kept.
 pub fn build(
     listener: &Listener,
     world: &World,
-    rendered: Option<(&Pem, Sources)>,
+    rendered: Option<(&Pem, &Sources)>,
     ports: &Ports,
     environment: &Environment,
     problems: &mut Vec<Problem>,
 ) -> Objects {
     let identity = &listener.identity;
-    let configured: Option<&Secret> = world.children.get();
+    let found = &world.children;
+    let configured = found.config_secret();
     let is_configured =
         configured.is_some_and(|secret| identity.ownership(&secret.metadata) == Ownership::Ours);
     let mut claim = Claim {
         identity,
-        found: &world.children,
         takes_over: rendered.is_some() || is_configured,
         problems,
     };
-    let mut config_secret = claim.wanted(match rendered {
-        Some((config, sources)) => Wanted::new(config_secret::build(identity, config, &sources)),
+    let config_secret = match rendered {
+        Some((config, sources)) => Wanted::new(config_secret::build(identity, config, sources)),
         None => Wanted::Kept,
-    });
-    if let (Some(_), Some(problem)) = (config_secret.present(), configured.and_then(unwritable)) {
+    };
+    let mut config_secret = claim.wanted(configured, config_secret);
+    let unwritable = configured.and_then(|found| unwritable(found, Child::Configuration));
+    if let (Some(_), Some(problem)) = (config_secret.present(), unwritable) {
         config_secret = Wanted::Kept;
         claim.problems.push(problem);
     }
     // Pods of an earlier listener with its configuration might accept clients that this one refuses.
     claim.takes_over = config_secret.present().is_some() || is_configured;
+    let accepted_secret = match rendered {
+        Some((config, _)) if config_secret.present().is_some() => {
+            accepted::beside(config, found, &mut claim)
+        }
+        _ => Wanted::Kept,
+    };
     // Without a configuration, pods could not start; with that of another owner or an earlier listener, they
     // might accept clients that this one refuses. An existing Deployment always follows the spec.
-    let has_pods = world.children.get::<Deployment>().is_some();
+    let has_pods = found.deployment().is_some();
     let deployment = if config_secret.present().is_some() || has_pods {
         Wanted::new(deployment::build(listener, environment))
     } else {
@@ -59,12 +69,19 @@ pub fn build(
     };
     Objects {
         config_secret,
-        service: claim.wanted(Wanted::new(service::build(listener, ports.service))),
-        disruption_budget: claim.wanted(match disruption::build(listener) {
-            Some(budget) => Wanted::new(budget),
-            None => Wanted::Absent,
-        }),
-        deployment: claim.wanted(deployment),
+        accepted_secret,
+        service: claim.wanted(
+            found.service(),
+            Wanted::new(service::build(listener, ports.service)),
+        ),
+        disruption_budget: claim.wanted(
+            found.disruption_budget(),
+            match disruption::build(listener) {
+                Some(budget) => Wanted::new(budget),
+                None => Wanted::Absent,
+            },
+        ),
+        deployment: claim.wanted(found.deployment(), deployment),
         pods: marks(&world.pods),
     }
 }
@@ -72,8 +89,15 @@ pub fn build(
 /// Builds the children of a listener whose spec is invalid: a renewed configuration, and nothing else. The current
 /// config Secret is the listener's own.
 pub fn renew(identity: &Identity, world: &World, config: &Pem, sources: &Sources) -> Objects {
+    let mut claim = Claim {
+        identity,
+        takes_over: true,
+        // Those of an invalid listener are those of its spec.
+        problems: &mut Vec::new(),
+    };
     Objects {
         config_secret: Wanted::new(config_secret::build(identity, config, sources)),
+        accepted_secret: accepted::beside(config, &world.children, &mut claim),
         pods: marks(&world.pods),
         ..Objects::default()
     }

@@ -7,6 +7,7 @@ use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use crate::crd::MqttTlsListener;
+use crate::kinds::Child;
 
 /// The field manager, the value of `app.kubernetes.io/managed-by`, and the reporter of events.
 pub const MANAGER: &str = "mqtt-tls-operator";
@@ -16,6 +17,9 @@ const APPLICATION: &str = "mqtt-tls-terminator";
 
 /// The end of the names of children.
 const CHILD: &str = "-mqtts";
+
+/// The end of the name of the Secret with the last accepted configuration.
+const ACCEPTED: &str = "-mqtts-accepted";
 
 const LABEL_NAME: &str = "app.kubernetes.io/name";
 const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
@@ -35,11 +39,14 @@ pub const CERTIFICATE_SECRETS: &str = "mqtt.smartboot.tech/certificate-secrets";
 /// The annotation of the first release with the kind, name and key of the CA bundle. It is read, and never written.
 pub const CLIENT_CA: &str = "mqtt.smartboot.tech/client-ca";
 
-/// The type of the config Secret.
+/// The type of the Secrets with configurations.
 pub const CONFIG_TYPE: &str = "Opaque";
 
 /// The key in the config Secret.
 pub const CONFIG_KEY: &str = "config.yaml";
+
+/// The key in the Secret with the last accepted configuration.
+pub const ACCEPTED_KEY: &str = "accepted.yaml";
 
 /// Returns the selector of all pods of all listeners, for the watch.
 pub fn all_pods() -> String {
@@ -111,9 +118,19 @@ impl Identity {
         }
     }
 
-    /// Returns the name of all children.
+    /// Returns the name of all children that are the only one of their kind.
     pub fn child_name(&self) -> String {
         format!("{}{CHILD}", self.name)
+    }
+
+    /// Returns the name of a child.
+    pub fn name_of(&self, child: Child) -> String {
+        match child {
+            Child::Accepted => format!("{}{ACCEPTED}", self.name),
+            Child::Configuration | Child::Service | Child::DisruptionBudget | Child::Deployment => {
+                self.child_name()
+            }
+        }
     }
 
     /// Returns the labels that select the pods. A Deployment's selector is immutable.
@@ -179,11 +196,12 @@ impl Identity {
     /// Returns the metadata of a child.
     pub fn child(
         &self,
+        child: Child,
         labels: &BTreeMap<String, String>,
         annotations: BTreeMap<String, String>,
     ) -> ObjectMeta {
         ObjectMeta {
-            name: Some(self.child_name()),
+            name: Some(self.name_of(child)),
             namespace: Some(self.namespace.clone()),
             labels: Some(self.labels(labels)),
             annotations: (!annotations.is_empty()).then_some(annotations),
@@ -240,7 +258,7 @@ fn is_applied(object: &ObjectMeta) -> bool {
 
 /// Returns the name of the listener that has a child of this name.
 pub fn listener_of_child(name: &str) -> Option<&str> {
-    name.strip_suffix(CHILD)
+    name.strip_suffix(CHILD).or(name.strip_suffix(ACCEPTED))
 }
 
 /// Returns the name of the listener that owns an object, by owner reference or label.

@@ -9,13 +9,15 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use crate::kinds::{Kind, Object, Version, Wave};
+use crate::kinds::{Child, Object, Version, Wave};
 
 /// The wanted children; by default all are kept.
 #[derive(Clone, Default)]
 pub struct Objects {
     /// The Secret with the terminators' configuration.
     pub config_secret: Wanted<Secret>,
+    /// The Secret with the last configuration that all pods accepted.
+    pub accepted_secret: Wanted<Secret>,
     /// The Service in front of the terminators.
     pub service: Wanted<Service>,
     /// The limit on disrupted pods.
@@ -28,16 +30,16 @@ pub struct Objects {
 
 /// One step of applying a plan: one child.
 pub struct Step {
-    /// The child's kind.
-    pub kind: Kind,
+    /// The child.
+    pub child: Child,
     /// Its wanted state.
     pub wanted: Wanted<dyn Object>,
 }
 
 impl Step {
     /// Returns its wave.
-    pub fn wave(&self) -> Option<Wave> {
-        Some(self.kind.row().child?.wave)
+    pub fn wave(&self) -> Wave {
+        self.child.row().wave
     }
 }
 
@@ -47,16 +49,18 @@ impl Objects {
         // Destructured without `..`, so that a forgotten child does not compile.
         let Self {
             config_secret,
+            accepted_secret,
             service,
             disruption_budget,
             deployment,
             pods,
         } = self;
         let mut steps = vec![
-            config_secret.step(Kind::Secret),
-            service.step(Kind::Service),
-            disruption_budget.step(Kind::PodDisruptionBudget),
-            deployment.step(Kind::Deployment),
+            config_secret.step(Child::Configuration),
+            accepted_secret.step(Child::Accepted),
+            service.step(Child::Service),
+            disruption_budget.step(Child::DisruptionBudget),
+            deployment.step(Child::Deployment),
         ];
         steps.sort_by_key(Step::wave);
         (steps, pods)
@@ -101,13 +105,14 @@ impl<K> Wanted<K> {
 }
 
 impl<K: Object> Wanted<K> {
-    fn step(self, kind: Kind) -> Step {
+    /// Returns the step that applies it.
+    pub fn step(self, child: Child) -> Step {
         let wanted = match self {
             Self::Present(object) => Wanted::Present(object as Arc<dyn Object>),
             Self::Absent => Wanted::Absent,
             Self::Kept => Wanted::Kept,
         };
-        Step { kind, wanted }
+        Step { child, wanted }
     }
 }
 
@@ -120,38 +125,60 @@ pub struct PodMark {
     pub version: Option<String>,
 }
 
-/// The existing children, at most one of each kind, including those of other owners.
+/// The existing children, including those of other owners.
 #[derive(Clone, Default)]
-pub struct Children(BTreeMap<Kind, Arc<dyn Object>>);
+pub struct Children(BTreeMap<Child, Arc<dyn Object>>);
 
 impl Children {
-    /// Returns the child of a kind.
-    pub fn of(&self, kind: Kind) -> Option<&Arc<dyn Object>> {
-        self.0.get(&kind)
+    /// Returns a child.
+    pub fn of(&self, child: Child) -> Option<&Arc<dyn Object>> {
+        self.0.get(&child)
     }
 
-    /// Returns the child of a type.
-    pub fn get<K: Object>(&self) -> Option<&K> {
-        self.0.values().find_map(|object| {
-            let object: &dyn Any = &**object;
-            object.downcast_ref()
-        })
+    fn get<K: Object>(&self, child: Child) -> Option<&K> {
+        let object: &dyn Any = &**self.of(child)?;
+        object.downcast_ref()
+    }
+
+    /// Returns the Secret with the configuration.
+    pub fn config_secret(&self) -> Option<&Secret> {
+        self.get(Child::Configuration)
+    }
+
+    /// Returns the Secret with the last configuration that all pods accepted.
+    pub fn accepted_secret(&self) -> Option<&Secret> {
+        self.get(Child::Accepted)
+    }
+
+    /// Returns the Service.
+    pub fn service(&self) -> Option<&Service> {
+        self.get(Child::Service)
+    }
+
+    /// Returns the limit on disrupted pods.
+    pub fn disruption_budget(&self) -> Option<&PodDisruptionBudget> {
+        self.get(Child::DisruptionBudget)
+    }
+
+    /// Returns the Deployment.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        self.get(Child::Deployment)
     }
 
     /// Returns the versions of the children.
     pub fn versions(&self) -> impl Iterator<Item = Version> {
         let children = self.0.iter();
-        children.filter_map(|(kind, object)| Version::of(*kind, object.metadata()))
+        children.filter_map(|(child, object)| Version::of(child.row().kind, object.metadata()))
     }
 
     /// Adds or replaces a child.
-    pub fn put(&mut self, kind: Kind, object: Arc<dyn Object>) {
-        self.0.insert(kind, object);
+    pub fn put(&mut self, child: Child, object: Arc<dyn Object>) {
+        self.0.insert(child, object);
     }
 
     /// Removes a child.
-    pub fn remove(&mut self, kind: Kind) {
-        self.0.remove(&kind);
+    pub fn remove(&mut self, child: Child) {
+        self.0.remove(&child);
     }
 }
 

@@ -5,18 +5,16 @@ use kube::{Resource, ResourceExt};
 use mqtt_tls_judge::escape::shown;
 
 use super::names::{CONFIG_TYPE, CONFIG_VERSION, Identity, Ownership};
-use super::objects::{Children, PodMark, Wanted};
+use super::objects::{PodMark, Wanted};
 use super::pod::Pod;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
-use crate::kinds::Object;
+use crate::kinds::{Child, Object};
 
 /// Claims the names of children for a listener.
 pub struct Claim<'c> {
     /// The listener.
     pub identity: &'c Identity,
-    /// The existing children.
-    pub found: &'c Children,
     /// Whether children of an earlier listener of this name are taken over, so that pods and Service stay. Without a
     /// configuration of its own, the listener leaves them to the garbage collector: their pods may accept clients that
     /// it refuses.
@@ -27,11 +25,11 @@ pub struct Claim<'c> {
 
 impl Claim<'_> {
     /// Returns the wanted state of a child, or `Kept` if its name belongs to another owner.
-    pub fn wanted<K>(&mut self, wanted: Wanted<K>) -> Wanted<K>
+    pub fn wanted<K>(&mut self, found: Option<&K>, wanted: Wanted<K>) -> Wanted<K>
     where
         K: Object + Resource<DynamicType = ()>,
     {
-        let Some(found) = self.found.get::<K>() else {
+        let Some(found) = found else {
             return wanted;
         };
         let (kind, name) = (K::kind(&()), found.name_any());
@@ -67,9 +65,9 @@ impl Claim<'_> {
     }
 }
 
-/// Returns what prevents the config Secret from being written, if it exists. The API server's own message is not shown,
-/// because it may quote the content.
-pub fn unwritable(secret: &Secret) -> Option<Problem> {
+/// Returns what prevents a Secret with a configuration from being written, and what follows from that. The API server's
+/// own message is not shown, because it may quote the content.
+pub fn unwritable(secret: &Secret, child: Child) -> Option<Problem> {
     let name = secret.name_any();
     let is_immutable = secret.immutable == Some(true);
     let type_ = secret
@@ -87,9 +85,13 @@ pub fn unwritable(secret: &Secret) -> Option<Problem> {
         );
         (Reason::ConfigType, what, String::new())
     };
+    let consequence = if child == Child::Accepted {
+        "a pod that refuses the configuration when it starts may start from an outdated one"
+    } else {
+        "neither changes nor renewed certificates can be written"
+    };
     let message = format!(
-        "Secret {name} {what}, so neither changes nor renewed certificates can be written; delete it: it is created \
-         again at once, and the pods keep serving{pods}"
+        "Secret {name} {what}, so {consequence}; delete it: it is created again at once, and the pods keep serving{pods}"
     );
     Some(Problem {
         about: ConditionType::Programmed,

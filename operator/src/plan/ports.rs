@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mqtt_tls_config::ALSO_LISTEN_MAX;
@@ -62,13 +61,13 @@ pub fn choose(listener: &Listener, world: &World, previous: &Previous, now: Time
     let children = &world.children;
     let wanted = listener.port;
     let open = previous.ports();
-    let service: Option<&Service> = children.get();
+    let service = children.service();
     let service = service.filter(|service| leads_to_pods(listener, service));
     // Of another port, someone else's edit, the pods know nothing.
     let current = service
         .and_then(target)
         .filter(|port| open.contains(port) && *port != wanted);
-    let secret: Option<&Secret> = children.get();
+    let secret = children.config_secret();
     let is_ahead = |time: &Timestamp| *time > now;
     let secret = secret.map(|secret| &secret.metadata);
     let opening = if secret.is_some_and(|secret| are_marked(&world.pods, secret)) {
@@ -113,7 +112,7 @@ fn is_contradicted(world: &World) -> bool {
 
 /// Reports whether pods of another template, and perhaps of another release, are left.
 fn is_rolling(world: &World) -> bool {
-    let deployment: Option<&Deployment> = world.children.get();
+    let deployment = world.children.deployment();
     let counted = deployment.and_then(|deployment| deployment.status.as_ref());
     counted.is_some_and(|status| status.replicas > status.updated_replicas)
 }

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::folder::Folder;
 use super::private::write_private;
 use crate::crd::{ADMIN_PORT, MqttTlsListener, MqttTlsListenerStatus};
-use crate::kinds::Kind;
+use crate::kinds::Child;
 use crate::plan::conditions;
 use crate::plan::conditions::judged::{Judged, Outcome};
 use crate::plan::environment::Environment;
@@ -169,27 +169,27 @@ impl Member {
         deployment: Wanted<Deployment>,
     ) -> Result<Applied, Error> {
         if let Wanted::Present(secret) = config_secret {
-            let old: Option<&Secret> = self.children.get();
+            let old = self.children.config_secret();
             let is_new = old.is_none_or(|old| old.data != secret.data);
             if is_new {
                 self.write(&secret)?;
                 self.terminator.iter().for_each(Terminator::reload);
                 let news = "took over the new configuration; open connections stay open";
                 self.news.push(news.to_owned());
-                self.children.put(Kind::Secret, secret);
+                self.children.put(Child::Configuration, secret);
             }
             // A terminator that lost a thread has ended; its log contains the reason.
             let has_ended = |one: &mut Terminator| one.ended().now_or_never().is_some();
             if self.terminator.as_mut().is_none_or(has_ended) {
                 self.terminator = None;
-                self.children.remove(Kind::Deployment);
+                self.children.remove(Child::Deployment);
                 let file = self.directory.join(CONFIG_KEY);
                 self.terminator = Some(Terminator::start(&file, None, None).map_err(Error::Start)?);
             }
         }
         if let (Wanted::Present(deployment), true) = (deployment, self.terminator.is_some()) {
             let deployment = running(&deployment);
-            self.children.put(Kind::Deployment, Arc::new(deployment));
+            self.children.put(Child::Deployment, Arc::new(deployment));
         }
         Ok(Applied {
             marked: Vec::new(),

@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pod;
+use crate::kinds::Child;
 use crate::plan::environment::Environment;
 use crate::plan::listener::Listener;
 
@@ -20,7 +21,7 @@ pub(super) fn build(listener: &Listener, environment: &Environment) -> Deploymen
         max_unavailable: Some(IntOrString::Int(0)),
     };
     Deployment {
-        metadata: identity.child(&BTreeMap::new(), BTreeMap::new()),
+        metadata: identity.child(Child::Deployment, &BTreeMap::new(), BTreeMap::new()),
         spec: Some(DeploymentSpec {
             replicas: Some(listener.replicas),
             revision_history_limit: Some(3),

@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler,
-    LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction, Sysctl,
-    Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, Container, ContainerPort, EnvVar, HTTPGetAction, KeyToPath, Lifecycle,
+    LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretProjection, SecurityContext,
+    SleepAction, Sysctl, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::crd::ADMIN_PORT;
+use crate::kinds::Child;
 use crate::plan::environment::Environment;
 use crate::plan::listener::Listener;
-use crate::plan::names::CONFIG_KEY;
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY};
 
 /// Mount point of the configuration: a directory, because a file mounted by subPath is never refreshed.
 const CONFIG_DIRECTORY: &str = "/etc/mqtt-tls";
@@ -28,6 +30,9 @@ const CONFIG_DIRECTORY: &str = "/etc/mqtt-tls";
 const CONTAINER: &str = "terminator";
 const VOLUME: &str = "config";
 const ADMIN: &str = "admin";
+
+/// The terminator's setting with the file to start from if it refuses its configuration.
+const FALLBACK: &str = "MQTT_TLS_FALLBACK";
 
 /// The user and group of the terminator, as in its image.
 const USER: i64 = 65_532;
@@ -101,6 +106,12 @@ fn container(listener: &Listener, environment: &Environment) -> Container {
         image: Some(environment.terminator_image.clone()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         args: Some(vec![format!("{CONFIG_DIRECTORY}/{CONFIG_KEY}")]),
+        // A variable and not an argument: an earlier terminator ignores it.
+        env: Some(vec![EnvVar {
+            name: FALLBACK.to_owned(),
+            value: Some(format!("{CONFIG_DIRECTORY}/{ACCEPTED_KEY}")),
+            ..EnvVar::default()
+        }]),
         ports: Some(vec![admin]),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(sleep),
@@ -197,14 +208,30 @@ fn resources(listener: &Listener) -> ResourceRequirements {
     }
 }
 
+/// Returns the volume with the configuration, and the last accepted one if there is one.
 fn volume(listener: &Listener) -> Volume {
+    let source = |child, key: &str, is_optional: bool| VolumeProjection {
+        secret: Some(SecretProjection {
+            name: listener.identity.name_of(child),
+            items: Some(vec![KeyToPath {
+                key: key.to_owned(),
+                path: key.to_owned(),
+                mode: None,
+            }]),
+            optional: is_optional.then_some(true),
+        }),
+        ..VolumeProjection::default()
+    };
+    let sources = vec![
+        source(Child::Configuration, CONFIG_KEY, false),
+        source(Child::Accepted, ACCEPTED_KEY, true),
+    ];
     Volume {
         name: VOLUME.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(listener.identity.child_name()),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some(sources),
             // Readable by the owner and the pod's group only.
             default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
         }),
         ..Volume::default()
     }

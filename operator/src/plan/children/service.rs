@@ -5,6 +5,7 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::kinds::Child;
 use crate::plan::listener::Listener;
 
 /// Makes service meshes pass the port's TLS through. Istio knows `tls`, and guesses the protocol for names that it
@@ -26,9 +27,11 @@ pub(super) fn build(listener: &Listener, port: u16) -> Service {
         node_port: template.node_port.map(i32::from),
     }];
     Service {
-        metadata: listener
-            .identity
-            .child(&template.labels, template.annotations.clone()),
+        metadata: listener.identity.child(
+            Child::Service,
+            &template.labels,
+            template.annotations.clone(),
+        ),
         spec: Some(ServiceSpec {
             type_: Some(template.type_.name().to_owned()),
             selector: Some(listener.identity.selector_labels()),

@@ -10,7 +10,7 @@ use crate::kinds::Object;
 use crate::plan::certificates::previous::Previous;
 use crate::plan::certificates::serving::Serving;
 use crate::plan::names::{Identity, Ownership};
-use crate::plan::objects::{Applied, Children};
+use crate::plan::objects::Applied;
 use crate::plan::pod::Pod;
 use crate::plan::proof::Proofs;
 use crate::plan::reason::Reason;
@@ -77,8 +77,8 @@ impl<'j> Judged<'j> {
             proofs: Proofs::default(),
             report,
             outcome,
-            deployment: own(&report.identity, children),
-            service: own(&report.identity, children),
+            deployment: own(&report.identity, children.deployment()),
+            service: own(&report.identity, children.service()),
             replica_sets: &world.replica_sets,
             before: world.listener.status.as_ref(),
             now,
@@ -97,7 +97,6 @@ impl<'j> Judged<'j> {
 }
 
 /// Returns the child if the listener owns it: another owner's pods and addresses are irrelevant.
-fn own<'c, K: Object>(identity: &Identity, children: &'c Children) -> Option<&'c K> {
-    let child: Option<&K> = children.get();
+fn own<'c, K: Object>(identity: &Identity, child: Option<&'c K>) -> Option<&'c K> {
     child.filter(|child| identity.ownership(child.metadata()) == Ownership::Ours)
 }

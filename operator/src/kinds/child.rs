@@ -1,0 +1,98 @@
+//! The one table of children: the objects that each listener owns. Code elsewhere must not treat a child specially where
+//! a column of the table can.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde::de::DeserializeOwned;
+
+use super::object::{self, Object, Parse};
+use super::table::Kind;
+
+/// An object that each listener owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Child {
+    /// The Secret with the terminators' configuration.
+    Configuration,
+    /// The Secret with the last configuration that all pods accepted.
+    Accepted,
+    /// The Service in front of the terminators.
+    Service,
+    /// The limit on disrupted pods.
+    DisruptionBudget,
+    /// The terminators.
+    Deployment,
+}
+
+/// When a child is written: all children of a wave before those of the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wave {
+    /// What the pods mount. Running pods are marked before the next wave.
+    Configuration,
+    /// The objects around the pods.
+    Surroundings,
+    /// The pods.
+    Terminators,
+}
+
+/// Properties of a child.
+#[derive(Clone, Copy)]
+pub struct ChildRow {
+    /// The child.
+    pub child: Child,
+    /// Its kind.
+    pub kind: Kind,
+    /// When it is written.
+    pub wave: Wave,
+    /// How it is parsed.
+    pub parse: Parse,
+}
+
+/// All children.
+pub static CHILDREN: [ChildRow; 5] = TABLE;
+
+/// In the order of [`Child`].
+const TABLE: [ChildRow; 5] = [
+    row::<Secret>(Child::Configuration, Kind::Secret, Wave::Configuration),
+    row::<Secret>(Child::Accepted, Kind::Secret, Wave::Surroundings),
+    row::<Service>(Child::Service, Kind::Service, Wave::Surroundings),
+    row::<PodDisruptionBudget>(
+        Child::DisruptionBudget,
+        Kind::PodDisruptionBudget,
+        Wave::Surroundings,
+    ),
+    row::<Deployment>(Child::Deployment, Kind::Deployment, Wave::Terminators),
+];
+
+const fn row<K: Object + DeserializeOwned>(child: Child, kind: Kind, wave: Wave) -> ChildRow {
+    ChildRow {
+        child,
+        kind,
+        wave,
+        parse: object::parse::<K>,
+    }
+}
+
+impl Child {
+    /// Returns its row of the table.
+    pub fn row(self) -> &'static ChildRow {
+        &CHILDREN[self as usize]
+    }
+}
+
+impl Kind {
+    /// Reports whether each listener owns an object of it.
+    pub fn is_owned(self) -> bool {
+        CHILDREN.iter().any(|row| row.kind == self)
+    }
+}
+
+// Fails to compile if a child has no row, or if its row is out of order.
+const _: () = {
+    let mut index = 0;
+    while index < TABLE.len() {
+        assert!(TABLE[index].child as usize == index);
+        index += 1;
+    }
+    assert!(TABLE.len() == Child::Deployment as usize + 1);
+};

@@ -1,0 +1,85 @@
+//! The last configuration that all pods accepted: a pod that refuses the current one when it starts, starts from it, as
+//! pods that run keep it.
+//!
+//! It must not hold a configuration with another client authentication than the current one: where that was tightened, a
+//! pod that starts must not accept the clients that it now excludes.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use mqtt_tls_config::{ClientAuth, Config, Pem};
+
+use super::children::accepted_secret;
+use super::conditions::judged::{Judged, Outcome};
+use super::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Ownership};
+use super::objects::{Children, Wanted};
+use super::owned::{Claim, unwritable};
+use super::proof::answer::Configuration;
+use crate::kinds::Child;
+
+/// Keeps the accepted configuration beside a configuration that is about to be written, if it authenticates clients in
+/// the same way, and else removes it.
+pub fn beside(config: &Pem, children: &Children, claim: &mut Claim<'_>) -> Wanted<Secret> {
+    let Some(found) = children.accepted_secret() else {
+        return Wanted::Kept;
+    };
+    let is_ours = claim.identity.ownership(&found.metadata) == Ownership::Ours;
+    let kept = content(found, ACCEPTED_KEY).filter(|kept| {
+        is_ours && (kept.0 == config.expose().as_bytes() || is_as_strict(kept, config))
+    });
+    let wanted = Wanted::new(accepted_secret(claim.identity, kept));
+    let wanted = claim.wanted(Some(found), wanted);
+    if let (Some(_), Some(problem)) = (wanted.present(), unwritable(found, Child::Accepted)) {
+        claim.problems.push(problem);
+        return Wanted::Kept;
+    }
+    wanted
+}
+
+/// Accepts the configuration that all ready pods were found to serve.
+pub fn proven(judged: &Judged<'_>) -> Wanted<Secret> {
+    let pods = &judged.proofs.pods;
+    let is_served = pods
+        .iter()
+        .all(|(_, answer)| answer.configuration == Configuration::Served);
+    let Outcome::Done(applied) = judged.outcome else {
+        return Wanted::Kept;
+    };
+    if pods.is_empty() || !is_served {
+        return Wanted::Kept;
+    }
+    let (identity, children) = (&judged.report.identity, &applied.children);
+    let config = children.config_secret();
+    let config = config.filter(|found| is_of(identity, found));
+    let Some(config) = config.and_then(|config| content(config, CONFIG_KEY)) else {
+        return Wanted::Kept;
+    };
+    let found = children.accepted_secret();
+    let can_be_written = |found: &Secret| {
+        is_of(identity, found)
+            && found.metadata.deletion_timestamp.is_none()
+            && unwritable(found, Child::Accepted).is_none()
+    };
+    if found.is_none_or(can_be_written) {
+        Wanted::new(accepted_secret(identity, Some(config)))
+    } else {
+        Wanted::Kept
+    }
+}
+
+fn is_of(identity: &Identity, secret: &Secret) -> bool {
+    identity.ownership(&secret.metadata) == Ownership::Ours
+}
+
+fn content<'s>(secret: &'s Secret, key: &str) -> Option<&'s ByteString> {
+    secret.data.as_ref()?.get(key)
+}
+
+/// Reports whether both configurations authenticate clients in the same way.
+fn is_as_strict(kept: &ByteString, config: &Pem) -> bool {
+    let kept = std::str::from_utf8(&kept.0).ok().and_then(client_auth);
+    kept.is_some() && kept == client_auth(config.expose())
+}
+
+fn client_auth(text: &str) -> Option<ClientAuth> {
+    Config::parse(text).ok().map(|config| config.client_auth)
+}
