@@ -2,5 +2,6 @@
 
 pub mod call;
 pub mod child;
+pub mod clock;
 pub mod events;
 pub mod patch;

@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt, stream};
-use jiff::Timestamp;
 use kube::runtime::applier;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
@@ -25,6 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::admin::Board;
 use crate::api::call;
+use crate::api::clock::Clock;
 use crate::apply::{apply, apply_one};
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
@@ -60,6 +60,8 @@ const IN_PROGRESS_MAX: u16 = 256;
 pub struct Context {
     /// The API client.
     pub client: Client,
+    /// The API server's clock, by which everything is decided.
+    pub clock: Clock,
     /// Settings for all listeners.
     pub environment: Environment,
     /// The metrics.
@@ -79,10 +81,11 @@ pub struct Context {
 }
 
 impl Context {
-    /// Creates the context. `instance` names this process in events. At most `concurrency` reconciliations use the API
+    /// Creates the context. `clock` reads the client's responses. `instance` names this process in events. At most `concurrency` reconciliations use the API
     /// server at the same time.
     pub fn new(
         client: Client,
+        clock: Clock,
         environment: Environment,
         metrics: Metrics,
         instance: Option<String>,
@@ -95,6 +98,7 @@ impl Context {
         let recorder = Recorder::new(client.clone(), reporter.clone());
         Self {
             client,
+            clock,
             environment,
             metrics,
             reporter,
@@ -221,7 +225,7 @@ async fn reconcile(
         }
         Gathered::Unread(unread) => return report(*unread, context).await,
     };
-    let now = Timestamp::now();
+    let now = context.clock.now();
     let Plan {
         objects,
         report,
@@ -280,7 +284,7 @@ async fn report(unread: Unread, context: &Context) -> Result<Action, call::Error
     let name = name_of(listener);
     let failures = context.failures.of(&name);
     if let Some(problem) = unread::problem(&unread.failure(failures)) {
-        let now = Timestamp::now();
+        let now = context.clock.now();
         let status = unread::status(listener, problem, &context.environment, now);
         let Context {
             client,
@@ -328,7 +332,7 @@ mod tests {
     use prometheus_client::registry::Registry;
     use tower::service_fn;
 
-    use super::{Context, Environment, Metrics, Name, reconcile};
+    use super::{Clock, Context, Environment, Metrics, Name, reconcile};
 
     /// An operator that waits for a change of the listener would appear to be idle.
     #[tokio::test]
@@ -341,7 +345,8 @@ mod tests {
         let (image, domain) = ("a".to_owned(), "cluster.local".to_owned());
         let environment = Environment::cluster(image, domain, Duration::from_secs(30));
         let metrics = Metrics::new(&mut Registry::default());
-        let context = Context::new(Client::new(server, "iot"), environment, metrics, None, 1);
+        let (client, clock) = (Client::new(server, "iot"), Clock::default());
+        let context = Context::new(client, clock, environment, metrics, None, 1);
         let action = reconcile(&Name::new("iot", "edge"), None, &context)
             .await
             .unwrap();

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Board, Stage};
+use crate::api::clock::Clock;
 use crate::args::Run;
 use crate::controller::scope::Scope;
 use crate::controller::watches::SILENCE_MAX;
@@ -40,7 +41,8 @@ pub async fn run(arguments: &Run) -> ExitCode {
         Err(code) => return code,
     };
     let candidate = candidate(arguments, &config);
-    let (client, election) = match clients(config, candidate) {
+    let clock = Clock::default();
+    let (client, election) = match clients(config, candidate, &clock) {
         Ok(clients) => clients,
         Err(error) => return unavailable("invalid kubeconfig", &error),
     };
@@ -56,6 +58,7 @@ pub async fn run(arguments: &Run) -> ExitCode {
     let work = work(
         arguments,
         client,
+        clock,
         metrics,
         Arc::clone(&board),
         shutdown.clone(),
@@ -131,14 +134,14 @@ fn candidate(arguments: &Run, config: &Config) -> Option<Candidate> {
 fn clients(
     config: Config,
     candidate: Option<Candidate>,
+    clock: &Clock,
 ) -> Result<(Client, Option<Election>), kube::Error> {
+    let worker = ClientBuilder::try_from(config.clone())?.with_layer(&clock.layer());
     let Some(candidate) = candidate else {
-        return Ok((Client::try_from(config)?, None));
+        return Ok((worker.build(), None));
     };
     let gate = Gate::default();
-    let worker = ClientBuilder::try_from(config.clone())?
-        .with_layer(&gate.layer())
-        .build();
+    let worker = worker.with_layer(&gate.layer()).build();
     let election = Election {
         client: Client::try_from(config)?,
         candidate,
@@ -151,6 +154,7 @@ fn clients(
 async fn work(
     arguments: &Run,
     client: Client,
+    clock: Clock,
     metrics: Metrics,
     board: Arc<Board>,
     shutdown: Shutdown,
@@ -161,6 +165,7 @@ async fn work(
     let concurrency = arguments.concurrency;
     let context = Context::new(
         client,
+        clock,
         arguments.environment(),
         metrics,
         instance,

@@ -132,6 +132,18 @@ pub fn checkov() -> PathBuf {
     named_after(&[CHECKOV], "checkov", "bin/checkov", "tools")
 }
 
+/// The library that changes a program's clock.
+pub fn faketime() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let found = folders
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("libfaketime is not installed: {}", advice("faketime")))
+}
+
 /// A command for a program from a package, such as mosquitto, containerd or java. Debian installs servers in
 /// `/usr/sbin`, which may not be on the path.
 pub fn installed(program: &str) -> Command {

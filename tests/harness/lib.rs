@@ -32,5 +32,6 @@ pub mod process;
 pub mod programs;
 pub mod prometheus;
 pub mod sendqueue;
+pub mod stepped;
 pub mod wait;
 pub mod workdir;

@@ -16,6 +16,11 @@ const IMAGE: &str = "mqtt-tls-terminator:test";
 
 /// Starts the operator as any user. `--terminator-image` among the arguments overrides the default.
 pub fn spawn(kubeconfig: &Path, args: &[&str]) -> Process {
+    Process::spawn("operator", command(kubeconfig, args))
+}
+
+/// The operator as [`spawn`] starts it.
+pub fn command(kubeconfig: &Path, args: &[&str]) -> Command {
     let admin = ports::free_addr().to_string();
     let mut command = Command::new(programs::operator());
     command
@@ -28,7 +33,7 @@ pub fn spawn(kubeconfig: &Path, args: &[&str]) -> Process {
         .env("MQTT_TLS_TERMINATOR_IMAGE", IMAGE)
         .args(["--admin", &admin])
         .args(args);
-    Process::spawn("operator", command)
+    command
 }
 
 /// Writes a kubeconfig file that leads to a proxy, which adds a user. Panics if the folder is not writable.

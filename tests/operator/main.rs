@@ -35,6 +35,7 @@ mod rollout;
 mod rotate;
 mod shared_secret;
 mod shrink;
+mod stepped_clock;
 mod token;
 mod unread;
 mod unwritten;

@@ -36,3 +36,4 @@ mod program;
 mod reload;
 mod replaced;
 mod slow_reader;
+mod stepped_clock;
