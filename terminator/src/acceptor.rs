@@ -101,7 +101,8 @@ async fn run(
                 Some(Command::Settings(new)) => settings = new,
                 Some(Command::Listen { opened, places }) => {
                     listeners.add(opened)?;
-                    listeners.keep(&places, |accepted| serve(accepted, &settings))?;
+                    let failed = listeners.keep(&places, |accepted| serve(accepted, &settings));
+                    worker.counts().accept_errors.add(failed);
                 }
                 Some(Command::Ping(answer)) => pong(answer),
                 Some(Command::Drain(within)) => break within,
@@ -126,7 +127,8 @@ async fn run(
             },
         }
     };
-    listeners.keep(&[], |accepted| serve(accepted, &settings))?;
+    let failed = listeners.keep(&[], |accepted| serve(accepted, &settings));
+    worker.counts().accept_errors.add(failed);
     // Close silent connections at once: their clients lose nothing.
     worker.admission.empty(Stage::Silent);
     tokio::select! {
