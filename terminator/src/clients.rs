@@ -97,20 +97,26 @@ mod tests {
     use std::task::Poll;
     use std::time::Duration;
 
+    use tokio::time::{Instant, timeout};
+
     use super::{Clients, Membership};
 
-    const SECOND: Duration = Duration::from_secs(1);
+    /// No test waits so long.
+    const HOUR: Duration = Duration::from_secs(3600);
 
-    /// Waits as a connection does.
-    async fn ends_in_its_turn(membership: Membership) {
-        let mut turn = None;
+    /// Upper bound for what takes no time; reaching it is a failure.
+    const SOON: Duration = Duration::from_secs(60);
+
+    /// Waits as a connection does, and ends when it is asked to, before its turn.
+    async fn ends_when_asked(membership: Membership) {
         poll_fn(|cx| {
-            if turn.is_none() {
-                membership.listen(cx.waker());
-                turn = membership.turn().map(Box::pin);
+            membership.listen(cx.waker());
+            let is_asked = membership.turn().is_some();
+            if is_asked {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
-            turn.as_mut()
-                .map_or(Poll::Pending, |turn| turn.as_mut().poll(cx))
         })
         .await;
     }
@@ -119,11 +125,10 @@ mod tests {
     async fn a_drain_ends_with_the_last_connection() {
         let clients = Arc::new(Clients::default());
         for _ in 0..100 {
-            tokio::spawn(ends_in_its_turn(Membership::new(&clients)));
+            tokio::spawn(ends_when_asked(Membership::new(&clients)));
         }
         tokio::task::yield_now().await;
-        clients.drain(SECOND).await;
-        // Only the drain ends them, so at the deadline some would be left.
+        timeout(SOON, clients.drain(HOUR)).await.unwrap();
         assert!(clients.lock().is_empty());
     }
 
@@ -137,10 +142,25 @@ mod tests {
             }
             let late = Membership::new(&clients);
             drop(early);
-            ends_in_its_turn(late).await;
+            ends_when_asked(late).await;
         };
-        tokio::join!(clients.drain(SECOND), late);
+        let both = async { tokio::join!(clients.drain(HOUR), late) };
+        timeout(SOON, both).await.unwrap();
         assert!(clients.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn turns_leave_time_before_the_deadline() {
+        let clients = Arc::new(Clients::default());
+        let member = Membership::new(&clients);
+        assert!(member.turn().is_none());
+        let before = Instant::now();
+        clients.deadline.set(before + HOUR).unwrap();
+        for _ in 0..1000 {
+            let turn = member.turn().unwrap().deadline();
+            let rest = (before + HOUR).duration_since(turn);
+            assert!(turn >= before && rest >= HOUR.mul_f64(0.24), "{rest:?}");
+        }
     }
 
     #[tokio::test]
