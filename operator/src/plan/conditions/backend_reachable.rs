@@ -1,6 +1,7 @@
 //! `BackendReachable`: whether the ready pods reach the broker, as they report. An outage counts after a minute. It must
 //! not ask them.
 
+use super::certificate_served::NO_CONFIGURATION;
 use super::finding::{Finding, Status};
 use super::judged::Judged;
 use crate::plan::proof::Proofs;
@@ -10,6 +11,9 @@ use crate::plan::reason::{ConditionType, Reason};
 const TYPE: ConditionType = ConditionType::BackendReachable;
 
 pub(super) fn find(judged: &Judged<'_>) -> Finding {
+    if judged.serving.question.is_none() {
+        return Finding::new(TYPE, Status::Unknown, Reason::NoReadyPods, NO_CONFIGURATION);
+    }
     of_proofs(&judged.proofs).lasting(judged.before)
 }
 

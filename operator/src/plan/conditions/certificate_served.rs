@@ -13,10 +13,12 @@ use crate::plan::reason::{ConditionType, Reason};
 
 const TYPE: ConditionType = ConditionType::CertificateServed;
 
+/// Why no pod has been asked, if there is nothing to ask about.
+pub(super) const NO_CONFIGURATION: &str = "there is no configuration yet";
+
 pub(super) fn find(judged: &Judged<'_>) -> Finding {
     let Some(question) = &judged.serving.question else {
-        let message = "there is no configuration yet";
-        return Finding::new(TYPE, Status::Unknown, Reason::NoReadyPods, message);
+        return Finding::new(TYPE, Status::Unknown, Reason::NoReadyPods, NO_CONFIGURATION);
     };
     // Its version is the time of its rendering.
     let rendered: Option<Timestamp> = question
