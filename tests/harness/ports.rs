@@ -1,11 +1,13 @@
 //! Free TCP ports on loopback, for programs that need their port before they start. It must not return a port in Linux'
 //! ephemeral range while there are others: an outgoing connection of another test could take the port of a server that
-//! is restarting.
+//! is restarting. And it must not return a port that another test process has: its program may not have bound it yet.
 
-use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self, UnixDatagram};
 use std::sync::{LazyLock, Mutex};
 
 /// The first and the last ephemeral port of this network namespace.
@@ -23,22 +25,30 @@ static CANDIDATES: LazyLock<Vec<u16>> = LazyLock::new(|| {
     candidates(outgoing.ok().as_deref().and_then(range))
 });
 
-static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+static GIVEN: Mutex<BTreeMap<u16, UnixDatagram>> = Mutex::new(BTreeMap::new());
 
-/// Returns a port that is free on all addresses, and that this process has not returned before.
+/// Returns a port that is free on all addresses, and that no test process on this machine has returned before, unless it
+/// has ended.
 pub fn free_port() -> u16 {
     let mut given = GIVEN.lock().expect("no holder of the lock panics");
-    // Concurrent test processes begin at different ports.
+    // Concurrent test processes begin at different ports, and may come to the same ones.
     let process = usize::try_from(std::process::id()).expect("an id has 32 bits");
     let start = process.wrapping_mul(197) % CANDIDATES.len();
     let (before, after) = CANDIDATES.split_at(start);
-    let port = after
-        .iter()
-        .chain(before)
-        .find(|port| !given.contains(port) && is_free(**port))
+    let candidates = after.iter().chain(before).copied();
+    let (port, claim) = candidates
+        .filter(|port| !given.contains_key(port))
+        .find_map(|port| Some((port, claim(port).ok()?)).filter(|_| is_free(port)))
         .expect("some TCP port is free");
-    given.insert(*port);
-    *port
+    given.insert(port, claim);
+    port
+}
+
+/// Claims a port among the test processes of this network namespace, for as long as the socket exists: its name can be
+/// bound only once, and the kernel forgets it with the process.
+fn claim(port: u16) -> io::Result<UnixDatagram> {
+    let name = net::SocketAddr::from_abstract_name(format!("smart-mqtt-tls/tests/port/{port}"))?;
+    UnixDatagram::bind_addr(&name)
 }
 
 /// [`free_port`] as an address on 127.0.0.1.
@@ -89,6 +99,17 @@ mod tests {
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it was free");
         assert!(!is_free(first));
         assert_ne!(free_port(), first);
+    }
+
+    #[test]
+    fn a_port_of_another_test_process_is_not_returned() {
+        // As another process would, before its program binds the port.
+        let next = free_port() + 1;
+        let theirs: Vec<_> = (next..next + 3).map(claim).collect();
+        let mine = free_port();
+        for (port, claimed) in (next..next + 3).zip(&theirs) {
+            assert!(claimed.is_err() || mine != port, "{port}");
+        }
     }
 
     #[test]
