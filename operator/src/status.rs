@@ -30,9 +30,27 @@ pub fn outcome(applied: &Result<Applied, Failed>) -> Outcome<'_> {
             is_configured,
         }) => Outcome::Failed {
             reason: error.reason(),
-            message: chain(error),
+            message: with_remedy(error),
             is_configured: *is_configured,
         },
+    }
+}
+
+/// The API server's words for a value that was set at the creation. Ours do not change, so others have created the object.
+const UNCHANGEABLE: [&str; 3] = [
+    "field is immutable",
+    "may not change once set",
+    "spec.clusterIP",
+];
+
+/// Returns the error's message, and what to do if no write of the operator can succeed.
+fn with_remedy(error: &Error) -> String {
+    let (said, (_, target)) = (chain(error), error.attempt());
+    let is_unchangeable = UNCHANGEABLE.iter().any(|words| said.contains(words));
+    if error.is_invalid() && is_unchangeable {
+        format!("{said}; run `kubectl delete {target}`, and the operator creates it again")
+    } else {
+        said
     }
 }
 

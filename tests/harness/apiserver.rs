@@ -10,8 +10,8 @@ mod kubeconfig;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -41,7 +41,7 @@ pub struct ApiServer {
     etcd: SocketAddr,
     /// etcd's address for its peers, of which there are none.
     peers: SocketAddr,
-    ca: Ca,
+    ca: Arc<Ca>,
     purpose: Purpose,
     // Dropped in this order: an API server without etcd takes long to end.
     process: Option<Process>,
@@ -70,6 +70,32 @@ impl ApiServer {
         Self::start_in(folder, addr, Purpose::Node)
     }
 
+    /// Starts a second API server of the same cluster, which reaches etcd at this address.
+    #[must_use]
+    #[track_caller]
+    pub fn beside(&self, etcd: SocketAddr) -> Self {
+        let folder = workdir::scratch("apiserver");
+        for name in flags::FILES {
+            let copied = std::fs::copy(self.folder.join(name), folder.join(name));
+            copied.expect("the first one has the file");
+        }
+        let mut server = Self {
+            folder,
+            addr: ports::free_addr(),
+            etcd,
+            peers: self.peers,
+            ca: Arc::clone(&self.ca),
+            purpose: self.purpose,
+            process: None,
+            etcd_process: None,
+        };
+        let admin = server.kubeconfig();
+        let groups = ["system:masters"];
+        kubeconfig::write(&admin, &server.url(), &self.ca, "admin", &groups);
+        server.start_again();
+        server
+    }
+
     #[track_caller]
     fn start_in(folder: PathBuf, addr: SocketAddr, purpose: Purpose) -> Self {
         let ca = Ca::new("kubernetes");
@@ -80,7 +106,7 @@ impl ApiServer {
             addr,
             etcd,
             peers,
-            ca,
+            ca: Arc::new(ca),
             purpose,
             process: None,
             etcd_process: None,

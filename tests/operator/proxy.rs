@@ -47,7 +47,8 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    client: Client,
+    /// The API server to which it leads.
+    client: watch::Sender<Client>,
     fault: watch::Receiver<Fault>,
     /// Number of watches without a response because of [`Fault::Silent`].
     unanswered: AtomicUsize,
@@ -62,7 +63,7 @@ impl Proxy {
         let kubeconfig = kubeconfig_to(&url);
         let (fault, seen) = watch::channel(Fault::None);
         let shared = Arc::new(Shared {
-            client,
+            client: watch::Sender::new(client),
             fault: seen,
             unanswered: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
@@ -84,6 +85,11 @@ impl Proxy {
     /// Number of watches with a response.
     pub(crate) fn answered(&self) -> usize {
         self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// Leads to another API server. Responses that are not complete end, as with a load balancer.
+    pub(crate) fn lead_to(&self, client: Client) {
+        self.shared.client.send_replace(client);
     }
 
     /// Switches to this fault.
@@ -127,9 +133,20 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     parts.headers.remove(header::HOST);
     let body = to_bytes(body, REQUEST_MAX).await.unwrap();
     let request = Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
-    let (parts, body) = shared.client.send(request).await.unwrap().into_parts();
+    let mut client = shared.client.subscribe();
+    let now = client.borrow_and_update().clone();
+    let Ok(answer) = now.send(request).await else {
+        return refusal(StatusCode::BAD_GATEWAY, "BadGateway");
+    };
+    let (parts, body) = answer.into_parts();
     let (sender, receiver) = mpsc::unbounded();
-    tokio::spawn(forward(Body::new(body), sender, fault, path));
+    let all = forward(Body::new(body), sender, fault, path);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = all => {}
+            _ = client.changed() => {}
+        }
+    });
     Response::from_parts(parts, Body::from_stream(receiver))
 }
 

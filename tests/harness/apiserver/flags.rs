@@ -47,6 +47,17 @@ pub(super) enum Purpose {
     Node,
 }
 
+/// The files that [`write_files`] makes.
+pub(super) const FILES: [&str; 7] = [
+    "ca.crt",
+    "audit-policy.yaml",
+    "serving.crt",
+    "serving.key",
+    "kubelet-client.crt",
+    "kubelet-client.key",
+    "service-account.key",
+];
+
 pub(super) fn write_files(folder: &Path, ca: &Ca, ip: IpAddr, purpose: Purpose) {
     let write = |name: &str, text: &str| {
         fs::write(folder.join(name), text).expect("the folder is writable");
