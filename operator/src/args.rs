@@ -29,6 +29,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the CustomResourceDefinition, or apply it to the cluster
     Crd(Crd),
+    /// Check that an installation works: an operator leads, and all listeners are ready
+    Verify(Verify),
     /// Serve the listeners in a folder of manifests in this process, without a cluster
     Standalone(Standalone),
     /// Run a complete example on this machine: a CA, a listener, a broker, and a message over TLS
@@ -101,6 +103,23 @@ pub struct Crd {
     /// Apply it to the cluster of the kubeconfig, or the cluster that this pod runs in, and wait until it is established
     #[arg(long)]
     pub apply: bool,
+}
+
+/// The arguments of `verify`.
+#[derive(Clone, Debug, Args)]
+pub struct Verify {
+    /// Check the listeners of this namespace only [default: all]
+    #[arg(long, env = "MQTT_TLS_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Namespace of the Lease for leader election
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub lease_namespace: String,
+    /// Name of the Lease for leader election
+    #[arg(long, env = "MQTT_TLS_LEASE_NAME", default_value = MANAGER)]
+    pub lease_name: String,
+    /// Time for everything to become right, from 0s to 1h
+    #[arg(long, env = "MQTT_TLS_PATIENCE", default_value = "60s", value_parser = deadline)]
+    pub patience: Duration,
 }
 
 impl Run {

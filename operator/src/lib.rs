@@ -23,6 +23,7 @@ pub mod args;
 pub mod crd;
 pub mod install;
 pub mod run;
+pub mod verify;
 
 pub mod leader;
 

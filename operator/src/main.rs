@@ -1,6 +1,6 @@
 //! The program: arguments, log, command, exit code. It must not do anything else.
 //!
-//! Exit codes: 0 success, 1 the check of `demo` failed or `crd --apply` would lose data, 2 invalid
+//! Exit codes: 0 success, 1 the check of `demo` or `verify` failed or `crd --apply` would lose data, 2 invalid
 //! arguments, 69 the cluster, a port or a folder is unavailable, 75 the Lease was lost and another operator
 //! works, 130 a second signal aborted the shutdown.
 
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mqtt_tls_operator::args::{self, Arguments, Command, Crd, LogFormat};
-use mqtt_tls_operator::{crd, install, run, screen, standalone};
+use mqtt_tls_operator::{crd, install, run, screen, standalone, verify};
 use mqtt_tls_program::log::{self, Log};
 use zeroizing_alloc::ZeroAlloc;
 
@@ -52,6 +52,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Run(arguments) => runtime.block_on(run::run(&arguments)),
+        Command::Verify(arguments) => runtime.block_on(verify::run(&arguments)),
         Command::Standalone(arguments) => runtime.block_on(standalone::run(&arguments)),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => runtime.block_on(mqtt_tls_operator::demo::run(&arguments)),

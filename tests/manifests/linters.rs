@@ -40,6 +40,10 @@ fn skips<'a>(skips: &'a [Skip], rendered: &Rendered) -> Vec<&'a str> {
     here.map(|skip| skip.0).collect()
 }
 
+/// The pod of `helm test`, which ends by itself: probes say nothing about it. checkov knows that of Jobs only.
+const ONCE: &str = "Pod.smart-mqtt-tls.mqtt-tls-operator-test";
+const PROBES: [&str; 2] = ["CKV_K8S_8", "CKV_K8S_9"];
+
 /// Returns kustomize's renderings, and all samples as one, because the linters do not know some of their kinds.
 fn kustomize() -> Vec<Rendered> {
     let samples = samples("samples").into_iter().map(|sample| sample.text);
@@ -103,7 +107,11 @@ fn checkov(skips: &str, group: &[&Rendered]) -> Vec<String> {
         "only {passed} checks passed: something was not checked"
     );
     let failed = report["results"]["failed_checks"].as_array();
-    let failed = failed.into_iter().flatten().map(|check| {
+    let failed = failed.into_iter().flatten().filter(|check| {
+        let is_once = check["resource"].as_str() == Some(ONCE);
+        !is_once || !PROBES.iter().any(|probe| check["check_id"] == *probe)
+    });
+    let failed = failed.map(|check| {
         let (file, name) = (&check["file_path"], &check["check_name"]);
         format!("{file}: {} {name} {}", check["check_id"], check["resource"])
     });

@@ -41,4 +41,5 @@ mod stepped_clock;
 mod token;
 mod unread;
 mod unwritten;
+mod verify;
 mod versions;
