@@ -5,6 +5,7 @@ pub mod references;
 pub mod retry;
 pub mod scope;
 mod sight;
+mod undone;
 pub mod watches;
 
 use std::convert::Infallible;
@@ -47,6 +48,7 @@ use references::Guarded;
 use retry::{Failures, spread};
 use scope::Scope;
 use sight::Sights;
+use undone::Undone;
 use watches::Watches;
 
 /// Minimum time between two reconciliations of one listener that events cause. The first event causes one at once.
@@ -74,6 +76,8 @@ pub struct Context {
     failures: Failures,
     /// What the last reconciliation of each listener has taken into account.
     sights: Arc<Sights>,
+    /// Listeners whose children others change back.
+    undone: Undone,
     /// The last answers of each listener's pods.
     latest: Latest,
     /// Places for reconciliations that use the API server.
@@ -105,6 +109,7 @@ impl Context {
             recorder,
             failures: Failures::default(),
             sights: Arc::default(),
+            undone: Undone::default(),
             latest: Latest::default(),
             working: Arc::new(Semaphore::new(concurrency.into())),
         }
@@ -141,6 +146,7 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
             let name = Name::new(&namespace, &object.name);
             known.failures.forget(&name);
             known.sights.forget(&name);
+            known.undone.forget(&name);
             known.latest.forget(&name);
         }
     });
@@ -178,6 +184,9 @@ async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
 /// Reconciles one listener, and measures it.
 async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, call::Error> {
     let name = name_of(&*object);
+    if let Some(left) = context.undone.rest(&name, Instant::now()) {
+        return Ok(Action::requeue(left));
+    }
     if let Some(left) = context.sights.begin(&name, Instant::now()) {
         return Ok(Action::requeue(left));
     }
@@ -245,6 +254,15 @@ async fn reconcile(
     seen.extend(status::write(client, reporter, &world.listener, &status, metrics).await?);
     let accepted = accepted::proven(&judged).step(Child::Accepted);
     let mut applied = applied.map_err(|failed| failed.error)?;
+    let mut children = applied.children.versions();
+    let has_written = children.any(|version| !seen.contains(&version));
+    if context.undone.end(name, has_written, Instant::now()) {
+        warn!(
+            namespace = name.namespace,
+            listener = name.name,
+            "children are changed back again and again, perhaps by another operator or a policy; slowing down"
+        );
+    }
     let children = &mut applied.children;
     apply_one(client, &report.identity, accepted, children, metrics).await?;
     seen.extend(applied.children.versions().chain(applied.marked));

@@ -1,5 +1,5 @@
 //! Two operators of different releases at once, as during an upgrade: one leads and the other waits. After a change of the
-//! leader, each child is written at most once, and then nothing.
+//! leader, each child is written at most once, and then nothing. If both are made to work, they slow down.
 //!
 //! `OPERATOR_BEFORE` names the program of an earlier release. Without it, both are this one with different images.
 
@@ -21,6 +21,9 @@ const LISTENERS: [&str; 3] = ["one", "two", "three"];
 
 /// Maximum number of status updates of a listener that a change of the leader causes: while it goes on, and when it is done.
 const STATUSES_MAX: usize = 2;
+
+/// In such a time, two operators without a rest reconcile a listener up to a hundred times each.
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// Starts a candidate for the Lease, whose release is told by its image.
 fn candidate(cluster: &Fixture, account: &Account, image: &str) -> Process {
@@ -125,4 +128,48 @@ async fn one_leads_and_a_change_of_the_leader_is_bounded_and_ends() {
         );
         leader = standby;
     }
+}
+
+/// Outside of a cluster there is no Lease, so each changes back what the other has written.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_both_work_slow_down_and_follow_the_user_nevertheless() {
+    let cluster = Fixture::without_operator("fight").await;
+    cluster.put_tls("edge-tls", &cluster.leaf("edge")).await;
+    cluster.apply_listener("edge", "");
+    let start = |image| {
+        let kubeconfig = cluster.server.kubeconfig();
+        let args = [
+            "--namespace",
+            &cluster.namespace,
+            "--terminator-image",
+            image,
+        ];
+        tests::operator::spawn(&kubeconfig, &args)
+    };
+    let (before, after) = (start("before"), start("after"));
+    for operator in [&before, &after] {
+        operator.wait_for_line("children are changed back again and again", 2 * SOON);
+    }
+    let reconciled = || {
+        [&before, &after].map(|operator| {
+            let lines = operator.lines();
+            let is_one = |line: &&String| line.contains("reconciled");
+            lines.iter().filter(is_one).count()
+        })
+    };
+    let look = || async {
+        let start = reconciled();
+        tokio::time::sleep(WINDOW).await;
+        let end = reconciled();
+        let most = end.iter().zip(start).map(|(end, start)| end - start).max();
+        most.is_some_and(|most| most <= 5).then_some(())
+    };
+    eventually_async(3 * SOON, "both have slowed down", look).await;
+    let leaf = cluster.leaf("renewed");
+    cluster.put_tls("edge-tls", &leaf).await;
+    cluster
+        .wait_for_config("edge", "the renewed certificate", |config| {
+            config.pem.expose().contains(leaf.key_pem.trim())
+        })
+        .await;
 }
