@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tests::state::{State, differences};
+
 use crate::fault::Fault;
 use crate::plans::Plan;
-use crate::state::{State, differences};
 use crate::write::{Object, Write};
 
 /// What a run has led to.

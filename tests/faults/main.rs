@@ -16,7 +16,6 @@ mod operator;
 mod plans;
 mod proxy;
 mod stage;
-mod state;
 mod workloads;
 mod write;
 
@@ -28,6 +27,7 @@ use kube::Client;
 use libtest_mimic::{Arguments, Failed, Trial};
 use mqtt_tls_operator::crd;
 use tests::apiserver::ApiServer;
+use tests::state;
 use tokio::runtime::Runtime;
 
 use judge::{Outcome, complaints};

@@ -13,18 +13,15 @@ use mqtt_tls_operator::crd::MqttTlsListener;
 use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use tests::pki::{Ca, Leaf};
+use tests::state::{self, CHILDREN, SERVICE, State, TOUCHED, api};
 use tests::wait::eventually_async;
 
 use crate::judge::Outcome;
 use crate::proxy::Proxy;
-use crate::state::{self, CHILDREN, SERVICE, State, api};
 use crate::workloads::{Act, Pair};
 
 /// Upper bound for one act, which takes about a second.
 const SOON: Duration = Duration::from_secs(60);
-
-/// A label of listeners: a change of it triggers a reconciliation, and nothing else.
-pub(crate) const TOUCHED: &str = "touched";
 
 /// How long a change may cause no reconciliation before another one is made.
 const TOUCH_AGAIN: Duration = Duration::from_secs(2);

@@ -54,7 +54,8 @@ pub(crate) struct Workload {
     pub(crate) is_slow: bool,
 }
 
-use crate::state::{DEPLOYMENT, SECRET as SECRETS, SERVICE};
+use tests::state::{DEPLOYMENT, SECRET as SECRETS, SERVICE};
+
 use Act::{
     Available, Ca, Collect, Delete, Edit, Foreign, Led, Listener, Pods, Remove, Settle,
     SettleOrFault, Stop, Tls,

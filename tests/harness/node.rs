@@ -7,7 +7,6 @@
 //! It does not enforce NetworkPolicies, and there is only one node.
 
 mod addons;
-mod control;
 pub mod enclosure;
 mod machine;
 mod runtime;
@@ -18,6 +17,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::apiserver::ApiServer;
+use crate::controllers;
 use crate::images::Images;
 use crate::process::{Finished, Process, run};
 
@@ -54,7 +54,7 @@ impl Node {
         let folder = machine::prepare();
         let addr = SocketAddr::new(IpAddr::V4(ADDRESS), 6443);
         let server = ApiServer::start_for_a_node(folder.to_owned(), addr);
-        let control = control::start(&server);
+        let control = controllers::start(&server);
         let runtime = runtime::start(&server);
         let addons = addons::start(&server);
         let node = Self {

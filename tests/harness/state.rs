@@ -10,20 +10,23 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
 
-use crate::stage::TOUCHED;
+/// A label of listeners: a change of it triggers a reconciliation, and nothing else.
+pub const TOUCHED: &str = "touched";
 
 /// The kinds of children: group, version and kind.
-pub(crate) const CHILDREN: [[&str; 3]; 4] = [
+pub const CHILDREN: [[&str; 3]; 4] = [
     ["", "v1", "Secret"],
     ["", "v1", "Service"],
     ["policy", "v1", "PodDisruptionBudget"],
     ["apps", "v1", "Deployment"],
 ];
 
-/// The places of kinds in [`CHILDREN`].
-pub(crate) const SECRET: usize = 0;
-pub(crate) const SERVICE: usize = 1;
-pub(crate) const DEPLOYMENT: usize = 3;
+/// The place of Secrets in [`CHILDREN`].
+pub const SECRET: usize = 0;
+/// The place of Services.
+pub const SERVICE: usize = 1;
+/// The place of Deployments.
+pub const DEPLOYMENT: usize = 3;
 
 /// The other kinds that are compared.
 const OTHERS: [[&str; 3]; 2] = [
@@ -43,23 +46,27 @@ const CHOSEN: [&str; 7] = [
 ];
 
 /// Each object by `Kind/name`.
-pub(crate) type State = BTreeMap<String, Value>;
+pub type State = BTreeMap<String, Value>;
 
 /// The API of a kind.
-pub(crate) fn api(client: &Client, namespace: &str, kind: [&str; 3]) -> Api<DynamicObject> {
+pub fn api(client: &Client, namespace: &str, kind: [&str; 3]) -> Api<DynamicObject> {
     let [group, version, kind] = kind;
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
 /// Reads the state of a namespace.
-pub(crate) async fn read(client: &Client, namespace: &str) -> State {
+pub async fn read(client: &Client, namespace: &str) -> State {
     let mut state = State::new();
     for kind in CHILDREN.into_iter().chain(OTHERS) {
         let api = api(client, namespace, kind);
-        for object in api.list(&ListParams::default()).await.unwrap() {
+        for object in api
+            .list(&ListParams::default())
+            .await
+            .expect("the API server answers")
+        {
             let name = object.metadata.name.clone().unwrap_or_default();
-            let object = serde_json::to_value(object).unwrap();
+            let object = serde_json::to_value(object).expect("an object is JSON");
             state.insert(format!("{}/{name}", kind[2]), object);
         }
     }
@@ -121,7 +128,7 @@ fn name_uids(object: &Value, uids: &BTreeMap<String, String>) -> Value {
     for (uid, name) in uids {
         text = text.replace(uid, name);
     }
-    let mut object: Value = serde_json::from_str(&text).unwrap();
+    let mut object: Value = serde_json::from_str(&text).expect("names need no escape");
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("uid");
         // The test's own label may be the only one.
@@ -144,7 +151,8 @@ fn is_without_labels(labels: &Map<String, Value>) -> bool {
 fn decode(secret: &mut Value) {
     let data = secret.get_mut("data").and_then(Value::as_object_mut);
     for value in data.into_iter().flat_map(Map::values_mut) {
-        let bytes: ByteString = serde_json::from_value(value.clone()).unwrap();
+        let bytes: ByteString =
+            serde_json::from_value(value.clone()).expect("the data of a Secret is base64");
         *value = String::from_utf8_lossy(&bytes.0).into_owned().into();
     }
 }
@@ -189,7 +197,7 @@ fn timeless(text: &str) -> String {
 }
 
 /// The differences between two states, one a line.
-pub(crate) fn differences(wanted: &State, found: &State) -> Vec<String> {
+pub fn differences(wanted: &State, found: &State) -> Vec<String> {
     let mut differences = Vec::new();
     let (wanted, found) = (json!(wanted), json!(found));
     compare("", &wanted, &found, &mut differences);
