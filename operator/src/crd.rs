@@ -119,6 +119,7 @@ pub const NAME_LENGTH_MAX: usize = 57;
              self.spec.backend.service.name != self.metadata.name + '-mqtts'"
         )
         .message("backend.service is the listener's own Service, NAME-mqtts; set the Service of smart-mqtt")
+        .field_path(".spec.backend.service.name")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -58,7 +58,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "certificates",
         "certificates: [{secretRef: {name: A_B}}]",
-        "should match",
+        "must be the name of an object: a-z, 0-9, - and ., first and last a letter or digit; it is A_B",
     ),
     (
         "certificates",
@@ -220,22 +220,22 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "service: {labels: {app.kubernetes.io/name: a}}",
-        "labels that start with app.kubernetes.io/ or mqtt.smartboot.tech/ are reserved",
+        "choose another prefix for app.kubernetes.io/name",
     ),
     (
         "",
         "service: {labels: {a: b c}}",
-        "a label's name and value must have at most 63",
+        "start and end with a letter or digit; change a: b c",
     ),
     (
         "",
         "service: {annotations: {mqtt.smartboot.tech/a: b}}",
-        "annotations that start with mqtt.smartboot.tech/ are reserved",
+        "choose another prefix for mqtt.smartboot.tech/a",
     ),
     (
         "",
         "service: {annotations: {a b: c}}",
-        "an annotation's name must have at most 63",
+        "after an optional prefix and a slash; change a b",
     ),
     (
         "",
@@ -255,7 +255,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "pod: {resources: {limits: {memory: much}}}",
-        "should match",
+        "must be a quantity from 0, such as 500m, 1.5 or 64Mi; it is much",
     ),
 ];
 
