@@ -19,6 +19,8 @@ const TEMPLATE: &str = "/spec/template/spec";
 pub(crate) enum Act {
     /// Merges a patch.
     Edit(Value),
+    /// Merges a patch of what the operator leaves to others, until the hand lets go by merging another one.
+    Own(Value, Value),
     /// Deletes it.
     Delete,
     /// Deletes it, and makes a copy that belongs to nothing.
@@ -42,12 +44,18 @@ pub(crate) struct Hand {
 impl Hand {
     /// Whether it holds the child until it lets go.
     pub(crate) fn holds(&self) -> bool {
-        matches!(self.act, Act::Foreign | Act::Freeze | Act::Immutable)
+        let is_own = matches!(self.act, Act::Own(..));
+        is_own || matches!(self.act, Act::Foreign | Act::Freeze | Act::Immutable)
+    }
+
+    /// Whether a listener may be ready meanwhile, because what is held may be harmless.
+    pub(crate) fn may_be_harmless(&self) -> bool {
+        matches!(self.act, Act::Own(..))
     }
 
     /// What the act itself interrupts.
     pub(crate) fn interruption(&self) -> Option<&'static str> {
-        let is_edit = matches!(self.act, Act::Edit(_));
+        let is_edit = matches!(self.act, Act::Edit(_) | Act::Own(..));
         match CHILDREN[self.kind][2] {
             "Service" => Some("the Service leads to the pods"),
             "Deployment" if !is_edit => Some("with the Deployment, its pods are deleted"),
@@ -64,7 +72,7 @@ impl Hand {
                 .unwrap();
         };
         match &self.act {
-            Act::Edit(edit) => patch(edit.clone()).await,
+            Act::Edit(edit) | Act::Own(edit, _) => patch(edit.clone()).await,
             Act::Immutable => patch(json!({"immutable": true})).await,
             Act::Delete => self.delete(stage).await,
             Act::Freeze => {
@@ -90,14 +98,14 @@ impl Hand {
 
     /// Lets go of what it holds.
     pub(crate) async fn let_go(&self, stage: &Stage) {
-        if matches!(self.act, Act::Freeze) {
-            let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-            let api = stage.children(self.kind);
-            // It may have been healed.
-            let _ = api.patch(CHILD, &PatchParams::default(), &patch).await;
-        } else {
-            self.delete(stage).await;
-        }
+        let patch = match &self.act {
+            Act::Freeze => json!({"metadata": {"finalizers": null}}),
+            Act::Own(_, back) => back.clone(),
+            _ => return self.delete(stage).await,
+        };
+        let (api, merge) = (stage.children(self.kind), PatchParams::default());
+        // It may have been healed.
+        let _ = api.patch(CHILD, &merge, &Patch::Merge(patch)).await;
     }
 
     async fn delete(&self, stage: &Stage) {
@@ -142,9 +150,10 @@ pub(crate) async fn all(stage: &Stage) -> Vec<Hand> {
             add("immutable", Act::Immutable);
         }
         if index == DEPLOYMENT {
-            add("paused", Act::Edit(json!({"spec": {"paused": true}})));
+            let paused = |value: Value| json!({"spec": {"paused": value}});
+            add("paused", Act::Own(paused(json!(true)), paused(Value::Null)));
         }
-        for (name, edit) in edits(&child, index) {
+        for (name, edit, back) in edits(&child, index) {
             let dry = PatchParams {
                 dry_run: true,
                 ..PatchParams::default()
@@ -152,7 +161,11 @@ pub(crate) async fn all(stage: &Stage) -> Vec<Hand> {
             let tried = api.patch(CHILD, &dry, &Patch::Merge(&edit)).await;
             // The API server refuses some edits, and completes others to what was there.
             if tried.is_ok_and(|tried| is_edited(&child, &tried)) {
-                add(&name, Act::Edit(edit));
+                let act = match back {
+                    Some(back) => Act::Own(edit, back),
+                    None => Act::Edit(edit),
+                };
+                add(&name, act);
             }
         }
     }
@@ -172,8 +185,8 @@ fn is_edited(child: &Value, edited: &DynamicObject) -> bool {
     edited != child
 }
 
-/// The edits of each part of a child: another value, and none.
-fn edits(child: &Value, kind: usize) -> Vec<(String, Value)> {
+/// The edits of each part of a child, another value and none, with the way back if the operator leaves the part to others.
+fn edits(child: &Value, kind: usize) -> Vec<(String, Value, Option<Value>)> {
     let places: &[&str] = match kind {
         SECRET => &["/data", "/metadata/labels"],
         DEPLOYMENT => &["/spec", TEMPLATE, "/metadata/labels"],
@@ -181,22 +194,35 @@ fn edits(child: &Value, kind: usize) -> Vec<(String, Value)> {
     };
     let mut edits = Vec::new();
     for place in places {
+        let patch = |name: &str, value: Value| {
+            let keys = place.rsplit('/').filter(|key| !key.is_empty());
+            keys.fold(
+                json!({ (name): value }),
+                |inner, key| json!({ (key): inner }),
+            )
+        };
         let parts = child.pointer(place).and_then(Value::as_object);
         for (name, value) in parts.into_iter().flatten() {
-            let mut add = |how: &str, value: Value| {
-                let patch = place.rsplit('/').filter(|key| !key.is_empty());
-                let patch = patch.fold(
-                    json!({ (name.as_str()): value }),
-                    |inner, key| json!({ (key): inner }),
-                );
-                let name = format!("{}.{name}/{how}", place[1..].replace('/', "."));
-                edits.push((name, patch));
-            };
-            add("edited", another(value));
-            add("removed", Value::Null);
+            let back = (!is_owned(child, place, name)).then(|| patch(name, value.clone()));
+            for (how, value) in [("edited", another(value)), ("removed", Value::Null)] {
+                let title = format!("{}.{name}/{how}", place[1..].replace('/', "."));
+                edits.push((title, patch(name, value), back.clone()));
+            }
         }
     }
     edits
+}
+
+/// Whether the operator owns a part, as the API server has recorded.
+fn is_owned(child: &Value, place: &str, name: &str) -> bool {
+    let managers = child.pointer("/metadata/managedFields");
+    let managers = managers.and_then(Value::as_array).into_iter().flatten();
+    let mut own = managers.filter(|entry| entry["manager"] == "mqtt-tls-operator");
+    own.any(|entry| {
+        let keys = place.split('/').filter(|key| !key.is_empty());
+        let part = keys.fold(&entry["fieldsV1"], |part, key| &part[format!("f:{key}")]);
+        part.get(format!("f:{name}")).is_some()
+    })
 }
 
 /// Another value of the same type, as a merge patch.

@@ -163,7 +163,15 @@ async fn handle(stage: &Stage, hand: &Hand) -> Vec<String> {
     let mut wrong = Vec::new();
     hand.act(stage).await;
     if hand.holds() {
-        wrong.extend(told(stage, hand).await);
+        if hand.may_be_harmless() {
+            match stage.settle(None).await {
+                Ok(look) if look.is_ready() => {}
+                Ok(look) => wrong.extend(held(hand, &look)),
+                Err(why) => wrong.push(format!("status: {why}")),
+            }
+        } else {
+            wrong.extend(told(stage, hand).await);
+        }
         hand.let_go(stage).await;
     }
     wrong.extend(healed(stage).await);
