@@ -40,6 +40,28 @@ pub(crate) enum Command {
         listen: SocketAddr,
         backend: SocketAddr,
     },
+    /// Measure what listeners cost the operator, instead of what connections cost the terminator.
+    Operator(OperatorArguments),
+}
+
+/// Arguments of the operator's part.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OperatorArguments {
+    /// Operator to measure instead of the one that cargo builds; may be repeated.
+    #[arg(long = "operator", value_name = "NAME=PATH", value_parser = build)]
+    pub(crate) operators: Vec<Build>,
+    /// Number of listeners that are made at once.
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) listeners: usize,
+    /// Number of listeners that share a Secret.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) shared: usize,
+    /// Seconds at rest.
+    #[arg(long, default_value_t = 90)]
+    pub(crate) rest: u64,
+    /// File for all figures, as JSON.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Servers to compare with.
@@ -57,7 +79,7 @@ pub(crate) enum Peer {
     Envoy,
 }
 
-/// A terminator built earlier.
+/// A program built earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Build {
     pub(crate) name: String,

@@ -22,16 +22,9 @@ pub(crate) struct Machine {
 impl Machine {
     /// Reads the properties before the first round.
     pub(crate) fn look(cpus: Cpus, descriptors: u64) -> Self {
-        let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let processor = info
-            .lines()
-            .find(|line| line.starts_with("model name"))
-            .and_then(|line| line.split_once(": "))
-            .map_or("an unknown processor", |(_, name)| name);
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
-            processor: processor.to_owned(),
-            kernel: kernel.trim().to_owned(),
+            processor: processor(),
+            kernel: kernel(),
             cpus,
             descriptors,
             load_average_before: load_average(),
@@ -57,6 +50,32 @@ impl Machine {
             self.load_average_after,
         )
     }
+}
+
+/// Describes the machine without its use.
+pub(crate) fn processor_and_kernel() -> String {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let load = load_average();
+    format!(
+        "{}, {cpus} CPUs for everything, Linux {}; load average {load} at the end.",
+        processor(),
+        kernel()
+    )
+}
+
+fn processor() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(": "));
+    name.map_or("an unknown processor", |(_, name)| name)
+        .to_owned()
+}
+
+fn kernel() -> String {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    kernel.trim().to_owned()
 }
 
 fn load_average() -> String {

@@ -30,6 +30,8 @@
 //!   process may have. The terminator lets clients wait in a sixteenth of its descriptors only: with 20,000 it turns away
 //!   some of 2,000 clients.
 //!
+//! The command `operator` measures the operator instead, see `operator.rs`.
+//!
 //! It must not be a test: no figure passes or fails. The exit code is 1 if a measurement failed.
 #![allow(
     clippy::expect_used,
@@ -47,6 +49,7 @@ mod library;
 mod load;
 mod machine;
 mod measure;
+mod operator;
 mod peers;
 mod relay;
 mod report;
@@ -70,8 +73,13 @@ use crate::trial::Trials;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::ServeRelay { listen, backend }) = arguments.command {
-        relay::serve(listen, backend);
+    match &arguments.command {
+        Some(Command::ServeRelay { listen, backend }) => relay::serve(*listen, *backend),
+        Some(Command::Operator(arguments)) => {
+            operator::measure(arguments);
+            return ExitCode::SUCCESS;
+        }
+        None => {}
     }
     // Build and install before pinning to a CPU.
     let (subjects, missing) = subject::prepare(&arguments);

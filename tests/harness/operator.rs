@@ -21,18 +21,24 @@ pub fn spawn(kubeconfig: &Path, args: &[&str]) -> Process {
 
 /// The operator as [`spawn`] starts it.
 pub fn command(kubeconfig: &Path, args: &[&str]) -> Command {
+    let mut command = run(programs::operator(), kubeconfig);
+    command.args(["--log", "info,mqtt_tls_operator=debug"]);
+    command.args(args);
+    command
+}
+
+/// Returns the command that runs any build of the operator as any user.
+pub fn run(program: &Path, kubeconfig: &Path) -> Command {
     let admin = ports::free_addr().to_string();
-    let mut command = Command::new(programs::operator());
+    let mut command = Command::new(program);
     command
         .env("KUBECONFIG", kubeconfig)
         // The tests may themselves run in a pod.
         .env_remove("KUBERNETES_SERVICE_HOST")
         .env_remove("POD_NAMESPACE")
         .env_remove("POD_NAME")
-        .args(["run", "--log", "info,mqtt_tls_operator=debug"])
         .env("MQTT_TLS_TERMINATOR_IMAGE", IMAGE)
-        .args(["--admin", &admin])
-        .args(args);
+        .args(["run", "--admin", &admin]);
     command
 }
 
