@@ -9,6 +9,7 @@ mod quantity;
 mod replace;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::Client;
@@ -76,7 +77,7 @@ pub async fn apply(
     // Running pods mount the configuration, so they are marked before the other children are applied.
     let marked = match &configured {
         Ok(()) if is_rendered => marks::mark_all(&writer, &pods, &children).await,
-        Ok(()) | Err(_) => Ok(Vec::new()),
+        Ok(()) | Err(_) => Ok(BTreeMap::new()),
     };
     // Pods mount the Secret by name: if it could not be applied, the name may belong to another owner's Secret, or to one
     // of an earlier listener that accepted more clients.

@@ -1,7 +1,10 @@
 //! Reconciles listeners: gather, plan, apply, prove, status. It decides when; it must not decide what, which is `plan`'s.
 
+pub mod keeper;
+mod known;
+mod lists;
 mod pace;
-pub mod references;
+pub mod records;
 pub mod retry;
 pub mod scope;
 mod sight;
@@ -19,7 +22,7 @@ use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -29,25 +32,30 @@ use crate::api::clock::Clock;
 use crate::apply::{apply, apply_one};
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
-use crate::kinds::Child;
+use crate::kinds::{Child, Kind, Version};
 use crate::metrics::{Ended, Metrics};
 use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
 use crate::plan::environment::Environment;
 use crate::plan::names::{MANAGER, Name};
+use crate::plan::objects::Applied;
 use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
+use crate::plan::world::World;
 use crate::plan::{Plan, plan};
 use crate::prove::latest::Latest;
 use crate::prove::prove;
 use crate::shutdown::Shutdown;
 use crate::status;
+use keeper::Keeper;
+use known::{Known, Meta, reference};
+use lists::Lists;
 use pace::paced;
-use references::Guarded;
-use retry::{Failures, spread};
+use records::Record;
+use retry::{Failures, Spread};
 use scope::Scope;
-use sight::Sights;
+use sight::{Ended as Seen, Sights};
 use undone::Undone;
 use watches::Watches;
 
@@ -82,11 +90,17 @@ pub struct Context {
     latest: Latest,
     /// Places for reconciliations that use the API server.
     working: Arc<Semaphore>,
+    /// When listeners are looked at without an event.
+    spread: Spread,
+    /// Keeps the records of the last results, if there is a place for them.
+    keeper: Option<Keeper>,
+    /// Whether reconciliations may begin, because records of an earlier process have been taken over or cannot be.
+    is_open: watch::Sender<bool>,
 }
 
 impl Context {
-    /// Creates the context. `clock` reads the client's responses. `instance` names this process in events. At most `concurrency` reconciliations use the API
-    /// server at the same time.
+    /// Creates the context. `clock` reads the client's responses. `instance` names this process in events. At most
+    /// `concurrency` reconciliations use the API server at the same time. Without a keeper, each start reads everything.
     pub fn new(
         client: Client,
         clock: Clock,
@@ -94,6 +108,7 @@ impl Context {
         metrics: Metrics,
         instance: Option<String>,
         concurrency: u16,
+        keeper: Option<Keeper>,
     ) -> Self {
         let reporter = Reporter {
             controller: MANAGER.to_owned(),
@@ -112,6 +127,9 @@ impl Context {
             undone: Undone::default(),
             latest: Latest::default(),
             working: Arc::new(Semaphore::new(concurrency.into())),
+            spread: Spread::default(),
+            keeper,
+            is_open: watch::Sender::new(false),
         }
     }
 }
@@ -119,7 +137,7 @@ impl Context {
 /// Runs reconciliations until the first signal; then waits for those in progress.
 pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Shutdown) {
     let context = Arc::new(context);
-    let is_listed = Arc::new(AtomicBool::new(false));
+    let (is_listed, lists) = (Arc::new(AtomicBool::new(false)), Arc::new(Lists::default()));
     let watches = Watches {
         client: context.client.clone(),
         scope,
@@ -127,6 +145,8 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
         board,
         is_listed: Arc::clone(&is_listed),
         sights: Arc::clone(&context.sights),
+        lists: Arc::clone(&lists),
+        known: Arc::new(Known::default()),
     };
     let (store, triggers) = watches.open();
     let (changed, to_trigger) = mpsc::unbounded_channel();
@@ -137,8 +157,9 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     // More than may use the API server: each waits for its place, and leaves it to others while it asks pods.
     let config = Config::default().concurrency(IN_PROGRESS_MAX);
     let work = |object, context| measured(object, context).boxed();
-    let retry = |object: Arc<Guarded>, error: &_, context: Arc<_>| retry(&object, error, &context);
-    let (known, asking) = (Arc::clone(&context), Arc::clone(&context));
+    let retry = |object: Arc<Meta>, error: &_, context: Arc<_>| retry(&object, error, &context);
+    let (known, asking, kept) = (context.clone(), context.clone(), context.clone());
+    let (keeping, opening) = (context.clone(), shutdown.clone());
     let work = applier(work, retry, context, store, queue, config).for_each(async |result| {
         if let Err(controller::Error::ObjectNotFound(object)) = result {
             debug!(%object, "listener was deleted before its reconciliation");
@@ -153,22 +174,47 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     tokio::select! {
         () = work => {}
         () = asking.latest.ask_again(changed) => {}
+        () = keep(&keeping, &lists, opening) => {}
         () = end_before_beginning(shutdown, &is_listed) => {}
     }
     info!("all reconciliations have finished");
+    // Before that, the records of the process before are the better ones.
+    if let Some(keeper) = kept.keeper.as_ref().filter(|_| *kept.is_open.borrow()) {
+        keeper.finish(&kept.sights).await;
+    }
+}
+
+/// Takes over the records of the process before, lets reconciliations begin, and keeps the records, for ever.
+async fn keep(context: &Context, lists: &Lists, shutdown: Shutdown) {
+    let Context {
+        sights,
+        spread,
+        metrics,
+        ..
+    } = context;
+    if let Some(keeper) = &context.keeper {
+        tokio::select! {
+            () = keeper.restore(lists, sights, spread, metrics) => {}
+            () = shutdown.begun() => {}
+        }
+    }
+    context.is_open.send_replace(true);
+    match &context.keeper {
+        Some(keeper) => keeper.keep(sights).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Triggers of listeners whose pods answer differently.
 fn references_to(
     changes: mpsc::UnboundedReceiver<Name>,
     context: &Context,
-) -> impl Stream<Item = ObjectRef<Guarded>> + Send + use<> {
+) -> impl Stream<Item = ObjectRef<Meta>> + Send + use<> {
     let sights = Arc::clone(&context.sights);
     stream::unfold((changes, sights), async |(mut changes, sights)| {
         let listener = changes.recv().await?;
         sights.note(&listener, None);
-        let object = ObjectRef::new(&listener.name).within(&listener.namespace);
-        Some((object, (changes, sights)))
+        Some((reference(&listener), (changes, sights)))
     })
 }
 
@@ -182,8 +228,10 @@ async fn end_before_beginning(shutdown: Shutdown, is_listed: &AtomicBool) {
 }
 
 /// Reconciles one listener, and measures it.
-async fn measured(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, call::Error> {
+async fn measured(object: Arc<Meta>, context: Arc<Context>) -> Result<Action, call::Error> {
     let name = name_of(&*object);
+    // The sender lives as long as the context.
+    let _ = context.is_open.subscribe().wait_for(|open| *open).await;
     if let Some(left) = context.undone.rest(&name, Instant::now()) {
         return Ok(Action::requeue(left));
     }
@@ -230,7 +278,9 @@ async fn reconcile(
         Gathered::Malformed(invalid) => {
             status::complain(recorder, &invalid, metrics).await;
             // Requeued like any other listener, so that the metrics show that the operator works.
-            return Ok(Action::requeue(spread(LOOK_AGAIN)));
+            return Ok(Action::requeue(
+                context.spread.wait(LOOK_AGAIN, Instant::now()),
+            ));
         }
         Gathered::Unread(unread) => return report(*unread, context).await,
     };
@@ -240,7 +290,7 @@ async fn reconcile(
         report,
         previous,
     } = plan(&world, environment, now);
-    let mut seen = world.versions();
+    let (read, named) = (world.versions(), world.named_versions());
     // The plan owns what it needs, and asking pods takes time.
     world.secrets.clear();
     let applied = apply(client, &report.identity, objects, &world.children, metrics).await;
@@ -248,14 +298,40 @@ async fn reconcile(
     let mut judged = Judged::new(&world, &report, &previous, &outcome, now);
     judged.proofs = prove_with(place, name, &judged, context).await;
     let _place = self::place(&context.working).await;
-    let proved = judged.proofs.look_again();
+    let (proved, is_settled) = (judged.proofs.look_again(), judged.proofs.are_settled());
+    let (is_asked, warnings) = (!judged.proofs.pods.is_empty(), judged.serving.reasons());
     let status = conditions::status(&judged);
-    metrics.warned(&world.listener, judged.serving.reasons());
-    seen.extend(status::write(client, reporter, &world.listener, &status, metrics).await?);
+    metrics.warned(&name.namespace, &name.name, warnings.clone());
+    let written = status::write(client, reporter, &world.listener, &status, metrics).await?;
     let accepted = accepted::proven(&judged).step(Child::Accepted);
     let mut applied = applied.map_err(|failed| failed.error)?;
+    slow_down(context, name, &read, &applied);
+    let children = &mut applied.children;
+    apply_one(client, &report.identity, accepted, children, metrics).await?;
+    let wait = context.spread.wait(report.look_again, Instant::now());
+    let wait = wait.min(proved);
+    let is_as_read = written.as_ref().is_none_or(|written| written.is_as_read);
+    let versions = Versions {
+        read,
+        now: resulting(&world, named, &applied, written.as_ref()),
+    };
+    let keeper = context.keeper.as_ref().filter(|_| is_settled && is_as_read);
+    let record = keeper.map(|keeper| Record {
+        digest: keeper.salt().digest(&versions.now),
+        // Rounded up: it must have passed.
+        until: report.date.map(|date| date.as_second() + 1),
+        is_asked,
+        warnings,
+    });
+    let ended = versions.ended(Instant::now() + wait, record);
+    context.sights.end(name, ended);
+    Ok(Action::requeue(wait))
+}
+
+/// Makes the listener rest if others change its children back again and again.
+fn slow_down(context: &Context, name: &Name, read: &[Version], applied: &Applied) {
     let mut children = applied.children.versions();
-    let has_written = children.any(|version| !seen.contains(&version));
+    let has_written = children.any(|version| !read.contains(&version));
     if context.undone.end(name, has_written, Instant::now()) {
         warn!(
             namespace = name.namespace,
@@ -263,12 +339,51 @@ async fn reconcile(
             "children are changed back again and again, perhaps by another operator or a policy; slowing down"
         );
     }
-    let children = &mut applied.children;
-    apply_one(client, &report.identity, accepted, children, metrics).await?;
-    seen.extend(applied.children.versions().chain(applied.marked));
-    let wait = spread(report.look_again).min(proved);
-    context.sights.end(name, seen, Instant::now() + wait);
-    Ok(Action::requeue(wait))
+}
+
+/// The versions of a reconciliation's objects.
+struct Versions {
+    /// As they were read.
+    read: Vec<Version>,
+    /// As they are after its own writes.
+    now: Vec<Version>,
+}
+
+impl Versions {
+    fn ended(self, due: Instant, record: Option<Record>) -> Seen {
+        let Self { mut read, now } = self;
+        let is_new = |version: &&Version| !read.contains(version);
+        let written = now.iter().filter(is_new).copied().collect();
+        read.extend(now);
+        Seen {
+            seen: read,
+            written,
+            due,
+            record,
+        }
+    }
+}
+
+/// Returns the version of each object after the writes.
+fn resulting(
+    world: &World,
+    named: Vec<Version>,
+    applied: &Applied,
+    written: Option<&status::Written>,
+) -> Vec<Version> {
+    let listener = match written {
+        Some(written) => written.version,
+        None => Version::of(Kind::MqttTlsListener, &world.listener.metadata),
+    };
+    let pods = world.pods.iter().filter_map(|pod| {
+        let marked = applied.marked.get(&pod.name);
+        marked.copied().or(pod.version)
+    });
+    let named = named.into_iter().chain(listener);
+    named
+        .chain(applied.children.versions())
+        .chain(pods)
+        .collect()
 }
 
 /// Waits for a place.
@@ -316,7 +431,7 @@ async fn report(unread: Unread, context: &Context) -> Result<Action, call::Error
 }
 
 /// Logs a failure and schedules the retry.
-fn retry(object: &Guarded, error: &call::Error, context: &Context) -> Action {
+fn retry(object: &Meta, error: &call::Error, context: &Context) -> Action {
     let name = name_of(object);
     let (failures, wait) = context.failures.more(&name, Instant::now());
     context
@@ -364,7 +479,7 @@ mod tests {
         let environment = Environment::cluster(image, domain, Duration::from_secs(30));
         let metrics = Metrics::new(&mut Registry::default());
         let (client, clock) = (Client::new(server, "iot"), Clock::default());
-        let context = Context::new(client, clock, environment, metrics, None, 1);
+        let context = Context::new(client, clock, environment, metrics, None, 1, None);
         let action = reconcile(&Name::new("iot", "edge"), None, &context)
             .await
             .unwrap();

@@ -246,10 +246,16 @@ impl Metrics {
     }
 
     /// Records the warnings about what a listener serves.
-    pub fn warned<K: ResourceExt>(&self, listener: &K, reasons: Vec<Reason>) {
-        let namespace = listener.namespace().unwrap_or_default();
-        let name = listener.name_any();
-        self.listeners.warned(&namespace, &name, reasons);
+    pub fn warned(&self, namespace: &str, name: &str, reasons: Vec<Reason>) {
+        self.listeners.warned(namespace, name, reasons);
+    }
+
+    /// Adds a listener with the status that it has, before its first reconciliation.
+    pub fn found(&self, listener: &MqttTlsListener) {
+        self.know(listener);
+        if let Some(status) = &listener.status {
+            self.listeners.observed(listener, status);
+        }
     }
 
     /// Records a listener's status.
@@ -356,7 +362,7 @@ mod tests {
         metrics.know(&other);
         metrics.observed(&edge, &status("False"));
         metrics.failing("iot", "edge", 3);
-        metrics.warned(&edge, vec![Reason::NoNames]);
+        metrics.warned("iot", "edge", vec![Reason::NoNames]);
         let shown = text(&registry);
         for line in [
             "mqtt_tls_operator_listeners 2",
@@ -431,5 +437,21 @@ mod tests {
         let never = "mqtt_tls_operator_reconciliation_last_success_timestamp_seconds 0.0";
         let shown = text(&registry);
         assert!(!shown.contains(never), "{shown}");
+    }
+
+    /// A listener that has not changed since the last process is not reconciled soon.
+    #[test]
+    fn a_listed_listener_has_the_status_that_it_has() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let mut edge = listener("edge");
+        metrics.found(&edge);
+        assert!(!text(&registry).contains("condition=\"Ready\""));
+        edge.status = Some(status("True"));
+        metrics.found(&edge);
+        let ready = "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
+                     condition=\"Ready\",status=\"True\"} 1";
+        let shown = text(&registry);
+        assert!(shown.lines().any(|line| line == ready), "{shown}");
     }
 }

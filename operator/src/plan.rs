@@ -112,6 +112,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         rendered: config.is_some(),
         opening: ports.opening(listener.port),
         look_again: look_again(&chosen.dates, now),
+        date: next(&chosen.dates, now),
     };
     Plan {
         objects,
@@ -137,6 +138,7 @@ fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<P
         look_again: chosen
             .as_ref()
             .map_or(LOOK_AGAIN, |chosen| look_again(&chosen.dates, now)),
+        date: chosen.as_ref().and_then(|chosen| next(&chosen.dates, now)),
         identity,
     };
     let objects = written.map(|(chosen, config)| {
@@ -178,14 +180,21 @@ fn renewed(world: &World, now: Timestamp, previous: &Previous) -> Option<Chosen>
     (chosen.served.len() == certificates.len()).then_some(chosen)
 }
 
+/// Returns the next of the dates.
+fn next(dates: &[Timestamp], now: Timestamp) -> Option<Timestamp> {
+    dates.iter().filter(|date| **date >= now).min().copied()
+}
+
 /// Returns the time until the next of the dates has passed, or the usual interval.
 fn look_again(dates: &[Timestamp], now: Timestamp) -> Duration {
-    dates
-        .iter()
-        .filter(|date| **date >= now)
-        .filter_map(|date| Duration::try_from(date.duration_since(now)).ok())
-        .map(|left| left.saturating_add(DATE_MARGIN))
-        .fold(LOOK_AGAIN, Duration::min)
+    let left = next(dates, now).map(|date| until_passed(date, now));
+    left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))
+}
+
+/// Returns the time until a date has certainly passed.
+pub fn until_passed(date: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(date.duration_since(now)).unwrap_or_default();
+    left.saturating_add(DATE_MARGIN)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Board, Stage};
 use crate::api::clock::Clock;
 use crate::args::Run;
+use crate::controller::keeper::{Keeper, Place};
 use crate::controller::scope::Scope;
 use crate::controller::watches::SILENCE_MAX;
 use crate::controller::{self, Context};
@@ -41,6 +42,7 @@ pub async fn run(arguments: &Run) -> ExitCode {
         Err(code) => return code,
     };
     let candidate = candidate(arguments, &config);
+    let place = candidate.as_ref().map(place);
     let clock = Clock::default();
     let (client, election) = match clients(config, candidate, &clock) {
         Ok(clients) => clients,
@@ -55,6 +57,15 @@ pub async fn run(arguments: &Run) -> ExitCode {
     let board = Arc::new(Board::new(registry));
     let admin = tokio::spawn(admin::serve(admin, Arc::clone(&board), shutdown.clone()));
     info!(version = env!("CARGO_PKG_VERSION"), "started");
+    let keep = place.map(|place| (place, client.clone()));
+    let keeper = || {
+        let (place, client) = keep?;
+        Keeper::new(
+            &client,
+            place,
+            &(&arguments.namespace, arguments.environment()),
+        )
+    };
     let work = work(
         arguments,
         client,
@@ -62,6 +73,7 @@ pub async fn run(arguments: &Run) -> ExitCode {
         metrics,
         Arc::clone(&board),
         shutdown.clone(),
+        keeper,
     );
     let code = tokio::select! {
         code = led(election, &board, &shutdown, work) => code,
@@ -129,6 +141,14 @@ fn candidate(arguments: &Run, config: &Config) -> Option<Candidate> {
     Some(candidate)
 }
 
+/// Returns where the records of the last results are kept: beside the Lease, so that each operator has its own.
+fn place(candidate: &Candidate) -> Place {
+    Place {
+        namespace: candidate.namespace.clone(),
+        name: format!("{}-records", candidate.lease),
+    }
+}
+
 /// Returns the controller's API client and, with a Lease, the election. They share no connection, so that
 /// load never delays the renewal of the Lease.
 fn clients(
@@ -158,6 +178,7 @@ async fn work(
     metrics: Metrics,
     board: Arc<Board>,
     shutdown: Shutdown,
+    keeper: impl FnOnce() -> Option<Keeper>,
 ) {
     let scope = Scope::of(arguments.namespace.as_deref());
     let instance = arguments.instance.clone();
@@ -170,6 +191,7 @@ async fn work(
         metrics,
         instance,
         concurrency,
+        keeper(),
     );
     info!(%scope, concurrency, "starting controller");
     controller::run(context, scope, board, shutdown).await;

@@ -54,15 +54,22 @@ fn with_remedy(error: &Error) -> String {
     }
 }
 
-/// Writes the status if it differs from the current one, and events for what changed. Returns the listener's version
-/// after a write.
+/// A listener whose status was written.
+pub struct Written {
+    /// Its version.
+    pub version: Option<Version>,
+    /// Whether its spec is the one that was read.
+    pub is_as_read: bool,
+}
+
+/// Writes the status if it differs from the current one, and events for what changed. Returns the listener after a write.
 pub async fn write(
     client: &Client,
     reporter: &Reporter,
     listener: &MqttTlsListener,
     status: &MqttTlsListenerStatus,
     metrics: &Metrics,
-) -> Result<Option<Version>, Error> {
+) -> Result<Option<Written>, Error> {
     metrics.observed(listener, status);
     if listener
         .status
@@ -95,7 +102,10 @@ pub async fn write(
         let recorder = Recorder::new(client.clone(), reporter.clone());
         publish(&recorder, listener, notice).await;
     }
-    Ok(Version::of(kind, &written.metadata))
+    Ok(Some(Written {
+        version: Version::of(kind, &written.metadata),
+        is_as_read: written.metadata.generation == metadata.generation,
+    }))
 }
 
 /// Reports whether the current status equals the wanted one. Conditions of other types belong to other managers.

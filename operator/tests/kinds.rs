@@ -75,6 +75,13 @@ fn wanted(grant: Grant) -> Rights {
         add(resource.plural.clone(), row.rights());
         add(format!("{}/status", resource.plural), row.status_rights());
     }
+    if grant == Grant::Leadership {
+        for row in KINDS.iter().filter(|row| !row.own_verbs.is_empty()) {
+            let resource = (row.resource)();
+            let rights = row.own_rights().into_iter().map(str::to_owned).collect();
+            wanted.insert((resource.group, resource.plural), rights);
+        }
+    }
     assert!(!wanted.is_empty());
     wanted
 }

@@ -32,6 +32,7 @@ mod program;
 mod prove;
 mod proxy;
 mod quiet;
+mod records;
 mod restart;
 mod rollout;
 mod rotate;

@@ -1,6 +1,7 @@
 //! Annotates the pods with the configuration's version, so that the kubelet refreshes the mounted Secret at once
 //! and not only after a minute or two. It must not delay the other children for longer than one call.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -20,17 +21,17 @@ use crate::plan::objects::{Children, PodMark};
 /// Maximum number of concurrent patches: a listener may have two hundred pods during a rollout.
 const MARKS_AT_ONCE: usize = 16;
 
-/// Marks the pods with the version of the config Secret, and returns the versions of the marked pods.
+/// Marks the pods with the version of the config Secret, and returns the versions of the marked pods by name.
 pub(super) async fn mark_all(
     writer: &Writer<'_>,
     pods: &[PodMark],
     children: &Children,
-) -> Result<Vec<Version>, Error> {
+) -> Result<BTreeMap<String, Version>, Error> {
     let config_secret = children.of(Child::Configuration);
     let version = config_secret.and_then(|secret| secret.metadata().resource_version.as_ref());
     match version {
         Some(version) => mark(writer, pods, version, CALL_DEADLINE).await,
-        None => Ok(Vec::new()),
+        None => Ok(BTreeMap::new()),
     }
 }
 
@@ -40,7 +41,7 @@ async fn mark(
     pods: &[PodMark],
     version: &str,
     deadline: Duration,
-) -> Result<Vec<Version>, Error> {
+) -> Result<BTreeMap<String, Version>, Error> {
     let marks: Vec<_> = pods
         .iter()
         .filter(|pod| pod.version.as_deref() != Some(version))
@@ -53,7 +54,7 @@ async fn mark(
         let verb = Verb::Patch;
         return Err(Error::TimedOut { verb, target });
     };
-    let (mut marked, mut failed) = (Vec::new(), Vec::new());
+    let (mut marked, mut failed) = (BTreeMap::new(), Vec::new());
     for mark in marks {
         match mark {
             Ok(version) => marked.extend(version),
@@ -70,7 +71,7 @@ async fn mark_one<'p>(
     writer: &Writer<'_>,
     name: &'p str,
     version: &str,
-) -> Result<Option<Version>, (&'p str, Error)> {
+) -> Result<Option<(String, Version)>, (&'p str, Error)> {
     let (kind, verb) = (Kind::Pod, Verb::Patch);
     let api: Api<Pod> = Api::namespaced(writer.client.clone(), &writer.identity.namespace);
     let patch = Patch::Merge(json!({"metadata": {"annotations": {CONFIG_VERSION: version}}}));
@@ -79,7 +80,7 @@ async fn mark_one<'p>(
     let patched = call(verb, &target, patched).await;
     writer.metrics.wrote(kind, verb, patched.is_ok());
     match patched {
-        Ok(pod) => Ok(Version::of(kind, &pod.metadata)),
+        Ok(pod) => Ok(Version::of(kind, &pod.metadata).map(|version| (name.to_owned(), version))),
         // A deleted pod needs no mark.
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err((name, error)),

@@ -1,7 +1,7 @@
 //! When a listener is reconciled without an event: after a failure with exponential backoff, otherwise after the usual
 //! interval. It must not know what failed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -73,20 +73,51 @@ fn back_off(failures: u32) -> Duration {
     FIRST.saturating_mul(factor).min(MAX)
 }
 
-/// Returns the time until the next reconciliation without events. The usual interval is spread from a third to the whole of it,
-/// because after a start all listeners were reconciled at the same time; a certificate's date is never passed.
-pub fn spread(look_again: Duration) -> Duration {
-    if look_again < LOOK_AGAIN {
-        return look_again;
+/// Number of times from which the least crowded one is chosen. With one, some second would get twice its share.
+const CHOICES: usize = 4;
+
+/// The seconds in which listeners are looked at without an event.
+#[derive(Debug)]
+pub struct Spread {
+    begun: Instant,
+    /// The number of listeners in each second since the start, from the current one on.
+    planned: Mutex<BTreeMap<u64, u32>>,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            planned: Mutex::default(),
+        }
     }
-    look_again.mul_f64((1.0 + 2.0 * fastrand::f64()) / 3.0)
+}
+
+impl Spread {
+    /// Returns the time until the next reconciliation without events. The usual interval is spread from a third to the whole of
+    /// it, because after a start all listeners were reconciled at the same time; a certificate's date is never passed.
+    pub fn wait(&self, look_again: Duration, now: Instant) -> Duration {
+        if look_again < LOOK_AGAIN {
+            return look_again;
+        }
+        let elapsed = now.duration_since(self.begun);
+        // Counters stay valid after a panic.
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        *planned = planned.split_off(&elapsed.as_secs());
+        let second = |wait: Duration| elapsed.saturating_add(wait).as_secs();
+        let waits = [(); CHOICES].map(|()| look_again.mul_f64((1.0 + 2.0 * fastrand::f64()) / 3.0));
+        let crowd = |wait: &Duration| planned.get(&second(*wait)).copied().unwrap_or(0);
+        let wait = waits.into_iter().min_by_key(crowd).unwrap_or(look_again);
+        *planned.entry(second(wait)).or_default() += 1;
+        wait
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Failures, Instant, LOOK_AGAIN, back_off, spread};
+    use super::{Failures, Instant, LOOK_AGAIN, Spread, back_off};
     use crate::plan::names::Name;
 
     #[test]
@@ -130,16 +161,23 @@ mod tests {
     fn listeners_are_not_looked_at_again_at_the_same_time() {
         let index = |time: Duration| usize::try_from(time.as_secs()).unwrap();
         let mut seconds = vec![0_u32; index(2 * LOOK_AGAIN)];
+        let (spread, now) = (Spread::default(), Instant::now());
         for _ in 0..5000 {
-            seconds[index(spread(LOOK_AGAIN))] += 8;
+            seconds[index(spread.wait(LOOK_AGAIN, now))] += 8;
         }
         let third = index(LOOK_AGAIN / 3);
         assert!(seconds[..third].iter().all(|reads| *reads == 0));
-        let most = seconds
-            .windows(30)
-            .map(|window| window.iter().sum::<u32>() / 30);
-        assert!(most.max().is_some_and(|most| most <= 100), "{seconds:?}");
+        assert!(seconds.iter().all(|reads| *reads <= 100), "{seconds:?}");
         let date = Duration::from_secs(61);
-        assert_eq!(spread(date), date);
+        assert_eq!(spread.wait(date, now), date);
+    }
+
+    #[test]
+    fn seconds_that_have_passed_are_forgotten() {
+        let (spread, now) = (Spread::default(), Instant::now());
+        for minutes in 0..600 {
+            spread.wait(LOOK_AGAIN, now + Duration::from_secs(60 * minutes));
+        }
+        assert!(spread.planned.lock().unwrap().len() <= 16);
     }
 }

@@ -8,25 +8,31 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, select_all};
 use futures::{Stream, StreamExt};
-use kube::core::{PartialObjectMeta, Status};
+use kube::core::{DeserializeGuard, ObjectMeta, PartialObjectMeta, Status};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{Config, Error, Event};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
-use super::references::{Guarded, listeners_of};
+use super::known::{Known, Meta};
+use super::lists::Lists;
 use super::scope::Scope;
 use super::sight::Sights;
 use crate::admin::{Board, Stage};
+use crate::crd::MqttTlsListener;
 use crate::error::chain;
 use crate::kinds::{KINDS, Kind, Row, Version, Watched};
 use crate::metrics::Metrics;
 use crate::plan::names::{Name, all_pods, listener_of};
+use crate::plan::pod::RUNNING;
 
 /// Duration of one watch request in seconds. It bounds how long a healthy API server is silent.
 const WATCH_TIMEOUT: u32 = 30;
+
+/// Listeners in one page of a list. Each has its whole spec and status, so a page of the usual size takes megabytes.
+const LISTENERS_PAGE: u32 = 100;
 
 /// How long a connection to the API server may be silent before it counts as dead. Without this limit, a list or
 /// a new watch would wait forever on a dead connection.
@@ -40,6 +46,9 @@ const LIST: &str = "the list of listeners";
 /// Why the list fails without the definition.
 const NO_DEFINITION: &str = "CustomResourceDefinition mqtttlslisteners.mqtt.smartboot.tech is not installed; \
                              install it with `mqtt-tls-operator crd --apply`";
+
+/// A listener as the API server sends it; one that cannot be parsed does not break the watch.
+type Guarded = DeserializeGuard<MqttTlsListener>;
 
 /// The watches, and where they report their state.
 pub struct Watches {
@@ -55,21 +64,28 @@ pub struct Watches {
     pub is_listed: Arc<AtomicBool>,
     /// What reconciliations have taken into account.
     pub sights: Arc<Sights>,
+    /// Which first lists are not complete.
+    pub lists: Arc<Lists>,
+    /// What listeners reference.
+    pub known: Arc<Known>,
 }
 
 /// Listeners to reconcile.
-type Triggers = BoxStream<'static, ObjectRef<Guarded>>;
+type Triggers = BoxStream<'static, ObjectRef<Meta>>;
 
 impl Watches {
-    /// Opens all watches. The store holds the listeners, as long as the stream is polled.
-    pub fn open(&self) -> (Store<Guarded>, SelectAll<Triggers>) {
-        let (store, writer) = reflector::store::<Guarded>();
+    /// Opens all watches. The store holds the listeners' names, as long as the stream is polled.
+    pub fn open(&self) -> (Store<Meta>, SelectAll<Triggers>) {
+        let (store, writer) = reflector::store::<Meta>();
         let (board, is_listed) = (Arc::clone(&self.board), Arc::clone(&self.is_listed));
-        let (metrics, known) = (self.metrics.clone(), store.clone());
-        let sights = Arc::clone(&self.sights);
+        let (metrics, names) = (self.metrics.clone(), store.clone());
+        let (sights, lists) = (Arc::clone(&self.sights), Arc::clone(&self.lists));
         let listeners = reflector(writer, self.listeners().map(Ok))
             .filter_map(move |event: Result<_, Error>| {
-                let event = event.ok().inspect(|event| count(event, &known, &metrics));
+                let event = event.ok().inspect(|event| count(event, &names, &metrics));
+                if matches!(event, Some(Event::InitDone)) {
+                    lists.listed(Kind::MqttTlsListener);
+                }
                 let found = event.and_then(|event| trigger(event, &board, &is_listed));
                 std::future::ready(found.map(|(listener, version)| {
                     note(&sights, [&listener], version);
@@ -82,40 +98,48 @@ impl Watches {
         (store, select_all(streams))
     }
 
-    fn listeners(&self) -> impl Stream<Item = Event<Guarded>> + Send + use<> {
+    fn listeners(&self) -> impl Stream<Item = Event<Meta>> + Send + use<> {
         let board = Arc::clone(&self.board);
         board.reach(Stage::Waiting(LIST.to_owned()));
         let api: Api<Guarded> = self.scope.api(&self.client, &());
-        self.settled(Kind::MqttTlsListener, api, watch_config(), move |error| {
+        let (known, metrics) = (Arc::clone(&self.known), self.metrics.clone());
+        let config = watch_config().page_size(LISTENERS_PAGE);
+        self.settled(Kind::MqttTlsListener, api, config, move |error| {
             hold_up(&board, error)
         })
-        .map(|event| event.modify(strip))
+        .map(move |event| learn(event, &known, &metrics))
     }
 
     /// Triggers by all kinds of objects that listeners reference or own. Only metadata is watched: a cluster's
     /// Secrets may not fit into memory, and most of them are unrelated.
-    fn related(&self, store: &Store<Guarded>) -> Vec<Triggers> {
+    fn related(&self, store: &Store<Meta>) -> Vec<Triggers> {
         let rows = KINDS.iter();
         rows.filter_map(|row| {
             let config = match row.watched {
                 Watched::No => return None,
                 Watched::All => watch_config(),
-                Watched::Terminators => watch_config().labels(&all_pods()),
+                Watched::Terminators => watch_config().labels(&all_pods()).fields(RUNNING),
             };
             Some(self.triggers(store, row, config))
         })
         .collect()
     }
 
-    /// Triggers by one kind of objects.
-    fn triggers(&self, store: &Store<Guarded>, row: &Row, config: Config) -> Triggers {
+    /// Triggers by one kind of objects. Its watch begins when the listeners are known: the versions in its first list are
+    /// compared with those of an earlier process.
+    fn triggers(&self, store: &Store<Meta>, row: &Row, config: Config) -> Triggers {
         let (store, kind, metrics) = (store.clone(), row.kind, self.metrics.clone());
-        let sights = Arc::clone(&self.sights);
+        let (sights, lists) = (Arc::clone(&self.sights), Arc::clone(&self.lists));
+        let (known, begun) = (Arc::clone(&self.known), Arc::clone(&self.lists));
         let api: Api<PartialObjectMeta> = self.scope.api(&self.client, &(row.resource)());
-        self.settled(kind, api, config, plain)
+        let events = self.settled(kind, api, config, plain);
+        let events = async move {
+            begun.wait_for(Kind::MqttTlsListener).await;
+            events
+        };
+        stream::once(events)
+            .flatten()
             .flat_map(move |event| {
-                let listeners = store.state();
-                let listeners = listeners.iter().map(|listener| &**listener);
                 let is_change = matches!(event, Event::Apply(_));
                 let version = match &event {
                     Event::Apply(object) | Event::InitApply(object) => {
@@ -125,7 +149,7 @@ impl Watches {
                 };
                 let found = match event {
                     Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
-                        let found = listeners_of(kind, &object.metadata, listeners);
+                        let found = known.listeners_of(kind, &object.metadata);
                         // A child's event follows from our own write.
                         let is_child = listener_of(&object.metadata).is_some();
                         if kind == Kind::Secret && is_change && !is_child {
@@ -133,8 +157,14 @@ impl Watches {
                         }
                         found
                     }
+                    // Nothing can be missing from the first list.
+                    Event::InitDone if lists.listed(kind) => Vec::new(),
                     // An object that was deleted while the watch was down is only missing from the list.
-                    Event::InitDone => listeners.map(ObjectRef::from_obj).collect(),
+                    Event::InitDone => {
+                        let listeners = store.state();
+                        let listeners = listeners.iter();
+                        listeners.map(|one| ObjectRef::from_obj(&**one)).collect()
+                    }
                     Event::Init => Vec::new(),
                 };
                 note(&sights, &found, version);
@@ -155,7 +185,7 @@ impl Watches {
         F: Fn(&Error) -> String + Send,
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let metrics = self.metrics.clone();
+        let (metrics, lists) = (self.metrics.clone(), Arc::clone(&self.lists));
         metrics.watching(kind);
         // Each watch has its own backoff: on the merged stream, one forbidden watch would delay the others.
         relisting(api, config)
@@ -163,6 +193,7 @@ impl Watches {
             .filter_map(move |event| {
                 let event = event.map_err(|error| {
                     metrics.watch_failed(kind);
+                    lists.failed();
                     warn!(
                         kind = kind.name(),
                         error = why(&error),
@@ -197,19 +228,61 @@ fn watch_config() -> Config {
     Config::default().timeout(WATCH_TIMEOUT)
 }
 
-/// Removes what no mapping from objects to listeners needs: the store holds thousands of listeners.
-fn strip(listener: &mut Guarded) {
-    if let Ok(listener) = &mut listener.0 {
-        listener.metadata.managed_fields = None;
-        listener.metadata.annotations = None;
-        listener.status = None;
+/// Takes from a listener what is needed of it, and reduces it to its name and version: there may be thousands.
+fn learn(event: Event<Guarded>, known: &Known, metrics: &Metrics) -> Event<Meta> {
+    match event {
+        Event::Init => {
+            known.begin_list();
+            Event::Init
+        }
+        Event::InitDone => {
+            known.end_list();
+            Event::InitDone
+        }
+        Event::InitApply(listener) => {
+            if let Ok(listener) = &listener.0 {
+                metrics.found(listener);
+            }
+            Event::InitApply(learned(&listener, known))
+        }
+        Event::Apply(listener) => Event::Apply(learned(&listener, known)),
+        Event::Delete(listener) => {
+            let listener = reduced(&listener);
+            known.forget(&name_of(&listener));
+            Event::Delete(listener)
+        }
     }
+}
+
+fn learned(listener: &Guarded, known: &Known) -> Meta {
+    let reduced = reduced(listener);
+    known.learn(&name_of(&reduced), listener.0.as_ref().ok());
+    reduced
+}
+
+fn reduced(listener: &Guarded) -> Meta {
+    let metadata = listener.meta();
+    Meta {
+        types: None,
+        metadata: ObjectMeta {
+            name: metadata.name.clone(),
+            namespace: metadata.namespace.clone(),
+            resource_version: metadata.resource_version.clone(),
+            ..ObjectMeta::default()
+        },
+        _phantom: std::marker::PhantomData,
+    }
+}
+
+fn name_of(listener: &Meta) -> Name {
+    let namespace = listener.namespace().unwrap_or_default();
+    Name::new(&namespace, &listener.name_any())
 }
 
 /// Records the cause of a reconciliation.
 fn note<'l>(
     sights: &Sights,
-    listeners: impl IntoIterator<Item = &'l ObjectRef<Guarded>>,
+    listeners: impl IntoIterator<Item = &'l ObjectRef<Meta>>,
     version: Option<Version>,
 ) {
     for listener in listeners {
@@ -219,7 +292,7 @@ fn note<'l>(
 }
 
 /// Records the change of a Secret, for the time until its certificate is served.
-fn note_change(listeners: &[ObjectRef<Guarded>], metrics: &Metrics) {
+fn note_change(listeners: &[ObjectRef<Meta>], metrics: &Metrics) {
     for listener in listeners {
         let namespace = listener.namespace.as_deref().unwrap_or_default();
         metrics.secret_changed(namespace, &listener.name);
@@ -227,7 +300,7 @@ fn note_change(listeners: &[ObjectRef<Guarded>], metrics: &Metrics) {
 }
 
 /// Limits the metrics to existing listeners.
-fn count(event: &Event<Guarded>, store: &Store<Guarded>, metrics: &Metrics) {
+fn count(event: &Event<Meta>, store: &Store<Meta>, metrics: &Metrics) {
     match event {
         Event::Apply(listener) => metrics.know(listener),
         Event::Delete(listener) => metrics.forget(listener),
@@ -241,10 +314,10 @@ fn count(event: &Event<Guarded>, store: &Store<Guarded>, metrics: &Metrics) {
 /// Readiness is reported here instead of by waiting for the store: the store wakes only its last waiter, which
 /// must be the applier.
 fn trigger(
-    event: Event<Guarded>,
+    event: Event<Meta>,
     board: &Board,
     is_listed: &AtomicBool,
-) -> Option<(ObjectRef<Guarded>, Option<Version>)> {
+) -> Option<(ObjectRef<Meta>, Option<Version>)> {
     if matches!(event, Event::InitDone) {
         is_listed.store(true, Ordering::Relaxed);
     }
@@ -312,7 +385,7 @@ mod tests {
     use mqtt_tls_config::yaml;
     use prometheus_client::registry::Registry;
 
-    use super::{Error, Guarded, Status, plain, trigger};
+    use super::{Error, Guarded, Meta, Status, plain, reduced, trigger};
     use crate::admin::{Board, Stage};
 
     #[test]
@@ -322,10 +395,12 @@ mod tests {
         assert_eq!(plain(&error), "refused (Forbidden): pods is forbidden");
     }
 
-    fn edge() -> Guarded {
+    fn edge() -> Meta {
         let text = "metadata: {name: edge, namespace: iot}\n\
                     spec: {certificates: [], backend: {address: {host: a.b}}}\n";
-        DeserializeGuard(Ok(yaml::from_value(yaml::value(text).unwrap()).unwrap()))
+        let edge: Guarded =
+            DeserializeGuard(Ok(yaml::from_value(yaml::value(text).unwrap()).unwrap()));
+        reduced(&edge)
     }
 
     #[test]

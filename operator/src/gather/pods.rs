@@ -8,10 +8,7 @@ use k8s_openapi::api::core::v1 as core;
 use crate::api::call::{Error, call};
 use crate::kinds::{Kind, Target, Verb};
 use crate::plan::names::Identity;
-use crate::plan::pod::Pod;
-
-/// Excludes finished pods, such as evicted ones, which remain for a long time and mount nothing.
-const RUNNING: &str = "status.phase!=Failed,status.phase!=Succeeded";
+use crate::plan::pod::{Pod, RUNNING};
 
 /// Maximum number of pods read per listener; a rollout has up to twice the replicas.
 const PODS_MAX: u32 = 500;

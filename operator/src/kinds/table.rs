@@ -15,7 +15,7 @@ use crate::crd::MqttTlsListener;
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Referenced by listeners.
+    /// Referenced by listeners; another has the records of the last results.
     ConfigMap,
     /// The definition of listeners.
     CustomResourceDefinition,
@@ -74,6 +74,8 @@ pub struct Row {
     pub status_verbs: &'static [Verb],
     /// The role that grants the verbs.
     pub grant: Grant,
+    /// Verbs on the operator's own object of this kind, in its own namespace.
+    pub own_verbs: &'static [Verb],
     /// Writes that are counted.
     pub counted: &'static [Verb],
     /// Which objects are watched, in addition to listeners.
@@ -100,7 +102,9 @@ pub static KINDS: [Row; 11] = TABLE;
 
 /// In the order of [`Kind`].
 const TABLE: [Row; 11] = [
-    Row::of::<ConfigMap>(Kind::ConfigMap, NAMED).watched(Watched::All),
+    Row::of::<ConfigMap>(Kind::ConfigMap, NAMED)
+        .watched(Watched::All)
+        .with_own(&[Verb::Get, Verb::Apply]),
     Row::of::<CustomResourceDefinition>(Kind::CustomResourceDefinition, &[Verb::Get, Verb::Apply])
         .granted(Grant::Installation),
     Row::of::<Deployment>(Kind::Deployment, MADE).owned(),
@@ -161,6 +165,7 @@ impl Row {
             verbs,
             status_verbs: &[],
             grant: Grant::Work,
+            own_verbs: &[],
             counted: &[],
             watched: Watched::No,
         }
@@ -184,6 +189,10 @@ impl Row {
         Self { grant, ..self }
     }
 
+    const fn with_own(self, own_verbs: &'static [Verb]) -> Self {
+        Self { own_verbs, ..self }
+    }
+
     const fn counted(self, counted: &'static [Verb]) -> Self {
         Self { counted, ..self }
     }
@@ -198,6 +207,11 @@ impl Row {
     /// Returns the RBAC verbs on its objects.
     pub fn rights(&self) -> Vec<&'static str> {
         rights(self.verbs)
+    }
+
+    /// Returns the RBAC verbs on the operator's own object.
+    pub fn own_rights(&self) -> Vec<&'static str> {
+        rights(self.own_verbs)
     }
 
     /// Returns the RBAC verbs on the status of its objects.

@@ -6,6 +6,7 @@ use std::fmt::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -39,8 +40,8 @@ struct Seen {
     /// None if the listener cannot be parsed.
     replicas: Option<i32>,
     replicas_ready: Option<i32>,
-    /// Types and statuses.
-    conditions: Vec<(String, String)>,
+    /// Those of our types.
+    conditions: Vec<(ConditionType, Status)>,
 }
 
 impl Listeners {
@@ -115,9 +116,7 @@ impl Listeners {
         let seen = Seen {
             replicas: Some(listener.spec.replicas),
             replicas_ready: Some(status.ready_replicas.unwrap_or(0)),
-            conditions: conditions
-                .map(|one| (one.type_.clone(), one.status.clone()))
-                .collect(),
+            conditions: conditions.filter_map(own).collect(),
         };
         self.see(namespace, name, seen);
     }
@@ -126,10 +125,7 @@ impl Listeners {
         let seen = Seen {
             replicas: None,
             replicas_ready: None,
-            conditions: vec![(
-                ConditionType::Ready.name().to_owned(),
-                Status::False.name().to_owned(),
-            )],
+            conditions: vec![(ConditionType::Ready, Status::False)],
         };
         self.see(namespace, name, seen);
     }
@@ -144,6 +140,15 @@ impl Listeners {
         // Each change is atomic, so the map stays valid after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns a condition's type and status; `None` if it is another manager's.
+fn own(condition: &Condition) -> Option<(ConditionType, Status)> {
+    let (mut types, mut statuses) = (ConditionType::ALL.into_iter(), Status::ALL.into_iter());
+    Some((
+        types.find(|one| one.name() == condition.type_)?,
+        statuses.find(|one| one.name() == condition.status)?,
+    ))
 }
 
 fn key(namespace: &str, name: &str) -> Key {
@@ -197,14 +202,14 @@ impl Collector for Live {
         for ((namespace, name), listener) in &*listeners {
             let seen = listener.seen.iter();
             for (condition, has) in seen.flat_map(|seen| &seen.conditions) {
-                for status in Status::ALL.map(Status::name) {
+                for status in Status::ALL {
                     let labels = [
                         ("namespace", namespace.as_str()),
                         ("listener", name),
-                        ("condition", condition),
-                        ("status", status),
+                        ("condition", condition.name()),
+                        ("status", status.name()),
                     ];
-                    let value = i64::from(has == status);
+                    let value = i64::from(*has == status);
                     ConstGauge::new(value).encode(encoder.encode_family(&labels)?)?;
                 }
             }

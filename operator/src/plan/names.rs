@@ -53,17 +53,23 @@ pub fn all_pods() -> String {
     format!("{LABEL_NAME}={APPLICATION},{LABEL_MANAGER}={MANAGER}")
 }
 
-/// Returns the labels of objects that belong to the operator itself.
-pub fn manager_labels() -> BTreeMap<String, String> {
+/// Returns the labels of objects that belong to the operator itself, including those that its installation has created.
+pub fn own_labels() -> BTreeMap<String, String> {
     let labels = [
         (LABEL_NAME, MANAGER),
         ("app.kubernetes.io/part-of", "smart-mqtt"),
-        (LABEL_MANAGER, MANAGER),
     ];
     labels
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// Returns the labels of objects that the operator has created for itself.
+pub fn manager_labels() -> BTreeMap<String, String> {
+    let mut labels = own_labels();
+    labels.insert(LABEL_MANAGER.to_owned(), MANAGER.to_owned());
+    labels
 }
 
 /// The namespace and name of an object.

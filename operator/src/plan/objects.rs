@@ -188,6 +188,6 @@ impl Children {
 pub struct Applied {
     /// The children.
     pub children: Children,
-    /// The versions of the pods that were marked.
-    pub marked: Vec<Version>,
+    /// The versions of the pods that were marked, by name.
+    pub marked: BTreeMap<String, Version>,
 }

@@ -14,6 +14,10 @@ use crate::kinds::{Kind, Version};
 /// refusal of several lines.
 pub const WORDS_MAX: usize = 700;
 
+/// Selects the pods that are read and watched: not finished ones, such as evicted ones, which remain for a long time and
+/// mount nothing.
+pub const RUNNING: &str = "status.phase!=Failed,status.phase!=Succeeded";
+
 /// A terminator pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {

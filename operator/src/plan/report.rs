@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::certificates::serving::Serving;
 use super::names::Identity;
 use super::problem::Problem;
@@ -24,4 +26,6 @@ pub struct Report {
     pub opening: Option<String>,
     /// Time until the next reconciliation without events.
     pub look_again: Duration,
+    /// The next date on which the plan changes by itself.
+    pub date: Option<Timestamp>,
 }

@@ -33,24 +33,27 @@ pub struct World {
 impl World {
     /// Returns the versions of everything that was read.
     pub fn versions(&self) -> Vec<Version> {
-        let listener = [(Kind::MqttTlsListener, &self.listener.metadata)];
-        let secrets = self
-            .secrets
-            .values()
-            .map(|one| (Kind::Secret, &one.metadata));
+        let listener = Version::of(Kind::MqttTlsListener, &self.listener.metadata);
+        let pods = self.pods.iter().filter_map(|pod| pod.version);
+        let named = self.named_versions().into_iter();
+        named
+            .chain(listener)
+            .chain(self.children.versions())
+            .chain(pods)
+            .collect()
+    }
+
+    /// Returns the versions of the objects that the listener references.
+    pub fn named_versions(&self) -> Vec<Version> {
+        let secrets = self.secrets.values();
+        let secrets = secrets.map(|one| (Kind::Secret, &one.metadata));
         let maps = self.config_maps.values();
         let maps = maps.map(|one| (Kind::ConfigMap, &one.metadata));
         let services = self.services.values();
         let services = services.map(|one| (Kind::Service, &one.metadata));
-        let read = listener
-            .into_iter()
-            .chain(secrets)
-            .chain(maps)
-            .chain(services);
-        let pods = self.pods.iter().filter_map(|pod| pod.version);
-        read.filter_map(|(kind, metadata)| Version::of(kind, metadata))
-            .chain(self.children.versions())
-            .chain(pods)
+        let named = secrets.chain(maps).chain(services);
+        named
+            .filter_map(|(kind, metadata)| Version::of(kind, metadata))
             .collect()
     }
 

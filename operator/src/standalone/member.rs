@@ -2,6 +2,7 @@
 //!
 //! It must keep the configuration, which holds private keys, in a file that only this user can read.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -192,7 +193,7 @@ impl Member {
             self.children.put(Child::Deployment, Arc::new(deployment));
         }
         Ok(Applied {
-            marked: Vec::new(),
+            marked: BTreeMap::new(),
             children: self.children.clone(),
         })
     }
