@@ -4,11 +4,14 @@ pub mod keeper;
 mod known;
 mod lists;
 mod pace;
+mod places;
 pub mod records;
+mod renew;
 pub mod retry;
 pub mod scope;
 mod sight;
 mod undone;
+mod versions;
 pub mod watches;
 
 use std::convert::Infallible;
@@ -22,7 +25,7 @@ use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -32,17 +35,15 @@ use crate::api::clock::Clock;
 use crate::apply::{apply, apply_one};
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
-use crate::kinds::{Child, Kind, Version};
+use crate::kinds::{Child, Version};
 use crate::metrics::{Ended, Metrics};
 use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
 use crate::plan::environment::Environment;
 use crate::plan::names::{MANAGER, Name};
-use crate::plan::objects::Applied;
 use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
-use crate::plan::world::World;
 use crate::plan::{Plan, plan};
 use crate::prove::latest::Latest;
 use crate::prove::prove;
@@ -52,19 +53,21 @@ use keeper::Keeper;
 use known::{Known, Meta, reference};
 use lists::Lists;
 use pace::paced;
+use places::{Place, Places};
 use records::Record;
+use renew::renew;
 use retry::{Failures, Spread};
 use scope::Scope;
-use sight::{Ended as Seen, Sights};
+use sight::Sights;
 use undone::Undone;
 use watches::Watches;
 
 /// Minimum time between two reconciliations of one listener that events cause. The first event causes one at once.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Maximum number of reconciliations in progress, most of which wait for pods or for their place at the API server. It
-/// bounds what is held in memory.
-const IN_PROGRESS_MAX: u16 = 256;
+/// Maximum number of reconciliations in progress, most of which have read nothing and wait. With fewer, a renewed
+/// certificate of many listeners would wait for the rest of the first ones.
+const IN_PROGRESS_MAX: u16 = 1024;
 
 /// Shared state of all reconciliations.
 pub struct Context {
@@ -88,8 +91,8 @@ pub struct Context {
     undone: Undone,
     /// The last answers of each listener's pods.
     latest: Latest,
-    /// Places for reconciliations that use the API server.
-    working: Arc<Semaphore>,
+    /// Places for reconciliations.
+    places: Places,
     /// When listeners are looked at without an event.
     spread: Spread,
     /// Keeps the records of the last results, if there is a place for them.
@@ -126,7 +129,7 @@ impl Context {
             sights: Arc::default(),
             undone: Undone::default(),
             latest: Latest::default(),
-            working: Arc::new(Semaphore::new(concurrency.into())),
+            places: Places::new(concurrency),
             spread: Spread::default(),
             keeper,
             is_open: watch::Sender::new(false),
@@ -186,23 +189,17 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
 
 /// Takes over the records of the process before, lets reconciliations begin, and keeps the records, for ever.
 async fn keep(context: &Context, lists: &Lists, shutdown: Shutdown) {
-    let Context {
-        sights,
-        spread,
-        metrics,
-        ..
-    } = context;
-    if let Some(keeper) = &context.keeper {
-        tokio::select! {
-            () = keeper.restore(lists, sights, spread, metrics) => {}
-            () = shutdown.begun() => {}
-        }
+    let (sights, spread) = (&context.sights, &context.spread);
+    let Some(keeper) = &context.keeper else {
+        context.is_open.send_replace(true);
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        () = keeper.restore(lists, sights, spread, &context.metrics) => {}
+        () = shutdown.begun() => {}
     }
     context.is_open.send_replace(true);
-    match &context.keeper {
-        Some(keeper) => keeper.keep(sights).await,
-        None => std::future::pending().await,
-    }
+    keeper.keep(sights).await;
 }
 
 /// Triggers of listeners whose pods answer differently.
@@ -238,7 +235,15 @@ async fn measured(object: Arc<Meta>, context: Arc<Context>) -> Result<Action, ca
     if let Some(left) = context.sights.begin(&name, Instant::now()) {
         return Ok(Action::requeue(left));
     }
-    let place = place(&context.working).await;
+    if context.sights.take_renewal(&name) {
+        let _place = context.places.work().await;
+        if context.places.are_wanted() {
+            Box::pin(renew(&name, &context)).await;
+        }
+    }
+    // In this order, because a place at the API server must not wait for what others hold.
+    let _held = context.places.hold().await;
+    let place = context.places.work().await;
     let measured = context.metrics.reconciling();
     // Boxed: the future is large.
     let result = Box::pin(reconcile(&name, place, &context)).await;
@@ -259,11 +264,7 @@ async fn measured(object: Arc<Meta>, context: Arc<Context>) -> Result<Action, ca
 }
 
 /// Gather, plan, apply, prove, status; and what is proven is kept to start from.
-async fn reconcile(
-    name: &Name,
-    place: Option<OwnedSemaphorePermit>,
-    context: &Context,
-) -> Result<Action, call::Error> {
+async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Action, call::Error> {
     let Context {
         client,
         environment,
@@ -297,7 +298,7 @@ async fn reconcile(
     let outcome = status::outcome(&applied);
     let mut judged = Judged::new(&world, &report, &previous, &outcome, now);
     judged.proofs = prove_with(place, name, &judged, context).await;
-    let _place = self::place(&context.working).await;
+    let _place = context.places.work().await;
     let (proved, is_settled) = (judged.proofs.look_again(), judged.proofs.are_settled());
     let (is_asked, warnings) = (!judged.proofs.pods.is_empty(), judged.serving.reasons());
     let status = conditions::status(&judged);
@@ -311,20 +312,19 @@ async fn reconcile(
     let wait = context.spread.wait(report.look_again, Instant::now());
     let wait = wait.min(proved);
     let is_as_read = written.as_ref().is_none_or(|written| written.is_as_read);
-    let versions = Versions {
-        read,
-        now: resulting(&world, named, &applied, written.as_ref()),
-    };
+    let now = versions::now(&world, named, &applied, written.as_ref());
     let keeper = context.keeper.as_ref().filter(|_| is_settled && is_as_read);
     let record = keeper.map(|keeper| Record {
-        digest: keeper.salt().digest(&versions.now),
+        digest: keeper.salt().digest(&now),
         // Rounded up: it must have passed.
         until: report.date.map(|date| date.as_second() + 1),
         is_asked,
         warnings,
     });
-    let ended = versions.ended(Instant::now() + wait, record);
-    context.sights.end(name, ended);
+    let due = Instant::now() + wait;
+    context
+        .sights
+        .end(name, versions::ended(read, now, due, record));
     Ok(Action::requeue(wait))
 }
 
@@ -341,60 +341,9 @@ fn slow_down(context: &Context, name: &Name, read: &[Version], applied: &Applied
     }
 }
 
-/// The versions of a reconciliation's objects.
-struct Versions {
-    /// As they were read.
-    read: Vec<Version>,
-    /// As they are after its own writes.
-    now: Vec<Version>,
-}
-
-impl Versions {
-    fn ended(self, due: Instant, record: Option<Record>) -> Seen {
-        let Self { mut read, now } = self;
-        let is_new = |version: &&Version| !read.contains(version);
-        let written = now.iter().filter(is_new).copied().collect();
-        read.extend(now);
-        Seen {
-            seen: read,
-            written,
-            due,
-            record,
-        }
-    }
-}
-
-/// Returns the version of each object after the writes.
-fn resulting(
-    world: &World,
-    named: Vec<Version>,
-    applied: &Applied,
-    written: Option<&status::Written>,
-) -> Vec<Version> {
-    let listener = match written {
-        Some(written) => written.version,
-        None => Version::of(Kind::MqttTlsListener, &world.listener.metadata),
-    };
-    let pods = world.pods.iter().filter_map(|pod| {
-        let marked = applied.marked.get(&pod.name);
-        marked.copied().or(pod.version)
-    });
-    let named = named.into_iter().chain(listener);
-    named
-        .chain(applied.children.versions())
-        .chain(pods)
-        .collect()
-}
-
-/// Waits for a place.
-async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    // It fails only if the semaphore is closed, which nothing does.
-    Arc::clone(places).acquire_owned().await.ok()
-}
-
 /// Asks the ready pods, and leaves the place at the API server to others meanwhile.
 async fn prove_with(
-    place: Option<OwnedSemaphorePermit>,
+    place: Place,
     listener: &Name,
     judged: &Judged<'_>,
     context: &Context,

@@ -21,7 +21,7 @@ use crate::plan::conditions::unread::Failure;
 use crate::plan::names::Identity;
 use crate::plan::reason::ConditionType;
 use crate::plan::world::World;
-use children::children;
+use children::{children, config_secret};
 use named::{get, named};
 use pods::pods;
 use replica_sets::replica_sets;
@@ -64,19 +64,54 @@ impl Unread {
     }
 }
 
-/// Reads a listener and its related objects.
-pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gathered, Error> {
+/// Reads what a certificate is rendered from: the listener, what it references, and its config Secret. `None` if the listener
+/// does not exist, or cannot be parsed.
+pub async fn gather_certificates(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<World>, Error> {
+    let Found::Listener(listener) = find(client, namespace, name).await? else {
+        return Ok(None);
+    };
+    let identity = Identity::of(&listener);
+    let (secrets, config_maps, children) = futures::join!(
+        named(client, Kind::Secret, &listener),
+        named(client, Kind::ConfigMap, &listener),
+        config_secret(client, &identity),
+    );
+    let mut world = World::new(*listener);
+    (world.secrets, world.config_maps, world.children) = (secrets?, config_maps?, children?);
+    Ok(Some(world))
+}
+
+/// A listener that was looked for.
+enum Found {
+    Listener(Box<MqttTlsListener>),
+    Malformed(Box<InvalidObject>),
+    Gone,
+}
+
+async fn find(client: &Client, namespace: &str, name: &str) -> Result<Found, Error> {
     let target = Target::one(Kind::MqttTlsListener, name);
     let found: Option<DeserializeGuard<MqttTlsListener>> =
         get(client, &target, namespace, name).await?;
-    let listener = match found {
-        None => return Ok(Gathered::Gone),
-        Some(DeserializeGuard(Err(invalid))) => return Ok(Gathered::Malformed(Box::new(invalid))),
-        Some(DeserializeGuard(Ok(listener))) => listener,
+    Ok(match found {
+        Some(DeserializeGuard(Err(invalid))) => Found::Malformed(Box::new(invalid)),
+        Some(DeserializeGuard(Ok(listener))) if listener.metadata.deletion_timestamp.is_none() => {
+            Found::Listener(Box::new(listener))
+        }
+        Some(DeserializeGuard(Ok(_))) | None => Found::Gone,
+    })
+}
+
+/// Reads a listener and its related objects.
+pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gathered, Error> {
+    let listener = match find(client, namespace, name).await? {
+        Found::Listener(listener) => *listener,
+        Found::Malformed(invalid) => return Ok(Gathered::Malformed(invalid)),
+        Found::Gone => return Ok(Gathered::Gone),
     };
-    if listener.metadata.deletion_timestamp.is_some() {
-        return Ok(Gathered::Gone);
-    }
     let identity = Identity::of(&listener);
     let (secrets, config_maps, services, children, pods) = futures::join!(
         named(client, Kind::Secret, &listener),

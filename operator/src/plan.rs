@@ -121,6 +121,13 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     }
 }
 
+/// Plans the renewal of what is served, and nothing else.
+pub fn renew(world: &World, now: Timestamp) -> Plan {
+    let identity = Identity::of(&world.listener);
+    let previous = Previous::read(&identity, world.children.config_secret());
+    unaccepted(world, now, previous, Vec::new())
+}
+
 /// Returns the plan for an invalid listener: what runs stays, and its certificates and CA certificates are renewed.
 fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<Problem>) -> Plan {
     let identity = Identity::of(&world.listener);

@@ -38,7 +38,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// Maximum time for the first lists; then everything is read.
-const LISTS_WAIT: Duration = Duration::from_secs(15);
+const LISTS_WAIT: Duration = Duration::from_secs(30);
 
 /// Time until the first listener is looked at whose pods answered before the restart: as long as they may be silent otherwise.
 const ASKED_AFTER: Duration = Duration::from_secs(60);

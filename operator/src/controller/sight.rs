@@ -17,7 +17,7 @@ use crate::kinds::Version;
 use crate::plan::names::Name;
 
 /// Maximum number of causes that are kept for a listener; with more, it is reconciled in any case.
-const CAUSES_MAX: usize = 64;
+const CAUSES_MAX: usize = 256;
 
 /// What the last reconciliation of each listener has taken into account.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ struct Sight {
     causes: Vec<Version>,
     /// Whether there was something else.
     is_doubtful: bool,
+    /// Whether a referenced Secret has changed since the last reconciliation began.
+    is_renewed: bool,
     /// The last result, if it may be kept for the next process.
     record: Option<Record>,
     /// Own writes of that result whose echoes have not come.
@@ -82,6 +84,18 @@ impl Sights {
         }
     }
 
+    /// Records that a Secret that a listener references has changed.
+    pub fn note_renewal(&self, listener: &Name) {
+        self.lock().entry(listener.clone()).or_default().is_renewed = true;
+    }
+
+    /// Reports whether a referenced Secret has changed since this was last asked.
+    pub fn take_renewal(&self, listener: &Name) -> bool {
+        let mut sights = self.lock();
+        let sight = sights.get_mut(listener);
+        sight.is_some_and(|sight| std::mem::take(&mut sight.is_renewed))
+    }
+
     /// Begins a reconciliation. Returns the time until the next one if everything that caused this one has been taken
     /// into account already, as when an earlier one has taken its causes. Otherwise, and at its time, it is due, and
     /// what was seen before is forgotten.
@@ -115,6 +129,14 @@ impl Sights {
             sight.confirm(Some(cause));
         }
         if sight.is_doubtful {
+            sight.confirm(None);
+        }
+    }
+
+    /// Drops the results whose echoes have not come: a watch has begun again, and its list may have the echo without what
+    /// was before it.
+    pub fn drop_unechoed(&self) {
+        for sight in self.lock().values_mut() {
             sight.confirm(None);
         }
     }
@@ -272,6 +294,19 @@ mod tests {
         ] {
             assert_eq!(kept(before, later), 0, "{before:?} {later:?}");
         }
+    }
+
+    #[test]
+    fn an_echo_in_a_list_confirms_nothing() {
+        let (sights, edge) = (Sights::default(), Name::new("iot", "edge"));
+        end(&sights, &edge);
+        sights.drop_unechoed();
+        sights.note(&edge, version("2"));
+        assert_eq!(sights.records(), []);
+        end(&sights, &edge);
+        sights.note(&edge, version("2"));
+        sights.drop_unechoed();
+        assert_eq!(sights.records(), [record(7)]);
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Watches {
                         // A child's event follows from our own write.
                         let is_child = listener_of(&object.metadata).is_some();
                         if kind == Kind::Secret && is_change && !is_child {
-                            note_change(&found, &metrics);
+                            note_change(&found, &metrics, &sights);
                         }
                         found
                     }
@@ -186,6 +186,7 @@ impl Watches {
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let (metrics, lists) = (self.metrics.clone(), Arc::clone(&self.lists));
+        let sights = Arc::clone(&self.sights);
         metrics.watching(kind);
         // Each watch has its own backoff: on the merged stream, one forbidden watch would delay the others.
         relisting(api, config)
@@ -200,6 +201,9 @@ impl Watches {
                         "watch failed; retrying"
                     );
                 });
+                if matches!(event, Ok(Event::Init)) {
+                    sights.drop_unechoed();
+                }
                 std::future::ready(event.ok())
             })
     }
@@ -291,11 +295,12 @@ fn note<'l>(
     }
 }
 
-/// Records the change of a Secret, for the time until its certificate is served.
-fn note_change(listeners: &[ObjectRef<Meta>], metrics: &Metrics) {
+/// Records the change of a Secret: its certificate comes first, and the time until it is served is measured.
+fn note_change(listeners: &[ObjectRef<Meta>], metrics: &Metrics, sights: &Sights) {
     for listener in listeners {
         let namespace = listener.namespace.as_deref().unwrap_or_default();
         metrics.secret_changed(namespace, &listener.name);
+        sights.note_renewal(&Name::new(namespace, &listener.name));
     }
 }
 

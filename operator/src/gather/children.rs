@@ -5,7 +5,7 @@ use kube::Client;
 
 use crate::api::call::Error;
 use crate::api::child::ChildApi;
-use crate::kinds::CHILDREN;
+use crate::kinds::{CHILDREN, Child};
 use crate::plan::names::Identity;
 use crate::plan::objects::Children;
 
@@ -21,6 +21,16 @@ pub(super) async fn children(client: &Client, identity: &Identity) -> Result<Chi
         if let Some(object) = found? {
             children.put(child, object);
         }
+    }
+    Ok(children)
+}
+
+/// Reads the config Secret, if it exists.
+pub(super) async fn config_secret(client: &Client, identity: &Identity) -> Result<Children, Error> {
+    let (mut children, row) = (Children::default(), Child::Configuration.row());
+    let api = ChildApi::new(client, &identity.namespace, row);
+    if let Some(object) = api.get(&identity.name_of(row.child)).await? {
+        children.put(row.child, object);
     }
     Ok(children)
 }
