@@ -11,6 +11,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -167,7 +168,7 @@ fn run_step(
     }
     observe(&mut world.children);
     let done = Applied {
-        marked: Vec::new(),
+        marked: BTreeMap::new(),
         children: world.children.clone(),
     };
     let outcome = if refused {

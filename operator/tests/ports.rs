@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,7 +147,7 @@ impl Cluster {
             report, previous, ..
         } = self.plan();
         let done = Applied {
-            marked: Vec::new(),
+            marked: BTreeMap::new(),
             children: self.world.children.clone(),
         };
         let outcome = Outcome::Done(&done);

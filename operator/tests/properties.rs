@@ -276,7 +276,7 @@ proptest! {
             prop_assert!(!served_before || is_served);
             let running = world.children.deployment().is_some();
             prop_assert!(!running || is_served);
-            let done = Applied { children: world.children.clone(), marked: Vec::new() };
+            let done = Applied { children: world.children.clone(), marked: BTreeMap::new() };
             let outcome = Outcome::Done(&done);
             let judged = Judged::new(&world, &report, &previous, &outcome, now);
             let status = conditions::status(&judged);

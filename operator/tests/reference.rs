@@ -151,7 +151,9 @@ fn metrics() -> String {
     let listener = example();
     metrics.watching(Kind::Secret);
     metrics.know(&listener);
-    metrics.warned(&listener, vec![Reason::Expired]);
+    let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
+    let name = listener.metadata.name.as_deref().unwrap_or_default();
+    metrics.warned(namespace, name, vec![Reason::Expired]);
     let status = serde_json::json!({"conditions": [{
         "type": "Ready", "status": "True", "reason": "Ready", "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z",

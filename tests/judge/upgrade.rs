@@ -208,7 +208,7 @@ impl Cluster {
         let children = self.world.children.clone();
         let done = Applied {
             children,
-            marked: Vec::new(),
+            marked: BTreeMap::new(),
         };
         let outcome = Outcome::Done(&done);
         let judged = Judged::new(&self.world, &report, &previous, &outcome, now);

@@ -37,8 +37,8 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// Maximum time for the last write, at the shutdown.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
-/// Maximum time for the first lists; then everything is read.
-const LISTS_WAIT: Duration = Duration::from_secs(30);
+/// Maximum time for the first lists; then everything is read. That takes longer than lists, also where they are slow.
+const LISTS_WAIT: Duration = Duration::from_secs(120);
 
 /// Time until the first listener is looked at whose pods answered before the restart: as long as they may be silent otherwise.
 const ASKED_AFTER: Duration = Duration::from_secs(60);

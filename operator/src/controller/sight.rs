@@ -269,10 +269,10 @@ mod tests {
         let edge = Name::new("iot", "edge");
         let kept = |events: &[Option<&str>], later: &[Option<&str>]| {
             let sights = Sights::default();
-            let note = |event: &Option<&str>| sights.note(&edge, event.and_then(version));
-            events.iter().for_each(note);
+            let note = |event: Option<&str>| sights.note(&edge, event.and_then(version));
+            events.iter().copied().for_each(note);
             end(&sights, &edge);
-            later.iter().for_each(note);
+            later.iter().copied().for_each(note);
             sights.records().len()
         };
         assert_eq!(kept(&[], &[]), 0, "another's edit may come before the echo");

@@ -32,7 +32,7 @@ use crate::plan::pod::RUNNING;
 const WATCH_TIMEOUT: u32 = 30;
 
 /// Listeners in one page of a list. Each has its whole spec and status, so a page of the usual size takes megabytes.
-const LISTENERS_PAGE: u32 = 100;
+const LISTENERS_PAGE: u32 = 250;
 
 /// How long a connection to the API server may be silent before it counts as dead. Without this limit, a list or
 /// a new watch would wait forever on a dead connection.
