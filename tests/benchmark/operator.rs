@@ -12,7 +12,7 @@ mod cluster;
 mod table;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -212,6 +212,12 @@ impl Run {
         let (from, begun) = (trace.read(), Timestamp::now());
         cluster.put_listeners(&namespace, &names).await;
         let made = seconds(begun, Timestamp::now());
+        // A busy machine may be calm for a while before that.
+        let have_status = |trace: &Trace| {
+            let written = trace.counted(from).filter(|one| one.resource == STATUS);
+            written.map(|one| &one.name).collect::<BTreeSet<_>>().len() >= count
+        };
+        until(trace, have_status).await;
         let settled = settled(trace, from).await;
         let name = format!("{count} listeners made at once, until made");
         self.add(&name, "s", None, made);
