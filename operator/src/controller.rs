@@ -42,6 +42,7 @@ use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
 use crate::plan::environment::Environment;
 use crate::plan::names::{MANAGER, Name};
+use crate::plan::objects::Applied;
 use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
 use crate::plan::{Plan, plan};

@@ -21,6 +21,7 @@ mod timeouts;
 mod tls;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::DeserializeGuard;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use mqtt_tls_config::yaml;
 use serde::{Deserialize, Serialize};
@@ -208,6 +209,9 @@ fn default_port() -> u16 {
 fn default_replicas() -> i32 {
     2
 }
+
+/// A listener as the API server sends it; one that cannot be parsed breaks neither a list nor a watch.
+pub type Guarded = DeserializeGuard<MqttTlsListener>;
 
 /// Returns the CustomResourceDefinition of this release.
 pub fn definition() -> CustomResourceDefinition {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::call::{self, call};
 use crate::args;
-use crate::controller::references::Guarded;
+use crate::crd::Guarded;
 use crate::kinds::{Kind, Target, Verb};
 use crate::run::{cluster, unavailable};
 use crate::screen;

@@ -75,7 +75,7 @@ impl Cluster {
             report, previous, ..
         } = self.plan();
         let done = Applied {
-            marked: Vec::new(),
+            marked: std::collections::BTreeMap::new(),
             children: self.world.children.clone(),
         };
         let outcome = Outcome::Done(&done);

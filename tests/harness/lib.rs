@@ -33,7 +33,7 @@ pub mod process;
 pub mod programs;
 pub mod prometheus;
 pub mod sendqueue;
-pub mod stepped;
 pub mod state;
+pub mod stepped;
 pub mod wait;
 pub mod workdir;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, select_all};
 use futures::{Stream, StreamExt};
-use kube::core::{DeserializeGuard, ObjectMeta, PartialObjectMeta, Status};
+use kube::core::{ObjectMeta, PartialObjectMeta, Status};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{Config, Error, Event};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
@@ -21,7 +21,7 @@ use super::lists::Lists;
 use super::scope::Scope;
 use super::sight::Sights;
 use crate::admin::{Board, Stage};
-use crate::crd::MqttTlsListener;
+use crate::crd::Guarded;
 use crate::error::chain;
 use crate::kinds::{KINDS, Kind, Row, Version, Watched};
 use crate::metrics::Metrics;
@@ -46,9 +46,6 @@ const LIST: &str = "the list of listeners";
 /// Why the list fails without the definition.
 const NO_DEFINITION: &str = "CustomResourceDefinition mqtttlslisteners.mqtt.smartboot.tech is not installed; \
                              install it with `mqtt-tls-operator crd --apply`";
-
-/// A listener as the API server sends it; one that cannot be parsed does not break the watch.
-type Guarded = DeserializeGuard<MqttTlsListener>;
 
 /// The watches, and where they report their state.
 pub struct Watches {

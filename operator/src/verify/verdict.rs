@@ -4,7 +4,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use crate::controller::references::Guarded;
+use crate::crd::Guarded;
 use crate::crd::MqttTlsListener;
 use crate::plan::names::MANAGER;
 use crate::plan::reason::ConditionType;
