@@ -215,7 +215,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "service: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0]}",
-        "must contain networks in CIDR notation",
+        "must be a network in CIDR notation, such as 10.0.0.0/8; it is 10.0.0.0",
     ),
     (
         "",

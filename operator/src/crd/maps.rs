@@ -41,6 +41,25 @@ pub(super) fn service_name(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
+/// Networks from which a load balancer accepts connections.
+pub(super) fn networks(_: &mut SchemaGenerator) -> Schema {
+    let explanation = "must be a network in CIDR notation, such as 10.0.0.0/8";
+    json_schema!({
+        "type": "array",
+        "nullable": true,
+        "maxItems": 64,
+        "items": {
+            "type": "string",
+            "maxLength": 49,
+            "x-kubernetes-validations": [{
+                "rule": "isCIDR(self)",
+                "message": explanation,
+                "messageExpression": format!("'{explanation}; it is ' + self"),
+            }],
+        },
+    })
+}
+
 /// A key of a Secret's or ConfigMap's data.
 pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
     text(

@@ -53,13 +53,8 @@ pub struct ServiceTemplate {
     pub load_balancer_class: Option<String>,
 
     /// Networks from which the load balancer accepts connections, in CIDR notation. At most 64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(max = 49)))]
-    #[x_kube(
-        validation = Rule::new("self.all(range, isCIDR(range))")
-            .message("service.loadBalancerSourceRanges must contain networks in CIDR notation, such as \
-                      10.0.0.0/8")
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "maps::networks")]
     pub load_balancer_source_ranges: Option<Vec<String>>,
 
     /// `Local` preserves the device's address and avoids a hop; `Cluster` balances evenly. Kubernetes
