@@ -15,8 +15,9 @@ const DESCRIBED: &[(&str, &str)] = &[("-mqtts", "NAME-mqtts")];
 /// Words of the scheduler, which name no field.
 const SCHEDULER: &str = "nodes are available";
 
-/// Words of the API server for a value of another type: it names both types, and no value.
-const TYPE: &str = "must be of type";
+/// Words of the API server for a value of another type, of which it names both types, and for a long text, of which it
+/// names the bound.
+const UNQUOTED: [&str; 2] = ["must be of type", "Too long: may not be more than"];
 
 /// Returns what is wrong with the words of a refusal.
 pub(crate) fn refusal(path: &Path, value: Option<&Value>, message: &str) -> Vec<String> {
@@ -32,8 +33,8 @@ pub(crate) fn refusal(path: &Path, value: Option<&Value>, message: &str) -> Vec<
         ));
     }
     // Which item of a list is wrong costs more to find than the API server allows a rule.
-    let is_quoted =
-        |value: &&Value| message.contains(TYPE) || value.is_array() || quotes(message, value);
+    let is_bounded = UNQUOTED.iter().any(|words| message.contains(words));
+    let is_quoted = |value: &&Value| is_bounded || value.is_array() || quotes(message, value);
     if let Some(value) = value.filter(|value| !is_quoted(value)) {
         wrong.push(format!(
             "status: the refusal does not quote {value}: {message}"
