@@ -31,10 +31,12 @@ mod processes;
 mod readme;
 mod refused;
 mod restricted;
+mod rollout;
 mod rotation;
 mod several;
 mod upgrade;
 mod values;
+mod verify;
 mod watching;
 
 use std::panic::AssertUnwindSafe;
@@ -78,7 +80,12 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 11] = [
+const TROUBLE: [Journey; 13] = [
+    // First, because it is about all listeners, and later journeys leave some that are not ready.
+    (
+        "verify::helm_test_says_whether_the_release_works",
+        verify::helm_test_says_whether_the_release_works,
+    ),
     (
         "restricted::everything_is_admitted_without_a_warning",
         restricted::everything_is_admitted_without_a_warning,
@@ -116,6 +123,10 @@ const TROUBLE: [Journey; 11] = [
         disruption::pods_come_and_go_despite_operator_kills,
     ),
     ("disruption::brokers_restart", disruption::brokers_restart),
+    (
+        "rollout::what_holds_pods_up_is_reported",
+        rollout::what_holds_pods_up_is_reported,
+    ),
     (
         "watching::prometheus_sees_all_and_the_alert_fires",
         watching::prometheus_sees_all_and_the_alert_fires,
