@@ -46,6 +46,7 @@ pub(crate) fn helm_and_a_first_message(cluster: &'static Cluster) {
     operator::kill(cluster);
     first_listener(cluster);
     first_message(cluster, "edge.crt");
+    readme::run(cluster, "helm-test");
     readme::run(cluster, "cert-manager");
     first_message(cluster, "edge-ca.crt");
     canary::remember_secrets(cluster);
