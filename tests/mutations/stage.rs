@@ -37,7 +37,8 @@ const SETTLED: Duration = Duration::from_secs(90);
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Fields that Kubernetes' controllers count up, or that depend on the way.
-const COUNTED: [&str; 5] = [
+const COUNTED: [&str; 6] = [
+    "collisionCount",
     "generation",
     "observedGeneration",
     "deployment.kubernetes.io/revision",
@@ -264,8 +265,16 @@ impl Stage {
     async fn state(&self) -> State {
         let mut state = state::read(&self.cluster.users, &self.namespace).await;
         state.retain(|name, _| !name.starts_with("Pod/"));
-        for object in state.values_mut() {
+        for (name, object) in &mut state {
             simplify(object);
+            let conditions = object.pointer_mut("/status/conditions");
+            let conditions = conditions.and_then(Value::as_array_mut).into_iter();
+            if name.starts_with("Deployment/") {
+                // It names the ReplicaSet, which has another name while that of a deleted Deployment is still there.
+                for condition in conditions.flatten().filter_map(Value::as_object_mut) {
+                    condition.remove("message");
+                }
+            }
         }
         state
     }
