@@ -1,5 +1,6 @@
 //! Reconciles listeners: gather, plan, apply, prove, status. It decides when; it must not decide what, which is `plan`'s.
 
+mod context;
 pub mod keeper;
 mod known;
 mod lists;
@@ -20,47 +21,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt, stream};
+use kube::ResourceExt;
 use kube::runtime::applier;
 use kube::runtime::controller::{self, Action, Config};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Client, ResourceExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::admin::Board;
 use crate::api::call;
-use crate::api::clock::Clock;
 use crate::apply::{apply, apply_one};
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
 use crate::kinds::{Child, Version};
-use crate::metrics::{Ended, Metrics};
+use crate::metrics::Ended;
 use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
-use crate::plan::environment::Environment;
-use crate::plan::names::{MANAGER, Name};
+use crate::plan::names::Name;
 use crate::plan::objects::Applied;
 use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
 use crate::plan::{Plan, plan};
-use crate::prove::latest::Latest;
 use crate::prove::prove;
 use crate::shutdown::Shutdown;
 use crate::status;
-use keeper::Keeper;
+pub use context::Context;
 use known::{Known, Meta, reference};
 use lists::Lists;
 use pace::paced;
-use places::{Place, Places};
+use places::Place;
 use records::Record;
 use renew::renew;
-use retry::{Failures, Spread};
 use scope::Scope;
-use sight::Sights;
-use undone::Undone;
 use watches::Watches;
 
 /// Minimum time between two reconciliations of one listener that events cause. The first event causes one at once.
@@ -69,74 +63,6 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Maximum number of reconciliations in progress, most of which have read nothing and wait. With fewer, a renewed
 /// certificate of many listeners would wait for the rest of the first ones.
 const IN_PROGRESS_MAX: u16 = 1024;
-
-/// Shared state of all reconciliations.
-pub struct Context {
-    /// The API client.
-    pub client: Client,
-    /// The API server's clock, by which everything is decided.
-    pub clock: Clock,
-    /// Settings for all listeners.
-    pub environment: Environment,
-    /// The metrics.
-    pub metrics: Metrics,
-    /// The source of events.
-    pub reporter: Reporter,
-    /// Records repeated events as one series.
-    pub recorder: Recorder,
-    /// Consecutive failures of each listener.
-    failures: Failures,
-    /// What the last reconciliation of each listener has taken into account.
-    sights: Arc<Sights>,
-    /// Listeners whose children others change back.
-    undone: Undone,
-    /// The last answers of each listener's pods.
-    latest: Latest,
-    /// Places for reconciliations.
-    places: Places,
-    /// When listeners are looked at without an event.
-    spread: Spread,
-    /// Keeps the records of the last results, if there is a place for them.
-    keeper: Option<Keeper>,
-    /// Whether reconciliations may begin, because records of an earlier process have been taken over or cannot be.
-    is_open: watch::Sender<bool>,
-}
-
-impl Context {
-    /// Creates the context. `clock` reads the client's responses. `instance` names this process in events. At most
-    /// `concurrency` reconciliations use the API server at the same time. Without a keeper, each start reads everything.
-    pub fn new(
-        client: Client,
-        clock: Clock,
-        environment: Environment,
-        metrics: Metrics,
-        instance: Option<String>,
-        concurrency: u16,
-        keeper: Option<Keeper>,
-    ) -> Self {
-        let reporter = Reporter {
-            controller: MANAGER.to_owned(),
-            instance,
-        };
-        let recorder = Recorder::new(client.clone(), reporter.clone());
-        Self {
-            client,
-            clock,
-            environment,
-            metrics,
-            reporter,
-            recorder,
-            failures: Failures::default(),
-            sights: Arc::default(),
-            undone: Undone::default(),
-            latest: Latest::default(),
-            places: Places::new(concurrency),
-            spread: Spread::default(),
-            keeper,
-            is_open: watch::Sender::new(false),
-        }
-    }
-}
 
 /// Runs reconciliations until the first signal; then waits for those in progress.
 pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Shutdown) {
@@ -415,7 +341,10 @@ mod tests {
     use prometheus_client::registry::Registry;
     use tower::service_fn;
 
-    use super::{Clock, Context, Environment, Metrics, Name, reconcile};
+    use super::{Context, Name, reconcile};
+    use crate::api::clock::Clock;
+    use crate::metrics::Metrics;
+    use crate::plan::environment::Environment;
 
     /// An operator that waits for a change of the listener would appear to be idle.
     #[tokio::test]
