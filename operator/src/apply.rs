@@ -66,13 +66,17 @@ pub async fn apply(
         metrics,
     };
     let (steps, pods) = objects.steps();
-    let (configuration, others): (Vec<Step>, Vec<Step>) = steps
+    let (before, others): (Vec<Step>, Vec<Step>) = steps
+        .into_iter()
+        .partition(|step| step.wave() == Wave::Fallback);
+    let (configuration, others): (Vec<Step>, Vec<Step>) = others
         .into_iter()
         .partition(|step| step.wave() == Wave::Configuration);
     let is_rendered = configuration
         .iter()
         .any(|step| matches!(step.wanted, Wanted::Present(_)));
     let mut children = observed.clone();
+    let prepared = writer.all(before, &mut children).await;
     let configured = writer.all(configuration, &mut children).await;
     // Running pods mount the configuration, so they are marked before the other children are applied.
     let marked = match &configured {
@@ -88,7 +92,7 @@ pub async fn apply(
     let held_back = |step: &Step| step.wave() == Wave::Terminators && !is_mountable;
     let others = others.filter(|step| !held_back(step)).collect();
     let made = writer.all(others, &mut children).await;
-    match (configured, made.and(marked)) {
+    match (configured, prepared.and(made).and(marked)) {
         (Ok(()), Ok(marked)) => Ok(Applied { children, marked }),
         (Err(error), _) => Err(Failed {
             error,

@@ -39,8 +39,8 @@ use crate::metrics::Ended;
 use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
-use crate::plan::names::Name;
-use crate::plan::objects::Applied;
+use crate::plan::names::{Identity, Name};
+use crate::plan::objects::{Applied, Step};
 use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
 use crate::plan::{Plan, plan};
@@ -90,6 +90,7 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     let retry = |object: Arc<Meta>, error: &_, context: Arc<_>| retry(&object, error, &context);
     let (known, asking, kept) = (context.clone(), context.clone(), context.clone());
     let (keeping, opening) = (context.clone(), shutdown.clone());
+    let (ending, signalled) = (context.clone(), shutdown.clone());
     let work = applier(work, retry, context, store, queue, config).for_each(async |result| {
         if let Err(controller::Error::ObjectNotFound(object)) = result {
             debug!(%object, "listener was deleted before its reconciliation");
@@ -105,28 +106,34 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
         () = work => {}
         () = asking.latest.ask_again(changed) => {}
         () = keep(&keeping, &lists, opening) => {}
+        () = end_soon(&ending, signalled) => {}
         () = end_before_beginning(shutdown, &is_listed) => {}
     }
     info!("all reconciliations have finished");
-    // Before that, the records of the process before are the better ones.
-    if let Some(keeper) = kept.keeper.as_ref().filter(|_| *kept.is_open.borrow()) {
+    let is_restored = kept.is_restored.load(Ordering::Relaxed);
+    if let Some(keeper) = kept.keeper.as_ref().filter(|_| is_restored) {
         keeper.finish(&kept.sights).await;
     }
 }
 
 /// Takes over the records of the process before, lets reconciliations begin, and keeps the records, for ever.
 async fn keep(context: &Context, lists: &Lists, shutdown: Shutdown) {
-    let (sights, spread) = (&context.sights, &context.spread);
     let Some(keeper) = &context.keeper else {
         context.is_open.send_replace(true);
         return std::future::pending().await;
     };
     tokio::select! {
-        () = keeper.restore(lists, sights, spread, &context.metrics) => {}
-        () = shutdown.begun() => {}
+        () = keeper.restore(lists, context) => {}
+        () = shutdown.begun() => {
+            // Nothing begins any more, and the records of the process before are the better ones.
+            context.is_ending.store(true, Ordering::Relaxed);
+            context.is_open.send_replace(true);
+            return std::future::pending().await;
+        }
     }
+    context.is_restored.store(true, Ordering::Relaxed);
     context.is_open.send_replace(true);
-    keeper.keep(sights).await;
+    keeper.keep(&context.sights).await;
 }
 
 /// Triggers of listeners whose pods answer differently.
@@ -140,6 +147,13 @@ fn references_to(
         sights.note(&listener, None);
         Some((reference(&listener), (changes, sights)))
     })
+}
+
+/// Lets no reconciliation begin after a signal, also none that waits for its place.
+async fn end_soon(context: &Context, shutdown: Shutdown) {
+    shutdown.begun().await;
+    context.is_ending.store(true, Ordering::Relaxed);
+    std::future::pending::<()>().await;
 }
 
 /// Waits for a signal before the first list of listeners. Without that list the applier would never end, and no
@@ -156,13 +170,15 @@ async fn measured(object: Arc<Meta>, context: Arc<Context>) -> Result<Action, ca
     let name = name_of(&*object);
     // The sender lives as long as the context.
     let _ = context.is_open.subscribe().wait_for(|open| *open).await;
-    if let Some(left) = context.undone.rest(&name, Instant::now()) {
+    let is_renewed = context.sights.take_renewal(&name);
+    let rest = context.undone.rest(&name, Instant::now());
+    if let Some(left) = rest.filter(|_| !is_renewed) {
         return Ok(Action::requeue(left));
     }
     if let Some(left) = context.sights.begin(&name, Instant::now()) {
         return Ok(Action::requeue(left));
     }
-    if context.sights.take_renewal(&name) {
+    if is_renewed {
         let _place = context.places.work().await;
         if context.places.are_wanted() {
             Box::pin(renew(&name, &context)).await;
@@ -171,6 +187,10 @@ async fn measured(object: Arc<Meta>, context: Arc<Context>) -> Result<Action, ca
     // In this order, because a place at the API server must not wait for what others hold.
     let _held = context.places.hold().await;
     let place = context.places.work().await;
+    if context.is_ending.load(Ordering::Relaxed) {
+        // The next process does it.
+        return Ok(Action::await_change());
+    }
     let measured = context.metrics.reconciling();
     // Boxed: the future is large.
     let result = Box::pin(reconcile(&name, place, &context)).await;
@@ -233,9 +253,8 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let written = status::write(client, reporter, &world.listener, &status, metrics).await?;
     let accepted = accepted::proven(&judged).step(Child::Accepted);
     let mut applied = applied.map_err(|failed| failed.error)?;
+    keep_accepted(context, &report.identity, accepted, &mut applied).await;
     slow_down(context, name, &read, &applied);
-    let children = &mut applied.children;
-    apply_one(client, &report.identity, accepted, children, metrics).await?;
     let wait = context.spread.wait(report.look_again, Instant::now());
     let wait = wait.min(proved);
     let is_as_read = written.as_ref().is_none_or(|written| written.is_as_read);
@@ -253,6 +272,22 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
         .sights
         .end(name, versions::ended(read, now, due, record));
     Ok(Action::requeue(wait))
+}
+
+/// Keeps what pods have accepted. The listener is served, and the next look tries again: nothing else may wait for it.
+async fn keep_accepted(context: &Context, listener: &Identity, step: Step, applied: &mut Applied) {
+    let Context {
+        client, metrics, ..
+    } = context;
+    let kept = apply_one(client, listener, step, &mut applied.children, metrics).await;
+    if let Err(error) = kept {
+        warn!(
+            namespace = listener.namespace,
+            listener = listener.name,
+            error = chain(&error),
+            "failed to keep the accepted configuration"
+        );
+    }
 }
 
 /// Makes the listener rest if others change its children back again and again.

@@ -21,7 +21,7 @@ use crate::plan::conditions::unread::Failure;
 use crate::plan::names::Identity;
 use crate::plan::reason::ConditionType;
 use crate::plan::world::World;
-use children::{children, config_secret};
+use children::{children, configurations};
 use named::{get, named};
 use pods::pods;
 use replica_sets::replica_sets;
@@ -64,7 +64,7 @@ impl Unread {
     }
 }
 
-/// Reads what a certificate is rendered from: the listener, what it references, and its config Secret. `None` if the listener
+/// Reads what a certificate is rendered from: the listener, what it references, and its configurations. `None` if the listener
 /// does not exist, or cannot be parsed.
 pub async fn gather_certificates(
     client: &Client,
@@ -78,7 +78,7 @@ pub async fn gather_certificates(
     let (secrets, config_maps, children) = futures::join!(
         named(client, Kind::Secret, &listener),
         named(client, Kind::ConfigMap, &listener),
-        config_secret(client, &identity),
+        configurations(client, &identity),
     );
     let mut world = World::new(*listener);
     (world.secrets, world.config_maps, world.children) = (secrets?, config_maps?, children?);

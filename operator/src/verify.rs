@@ -81,16 +81,29 @@ async fn answer(
     let deadline = Instant::now() + patience;
     let mut leader = Leader::default();
     loop {
-        let target = Target::one(Kind::Lease, &question.lease);
-        let lease = question.leases.get_opt(&question.lease);
-        leader.look(call(Verb::Get, &target, lease).await?.as_ref());
-        let found = listeners(&question.listeners).await?;
-        let verdict = verdict(&leader, &found);
-        if verdict.is_ok() || Instant::now() > deadline {
-            return Ok(verdict);
+        let verdict = look(question, &mut leader).await;
+        // A new pod may be kept from the API server for a moment, until its node knows its NetworkPolicy.
+        let is_final = match &verdict {
+            Ok(verdict) => verdict.is_ok(),
+            Err(error) => error.is_lasting(),
+        };
+        if is_final || Instant::now() > deadline {
+            return verdict;
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Looks once.
+async fn look(
+    question: &Question,
+    leader: &mut Leader,
+) -> Result<Result<Vec<String>, Vec<String>>, call::Error> {
+    let target = Target::one(Kind::Lease, &question.lease);
+    let lease = question.leases.get_opt(&question.lease);
+    leader.look(call(Verb::Get, &target, lease).await?.as_ref());
+    let found = listeners(&question.listeners).await?;
+    Ok(verdict(leader, &found))
 }
 
 /// Reads all listeners, page by page: there may be thousands.

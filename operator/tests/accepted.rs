@@ -18,7 +18,7 @@ use mqtt_tls_operator::plan::objects::{Applied, Wanted};
 use mqtt_tls_operator::plan::proof::Proofs;
 use mqtt_tls_operator::plan::proof::answer::{Answer, Backend, Configuration};
 use mqtt_tls_operator::plan::world::World;
-use mqtt_tls_operator::plan::{Plan, accepted, plan};
+use mqtt_tls_operator::plan::{self, Plan, accepted, plan};
 use support::{Pki, applied, check, environment, now, put};
 
 const AUTH: &str = "clientAuth: {mode: Require, caRef: {kind: Secret, name: device-ca}}";
@@ -167,9 +167,14 @@ fn other_client_authentication_removes_it() {
     assert_eq!(cluster.accepted(), None);
     cluster.answer(&[SERVED]);
     assert_eq!(cluster.accepted(), Some(cluster.config()));
-    // A CA is taken away.
+    // A CA is taken away; the short way of renewals removes it, too, and first of all.
     cluster
         .put("kind: Secret\nmetadata: {name: device-ca}\nstringData: {ca.crt: '@other-ca.crt'}\n");
+    let renewed = plan::renew(&cluster.world, now()).objects;
+    let (steps, _) = renewed.clone().steps();
+    assert_eq!(steps[0].child, Child::Accepted);
+    let emptied = renewed.accepted_secret.present().unwrap();
+    assert!(emptied.data.as_ref().unwrap().is_empty());
     cluster.step();
     assert_eq!(cluster.accepted(), None);
     cluster.answer(&[SERVED]);

@@ -5,6 +5,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use mqtt_tls_config::{ClientAuth, Config};
 use tracing::warn;
 
 use crate::load::{self, Loaded};
@@ -36,6 +37,13 @@ impl Opened {
         let Some(path) = fallback else {
             return Err(refused);
         };
+        if let Some((wanted, found)) = client_auth(source).zip(client_auth(&source.beside(path)))
+            && wanted != found
+        {
+            // What is mounted may be older than what the operator has written.
+            warn!(fallback = %path.display(), "fallback refused: it authenticates clients differently");
+            return Err(refused);
+        }
         match Self::open(&source.beside(path), threads) {
             Ok(opened) => {
                 warn!(
@@ -66,6 +74,13 @@ impl Opened {
             admin,
         })
     }
+}
+
+/// Returns how a file's configuration authenticates clients, if it can be parsed.
+fn client_auth(source: &Source) -> Option<ClientAuth> {
+    let text = source.read().ok()?;
+    let config = Config::parse(&text.text).ok();
+    config.map(|config| config.client_auth)
 }
 
 pub(crate) fn unreadable(error: source::Error) -> StartError {

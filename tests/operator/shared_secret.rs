@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, is_operator, listener, start_operator};
 const MANY: usize = 8;
 
 /// Requests for one certificate: the listener, its Secret, its config Secret, and the write.
-const FIRST_MAX: usize = 4;
+const FIRST_MAX: usize = 5;
 
 /// Requests of a whole reconciliation before it writes its config Secret.
 const WHOLE: usize = 8;

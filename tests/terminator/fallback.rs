@@ -3,13 +3,14 @@
 
 use std::path::PathBuf;
 
+use mqtt_tls_config::ClientAuthMode::Require;
 use mqtt_tls_config::{Config, Pem};
 use mqtt_tls_terminator::Terminator;
 use tests::clients::tls::Connector;
 use tests::pki::{Ca, Leaf};
 use tests::wait::eventually;
 
-use crate::fixture::{SOON, Scripted, config, get, write};
+use crate::fixture::{SOON, Scripted, config, get, trust, write};
 
 /// A file and a fallback with certificates of their own, on the same ports.
 struct Both {
@@ -107,6 +108,22 @@ async fn a_good_file_needs_no_fallback() {
     std::fs::remove_file(&both.fallback).unwrap();
     let _terminator = both.start();
     assert_eq!(both.served(&backend).await, both.renewed.cert_der);
+}
+
+#[tokio::test]
+async fn a_fallback_that_authenticates_clients_differently_is_refused() {
+    let backend = Scripted::start().await;
+    let devices = Ca::new("devices");
+    let stricter = |config: &Config| {
+        let mut config = config.clone();
+        config.host = Some([192, 0, 2, 1].into());
+        config.client_auth = trust(Require, &devices);
+        config.to_yaml().expose().to_owned()
+    };
+    let both = Both::new(&backend, stricter);
+    let started = Terminator::start(&both.file, Some(&both.fallback), None);
+    let error = started.map(drop).unwrap_err().chain();
+    assert!(error.contains("192.0.2.1"), "{error}");
 }
 
 #[tokio::test]

@@ -103,7 +103,13 @@ impl State {
             return;
         };
         let difference = own.duration_since(theirs);
-        let is_large = difference.unsigned_abs() > DIFFERENCE_MAX;
+        // Dates have whole seconds, so the difference varies by one: between the two limits, what was logged holds.
+        let limit = if self.is_logged {
+            DIFFERENCE_MAX / 2
+        } else {
+            DIFFERENCE_MAX
+        };
+        let is_large = difference.unsigned_abs() > limit;
         if is_large != self.is_logged {
             self.is_logged = is_large;
             let seconds = difference.as_secs();

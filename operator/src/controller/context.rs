@@ -1,6 +1,7 @@
 //! What all reconciliations share. It must not decide anything.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
@@ -47,6 +48,10 @@ pub struct Context {
     pub(super) keeper: Option<Keeper>,
     /// Whether reconciliations may begin, because records of an earlier process have been taken over or cannot be.
     pub(super) is_open: watch::Sender<bool>,
+    /// Whether the records of an earlier process are no longer needed.
+    pub(super) is_restored: AtomicBool,
+    /// Whether a signal has come, so that no reconciliation begins.
+    pub(super) is_ending: AtomicBool,
 }
 
 impl Context {
@@ -81,6 +86,8 @@ impl Context {
             spread: Spread::default(),
             keeper,
             is_open: watch::Sender::new(false),
+            is_restored: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
         }
     }
 }

@@ -15,15 +15,14 @@ use kube::{Api, Client};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
+use super::Context;
 use super::lists::Lists;
 use super::records::{Record, Salt, parse, text};
-use super::retry::Spread;
 use super::sight::Sights;
 use crate::api::call::call;
 use crate::api::patch::apply;
 use crate::error::chain;
 use crate::kinds::{Kind, Target, Verb};
-use crate::metrics::Metrics;
 use crate::plan::names::own_labels;
 use crate::plan::report::LOOK_AGAIN;
 use crate::plan::until_passed;
@@ -110,36 +109,38 @@ impl Keeper {
 
     /// Takes over the records of the process before when all watches have listed, so that listeners of which nothing has
     /// changed are not read.
-    pub async fn restore(
-        &self,
-        lists: &Lists,
-        sights: &Sights,
-        spread: &Spread,
-        metrics: &Metrics,
-    ) {
+    pub async fn restore(&self, lists: &Lists, context: &Context) {
         let records = self.read().await;
-        if records.is_empty() || !timeout(LISTS_WAIT, lists.complete()).await.unwrap_or(false) {
+        if records.is_empty() {
             return;
         }
-        let (now, clock) = (Timestamp::now(), Instant::now());
+        info!("waiting for the first lists, to read only what has changed since the last process");
+        if !timeout(LISTS_WAIT, lists.complete()).await.unwrap_or(false) {
+            warn!("not all first lists came; reading everything instead");
+            return;
+        }
+        let (now, clock) = (context.clock.now(), Instant::now());
         let (mut unchanged, mut asked) = (0_u32, 0_u32);
-        sights.restore(self.salt, &records, |listener, record| {
-            let mut wait = spread.wait(LOOK_AGAIN, clock);
-            if let Some(until) = record.until {
-                let until = Timestamp::from_second(until).ok()?;
-                wait = wait.min(until_passed(until, now));
-                if until <= now {
-                    return None;
+        context
+            .sights
+            .restore(self.salt, &records, |listener, record| {
+                let mut wait = context.spread.wait(LOOK_AGAIN, clock);
+                if let Some(until) = record.until {
+                    let until = Timestamp::from_second(until).ok()?;
+                    wait = wait.min(until_passed(until, now));
+                    if until <= now {
+                        return None;
+                    }
                 }
-            }
-            if record.is_asked {
-                wait = wait.min(ASKED_AFTER + ASKED_EVERY.saturating_mul(asked));
-                asked += 1;
-            }
-            metrics.warned(&listener.namespace, &listener.name, record.warnings.clone());
-            unchanged += 1;
-            Some(clock + wait)
-        });
+                if record.is_asked {
+                    wait = wait.min(ASKED_AFTER + ASKED_EVERY.saturating_mul(asked));
+                    asked += 1;
+                }
+                let (metrics, warnings) = (&context.metrics, record.warnings.clone());
+                metrics.warned(&listener.namespace, &listener.name, warnings);
+                unchanged += 1;
+                Some(clock + wait)
+            });
         info!(
             records = records.len(),
             unchanged, "took over the records of the last results"

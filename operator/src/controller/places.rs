@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Maximum number of reconciliations that hold what they have read, most of which wait for pods or for a place.
-const HOLDING_MAX: usize = 256;
+const HOLDING_MAX: usize = 64;
 
 /// Places for reconciliations.
 #[derive(Debug)]

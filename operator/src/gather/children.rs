@@ -5,13 +5,26 @@ use kube::Client;
 
 use crate::api::call::Error;
 use crate::api::child::ChildApi;
-use crate::kinds::{CHILDREN, Child};
+use crate::kinds::{CHILDREN, Child, ChildRow};
 use crate::plan::names::Identity;
 use crate::plan::objects::Children;
 
 /// Reads the children that exist.
 pub(super) async fn children(client: &Client, identity: &Identity) -> Result<Children, Error> {
-    let gets = CHILDREN.iter().map(async |row| {
+    some(client, identity, &CHILDREN).await
+}
+
+/// Reads the Secrets with the current and the last accepted configuration, if they exist.
+pub(super) async fn configurations(
+    client: &Client,
+    identity: &Identity,
+) -> Result<Children, Error> {
+    let rows = [Child::Configuration, Child::Accepted].map(|child| *child.row());
+    some(client, identity, &rows).await
+}
+
+async fn some(client: &Client, identity: &Identity, rows: &[ChildRow]) -> Result<Children, Error> {
+    let gets = rows.iter().map(async |row| {
         let api = ChildApi::new(client, &identity.namespace, row);
         (row.child, api.get(&identity.name_of(row.child)).await)
     });
@@ -21,16 +34,6 @@ pub(super) async fn children(client: &Client, identity: &Identity) -> Result<Chi
         if let Some(object) = found? {
             children.put(child, object);
         }
-    }
-    Ok(children)
-}
-
-/// Reads the config Secret, if it exists.
-pub(super) async fn config_secret(client: &Client, identity: &Identity) -> Result<Children, Error> {
-    let (mut children, row) = (Children::default(), Child::Configuration.row());
-    let api = ChildApi::new(client, &identity.namespace, row);
-    if let Some(object) = api.get(&identity.name_of(row.child)).await? {
-        children.put(row.child, object);
     }
     Ok(children)
 }

@@ -27,6 +27,8 @@ pub enum Child {
 /// When a child is written: all children of a wave before those of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wave {
+    /// What a pod that starts falls back on. It must not be looser than a configuration that is written after it.
+    Fallback,
     /// What the pods mount. Running pods are marked before the next wave.
     Configuration,
     /// The objects around the pods.
@@ -54,7 +56,7 @@ pub static CHILDREN: [ChildRow; 5] = TABLE;
 /// In the order of [`Child`].
 const TABLE: [ChildRow; 5] = [
     row::<Secret>(Child::Configuration, Kind::Secret, Wave::Configuration),
-    row::<Secret>(Child::Accepted, Kind::Secret, Wave::Surroundings),
+    row::<Secret>(Child::Accepted, Kind::Secret, Wave::Fallback),
     row::<Service>(Child::Service, Kind::Service, Wave::Surroundings),
     row::<PodDisruptionBudget>(
         Child::DisruptionBudget,

@@ -44,7 +44,9 @@ pub fn proven(judged: &Judged<'_>) -> Wanted<Secret> {
     let Outcome::Done(applied) = judged.outcome else {
         return Wanted::Kept;
     };
-    if pods.is_empty() || !is_served {
+    let ready = judged.pods.iter();
+    let ready = ready.filter(|pod| pod.is_ready && !pod.is_leaving).count();
+    if pods.is_empty() || pods.len() < ready || !is_served {
         return Wanted::Kept;
     }
     let (identity, children) = (&judged.report.identity, &applied.children);
