@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, is_operator, listener, start_operator};
 /// Number of listeners on one Secret.
 const MANY: usize = 8;
 
-/// Requests for one certificate: the listener, its Secret, its config Secret, and the write.
+/// Requests for one certificate: the listener, its Secret, its two configurations, and the write.
 const FIRST_MAX: usize = 5;
 
 /// Requests of a whole reconciliation before it writes its config Secret.
