@@ -19,7 +19,6 @@ mod stage;
 mod workloads;
 mod write;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,6 +26,7 @@ use kube::Client;
 use libtest_mimic::{Arguments, Failed, Trial};
 use mqtt_tls_operator::crd;
 use tests::apiserver::ApiServer;
+use tests::operator::{install_base, kubeconfig};
 use tests::state;
 use tokio::runtime::Runtime;
 
@@ -68,12 +68,8 @@ fn main() -> ExitCode {
 /// Installs the definition and the permissions of `deploy/base`.
 async fn install(server: &'static ApiServer) -> Cluster {
     server.install_crd_yaml(&crd::yaml()).await;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let base = root.join("deploy/base");
-    server
-        .kubectl(&["apply", "--server-side", "-k", base.to_str().unwrap()])
-        .expect_success();
-    let operator = server.kubeconfig_for_service_account("smart-mqtt-tls", "mqtt-tls-operator");
+    install_base(server);
+    let operator = kubeconfig(server);
     Cluster {
         server,
         users: server.client().await,

@@ -8,11 +8,33 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::apiserver::ApiServer;
 use crate::process::Process;
 use crate::{ports, programs, workdir};
 
+/// The operator's namespace and service account, as in `deploy/base`.
+pub const NAMESPACE: &str = "smart-mqtt-tls";
+/// See [`NAMESPACE`].
+pub const ACCOUNT: &str = "mqtt-tls-operator";
+
 /// The terminator's image, which is never started.
 const IMAGE: &str = "mqtt-tls-terminator:test";
+
+/// Installs `deploy/base` beside the definition. Panics if the API server refuses it.
+pub fn install_base(server: &ApiServer) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let base = root
+        .expect("tests is a folder of the workspace")
+        .join("deploy/base");
+    let base = base.to_str().expect("the path is UTF-8");
+    let apply = ["apply", "--server-side", "-k", base];
+    server.kubectl(&apply).expect_success();
+}
+
+/// Returns a kubeconfig with the operator's own permissions.
+pub fn kubeconfig(server: &ApiServer) -> PathBuf {
+    server.kubeconfig_for_service_account(NAMESPACE, ACCOUNT)
+}
 
 /// Starts the operator as any user. `--terminator-image` among the arguments overrides the default.
 pub fn spawn(kubeconfig: &Path, args: &[&str]) -> Process {

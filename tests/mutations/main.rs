@@ -23,7 +23,7 @@ mod schema;
 mod stage;
 mod values;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +35,7 @@ use mqtt_tls_operator::crd;
 use serde_json::json;
 use tests::apiserver::ApiServer;
 use tests::broker::Mosquitto;
+use tests::operator::{install_base, kubeconfig};
 use tests::process::Process;
 use tests::{controllers, programs};
 use tokio::runtime::Runtime;
@@ -108,11 +109,7 @@ async fn install(
     controllers: Vec<Process>,
 ) -> Cluster {
     server.install_crd_yaml(&crd::yaml()).await;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let base = root.join("deploy/base");
-    server
-        .kubectl(&["apply", "--server-side", "-k", base.to_str().unwrap()])
-        .expect_success();
+    install_base(server);
     let users = server.client().await;
     for name in NODES {
         make_node(&users, name).await;
@@ -120,7 +117,7 @@ async fn install(
     let mirror = Arc::new(Mirror::start(&users).await);
     Cluster {
         server,
-        operators: server.kubeconfig_for_service_account("smart-mqtt-tls", "mqtt-tls-operator"),
+        operators: kubeconfig(server),
         kubelet: Kubelet::start(users.clone(), Arc::clone(&mirror), broker),
         mirror,
         users,

@@ -19,7 +19,8 @@ use mqtt_tls_operator::crd::{self, MqttTlsListener};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tests::apiserver::{ApiServer, AuditEvent};
-pub(crate) use tests::operator::spawn as spawn_operator;
+use tests::operator::{ACCOUNT, install_base};
+pub(crate) use tests::operator::{NAMESPACE, spawn as spawn_operator};
 use tests::pki::{Ca, Leaf};
 use tests::process::Process;
 use tests::wait::eventually_async;
@@ -29,10 +30,6 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// How long the operator must write nothing to count as settled.
 const QUIET: Duration = Duration::from_secs(2);
-
-/// The operator's namespace and service account, as in `deploy/base`.
-pub(crate) const NAMESPACE: &str = "smart-mqtt-tls";
-const ACCOUNT: &str = "mqtt-tls-operator";
 
 /// A namespace, and optionally an operator for it.
 pub(crate) struct Fixture {
@@ -53,12 +50,7 @@ pub(crate) async fn installed() -> &'static ApiServer {
     static BASE: Once = Once::new();
     let server = ApiServer::shared();
     server.install_crd_yaml(&crd::yaml()).await;
-    BASE.call_once(|| {
-        let base = root().join("deploy/base");
-        server
-            .kubectl(&["apply", "--server-side", "-k", base.to_str().unwrap()])
-            .expect_success();
-    });
+    BASE.call_once(|| install_base(server));
     server
 }
 

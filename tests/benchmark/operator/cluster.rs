@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ::tests::apiserver::ApiServer;
-use ::tests::operator;
+use ::tests::operator::{self, ACCOUNT, NAMESPACE};
 use ::tests::pki::Ca;
 use ::tests::process::{Process, run};
 use futures::{StreamExt, stream};
@@ -14,10 +14,6 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::trace::Trace;
-
-/// The operator's namespace and service account, as in `deploy/base`.
-const NAMESPACE: &str = "smart-mqtt-tls";
-const ACCOUNT: &str = "mqtt-tls-operator";
 
 /// Maximum number of concurrent requests that make the workload.
 const CONCURRENCY: usize = 8;
@@ -38,11 +34,7 @@ impl Cluster {
     /// Starts an API server, and installs the definition of this operator and `deploy/base`.
     pub(crate) async fn start(operator: &Path) -> Self {
         let server = ApiServer::start();
-        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base");
-        let base = base.to_str().expect("the checkout's path is UTF-8");
-        server
-            .kubectl(&["apply", "--server-side", "-k", base])
-            .expect_success();
+        operator::install_base(&server);
         let mut command = Command::new(operator);
         command.arg("crd");
         let definition = run(command, b"", SOON).expect_success().stdout;
@@ -59,9 +51,7 @@ impl Cluster {
 
     /// Starts the operator as a leader with its own service account.
     pub(crate) fn run_operator(&self, program: &Path) -> Process {
-        let kubeconfig = self
-            .server
-            .kubeconfig_for_service_account(NAMESPACE, ACCOUNT);
+        let kubeconfig = operator::kubeconfig(&self.server);
         let mut command = operator::run(program, &kubeconfig);
         command.args(["--log", "info", "--lease-namespace", NAMESPACE]);
         Process::spawn("operator", command)
