@@ -17,7 +17,7 @@ use crate::api::call::{self, call};
 use crate::api::patch;
 use crate::crd;
 use crate::kinds::{Kind, Target, Verb};
-use crate::run::{cluster, unavailable};
+use crate::run::{client, unavailable};
 use crate::screen;
 
 /// The version of this release.
@@ -67,13 +67,9 @@ enum Error {
 
 /// Applies the definition and waits until it can be used.
 pub async fn run() -> ExitCode {
-    let config = match cluster().await {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let client = match Client::try_from(config) {
+    let client = match client().await {
         Ok(client) => client,
-        Err(error) => return unavailable("invalid kubeconfig", &error),
+        Err(code) => return code,
     };
     match install(client).await {
         Ok(done) => {

@@ -88,7 +88,7 @@ pub async fn run(arguments: &Run) -> ExitCode {
 }
 
 /// Returns how to reach the API server: from the kubeconfig, or from this pod's service account.
-pub async fn cluster() -> Result<Config, ExitCode> {
+async fn cluster() -> Result<Config, ExitCode> {
     match Config::infer().await {
         Ok(mut config) => {
             config.read_timeout = Some(SILENCE_MAX);
@@ -100,6 +100,12 @@ pub async fn cluster() -> Result<Config, ExitCode> {
             &error,
         )),
     }
+}
+
+/// Returns a client for a command that asks and ends.
+pub async fn client() -> Result<Client, ExitCode> {
+    let client = Client::try_from(cluster().await?);
+    client.map_err(|error| unavailable("invalid kubeconfig", &error))
 }
 
 /// Logs what is unavailable and returns its exit code.

@@ -15,7 +15,7 @@ use crate::api::call::{self, call};
 use crate::args;
 use crate::crd::Guarded;
 use crate::kinds::{Kind, Target, Verb};
-use crate::run::{cluster, unavailable};
+use crate::run::{client, unavailable};
 use crate::screen;
 use verdict::{Leader, Listeners, verdict};
 
@@ -34,13 +34,9 @@ struct Question {
 
 /// Looks until everything is right, or the time is over, and says what is wrong.
 pub async fn run(arguments: &args::Verify) -> ExitCode {
-    let config = match cluster().await {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let client = match Client::try_from(config) {
+    let client = match client().await {
         Ok(client) => client,
-        Err(error) => return unavailable("invalid kubeconfig", &error),
+        Err(code) => return code,
     };
     let question = question(&client, arguments);
     match answer(&question, arguments.patience).await {
