@@ -124,12 +124,8 @@ async fn keep(context: &Context, lists: &Lists, shutdown: Shutdown) {
     };
     tokio::select! {
         () = keeper.restore(lists, context) => {}
-        () = shutdown.begun() => {
-            // Nothing begins any more, and the records of the process before are the better ones.
-            context.is_ending.store(true, Ordering::Relaxed);
-            context.is_open.send_replace(true);
-            return std::future::pending().await;
-        }
+        // The records of the process before are the better ones.
+        () = shutdown.begun() => return std::future::pending().await,
     }
     context.is_restored.store(true, Ordering::Relaxed);
     context.is_open.send_replace(true);
@@ -149,10 +145,11 @@ fn references_to(
     })
 }
 
-/// Lets no reconciliation begin after a signal, also none that waits for its place.
+/// After a signal, ends the reconciliations that wait for the records or for a place.
 async fn end_soon(context: &Context, shutdown: Shutdown) {
     shutdown.begun().await;
     context.is_ending.store(true, Ordering::Relaxed);
+    context.is_open.send_replace(true);
     std::future::pending::<()>().await;
 }
 
