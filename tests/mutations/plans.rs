@@ -17,8 +17,8 @@ use crate::{Cluster, hints, judge, schema};
 /// the pods have opened it: for the change and for the way back.
 const HEALED: Duration = Duration::from_secs(240);
 
-/// Upper bound until the status tells what a hand holds, and the pause between two looks.
-const TOLD: Duration = Duration::from_secs(20);
+/// Upper bound until the status reports what a hand holds, and the pause between two looks.
+const REPORTED: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(150);
 
 /// How often the operator may write after the way back.
@@ -170,7 +170,7 @@ async fn handle(stage: &Stage, hand: &Hand) -> Vec<String> {
                 Err(why) => wrong.push(format!("status: {why}")),
             }
         } else {
-            wrong.extend(told(stage, hand).await);
+            wrong.extend(unreported(stage, hand).await);
         }
         hand.let_go(stage).await;
     }
@@ -181,12 +181,12 @@ async fn handle(stage: &Stage, hand: &Hand) -> Vec<String> {
     wrong
 }
 
-/// Waits until the status tells what a hand holds. Returns what it says instead.
-async fn told(stage: &Stage, hand: &Hand) -> Option<String> {
+/// Waits until the status reports what a hand holds. Returns what it says instead.
+async fn unreported(stage: &Stage, hand: &Hand) -> Option<String> {
     let begin = Instant::now();
     loop {
         let wrong = held(hand, &stage.look().await)?;
-        if begin.elapsed() > TOLD {
+        if begin.elapsed() > REPORTED {
             return Some(wrong);
         }
         tokio::time::sleep(LOOK).await;
@@ -197,8 +197,8 @@ async fn told(stage: &Stage, hand: &Hand) -> Option<String> {
 fn held(hand: &Hand, look: &Look) -> Option<String> {
     let messages = look.messages();
     let kind = CHILDREN[hand.kind][2];
-    let is_told = messages.contains(&format!("{kind} {}", crate::stage::CHILD));
-    (!is_told).then(|| format!("status: no condition names the {kind}: {messages}"))
+    let is_reported = messages.contains(&format!("{kind} {}", crate::stage::CHILD));
+    (!is_reported).then(|| format!("status: no condition names the {kind}: {messages}"))
 }
 
 /// What is wrong after the way back. The operator may write while pods come and go on a busy machine, but that must end.

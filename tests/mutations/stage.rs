@@ -319,11 +319,11 @@ impl Look {
 
     /// The messages of the conditions that are not as they are in a ready listener.
     pub(crate) fn messages(&self) -> String {
-        let told = self.conditions().filter(|one| {
+        let unusual = self.conditions().filter(|one| {
             let is_change = one["type"] == "Reconciling" || one["type"] == "Stalled";
             (one["status"] == "True") == is_change
         });
-        let lines = told.map(|one| {
+        let lines = unusual.map(|one| {
             let text = |field: &str| one[field].as_str().unwrap_or_default();
             let (type_, status, reason) = (text("type"), text("status"), text("reason"));
             format!("{type_}={status} {reason}: {}", text("message"))

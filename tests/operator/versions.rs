@@ -25,7 +25,7 @@ const STATUSES_MAX: usize = 2;
 /// In such a time, two operators without a rest reconcile a listener up to a hundred times each.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Starts a candidate for the Lease, whose release is told by its image.
+/// Starts a candidate for the Lease, whose image identifies its release.
 fn candidate(cluster: &Fixture, account: &Account, image: &str) -> Process {
     let namespace = cluster.namespace.as_str();
     let args = ["--namespace", namespace, "--lease-namespace", namespace];

@@ -42,7 +42,7 @@ pub struct Context {
     pub(super) latest: Latest,
     /// Places for reconciliations.
     pub(super) places: Places,
-    /// When listeners are looked at without an event.
+    /// When listeners are reconciled without an event.
     pub(super) spread: Spread,
     /// Keeps the records of the last results, if there is a place for them.
     pub(super) keeper: Option<Keeper>,

@@ -39,7 +39,7 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// Maximum time for the first lists; then everything is read. That takes longer than lists, also where they are slow.
 const LISTS_WAIT: Duration = Duration::from_secs(120);
 
-/// Time until the first listener is looked at whose pods answered before the restart: as long as they may be silent otherwise.
+/// Time until the first listener is reconciled whose pods answered before the restart: as long as they may be silent otherwise.
 const ASKED_AFTER: Duration = Duration::from_secs(60);
 
 /// Time from one such listener to the next. With eight reads each, they are 80 reads a second.
@@ -71,7 +71,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Creates a keeper for this build with these settings; `None` if the build cannot be told from others.
+    /// Creates a keeper for this build with these settings; `None` if the build cannot be identified.
     pub fn new(client: &Client, place: Place, settings: &impl Debug) -> Option<Self> {
         let program = program()
             .inspect_err(|error| warn!(error = chain(error), "failed to read {PROGRAM}"))

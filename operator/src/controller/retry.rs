@@ -76,7 +76,7 @@ fn back_off(failures: u32) -> Duration {
 /// Number of times from which the least crowded one is chosen. With one, some second would get twice its share.
 const CHOICES: usize = 4;
 
-/// The seconds in which listeners are looked at without an event.
+/// The seconds in which listeners are reconciled without an event.
 #[derive(Debug)]
 pub struct Spread {
     begun: Instant,

@@ -2,7 +2,7 @@
 //! about one of them, most often the echo of an own write, needs no other reconciliation.
 //!
 //! A result counts for the next process once the echoes of all own writes have come with nothing else before them:
-//! the version of an own write may hide another's edit, of which only an event tells.
+//! the version of an own write may hide another's edit, which only an event shows.
 //!
 //! It must not be used to decide what is written, and a doubt means that an event counts.
 
