@@ -117,6 +117,11 @@ impl Relay {
         !self.backend_failed && self.first != Some(End::TlsError)
     }
 
+    /// Reports whether the backend sent anything.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answer.is_some()
+    }
+
     /// Reports whether the client has received all data, close_notify and a FIN, as far as the kernel knows.
     pub(crate) fn has_sent_fin(&self) -> bool {
         self.down == Direction::Done && !self.client_is_gone
@@ -304,7 +309,10 @@ impl Relay {
                     End::BackendClosed
                 });
             }
-            self.answer.get_or_insert_with(|| mqtt::answer(plain[0]));
+            let answer = self.answer.get_or_insert_with(|| mqtt::answer(plain[0]));
+            if *answer == Answer::Mqtt {
+                self.worker.state.health.answered();
+            }
             self.has_moved();
             self.worker.counts().to_client.add(plain.len() as u64);
             let Some(size) = self.session.encrypt(plain, &mut scratch.cipher) else {

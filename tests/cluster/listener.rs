@@ -1,6 +1,6 @@
 //! A listener for the journeys: a namespace with a real smart-mqtt, a certificate, and pods that serve it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -61,12 +61,16 @@ impl Edge {
         edge
     }
 
-    /// Like [`Edge::prepare`], with a Ready listener of two pods.
+    /// Like [`Edge::prepare`], with a Ready listener of two pods, whose Service forwards connections.
     #[track_caller]
     pub(crate) fn start(cluster: &'static Cluster, namespace: &str) -> Self {
         let edge = Self::prepare(cluster, namespace);
         edge.listener("");
         edge.wait("Ready", "True");
+        let address = edge.address("edge");
+        eventually(SOON, "kube-proxy has followed the ready pods", || {
+            TcpStream::connect_timeout(&address, SOON).ok()
+        });
         edge
     }
 

@@ -32,12 +32,13 @@ impl SmartMqtt {
         let jars = assets::smart_mqtt_jars();
         let command = move |addr: SocketAddr| {
             let mut command = assets::installed("java");
-            // Without the second export, connections break at random. The small heap is for machines with
-            // two cores and many tests.
+            // Without the second export, connections break at random. The small heap is for machines with two cores and
+            // many tests. For one processor: see `deploy/samples/smart-mqtt.yaml`.
             command
                 .args(["--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED"])
                 .args(["--add-exports", "java.base/jdk.internal.ref=ALL-UNNAMED"])
                 .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+                .args(["-XX:ActiveProcessorCount=1", "-Dbroker.pushThreadNum=2"])
                 .arg(format!("-Dbroker.host={}", addr.ip()))
                 .arg(format!("-Dbroker.port={}", addr.port()))
                 .arg("-cp")

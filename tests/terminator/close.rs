@@ -7,10 +7,7 @@ use tests::clients::tls::{End, TlsClient};
 use tests::wait::eventually;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::fixture::{Fixture, Peer, SOON, Scripted};
-
-/// A broker's answer to a CONNECT (MQTT 3.1.1, section 3.2).
-const CONNACK: &[u8] = &[0x20, 2, 0, 0];
+use crate::fixture::{CONNACK, Fixture, Peer, SOON, Scripted};
 
 async fn connected() -> (Fixture, TlsClient, Peer) {
     connected_with(|_| {}).await

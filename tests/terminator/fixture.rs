@@ -17,6 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+/// A broker's answer to a CONNECT (MQTT 3.1.1, section 3.2).
+pub(crate) const CONNACK: &[u8] = &[0x20, 2, 0, 0];
+
 /// Timeout for steps that should be fast; exceeding it is a failure, not a measurement.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 

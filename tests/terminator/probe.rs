@@ -8,7 +8,7 @@ use tests::clients::tls::{Connector, End};
 use tests::pki::Ca;
 use tests::ports;
 
-use crate::fixture::{Fixture, Scripted, trust};
+use crate::fixture::{CONNACK, Fixture, Scripted, trust};
 
 fn prober(fixture: &Fixture) -> Connector {
     fixture
@@ -92,5 +92,31 @@ async fn status_says_why_the_broker_is_unreachable() {
     config.backend.port = backend.addr().port();
     fixture.rewrite(&config);
     fixture.wait_for_generation(2);
+    assert_eq!(backend_of(&fixture)["reachable"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_that_the_broker_answers_no_client() {
+    let backend = Scripted::start().await;
+    let fixture = Fixture::start(backend.addr());
+    let ended = "mqtt_tls_connections_ended_total{end=\"backend_mute\"}";
+    for rejected in 1..=10 {
+        let mut client = fixture.client().open(fixture.addr()).await.unwrap();
+        backend.accept().await.fin().await;
+        client.read_to_end().await;
+        client.close_notify().await.unwrap();
+        fixture.wait_for_metric(ended, f64::from(rejected));
+        // A few that are rejected without an answer prove nothing.
+        assert_eq!(backend_of(&fixture)["reachable"], rejected < 10);
+    }
+    let error = backend_of(&fixture)["error"].clone();
+    assert_eq!(
+        error,
+        "the broker closed the connection without answering the CONNECT"
+    );
+    let mut client = fixture.client().open(fixture.addr()).await.unwrap();
+    let mut peer = backend.accept().await;
+    peer.send(CONNACK).await;
+    client.read_exact(CONNACK.len()).await.unwrap();
     assert_eq!(backend_of(&fixture)["reachable"], true);
 }

@@ -73,7 +73,7 @@ impl ConditionType {
             Self::CertificateServed => {
                 "every ready pod runs the current configuration, and answers TLS handshakes with its certificates"
             }
-            Self::BackendReachable => "every ready pod reaches the broker",
+            Self::BackendReachable => "every ready pod reaches the broker, and it answers",
             Self::Ready => {
                 "all of the conditions above are true; an unknown `CertificateServed` or `BackendReachable` does not \
                  count, because it is no evidence"

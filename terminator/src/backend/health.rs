@@ -1,9 +1,9 @@
-//! Whether the backend is reachable, as the last attempts to connect show: for the log, which reports only when an
-//! outage starts and ends, and for `/status`.
+//! Whether the backend is reachable, as the last attempts to connect show, and whether it answers those that it accepts:
+//! for the log, which reports only when an outage starts and ends, and for `/status`.
 //!
 //! It must not log each failure: devices reconnect by the thousand.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,20 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 /// How long the result of an attempt counts. `/status` makes an attempt if no client has caused one since.
 const RESULT_AGE_MAX: Duration = Duration::from_secs(15);
 
+/// Number of connections that end without an answer, and none with one, before the backend counts as silent. A few
+/// clients that it rejects without a word prove nothing.
+const SILENCE_MIN: u32 = 10;
+
+/// How long the last connection without an answer counts. Devices back off for minutes.
+const SILENCE_AGE_MAX: Duration = Duration::from_secs(300);
+
 /// Whether the backend is reachable.
 #[derive(Debug)]
 pub(crate) struct Health {
     is_out: AtomicBool,
+    /// Number of connections that ended without an answer since the backend last sent anything.
+    unanswered: AtomicU32,
+    silence: Mutex<Silence>,
     /// Time of the last result in milliseconds after `began`; 0 before the first.
     tried: AtomicU64,
     began: Instant,
@@ -31,6 +41,14 @@ struct Outage {
     logged: Option<Instant>,
 }
 
+/// The connections that ended without an answer.
+#[derive(Debug, Default)]
+struct Silence {
+    first: Option<Instant>,
+    last: Option<Instant>,
+    what: &'static str,
+}
+
 /// What the last attempts to connect show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
@@ -38,7 +56,7 @@ pub(crate) enum Seen {
     Nothing,
     /// The last attempt succeeded.
     Reachable,
-    /// All attempts failed for this long; the error of the last one.
+    /// All attempts failed, or were not answered, for this long; the error of the last one.
     Unreachable(Duration, String),
 }
 
@@ -46,6 +64,8 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             is_out: AtomicBool::default(),
+            unanswered: AtomicU32::default(),
+            silence: Mutex::default(),
             tried: AtomicU64::default(),
             began: Instant::now(),
             outage: Mutex::default(),
@@ -82,8 +102,27 @@ impl Health {
         logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY)
     }
 
+    /// Records a connection that the backend accepted and did not answer with MQTT; `what` happened to it.
+    pub(crate) fn unanswered(&self, what: &'static str) {
+        let mut silence = self.silence();
+        let now = Instant::now();
+        if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
+            silence.first = Some(now);
+        }
+        silence.last = Some(now);
+        silence.what = what;
+    }
+
+    /// Records that the backend sent data. Usually only a relaxed load.
+    pub(crate) fn answered(&self) {
+        if self.unanswered.load(Ordering::Relaxed) != 0 {
+            self.unanswered.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Forgets everything, because the backend is another one.
     pub(crate) fn reset(&self) {
+        self.answered();
         let mut outage = self.lock();
         *outage = Outage::default();
         self.is_out.store(false, Ordering::Relaxed);
@@ -104,8 +143,17 @@ impl Health {
         let outage = self.lock();
         match outage.since.filter(|_| self.is_out.load(Ordering::Relaxed)) {
             Some(since) => Seen::Unreachable(since.elapsed(), outage.error.clone()),
-            None => Seen::Reachable,
+            None => self.silent().unwrap_or(Seen::Reachable),
         }
+    }
+
+    /// Returns for how long the backend has accepted connections without answering one, if there were enough of them.
+    fn silent(&self) -> Option<Seen> {
+        let silence = self.silence();
+        let (first, last) = silence.first.zip(silence.last)?;
+        let is_silent = self.unanswered.load(Ordering::Relaxed) >= SILENCE_MIN;
+        (is_silent && last.elapsed() < SILENCE_AGE_MAX)
+            .then(|| Seen::Unreachable(first.elapsed(), silence.what.to_owned()))
     }
 
     fn stamp(&self) {
@@ -115,6 +163,11 @@ impl Health {
     /// Returns the time in milliseconds after `began`, at least 1.
     fn now(&self) -> u64 {
         milliseconds(self.began.elapsed()).max(1)
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        // A silence is consistent even if a holder panicked.
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Outage> {
@@ -129,7 +182,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Health, Seen};
+    use super::{Health, SILENCE_MIN, Seen};
 
     fn error(seen: &Seen) -> Option<&str> {
         match seen {
@@ -152,5 +205,24 @@ mod tests {
         health.begin(|| "three".to_owned());
         health.reset();
         assert_eq!((health.seen(), health.is_stale()), (Seen::Nothing, true));
+    }
+
+    #[test]
+    fn a_backend_is_silent_after_some_connections_without_an_answer() {
+        let health = Health::default();
+        health.end();
+        for _ in 1..SILENCE_MIN {
+            health.unanswered("closed");
+            assert_eq!(health.seen(), Seen::Reachable);
+        }
+        health.answered();
+        health.unanswered("closed");
+        assert_eq!(health.seen(), Seen::Reachable, "one has been answered");
+        (1..SILENCE_MIN).for_each(|_| health.unanswered("gave up"));
+        assert_eq!(error(&health.seen()), Some("gave up"));
+        health.end();
+        assert_eq!(error(&health.seen()), Some("gave up"), "it only connects");
+        health.answered();
+        assert_eq!(health.seen(), Seen::Reachable);
     }
 }

@@ -33,8 +33,8 @@ pub(super) const ROWS: [Row; 5] = [
         Reason::BackendUnreachable,
         "BackendUnreachable",
         REACHABLE,
-        "pods have not reached the broker for a minute or longer",
-        "check `spec.backend`, the broker's pods, and NetworkPolicies between the terminators and the broker",
+        "pods have not reached the broker for a minute or longer, or it has accepted connections and answered none with MQTT",
+        "check `spec.backend`, the broker's pods and log, and NetworkPolicies between the terminators and the broker",
     ),
     Row::new(
         Reason::NotReachedYet,
