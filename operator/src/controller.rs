@@ -39,8 +39,8 @@ use crate::metrics::Ended;
 use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
-use crate::plan::names::{Identity, Name};
-use crate::plan::objects::{Applied, Step};
+use crate::plan::names::Name;
+use crate::plan::objects::Applied;
 use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
 use crate::plan::{Plan, plan};
@@ -250,7 +250,15 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let written = status::write(client, reporter, &world.listener, &status, metrics).await?;
     let accepted = accepted::proven(&judged).step(Child::Accepted);
     let mut applied = applied.map_err(|failed| failed.error)?;
-    keep_accepted(context, &report.identity, accepted, &mut applied).await;
+    // Last: nothing else may wait for it, because the listener is served without it.
+    apply_one(
+        client,
+        &report.identity,
+        accepted,
+        &mut applied.children,
+        metrics,
+    )
+    .await?;
     slow_down(context, name, &read, &applied);
     let wait = context.spread.wait(report.look_again, Instant::now());
     let wait = wait.min(proved);
@@ -269,22 +277,6 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
         .sights
         .end(name, versions::ended(read, now, due, record));
     Ok(Action::requeue(wait))
-}
-
-/// Keeps what pods have accepted. The listener is served, and the next look tries again: nothing else may wait for it.
-async fn keep_accepted(context: &Context, listener: &Identity, step: Step, applied: &mut Applied) {
-    let Context {
-        client, metrics, ..
-    } = context;
-    let kept = apply_one(client, listener, step, &mut applied.children, metrics).await;
-    if let Err(error) = kept {
-        warn!(
-            namespace = listener.namespace,
-            listener = listener.name,
-            error = chain(&error),
-            "failed to keep the accepted configuration"
-        );
-    }
 }
 
 /// Makes the listener rest if others change its children back again and again.

@@ -29,6 +29,7 @@ use tests::apiserver::ApiServer;
 use tests::operator::{install_base, kubeconfig};
 use tests::state;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 
 use judge::{Outcome, complaints};
 use plans::Plan;
@@ -85,7 +86,8 @@ async fn plans(cluster: &'static Cluster, filter: Option<&str>) -> Vec<Plan> {
     let runs = all.filter(|(_, workload)| is_wanted(workload));
     let runs = runs.map(async |(index, workload)| {
         let (stage, played) = perform(cluster, workload, None).await;
-        played.unwrap_or_else(|why| panic!("{} without a fault: {why}", workload.name));
+        let writes = stage.proxy.record().writes();
+        played.unwrap_or_else(|why| panic!("{} without a fault: {why}: {writes:?}", workload.name));
         let outcome = outcome(stage).await;
         plans::of(workload, index, &Arc::new(outcome))
     });
@@ -107,6 +109,7 @@ async fn perform(
         namespace,
         proxy,
         rests: Vec::new(),
+        pods: JoinSet::new(),
         wanted: wanted.map(|plan| Arc::clone(&plan.wanted)),
     };
     let mut played = stage.play(workload.before).await;

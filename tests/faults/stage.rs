@@ -13,8 +13,11 @@ use mqtt_tls_operator::crd::MqttTlsListener;
 use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use tests::pki::{Ca, Leaf};
+use tests::pods::{self, StandIn};
 use tests::state::{self, CHILDREN, SERVICE, State, TOUCHED, api};
 use tests::wait::eventually_async;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::judge::Outcome;
 use crate::proxy::Proxy;
@@ -26,6 +29,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// How long a change may cause no reconciliation before another one is made.
 const TOUCH_AGAIN: Duration = Duration::from_secs(2);
 
+/// How often a Secret is delivered to its pod.
+const DELIVERY: Duration = Duration::from_millis(50);
+
 /// A namespace with an operator behind a proxy.
 pub(crate) struct Stage {
     pub(crate) client: Client,
@@ -33,6 +39,8 @@ pub(crate) struct Stage {
     pub(crate) proxy: Proxy,
     /// The states in which the operator had settled, since writes are counted.
     pub(crate) rests: Vec<State>,
+    /// The ready pods, each with its broker, and with what delivers its configuration.
+    pub(crate) pods: JoinSet<()>,
     /// The run without a fault, whose rests the operator must reach by itself.
     pub(crate) wanted: Option<Arc<Outcome>>,
 }
@@ -96,6 +104,7 @@ impl Stage {
             Act::Collect => self.collect().await,
             Act::Pods(listener) => self.make_pods(listener).await,
             Act::Available(listener) => self.make_available(listener).await,
+            Act::Serve(listener) => self.serve(listener).await,
             Act::Led(listener, port) => self.led(listener, *port).await,
             Act::Settle(listeners) => {
                 self.reach().await;
@@ -248,6 +257,32 @@ impl Stage {
             };
             pods.create(&PostParams::default(), &pod).await.unwrap();
         }
+    }
+
+    async fn serve(&mut self, listener: &str) {
+        let (secrets, pods): (Api<Secret>, Api<Pod>) = (self.api(), self.api());
+        let name = format!("{listener}-mqtts");
+        let mut config = pods::config_of(&secrets.get(&name).await.unwrap());
+        let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = broker.local_addr().unwrap().port();
+        let pod = StandIn::start(config.clone(), port);
+        pods::report_ready(&pods, &format!("{name}-1"), pod.ip).await;
+        self.pods.spawn(async move {
+            let (pod, _broker) = (pod, broker);
+            loop {
+                tokio::time::sleep(DELIVERY).await;
+                // The last test may have ended the API server.
+                let Ok(Some(secret)) = secrets.get_opt(&name).await else {
+                    continue;
+                };
+                let rendered = pods::config_of(&secret);
+                if rendered != config {
+                    let placed = pods::placed(rendered.clone(), pod.ip, port);
+                    pods::write(&pod.file, &placed);
+                    config = rendered;
+                }
+            }
+        });
     }
 
     async fn led(&self, listener: &str, port: u16) {

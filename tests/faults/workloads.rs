@@ -23,6 +23,8 @@ pub(crate) enum Act {
     Pods(&'static str),
     /// Writes the status of a listener's Deployment as its controller would when all pods run.
     Available(&'static str),
+    /// Lets the first of these pods serve what is rendered, from now on.
+    Serve(&'static str),
     /// Waits until a listener's Service leads to a port, which follows the pods seconds later.
     Led(&'static str, u16),
     /// Waits until reconciliations of these listeners that saw all of the above have written nothing.
@@ -50,6 +52,8 @@ pub(crate) struct Workload {
     pub(crate) acts: &'static [Act],
     /// Whether a fault ends it early, so that fewer writes than without a fault are right.
     pub(crate) is_cut_short: bool,
+    /// Whether a pod serves, whose answers come when they come: how often the status changes is not the operator's choice.
+    pub(crate) is_served: bool,
     /// Whether its writes also meet the fault that takes long.
     pub(crate) is_slow: bool,
 }
@@ -57,12 +61,14 @@ pub(crate) struct Workload {
 use tests::state::{DEPLOYMENT, SECRET as SECRETS, SERVICE};
 
 use Act::{
-    Available, Ca, Collect, Delete, Edit, Foreign, Led, Listener, Pods, Remove, Settle,
+    Available, Ca, Collect, Delete, Edit, Foreign, Led, Listener, Pods, Remove, Serve, Settle,
     SettleOrFault, Stop, Tls,
 };
 
 const EDGE: &str = "edge";
 const SECRET: &str = "edge-tls";
+const REQUIRE: &str =
+    r#"{"clientAuth": {"mode": "Require", "caRef": {"kind": "ConfigMap", "name": "device-ca"}}}"#;
 
 /// A listener that is ready.
 const READY: &[Act] = &[
@@ -121,11 +127,7 @@ pub(crate) const ALL: &[Workload] = &[
         READY,
         &[
             Ca("device-ca"),
-            Listener(
-                EDGE,
-                SECRET,
-                r#"{"clientAuth": {"mode": "Require", "caRef": {"kind": "ConfigMap", "name": "device-ca"}}}"#,
-            ),
+            Listener(EDGE, SECRET, REQUIRE),
             Settle(&[EDGE]),
         ],
     ),
@@ -228,7 +230,25 @@ pub(crate) const ALL: &[Workload] = &[
             Collect,
         ],
         is_cut_short: true,
+        is_served: false,
         is_slow: false,
+    },
+    Workload {
+        is_served: true,
+        ..of(
+            "accepted",
+            READY,
+            &[
+                Serve(EDGE),
+                Settle(&[EDGE]),
+                Ca("device-ca"),
+                // Stricter: what was accepted is removed first.
+                Listener(EDGE, SECRET, REQUIRE),
+                Settle(&[EDGE]),
+                Tls(SECRET, Pair::Renewed),
+                Settle(&[EDGE]),
+            ],
+        )
     },
     of(
         "again",
@@ -264,6 +284,7 @@ const fn of(name: &'static str, before: &'static [Act], acts: &'static [Act]) ->
         before,
         acts,
         is_cut_short: false,
+        is_served: false,
         is_slow: false,
     }
 }

@@ -28,6 +28,7 @@ pub mod operator;
 pub mod paho;
 pub mod peers;
 pub mod pki;
+pub mod pods;
 pub mod ports;
 pub mod process;
 pub mod programs;

@@ -35,13 +35,15 @@ const OTHERS: [[&str; 3]; 2] = [
 ];
 
 /// Fields that the API server chooses, or that the test's own writes change.
-const CHOSEN: [&str; 7] = [
+const CHOSEN: [&str; 9] = [
     "resourceVersion",
     "creationTimestamp",
     "clusterIP",
     "clusterIPs",
     "nodePort",
     "healthCheckNodePort",
+    "podIP",
+    "podIPs",
     TOUCHED,
 ];
 

@@ -108,6 +108,17 @@ impl Hand {
         let _ = api.patch(CHILD, &merge, &Patch::Merge(patch)).await;
     }
 
+    /// Replaces the child again if the operator has made another's its own: a write that was under way meanwhile merges
+    /// with what it finds.
+    pub(crate) async fn insist(&self, stage: &Stage) {
+        if let Act::Foreign = self.act {
+            let child = stage.children(self.kind).get_opt(CHILD).await.unwrap();
+            if child.is_none_or(|child| child.metadata.owner_references.is_some()) {
+                self.act(stage).await;
+            }
+        }
+    }
+
     async fn delete(&self, stage: &Stage) {
         let api = stage.children(self.kind);
         // It may be gone already.

@@ -189,6 +189,7 @@ async fn unreported(stage: &Stage, hand: &Hand) -> Option<String> {
         if begin.elapsed() > REPORTED {
             return Some(wrong);
         }
+        hand.insist(stage).await;
         tokio::time::sleep(LOOK).await;
     }
 }

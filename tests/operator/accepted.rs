@@ -5,10 +5,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::DeleteParams;
 use mqtt_tls_config::{ClientAuthMode, Config};
 use tests::pki::Ca;
+use tests::pods::config_of;
+use tests::pods::write;
 use tests::wait::eventually_async;
 
-use crate::fixture::{Fixture, SOON, config_of};
-use crate::prove::{Running, broker, mounted, write};
+use crate::fixture::{Fixture, SOON};
+use crate::prove::{broker, mounted, start};
 
 const NAME: &str = "edge-mqtts-accepted";
 
@@ -40,7 +42,7 @@ async fn a_refused_configuration_does_not_replace_the_accepted_one() {
             .is_none()
     );
     cluster.run_pods("edge").await;
-    let pod = Running::start(&cluster, "edge-mqtts-1", port).await;
+    let pod = start(&cluster, "edge-mqtts-1", port).await;
     let first = config_of(&cluster.child::<Secret>("edge").await);
     let is_first = |config: Option<&Config>| config == Some(&first);
     wait_for_accepted(&cluster, "the first one is accepted", is_first).await;
@@ -90,7 +92,7 @@ async fn it_never_accepts_clients_that_the_current_one_refuses() {
     cluster.apply_listener("edge", "  replicas: 1");
     cluster.wait_until_programmed("edge").await;
     cluster.run_pods("edge").await;
-    let pod = Running::start(&cluster, "edge-mqtts-1", port).await;
+    let pod = start(&cluster, "edge-mqtts-1", port).await;
     wait_for_accepted(&cluster, "the first one is accepted", |config| {
         config.is_some()
     })

@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tests::pods::config_of;
 use tests::wait::eventually_async;
 
-use crate::fixture::{Fixture, SOON, config_of};
+use crate::fixture::{Fixture, SOON};
 
 const CHILD: &str = "edge-mqtts";
 

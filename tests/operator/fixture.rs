@@ -22,6 +22,7 @@ use tests::apiserver::{ApiServer, AuditEvent};
 use tests::operator::{ACCOUNT, install_base};
 pub(crate) use tests::operator::{NAMESPACE, spawn as spawn_operator};
 use tests::pki::{Ca, Leaf};
+use tests::pods::config_of;
 use tests::process::Process;
 use tests::wait::eventually_async;
 
@@ -336,12 +337,6 @@ fn kubeconfig(server: &ApiServer) -> PathBuf {
 /// Reports whether the operator made this request.
 pub(crate) fn is_operator(event: &AuditEvent) -> bool {
     event.user.username == format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}")
-}
-
-/// The configuration in a Secret.
-pub(crate) fn config_of(secret: &Secret) -> Config {
-    let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
-    Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap()
 }
 
 /// A listener's manifest.

@@ -12,12 +12,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tests::pki::Leaf;
+use tests::pods::config_of;
 use tests::wait::eventually_async;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::watch;
 
-use crate::fixture::{Fixture, config_of, spawn_operator};
+use crate::fixture::{Fixture, spawn_operator};
 use crate::proxy::Proxy;
 
 /// Upper bound for the next try of a watch, which doubles its wait with each failure, and for an API server to recover.

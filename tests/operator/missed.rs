@@ -13,10 +13,11 @@ use kube::api::DeleteParams;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tests::pki::Ca;
+use tests::pods::config_of;
 use tests::process::Process;
 use tests::wait::eventually_async;
 
-use crate::fixture::{Fixture, config_of, spawn_operator};
+use crate::fixture::{Fixture, spawn_operator};
 use crate::proxy::{Fault, Proxy};
 
 /// Upper bound for the next try of a watch, which doubles its wait with each failure.

@@ -56,7 +56,7 @@ async fn the_former_port_stays_open_until_the_service_has_followed() {
     let before = secrets.get("edge-mqtts").await.unwrap().resource_version();
     let look = || async {
         let secret = secrets.get("edge-mqtts").await.unwrap();
-        let config = crate::fixture::config_of(&secret);
+        let config = tests::pods::config_of(&secret);
         assert!(config.also_listen.is_empty() || secret.resource_version() == before);
         config.also_listen.is_empty().then_some(())
     };

@@ -1,84 +1,29 @@
 //! What the pods say counts: their configuration, their certificates and their broker. The pods are real terminators on
 //! loopback addresses; this test delivers the configuration as a kubelet would.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Patch, PatchParams};
 use mqtt_tls_config::Config;
-use mqtt_tls_terminator::Terminator;
-use serde_json::json;
+use tests::pods::{self, StandIn, config_of, write};
 use tests::wait::eventually_async;
-use tests::workdir;
 use tokio::net::TcpListener;
 
-use crate::fixture::{Fixture, SOON, config_of};
-
-/// A pod of the listener `edge`, with a terminator in this process.
-pub(crate) struct Running {
-    name: String,
-    pub(crate) ip: IpAddr,
-    pub(crate) file: PathBuf,
-    _terminator: Terminator,
-}
-
-/// Returns an address that no other pod has.
-fn address() -> IpAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    Ipv4Addr::new(127, 9, 83, NEXT.fetch_add(1, Ordering::Relaxed)).into()
-}
+use crate::fixture::{Fixture, SOON};
 
 /// Returns the configuration in the Secret, as the pod at an address runs it, with a broker on this machine.
 pub(crate) async fn mounted(cluster: &Fixture, ip: IpAddr, broker: u16) -> Config {
     let secret = cluster.child::<Secret>("edge").await;
-    let mut config = config_of(&secret);
-    // All pods share this machine's ports.
-    config.host = Some(ip);
-    config.admin.host = ip;
-    config.backend.host = Ipv4Addr::LOCALHOST.to_string();
-    config.backend.port = broker;
-    config
+    pods::placed(config_of(&secret), ip, broker)
 }
 
-impl Running {
-    pub(crate) async fn start(cluster: &Fixture, name: &str, broker: u16) -> Self {
-        let ip = address();
-        cluster.make_pod("edge", name).await;
-        let file = workdir::scratch("pod").join("config.yaml");
-        write(&file, &mounted(cluster, ip, broker).await);
-        let terminator = Terminator::start(&file, None, None)
-            .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
-        let pod = Self {
-            name: name.to_owned(),
-            ip,
-            file,
-            _terminator: terminator,
-        };
-        pod.is_ready(cluster).await;
-        pod
-    }
-
-    /// Writes the status that the kubelet writes for a ready pod.
-    async fn is_ready(&self, cluster: &Fixture) {
-        let ip = self.ip.to_string();
-        let status = json!({"status": {
-            "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        }});
-        let pods = cluster.api::<Pod>();
-        let patch = Patch::Merge(status);
-        pods.patch_status(&self.name, &PatchParams::default(), &patch)
-            .await
-            .unwrap();
-    }
-}
-
-pub(crate) fn write(file: &std::path::Path, config: &Config) {
-    let new = file.with_extension("new");
-    std::fs::write(&new, config.to_yaml().expose()).unwrap();
-    std::fs::rename(&new, file).unwrap();
+/// Starts a ready pod of the listener `edge`.
+pub(crate) async fn start(cluster: &Fixture, name: &str, broker: u16) -> StandIn {
+    cluster.make_pod("edge", name).await;
+    let config = config_of(&cluster.child::<Secret>("edge").await);
+    let pod = StandIn::start(config, broker);
+    pods::report_ready(&cluster.api::<Pod>(), name, pod.ip).await;
+    pod
 }
 
 /// A broker that accepts connections.
@@ -106,8 +51,8 @@ async fn the_status_shows_what_pods_serve() {
     cluster.apply_listener("edge", "  replicas: 2");
     cluster.wait_until_programmed("edge").await;
     cluster.run_pods("edge").await;
-    let one = Running::start(&cluster, "edge-mqtts-1", port).await;
-    let other = Running::start(&cluster, "edge-mqtts-2", port).await;
+    let one = start(&cluster, "edge-mqtts-1", port).await;
+    let other = start(&cluster, "edge-mqtts-2", port).await;
     let served = "CertificateServed";
     cluster.wait_for("edge", served, "True", served).await;
     let reachable = "BackendReachable";
@@ -155,7 +100,7 @@ async fn a_refusal_is_shown_in_the_pods_words() {
     cluster.apply_listener("edge", "  replicas: 1");
     cluster.wait_until_programmed("edge").await;
     cluster.run_pods("edge").await;
-    let pod = Running::start(&cluster, "edge-mqtts-1", port).await;
+    let pod = start(&cluster, "edge-mqtts-1", port).await;
     is_ready(&cluster, "True", "Ready").await;
 
     // No pod has this address.
@@ -189,16 +134,7 @@ async fn pods_that_cannot_be_asked_prove_nothing() {
     cluster.wait_until_programmed("edge").await;
     cluster.run_pods("edge").await;
     cluster.make_pod("edge", "edge-mqtts-1").await;
-    let ip = address().to_string();
-    let ready = json!({"status": {
-        "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
-        "conditions": [{"type": "Ready", "status": "True"}],
-    }});
-    let pods = cluster.api::<Pod>();
-    let patch = Patch::Merge(ready);
-    pods.patch_status("edge-mqtts-1", &PatchParams::default(), &patch)
-        .await
-        .unwrap();
+    pods::report_ready(&cluster.api::<Pod>(), "edge-mqtts-1", pods::address()).await;
     let (type_, reason) = ("CertificateServed", "PodsNotAsked");
     let condition = cluster.wait_for("edge", type_, "Unknown", reason).await;
     assert!(
@@ -219,7 +155,7 @@ async fn a_pod_that_reaches_the_broker_again_is_noticed_without_an_event() {
     cluster.apply_listener("edge", "  replicas: 1");
     cluster.wait_until_programmed("edge").await;
     cluster.run_pods("edge").await;
-    let pod = Running::start(&cluster, "edge-mqtts-1", port).await;
+    let pod = start(&cluster, "edge-mqtts-1", port).await;
     let (type_, reason) = ("BackendReachable", "NotReachedYet");
     let condition = cluster.wait_for("edge", type_, "Unknown", reason).await;
     let address = format!("127.0.0.1:{port}");

@@ -10,12 +10,13 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::{Api, Resource};
 use mqtt_tls_operator::plan::ports::LINGERING;
 use tests::operator::command;
+use tests::pods::config_of;
 use tests::process::Process;
 use tests::stepped::SteppedClock;
 use tests::wait::eventually_async;
 
 use crate::account::Account;
-use crate::fixture::{Fixture, NAMESPACE, SOON, config_of};
+use crate::fixture::{Fixture, NAMESPACE, SOON};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;

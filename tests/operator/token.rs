@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Resource};
 use serde_json::json;
+use tests::pods::config_of;
 use tests::wait::eventually_async;
 use tests::workdir;
 
-use crate::fixture::{Fixture, NAMESPACE, config_of, spawn_operator};
+use crate::fixture::{Fixture, NAMESPACE, spawn_operator};
 
 /// Upper bound for a new token to be read, which is once a minute, and for the next retry after it.
 const RENEWAL: Duration = Duration::from_secs(180);

@@ -36,7 +36,8 @@ fn secret(
     Secret {
         metadata: identity.child(child, &BTreeMap::new(), annotations),
         type_: Some(CONFIG_TYPE.to_owned()),
-        data: Some(data),
+        // The API server stores no empty map, which would then be written again and again.
+        data: Some(data).filter(|data| !data.is_empty()),
         ..Secret::default()
     }
 }
