@@ -39,8 +39,8 @@ use crate::metrics::Ended;
 use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
 use crate::plan::conditions::{self, unread};
-use crate::plan::names::Name;
-use crate::plan::objects::Applied;
+use crate::plan::names::{Identity, Name};
+use crate::plan::objects::{Applied, Step};
 use crate::plan::proof::{Proofs, ready};
 use crate::plan::report::LOOK_AGAIN;
 use crate::plan::{Plan, plan};
@@ -97,6 +97,7 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
             let namespace = object.namespace.unwrap_or_default();
             let name = Name::new(&namespace, &object.name);
             known.failures.forget(&name);
+            known.unkept.forget(&name);
             known.sights.forget(&name);
             known.undone.forget(&name);
             known.latest.forget(&name);
@@ -250,21 +251,16 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let written = status::write(client, reporter, &world.listener, &status, metrics).await?;
     let accepted = accepted::proven(&judged).step(Child::Accepted);
     let mut applied = applied.map_err(|failed| failed.error)?;
-    // Last: nothing else may wait for it, because the listener is served without it.
-    apply_one(
-        client,
-        &report.identity,
-        accepted,
-        &mut applied.children,
-        metrics,
-    )
-    .await?;
+    let again = keep_accepted(context, name, accepted, &report.identity, &mut applied).await;
     slow_down(context, name, &read, &applied);
     let wait = context.spread.wait(report.look_again, Instant::now());
-    let wait = wait.min(proved);
+    let wait = wait.min(proved).min(again.unwrap_or(wait));
     let is_as_read = written.as_ref().is_none_or(|written| written.is_as_read);
     let now = versions::now(&world, named, &applied, written.as_ref());
-    let keeper = context.keeper.as_ref().filter(|_| is_settled && is_as_read);
+    let keeper = context
+        .keeper
+        .as_ref()
+        .filter(|_| is_settled && is_as_read && again.is_none());
     let record = keeper.map(|keeper| Record {
         digest: keeper.salt().digest(&now),
         // Rounded up: it must have passed.
@@ -277,6 +273,35 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
         .sights
         .end(name, versions::ended(read, now, due, record));
     Ok(Action::requeue(wait))
+}
+
+/// Keeps what pods have accepted. Nothing else may wait for it: the listener is served without it. Returns the time until
+/// the next try if that failed.
+async fn keep_accepted(
+    context: &Context,
+    name: &Name,
+    step: Step,
+    listener: &Identity,
+    applied: &mut Applied,
+) -> Option<Duration> {
+    let Context {
+        client, metrics, ..
+    } = context;
+    let kept = apply_one(client, listener, step, &mut applied.children, metrics).await;
+    let Err(error) = kept else {
+        context.unkept.forget(name);
+        return None;
+    };
+    let (failures, wait) = context.unkept.more(name, Instant::now());
+    warn!(
+        namespace = name.namespace,
+        listener = name.name,
+        error = chain(&error),
+        failures,
+        ?wait,
+        "failed to keep the accepted configuration; retrying"
+    );
+    Some(wait)
 }
 
 /// Makes the listener rest if others change its children back again and again.

@@ -59,18 +59,19 @@ pub struct Status {
     pub waiting_for: Vec<&'static str>,
 }
 
-/// The broker, and whether the last attempts to connect to it succeeded: those of clients, or else one that is made for
-/// the request.
+/// The broker, and whether it is reachable: whether the last attempts to connect to it succeeded (those of clients, or else
+/// one that is made for the request), and whether it answers those that it accepts.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
     /// Its address.
     pub address: String,
-    /// Whether the last attempt succeeded; `null` before the first one has ended.
+    /// Whether the last attempt succeeded, and not all of the last ten connections or more ended without an answer; `null`
+    /// before the first attempt has ended.
     pub reachable: Option<bool>,
-    /// Seconds since the first of the failed attempts, if the last one failed.
+    /// Seconds since the first of the failed attempts, or of the connections without an answer.
     pub unreachable_for: Option<u64>,
-    /// Error of the last attempt, if it failed.
+    /// Error of the last attempt, or what happened to the last connection without an answer.
     pub error: Option<String>,
 }
 

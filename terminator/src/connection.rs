@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -24,9 +24,6 @@ use crate::state::Worker;
 use crate::tls::failure;
 use crate::tls::handshake::{self, Attempt, Established};
 
-/// How long a client waits for the broker's answer at least, before its leaving counts against the broker.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// An accepted connection, before its client has sent anything.
 pub(crate) struct Accepted {
     pub(crate) client: TcpStream,
@@ -39,7 +36,6 @@ pub(crate) struct Accepted {
 
 /// A connection with a backend.
 struct Opened {
-    at: Instant,
     relay: Relay,
     membership: Membership,
     permit: Permit,
@@ -56,8 +52,9 @@ pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
             Ok(mut opened) => {
                 let end = run(&mut opened).await;
                 worker.state.notices.ended(end);
-                if let Some(what) = silence(end, &opened) {
-                    worker.state.health.unanswered(what);
+                if end.is_unanswered() {
+                    let (health, epoch) = (&worker.state.health, opened.relay.epoch);
+                    health.unanswered(epoch, end.meaning(), Instant::now());
                 }
                 record.end(end);
                 // Close before membership and permit are dropped: drains and limits count the connection until
@@ -106,7 +103,6 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
             let half_close = settings.timeouts.half_close;
             let relay = Relay::new(client, backend, established, half_close, worker);
             Ok(Box::new(Opened {
-                at: Instant::now(),
                 relay,
                 membership,
                 permit,
@@ -182,27 +178,12 @@ async fn run(
     .await
 }
 
-/// Returns what happened to a connection whose CONNECT the backend did not answer. A client that leaves at once proves
-/// nothing about the backend.
-fn silence(end: End, opened: &Opened) -> Option<&'static str> {
-    match end {
-        End::BackendMute | End::BackendTls | End::BackendNotMqtt => Some(end.meaning()),
-        End::ClientClosed | End::ClientCut | End::ClientReset
-            if !opened.relay.is_answered() && opened.at.elapsed() >= PATIENCE =>
-        {
-            Some("the broker accepted the connection, and did not answer the CONNECT")
-        }
-        _ => None,
-    }
-}
-
 /// Closes the sockets after the relay. The backend has received its FIN, unless its connection failed.
 async fn close(
     Opened {
         relay,
         membership: _membership,
         permit: _permit,
-        ..
     }: Opened,
 ) {
     let (ends_in_order, has_sent_fin) = (relay.ends_in_order(), relay.has_sent_fin());

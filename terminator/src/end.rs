@@ -2,6 +2,8 @@
 //!
 //! It must not hold details of a connection.
 
+use crate::mqtt::Answer;
+
 /// Cause of the end of a connection: the first event that led to it. One of a fixed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -83,22 +85,45 @@ impl End {
         }
     }
 
+    /// Returns how the connection ended, with the backend's answer: if it is none of a broker, that matters more than which
+    /// side closed or reset.
+    pub(crate) fn with(self, answer: Option<Answer>) -> Self {
+        let by_backend = matches!(self, Self::BackendClosed | Self::BackendReset);
+        let by_client = matches!(
+            self,
+            Self::ClientClosed | Self::ClientCut | Self::ClientReset
+        );
+        match answer {
+            None if by_backend => Self::BackendMute,
+            Some(Answer::Tls) if by_backend || by_client => Self::BackendTls,
+            Some(Answer::Other) if by_backend || by_client => Self::BackendNotMqtt,
+            _ => self,
+        }
+    }
+
+    /// Reports whether the broker did not answer the CONNECT with MQTT.
+    pub(crate) fn is_unanswered(self) -> bool {
+        matches!(
+            self,
+            Self::BackendMute | Self::BackendNotMqtt | Self::BackendTls
+        )
+    }
+
     /// Returns the description for the reference.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::BackendClosed => "the broker closed the connection",
-            Self::BackendMute => "the broker closed the connection without answering the CONNECT",
-            Self::BackendNotMqtt => {
-                "the broker closed the connection after an answer that is neither MQTT nor TLS"
+            Self::BackendMute => {
+                "the broker did not answer the CONNECT: it closed the connection, or the client gave up after 3 \
+                 seconds or longer"
             }
+            Self::BackendNotMqtt => "the broker's answer to the CONNECT was neither MQTT nor TLS",
             Self::BackendRefused => {
                 "connecting to the broker failed, for example with connection refused"
             }
             Self::BackendReset => "the broker reset the connection",
             Self::BackendTimeout => "connecting to the broker exceeded `timeouts.dial`",
-            Self::BackendTls => {
-                "the broker closed the connection after an answer in TLS: use its plaintext port"
-            }
+            Self::BackendTls => "the broker answered the CONNECT in TLS: use its plaintext port",
             Self::BackendUnresolved => "the broker's name has no address, or cannot be resolved",
             Self::ClientClosed => "the client closed the connection with close_notify",
             Self::ClientCut => {

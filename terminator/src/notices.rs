@@ -72,8 +72,8 @@ impl Notices {
     pub(crate) fn ended(&self, end: End) {
         let what = match end {
             End::BackendMute => {
-                "the backend closes connections without answering the CONNECT; see the broker's log, and check that \
-                the port is the one for plaintext MQTT"
+                "the backend does not answer the CONNECT of clients; see the broker's log, and check that the port is \
+                the one for plaintext MQTT"
             }
             End::BackendTls => {
                 "the backend answers with TLS, but receives plaintext MQTT; use its port without TLS"

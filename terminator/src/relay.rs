@@ -22,6 +22,9 @@ use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 use crate::tls::session::Session;
 
+/// How long a client waits for the broker's answer at least, before its leaving counts against the broker.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// State of a direction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
@@ -57,6 +60,9 @@ pub(crate) struct Relay {
     backend_ended: bool,
     /// Kind of the backend's first byte.
     answer: Option<Answer>,
+    began: Instant,
+    /// Which backend it is, for [`Health`](crate::backend::health::Health).
+    pub(crate) epoch: u32,
     /// Maximum time that one direction may stay open, without data, after the other has ended.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -97,6 +103,8 @@ impl Relay {
             backend_failed: false,
             backend_ended: false,
             answer: None,
+            began: Instant::now(),
+            epoch: worker.state.health.epoch(),
             half_close,
             deadline: None,
             worker,
@@ -115,11 +123,6 @@ impl Relay {
     /// Reports whether close_notify may be sent: none of the backend's data was lost.
     pub(crate) fn ends_in_order(&self) -> bool {
         !self.backend_failed && self.first != Some(End::TlsError)
-    }
-
-    /// Reports whether the backend sent anything.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.answer.is_some()
     }
 
     /// Reports whether the client has received all data, close_notify and a FIN, as far as the kernel knows.
@@ -144,14 +147,16 @@ impl Relay {
         }
     }
 
-    /// Returns how the connection ended. If the backend ended it, its answer matters more than whether it
-    /// closed or reset.
     fn end(&self) -> End {
-        match (self.first.unwrap_or(End::BackendClosed), self.answer) {
-            (End::BackendClosed | End::BackendReset, None) => End::BackendMute,
-            (End::BackendClosed | End::BackendReset, Some(Answer::Tls)) => End::BackendTls,
-            (End::BackendClosed | End::BackendReset, Some(Answer::Other)) => End::BackendNotMqtt,
-            (end, _) => end,
+        let first = self.first.unwrap_or(End::BackendClosed);
+        first.with(self.answer)
+    }
+
+    /// Records data of the backend, of which this is the first byte.
+    fn hear(&mut self, byte: u8) {
+        let answer = *self.answer.get_or_insert_with(|| mqtt::answer(byte));
+        if answer == Answer::Mqtt {
+            self.worker.state.health.answered(self.epoch);
         }
     }
 
@@ -234,6 +239,9 @@ impl Relay {
     /// Ends the direction from the client. Complete data is delivered however the connection ended: MQTT has
     /// its own framing, so the broker can interpret the FIN after it.
     fn end_up(&mut self, end: End) {
+        let waits = end != End::TlsError && self.answer.is_none();
+        let gave_up = waits && self.began.elapsed() >= PATIENCE;
+        let end = if gave_up { End::BackendMute } else { end };
         self.first.get_or_insert(end);
         self.up = Direction::Ending;
     }
@@ -309,10 +317,7 @@ impl Relay {
                     End::BackendClosed
                 });
             }
-            let answer = self.answer.get_or_insert_with(|| mqtt::answer(plain[0]));
-            if *answer == Answer::Mqtt {
-                self.worker.state.health.answered();
-            }
+            self.hear(plain[0]);
             self.has_moved();
             self.worker.counts().to_client.add(plain.len() as u64);
             let Some(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
@@ -356,7 +361,10 @@ impl Relay {
             let mut buffer = ReadBuf::new(&mut scratch.read);
             match Pin::new(&mut self.backend).poll_read(cx, &mut buffer) {
                 Poll::Pending => Step::Blocked,
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => Step::Moved,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.hear(buffer.filled()[0]);
+                    Step::Moved
+                }
                 Poll::Ready(_) => {
                     self.backend_ended = true;
                     Step::Moved

@@ -1,6 +1,7 @@
 //! A listener for the journeys: a namespace with a real smart-mqtt, a certificate, and pods that serve it.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -69,7 +70,7 @@ impl Edge {
         edge.wait("Ready", "True");
         let address = edge.address("edge");
         eventually(SOON, "kube-proxy has followed the ready pods", || {
-            TcpStream::connect_timeout(&address, SOON).ok()
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
         });
         edge
     }

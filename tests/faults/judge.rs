@@ -51,17 +51,16 @@ pub(crate) fn complaints(plan: &Plan, found: &Outcome) -> Vec<String> {
 
 fn slack(plan: &Plan, object: &Object) -> Slack {
     let Plan { point, fault, .. } = plan;
-    let is_child = |object: &Object| !object.is_status() && !object.is_event();
     // A child that could not be written is reported in the status, and that it could be written afterwards: two more
     // writes of the status, each with its event.
-    let is_reported = fault.is_seen() && is_child(&point.object);
+    let is_reported = fault.is_seen() && point.object.is_child();
     let more = match object {
         object if object.is_status() => 2 * usize::from(is_reported),
         object if object.is_event() => usize::from(is_reported),
         _ => 0,
     };
-    // A pod that does not answer in time is reported, and that it answers again.
-    let by_pods = if plan.workload.is_served && !is_child(object) {
+    // A pod that does not answer in time is reported, and that it answers again, perhaps twice.
+    let by_pods = if plan.workload.is_served && !object.is_child() {
         4
     } else {
         0

@@ -42,6 +42,11 @@ impl Object {
         self.resource == "mqtttlslisteners.status"
     }
 
+    /// Whether it is neither a status nor an event.
+    pub(crate) fn is_child(&self) -> bool {
+        !self.is_status() && !self.is_event()
+    }
+
     /// The listener that it belongs to. The names of the workloads' listeners are single words.
     pub(crate) fn listener(&self) -> &str {
         self.name.split(['-', '.']).next().unwrap_or_default()

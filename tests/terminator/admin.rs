@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tests::mqtt;
 
-use crate::fixture::{Fixture, Scripted};
+use crate::fixture::{CONNACK, Fixture, Scripted};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_shows_the_active_configuration() {
@@ -52,7 +52,8 @@ async fn metrics_count_connections_bytes_and_dates() {
     let mut peer = backend.accept().await;
     client.send(&[1; 1000]).await.unwrap();
     peer.read_exact(1000).await;
-    peer.send(&[2; 500]).await;
+    // Each byte is that of a CONNACK.
+    peer.send(&[CONNACK[0]; 500]).await;
     client.read_exact(500).await.unwrap();
     assert!((fixture.metric("mqtt_tls_connections_open") - 1.0).abs() < 0.5);
     client.close_notify().await.unwrap();

@@ -104,6 +104,28 @@ async fn a_backend_that_is_not_a_broker_is_counted() {
 }
 
 #[tokio::test]
+async fn a_client_that_gets_no_answer_and_gives_up_counts_against_the_broker() {
+    let (fixture, mut client, mut peer) = connected().await;
+    // The client's patience, not a wait for something.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    client.close_notify().await.unwrap();
+    assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
+    drop(peer);
+    fixture.wait_for_metric(&ended("backend_mute"), 1.0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_an_answer_of_no_broker_counts_against_it() {
+    let (fixture, mut client, mut peer) = connected().await;
+    peer.send(b"-ERR unknown command").await;
+    client.read_exact(4).await.unwrap();
+    client.close_notify().await.unwrap();
+    assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
+    drop(peer);
+    fixture.wait_for_metric(&ended("backend_not_mqtt"), 1.0);
+}
+
+#[tokio::test]
 async fn data_before_a_fin_without_close_notify_is_delivered() {
     let (fixture, mut client, mut peer) = connected().await;
     client.send(b"last words").await.unwrap();
@@ -144,7 +166,7 @@ async fn the_backend_may_send_after_close_notify() {
     let (fixture, mut client, mut peer) = connected().await;
     client.close_notify().await.unwrap();
     assert_eq!(peer.read_to_end().await, (Vec::new(), Ok(())));
-    let much = vec![7; 1_000_000];
+    let much = vec![CONNACK[0]; 1_000_000];
     let (sent, (received, end)) = tokio::join!(
         async {
             peer.send(&much).await;

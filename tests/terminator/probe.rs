@@ -110,10 +110,8 @@ async fn status_says_that_the_broker_answers_no_client() {
         assert_eq!(backend_of(&fixture)["reachable"], rejected < 10);
     }
     let error = backend_of(&fixture)["error"].clone();
-    assert_eq!(
-        error,
-        "the broker closed the connection without answering the CONNECT"
-    );
+    let error = error.as_str().unwrap();
+    assert!(error.contains("did not answer the CONNECT"), "{error}");
     let mut client = fixture.client().open(fixture.addr()).await.unwrap();
     let mut peer = backend.accept().await;
     peer.send(CONNACK).await;

@@ -34,6 +34,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Consecutive failures of each listener.
     pub(super) failures: Failures,
+    /// Consecutive failures to keep each listener's accepted configuration.
+    pub(super) unkept: Failures,
     /// What the last reconciliation of each listener has taken into account.
     pub(super) sights: Arc<Sights>,
     /// Listeners whose children others change back.
@@ -79,6 +81,7 @@ impl Context {
             reporter,
             recorder,
             failures: Failures::default(),
+            unkept: Failures::default(),
             sights: Arc::default(),
             undone: Undone::default(),
             latest: Latest::default(),

@@ -1,5 +1,5 @@
-//! Whether the backend is reachable, as the last attempts to connect show, and whether it answers those that it accepts:
-//! for the log, which reports only when an outage starts and ends, and for `/status`.
+//! Whether the backend is reachable, as the last attempts to connect show: for the log, which reports only when an outage
+//! starts and ends, and for `/status`; and, for `/status`, whether it answers the connections that it accepts.
 //!
 //! It must not log each failure: devices reconnect by the thousand.
 
@@ -17,16 +17,17 @@ const RESULT_AGE_MAX: Duration = Duration::from_secs(15);
 /// clients that it rejects without a word prove nothing.
 const SILENCE_MIN: u32 = 10;
 
-/// How long the last connection without an answer counts. Devices back off for minutes.
-const SILENCE_AGE_MAX: Duration = Duration::from_secs(300);
+/// Maximum time between two connections without an answer that count together. Devices back off for minutes.
+const SILENCE_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// Whether the backend is reachable.
 #[derive(Debug)]
 pub(crate) struct Health {
     is_out: AtomicBool,
-    /// Number of connections that ended without an answer since the backend last sent anything.
-    unanswered: AtomicU32,
+    unanswered: Unanswered,
     silence: Mutex<Silence>,
+    /// Number of backends before this one.
+    epoch: AtomicU32,
     /// Time of the last result in milliseconds after `began`; 0 before the first.
     tried: AtomicU64,
     began: Instant,
@@ -40,6 +41,12 @@ struct Outage {
     error: String,
     logged: Option<Instant>,
 }
+
+/// Number of connections that ended without an answer since the backend last sent MQTT. Each read from the backend loads it,
+/// so it shares no cache line with what each attempt to connect stores.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Unanswered(AtomicU32);
 
 /// The connections that ended without an answer.
 #[derive(Debug, Default)]
@@ -64,8 +71,9 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             is_out: AtomicBool::default(),
-            unanswered: AtomicU32::default(),
+            unanswered: Unanswered::default(),
             silence: Mutex::default(),
+            epoch: AtomicU32::default(),
             tried: AtomicU64::default(),
             began: Instant::now(),
             outage: Mutex::default(),
@@ -97,32 +105,48 @@ impl Health {
         if !self.is_out.load(Ordering::Relaxed) || !self.is_out.swap(false, Ordering::Relaxed) {
             return false;
         }
+        // Perhaps the broker was restarted because it did not answer.
+        self.unanswered.0.store(0, Ordering::Relaxed);
         // An outage was logged recently, so log its end too.
         let logged = self.lock().logged;
         logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY)
     }
 
+    /// Returns which backend it is: connections outlive a change of the backend.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
     /// Records a connection that the backend accepted and did not answer with MQTT; `what` happened to it.
-    pub(crate) fn unanswered(&self, what: &'static str) {
+    pub(crate) fn unanswered(&self, epoch: u32, what: &'static str, now: Instant) {
+        if epoch != self.epoch() {
+            return;
+        }
         let mut silence = self.silence();
-        let now = Instant::now();
-        if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
+        let count = self.unanswered.0.load(Ordering::Relaxed);
+        let pause = silence.last.map(|last| now.duration_since(last));
+        let is_apart = pause.is_none_or(|pause| pause >= SILENCE_PAUSE_MAX);
+        if count == 0 || count < SILENCE_MIN && is_apart {
             silence.first = Some(now);
+            self.unanswered.0.store(1, Ordering::Relaxed);
+        } else {
+            self.unanswered.0.fetch_add(1, Ordering::Relaxed);
         }
         silence.last = Some(now);
         silence.what = what;
     }
 
-    /// Records that the backend sent data. Usually only a relaxed load.
-    pub(crate) fn answered(&self) {
-        if self.unanswered.load(Ordering::Relaxed) != 0 {
-            self.unanswered.store(0, Ordering::Relaxed);
+    /// Records that the backend sent MQTT. Usually only two relaxed loads.
+    pub(crate) fn answered(&self, epoch: u32) {
+        if self.unanswered.0.load(Ordering::Relaxed) != 0 && epoch == self.epoch() {
+            self.unanswered.0.store(0, Ordering::Relaxed);
         }
     }
 
     /// Forgets everything, because the backend is another one.
     pub(crate) fn reset(&self) {
-        self.answered();
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.unanswered.0.store(0, Ordering::Relaxed);
         let mut outage = self.lock();
         *outage = Outage::default();
         self.is_out.store(false, Ordering::Relaxed);
@@ -150,10 +174,9 @@ impl Health {
     /// Returns for how long the backend has accepted connections without answering one, if there were enough of them.
     fn silent(&self) -> Option<Seen> {
         let silence = self.silence();
-        let (first, last) = silence.first.zip(silence.last)?;
-        let is_silent = self.unanswered.load(Ordering::Relaxed) >= SILENCE_MIN;
-        (is_silent && last.elapsed() < SILENCE_AGE_MAX)
-            .then(|| Seen::Unreachable(first.elapsed(), silence.what.to_owned()))
+        let first = silence.first?;
+        let is_silent = self.unanswered.0.load(Ordering::Relaxed) >= SILENCE_MIN;
+        is_silent.then(|| Seen::Unreachable(first.elapsed(), silence.what.to_owned()))
     }
 
     fn stamp(&self) {
@@ -182,7 +205,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Health, SILENCE_MIN, Seen};
+    use super::{Health, Instant, SILENCE_MIN, SILENCE_PAUSE_MAX, Seen};
 
     fn error(seen: &Seen) -> Option<&str> {
         match seen {
@@ -209,20 +232,54 @@ mod tests {
 
     #[test]
     fn a_backend_is_silent_after_some_connections_without_an_answer() {
-        let health = Health::default();
+        let (health, now) = (Health::default(), Instant::now());
+        let rejects = |what, count| (0..count).for_each(|_| health.unanswered(0, what, now));
         health.end();
-        for _ in 1..SILENCE_MIN {
-            health.unanswered("closed");
-            assert_eq!(health.seen(), Seen::Reachable);
-        }
-        health.answered();
-        health.unanswered("closed");
+        rejects("closed", SILENCE_MIN - 1);
+        assert_eq!(health.seen(), Seen::Reachable, "a few prove nothing");
+        health.answered(0);
+        rejects("closed", 1);
         assert_eq!(health.seen(), Seen::Reachable, "one has been answered");
-        (1..SILENCE_MIN).for_each(|_| health.unanswered("gave up"));
+        rejects("gave up", SILENCE_MIN - 1);
         assert_eq!(error(&health.seen()), Some("gave up"));
         health.end();
         assert_eq!(error(&health.seen()), Some("gave up"), "it only connects");
-        health.answered();
+        health.answered(0);
         assert_eq!(health.seen(), Seen::Reachable);
+    }
+
+    #[test]
+    fn connections_without_an_answer_that_are_far_apart_do_not_count_together() {
+        let (health, mut now) = (Health::default(), Instant::now());
+        health.end();
+        for _ in 0..2 * SILENCE_MIN {
+            health.unanswered(0, "closed", now);
+            now += SILENCE_PAUSE_MAX;
+        }
+        assert_eq!(health.seen(), Seen::Reachable);
+        for _ in 0..SILENCE_MIN {
+            health.unanswered(0, "closed", now);
+        }
+        assert_eq!(error(&health.seen()), Some("closed"));
+        health.unanswered(0, "closed", now + SILENCE_PAUSE_MAX);
+        assert_eq!(error(&health.seen()), Some("closed"), "none was answered");
+    }
+
+    #[test]
+    fn a_silence_ends_with_its_backend() {
+        let (health, now) = (Health::default(), Instant::now());
+        let rejects = |epoch| (0..SILENCE_MIN).for_each(|_| health.unanswered(epoch, "", now));
+        health.end();
+        rejects(0);
+        health.reset();
+        health.end();
+        rejects(0);
+        assert_eq!(health.seen(), Seen::Reachable, "that was the other backend");
+        rejects(1);
+        health.answered(0);
+        assert_eq!(error(&health.seen()), Some(""), "the other one answers");
+        health.begin(|| "refused".to_owned());
+        assert!(health.end());
+        assert_eq!(health.seen(), Seen::Reachable, "perhaps it was restarted");
     }
 }

@@ -28,7 +28,7 @@ fn of_proofs(proofs: &Proofs) -> Finding {
     if let Some((pod, address, error)) = first_out(proofs, &is_out) {
         // No duration: it would change the status each time.
         let message = format!(
-            "{out} of {all} ready pods have not reached the broker for a minute or longer (pod {pod}, {address}: {error})"
+            "{out} of {all} ready pods have not reached the broker, or had no answer, for a minute or longer (pod {pod}, {address}: {error})"
         );
         return Finding::new(TYPE, Status::False, Reason::BackendUnreachable, message);
     }

@@ -33,14 +33,14 @@ pub(super) const ROWS: [Row; 5] = [
         Reason::BackendUnreachable,
         "BackendUnreachable",
         REACHABLE,
-        "pods have not reached the broker for a minute or longer, or it has accepted connections and answered none with MQTT",
+        "for a minute or longer, pods have not reached the broker, or it has answered none of their clients with MQTT",
         "check `spec.backend`, the broker's pods and log, and NetworkPolicies between the terminators and the broker",
     ),
     Row::new(
         Reason::NotReachedYet,
         "NotReachedYet",
         REACHABLE,
-        "pods have failed to reach the broker for less than a minute",
+        "for less than a minute, pods have not reached the broker, or it has answered none of their clients with MQTT",
         "wait",
     ),
 ];
