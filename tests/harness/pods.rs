@@ -81,9 +81,7 @@ pub fn placed(mut config: Config, ip: IpAddr, broker: u16) -> Config {
 /// Replaces a configuration file.
 #[track_caller]
 pub fn write(file: &Path, config: &Config) {
-    let new = file.with_extension("new");
-    std::fs::write(&new, config.to_yaml().expose()).expect("the scratch folder is writable");
-    std::fs::rename(&new, file).expect("the scratch folder is writable");
+    workdir::replace(file, config.to_yaml().expose());
 }
 
 /// Writes the status that the kubelet writes for a ready pod.

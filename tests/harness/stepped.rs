@@ -31,9 +31,7 @@ impl SteppedClock {
 
     /// Steps the clock: from now on it is so many seconds ahead of the real one.
     pub fn step(&self, ahead: i64) {
-        let new = self.file.with_extension("new");
-        std::fs::write(&new, format!("{ahead:+}\n")).expect("the folder is writable");
-        std::fs::rename(&new, &self.file).expect("the folder is writable");
+        workdir::replace(&self.file, &format!("{ahead:+}\n"));
     }
 }
 

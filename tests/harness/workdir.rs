@@ -119,6 +119,14 @@ fn start_reaper(scratch: &Path) -> Child {
         .expect("every system has sh")
 }
 
+/// Replaces a file by a rename, so that a reader finds all of the old text or all of the new one.
+#[track_caller]
+pub fn replace(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    fs::write(&new, text).expect("the folder is writable");
+    fs::rename(&new, file).expect("the folder is writable");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

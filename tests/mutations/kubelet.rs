@@ -293,9 +293,7 @@ fn files(secret: &Secret) -> BTreeMap<String, ByteString> {
 
 fn write(file: &Path, text: &str) {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let new = file.with_extension("new");
-    std::fs::write(&new, text).unwrap();
-    std::fs::rename(&new, file).unwrap();
+    workdir::replace(file, text);
 }
 
 /// Starts the container's program with its arguments, in which the mount points are folders of this machine.

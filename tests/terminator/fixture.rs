@@ -82,9 +82,7 @@ impl Fixture {
     }
 
     pub(crate) fn rewrite_text(&self, text: &str) {
-        let new = self.file.with_extension("new");
-        std::fs::write(&new, text).expect("the folder is writable");
-        std::fs::rename(&new, &self.file).expect("the folder is writable");
+        workdir::replace(&self.file, text);
     }
 
     /// Waits until this generation of the configuration is active.

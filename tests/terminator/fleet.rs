@@ -50,9 +50,7 @@ impl Served {
         let leaf = self.ca.leaf().dns("localhost").issue();
         let mut config = self.config.clone();
         config.pem = Pem::new(leaf.bundle());
-        let new = self.file.with_extension("new");
-        std::fs::write(&new, config.to_yaml().expose()).unwrap();
-        std::fs::rename(&new, &self.file).unwrap();
+        workdir::replace(&self.file, config.to_yaml().expose());
         leaf.fingerprint()
     }
 

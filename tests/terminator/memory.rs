@@ -1,13 +1,12 @@
 //! Keys in memory: nothing remains of keys that are no longer served or never were.
 
-use std::path::Path;
-
 use mqtt_tls_config::{Config, Pem};
 use tests::attack::sink::Sink;
 use tests::clients::tls::Connector;
 use tests::memory::Keys;
 use tests::pki::{Ca, KeyEncoding, KeyKind, Leaf};
 use tests::process::Process;
+use tests::workdir;
 
 use crate::fixture::{SOON, config, write};
 use crate::program::start;
@@ -49,7 +48,7 @@ impl Rotated {
     /// Writes a text into the file, and waits for a log line.
     fn put(&self, text: &str, answer: &str) {
         let mark = self.process.mark();
-        replace(&self.file, text);
+        workdir::replace(&self.file, text);
         self.process.wait_for_line_after(mark, answer, SOON);
     }
 
@@ -59,12 +58,6 @@ impl Rotated {
         self.put(config.to_yaml().expose(), "serving");
         self.connect().await;
     }
-}
-
-fn replace(file: &Path, text: &str) {
-    let new = file.with_extension("new");
-    std::fs::write(&new, text).unwrap();
-    std::fs::rename(&new, file).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
