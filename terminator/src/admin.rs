@@ -3,6 +3,8 @@
 //! It must not change state or show key material. It runs on the control thread, so that scrapes do not delay
 //! connections.
 
+mod status;
+
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
@@ -14,171 +16,25 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
 use axum::{Extension, Router};
-use jiff::Timestamp;
+use futures::future::join_all;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::error;
 
 use crate::acceptor;
-use crate::backend::{self, health::Seen};
+use crate::backend;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
-use crate::settings::{Settings, Warning};
+use crate::settings::Settings;
 use crate::sockets::{self, Sharing};
 use crate::state;
-use crate::tls::ClientTrust;
-use mqtt_tls_judge::certificate::{Certificate, Facts};
 use mqtt_tls_program::http::{self, Client, Patience};
+use status::{Backend, Doubt};
+pub use status::{ReloadError, Status};
 
 /// How long `/status` waits for an attempt to connect to the backend.
 const ATTEMPT_WAIT: Duration = Duration::from_millis(500);
-
-/// Content of `/status`.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// Version of this program.
-    pub program: &'static str,
-    /// Address that accepts connections.
-    pub listen: String,
-    /// The broker.
-    pub backend: Backend,
-    /// Client authentication: `None`, `Optional` or `Require`.
-    pub client_auth: &'static str,
-    /// The active configuration.
-    pub configuration: Configuration,
-    /// Served certificates, the default first.
-    pub certificates: Vec<Arc<Facts>>,
-    /// Warnings at the time of the request.
-    pub warnings: Vec<Doubt>,
-    /// Number of connections.
-    pub connections: Connections,
-    /// Reasons for not being ready; empty when ready.
-    pub waiting_for: Vec<&'static str>,
-}
-
-/// The broker, and whether it is reachable: whether the last attempts to connect to it succeeded (those of clients, or else
-/// one that is made for the request), and whether it answers those that it accepts.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Backend {
-    /// Its address.
-    pub address: String,
-    /// Whether the last attempt succeeded, and not all of the last ten connections or more ended without an answer; `null`
-    /// before the first attempt has ended.
-    pub reachable: Option<bool>,
-    /// Seconds since the first of the failed attempts, or of the connections without an answer.
-    pub unreachable_for: Option<u64>,
-    /// Error of the last attempt, or what happened to the last connection without an answer.
-    pub error: Option<String>,
-}
-
-impl Backend {
-    fn of(address: String, seen: Seen) -> Self {
-        let (reachable, unreachable_for, error) = match seen {
-            Seen::Nothing => (None, None, None),
-            Seen::Reachable => (Some(true), None, None),
-            Seen::Unreachable(since, error) => (Some(false), Some(since.as_secs()), Some(error)),
-        };
-        Self {
-            address,
-            reachable,
-            unreachable_for,
-            error,
-        }
-    }
-}
-
-/// The active configuration.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Configuration {
-    /// Its key `version`.
-    pub version: Option<String>,
-    /// Number of configurations that have been active since the start, including this one.
-    pub generation: u64,
-    /// Time since which it is active.
-    pub loaded_at: Timestamp,
-    /// Error of the last reload, if it failed.
-    pub last_error: Option<ReloadError>,
-}
-
-/// Error of a failed reload.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReloadError {
-    /// Reason, one of a fixed set.
-    pub reason: &'static str,
-    /// Human-readable message.
-    pub message: String,
-    /// Time of the reload.
-    pub at: Timestamp,
-}
-
-/// Warning about the active configuration.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Doubt {
-    /// Key of the configuration.
-    pub key: String,
-    /// Reason, one of a fixed set.
-    pub reason: &'static str,
-    /// Human-readable message.
-    pub message: String,
-}
-
-impl From<Warning> for Doubt {
-    fn from(warning: Warning) -> Self {
-        Self {
-            key: warning.key,
-            reason: warning.finding.reason.name(),
-            message: warning.finding.message,
-        }
-    }
-}
-
-/// Number of connections.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Connections {
-    /// Open connections: those whose client has sent its first packet.
-    pub open: u32,
-    /// Connections in the TLS handshake.
-    pub handshaking: u32,
-}
-
-impl Status {
-    /// Makes the status of newly active settings.
-    pub(crate) fn of(settings: &Settings, listen: String, generation: u64, now: Timestamp) -> Self {
-        let trust = match settings.trust {
-            ClientTrust::Disabled => "None",
-            ClientTrust::Optional(_) => "Optional",
-            ClientTrust::Required(_) => "Require",
-        };
-        let facts = |certificate: &Certificate| Arc::clone(certificate.facts());
-        Self {
-            program: env!("CARGO_PKG_VERSION"),
-            listen,
-            backend: Backend::of(settings.backend.to_string(), Seen::Nothing),
-            client_auth: trust,
-            configuration: Configuration {
-                version: settings.version.clone(),
-                generation,
-                loaded_at: now,
-                last_error: None,
-            },
-            certificates: settings.certificates.iter().map(facts).collect(),
-            warnings: Vec::new(),
-            connections: Connections {
-                open: 0,
-                handshaking: 0,
-            },
-            waiting_for: Vec::new(),
-        }
-    }
-}
 
 /// State shown on the admin port, shared with the control thread.
 pub(crate) struct Board {
@@ -223,22 +79,36 @@ impl Board {
         Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Connects to the backend if no attempt counts any more, at most once at a time. Returns after
-    /// [`ATTEMPT_WAIT`]; the attempt goes on.
-    async fn try_backend(&self) {
-        if !self.state.health.is_stale() {
+    /// Connects to each backend about which no attempt counts any more, at most once at a time. Returns after
+    /// [`ATTEMPT_WAIT`]; the attempts go on.
+    async fn try_backends(&self) {
+        let settings = self.settings();
+        let stale: Vec<_> = settings
+            .hosts
+            .backends()
+            .map(|backend| (Arc::clone(backend), self.state.backends.of(backend)))
+            .filter(|(_, known)| known.health.is_stale())
+            .collect();
+        if stale.is_empty() {
             return;
         }
         let Ok(permit) = Arc::clone(&self.attempt).try_acquire_owned() else {
             return;
         };
-        let (settings, state) = (self.settings(), Arc::clone(&self.state));
-        let attempt = tokio::spawn(async move {
-            // Only its result counts, which the attempt has recorded.
-            let _ = backend::attempt(&settings, &state).await;
+        let within = settings.timeouts.dial;
+        let attempts = tokio::spawn(async move {
+            let stale = stale.into_iter();
+            let attempts = stale.map(async |(backend, known)| {
+                // A backend of several hosts is tried once.
+                if known.health.is_stale() {
+                    // Only its result counts, which the attempt has recorded.
+                    let _ = backend::attempt(&backend, &known, within).await;
+                }
+            });
+            join_all(attempts).await;
             drop(permit);
         });
-        let _ = timeout(ATTEMPT_WAIT, attempt).await;
+        let _ = timeout(ATTEMPT_WAIT, attempts).await;
     }
 
     /// Changes the status.
@@ -256,7 +126,13 @@ impl Board {
         use std::sync::atomic::Ordering::Relaxed;
         let mut status = self.lock().clone();
         status.connections.open = self.state.open.load(Relaxed);
-        status.backend = Backend::of(status.backend.address, self.state.health.seen());
+        let settings = self.settings();
+        let shown = std::iter::once(&mut status.backend)
+            .chain(status.hosts.iter_mut().map(|host| &mut host.backend));
+        for (shown, backend) in shown.zip(settings.hosts.backends()) {
+            let seen = self.state.backends.of(backend).health.seen();
+            *shown = Backend::of(backend.to_string(), seen);
+        }
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.warnings.now().into_iter();
         status.warnings = warnings.map(Doubt::from).collect();
@@ -288,7 +164,7 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
         .route(
             "/status",
             get(async |State(board): State<Arc<Board>>| {
-                board.try_backend().await;
+                board.try_backends().await;
                 Json(board.status())
             }),
         )

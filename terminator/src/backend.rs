@@ -3,6 +3,7 @@
 //! It must not exceed its deadline, including name resolution.
 
 pub(crate) mod health;
+pub(crate) mod known;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +20,8 @@ use crate::end::End;
 use crate::resolver::{self, Resolver};
 use crate::settings::Settings;
 use crate::sockets::{self, Peer};
-use crate::state::{State, Worker};
+use crate::state::Worker;
+use known::Known;
 use mqtt_tls_program::error::chain;
 
 /// Errors in connecting to the backend.
@@ -57,30 +59,37 @@ impl Error {
     }
 }
 
-/// Connects to the backend for a client.
-pub(crate) async fn reach(settings: &Settings, worker: &Worker) -> Result<TcpStream, Error> {
+/// Connects to the backend for a client; also returns what is known of the backend.
+pub(crate) async fn reach(
+    backend: &Backend,
+    settings: &Settings,
+    worker: &Worker,
+) -> Result<(TcpStream, Arc<Known>), Error> {
     let began = Instant::now();
-    let dialed = attempt(settings, &worker.state).await;
+    let known = worker.state.backends.of(backend);
+    let dialed = attempt(backend, &known, settings.timeouts.dial).await;
     if dialed.is_ok() {
         worker.counts().dial_duration.observe(began.elapsed());
     }
-    dialed
+    dialed.map(|stream| (stream, known))
 }
 
 /// Connects to the backend, keeps its health, and logs the start and end of outages.
-pub(crate) async fn attempt(settings: &Settings, state: &State) -> Result<TcpStream, Error> {
-    let State {
-        health, resolver, ..
-    } = state;
-    let dialed = dial(&settings.backend, resolver, settings.timeouts.dial).await;
+pub(crate) async fn attempt(
+    backend: &Backend,
+    known: &Known,
+    within: Duration,
+) -> Result<TcpStream, Error> {
+    let Known { health, resolver } = known;
+    let dialed = dial(backend, resolver, within).await;
     match &dialed {
         Ok(_) => {
             if health.end() {
-                info!(backend = %settings.backend, "backend reachable again");
+                info!(%backend, "backend reachable again");
             }
         }
         Err(error) => {
-            let (backend, reason) = (settings.backend.to_string(), error.end().name());
+            let (backend, reason) = (backend.to_string(), error.end().name());
             let cause = std::error::Error::source(error).map(ToString::to_string);
             if health.begin(|| chain(error)) {
                 warn!(backend, reason, %error, cause, "backend unreachable; closing client connections");

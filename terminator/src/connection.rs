@@ -20,6 +20,7 @@ use crate::last_words::{Cause, Unserved, last_words, linger};
 use crate::record::Record;
 use crate::relay::Relay;
 use crate::settings::Settings;
+use crate::settings::hosts::Host;
 use crate::state::Worker;
 use crate::tls::failure;
 use crate::tls::handshake::{self, Attempt, Established};
@@ -53,8 +54,8 @@ pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
                 let end = run(&mut opened).await;
                 worker.state.notices.ended(end);
                 if end.is_unanswered() {
-                    let (health, epoch) = (&worker.state.health, opened.relay.epoch);
-                    health.unanswered(epoch, end.meaning(), Instant::now());
+                    let health = &opened.relay.known.health;
+                    health.unanswered(end.meaning(), Instant::now());
                 }
                 record.end(end);
                 // Close before membership and permit are dropped: drains and limits count the connection until
@@ -89,9 +90,9 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
         () = notice.notified() => Err(Cause::Refused(Limit::Handshakes)),
     };
     let reached = match introduced {
-        Ok((permit, established)) => {
+        Ok((permit, established, host)) => {
             place.leave();
-            match backend::reach(&settings, &worker).await {
+            match backend::reach(&host.backend, &settings, &worker).await {
                 Ok(backend) => Ok((permit, backend, established)),
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }
@@ -128,15 +129,18 @@ async fn introduce(
     worker: &Worker,
     attempt: &mut Attempt,
     place: &mut Place,
-) -> Result<(Permit, Established), Cause> {
+) -> Result<(Permit, Established, Arc<Host>), Cause> {
     let shaken = timeout_at((at + settings.timeouts.handshake).into(), async {
         attempt.hear(client, place).await?;
+        let host = settings.hosts.of(attempt.server_name());
+        let host = host.ok_or_else(|| attempt.refuse_name())?;
         let turn = handshake::turn(client, place, &worker.turns).await?;
         Permit::is_left(&worker.state, settings)?;
-        Ok::<_, Cause>(attempt.shake(client, &settings.tls, place, turn).await?)
+        let established = attempt.shake(client, &host.tls, place, turn).await?;
+        Ok::<_, Cause>((established, Arc::clone(host)))
     });
     let shaken = shaken.await;
-    let mut established = shaken.unwrap_or(Err(failure::Error::Timeout.into()))?;
+    let (mut established, host) = shaken.unwrap_or(Err(failure::Error::Timeout.into()))?;
     if attempt.is_probe() {
         return Err(Cause::Probe(Box::new(established.session)));
     }
@@ -151,7 +155,7 @@ async fn introduce(
     }
     worker.counts().opened.add(1);
     let permit = Permit::take(&worker.state, settings)?;
-    Ok((permit, established))
+    Ok((permit, established, host))
 }
 
 /// Relays until the connection or a drain ends it.

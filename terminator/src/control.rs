@@ -184,9 +184,8 @@ impl Control {
         if !settings.journal {
             self.state.journal.clear();
         }
-        if new.backend != old.backend {
-            self.state.health.reset();
-        }
+        let backends: Vec<_> = new.hosts.backends().cloned().collect();
+        self.state.backends.keep_only(&backends);
         self.loaded = loaded;
         self.refused = None;
         self.announce(now);
@@ -249,19 +248,20 @@ impl Control {
         self.metrics
             .allowing(self.state.room.connections(&settings.limits));
         self.metrics
-            .serving(settings.certificates.iter().map(Certificate::facts));
+            .serving(settings.hosts.certificates().map(Certificate::facts));
         self.metrics.warnings.about(settings);
         let generation = self
             .board
             .update(|status| status.configuration.generation + 1);
         let status = Status::of(settings, listen(settings), generation, now);
         self.board.announce(Arc::new(settings.clone()), status);
-        let default = settings.certificates.first().map(Certificate::facts);
+        let listener = settings.hosts.listener();
+        let default = listener.certificates.first().map(Certificate::facts);
         info!(
             generation,
             version = settings.version,
             listen = listen(settings),
-            backend = %settings.backend,
+            backend = %listener.backend,
             certificate = default.map(|facts| facts.name()),
             not_after = default.map(|facts| facts.not_after.to_string()),
             fingerprint = default.map(|facts| facts.fingerprint.as_str()),

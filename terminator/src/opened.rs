@@ -5,7 +5,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use mqtt_tls_config::{ClientAuth, Config};
+use mqtt_tls_config::Config;
 use tracing::warn;
 
 use crate::load::{self, Loaded};
@@ -37,8 +37,8 @@ impl Opened {
         let Some(path) = fallback else {
             return Err(refused);
         };
-        if let Some((wanted, found)) = client_auth(source).zip(client_auth(&source.beside(path)))
-            && wanted != found
+        if let Some((wanted, found)) = parsed(source).zip(parsed(&source.beside(path)))
+            && !wanted.authenticates_as(&found)
         {
             // What is mounted may be older than what the operator has written.
             warn!(fallback = %path.display(), "fallback refused: it authenticates clients differently");
@@ -76,11 +76,10 @@ impl Opened {
     }
 }
 
-/// Returns how a file's configuration authenticates clients, if it can be parsed.
-fn client_auth(source: &Source) -> Option<ClientAuth> {
+/// Returns a file's configuration, if it can be parsed.
+fn parsed(source: &Source) -> Option<Config> {
     let text = source.read().ok()?;
-    let config = Config::parse(&text.text).ok();
-    config.map(|config| config.client_auth)
+    Config::parse(&text.text).ok()
 }
 
 pub(crate) fn unreadable(error: source::Error) -> StartError {

@@ -57,7 +57,7 @@ fn metrics(page: &mut String, example: &Settings) {
     let mut registry = Registry::default();
     let state = Arc::new(State::new(Room::of(1), 1));
     let metrics = Metrics::new(&mut registry, &state);
-    metrics.serving(example.certificates.iter().map(Certificate::facts));
+    metrics.serving(example.hosts.certificates().map(Certificate::facts));
     metrics.warnings.about(example);
     page.push_str(
         "\n## Metrics\n\nEach counter starts at 0 for each value of its labels, so that the first failure of a kind is \

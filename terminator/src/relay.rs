@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::backend::known::Known;
 use crate::backlog::Backlog;
 use crate::end::End;
 use crate::mqtt::{self, Answer};
@@ -46,6 +47,8 @@ enum Step {
 pub(crate) struct Relay {
     pub(crate) client: TcpStream,
     pub(crate) backend: TcpStream,
+    /// What is known of the backend.
+    pub(crate) known: Arc<Known>,
     pub(crate) session: Session,
     to_backend: Backlog,
     up: Direction,
@@ -61,8 +64,6 @@ pub(crate) struct Relay {
     /// Kind of the backend's first byte.
     answer: Option<Answer>,
     began: Instant,
-    /// Which backend it is, for [`Health`](crate::backend::health::Health).
-    pub(crate) epoch: u32,
     /// Maximum time that one direction may stay open, without data, after the other has ended.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -72,7 +73,7 @@ pub(crate) struct Relay {
 impl Relay {
     pub(crate) fn new(
         client: TcpStream,
-        backend: TcpStream,
+        (backend, known): (TcpStream, Arc<Known>),
         established: Established,
         half_close: Duration,
         worker: Arc<Worker>,
@@ -94,6 +95,7 @@ impl Relay {
         Self {
             client,
             backend,
+            known,
             session,
             to_backend,
             up,
@@ -104,7 +106,6 @@ impl Relay {
             backend_ended: false,
             answer: None,
             began: Instant::now(),
-            epoch: worker.state.health.epoch(),
             half_close,
             deadline: None,
             worker,
@@ -156,7 +157,7 @@ impl Relay {
     fn hear(&mut self, byte: u8) {
         let answer = *self.answer.get_or_insert_with(|| mqtt::answer(byte));
         if answer == Answer::Mqtt {
-            self.worker.state.health.answered(self.epoch);
+            self.known.health.answered();
         }
     }
 

@@ -3,21 +3,23 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub(crate) mod hosts;
+mod prepare;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Backend, ClientAuthMode, Config, Limits, Timeouts};
+use mqtt_tls_config::{Config, Limits, Timeouts};
 
 use crate::address;
 use crate::reload::Reload;
 use crate::sockets::Place;
-use crate::tls::{self, ClientTrust};
+use crate::tls;
+use hosts::Hosts;
 use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
-use mqtt_tls_judge::pem::Part;
 
 /// A valid configuration.
 #[derive(Clone)]
@@ -28,12 +30,8 @@ pub struct Settings {
     /// More ports, each once, and without `port`.
     pub(crate) also_listen: Vec<u16>,
     pub(crate) version: Option<String>,
-    pub(crate) tls: tls::Served,
-    /// Client authentication.
-    pub(crate) trust: ClientTrust,
-    /// Certificates, the default first.
-    pub(crate) certificates: Vec<Certificate>,
-    pub(crate) backend: Arc<Backend>,
+    /// What clients get by the name that they request.
+    pub(crate) hosts: Hosts,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
@@ -113,7 +111,7 @@ pub enum Judgement<'b> {
 /// Warning about an active configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Index of the certificate in the configuration, 0 for the default; `None` for the authorities.
+    /// Index of the certificate among all of the configuration, 0 for the default; `None` for authorities.
     pub index: Option<usize>,
     /// Key of the configuration.
     pub key: String,
@@ -130,42 +128,26 @@ impl fmt::Display for Warning {
 impl Settings {
     /// Validates a configuration.
     ///
-    /// Session tickets of the active settings stay valid if neither these nor the new ones request client
-    /// certificates.
+    /// Session tickets of an active host stay valid if it has the same names in the new settings, and neither requests
+    /// client certificates.
     ///
     /// # Errors
     ///
     /// Returns all problems.
     pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
-        let before = match judgement {
-            Judgement::InPlaceOf(before) => Some(before),
-            Judgement::AtStart | Judgement::Strict => None,
-        };
         let mut problems = addresses(config);
-        let certificates = certificates(config, judgement, &mut problems);
-        let trust = trust(config, judgement, &mut problems);
-        let Some(trust) = trust.filter(|_| problems.is_empty()) else {
+        let Some(hosts) = prepare::hosts(config, judgement, &mut problems) else {
             return Err(Problems(problems));
         };
-        let tickets = before
-            .filter(|before| before.trust.is_disabled())
-            .and_then(|before| before.tls.tickets());
-        let tls = tls::Served::new(&certificates, &trust, config.tls.tickets, tickets);
-        let tls = tls.map_err(|error| {
-            Problems(vec![Problem {
-                key: "clientAuth".to_owned(),
-                cause: Cause::Tls(error),
-            }])
-        })?;
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
         Ok(Self {
             host: config.host,
             port: config.port,
             also_listen: others(config),
             version: config.version.clone(),
-            tls,
-            trust,
-            certificates,
-            backend: Arc::new(config.backend.clone()),
+            hosts,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
             drain_deadline: config.drain.deadline,
@@ -183,7 +165,20 @@ impl Settings {
 
     /// Returns the warnings at a time.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
-        warnings(&self.certificates, self.trust.authorities(), now)
+        let (mut warnings, mut first) = (Vec::new(), 0);
+        for host in self.hosts.all() {
+            if host.has_own_certificates {
+                warnings.extend(of_certificates(&host.key, &host.certificates, first, now));
+                first += host.certificates.len();
+            }
+            let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
+            warnings.extend(
+                authorities
+                    .into_iter()
+                    .flat_map(|found| of_authorities(&host.key, found)),
+            );
+        }
+        warnings
     }
 
     /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces
@@ -195,7 +190,7 @@ impl Settings {
     pub fn may_replace(&self, before: &Self, now: Timestamp) -> Result<(), Warning> {
         let is_valid =
             |certificate: &Certificate| certificate.facts().validity(now) == Validity::Valid;
-        if !before.certificates.iter().all(is_valid) {
+        if !before.hosts.certificates().all(is_valid) {
             return Ok(());
         }
         let out_of_date = |warning: &Warning| {
@@ -215,7 +210,10 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("port", &self.port)
-            .field("certificates", &self.certificates)
+            .field(
+                "certificates",
+                &self.hosts.certificates().collect::<Vec<_>>(),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -241,10 +239,11 @@ fn addresses(config: &Config) -> Vec<Problem> {
         .collect()
 }
 
-/// Returns the warnings about the certificates, then about the authorities.
-pub(crate) fn warnings(
+/// Returns the warnings about the certificates of a host, of which `first` is the index of its default.
+fn of_certificates(
+    host: &str,
     certificates: &[Certificate],
-    authorities: Option<&authorities::Authorities>,
+    first: usize,
     now: Timestamp,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -254,111 +253,22 @@ pub(crate) fn warnings(
             findings.extend(certificate.never_chosen());
         }
         warnings.extend(findings.into_iter().map(|finding| Warning {
-            index: Some(index),
-            key: key_of(index),
+            index: Some(first + index),
+            key: prepare::certificate_key(host, index),
             finding,
         }));
     }
-    let findings = authorities.map(authorities::Authorities::findings);
-    warnings.extend(findings.unwrap_or_default().iter().map(|finding| Warning {
-        index: None,
-        key: CA.to_owned(),
-        finding: finding.clone(),
-    }));
     warnings
 }
 
-const CA: &str = "clientAuth.ca";
-
-/// Returns the configuration's key of a certificate.
-fn key_of(index: usize) -> String {
-    match index.checked_sub(1) {
-        None => "pem".to_owned(),
-        Some(index) => format!("certificates[{index}].pem"),
-    }
-}
-
-fn certificates(
-    config: &Config,
-    judgement: Judgement<'_>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Certificate> {
-    let more = config
-        .certificates
-        .iter()
-        .map(|certificate| &certificate.pem);
-    let mut certificates = Vec::new();
-    for (index, pem) in std::iter::once(&config.pem).chain(more).enumerate() {
-        let judged = certificate::judge(&[Part::file(pem.expose())])
-            .and_then(|certificate| severely(certificate, judgement));
-        match judged {
-            Ok(certificate) => certificates.push(certificate),
-            Err(error) => problems.push(Problem {
-                key: key_of(index),
-                cause: Cause::Certificate(error),
-            }),
-        }
-    }
-    certificates
-}
-
-fn severely(
-    certificate: Certificate,
-    judgement: Judgement<'_>,
-) -> Result<Certificate, certificate::Error> {
-    match judgement {
-        Judgement::AtStart => Ok(certificate),
-        Judgement::InPlaceOf(before)
-            if before
-                .certificates
-                .iter()
-                .any(|one| one.is_same(&certificate)) =>
-        {
-            Ok(certificate)
-        }
-        Judgement::InPlaceOf(_) | Judgement::Strict => certificate.strictly(),
-    }
-}
-
-fn trust(
-    config: &Config,
-    judgement: Judgement<'_>,
-    problems: &mut Vec<Problem>,
-) -> Option<ClientTrust> {
-    let mode = config.client_auth.mode;
-    if mode == ClientAuthMode::None {
-        return Some(ClientTrust::Disabled);
-    }
-    let judged = match &config.client_auth.ca {
-        None => Err(authorities::Error::nowhere()),
-        Some(ca) => authorities::judge(Part::file(ca.expose())),
-    };
-    let is_known = |authorities: &authorities::Authorities| match judgement {
-        Judgement::AtStart => true,
-        Judgement::InPlaceOf(before) => before
-            .trust
-            .authorities()
-            .is_some_and(|before| before.is_same(authorities)),
-        Judgement::Strict => false,
-    };
-    let judged = judged.and_then(|authorities| {
-        if is_known(&authorities) {
-            Ok(authorities)
-        } else {
-            authorities.strictly()
-        }
-    });
-    match judged {
-        Ok(authorities) if mode == ClientAuthMode::Require => {
-            Some(ClientTrust::Required(authorities))
-        }
-        Ok(authorities) => Some(ClientTrust::Optional(authorities)),
-        Err(error) => {
-            problems.push(Problem {
-                key: CA.to_owned(),
-                cause: Cause::Authorities(error),
-            });
-            None
-        }
-    }
+/// Returns the warnings about the authorities of a host.
+fn of_authorities(host: &str, authorities: &authorities::Authorities) -> Vec<Warning> {
+    let findings = authorities.findings().iter();
+    findings
+        .map(|finding| Warning {
+            index: None,
+            key: prepare::authorities_key(host),
+            finding: finding.clone(),
+        })
+        .collect()
 }

@@ -8,12 +8,11 @@ use std::sync::atomic::AtomicU32;
 use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Population};
-use crate::backend::health::Health;
+use crate::backend::known::Backends;
 use crate::clients::Clients;
 use crate::counts::Counts;
 use crate::journal::Journal;
 use crate::notices::Notices;
-use crate::resolver::Resolver;
 use crate::sockets::Room;
 
 /// State shared by all threads.
@@ -24,10 +23,8 @@ pub(crate) struct State {
     pub(crate) waiting: Arc<Population>,
     /// Number of sockets for which there are file descriptors.
     pub(crate) room: Room,
-    /// Addresses of the backend.
-    pub(crate) resolver: Arc<Resolver>,
-    /// Whether the backend is reachable.
-    pub(crate) health: Health,
+    /// What is known of each backend.
+    pub(crate) backends: Backends,
     /// The last failed handshakes.
     pub(crate) journal: Journal,
     /// Rate limits of log lines about clients.
@@ -43,8 +40,7 @@ impl State {
             open: AtomicU32::new(0),
             waiting: Arc::default(),
             room,
-            resolver: Arc::default(),
-            health: Health::default(),
+            backends: Backends::default(),
             journal: Journal::default(),
             notices: Notices::default(),
             counts: (0..threads).map(|_| Counts::default()).collect(),

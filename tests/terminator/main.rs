@@ -25,6 +25,7 @@ mod fixture;
 mod fleet;
 mod garbage;
 mod handshake;
+mod hosts;
 mod journal;
 mod large_hello;
 mod limits;

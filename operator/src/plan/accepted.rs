@@ -6,7 +6,7 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use mqtt_tls_config::{ClientAuth, Config, Pem};
+use mqtt_tls_config::{Config, Pem};
 
 use super::children::accepted_secret;
 use super::conditions::judged::{Judged, Outcome};
@@ -78,10 +78,9 @@ fn content<'s>(secret: &'s Secret, key: &str) -> Option<&'s ByteString> {
 
 /// Reports whether both configurations authenticate clients in the same way.
 fn is_as_strict(kept: &ByteString, config: &Pem) -> bool {
-    let kept = std::str::from_utf8(&kept.0).ok().and_then(client_auth);
-    kept.is_some() && kept == client_auth(config.expose())
-}
-
-fn client_auth(text: &str) -> Option<ClientAuth> {
-    Config::parse(text).ok().map(|config| config.client_auth)
+    let kept = std::str::from_utf8(&kept.0).ok().map(Config::parse);
+    match (kept, Config::parse(config.expose())) {
+        (Some(Ok(kept)), Ok(config)) => kept.authenticates_as(&config),
+        _ => false,
+    }
 }

@@ -67,6 +67,11 @@ impl<'t> Report<'t> {
 }
 
 impl Report<'_> {
+    /// Reports whether there is no problem yet.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         self.problems.len() == PROBLEMS_MAX
     }

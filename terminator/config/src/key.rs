@@ -271,6 +271,20 @@ impl Values<String> {
     );
 }
 
+impl Values<Vec<String>> {
+    /// A list of names of a host.
+    pub const NAMES: Self = Self::of(
+        "a list of DNS names, each perhaps after `*.`, at least one",
+        |_, value| match value {
+            Value::Sequence(names) if !names.is_empty() => {
+                names.iter().map(scalar::host_name).collect()
+            }
+            _ => None,
+        },
+        |_, names| format!("[{}]", names.join(", ")),
+    );
+}
+
 impl Values<Option<String>> {
     /// A text of the writer's own, or none.
     pub const VERSION: Self = Self::of(

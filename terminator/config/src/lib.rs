@@ -39,7 +39,8 @@ pub use problem::{Problem, Problems};
 pub use scalar::{is_dns_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
-    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Limits, Tickets, Timeouts, Tls,
+    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Limits, Tickets, Timeouts, Tls,
+    UnknownNames,
 };
 
 /// Maximum size of a file, in bytes: what a Secret of Kubernetes can hold.
@@ -47,6 +48,12 @@ pub const FILE_SIZE_MAX: u64 = 1024 * 1024;
 
 /// Maximum number of entries of `certificates`, beside `pem`.
 pub const CERTIFICATES_MAX: usize = 15;
+
+/// Maximum number of `hosts`.
+pub const HOSTS_MAX: usize = 64;
+
+/// Maximum number of names of all hosts together.
+pub const NAMES_MAX: usize = 1000;
 
 /// Maximum number of ports in `alsoListen`.
 pub const ALSO_LISTEN_MAX: usize = 4;
@@ -89,6 +96,12 @@ pub struct Config {
     /// More certificates, chosen by SNI and by key type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
+    /// Names with certificates, mutual TLS and a backend of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// What clients get that ask for another name.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unknown_names: UnknownNames,
 }
 
 /// The ALPN protocol (RFC 7301) that marks the operator's probes: the terminator completes the handshake, closes the
@@ -97,6 +110,9 @@ pub const PROBE_PROTOCOL: &[u8] = b"mqtt-tls-probe";
 
 /// The list of further certificates.
 const CERTIFICATES: &str = "certificates";
+
+/// The list of hosts.
+const HOSTS: &str = "hosts";
 
 impl Config {
     const HOST: Key<Option<IpAddr>> = Key {
@@ -134,6 +150,17 @@ impl Config {
         meaning: "a text of your own, shown in `/status`",
     };
 
+    const UNKNOWN_NAMES: Key<UnknownNames> = Key {
+        name: "unknownNames",
+        values: Values::named(&[
+            ("Serve", UnknownNames::Serve),
+            ("Refuse", UnknownNames::Refuse),
+        ]),
+        default: UnknownNames::default,
+        meaning: "what clients get that request a name (SNI) that no host has, and no certificate of the file: `Serve` what \
+                  clients without SNI get, `Refuse` the alert unrecognized_name",
+    };
+
     /// Returns a configuration of the two required keys, with defaults for everything else.
     pub fn new(port: u16, pem: Pem) -> Self {
         Self {
@@ -150,7 +177,21 @@ impl Config {
             admin: Admin::default(),
             pem,
             certificates: Vec::new(),
+            hosts: Vec::new(),
+            unknown_names: UnknownNames::default(),
         }
+    }
+
+    /// Reports whether another configuration has the same hosts by name, and authenticates clients in the same way for each
+    /// of them and for all other names.
+    pub fn authenticates_as(&self, other: &Self) -> bool {
+        let is_same = |(one, other): (&Host, &Host)| {
+            (&one.names, &one.client_auth) == (&other.names, &other.client_auth)
+        };
+        let mut hosts = self.hosts.iter().zip(&other.hosts);
+        self.client_auth == other.client_auth
+            && self.hosts.len() == other.hosts.len()
+            && hosts.all(is_same)
     }
 
     /// Parses the file's text.

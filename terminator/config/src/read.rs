@@ -3,10 +3,14 @@
 //! It must not quote a value other than a number: any value may be a private key in the wrong place.
 
 use crate::entries::{Entries, Report, kind};
-use crate::key::{Section, Visitor};
+use crate::key::Visitor;
 use crate::problem::{Problem, Problems};
+use crate::sections::conflict;
 use crate::yaml::{self, Step, Value};
-use crate::{CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, Pem, paste};
+use crate::{
+    CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, HOSTS, HOSTS_MAX, Host, Pem,
+    paste,
+};
 
 /// Reads the file's text.
 pub(crate) fn config(text: &str) -> Result<Config, Problems> {
@@ -41,19 +45,13 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
     let port = file.required(&Config::PORT).unwrap_or_default();
     let pem = file.required(&Config::PEM);
     let pem = pem.unwrap_or_else(|| Pem::new(String::new()));
-    if file.is_empty(ClientAuth::NAME) {
-        // The default mode would let everyone in, which is not why one writes the key.
-        file.complain(ClientAuth::NAME, CLIENT_AUTH_EMPTY.to_owned());
-    }
     let config = Config {
         host: file.key(&Config::HOST),
         port,
         also_listen: file.key(&Config::ALSO_LISTEN),
         version: file.key(&Config::VERSION),
         backend: file.section(),
-        client_auth: file
-            .nested(ClientAuth::NAME, ClientAuth::read)
-            .unwrap_or_default(),
+        client_auth: ClientAuth::read_if_any(&mut file).unwrap_or_default(),
         tls: file.section(),
         timeouts: file.section(),
         limits: file.section(),
@@ -61,45 +59,63 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         admin: file.section(),
         pem,
         certificates: certificates(&mut file),
+        hosts: hosts(&mut file),
+        unknown_names: file.key(&Config::UNKNOWN_NAMES),
     };
     file.finish();
     Some(config)
 }
 
 fn certificates(file: &mut Entries<'_, '_>) -> Vec<Certificate> {
-    let Some(value) = file.remove(CERTIFICATES) else {
+    list(file, CERTIFICATES, CERTIFICATES_MAX, |entry| {
+        let pem = entry.required(&Certificate::PEM)?;
+        Some(Certificate { pem })
+    })
+}
+
+fn hosts(file: &mut Entries<'_, '_>) -> Vec<Host> {
+    let hosts = list(file, HOSTS, HOSTS_MAX, |entry| {
+        Host::read(entry, certificates)
+    });
+    // The places would be wrong if an entry were left out.
+    let conflict = conflict(&hosts).filter(|_| file.report.is_clean());
+    if let Some(conflict) = conflict {
+        file.complain(HOSTS, conflict);
+    }
+    hosts
+}
+
+/// Reads a list of mappings, if it is there.
+fn list<T>(
+    file: &mut Entries<'_, '_>,
+    key: &'static str,
+    most: usize,
+    read: impl Fn(&mut Entries<'_, '_>) -> Option<T>,
+) -> Vec<T> {
+    let Some(value) = file.remove(key) else {
         return Vec::new();
     };
     let Value::Sequence(entries) = value else {
-        file.complain(
-            CERTIFICATES,
-            format!("expected a list, found {}", kind(&value)),
-        );
+        file.complain(key, format!("expected a list, found {}", kind(&value)));
         return Vec::new();
     };
-    if entries.len() > CERTIFICATES_MAX {
-        let message = format!(
-            "{} entries; at most {CERTIFICATES_MAX} are allowed",
-            entries.len()
-        );
-        file.complain(CERTIFICATES, message);
+    if entries.len() > most {
+        let message = format!("{} entries; at most {most} are allowed", entries.len());
+        file.complain(key, message);
         return Vec::new();
     }
     let mut path = file.path.clone();
-    path.push(Step::Key(CERTIFICATES.to_owned()));
-    let mut certificates = Vec::with_capacity(entries.len());
+    path.push(Step::Key(key.to_owned()));
+    let mut list = Vec::with_capacity(entries.len());
     for (index, entry) in entries.into_iter().enumerate() {
         let mut path = path.clone();
         path.push(Step::Index(index));
         let Some(mut entry) = Entries::new(entry, path, file.report) else {
             continue;
         };
-        let pem = entry.required(&Certificate::PEM);
+        let read = read(&mut entry);
         entry.finish();
-        certificates.extend(pem.map(|pem| Certificate { pem }));
+        list.extend(read);
     }
-    certificates
+    list
 }
-
-const CLIENT_AUTH_EMPTY: &str = "it is there and says nothing: set `mode: Require` or `mode: Optional`, with the \
-     CA certificates as `ca`, or `mode: None`";

@@ -4,8 +4,8 @@
 
 use crate::key::{Key, Required, Section, Visitor};
 use crate::{
-    Admin, Backend, CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, Drain, Limits,
-    Timeouts, Tls,
+    Admin, Backend, CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, Drain, HOSTS,
+    HOSTS_MAX, Host, Limits, Timeouts, Tls,
 };
 
 /// One key.
@@ -37,6 +37,27 @@ pub fn rows() -> Vec<Row> {
     let mut entry = Rows::default();
     entry.required(&Certificate::PEM);
     rows.within(&format!("{CERTIFICATES}[]"), entry);
+    rows.0.push(Row {
+        key: HOSTS.to_owned(),
+        values: format!("a list of at most {HOSTS_MAX} entries"),
+        default: Some("none".to_owned()),
+        meaning: "names with certificates, mutual TLS and a broker of their own, behind the same port; what an entry leaves out, \
+                  it takes from the file. A session is resumed under the host that issued it only"
+            .to_owned(),
+    });
+    let mut host = Rows::default();
+    host.required(&Host::NAMES);
+    host.key(&Host::PEM);
+    rows.within(&format!("{HOSTS}[]"), host);
+    for key in [CERTIFICATES, ClientAuth::NAME, Backend::NAME] {
+        rows.0.push(Row {
+            key: format!("{HOSTS}[].{key}"),
+            values: format!("as `{key}`"),
+            default: Some("the file's".to_owned()),
+            meaning: String::new(),
+        });
+    }
+    rows.key(&Config::UNKNOWN_NAMES);
     rows.key(&Config::VERSION);
     rows.section::<Backend>();
     rows.section::<ClientAuth>();

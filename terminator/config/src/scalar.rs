@@ -64,6 +64,13 @@ pub fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(numeric)
 }
 
+/// Reads a name of a host: a DNS name, perhaps after `*.`; in lower case.
+pub(crate) fn host_name(value: &Value) -> Option<String> {
+    let name = value.as_str()?.to_ascii_lowercase();
+    let plain = name.strip_prefix("*.").unwrap_or(&name);
+    (is_dns_name(plain) && !plain.ends_with('.')).then_some(name)
+}
+
 /// Describes an address that can be bound, but that no client can connect to; `None` for any other.
 pub fn unreachable(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt_tls_config::{ClientAuthMode, Config, Pem, Tickets, reference, yaml};
+use mqtt_tls_config::yaml::{self, Value};
+use mqtt_tls_config::{ClientAuthMode, Config, Pem, Tickets, reference};
 
 fn problems(text: &str) -> Vec<String> {
     let problems = Config::parse(text).err();
@@ -286,6 +287,10 @@ fn keys_of(config: &Config) -> Vec<String> {
         for (inner, _) in value.as_mapping().into_iter().flatten() {
             keys.push(format!("{key}.{}", inner.as_str().unwrap_or_default()));
         }
+        let entry = value.as_sequence().and_then(|entries| entries.first());
+        for (inner, _) in entry.and_then(Value::as_mapping).into_iter().flatten() {
+            keys.push(format!("{key}[].{}", inner.as_str().unwrap_or_default()));
+        }
     }
     keys
 }
@@ -294,7 +299,6 @@ fn keys_of(config: &Config) -> Vec<String> {
 fn the_reference_has_every_key_and_no_other() {
     let everything = Config::parse(include_str!("corpus/everything.yaml")).unwrap();
     let mut written = keys_of(&everything);
-    written.push("certificates[].pem".to_owned());
     let mut listed: Vec<String> = reference::rows().into_iter().map(|row| row.key).collect();
     written.sort();
     listed.sort();

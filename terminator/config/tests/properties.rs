@@ -3,11 +3,50 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mqtt_tls_config::{Certificate, ClientAuthMode, Config, Pem, Tickets};
+use mqtt_tls_config::{
+    Backend, Certificate, ClientAuth, ClientAuthMode, Config, Host, Pem, Tickets, UnknownNames,
+};
 use proptest::prelude::*;
 
 fn pem() -> impl Strategy<Value = Pem> {
     "[ -~\n]{0,200}".prop_map(Pem::new)
+}
+
+/// A host whose names are its own.
+fn host(index: usize) -> impl Strategy<Value = Host> {
+    let own = (pem(), proptest::collection::vec(pem(), 0..3));
+    (
+        proptest::collection::btree_set(r"(\*\.)?[a-z]{1,9}\.", 1..4),
+        proptest::option::of(own),
+        proptest::option::of((0..3_u8, pem())),
+        proptest::option::of(1..=u16::MAX),
+    )
+        .prop_map(move |(names, own, auth, port)| {
+            let (pem, more) = own.map_or((None, Vec::new()), |(pem, more)| (Some(pem), more));
+            Host {
+                names: names
+                    .into_iter()
+                    .map(|name| format!("{name}h{index}.example"))
+                    .collect(),
+                pem,
+                certificates: more.into_iter().map(|pem| Certificate { pem }).collect(),
+                client_auth: auth.map(client_auth),
+                backend: port.map(|port| Backend {
+                    host: "broker.example".to_owned(),
+                    port,
+                }),
+            }
+        })
+}
+
+fn client_auth((mode, ca): (u8, Pem)) -> ClientAuth {
+    let ca = (mode > 0).then_some(ca);
+    let mode = match mode {
+        0 => ClientAuthMode::None,
+        1 => ClientAuthMode::Optional,
+        _ => ClientAuthMode::Require,
+    };
+    ClientAuth { mode, ca }
 }
 
 fn config() -> impl Strategy<Value = Config> {
@@ -25,31 +64,38 @@ fn config() -> impl Strategy<Value = Config> {
             any::<bool>(),
             proptest::collection::vec(1..=u16::MAX, 0..=4),
         ),
+        (
+            (0..4_usize).prop_flat_map(|count| (0..count).map(host).collect::<Vec<_>>()),
+            any::<bool>(),
+        ),
     )
-        .prop_map(|(host, port, version, pem, more, (mode, ca), times, new)| {
-            let mut config = Config::new(port, pem);
-            config.host = host;
-            config.version = version;
-            config.certificates = more.into_iter().map(|pem| Certificate { pem }).collect();
-            config.client_auth.mode = match mode {
-                0 => ClientAuthMode::None,
-                1 => ClientAuthMode::Optional,
-                _ => ClientAuthMode::Require,
-            };
-            config.client_auth.ca = (mode > 0).then_some(ca);
-            config.timeouts.dial = Duration::from_millis(times.0);
-            config.timeouts.half_close = Duration::from_millis(times.1);
-            config.drain.deadline = Duration::from_millis(times.2);
-            config.tls.tickets = match new.0 {
-                0 => Tickets::None,
-                1 => Tickets::Tls12,
-                _ => Tickets::All,
-            };
-            config.timeouts.first_packet = Duration::from_millis(new.1);
-            config.admin.journal = new.2;
-            config.also_listen = new.3;
-            config
-        })
+        .prop_map(
+            |(host, port, version, pem, more, auth, times, new, hosts)| {
+                let mut config = Config::new(port, pem);
+                config.host = host;
+                config.version = version;
+                config.certificates = more.into_iter().map(|pem| Certificate { pem }).collect();
+                config.client_auth = client_auth(auth);
+                config.timeouts.dial = Duration::from_millis(times.0);
+                config.timeouts.half_close = Duration::from_millis(times.1);
+                config.drain.deadline = Duration::from_millis(times.2);
+                config.tls.tickets = match new.0 {
+                    0 => Tickets::None,
+                    1 => Tickets::Tls12,
+                    _ => Tickets::All,
+                };
+                config.timeouts.first_packet = Duration::from_millis(new.1);
+                config.admin.journal = new.2;
+                config.also_listen = new.3;
+                config.hosts = hosts.0;
+                config.unknown_names = if hosts.1 {
+                    UnknownNames::Refuse
+                } else {
+                    UnknownNames::Serve
+                };
+                config
+            },
+        )
 }
 
 proptest! {
@@ -66,7 +112,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|alsoListen|pem|certificates|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
+        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));

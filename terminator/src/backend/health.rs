@@ -26,8 +26,6 @@ pub(crate) struct Health {
     is_out: AtomicBool,
     unanswered: Unanswered,
     silence: Mutex<Silence>,
-    /// Number of backends before this one.
-    epoch: AtomicU32,
     /// Time of the last result in milliseconds after `began`; 0 before the first.
     tried: AtomicU64,
     began: Instant,
@@ -73,7 +71,6 @@ impl Default for Health {
             is_out: AtomicBool::default(),
             unanswered: Unanswered::default(),
             silence: Mutex::default(),
-            epoch: AtomicU32::default(),
             tried: AtomicU64::default(),
             began: Instant::now(),
             outage: Mutex::default(),
@@ -112,16 +109,8 @@ impl Health {
         logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY)
     }
 
-    /// Returns which backend it is: connections outlive a change of the backend.
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
     /// Records a connection that the backend accepted and did not answer with MQTT; `what` happened to it.
-    pub(crate) fn unanswered(&self, epoch: u32, what: &'static str, now: Instant) {
-        if epoch != self.epoch() {
-            return;
-        }
+    pub(crate) fn unanswered(&self, what: &'static str, now: Instant) {
         let mut silence = self.silence();
         let count = self.unanswered.0.load(Ordering::Relaxed);
         let pause = silence.last.map(|last| now.duration_since(last));
@@ -136,21 +125,11 @@ impl Health {
         silence.what = what;
     }
 
-    /// Records that the backend sent MQTT. Usually only two relaxed loads.
-    pub(crate) fn answered(&self, epoch: u32) {
-        if self.unanswered.0.load(Ordering::Relaxed) != 0 && epoch == self.epoch() {
+    /// Records that the backend sent MQTT. Usually only a relaxed load.
+    pub(crate) fn answered(&self) {
+        if self.unanswered.0.load(Ordering::Relaxed) != 0 {
             self.unanswered.0.store(0, Ordering::Relaxed);
         }
-    }
-
-    /// Forgets everything, because the backend is another one.
-    pub(crate) fn reset(&self) {
-        self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.unanswered.0.store(0, Ordering::Relaxed);
-        let mut outage = self.lock();
-        *outage = Outage::default();
-        self.is_out.store(false, Ordering::Relaxed);
-        self.tried.store(0, Ordering::Relaxed);
     }
 
     /// Reports whether the last result is too old to count.
@@ -225,26 +204,23 @@ mod tests {
         assert!(health.end(), "its start was logged");
         assert_eq!(health.seen(), Seen::Reachable);
         assert!(!health.end(), "there is no outage");
-        health.begin(|| "three".to_owned());
-        health.reset();
-        assert_eq!((health.seen(), health.is_stale()), (Seen::Nothing, true));
     }
 
     #[test]
     fn a_backend_is_silent_after_some_connections_without_an_answer() {
         let (health, now) = (Health::default(), Instant::now());
-        let rejects = |what, count| (0..count).for_each(|_| health.unanswered(0, what, now));
+        let rejects = |what, count| (0..count).for_each(|_| health.unanswered(what, now));
         health.end();
         rejects("closed", SILENCE_MIN - 1);
         assert_eq!(health.seen(), Seen::Reachable, "a few prove nothing");
-        health.answered(0);
+        health.answered();
         rejects("closed", 1);
         assert_eq!(health.seen(), Seen::Reachable, "one has been answered");
         rejects("gave up", SILENCE_MIN - 1);
         assert_eq!(error(&health.seen()), Some("gave up"));
         health.end();
         assert_eq!(error(&health.seen()), Some("gave up"), "it only connects");
-        health.answered(0);
+        health.answered();
         assert_eq!(health.seen(), Seen::Reachable);
     }
 
@@ -253,31 +229,23 @@ mod tests {
         let (health, mut now) = (Health::default(), Instant::now());
         health.end();
         for _ in 0..2 * SILENCE_MIN {
-            health.unanswered(0, "closed", now);
+            health.unanswered("closed", now);
             now += SILENCE_PAUSE_MAX;
         }
         assert_eq!(health.seen(), Seen::Reachable);
         for _ in 0..SILENCE_MIN {
-            health.unanswered(0, "closed", now);
+            health.unanswered("closed", now);
         }
         assert_eq!(error(&health.seen()), Some("closed"));
-        health.unanswered(0, "closed", now + SILENCE_PAUSE_MAX);
+        health.unanswered("closed", now + SILENCE_PAUSE_MAX);
         assert_eq!(error(&health.seen()), Some("closed"), "none was answered");
     }
 
     #[test]
-    fn a_silence_ends_with_its_backend() {
+    fn a_silence_ends_with_an_outage() {
         let (health, now) = (Health::default(), Instant::now());
-        let rejects = |epoch| (0..SILENCE_MIN).for_each(|_| health.unanswered(epoch, "", now));
         health.end();
-        rejects(0);
-        health.reset();
-        health.end();
-        rejects(0);
-        assert_eq!(health.seen(), Seen::Reachable, "that was the other backend");
-        rejects(1);
-        health.answered(0);
-        assert_eq!(error(&health.seen()), Some(""), "the other one answers");
+        (0..SILENCE_MIN).for_each(|_| health.unanswered("closed", now));
         health.begin(|| "refused".to_owned());
         assert!(health.end());
         assert_eq!(health.seen(), Seen::Reachable, "perhaps it was restarted");

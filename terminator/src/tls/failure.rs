@@ -31,10 +31,11 @@ pub(crate) enum Failure {
     Setup,
     Timeout,
     TooLarge,
+    UnknownName,
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::BadMessage,
         Self::BadServerName,
         Self::ClientAlert,
@@ -52,6 +53,7 @@ impl Failure {
         Self::Setup,
         Self::Timeout,
         Self::TooLarge,
+        Self::UnknownName,
     ];
 
     /// Returns the metric label.
@@ -74,6 +76,7 @@ impl Failure {
             Self::Setup => "setup",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
+            Self::UnknownName => "unknown_name",
         }
     }
 
@@ -107,6 +110,9 @@ impl Failure {
                 "the handshake exceeded `timeouts.handshake`: a slow network, or too little CPU"
             }
             Self::TooLarge => "a handshake message exceeded the size limit",
+            Self::UnknownName => {
+                "no host has the name that the client requests (SNI), see `unknownNames`"
+            }
         }
     }
 }
@@ -146,6 +152,8 @@ pub(crate) enum Error {
     Tls(#[source] rustls::Error),
     #[error("the client sent a handshake message of more than {0} bytes")]
     TooLarge(usize),
+    #[error("no host has the name that the client requests (SNI)")]
+    UnknownName,
 }
 
 impl fmt::Display for Alert {
@@ -175,6 +183,7 @@ impl Error {
             Self::Setup(_) => Failure::Setup,
             Self::Timeout => Failure::Timeout,
             Self::TooLarge(_) => Failure::TooLarge,
+            Self::UnknownName => Failure::UnknownName,
             Self::Tls(error) => match error {
                 rustls::Error::AlertReceived(_) => Failure::ClientAlert,
                 rustls::Error::InvalidCertificate(_) => Failure::ClientCertificateRefused,

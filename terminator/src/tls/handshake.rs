@@ -32,6 +32,9 @@ const TOO_LARGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
 /// Plaintext fatal alert: `protocol_version`, as GnuTLS and Go answer SSL 2.0.
 const SSL2: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
 
+/// Plaintext fatal alert: `unrecognized_name` (RFC 6066, section 3).
+const UNKNOWN_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
 /// A handshake in progress. It outlives the future that drives it, so that cancelled handshakes can be reported.
 #[derive(Default)]
 pub(crate) struct Attempt {
@@ -40,8 +43,9 @@ pub(crate) struct Attempt {
     session: Option<Session>,
     /// An alert that is not from rustls.
     alert: Backlog,
+    /// What follows from the ClientHello, once it is complete.
+    needs: Needs,
     is_done: bool,
-    is_probe: bool,
 }
 
 /// An established session, and the client's data that has not been sent to the backend.
@@ -65,7 +69,18 @@ impl Attempt {
 
     /// Reports whether it is a probe of the operator.
     pub(crate) fn is_probe(&self) -> bool {
-        self.is_probe
+        self.needs.is_probe
+    }
+
+    /// Returns the host name that the client requests.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        self.needs.server_name.as_deref()
+    }
+
+    /// Refuses the name that the client requests.
+    pub(crate) fn refuse_name(&mut self) -> Error {
+        self.alert.push(&UNKNOWN_NAME);
+        Error::UnknownName
     }
 
     /// Returns the queued alert.
@@ -100,6 +115,7 @@ impl Attempt {
                     });
                 }
                 if ready!(polled)? != Progress::Partial {
+                    self.needs = Needs::read(&self.hello);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -159,11 +175,9 @@ impl Attempt {
         place: &mut Place,
         turn: Option<SemaphorePermit<'_>>,
     ) -> Result<Established, Error> {
-        let needs = Needs::read(&self.hello);
-        self.is_probe = needs.is_probe;
-        let session = Session::new(served.to(needs)).map_err(Error::Setup)?;
+        let session = Session::new(served.to(&self.needs)).map_err(Error::Setup)?;
         let session = self.session.insert(session);
-        session.limit_records(needs.record_max);
+        session.limit_records(self.needs.record_max);
         let mut to_backend = Backlog::default();
         scratch::with(|scratch| {
             scratch.plain.clear();

@@ -132,8 +132,10 @@ impl Offer {
 }
 
 /// Needs of a client that follow from its ClientHello.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
+    /// The requested host name, if it is ASCII.
+    pub(crate) server_name: Option<String>,
     /// Maximum plaintext of a record, in bytes: record_size_limit (RFC 8449), which may include one byte for
     /// the type, or else max_fragment_length (RFC 6066, section 4).
     pub(crate) record_max: Option<u16>,
@@ -163,6 +165,10 @@ impl Needs {
         while let Some(kind) = extensions.number() {
             let mut body = extensions.vector()?;
             match kind {
+                0 => {
+                    let name = body.server_name().filter(|name| name.is_ascii());
+                    self.server_name = name.and_then(|name| String::from_utf8(name).ok());
+                }
                 1 if self.record_max.is_none() => {
                     let code = body.take(1)?[0];
                     self.record_max = (1..=4).contains(&code).then(|| 256 << code);

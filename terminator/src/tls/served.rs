@@ -93,6 +93,7 @@ pub(crate) struct Served {
     aes128_first: Arc<ServerConfig>,
     aes256_first: Arc<ServerConfig>,
     by_client: Arc<ServerConfig>,
+    by_name: Arc<ByName>,
 }
 
 impl Served {
@@ -132,14 +133,21 @@ impl Served {
             aes128_first: config(provider(), false)?,
             aes256_first: config(aes256_first(), false)?,
             by_client: config(provider(), true)?,
+            by_name: resolver,
         })
+    }
+
+    /// Reports whether a certificate covers a name in lower case.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        let mut entries = self.by_name.entries.iter();
+        entries.any(|entry| entry.covers(name, true) || entry.covers(name, false))
     }
 
     /// Returns the configuration for a client. The server's order of suites costs the least, but a client
     /// without AES hardware puts ChaCha20-Poly1305 first (as BoringSSL does), since that costs it a fraction of
     /// AES-GCM. A session must be resumed with the hash of its original suite: with another one, after a
     /// HelloRetryRequest, the client would have to withdraw its offer to resume, which rustls rejects.
-    pub(crate) fn to(&self, needs: Needs) -> Arc<ServerConfig> {
+    pub(crate) fn to(&self, needs: &Needs) -> Arc<ServerConfig> {
         Arc::clone(if needs.sha384_session {
             &self.aes256_first
         } else if needs.chacha_first {
@@ -196,6 +204,11 @@ struct Entry {
 }
 
 impl Entry {
+    /// Reports whether one of its names covers a requested name, both in lower case.
+    fn covers(&self, name: &str, exact: bool) -> bool {
+        self.names.iter().any(|own| covers(own, name, exact))
+    }
+
     /// Reports whether a client can verify signatures by this key. In TLS 1.2 the client's groups also apply to the
     /// certificate's curve (RFC 8422, section 5.1.1); in TLS 1.3 PKCS #1 cannot sign handshakes (RFC 8446, section
     /// 4.2.3).
@@ -250,7 +263,7 @@ impl ResolvesServerCert for ByName {
             .server_name()
             .map(str::to_ascii_lowercase)
             .unwrap_or_default();
-        let fits = |entry: &Entry, exact| entry.names.iter().any(|own| covers(own, &name, exact));
+        let fits = |entry: &Entry, exact| entry.covers(&name, exact);
         // Never return None: rustls would send access_denied instead of the right alert for a client that can
         // verify none (RFC 8446, section 6.2).
         self.entries

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::key::{Defaults, Key, Section, Values, Visitor};
 
 /// Where the plaintext MQTT goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Backend {
     /// A DNS name or an IP address, at most 253 characters.
     pub host: String,

@@ -8,6 +8,9 @@ use crate::Pem;
 use crate::entries::Entries;
 use crate::key::{Key, Section, Values, Visitor};
 
+const EMPTY: &str = "it is there and says nothing: set `mode: Require` or `mode: Optional`, with the \
+     CA certificates as `ca`, or `mode: None`";
+
 /// Mutual TLS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ClientAuth {
@@ -49,6 +52,15 @@ impl ClientAuth {
         default: || None,
         meaning: "the CA certificates that client certificates must chain to; required unless `mode` is `None`",
     };
+
+    /// Reads the section if it is there.
+    pub(crate) fn read_if_any(entries: &mut Entries<'_, '_>) -> Option<Self> {
+        if entries.is_empty(Self::NAME) {
+            // The default mode would let everyone in, which is not why one writes the key.
+            entries.complain(Self::NAME, EMPTY.to_owned());
+        }
+        entries.nested(Self::NAME, Self::read)
+    }
 
     /// Reads the section, and refuses a CA without a mode, and a mode without a CA.
     pub(crate) fn read(entries: &mut Entries<'_, '_>) -> Self {

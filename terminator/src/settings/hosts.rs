@@ -1,0 +1,103 @@
+//! The hosts of a configuration: what a client gets by the name that it requests (SNI, RFC 6066, section 3). Pure.
+//!
+//! It must not judge certificates, and must not know sockets.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mqtt_tls_config::{Backend, UnknownNames};
+
+use crate::tls::{ClientTrust, Served};
+use mqtt_tls_judge::certificate::Certificate;
+
+/// What clients get that request one of its names; or any other, from the listener itself.
+pub(crate) struct Host {
+    /// Its key in the configuration, with a dot; empty for the listener itself.
+    pub(crate) key: String,
+    /// Its names, in lower case; none for the listener itself.
+    pub(crate) names: Vec<String>,
+    pub(crate) tls: Served,
+    /// Client authentication.
+    pub(crate) trust: ClientTrust,
+    /// Whether the configuration has client authentication for this host.
+    pub(crate) has_own_trust: bool,
+    /// Its certificates, the default first.
+    pub(crate) certificates: Vec<Certificate>,
+    /// Whether the configuration has certificates for this host.
+    pub(crate) has_own_certificates: bool,
+    pub(crate) backend: Arc<Backend>,
+}
+
+/// The listener itself, and its hosts by name.
+#[derive(Clone)]
+pub(crate) struct Hosts {
+    listener: Arc<Host>,
+    others: Vec<Arc<Host>>,
+    exact: Arc<HashMap<String, usize>>,
+    /// By the name after `*.`.
+    wildcard: Arc<HashMap<String, usize>>,
+    unknown: UnknownNames,
+}
+
+impl Hosts {
+    /// Indexes the hosts, each of whose names belongs to one of them.
+    pub(crate) fn new(listener: Host, others: Vec<Host>, unknown: UnknownNames) -> Self {
+        let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
+        for (index, host) in others.iter().enumerate() {
+            for name in &host.names {
+                match name.strip_prefix("*.") {
+                    Some(parent) => wildcard.insert(parent.to_owned(), index),
+                    None => exact.insert(name.clone(), index),
+                };
+            }
+        }
+        Self {
+            listener: Arc::new(listener),
+            others: others.into_iter().map(Arc::new).collect(),
+            exact: Arc::new(exact),
+            wildcard: Arc::new(wildcard),
+            unknown,
+        }
+    }
+
+    /// Returns what clients without a name get.
+    pub(crate) fn listener(&self) -> &Arc<Host> {
+        &self.listener
+    }
+
+    /// Returns the listener itself, and then its hosts.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Host>> {
+        std::iter::once(&self.listener).chain(&self.others)
+    }
+
+    /// Returns all certificates, each once: the listener's, the default first, and then those of its hosts.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let owners = self.all().filter(|host| host.has_own_certificates);
+        owners.flat_map(|host| &host.certificates)
+    }
+
+    /// Returns the backends, some perhaps twice.
+    pub(crate) fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.all().map(|host| &host.backend)
+    }
+
+    /// Returns the host for a requested name; `None` if such names are refused. An exact name comes before a wildcard,
+    /// which stands for one label (RFC 6125, section 6.4.3). An address is no name.
+    pub(crate) fn of(&self, requested: Option<&str>) -> Option<&Arc<Host>> {
+        let is_name = |name: &&str| name.parse::<IpAddr>().is_err();
+        let Some(name) = requested.filter(is_name) else {
+            return Some(&self.listener);
+        };
+        let name = name.to_ascii_lowercase();
+        let by_wildcard = || {
+            let (label, parent) = name.split_once('.')?;
+            self.wildcard.get(parent).filter(|_| !label.is_empty())
+        };
+        if let Some(index) = self.exact.get(&name).or_else(by_wildcard) {
+            return self.others.get(*index);
+        }
+        let is_known = || self.listener.tls.has_name(&name);
+        (self.unknown == UnknownNames::Serve || is_known()).then_some(&self.listener)
+    }
+}

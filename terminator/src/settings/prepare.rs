@@ -1,0 +1,219 @@
+//! Judges the certificates and authorities of the listener and its hosts, and builds their TLS configurations. Pure.
+//!
+//! It must not judge addresses.
+
+use std::sync::Arc;
+
+use mqtt_tls_config::{Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem};
+
+use super::hosts::{Host, Hosts};
+use super::{Cause, Judgement, Problem};
+use crate::tls::{ClientTrust, Served};
+use mqtt_tls_judge::authorities::{self, Authorities};
+use mqtt_tls_judge::certificate::{self, Certificate};
+use mqtt_tls_judge::pem::Part;
+
+/// Returns the configuration's key of a certificate of a host, of which 0 is the default.
+pub(super) fn certificate_key(host: &str, index: usize) -> String {
+    match index.checked_sub(1) {
+        None => format!("{host}pem"),
+        Some(index) => format!("{host}certificates[{index}].pem"),
+    }
+}
+
+/// Returns the configuration's key of the authorities of a host.
+pub(super) fn authorities_key(host: &str) -> String {
+    format!("{host}clientAuth.ca")
+}
+
+/// Prepares the listener and its hosts, and adds all problems; `None` if the listener has any.
+pub(super) fn hosts(
+    config: &Config,
+    judgement: Judgement<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Hosts> {
+    let mut judge = Judge {
+        judgement,
+        problems,
+    };
+    let certificates = judge.certificates("", &config.pem, &config.certificates);
+    let trust = judge.trust("", &config.client_auth);
+    let listener = Parts {
+        key: String::new(),
+        names: Vec::new(),
+        certificates,
+        trust,
+        has_own_certificates: true,
+        has_own_trust: true,
+    };
+    let listener = judge.build(listener, config, Arc::new(config.backend.clone()));
+    let mut others = Vec::with_capacity(config.hosts.len());
+    for (index, host) in config.hosts.iter().enumerate() {
+        let key = format!("hosts[{index}].");
+        let certificates = match &host.pem {
+            Some(pem) => judge.certificates(&key, pem, &host.certificates),
+            None => listener
+                .as_ref()
+                .map(|listener| listener.certificates.clone()),
+        };
+        let trust = match &host.client_auth {
+            Some(own) => judge.trust(&key, own),
+            None => listener.as_ref().map(|listener| listener.trust.clone()),
+        };
+        let backend = match (&host.backend, &listener) {
+            (None, Some(listener)) => Arc::clone(&listener.backend),
+            (own, _) => Arc::new(own.as_ref().unwrap_or(&config.backend).clone()),
+        };
+        let parts = Parts {
+            key,
+            names: host.names.clone(),
+            certificates,
+            trust,
+            has_own_certificates: host.pem.is_some(),
+            has_own_trust: host.client_auth.is_some(),
+        };
+        others.extend(judge.build(parts, config, backend));
+    }
+    Some(Hosts::new(listener?, others, config.unknown_names))
+}
+
+/// A host before its TLS configurations are built.
+struct Parts {
+    key: String,
+    names: Vec<String>,
+    /// `None` if they have problems, as has `trust`.
+    certificates: Option<Vec<Certificate>>,
+    trust: Option<ClientTrust>,
+    has_own_certificates: bool,
+    has_own_trust: bool,
+}
+
+/// Judges with a strictness, and collects the problems.
+struct Judge<'p, 'b> {
+    judgement: Judgement<'b>,
+    problems: &'p mut Vec<Problem>,
+}
+
+impl Judge<'_, '_> {
+    /// Builds the TLS configurations of a host. Tickets of the active host with the same names stay valid, unless one
+    /// of the two requests client certificates.
+    fn build(
+        &mut self,
+        parts: Parts,
+        config: &Config,
+        backend: Arc<mqtt_tls_config::Backend>,
+    ) -> Option<Host> {
+        let (certificates, trust) = parts.certificates.zip(parts.trust)?;
+        let before = match self.judgement {
+            Judgement::InPlaceOf(before) => {
+                let mut hosts = before.hosts.all();
+                hosts.find(|host| host.names == parts.names)
+            }
+            Judgement::AtStart | Judgement::Strict => None,
+        };
+        let before = before.filter(|before| before.trust.is_disabled());
+        let tickets = before.and_then(|before| before.tls.tickets());
+        let tls = match Served::new(&certificates, &trust, config.tls.tickets, tickets) {
+            Ok(tls) => tls,
+            Err(error) => {
+                self.add(format!("{}clientAuth", parts.key), Cause::Tls(error));
+                return None;
+            }
+        };
+        Some(Host {
+            key: parts.key,
+            names: parts.names,
+            tls,
+            trust,
+            has_own_trust: parts.has_own_trust,
+            certificates,
+            has_own_certificates: parts.has_own_certificates,
+            backend,
+        })
+    }
+
+    fn certificates(
+        &mut self,
+        host: &str,
+        default: &Pem,
+        others: &[CertificateEntry],
+    ) -> Option<Vec<Certificate>> {
+        let pems = std::iter::once(default).chain(others.iter().map(|one| &one.pem));
+        let mut certificates = Some(Vec::new());
+        for (index, pem) in pems.enumerate() {
+            let judged = certificate::judge(&[Part::file(pem.expose())])
+                .and_then(|certificate| severely(certificate, self.judgement));
+            match judged {
+                Ok(certificate) => certificates
+                    .iter_mut()
+                    .for_each(|all| all.push(certificate.clone())),
+                Err(error) => {
+                    self.add(certificate_key(host, index), Cause::Certificate(error));
+                    certificates = None;
+                }
+            }
+        }
+        certificates
+    }
+
+    fn trust(&mut self, host: &str, client_auth: &ClientAuth) -> Option<ClientTrust> {
+        let mode = client_auth.mode;
+        if mode == ClientAuthMode::None {
+            return Some(ClientTrust::Disabled);
+        }
+        let judged = match &client_auth.ca {
+            None => Err(authorities::Error::nowhere()),
+            Some(ca) => authorities::judge(Part::file(ca.expose())),
+        };
+        let is_known = |authorities: &Authorities| match self.judgement {
+            Judgement::AtStart => true,
+            Judgement::InPlaceOf(before) => {
+                let mut known = before
+                    .hosts
+                    .all()
+                    .filter_map(|host| host.trust.authorities());
+                known.any(|before| before.is_same(authorities))
+            }
+            Judgement::Strict => false,
+        };
+        let judged = judged.and_then(|authorities| {
+            if is_known(&authorities) {
+                Ok(authorities)
+            } else {
+                authorities.strictly()
+            }
+        });
+        match judged {
+            Ok(authorities) if mode == ClientAuthMode::Require => {
+                Some(ClientTrust::Required(authorities))
+            }
+            Ok(authorities) => Some(ClientTrust::Optional(authorities)),
+            Err(error) => {
+                self.add(authorities_key(host), Cause::Authorities(error));
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, key: String, cause: Cause) {
+        self.problems.push(Problem { key, cause });
+    }
+}
+
+fn severely(
+    certificate: Certificate,
+    judgement: Judgement<'_>,
+) -> Result<Certificate, certificate::Error> {
+    match judgement {
+        Judgement::AtStart => Ok(certificate),
+        Judgement::InPlaceOf(before)
+            if before
+                .hosts
+                .certificates()
+                .any(|one| one.is_same(&certificate)) =>
+        {
+            Ok(certificate)
+        }
+        Judgement::InPlaceOf(_) | Judgement::Strict => certificate.strictly(),
+    }
+}
