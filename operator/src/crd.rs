@@ -11,6 +11,7 @@
 mod backend;
 mod client_auth;
 mod descriptions;
+mod host;
 mod limits;
 mod maps;
 mod pod;
@@ -28,11 +29,12 @@ use serde::{Deserialize, Serialize};
 
 pub use backend::{Backend, BackendAddress, BackendService};
 pub use client_auth::{CaKind, CaRef, ClientAuth, ClientAuthMode};
+pub use host::{HOST_CERTIFICATES_MAX, HOSTS_MAX, Host, NAMES_MAX, UnknownNames};
 pub use limits::Limits;
 pub use pod::{PodTemplate, Resources};
 pub use references::{CertificateSource, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
-pub use status::{Address, AddressType, CertificateStatus, MqttTlsListenerStatus};
+pub use status::{Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus};
 pub use timeouts::Timeouts;
 pub use tls::{Tickets, Tls};
 
@@ -130,7 +132,10 @@ pub const NAME_LENGTH_MAX: usize = 57;
     validation = Rule::new("has(self.clientAuth)")
         .message("clientAuth must not be empty: set clientAuth.mode to Require or Optional, with \
                   clientAuth.caRef, or to None")
-        .field_path(".clientAuth")
+        .field_path(".clientAuth"),
+    validation = Rule::new("!has(self.hosts) || self.hosts.map(host, size(host.names)).sum() <= 1000")
+        .message("all hosts together have more than 1000 names; use wildcards, or several listeners")
+        .field_path(".hosts")
 )]
 pub struct MqttTlsListenerSpec {
     /// The IP address that the terminators listen on. Default: all addresses, IPv4 and IPv6.
@@ -172,6 +177,18 @@ pub struct MqttTlsListenerSpec {
     #[serde(default, deserialize_with = "client_auth::non_empty")]
     #[schemars(extend("nullable" = true))]
     pub client_auth: ClientAuth,
+
+    /// Several hosts behind the same port: each has its own names, and perhaps its own certificates, client authentication
+    /// and broker. The listener's are for all other names, and for devices that request none. A change replaces no pod.
+    /// At most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub hosts: Vec<Host>,
+
+    /// What devices get that request a name (SNI) that no host has, and no certificate of the listener. `Serve`: what
+    /// devices without SNI get. `Refuse`: the alert unrecognized_name. Default: Serve.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
 
     /// TLS options. Versions, cipher suites and key exchange groups are fixed.
     #[serde(default)]

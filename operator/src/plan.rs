@@ -14,6 +14,8 @@ pub mod children;
 pub mod conditions;
 pub mod config;
 pub mod environment;
+pub mod host_key;
+pub mod hosts;
 pub mod listener;
 pub mod names;
 pub mod notices;
@@ -34,15 +36,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use certificates::choose::{Choice, Chosen, choose};
 use certificates::previous::Previous;
-use certificates::serving::Serving;
+use certificates::serving::{File, Serving};
 use config::Rendered;
 use environment::Environment;
+use hosts::{Choices, Decision, Input};
 use names::Identity;
 use objects::Objects;
 use problem::Problem;
-use proof::question::{Question, handshakes};
 use report::{LOOK_AGAIN, Report};
 use world::World;
 
@@ -67,22 +68,23 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         Ok(listener) => listener,
         Err(problems) => return unaccepted(world, now, previous, problems),
     };
-    let choice = Choice {
-        certificates: &listener.certificates,
-        client_auth: listener.client_auth.as_ref(),
+    let Decision {
+        mut choices,
+        backend,
+        mut problems,
+        status,
+        is_complete,
+    } = hosts::decide(&Input {
+        listener: &listener,
         world,
+        environment,
         previous: &previous,
-        is_at_start: environment.is_at_start,
         now,
-    };
-    let mut chosen = choose(&choice);
-    let mut problems = std::mem::take(&mut chosen.problems);
-    let (backend, problem) = backend::choose(&listener, world, environment, &previous);
-    problems.extend(problem);
+    });
     let ports = ports::choose(&listener, world, &previous, now);
-    let rendered = if choice.has_default(&chosen) {
+    let rendered = if is_complete {
         let config = config::of(&listener, backend, &ports.also, environment);
-        config::render(config, &chosen, &previous, now)
+        config::render(config, &choices, &previous, now)
     } else {
         Ok(None)
     };
@@ -90,8 +92,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         problems.push(problem);
         None
     });
-    chosen.dates.extend(ports.due.filter(|_| config.is_some()));
-    let sources = chosen.sources();
+    choices.dates.extend(ports.due.filter(|_| config.is_some()));
+    let sources = choices.sources();
     let rendered = config.as_ref().map(|config| (&config.text, &sources));
     let objects = children::build(
         &listener,
@@ -104,15 +106,16 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     // Without a Secret to write, or with another owner's in its place, the current configuration stays.
     let written = objects.config_secret.present();
     let planned = written.and(config.as_ref());
-    let planned = planned.map(|config| serving(&chosen, config, now));
+    let planned = planned.map(|config| serving(&choices, config, now));
     let report = Report {
         identity,
         problems,
+        hosts: status,
         planned,
         rendered: config.is_some(),
         opening: ports.opening(listener.port),
-        look_again: look_again(&chosen.dates, now),
-        date: next(&chosen.dates, now),
+        look_again: look_again(&choices.dates, now),
+        date: next(&choices.dates, now),
     };
     Plan {
         objects,
@@ -131,25 +134,29 @@ pub fn renew(world: &World, now: Timestamp) -> Plan {
 /// Returns the plan for an invalid listener: what runs stays, and its certificates and CA certificates are renewed.
 fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<Problem>) -> Plan {
     let identity = Identity::of(&world.listener);
-    let chosen = renewed(world, now, &previous);
-    let config = chosen.as_ref().zip(previous.rest());
+    // The problems of an invalid listener are those of its spec.
+    let choices = hosts::renew(world, &previous, now);
+    let config = choices.as_ref().zip(previous.rest());
     // A configuration that has become too large stays as it was.
     let config = config
-        .and_then(|(chosen, rest)| config::render(rest.clone(), chosen, &previous, now).ok()?);
-    let written = chosen.as_ref().zip(config.as_ref());
+        .and_then(|(choices, rest)| config::render(rest.clone(), choices, &previous, now).ok()?);
+    let written = choices.as_ref().zip(config.as_ref());
     let report = Report {
         problems,
-        planned: written.map(|(chosen, config)| serving(chosen, config, now)),
+        hosts: Vec::new(),
+        planned: written.map(|(choices, config)| serving(choices, config, now)),
         rendered: config.is_some(),
         opening: None,
-        look_again: chosen
+        look_again: choices
             .as_ref()
-            .map_or(LOOK_AGAIN, |chosen| look_again(&chosen.dates, now)),
-        date: chosen.as_ref().and_then(|chosen| next(&chosen.dates, now)),
+            .map_or(LOOK_AGAIN, |choices| look_again(&choices.dates, now)),
+        date: choices
+            .as_ref()
+            .and_then(|choices| next(&choices.dates, now)),
         identity,
     };
-    let objects = written.map(|(chosen, config)| {
-        children::renew(&report.identity, world, &config.text, &chosen.sources())
+    let objects = written.map(|(choices, config)| {
+        children::renew(&report.identity, world, &config.text, &choices.sources())
     });
     Plan {
         objects: objects.unwrap_or_default(),
@@ -159,32 +166,12 @@ fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<P
 }
 
 /// Describes what pods with a configuration serve.
-fn serving(chosen: &Chosen, config: &Rendered, now: Timestamp) -> Serving {
-    Serving {
-        question: Some(Question {
-            version: config.version.clone(),
-            port: config.port,
-            handshakes: handshakes(&chosen.served),
-        }),
-        ..Serving::planned(&chosen.served, &chosen.ca_warnings, now)
-    }
-}
-
-/// Chooses again what the previous configuration serves, from the same sources as far as they were read; `None` if any
-/// of it would be lost. The problems of an invalid listener are those of its spec.
-fn renewed(world: &World, now: Timestamp, previous: &Previous) -> Option<Chosen> {
-    let certificates = previous.sources();
-    let client_auth = previous.client_auth().ok()?;
-    let choice = Choice {
-        certificates: &certificates,
-        client_auth: client_auth.as_ref(),
-        world,
-        previous,
-        is_at_start: false,
-        now,
+fn serving(choices: &Choices, config: &Rendered, now: Timestamp) -> Serving {
+    let file = File {
+        version: config.version.clone(),
+        port: config.port,
     };
-    let chosen = choose(&choice);
-    (chosen.served.len() == certificates.len()).then_some(chosen)
+    Serving::planned(&choices.parts(), Some(file), now)
 }
 
 /// Returns the next of the dates.

@@ -85,6 +85,7 @@ impl Cluster {
             let answer = Answer {
                 configuration: configuration.clone(),
                 backend: Backend::Unknown,
+                hosts: Vec::new(),
             };
             (format!("pod-{number}"), answer)
         });
@@ -181,6 +182,13 @@ fn other_client_authentication_removes_it() {
     cluster.answer(&[SERVED]);
     cluster.spec(&format!("port: 9443\n  {AUTH}"));
     assert!(cluster.accepted().is_some());
+    let host = "hosts: [{names: [a.example.com], backend: {address: {host: other}}";
+    cluster.spec(&format!("{AUTH}\n  {host}}}]"));
+    assert_eq!(cluster.accepted(), None, "the name has another broker");
+    cluster.answer(&[SERVED]);
+    assert_eq!(cluster.accepted(), Some(cluster.config()));
+    cluster.spec(&format!("{AUTH}\n  {host}, clientAuth: {{mode: None}}}}]"));
+    assert_eq!(cluster.accepted(), None, "the host requests none");
 }
 
 #[test]

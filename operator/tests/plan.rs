@@ -285,6 +285,14 @@ fn formatted(world: &World, report: &Report, status: &MqttTlsListenerStatus) -> 
         .map(|one| format!("{} ({})", one.secret_name, one.dns_names.join(", ")))
         .collect();
     writeln!(text, "served: [{}]", served.join("; ")).unwrap();
+    for host in &status.hosts {
+        writeln!(
+            text,
+            "host {}: {}: {}",
+            host.name, host.reason, host.message
+        )
+        .unwrap();
+    }
     for notice in notices(world.listener.status.as_ref(), status) {
         let type_ = if notice.is_warning {
             "Warning"

@@ -16,10 +16,11 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
+use mqtt_tls_config::{ClientAuthMode as Mode, Config};
 use mqtt_tls_operator::crd::{
     Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource, ClientAuth,
-    ClientAuthMode, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
-    ServiceTemplate, Tickets, Timeouts, Tls,
+    ClientAuthMode, Host, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
+    ServiceTemplate, Tickets, Timeouts, Tls, UnknownNames,
 };
 use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
@@ -27,6 +28,7 @@ use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::names::Name;
 use mqtt_tls_operator::plan::notices::notices;
 use mqtt_tls_operator::plan::objects::Applied;
+use mqtt_tls_operator::plan::reason::ConditionType;
 use mqtt_tls_operator::plan::report::LOOK_AGAIN;
 use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_operator::plan::{Plan, plan};
@@ -135,6 +137,43 @@ fn client_auth() -> impl Strategy<Value = ClientAuth> {
         .prop_map(|(mode, ca_ref)| ClientAuth { mode, ca_ref })
 }
 
+/// Names of hosts, of which one exact name is below a wildcard.
+const NAMES: [&str; 3] = ["x.a.example", "*.a.example", "b.example"];
+
+fn hosts() -> impl Strategy<Value = Vec<Host>> {
+    let host = (
+        prop::sample::subsequence(NAMES.to_vec(), 1..3),
+        prop::sample::subsequence(SECRETS.to_vec(), 0..3),
+        option::of(client_auth()),
+        option::of(backend()),
+    );
+    let host = host.prop_map(|(names, secrets, client_auth, backend)| Host {
+        names: names.into_iter().map(str::to_owned).collect(),
+        certificates: certificates(secrets.into_iter().map(str::to_owned)),
+        client_auth,
+        backend,
+    });
+    let host = host.boxed();
+    // Mostly without overlaps.
+    let apart = vec(host.clone(), 1..4).prop_map(|mut hosts: Vec<Host>| {
+        let mut known = Vec::new();
+        for host in &mut hosts {
+            host.names.retain(|name| !known.contains(name));
+            known.extend_from_slice(&host.names);
+        }
+        hosts.retain(|host| !host.names.is_empty());
+        hosts
+    });
+    prop_oneof![3 => Just(Vec::new()), 9 => apart, 1 => vec(host, 0..4)]
+}
+
+fn certificates(names: impl Iterator<Item = String>) -> Vec<CertificateSource> {
+    let sources = names.map(|name| CertificateSource {
+        secret_ref: SecretRef { name },
+    });
+    sources.collect()
+}
+
 fn tls() -> impl Strategy<Value = Tls> {
     let tickets = prop::sample::select(vec![Tickets::None, Tickets::Tls12, Tickets::All]);
     option::of(tickets).prop_map(|tickets| Tls { tickets })
@@ -170,27 +209,26 @@ fn spec() -> impl Strategy<Value = MqttTlsListenerSpec> {
     let distinct = distinct.prop_map(|names| names.into_iter().map(str::to_owned).collect());
     let names = prop_oneof![9 => distinct, 1 => vec(secret_ref(), 0..4)];
     let connections = (tls(), timeouts(), limits());
+    let unknown_names = prop::sample::select(vec![UnknownNames::Serve, UnknownNames::Refuse]);
     (
         host,
         port,
         names,
         client_auth(),
         backend(),
+        (hosts(), unknown_names),
         replicas,
         connections,
     )
         .prop_map(
-            |(host, port, names, client_auth, backend, replicas, connections)| {
+            |(host, port, names, client_auth, backend, hosts, replicas, connections)| {
                 MqttTlsListenerSpec {
                     host,
                     port,
-                    certificates: names
-                        .into_iter()
-                        .map(|name| CertificateSource {
-                            secret_ref: SecretRef { name },
-                        })
-                        .collect(),
+                    certificates: certificates(names.into_iter()),
                     client_auth,
+                    hosts: hosts.0,
+                    unknown_names: hosts.1,
                     tls: connections.0,
                     timeouts: connections.1,
                     limits: connections.2,
@@ -256,6 +294,58 @@ fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
     }
 }
 
+/// Returns the rendered configuration, if it can be read.
+fn config(world: &World) -> Option<Config> {
+    let data = world.children.config_secret()?.data.as_ref()?;
+    let text = std::str::from_utf8(&data["config.yaml"].0).ok()?;
+    Config::parse(text).ok()
+}
+
+/// Asserts that the clients of each host are authenticated, and reach a broker, as it is wanted, or as they did before; and
+/// that no name of a host is taken from it.
+fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, after: &Config) {
+    let mode = |config: &Config, host: &mqtt_tls_config::Host| {
+        let own = host.client_auth.as_ref().map(|own| own.mode);
+        own.unwrap_or(config.client_auth.mode)
+    };
+    let backend = |config: &Config, host: &mqtt_tls_config::Host| {
+        let own = host.backend.clone();
+        own.unwrap_or_else(|| config.backend.clone())
+    };
+    for host in &after.hosts {
+        let found = (mode(after, host), backend(after, host));
+        let is_as_before = before.is_some_and(|before| {
+            let mut hosts = before.hosts.iter();
+            hosts.any(|one| {
+                one.names == host.names && (mode(before, one), backend(before, one)) == found
+            })
+        });
+        let is_as_wanted = wanted.is_some_and(|spec| {
+            let mut hosts = spec.hosts.iter();
+            hosts.any(|one| {
+                let auth = one.client_auth.as_ref().unwrap_or(&spec.client_auth);
+                let mode = match auth.mode {
+                    ClientAuthMode::None => Mode::None,
+                    ClientAuthMode::Optional => Mode::Optional,
+                    ClientAuthMode::Require => Mode::Require,
+                };
+                let has_backend = one.backend.is_some();
+                one.names == host.names && mode == found.0 && has_backend == host.backend.is_some()
+            })
+        });
+        assert!(is_as_before || is_as_wanted, "{:?}", host.names);
+    }
+    let has = |config: &Config, name| {
+        let mut hosts = config.hosts.iter();
+        hosts.any(|host| host.names.contains(name))
+    };
+    let names = wanted.into_iter().flat_map(|spec| &spec.hosts);
+    for name in names.flat_map(|host| &host.names) {
+        let had = before.is_some_and(|before| has(before, name));
+        assert!(!had || has(after, name), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
@@ -271,9 +361,15 @@ proptest! {
             check(&world, &objects, &PKI);
             prop_assert!(report.look_again <= LOOK_AGAIN);
             let served_before = world.children.config_secret().is_some();
+            let config_before = config(&world);
             world.children = applied(&world.children, &objects, now);
             let is_served = world.children.config_secret().is_some();
             prop_assert!(!served_before || is_served);
+            if let (true, Some(after)) = (objects.config_secret.present().is_some(), config(&world)) {
+                let is_accepted = report.problems.iter().all(|one| one.about != ConditionType::Accepted);
+                let wanted = is_accepted.then_some(&world.listener.spec);
+                assert_apart(wanted, config_before.as_ref(), &after);
+            }
             let running = world.children.deployment().is_some();
             prop_assert!(!running || is_served);
             let done = Applied { children: world.children.clone(), marked: BTreeMap::new() };

@@ -48,6 +48,16 @@ spec:
     caRef: {kind: ConfigMap, name: device-ca, key: ca.crt}
   backend:
     service: {name: smart-mqtt, port: 1883}
+  hosts:
+  - names: [tenant-a.example.com, '*.tenant-a.example.com']
+    certificates:
+    - secretRef: {name: tenant-a-tls}
+    clientAuth:
+      mode: Require
+      caRef: {kind: Secret, name: tenant-a-ca}
+    backend:
+      service: {name: tenant-a-mqtt}
+  unknownNames: Refuse
   tls:
     tickets: All
   timeouts:

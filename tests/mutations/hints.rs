@@ -70,6 +70,40 @@ const VALUES: &[(&str, &[&str])] = &[
             r#""10.0.0.0/8""#,
         ],
     ),
+    (
+        "hosts",
+        &[
+            r#"[{"names": ["tenant.example.com"], "certificates": [{"secretRef": {"name": "other-tls"}}]}]"#,
+            r#"[{"names": ["tenant.example.com"], "certificates": [{"secretRef": {"name": "missing"}}]}]"#,
+            r#"[{"names": ["tenant.example.com"]}, {"names": ["other.example.com", "tenant.example.com"]}]"#,
+        ],
+    ),
+    (
+        "hosts[].names",
+        &[
+            r#"["tenant.example.com"]"#,
+            r#"["tenant.example.com", "tenant.example.com"]"#,
+            r#"["*.tenant.example.com", "tenant.example.com"]"#,
+        ],
+    ),
+    (
+        "hosts[].names[]",
+        &[
+            r#""tenant.example.com""#,
+            r#""*.tenant.example.com""#,
+            r#""Tenant.example.com""#,
+            r#""tenant.example.com.""#,
+            r#""tenant.example.com:8883""#,
+            r#""192.0.2.1""#,
+        ],
+    ),
+    (
+        "hosts[].clientAuth",
+        &[
+            r#"{"mode": "Optional", "caRef": {"kind": "ConfigMap", "name": "device-ca"}}"#,
+            r#"{"mode": "Require", "caRef": {"kind": "ConfigMap", "name": "missing"}}"#,
+        ],
+    ),
     ("replicas", &["2", "3", "1"]),
     (
         "loadBalancerClass",

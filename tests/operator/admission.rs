@@ -190,6 +190,48 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "backend: {service: {name: edge-mqtts}}",
         "backend.service is the listener's own Service",
     ),
+    (
+        "",
+        "hosts: [{names: []}]",
+        "spec.hosts[0].names in body should have at least 1 items",
+    ),
+    ("", "hosts: [{}]", "spec.hosts[0].names: Required value"),
+    (
+        "",
+        "hosts: [{names: [a.example.com, 'b.example.com:8883']}]",
+        "must be a DNS name in lower case, such as mqtt.example.com or *.example.com, without a port; it is \
+         b.example.com:8883",
+    ),
+    (
+        "",
+        "hosts: [{names: ['*']}]",
+        "must be a DNS name in lower case, such as mqtt.example.com or *.example.com, without a port; it is *",
+    ),
+    (
+        "",
+        "hosts: [{names: [192.0.2.1]}]",
+        "without a port; it is 192.0.2.1",
+    ),
+    (
+        "",
+        "hosts: [{names: [a], certificates: [{secretRef: {name: b}}, {secretRef: {name: b}}]}]",
+        "certificates lists the same Secret twice",
+    ),
+    (
+        "",
+        "hosts: [{names: [a], clientAuth: {mode: Require}}]",
+        "clientAuth.mode Optional and Require need clientAuth.caRef",
+    ),
+    (
+        "",
+        "hosts: [{names: [a], backend: {}}]",
+        "backend must have exactly one of service",
+    ),
+    (
+        "",
+        "unknownNames: Drop",
+        "supported values: \"Serve\", \"Refuse\"",
+    ),
     ("", "replicas: -1", "should be greater than or equal to 0"),
     ("", "replicas: 101", "should be less than or equal to 100"),
     (

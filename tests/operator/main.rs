@@ -22,6 +22,7 @@ mod faults;
 mod field;
 mod fixture;
 mod frozen;
+mod hosts;
 mod lease;
 mod memory;
 mod missed;

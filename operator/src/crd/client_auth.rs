@@ -84,6 +84,18 @@ pub(super) fn non_empty<'de, D: Deserializer<'de>>(from: D) -> Result<ClientAuth
     })
 }
 
+/// Parses the `clientAuth` of a host, which may be absent. An empty value requires certificates of a CA that is not named,
+/// which is refused: taken for absent, it might accept every device.
+pub(super) fn never_empty<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<ClientAuth>, D::Error> {
+    let empty = ClientAuth {
+        mode: ClientAuthMode::Require,
+        ca_ref: None,
+    };
+    Ok(Some(Option::deserialize(from)?.unwrap_or(empty)))
+}
+
 fn default_ca_key() -> String {
     "ca.crt".to_owned()
 }

@@ -24,11 +24,16 @@ pub struct MqttTlsListenerStatus {
     )]
     pub conditions: Vec<Condition>,
 
-    /// The certificates that the terminators serve, the default first. While ready pods prove that they serve others,
-    /// the entries of the last time stay.
+    /// The listener's own certificates that the terminators serve, the default first. While ready pods prove that they serve
+    /// others, the entries of the last time stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub certificates: Vec<CertificateStatus>,
+
+    /// The hosts that are not right: their certificates, CA certificates or broker, as the conditions say in full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub hosts: Vec<HostStatus>,
 
     /// Where devices connect. Empty while a load balancer has assigned no address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,6 +82,18 @@ pub struct CertificateStatus {
     /// Since when it is served, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+}
+
+/// A host that is not right.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostStatus {
+    /// The first of its names.
+    pub name: String,
+    /// Why it is not right, in CamelCase, as in the conditions.
+    pub reason: String,
+    /// The object, what is wrong, and what to do.
+    pub message: String,
 }
 
 /// Where devices connect.

@@ -5,27 +5,38 @@
 
 use mqtt_tls_config as file;
 
-use super::certificates::previous::Previous;
 use super::checks::is_loopback;
 use super::environment::Environment;
+use super::host_key::HostKey;
 use super::listener::{Backend, Listener};
 use super::problem::Problem;
 use super::reason::Reason;
 use super::world::World;
 
+/// What a backend is chosen by: that of the listener itself, or of one of its hosts.
+pub struct Choice<'c> {
+    /// Whose it is.
+    pub key: &'c HostKey,
+    /// The backend that the spec names.
+    pub backend: &'c Backend,
+    /// The listener.
+    pub listener: &'c Listener,
+    /// The current objects.
+    pub world: &'c World,
+    /// The operator's settings.
+    pub environment: &'c Environment,
+    /// The backend before, if there is one.
+    pub before: Option<&'c file::Backend>,
+}
+
 /// Returns the backend that receives the plaintext, and what is wrong with the wanted one. A first configuration has
 /// the wanted one in any case: its Service may be created later.
-pub fn choose(
-    listener: &Listener,
-    world: &World,
-    environment: &Environment,
-    previous: &Previous,
-) -> (file::Backend, Option<Problem>) {
-    let wanted = wanted(listener, environment);
-    let Some(problem) = problem(listener, world, environment) else {
+pub fn choose(choice: &Choice<'_>) -> (file::Backend, Option<Problem>) {
+    let wanted = wanted(choice);
+    let Some(problem) = problem(choice) else {
         return (wanted, None);
     };
-    match previous.backend().filter(|before| **before != wanted) {
+    match choice.before.filter(|before| **before != wanted) {
         Some(before) => {
             let (host, port) = (before.host.trim_end_matches('.').to_owned(), before.port);
             let shown = file::Backend { host, port };
@@ -37,11 +48,12 @@ pub fn choose(
 }
 
 /// Returns the backend that the spec names.
-fn wanted(listener: &Listener, environment: &Environment) -> file::Backend {
+fn wanted(choice: &Choice<'_>) -> file::Backend {
+    let environment = choice.environment;
     if let Some(backend) = &environment.backend {
         return backend.clone();
     }
-    match (&listener.backend, &environment.cluster_domain) {
+    match (choice.backend, &environment.cluster_domain) {
         (Backend::Service { port, .. }, None) => file::Backend {
             port: *port,
             ..file::Backend::default()
@@ -59,16 +71,18 @@ fn wanted(listener: &Listener, environment: &Environment) -> file::Backend {
 }
 
 /// Returns a problem if the broker's Service or its port is missing, or if it leads to terminators, in a cluster.
-fn problem(listener: &Listener, world: &World, environment: &Environment) -> Option<Problem> {
-    let Backend::Service { name, port } = &listener.backend else {
+fn problem(choice: &Choice<'_>) -> Option<Problem> {
+    let Backend::Service { name, port } = choice.backend else {
         return None;
     };
-    environment.cluster_domain.as_ref()?;
-    let (service, name) = (world.services.get(name), &name.name);
+    let (listener, key) = (choice.listener, choice.key);
+    choice.environment.cluster_domain.as_ref()?;
+    let (service, name) = (choice.world.services.get(name), &name.name);
     let Some(spec) = service.map(|service| service.spec.clone().unwrap_or_default()) else {
         let message = format!(
             "Service {name} does not exist in this namespace; create it in front of smart-mqtt, or \
-             correct spec.backend.service"
+             correct {}",
+            key.field("backend.service")
         );
         return Some(Problem::of_reference(Reason::BackendNotFound, message));
     };
@@ -91,8 +105,8 @@ fn problem(listener: &Listener, world: &World, environment: &Environment) -> Opt
             format!("selects terminators ({})", labels.join(","))
         };
         let message = format!(
-            "Service {name} {why}, so connections would not reach the broker; correct the Service, or \
-             spec.backend.service"
+            "Service {name} {why}, so connections would not reach the broker; correct the Service, or {}",
+            key.field("backend.service")
         );
         return Some(Problem::of_reference(Reason::BackendIsOwn, message));
     }
@@ -107,7 +121,8 @@ fn problem(listener: &Listener, world: &World, environment: &Environment) -> Opt
         known.join(", ")
     };
     let message = format!(
-        "Service {name} has no port {port} (it has {known}); correct spec.backend.service.port"
+        "Service {name} has no port {port} (it has {known}); correct {}",
+        key.field("backend.service.port")
     );
     Some(Problem::of_reference(Reason::BackendPortNotFound, message))
 }

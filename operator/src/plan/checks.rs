@@ -2,6 +2,8 @@
 //!
 //! It must not look at other objects: whether references resolve is another condition.
 
+mod names;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -10,18 +12,20 @@ use mqtt_tls_config::{Limits, Timeouts, is_dns_name, unreachable};
 
 use super::bounds;
 use super::environment::Environment;
+use super::host_key::HostKey;
 use super::names::Identity;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
 use crate::crd::{
-    CERTIFICATES_MAX, ClientAuthMode, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
+    Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, ClientAuthMode,
+    HOST_CERTIFICATES_MAX, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
 
 /// A check returns a message if it fails.
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 12] = [
+pub const CHECKS: [(Reason, Check); 14] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
@@ -29,6 +33,8 @@ pub const CHECKS: [(Reason, Check); 12] = [
     (Reason::InvalidCertificates, certificates_are_counted),
     (Reason::DuplicateCertificate, certificates_differ),
     (Reason::MissingCaRef, client_auth_has_a_ca),
+    (Reason::InvalidHostNames, names::are_valid),
+    (Reason::DuplicateHostName, names::differ),
     (Reason::InvalidTimeouts, timeouts_are_bounded),
     (Reason::InvalidLimits, limits_are_bounded),
     (Reason::InvalidBackend, backend_is_one),
@@ -49,6 +55,43 @@ pub fn run(listener: &MqttTlsListener, environment: &Environment) -> Vec<Problem
             })
         })
         .collect()
+}
+
+/// What a spec has for the listener itself, or for one of its hosts.
+struct Part<'p> {
+    key: HostKey,
+    certificates: &'p [CertificateSource],
+    client_auth: Option<&'p ClientAuth>,
+    backend: Option<&'p Backend>,
+}
+
+impl<'p> Part<'p> {
+    /// Returns the parts of a listener, that of the listener itself first.
+    fn all(listener: &'p MqttTlsListener) -> impl Iterator<Item = Self> {
+        let spec = &listener.spec;
+        let hosts = spec.hosts.iter().enumerate();
+        let hosts = hosts.map(|(index, host)| Self {
+            key: HostKey::of_spec(index, &host.names),
+            certificates: &host.certificates,
+            client_auth: host.client_auth.as_ref(),
+            backend: host.backend.as_ref(),
+        });
+        let own = Self {
+            key: HostKey::LISTENER,
+            certificates: &spec.certificates,
+            client_auth: Some(&spec.client_auth),
+            backend: Some(&spec.backend),
+        };
+        std::iter::once(own).chain(hosts)
+    }
+
+    /// Runs a check on all parts of a listener, and returns the message about the first that fails.
+    fn first_wrong(
+        listener: &'p MqttTlsListener,
+        check: impl Fn(&Self) -> Option<String>,
+    ) -> Option<String> {
+        Self::all(listener).find_map(|part| check(&part).map(|message| part.key.says(&message)))
+    }
 }
 
 fn name_fits(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
@@ -104,31 +147,40 @@ fn port_is_free(listener: &MqttTlsListener, environment: &Environment) -> Option
 }
 
 fn certificates_are_counted(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
-    let count = listener.spec.certificates.len();
-    (count == 0 || count > CERTIFICATES_MAX).then(|| {
-        format!("spec.certificates has {count} entries; it must have 1 to {CERTIFICATES_MAX}")
+    Part::first_wrong(listener, |part| {
+        let (least, most) = match part.key.name() {
+            None => (1, CERTIFICATES_MAX),
+            Some(_) => (0, HOST_CERTIFICATES_MAX),
+        };
+        let count = part.certificates.len();
+        let field = part.key.field("certificates");
+        (!(least..=most).contains(&count))
+            .then(|| format!("{field} has {count} entries; it must have 1 to {most}"))
     })
 }
 
 fn certificates_differ(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
-    let mut seen = BTreeSet::new();
-    let twice = listener
-        .spec
-        .certificates
-        .iter()
-        .find(|one| !seen.insert(one.secret_ref.name.as_str()))?;
-    Some(format!(
-        "spec.certificates lists Secret {} twice; list each Secret once",
-        twice.secret_ref.name
-    ))
+    Part::first_wrong(listener, |part| {
+        let mut seen = BTreeSet::new();
+        let mut names = part.certificates.iter().map(|one| &*one.secret_ref.name);
+        let twice = names.find(|name| !seen.insert(*name))?;
+        let field = part.key.field("certificates");
+        Some(format!(
+            "{field} lists Secret {twice} twice; list each Secret once"
+        ))
+    })
 }
 
 fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
-    let auth = &listener.spec.client_auth;
-    (auth.mode != ClientAuthMode::None && auth.ca_ref.is_none()).then(|| {
-        "spec.clientAuth.mode Optional and Require need spec.clientAuth.caRef, the Secret or ConfigMap \
-         with the CA certificates for devices' certificates; add it, or set mode: None"
-            .to_owned()
+    Part::first_wrong(listener, |part| {
+        let auth = part.client_auth?;
+        (auth.mode != ClientAuthMode::None && auth.ca_ref.is_none()).then(|| {
+            format!(
+                "{}.mode Optional and Require need {0}.caRef, the Secret or ConfigMap with the CA certificates for \
+                 devices' certificates; add it, or set mode: None",
+                part.key.field("clientAuth")
+            )
+        })
     })
 }
 
@@ -141,46 +193,56 @@ fn limits_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<Str
 }
 
 fn backend_is_one(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
-    let backend = &listener.spec.backend;
-    match (&backend.service, &backend.address) {
-        (Some(service), None) if service.port != 0 && is_service_name(&service.name) => {
-            None
-        },
-        (None, Some(address)) if address.port != 0 && is_host(&address.host) => None,
-        (Some(_), None) => Some(
-            "spec.backend.service must have the name of a Service in this namespace, without dots, and a \
-             port from 1"
-                .to_owned(),
-        ),
-        (None, Some(_)) => Some(
-            "spec.backend.address must have a DNS name or an IP address as host, and a port from 1"
-                .to_owned(),
-        ),
-        (Some(_), Some(_)) | (None, None) => Some(
-            "spec.backend must have exactly one of service (a Service in this namespace) and address (a \
-             host name or an IP address)"
-                .to_owned(),
-        ),
-    }
+    Part::first_wrong(listener, |part| {
+        let backend = part.backend?;
+        let field = part.key.field("backend");
+        match (&backend.service, &backend.address) {
+            (Some(service), None) if service.port != 0 && is_service_name(&service.name) => None,
+            (None, Some(address)) if address.port != 0 && is_host(&address.host) => None,
+            (Some(_), None) => Some(format!(
+                "{field}.service must have the name of a Service in this namespace, without dots, and a port from 1"
+            )),
+            (None, Some(_)) => Some(format!(
+                "{field}.address must have a DNS name or an IP address as host, and a port from 1"
+            )),
+            (Some(_), Some(_)) | (None, None) => Some(format!(
+                "{field} must have exactly one of service (a Service in this namespace) and address (a host name or an \
+                 IP address)"
+            )),
+        }
+    })
 }
 
 fn backend_is_another(listener: &MqttTlsListener, environment: &Environment) -> Option<String> {
-    if environment.is_loopback_reached {
-        return backend_is_another_port(listener, environment);
-    }
+    Part::first_wrong(listener, |part| {
+        let (backend, field) = (part.backend?, part.key.field("backend"));
+        if environment.is_loopback_reached {
+            is_own_port(backend, &field, listener, environment)
+        } else {
+            is_own_pod(backend, &field, listener, environment)
+        }
+    })
+}
+
+/// Returns what is wrong with a backend that leads back to the terminator pods.
+fn is_own_pod(
+    backend: &Backend,
+    field: &str,
+    listener: &MqttTlsListener,
+    environment: &Environment,
+) -> Option<String> {
     let identity = Identity::of(listener);
     let own = identity.child_name();
-    let backend = &listener.spec.backend;
     if backend.service.as_ref().is_some_and(|one| one.name == own) {
         return Some(format!(
-            "spec.backend.service.name {own} is the listener's own Service; set the Service of smart-mqtt"
+            "{field}.service.name {own} is the listener's own Service; set the Service of smart-mqtt"
         ));
     }
     let host = &backend.address.as_ref()?.host;
     if is_loopback(host) {
         return Some(format!(
-            "spec.backend.address.host {host} is a loopback address, which is the terminator pod itself; set the \
-             broker's address, or its Service as spec.backend.service"
+            "{field}.address.host {host} is a loopback address, which is the terminator pod itself; set the broker's \
+             address, or its Service as {field}.service"
         ));
     }
     let name = host.trim_end_matches('.').to_ascii_lowercase();
@@ -193,18 +255,17 @@ fn backend_is_another(listener: &MqttTlsListener, environment: &Environment) -> 
         || rest == service
         || rest.strip_prefix(&service) == Some(&format!(".{domain}"));
     is_own.then(|| {
-        format!(
-            "spec.backend.address.host {host} is the listener's own Service; set the address of smart-mqtt"
-        )
+        format!("{field}.address.host {host} is the listener's own Service; set the address of smart-mqtt")
     })
 }
 
 /// In this process, a broker may listen on a loopback address, but not on the listener's port.
-fn backend_is_another_port(
+fn is_own_port(
+    backend: &Backend,
+    field: &str,
     listener: &MqttTlsListener,
     environment: &Environment,
 ) -> Option<String> {
-    let backend = &listener.spec.backend;
     let port = match (&environment.backend, &backend.service, &backend.address) {
         (Some(one), ..) => is_loopback(&one.host).then_some(one.port)?,
         (None, Some(service), _) => service.port,
@@ -214,8 +275,8 @@ fn backend_is_another_port(
     let is_here = listener.spec.host.as_deref().is_none_or(is_loopback);
     (is_here && port == listener.spec.port).then(|| {
         format!(
-            "the backend is port {port} of this machine, which is the listener's own; set the broker's port, or \
-             another spec.port"
+            "{field} is port {port} of this machine, which is the listener's own; set the broker's port, or another \
+             spec.port"
         )
     })
 }

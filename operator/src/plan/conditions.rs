@@ -10,6 +10,7 @@ mod certificate_served;
 mod certificate_valid;
 mod certificates;
 pub mod finding;
+mod hosts;
 pub mod judged;
 mod kstatus;
 mod programmed;
@@ -62,6 +63,7 @@ pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
             .map(|finding| finding.condition(judged.before, identity.generation, judged.now))
             .collect(),
         certificates,
+        hosts: hosts::hosts(judged),
         addresses: addresses::addresses(identity, judged.service),
         replicas: Some(count(|status| status.replicas)),
         ready_replicas: Some(ready),

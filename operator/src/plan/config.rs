@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use mqtt_tls_config::{Admin, Backend, Certificate, Config, Drain, FILE_SIZE_MAX, Pem};
 
-use super::certificates::choose::Chosen;
 use super::certificates::previous::Previous;
 use super::certificates::served::Served;
 use super::environment::Environment;
+use super::hosts::{Choices, ChosenHost};
 use super::listener::Listener;
 use super::problem::Problem;
 use super::reason::Reason;
@@ -21,7 +21,7 @@ pub struct Rendered {
     pub port: u16,
 }
 
-/// Returns the configuration of a listener, without certificates and CA certificates.
+/// Returns the configuration of a listener, without hosts, certificates and CA certificates.
 pub fn of(
     listener: &Listener,
     backend: Backend,
@@ -43,11 +43,12 @@ pub fn of(
             port: environment.admin.port(),
             journal: true,
         },
+        unknown_names: listener.unknown_names,
         ..Config::new(listener.port, Pem::new(String::new()))
     }
 }
 
-/// Completes a configuration with the chosen certificates and CA certificates, and renders it; `None` without a
+/// Completes a configuration with the hosts and the chosen certificates and CA certificates, and renders it; `None` without a
 /// certificate to serve. It has the previous file's version if nothing else differs.
 ///
 /// # Errors
@@ -55,12 +56,15 @@ pub fn of(
 /// The file does not fit into a Secret.
 pub fn render(
     mut config: Config,
-    chosen: &Chosen,
+    choices: &Choices,
     previous: &Previous,
     now: Timestamp,
 ) -> Result<Option<Rendered>, Problem> {
+    let Choices {
+        listener, hosts, ..
+    } = choices;
     let (Some((default, others)), Some(client_auth)) =
-        (chosen.served.split_first(), &chosen.client_auth)
+        (listener.served.split_first(), &listener.client_auth)
     else {
         return Ok(None);
     };
@@ -70,6 +74,7 @@ pub fn render(
     config.client_auth = client_auth.clone();
     config.pem = default.pem.clone();
     config.certificates = others.iter().map(certificate).collect();
+    config.hosts = hosts.iter().map(ChosenHost::rendered).collect();
     config.version = previous.version().map(str::to_owned);
     let mut text = config.to_yaml();
     if !previous.is(&text) {

@@ -5,14 +5,16 @@
 
 use std::net::IpAddr;
 
-use mqtt_tls_config::{ClientAuthMode as Mode, Limits, Timeouts, Tls};
+use mqtt_tls_config::{ClientAuthMode as Mode, Limits, Timeouts, Tls, UnknownNames};
 
 use super::environment::Environment;
 use super::names::{Identity, Name};
 use super::problem::Problem;
 use super::source::{CaSource, Source};
 use super::{bounds, checks};
-use crate::crd::{ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate};
+use crate::crd::{
+    self, CertificateSource, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate,
+};
 
 /// A valid MqttTlsListener.
 #[derive(Clone, Debug)]
@@ -25,8 +27,12 @@ pub struct Listener {
     pub port: u16,
     /// Sources of the certificates, the default first; never empty.
     pub certificates: Vec<Source>,
-    /// Mutual TLS, if any.
-    pub client_auth: Option<ClientAuth>,
+    /// Mutual TLS.
+    pub client_auth: Authentication,
+    /// The hosts, in the order of the spec.
+    pub hosts: Vec<Host>,
+    /// What clients get that request a name that no host has.
+    pub unknown_names: UnknownNames,
     /// TLS options.
     pub tls: Tls,
     /// Time limits of the phases of a connection.
@@ -41,6 +47,30 @@ pub struct Listener {
     pub service: ServiceTemplate,
     /// The user's settings for the pods.
     pub pod: PodTemplate,
+}
+
+/// A host of a listener.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its names.
+    pub names: Vec<String>,
+    /// Sources of its certificates, the default first; the listener's if empty.
+    pub certificates: Vec<Source>,
+    /// Mutual TLS.
+    pub client_auth: Authentication,
+    /// Its broker; the listener's if none.
+    pub backend: Option<Backend>,
+}
+
+/// How clients are authenticated.
+#[derive(Clone, Debug)]
+pub enum Authentication {
+    /// Of a host: as by the listener.
+    AsListener,
+    /// Not at all.
+    Off,
+    /// By certificates.
+    Mutual(ClientAuth),
 }
 
 /// Mutual TLS.
@@ -84,8 +114,11 @@ pub fn parse(
     let (spec, identity) = (&listener.spec, Identity::of(listener));
     let namespace = identity.namespace.as_str();
     // The checks report everything that makes this fail.
-    let (Some(backend), Ok(timeouts), Ok(limits), Ok(tls), true) = (
-        backend(listener, namespace),
+    let hosts = spec.hosts.iter().map(|one| host(one, namespace));
+    let (Some(backend), Some(client_auth), Some(hosts), Ok(timeouts), Ok(limits), Ok(tls), true) = (
+        backend(&spec.backend, namespace),
+        client_auth(&spec.client_auth, namespace),
+        hosts.collect::<Option<Vec<Host>>>(),
         bounds::section(&spec.timeouts),
         bounds::section(&spec.limits),
         bounds::section(&spec.tls),
@@ -96,12 +129,13 @@ pub fn parse(
     Ok(Listener {
         host: spec.host.as_ref().and_then(|host| host.parse().ok()),
         port: spec.port,
-        certificates: spec
-            .certificates
-            .iter()
-            .map(|one| Source::Secret(Name::new(namespace, &one.secret_ref.name)))
-            .collect(),
-        client_auth: client_auth(listener, namespace),
+        certificates: certificates(&spec.certificates, namespace),
+        client_auth,
+        hosts,
+        unknown_names: match spec.unknown_names {
+            crd::UnknownNames::Serve => UnknownNames::Serve,
+            crd::UnknownNames::Refuse => UnknownNames::Refuse,
+        },
         tls,
         timeouts,
         limits,
@@ -113,8 +147,29 @@ pub fn parse(
     })
 }
 
-fn backend(listener: &MqttTlsListener, namespace: &str) -> Option<Backend> {
-    let backend = &listener.spec.backend;
+fn host(host: &crd::Host, namespace: &str) -> Option<Host> {
+    Some(Host {
+        names: host.names.clone(),
+        certificates: certificates(&host.certificates, namespace),
+        client_auth: match &host.client_auth {
+            Some(own) => client_auth(own, namespace)?,
+            None => Authentication::AsListener,
+        },
+        backend: match &host.backend {
+            Some(own) => Some(backend(own, namespace)?),
+            None => None,
+        },
+    })
+}
+
+fn certificates(sources: &[CertificateSource], namespace: &str) -> Vec<Source> {
+    let names = sources.iter().map(|one| &one.secret_ref.name);
+    names
+        .map(|name| Source::Secret(Name::new(namespace, name)))
+        .collect()
+}
+
+fn backend(backend: &crd::Backend, namespace: &str) -> Option<Backend> {
     match (&backend.service, &backend.address) {
         (Some(service), None) => Some(Backend::Service {
             name: Name::new(namespace, &service.name),
@@ -128,16 +183,13 @@ fn backend(listener: &MqttTlsListener, namespace: &str) -> Option<Backend> {
     }
 }
 
-fn client_auth(listener: &MqttTlsListener, namespace: &str) -> Option<ClientAuth> {
-    let spec = &listener.spec.client_auth;
+fn client_auth(spec: &crd::ClientAuth, namespace: &str) -> Option<Authentication> {
     let mode = match spec.mode {
-        ClientAuthMode::None => return None,
+        ClientAuthMode::None => return Some(Authentication::Off),
         ClientAuthMode::Optional => Mode::Optional,
         ClientAuthMode::Require => Mode::Require,
     };
     // The checks refuse a mode without a CA.
-    Some(ClientAuth {
-        mode,
-        ca: CaSource::of(spec.ca_ref.as_ref()?, namespace),
-    })
+    let ca = CaSource::of(spec.ca_ref.as_ref()?, namespace);
+    Some(Authentication::Mutual(ClientAuth { mode, ca }))
 }

@@ -7,17 +7,23 @@ use crate::kinds::Kind;
 /// Returns the objects of a kind that a listener references, by namespace and name.
 pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
     let spec = &listener.spec;
-    let ca = spec.client_auth.ca_ref.iter();
+    let hosts = spec.hosts.iter();
+    let auths = hosts.clone().filter_map(|host| host.client_auth.as_ref());
+    let auths = std::iter::once(&spec.client_auth).chain(auths);
+    let ca = auths.filter_map(|auth| auth.ca_ref.as_ref());
     let ca = |kind| ca.filter(move |ca| ca.kind == kind).map(|ca| &*ca.name);
     let names: Vec<&str> = match kind {
         Kind::Secret => {
-            let certificates = spec.certificates.iter();
+            let certificates = hosts.flat_map(|host| &host.certificates);
+            let certificates = spec.certificates.iter().chain(certificates);
             let certificates = certificates.map(|one| &*one.secret_ref.name);
             certificates.chain(ca(CaKind::Secret)).collect()
         }
         Kind::ConfigMap => ca(CaKind::ConfigMap).collect(),
         Kind::Service => {
-            let service = spec.backend.service.iter();
+            let backends = hosts.filter_map(|host| host.backend.as_ref());
+            let backends = std::iter::once(&spec.backend).chain(backends);
+            let service = backends.filter_map(|backend| backend.service.as_ref());
             service.map(|service| &*service.name).collect()
         }
         // A spec references no other kind.

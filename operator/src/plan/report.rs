@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::certificates::serving::Serving;
 use super::names::Identity;
 use super::problem::Problem;
+use crate::crd::HostStatus;
 
 /// Longest interval of reconciliations without events, in case one was missed.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(900);
@@ -18,6 +19,8 @@ pub struct Report {
     pub identity: Identity,
     /// The problems.
     pub problems: Vec<Problem>,
+    /// The hosts with problems.
+    pub hosts: Vec<HostStatus>,
     /// What the planned configuration serves; `None` if the current one is kept.
     pub planned: Option<Serving>,
     /// Whether a configuration was rendered.

@@ -69,13 +69,24 @@ impl fmt::Display for CaSource {
     }
 }
 
-/// The sources of a configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
+/// The sources of the listener itself, or of one of its hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostSources {
     /// Sources of the certificates, the default first.
     pub certificates: Vec<Source>,
     /// Source of the CA bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<CaSource>,
+}
+
+/// The sources of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Those of the listener itself.
+    pub listener: HostSources,
+    /// Those of its hosts, in the order of the configuration.
+    pub hosts: Vec<HostSources>,
 }
 
 /// The annotation's format.
@@ -83,22 +94,20 @@ pub struct Sources {
 #[serde(rename_all = "camelCase")]
 struct Record {
     version: u32,
-    certificates: Vec<Source>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_ca: Option<CaSource>,
+    #[serde(flatten)]
+    listener: HostSources,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<HostSources>,
 }
 
 impl Sources {
     /// Returns the annotations that record the sources.
     pub fn annotations(&self) -> BTreeMap<String, String> {
-        let Self {
-            certificates,
-            client_ca,
-        } = self.clone();
+        let Self { listener, hosts } = self.clone();
         let record = Record {
             version: VERSION,
-            certificates,
-            client_ca,
+            listener,
+            hosts,
         };
         // Strings and numbers always serialize.
         let text = serde_json::to_string(&record).unwrap_or_default();
@@ -115,8 +124,8 @@ impl Sources {
         record
             .filter(|record| record.version == VERSION)
             .map_or_else(Self::default, |record| Self {
-                certificates: record.certificates,
-                client_ca: record.client_ca,
+                listener: record.listener,
+                hosts: record.hosts,
             })
     }
 
@@ -124,11 +133,15 @@ impl Sources {
         let secrets = annotations.get(CERTIFICATE_SECRETS).into_iter();
         let secrets = secrets.flat_map(|names| names.split(','));
         let ca = annotations.get(CLIENT_CA);
-        Self {
+        let listener = HostSources {
             certificates: secrets
                 .map(|name| Source::Secret(Name::new(namespace, name)))
                 .collect(),
             client_ca: ca.and_then(|ca| ca_of_first_release(ca, namespace)),
+        };
+        Self {
+            listener,
+            hosts: Vec::new(),
         }
     }
 }
@@ -149,7 +162,7 @@ fn ca_of_first_release(text: &str, namespace: &str) -> Option<CaSource> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{CaKind, CaRef, CaSource, Name, Source, Sources};
+    use super::{CaKind, CaRef, CaSource, HostSources, Name, Source, Sources};
 
     fn sources(names: &[&str], ca: Option<(CaKind, &str, &str)>) -> Sources {
         let certificates = names.iter();
@@ -158,11 +171,15 @@ mod tests {
             name: name.to_owned(),
             key: key.to_owned(),
         });
-        Sources {
+        let listener = HostSources {
             certificates: certificates
                 .map(|name| Source::Secret(Name::new("iot", name)))
                 .collect(),
             client_ca: ca.map(|ca| CaSource::of(&ca, "iot")),
+        };
+        Sources {
+            listener,
+            hosts: Vec::new(),
         }
     }
 
@@ -186,6 +203,14 @@ mod tests {
         );
         let plain = sources(&["a"], None);
         assert_eq!(Sources::read(&plain.annotations(), "iot"), plain);
+        let with_hosts = Sources {
+            hosts: vec![
+                sources(&["b"], Some((CaKind::Secret, "ca", "ca.crt"))).listener,
+                HostSources::default(),
+            ],
+            ..plain
+        };
+        assert_eq!(Sources::read(&with_hosts.annotations(), "iot"), with_hosts);
     }
 
     #[test]

@@ -132,6 +132,7 @@ mod tests {
         let answer = Answer {
             configuration,
             backend: Backend::Reached,
+            hosts: Vec::new(),
         };
         let proofs = Proofs {
             pods: vec![("a".to_owned(), answer)],

@@ -12,11 +12,12 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
+use crate::crd::HOSTS_MAX;
 use crate::plan::proof::answer::{self, Answer, text};
 use crate::plan::proof::question::Question;
 
-/// Maximum size of an answer in bytes. Sixteen certificates with hundreds of names fit.
-const SIZE_MAX: usize = 1024 * 1024;
+/// Maximum size of an answer in bytes. Hundreds of certificates with dozens of names fit.
+const SIZE_MAX: usize = 4 * 1024 * 1024;
 
 /// Why `/status` could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,14 @@ pub(super) enum Error {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
     configuration: Configuration,
+    backend: Backend,
+    #[serde(default)]
+    hosts: Vec<Host>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Host {
+    names: Vec<String>,
     backend: Backend,
 }
 
@@ -77,7 +86,12 @@ impl Status {
         let Self {
             configuration,
             backend,
+            hosts,
         } = self;
+        // Hosts without a broker of their own have the listener's.
+        let hosts = hosts.into_iter().take(HOSTS_MAX);
+        let hosts = hosts.filter(|host| host.backend.address != backend.address);
+        let hosts = hosts.filter_map(Host::unreached).collect();
         let is_wanted = configuration.version == question.version;
         Answer {
             configuration: match configuration.last_error {
@@ -89,7 +103,17 @@ impl Status {
                 None => answer::Configuration::Behind,
             },
             backend: backend.answer(),
+            hosts,
         }
+    }
+}
+
+impl Host {
+    /// Returns its name and broker, if that is not reached.
+    fn unreached(self) -> Option<(String, answer::Backend)> {
+        let name = text(self.names.first()?);
+        let backend = self.backend.answer();
+        matches!(backend, answer::Backend::Unreached { .. }).then_some((name, backend))
     }
 }
 

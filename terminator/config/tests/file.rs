@@ -329,3 +329,24 @@ fn what_is_new_is_written_where_it_says_something() {
         assert!(text.expose().contains(line), "{}", text.expose());
     }
 }
+
+#[test]
+fn client_authentication_is_compared_for_each_host() {
+    let parse = |more: &str| Config::parse(&format!("port: 1\npem: a\n{more}")).unwrap();
+    let first = parse("hosts: [{names: [a], clientAuth: {mode: Require, ca: x}}, {names: [b]}]\n");
+    assert!(first.authenticates_as(&first));
+    // Certificates and brokers do not matter.
+    let other = "hosts: [{names: [a], pem: b, clientAuth: {mode: Require, ca: x}}, {names: [b], backend: {port: 2}}]\n";
+    assert!(first.authenticates_as(&parse(other)));
+    for other in [
+        "",
+        "hosts: [{names: [a], clientAuth: {mode: Require, ca: x}}]\n",
+        "hosts: [{names: [a], clientAuth: {mode: Optional, ca: x}}, {names: [b]}]\n",
+        "hosts: [{names: [a], clientAuth: {mode: Require, ca: y}}, {names: [b]}]\n",
+        "hosts: [{names: [a]}, {names: [b]}]\n",
+        "hosts: [{names: [a, c], clientAuth: {mode: Require, ca: x}}, {names: [b]}]\n",
+    ] {
+        assert!(!first.authenticates_as(&parse(other)), "{other}");
+        assert!(!parse(other).authenticates_as(&first), "{other}");
+    }
+}

@@ -11,6 +11,7 @@ use super::serving::Warning;
 use super::text::text_of;
 use crate::crd::CaKind;
 use crate::error::chain;
+use crate::plan::host_key::HostKey;
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
 use crate::plan::source::CaSource;
@@ -58,12 +59,12 @@ impl Bundle {
     }
 }
 
-/// Reads a CA bundle.
+/// Reads a CA bundle for the listener itself or one of its hosts.
 ///
 /// # Errors
 ///
 /// A problem that names the object, the key, and what to do.
-pub fn read(source: &CaSource, world: &World) -> Result<Bundle, Problem> {
+pub fn read(host: &HostKey, source: &CaSource, world: &World) -> Result<Bundle, Problem> {
     let CaSource { kind, object, key } = source;
     let in_words = format!("{} {}", kind.name(), object.name);
     let bytes = match kind {
@@ -77,14 +78,15 @@ pub fn read(source: &CaSource, world: &World) -> Result<Bundle, Problem> {
     let Some(bytes) = bytes else {
         let message = format!(
             "{in_words} does not exist in this namespace; create it with the CA certificates under key \
-             {key}, or correct spec.clientAuth.caRef"
+             {key}, or correct {}",
+            host.field("clientAuth.caRef")
         );
         return Err(Problem::of_reference(Reason::CaNotFound, message));
     };
     let Some(bytes) = bytes else {
         let message = format!(
-            "{in_words} has no key {key}; put the CA certificates there, or correct \
-             spec.clientAuth.caRef.key"
+            "{in_words} has no key {key}; put the CA certificates there, or correct {}",
+            host.field("clientAuth.caRef.key")
         );
         return Err(Problem::of_reference(Reason::MissingKey, message));
     };

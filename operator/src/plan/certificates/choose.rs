@@ -7,26 +7,31 @@ use jiff::Timestamp;
 use mqtt_tls_config::ClientAuth;
 
 use super::authorities::{self, Bundle};
-use super::previous::Previous;
+use super::previous::{Entry, Previous};
 use super::secret;
 use super::served::Served;
 use super::serving::Warning;
-use crate::plan::listener::ClientAuth as WantedAuth;
+use crate::plan::host_key::HostKey;
+use crate::plan::listener::Authentication;
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
-use crate::plan::source::{CaSource, Source, Sources};
+use crate::plan::source::{CaSource, HostSources, Source};
 use crate::plan::world::World;
 
-/// The input of a choice.
+/// The input of a choice for the listener itself, or for one of its hosts.
 pub struct Choice<'c> {
-    /// Sources of the certificates, the default first.
+    /// Whose it is.
+    pub key: &'c HostKey,
+    /// Sources of the certificates, the default first; empty for a host that has the listener's.
     pub certificates: &'c [Source],
-    /// Mutual TLS, if any.
-    pub client_auth: Option<&'c WantedAuth>,
+    /// Mutual TLS.
+    pub client_auth: &'c Authentication,
     /// The current objects.
     pub world: &'c World,
     /// The previous configuration.
     pub previous: &'c Previous,
+    /// What it has for the same names, if anything.
+    pub before: Option<&'c Entry>,
     /// Whether this process has just started and does not know what was served before.
     pub is_at_start: bool,
     /// The current time.
@@ -38,7 +43,7 @@ pub struct Choice<'c> {
 pub struct Chosen {
     /// The certificates, the default first.
     pub served: Vec<Served>,
-    /// Mutual TLS; `None` if it is wanted and no CA is usable.
+    /// Mutual TLS; `None` if it is wanted and no CA is usable, or if it is the listener's.
     pub client_auth: Option<ClientAuth>,
     /// The source of the CA bundle, if known.
     pub ca_source: Option<CaSource>,
@@ -52,9 +57,9 @@ pub struct Chosen {
 
 impl Chosen {
     /// Returns the sources of certificates and CA bundle.
-    pub fn sources(&self) -> Sources {
+    pub fn sources(&self) -> HostSources {
         let served = self.served.iter();
-        Sources {
+        HostSources {
             certificates: served.map(|one| one.source.clone()).collect(),
             client_ca: self.ca_source.clone(),
         }
@@ -86,13 +91,21 @@ pub fn choose(choice: &Choice<'_>) -> Chosen {
 }
 
 impl Choice<'_> {
+    /// Reports whether clients can be authenticated as wanted.
+    pub fn has_client_auth(&self, chosen: &Chosen) -> bool {
+        matches!(self.client_auth, Authentication::AsListener) || chosen.client_auth.is_some()
+    }
+
     /// Reports whether the first chosen certificate may be the default; others serve only devices that request
     /// their names.
     pub fn has_default(&self, chosen: &Chosen) -> bool {
+        if self.certificates.is_empty() {
+            return true;
+        }
         let Some(first) = chosen.served.first() else {
             return false;
         };
-        let before = || self.previous.served().next();
+        let before = || self.before?.served().next();
         self.certificates.first() == Some(&first.source)
             || before().is_some_and(|before| before.source == first.source)
     }
@@ -101,7 +114,7 @@ impl Choice<'_> {
     /// not take a listener down.
     fn certificate(&self, source: &Source) -> Result<Served, Problem> {
         let Source::Secret(name) = source;
-        let served = secret::read(name, self.world.secrets.get(name))?;
+        let served = secret::read(self.key, name, self.world.secrets.get(name))?;
         match served.refusal() {
             Some(refusal) if !self.is_at_start && !self.previous.serves(&served) => Err(refusal),
             Some(_) | None => Ok(served),
@@ -110,11 +123,17 @@ impl Choice<'_> {
 
     /// Reads the current CA certificates, by the same rule.
     fn bundle(&self, source: &CaSource) -> Result<Bundle, Problem> {
-        let bundle = authorities::read(source, self.world)?;
+        let bundle = authorities::read(self.key, source, self.world)?;
         match bundle.refusal() {
             Some(refusal) if !self.is_at_start && !self.previous.trusts(&bundle) => Err(refusal),
             Some(_) | None => Ok(bundle),
         }
+    }
+
+    /// Returns the certificate that the previous configuration has from a source.
+    fn last_good(&self, source: &Source) -> Option<&Served> {
+        let own = self.before.and_then(|before| before.certificate(source));
+        own.or_else(|| self.previous.certificate(source))
     }
 
     /// Chooses between the current certificate and the previous one.
@@ -124,7 +143,7 @@ impl Choice<'_> {
         source: &Source,
         problems: &mut Vec<Problem>,
     ) -> Option<Served> {
-        let before = || self.previous.certificate(source);
+        let before = || self.last_good(source);
         match fresh {
             Ok(fresh) => {
                 let Some(reason) = fresh.invalidity(self.now) else {
@@ -163,7 +182,7 @@ impl Choice<'_> {
         reason: Reason,
         problems: &mut Vec<Problem>,
     ) -> Option<Served> {
-        let is_known = self.previous.certificate(&fresh.source).is_some();
+        let is_known = self.last_good(&fresh.source).is_some();
         let mut before = self.previous.served().peekable();
         if is_known || before.peek().is_none() || !before.all(|one| one.is_valid(self.now)) {
             return Some(fresh);
@@ -181,7 +200,7 @@ impl Choice<'_> {
 
     /// Returns the previous default certificate, which came from another source than the wanted one.
     fn stand_in(&self) -> Option<Served> {
-        let before = self.previous.served().next()?;
+        let before = self.before?.served().next()?;
         if !self.certificates.contains(&before.source) {
             return Some(before.clone());
         }
@@ -192,23 +211,32 @@ impl Choice<'_> {
 
     /// Chooses the CA bundle.
     fn client_auth(&self, chosen: &mut Chosen) {
-        let Some(wanted) = self.client_auth else {
-            chosen.client_auth = Some(ClientAuth::default());
-            return;
+        let wanted = match self.client_auth {
+            Authentication::AsListener => return,
+            Authentication::Off => {
+                chosen.client_auth = Some(ClientAuth::default());
+                return;
+            }
+            Authentication::Mutual(wanted) => wanted,
         };
         let (source, bundle) = match self.bundle(&wanted.ca) {
             Ok(bundle) => (Some(wanted.ca.clone()), bundle),
             Err(problem) => {
-                let before = self.previous.authorities();
-                chosen.problems.push(problem.until_then(match before {
-                    Some(_) => "the previous CA certificates stay in use",
-                    None => {
-                        "until then no new configuration is rendered, because it would accept devices unverified"
-                    }
-                }));
+                let own = self.before.and_then(Entry::authorities);
+                let before = own.or_else(|| self.previous.authorities(&wanted.ca));
                 let Some((source, bundle)) = before else {
+                    let what = "until then no new configuration is rendered, because it would accept devices unverified";
+                    // What happens to a host is decided where it is chosen.
+                    let is_listener = self.key.name().is_none();
+                    chosen.problems.push(if is_listener {
+                        problem.until_then(what)
+                    } else {
+                        problem
+                    });
                     return;
                 };
+                let problem = problem.until_then("the previous CA certificates stay in use");
+                chosen.problems.push(problem);
                 (source.cloned(), bundle.clone())
             }
         };

@@ -4,30 +4,45 @@
 //! It must not return what cannot be served, must not read a Secret of another owner, and must not decide what is
 //! served.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use mqtt_tls_config::{Backend, ClientAuthMode, Config, Pem};
+use mqtt_tls_config::{Backend, Certificate, ClientAuthMode, Config, Host, Pem};
 
 use super::authorities::Bundle;
 use super::served::Served;
-use super::serving::Serving;
-use crate::plan::listener::ClientAuth;
+use super::serving::{self, Serving};
+use crate::plan::host_key::HostKey;
+use crate::plan::listener::{Authentication, ClientAuth};
 use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
-use crate::plan::proof::question::{Question, handshakes};
-use crate::plan::source::{CaSource, Source, Sources};
+use crate::plan::source::{CaSource, HostSources, Source, Sources};
 
 /// The previous configuration.
 #[derive(Clone, Default)]
 pub struct Previous {
-    certificates: Vec<Rendered>,
-    authorities: Option<RenderedBundle>,
-    /// The configuration without its certificates and CA certificates; `None` if there is none.
-    rest: Option<Config>,
+    listener: Entry,
+    hosts: Vec<Entry>,
+    /// The configuration without hosts, certificates and CA certificates; `None` if there is none.
+    rest: Option<Box<Config>>,
     /// The file's text.
     text: Option<Pem>,
+}
+
+/// What a configuration has for the listener itself, or for one of its hosts.
+#[derive(Clone, Default)]
+pub struct Entry {
+    key: HostKey,
+    names: Vec<String>,
+    /// Empty if the listener's are served.
+    certificates: Vec<Rendered>,
+    /// None if clients are authenticated as by the listener.
+    mode: Option<ClientAuthMode>,
+    authorities: Option<RenderedBundle>,
+    /// None if it is the listener's.
+    backend: Option<Backend>,
 }
 
 /// A certificate of a configuration.
@@ -61,6 +76,96 @@ impl Rendered {
     }
 }
 
+impl Entry {
+    /// Reads what a configuration has. Sources that do not match it are ignored: someone edited the annotation or the
+    /// file.
+    fn of(part: Part, sources: HostSources, own: &Name) -> Self {
+        let object = sources.client_ca.as_ref().map(CaSource::to_string);
+        let authorities = part.ca.map(|pem| RenderedBundle {
+            object: object.unwrap_or_else(|| Source::Secret(own.clone()).to_string()),
+            source: sources.client_ca,
+            pem,
+            judged: OnceLock::new(),
+        });
+        let sources = if sources.certificates.len() == part.pems.len() {
+            sources.certificates
+        } else {
+            vec![Source::Secret(own.clone()); part.pems.len()]
+        };
+        let rendered = sources.into_iter().zip(part.pems);
+        Self {
+            key: part.key,
+            names: part.names,
+            certificates: rendered
+                .map(|(source, pem)| Rendered {
+                    source,
+                    pem,
+                    judged: OnceLock::new(),
+                })
+                .collect(),
+            mode: part.mode,
+            authorities,
+            backend: part.backend,
+        }
+    }
+
+    /// Returns its key.
+    pub fn key(&self) -> &HostKey {
+        &self.key
+    }
+
+    /// Returns its names; none for the listener itself.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Returns its own backend.
+    pub fn backend(&self) -> Option<&Backend> {
+        self.backend.as_ref()
+    }
+
+    /// Returns the sources of its certificates, the default first.
+    pub fn sources(&self) -> Vec<Source> {
+        let certificates = self.certificates.iter();
+        certificates.map(|one| one.source.clone()).collect()
+    }
+
+    /// Returns how clients are authenticated, as a spec would have it.
+    ///
+    /// # Errors
+    ///
+    /// The source of its CA certificates is unknown.
+    pub fn authentication(&self) -> Result<Authentication, Unknown> {
+        let mode = match self.mode {
+            None => return Ok(Authentication::AsListener),
+            Some(ClientAuthMode::None) => return Ok(Authentication::Off),
+            Some(mode) => mode,
+        };
+        let bundle = self.authorities.as_ref().ok_or(Unknown)?;
+        let ca = bundle.source.clone().ok_or(Unknown)?;
+        Ok(Authentication::Mutual(ClientAuth { mode, ca }))
+    }
+
+    /// Returns the certificates that can be served, the default first.
+    pub fn served(&self) -> impl Iterator<Item = &Served> {
+        self.certificates.iter().filter_map(Rendered::served)
+    }
+
+    /// Returns the certificate from a source.
+    pub fn certificate(&self, source: &Source) -> Option<&Served> {
+        let mut certificates = self.certificates.iter();
+        certificates.find_map(|one| (one.source == *source).then(|| one.served()).flatten())
+    }
+
+    /// Returns the CA bundle, and its source if known.
+    pub fn authorities(&self) -> Option<(Option<&CaSource>, &Bundle)> {
+        let rendered = self.authorities.as_ref()?;
+        let judge = || Bundle::judge(&rendered.object, rendered.pem.clone()).ok();
+        let bundle = rendered.judged.get_or_init(judge).as_ref()?;
+        Some((rendered.source.as_ref(), bundle))
+    }
+}
+
 impl Previous {
     /// Reads the configuration back. An unreadable one is ignored.
     pub fn read(identity: &Identity, secret: Option<&Secret>) -> Self {
@@ -76,17 +181,25 @@ impl Previous {
         let text = text.map(|text| Pem::new(text.to_owned()));
         let sources = Sources::read(secret.annotations(), &identity.namespace);
         let own = Name::new(&identity.namespace, &secret.name_any());
+        let hosts = std::mem::take(&mut config.hosts);
+        let mut of_hosts = sources.hosts;
+        if of_hosts.len() != hosts.len() {
+            of_hosts = vec![HostSources::default(); hosts.len()];
+        }
+        let hosts = hosts.into_iter().zip(of_hosts);
         Self {
-            authorities: authorities(&mut config, sources.client_ca, &own),
-            certificates: certificates(&mut config, sources.certificates, own),
-            rest: Some(config),
+            listener: Entry::of(Part::of_listener(&mut config), sources.listener, &own),
+            hosts: hosts
+                .map(|(host, sources)| Entry::of(Part::of_host(host), sources, &own))
+                .collect(),
+            rest: Some(Box::new(config)),
             text,
         }
     }
 
-    /// Returns the configuration without its certificates and CA certificates.
+    /// Returns the configuration without hosts, certificates and CA certificates.
     pub fn rest(&self) -> Option<&Config> {
-        self.rest.as_ref()
+        self.rest.as_deref()
     }
 
     /// Returns its version, if it has one.
@@ -99,11 +212,6 @@ impl Previous {
         self.text.as_ref() == Some(text)
     }
 
-    /// Returns the backend.
-    pub fn backend(&self) -> Option<&Backend> {
-        Some(&self.rest()?.backend)
-    }
-
     /// Returns the ports that it listens on, `port` first.
     pub fn ports(&self) -> Vec<u16> {
         let rest = self.rest().into_iter();
@@ -111,36 +219,41 @@ impl Previous {
             .collect()
     }
 
-    /// Returns the sources of the certificates, the default first.
-    pub fn sources(&self) -> Vec<Source> {
-        let certificates = self.certificates.iter();
-        certificates.map(|one| one.source.clone()).collect()
+    /// Returns what it has for the listener itself.
+    pub fn listener(&self) -> &Entry {
+        &self.listener
     }
 
-    /// Returns mutual TLS as a spec would have it.
-    ///
-    /// # Errors
-    ///
-    /// The source of its CA certificates is unknown.
-    pub fn client_auth(&self) -> Result<Option<ClientAuth>, Unknown> {
-        let mode = self.rest().map(|rest| rest.client_auth.mode);
-        let Some(mode) = mode.filter(|mode| *mode != ClientAuthMode::None) else {
-            return Ok(None);
-        };
-        let bundle = self.authorities.as_ref().ok_or(Unknown)?;
-        let ca = bundle.source.clone().ok_or(Unknown)?;
-        Ok(Some(ClientAuth { mode, ca }))
+    /// Returns what it has for the hosts.
+    pub fn hosts(&self) -> &[Entry] {
+        &self.hosts
     }
 
-    /// Returns the certificates that can be served, the default first.
+    /// Returns the host with exactly these names, in any order. One with other names may be another tenant's.
+    pub fn host(&self, names: &[String]) -> Option<&Entry> {
+        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        let wanted = sorted(names);
+        self.hosts.iter().find(|host| sorted(&host.names) == wanted)
+    }
+
+    /// Reports whether one of these names belongs to a host.
+    pub fn has_host(&self, names: &[String]) -> bool {
+        let mut hosts = self.hosts.iter();
+        hosts.any(|host| host.names.iter().any(|name| names.contains(name)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Entry> {
+        std::iter::once(&self.listener).chain(&self.hosts)
+    }
+
+    /// Returns the certificates that can be served, the default first, and then those of the hosts.
     pub fn served(&self) -> impl Iterator<Item = &Served> {
-        self.certificates.iter().filter_map(Rendered::served)
+        self.all().flat_map(Entry::served)
     }
 
     /// Returns the certificate from a source.
     pub fn certificate(&self, source: &Source) -> Option<&Served> {
-        let mut certificates = self.certificates.iter();
-        certificates.find_map(|one| (one.source == *source).then(|| one.served()).flatten())
+        self.all().find_map(|one| one.certificate(source))
     }
 
     /// Reports whether the previous configuration contains this chain, from any source.
@@ -149,77 +262,89 @@ impl Previous {
             .any(|served| served.certificate.is_same(&one.certificate))
     }
 
-    /// Returns the CA bundle, and its source if known.
-    pub fn authorities(&self) -> Option<(Option<&CaSource>, &Bundle)> {
-        let rendered = self.authorities.as_ref()?;
-        let judge = || Bundle::judge(&rendered.object, rendered.pem.clone()).ok();
-        let bundle = rendered.judged.get_or_init(judge).as_ref()?;
-        Some((rendered.source.as_ref(), bundle))
+    /// Returns the CA bundle from a source.
+    pub fn authorities(&self, source: &CaSource) -> Option<(Option<&CaSource>, &Bundle)> {
+        let mut bundles = self.all().filter_map(Entry::authorities);
+        bundles.find(|(found, _)| *found == Some(source))
     }
 
     /// Reports whether the previous configuration contains these CA certificates.
     pub fn trusts(&self, bundle: &Bundle) -> bool {
-        let before = self.authorities();
-        before.is_some_and(|(_, before)| before.authorities.is_same(&bundle.authorities))
+        let mut bundles = self.all().filter_map(Entry::authorities);
+        bundles.any(|(_, before)| before.authorities.is_same(&bundle.authorities))
     }
 
     /// Describes the previous configuration while it is served.
     pub fn serving(&self, now: Timestamp) -> Serving {
-        let served: Vec<Served> = self.served().cloned().collect();
-        let question = self.rest().map(|rest| Question {
+        let served: Vec<Vec<Served>> = self
+            .all()
+            .map(|one| one.served().cloned().collect())
+            .collect();
+        let parts = self.all().zip(&served).map(|(one, served)| serving::Part {
+            key: one.key(),
+            names: one.names(),
+            served,
+            ca_warnings: &[],
+        });
+        let parts: Vec<serving::Part<'_>> = parts.collect();
+        let file = self.rest().map(|rest| serving::File {
             version: rest.version.clone(),
             port: rest.port,
-            handshakes: handshakes(&served),
         });
-        Serving {
-            question,
-            ..Serving::before(&served, now)
-        }
+        Serving::before(&parts, file, now)
     }
 
     /// Returns the number of certificates that were judged.
     #[cfg(test)]
     pub(crate) fn judged(&self) -> usize {
-        let certificates = self.certificates.iter();
+        let certificates = self.all().flat_map(|one| &one.certificates);
         let judged = certificates.filter(|one| one.judged.get().is_some());
         judged.count()
     }
 }
 
-/// Moves the certificates out of a configuration.
-fn certificates(config: &mut Config, sources: Vec<Source>, own: Name) -> Vec<Rendered> {
-    let default = std::mem::replace(&mut config.pem, Pem::new(String::new()));
-    let others = std::mem::take(&mut config.certificates).into_iter();
-    let pems: Vec<Pem> = std::iter::once(default)
-        .chain(others.map(|one| one.pem))
-        .collect();
-    // If someone edited the annotation or the file, the sources are unknown.
-    let sources = if sources.len() == pems.len() {
-        sources
-    } else {
-        vec![Source::Secret(own); pems.len()]
-    };
-    let rendered = sources.into_iter().zip(pems);
-    rendered
-        .map(|(source, pem)| Rendered {
-            source,
-            pem,
-            judged: OnceLock::new(),
-        })
-        .collect()
+/// What a configuration has for the listener itself or for one of its hosts, without the sources.
+struct Part {
+    key: HostKey,
+    names: Vec<String>,
+    pems: Vec<Pem>,
+    mode: Option<ClientAuthMode>,
+    ca: Option<Pem>,
+    backend: Option<Backend>,
 }
 
-/// Moves the CA certificates out of a configuration.
-fn authorities(
-    config: &mut Config,
-    source: Option<CaSource>,
-    own: &Name,
-) -> Option<RenderedBundle> {
-    let object = source.as_ref().map(CaSource::to_string);
-    Some(RenderedBundle {
-        object: object.unwrap_or_else(|| Source::Secret(own.clone()).to_string()),
-        source,
-        pem: config.client_auth.ca.take()?,
-        judged: OnceLock::new(),
-    })
+impl Part {
+    /// Moves the certificates and CA certificates out of a configuration.
+    fn of_listener(config: &mut Config) -> Self {
+        let default = std::mem::replace(&mut config.pem, Pem::new(String::new()));
+        let others = std::mem::take(&mut config.certificates);
+        Self {
+            key: HostKey::LISTENER,
+            names: Vec::new(),
+            pems: pems(Some(default), others),
+            mode: Some(config.client_auth.mode),
+            ca: config.client_auth.ca.take(),
+            backend: Some(config.backend.clone()),
+        }
+    }
+
+    fn of_host(host: Host) -> Self {
+        let (mode, ca) = match host.client_auth {
+            Some(auth) => (Some(auth.mode), auth.ca),
+            None => (None, None),
+        };
+        Self {
+            key: HostKey::of_file(&host.names),
+            names: host.names,
+            pems: pems(host.pem, host.certificates),
+            mode,
+            ca,
+            backend: host.backend,
+        }
+    }
+}
+
+fn pems(default: Option<Pem>, others: Vec<Certificate>) -> Vec<Pem> {
+    let others = others.into_iter().map(|one| one.pem);
+    default.into_iter().chain(others).collect()
 }

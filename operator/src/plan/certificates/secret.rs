@@ -14,22 +14,24 @@ use mqtt_tls_judge::pem::Part;
 use super::served::Served;
 use super::text::{Text, text_of};
 use crate::error::chain;
+use crate::plan::host_key::HostKey;
 use crate::plan::names::Name;
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
 use crate::plan::source::Source;
 
-/// Reads the certificate in a Secret.
+/// Reads the certificate in a Secret for the listener itself or one of its hosts.
 ///
 /// # Errors
 ///
 /// A problem that names the object, the key, and what to do.
-pub fn read(name: &Name, secret: Option<&Secret>) -> Result<Served, Problem> {
+pub fn read(key: &HostKey, name: &Name, secret: Option<&Secret>) -> Result<Served, Problem> {
     let source = Source::Secret(name.clone());
     let Some(secret) = secret else {
         let message = format!(
             "{source} does not exist in this namespace; create it with tls.crt and tls.key, or \
-             correct the name in spec.certificates"
+             correct the name in {}",
+            key.field("certificates")
         );
         return Err(Problem::of_reference(Reason::SecretNotFound, message));
     };

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use mqtt_tls_judge::finding::{Finding, Reason as Found};
 
 use super::served::Served;
-use crate::crd::CertificateStatus;
+use crate::crd::{CertificateStatus, HostStatus};
+use crate::plan::host_key::HostKey;
 use crate::plan::problem::Problem;
-use crate::plan::proof::question::Question;
+use crate::plan::proof::question::{self, Question, handshakes};
 use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::source::Source;
 
@@ -34,11 +35,35 @@ impl Warning {
     }
 }
 
+/// What a configuration serves as the listener itself, or as one of its hosts.
+pub struct Part<'p> {
+    /// Whose it is.
+    pub key: &'p HostKey,
+    /// Its names; none for the listener itself.
+    pub names: &'p [String],
+    /// Its own certificates, the default first.
+    pub served: &'p [Served],
+    /// Warnings about its CA bundle.
+    pub ca_warnings: &'p [Warning],
+}
+
+/// The file with a configuration.
+pub struct File {
+    /// The configuration's version.
+    pub version: Option<String>,
+    /// The port for devices.
+    pub port: u16,
+}
+
 /// The certificates of a configuration, with their problems and warnings.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
-    /// The certificates, the default first.
+    /// The listener's certificates, the default first.
     pub certificates: Vec<CertificateStatus>,
+    /// The certificates of its hosts.
+    pub of_hosts: Vec<CertificateStatus>,
+    /// The hosts with a certificate outside its validity period.
+    pub hosts: Vec<HostStatus>,
     /// What pods that serve it are asked; `None` without a configuration.
     pub question: Option<Question>,
     /// The source of a certificate with a publicly known private key, if any.
@@ -50,19 +75,15 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Describes the certificates of a planned configuration, the default first.
-    pub fn planned(served: &[Served], ca: &[Warning], now: Timestamp) -> Self {
-        Self::of(served, ca, now, "renew it")
+    /// Describes the certificates of a planned configuration, the listener's first.
+    pub fn planned(parts: &[Part<'_>], file: Option<File>, now: Timestamp) -> Self {
+        Self::of(parts, file, now, "renew it")
     }
 
     /// Describes the certificates of the previous configuration, while that stays in use.
-    pub fn before(served: &[Served], now: Timestamp) -> Self {
-        Self::of(
-            served,
-            &[],
-            now,
-            "renew it, or find out why no other certificate is served",
-        )
+    pub fn before(parts: &[Part<'_>], file: Option<File>, now: Timestamp) -> Self {
+        let to_do = "renew it, or find out why no other certificate is served";
+        Self::of(parts, file, now, to_do)
     }
 
     /// Returns the distinct reasons of all problems and warnings.
@@ -75,38 +96,62 @@ impl Serving {
         reasons
     }
 
-    fn of(served: &[Served], ca: &[Warning], now: Timestamp, to_do: &str) -> Self {
-        let public = served.iter().find(|one| one.facts.is_public_demo);
-        let mut warnings = warnings(served, now);
-        warnings.extend_from_slice(ca);
-        warnings.sort_by_key(|warning| warning.found);
-        Self {
-            certificates: served.iter().map(Served::status).collect(),
-            question: None,
-            public_key: public.map(|one| one.source.clone()),
-            problems: served
-                .iter()
-                .filter_map(|one| dated(one, now, to_do))
-                .collect(),
-            warnings,
+    fn of(parts: &[Part<'_>], file: Option<File>, now: Timestamp, to_do: &str) -> Self {
+        let asked = parts.iter().map(|part| question::Asked {
+            names: part.names,
+            served: part.served,
+        });
+        let mut serving = Self {
+            question: file.map(|file| Question {
+                version: file.version,
+                port: file.port,
+                handshakes: handshakes(&asked.collect::<Vec<_>>()),
+            }),
+            ..Self::default()
+        };
+        for part in parts {
+            let problems = part.served.iter().filter_map(|one| dated(one, now, to_do));
+            let problems: Vec<Problem> = problems.collect();
+            serving.hosts.extend(Problem::of_host(part.key, &problems));
+            let about = problems
+                .into_iter()
+                .map(|problem| problem.about_host(part.key));
+            serving.problems.extend(about);
+            serving.warnings.extend(part.warnings(now));
+            let public = part.served.iter().find(|one| one.facts.is_public_demo);
+            let public = public.map(|one| one.source.clone());
+            serving.public_key = serving.public_key.or(public);
+            let certificates = part.served.iter().map(Served::status);
+            match part.key.name() {
+                None => serving.certificates.extend(certificates),
+                Some(_) => serving.of_hosts.extend(certificates),
+            }
         }
+        serving.warnings.sort_by_key(|warning| warning.found);
+        serving
     }
 }
 
-/// Returns the warnings about the certificates of a configuration, the default first.
-fn warnings(served: &[Served], now: Timestamp) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for (index, one) in served.iter().enumerate() {
-        // The leaf's dates are problems, and the public key has its own message.
-        let findings = one.certificate.findings_at(now).into_iter();
-        let reported_elsewhere = [Found::Expired, Found::NotYetValid, Found::PublicDemoKey];
-        let findings = findings.filter(|finding| !reported_elsewhere.contains(&finding.reason));
-        let never_chosen = one.certificate.never_chosen().filter(|_| index > 0);
-        let all = findings.chain(never_chosen);
-        let object = one.source.to_string();
-        warnings.extend(all.map(|finding| Warning::of(&object, &finding)));
+impl Part<'_> {
+    /// Returns the warnings about the certificates and the CA bundle.
+    fn warnings(&self, now: Timestamp) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for (index, one) in self.served.iter().enumerate() {
+            // The leaf's dates are problems, and the public key has its own message.
+            let findings = one.certificate.findings_at(now).into_iter();
+            let reported_elsewhere = [Found::Expired, Found::NotYetValid, Found::PublicDemoKey];
+            let findings = findings.filter(|finding| !reported_elsewhere.contains(&finding.reason));
+            let never_chosen = one.certificate.never_chosen().filter(|_| index > 0);
+            let all = findings.chain(never_chosen);
+            let object = one.source.to_string();
+            warnings.extend(all.map(|finding| Warning::of(&object, &finding)));
+        }
+        warnings.extend_from_slice(self.ca_warnings);
+        for warning in &mut warnings {
+            warning.message = self.key.says(&warning.message);
+        }
+        warnings
     }
-    warnings
 }
 
 /// Returns the problem with the validity period of a served certificate, if any.

@@ -5,7 +5,7 @@ use super::certificate_served::NO_CONFIGURATION;
 use super::finding::{Finding, Status};
 use super::judged::Judged;
 use crate::plan::proof::Proofs;
-use crate::plan::proof::answer::{Backend, OUTAGE_MIN};
+use crate::plan::proof::answer::{Answer, Backend};
 use crate::plan::reason::{ConditionType, Reason};
 
 const TYPE: ConditionType = ConditionType::BackendReachable;
@@ -23,21 +23,24 @@ fn of_proofs(proofs: &Proofs) -> Finding {
     if all == 0 {
         return unknown(Reason::NoReadyPods, "no pod is ready".to_owned());
     }
-    let is_out = |backend: &Backend| matches!(backend, Backend::Unreached { since, .. } if *since >= OUTAGE_MIN);
-    let out = count(proofs, &is_out);
-    if let Some((pod, address, error)) = first_out(proofs, &is_out) {
+    let out = count(proofs, &|answer| {
+        answer.backends().any(|(_, backend)| backend.is_out())
+    });
+    if let Some((pod, address, error)) = first_out(proofs, Backend::is_out) {
         // No duration: it would change the status each time.
         let message = format!(
             "{out} of {all} ready pods have not reached the broker, or had no answer, for a minute or longer (pod {pod}, {address}: {error})"
         );
         return Finding::new(TYPE, Status::False, Reason::BackendUnreachable, message);
     }
-    let reached = count(proofs, &|backend| *backend == Backend::Reached);
+    let reached = count(proofs, &|answer| {
+        answer.backend == Backend::Reached && answer.hosts.is_empty()
+    });
     let message = format!("{reached} of {all} ready pods reach the broker");
     if reached == all {
         return Finding::holds(TYPE, message);
     }
-    if let Some((pod, address, error)) = first_out(proofs, &|_| true) {
+    if let Some((pod, address, error)) = first_out(proofs, |_| true) {
         let message = format!(
             "{message}; the others have not for less than a minute (pod {pod}, {address}: {error})"
         );
@@ -47,23 +50,27 @@ fn of_proofs(proofs: &Proofs) -> Finding {
     unknown(Reason::PodsNotAsked, message)
 }
 
-/// Returns the first pod that does not reach the broker, the broker's address, and the error.
-fn first_out<'p>(
-    proofs: &'p Proofs,
-    is: &dyn Fn(&Backend) -> bool,
-) -> Option<(&'p str, &'p str, &'p str)> {
+/// Returns the first pod that does not reach the broker, the broker's address, with the host that has it, and the error.
+fn first_out(proofs: &Proofs, is: fn(&Backend) -> bool) -> Option<(&str, String, &str)> {
     let mut pods = proofs.pods.iter();
-    pods.find_map(|(pod, answer)| match &answer.backend {
-        Backend::Unreached { address, error, .. } if is(&answer.backend) => {
-            Some((&**pod, &**address, &**error))
-        }
-        _ => None,
+    pods.find_map(|(pod, answer)| {
+        let mut backends = answer.backends();
+        backends.find_map(|(host, backend)| match backend {
+            Backend::Unreached { address, error, .. } if is(backend) => {
+                let address = match host {
+                    Some(host) => format!("host {host}, {address}"),
+                    None => address.clone(),
+                };
+                Some((&**pod, address, &**error))
+            }
+            _ => None,
+        })
     })
 }
 
-fn count(proofs: &Proofs, is: &dyn Fn(&Backend) -> bool) -> usize {
+fn count(proofs: &Proofs, is: &dyn Fn(&Answer) -> bool) -> usize {
     let pods = proofs.pods.iter();
-    pods.filter(|(_, answer)| is(&answer.backend)).count()
+    pods.filter(|(_, answer)| is(answer)).count()
 }
 
 #[cfg(test)]
@@ -114,6 +121,7 @@ mod tests {
                 let answer = Answer {
                     configuration: Configuration::Served,
                     backend,
+                    hosts: Vec::new(),
                 };
                 (pod.to_owned(), answer)
             });
@@ -122,6 +130,32 @@ mod tests {
             };
             let finding = of_proofs(&proofs);
             assert_eq!((finding.status.name(), &*finding.reason), (status, reason));
+            assert!(finding.message.contains(said), "{}", finding.message);
+        }
+    }
+
+    #[test]
+    fn the_broker_of_a_host_counts_like_that_of_the_listener() {
+        for (seconds, status, reason) in [
+            (59, "Unknown", "NotReachedYet"),
+            (60, "False", "BackendUnreachable"),
+        ] {
+            let out = Backend::Unreached {
+                since: Duration::from_secs(seconds),
+                address: "broker:1883".to_owned(),
+                error: "connection refused".to_owned(),
+            };
+            let answer = Answer {
+                configuration: Configuration::Served,
+                backend: Backend::Reached,
+                hosts: vec![("a.example".to_owned(), out)],
+            };
+            let proofs = Proofs {
+                pods: vec![("a".to_owned(), answer)],
+            };
+            let finding = of_proofs(&proofs);
+            assert_eq!((finding.status.name(), &*finding.reason), (status, reason));
+            let said = "(pod a, host a.example, broker:1883: connection refused)";
             assert!(finding.message.contains(said), "{}", finding.message);
         }
     }

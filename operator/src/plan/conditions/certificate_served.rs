@@ -155,6 +155,7 @@ mod tests {
                 let answer = Answer {
                     configuration: found.clone(),
                     backend: Backend::Unknown,
+                    hosts: Vec::new(),
                 };
                 (pod.to_owned(), answer)
             });

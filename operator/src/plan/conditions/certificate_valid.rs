@@ -13,7 +13,7 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
     if let Some(wrong) = Finding::of_problems(TYPE, &problems) {
         return wrong;
     }
-    let certificates = serving.certificates.iter();
+    let certificates = serving.certificates.iter().chain(&serving.of_hosts);
     let Some(first) = certificates.min_by(|one, other| one.not_after.cmp(&other.not_after)) else {
         let message = "no certificate is served yet; see ResolvedRefs and Programmed";
         return Finding::new(TYPE, Status::Unknown, Reason::NoCertificate, message);

@@ -22,6 +22,8 @@ pub struct Answer {
     pub configuration: Configuration,
     /// Whether it reaches the broker.
     pub backend: Backend,
+    /// The hosts whose own broker it does not reach, by the first of their names.
+    pub hosts: Vec<(String, Backend)>,
 }
 
 /// Whether a pod serves the wanted configuration.
@@ -63,7 +65,15 @@ impl Answer {
         Self {
             configuration: Configuration::Unasked(text(why)),
             backend: Backend::Unknown,
+            hosts: Vec::new(),
         }
+    }
+
+    /// Returns the listener's broker and those of the hosts that it does not reach.
+    pub fn backends(&self) -> impl Iterator<Item = (Option<&str>, &Backend)> {
+        let hosts = self.hosts.iter();
+        let hosts = hosts.map(|(name, backend)| (Some(&**name), backend));
+        std::iter::once((None, &self.backend)).chain(hosts)
     }
 
     /// Reports whether asking again at once may give another answer: the kubelet may be about to deliver another file.
@@ -80,7 +90,8 @@ impl Answer {
             self.configuration,
             Configuration::Served | Configuration::Unasked(_)
         );
-        is_served && !matches!(self.backend, Backend::Unreached { .. })
+        let is_unreached = |backend: &Backend| matches!(backend, Backend::Unreached { .. });
+        is_served && !self.backends().any(|(_, backend)| is_unreached(backend))
     }
 
     /// Returns the answer without texts that may change with each try, and with the time of an outage replaced by
@@ -90,21 +101,32 @@ impl Answer {
         if let Configuration::Unasked(why) = &mut self.configuration {
             why.clear();
         }
-        if let Backend::Unreached {
+        let hosts = self.hosts.iter_mut().map(|(_, backend)| backend);
+        for backend in std::iter::once(&mut self.backend).chain(hosts) {
+            backend.outline();
+        }
+        self
+    }
+}
+
+impl Backend {
+    /// Reports whether it has not been reached for so long that it counts.
+    pub fn is_out(&self) -> bool {
+        matches!(self, Self::Unreached { since, .. } if *since >= OUTAGE_MIN)
+    }
+
+    fn outline(&mut self) {
+        let is_out = self.is_out();
+        if let Self::Unreached {
             since,
             address,
             error,
-        } = &mut self.backend
+        } = self
         {
             address.clear();
             error.clear();
-            *since = if *since < OUTAGE_MIN {
-                Duration::ZERO
-            } else {
-                OUTAGE_MIN
-            };
+            *since = if is_out { OUTAGE_MIN } else { Duration::ZERO };
         }
-        self
     }
 }
 

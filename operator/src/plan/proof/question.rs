@@ -2,14 +2,18 @@
 //!
 //! It must not ask for a certificate that no client would get.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use mqtt_tls_config::is_dns_name;
 
 use crate::plan::certificates::served::Served;
 
-/// Maximum number of a certificate's names that are considered for its handshake.
-const NAMES_MAX: usize = 16;
+/// Maximum number of names of a certificate or host that are considered for a handshake.
+const NAMES_MAX: usize = 64;
+
+/// Maximum number of handshakes with each pod; more would take too long.
+const HANDSHAKES_MAX: usize = 64;
 
 /// The label that stands for a wildcard.
 const LABEL: &str = "mqtt-tls-probe";
@@ -36,37 +40,112 @@ pub struct Handshake {
     pub fingerprint: String,
 }
 
-/// Returns the handshakes that prove these certificates, the default first.
-pub fn handshakes(served: &[Served]) -> Vec<Handshake> {
-    let of = |(index, one): (usize, &Served)| {
-        let server_name = match index {
-            0 => None,
-            _ => Some(name_of(served, index)?),
-        };
-        Some(Handshake {
-            server_name,
-            key: one.facts.key,
-            fingerprint: one.facts.fingerprint.clone(),
-        })
-    };
-    served.iter().enumerate().filter_map(of).collect()
+/// Certificates that are asked for: those of the listener itself, or of one of its hosts.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The host's names; none for the listener itself.
+    pub names: &'a [String],
+    /// Its own certificates, the default first.
+    pub served: &'a [Served],
 }
 
-/// Returns a name for which a client that verifies only this kind of key gets this certificate, if there is one.
-fn name_of(served: &[Served], index: usize) -> Option<String> {
-    let names = served[index].facts.dns_names.iter().take(NAMES_MAX);
+/// Returns the handshakes that prove the certificates of a listener, and of its hosts, which follow it: one for each
+/// distinct certificate of a host.
+pub fn handshakes(asked: &[Asked<'_>]) -> Vec<Handshake> {
+    let Some((listener, hosts)) = asked.split_first() else {
+        return Vec::new();
+    };
+    let owners = Owners::of(hosts);
+    // Names of a host without certificates get those of the listener.
+    let is_own = |name: &str| {
+        let owner = owners.of_name(name);
+        owner.is_none_or(|host| hosts[host].served.is_empty())
+    };
+    let of_listener = (0..listener.served.len()).filter_map(|index| {
+        let one = &listener.served[index];
+        let server_name = match index {
+            0 => None,
+            _ => Some(name_of(
+                listener.served,
+                index,
+                &one.facts.dns_names,
+                &is_own,
+            )?),
+        };
+        Some(handshake(server_name, one))
+    });
+    let mut handshakes: Vec<Handshake> = of_listener.collect();
+    let mut known = BTreeSet::new();
+    for (index, host) in hosts.iter().enumerate() {
+        let is_own = |name: &str| owners.of_name(name) == Some(index);
+        for (at, one) in host.served.iter().enumerate() {
+            let is_known = || known.contains(&one.facts.fingerprint);
+            if handshakes.len() >= HANDSHAKES_MAX || is_known() {
+                continue;
+            }
+            if let Some(name) = name_of(host.served, at, host.names, &is_own) {
+                known.insert(&one.facts.fingerprint);
+                handshakes.push(handshake(Some(name), one));
+            }
+        }
+    }
+    handshakes
+}
+
+fn handshake(server_name: Option<String>, wanted: &Served) -> Handshake {
+    Handshake {
+        server_name,
+        key: wanted.facts.key,
+        fingerprint: wanted.facts.fingerprint.clone(),
+    }
+}
+
+/// The hosts by their names.
+struct Owners<'o> {
+    exact: BTreeMap<&'o str, usize>,
+    /// By the name after `*.`.
+    wildcard: BTreeMap<&'o str, usize>,
+}
+
+impl<'o> Owners<'o> {
+    fn of(hosts: &[Asked<'o>]) -> Self {
+        let (mut exact, mut wildcard) = (BTreeMap::new(), BTreeMap::new());
+        for (index, host) in hosts.iter().enumerate() {
+            for name in host.names {
+                match name.strip_prefix("*.") {
+                    Some(parent) => wildcard.insert(parent, index),
+                    None => exact.insert(name.as_str(), index),
+                };
+            }
+        }
+        Self { exact, wildcard }
+    }
+
+    /// Returns the host of a name.
+    fn of_name(&self, name: &str) -> Option<usize> {
+        let by_wildcard = || self.wildcard.get(name.split_once('.')?.1);
+        self.exact.get(name).or_else(by_wildcard).copied()
+    }
+}
+
+/// Returns one of the names for which a client that verifies only this kind of key gets this certificate, if there is one.
+fn name_of(
+    served: &[Served],
+    index: usize,
+    names: &[String],
+    is_own: &dyn Fn(&str) -> bool,
+) -> Option<String> {
+    let names = names.iter().take(NAMES_MAX);
     // Clients send no other as SNI (RFC 6066, section 3), and strip a dot at the end.
     let names = names.filter(|name| {
         let own = name.strip_prefix("*.").unwrap_or(name);
         own.parse::<IpAddr>().is_err() && is_dns_name(own) && !own.ends_with('.')
     });
-    let asked = names.map(|name| match name.strip_prefix("*.") {
+    let mut asked = names.map(|name| match name.strip_prefix("*.") {
         Some(parent) => format!("{LABEL}.{parent}"),
         None => name.clone(),
     });
-    asked
-        .into_iter()
-        .find(|name| chosen(served, name, served[index].facts.key) == Some(index))
+    asked.find(|name| is_own(name) && chosen(served, name, served[index].facts.key) == Some(index))
 }
 
 /// Returns the certificate that a terminator chooses: the first with an exact name, a matching wildcard, or else the
@@ -97,7 +176,7 @@ mod tests {
     use mqtt_tls_config::Pem;
     use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 
-    use super::handshakes;
+    use super::{Asked, handshakes};
     use crate::plan::certificates::served::Served;
     use crate::plan::names::Name;
     use crate::plan::source::Source;
@@ -132,7 +211,11 @@ mod tests {
                 p256,
             ),
         ];
-        let names: Vec<_> = handshakes(&certificates)
+        let listener = Asked {
+            names: &[],
+            served: &certificates,
+        };
+        let names: Vec<_> = handshakes(&[listener])
             .into_iter()
             .map(|one| (one.server_name, one.key, one.fingerprint))
             .collect();
@@ -152,5 +235,44 @@ mod tests {
             )
         });
         assert_eq!(names, expected);
+    }
+    #[test]
+    fn hosts_are_asked_by_their_own_names() {
+        let p256 = &PKCS_ECDSA_P256_SHA256;
+        let listener = [
+            served(&["edge.example"], p256),
+            served(&["a.example"], p256),
+            served(&["c.example"], p256),
+        ];
+        let a = [served(&["a.example"], p256), served(&["*.a.example"], p256)];
+        let names = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        let (first, second, third) = (
+            names(&["a.example", "*.a.example"]),
+            names(&["*.b.example"]),
+            names(&["c.example"]),
+        );
+        let asked = [
+            (&[][..], &listener[..]),
+            (&first, &a),
+            // Another host with the same certificate needs no handshake of its own.
+            (&second, &a[..1]),
+            // It has the listener's certificates.
+            (&third, &[]),
+        ]
+        .map(|(names, served)| Asked { names, served });
+        let found: Vec<_> = handshakes(&asked)
+            .into_iter()
+            .map(|one| (one.server_name, one.fingerprint))
+            .collect();
+        let expected = [
+            (None, &listener[0]),
+            (Some("c.example"), &listener[2]),
+            (Some("a.example"), &a[0]),
+            (Some("mqtt-tls-probe.a.example"), &a[1]),
+        ]
+        .map(|(name, one)| (name.map(str::to_owned), one.facts.fingerprint.clone()));
+        assert_eq!(found, expected);
     }
 }

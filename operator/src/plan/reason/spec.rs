@@ -6,13 +6,20 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 27] = [
+pub(super) const ROWS: [Row; 29] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
         ACCEPTED,
-        "`spec.certificates` lists a Secret twice",
+        "the certificates of the listener or of a host list a Secret twice",
         "list each Secret once",
+    ),
+    Row::new(
+        Reason::DuplicateHostName,
+        "DuplicateHostName",
+        ACCEPTED,
+        "two hosts have the same name, or one has it twice; the message names both places",
+        "remove one of them; an exact name of one host may be below a wildcard of another",
     ),
     Row::new(
         Reason::InvalidBackend,
@@ -26,7 +33,7 @@ pub(super) const ROWS: [Row; 27] = [
         "InvalidCertificates",
         ACCEPTED,
         "there are no certificates, or too many",
-        "list 1 to 16 Secrets",
+        "list 1 to 16 Secrets, for a host 1 to 4",
     ),
     Row::new(
         Reason::InvalidHost,
@@ -34,6 +41,13 @@ pub(super) const ROWS: [Row; 27] = [
         ACCEPTED,
         "`spec.host` is not an IP address",
         "remove it, or set an IP address",
+    ),
+    Row::new(
+        Reason::InvalidHostNames,
+        "InvalidHostNames",
+        ACCEPTED,
+        "a host has no name, or one that no device can request, or there are too many",
+        "write DNS names in lower case, without a port; all hosts together have at most 1000",
     ),
     Row::new(
         Reason::InvalidLimits,

@@ -31,9 +31,11 @@ pub enum ConditionType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     DuplicateCertificate,
+    DuplicateHostName,
     InvalidBackend,
     InvalidCertificates,
     InvalidHost,
+    InvalidHostNames,
     InvalidLimits,
     InvalidName,
     InvalidPort,

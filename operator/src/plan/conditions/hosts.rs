@@ -1,0 +1,51 @@
+//! `status.hosts`: the hosts that are not right, each once. It must not judge them.
+
+use super::judged::Judged;
+use crate::crd::{HOSTS_MAX, HostStatus};
+use crate::plan::proof::answer::Backend;
+use crate::plan::reason::Reason;
+
+/// Returns the hosts that are not right: those with problems, with certificates outside their validity period, or whose
+/// broker is not reached.
+pub(super) fn hosts(judged: &Judged<'_>) -> Vec<HostStatus> {
+    let before = judged.before.map_or(&[][..], |before| &before.hosts);
+    let of_pods = judged.proofs.pods.iter();
+    let unreached = of_pods.flat_map(|(pod, answer)| {
+        let hosts = answer.hosts.iter();
+        hosts.filter_map(move |(name, backend)| unreached(pod, name, backend, before))
+    });
+    let report = judged.report.hosts.iter().cloned();
+    let all = report.chain(judged.serving.hosts.iter().cloned());
+    let mut hosts: Vec<HostStatus> = Vec::new();
+    for host in all.chain(unreached) {
+        if hosts.len() < HOSTS_MAX && !hosts.iter().any(|known| known.name == host.name) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// Returns the entry of a host whose broker is not reached, as before if it has one: errors may change with each try.
+fn unreached(
+    pod: &str,
+    name: &str,
+    backend: &Backend,
+    before: &[HostStatus],
+) -> Option<HostStatus> {
+    let Backend::Unreached { address, error, .. } = backend else {
+        return None;
+    };
+    if !backend.is_out() {
+        return None;
+    }
+    let reason = Reason::BackendUnreachable.name();
+    let mut before = before.iter();
+    let known = before.find(|known| known.name == name && known.reason == reason);
+    Some(known.cloned().unwrap_or_else(|| HostStatus {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+        message: format!(
+            "pod {pod} has not reached the broker {address} for a minute or longer: {error}"
+        ),
+    }))
+}
