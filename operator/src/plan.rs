@@ -82,17 +82,25 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         now,
     });
     let ports = ports::choose(&listener, world, &previous, now);
-    let rendered = if is_complete {
-        let config = config::of(&listener, backend, &ports.also, environment);
-        config::render(config, &choices, &previous, now)
-    } else {
-        Ok(None)
-    };
-    let config = rendered.unwrap_or_else(|problem| {
-        problems.push(problem);
-        None
+    let rendered = is_complete
+        .then(|| config::of(&listener, backend, &ports.also, environment))
+        .map_or(Ok(None), |config| {
+            config::render(config, &choices, &previous, now)
+        })
+        .unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+    let mut dates = choices.dates.clone();
+    dates.extend(ports.due.filter(|_| rendered.is_some()));
+    let is_rendered = rendered.is_some();
+    // What keeps one host from being served as wanted must not let the certificates of all others expire.
+    let config = rendered.or_else(|| {
+        let (kept, config) = renewed(world, &previous, now)?;
+        dates.extend_from_slice(&kept.dates);
+        choices = kept;
+        Some(config)
     });
-    choices.dates.extend(ports.due.filter(|_| config.is_some()));
     let sources = choices.sources();
     let rendered = config.as_ref().map(|config| (&config.text, &sources));
     let objects = children::build(
@@ -112,10 +120,10 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         problems,
         hosts: status,
         planned,
-        rendered: config.is_some(),
+        rendered: is_rendered,
         opening: ports.opening(listener.port),
-        look_again: look_again(&choices.dates, now),
-        date: next(&choices.dates, now),
+        look_again: look_again(&dates, now),
+        date: next(&dates, now),
     };
     Plan {
         objects,
@@ -131,31 +139,34 @@ pub fn renew(world: &World, now: Timestamp) -> Plan {
     unaccepted(world, now, previous, Vec::new())
 }
 
+/// Renders what is served again, with renewed certificates and CA certificates; `None` if nothing is served, or if it cannot
+/// be kept as it is, or has become too large.
+fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<(Choices, Rendered)> {
+    let choices = hosts::renew(world, previous, now)?;
+    let config = config::render(previous.rest()?.clone(), &choices, previous, now);
+    Some((choices, config.ok()??))
+}
+
 /// Returns the plan for an invalid listener: what runs stays, and its certificates and CA certificates are renewed.
 fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<Problem>) -> Plan {
     let identity = Identity::of(&world.listener);
     // The problems of an invalid listener are those of its spec.
-    let choices = hosts::renew(world, &previous, now);
-    let config = choices.as_ref().zip(previous.rest());
-    // A configuration that has become too large stays as it was.
-    let config = config
-        .and_then(|(choices, rest)| config::render(rest.clone(), choices, &previous, now).ok()?);
-    let written = choices.as_ref().zip(config.as_ref());
+    let written = renewed(world, &previous, now);
+    let dates = written.as_ref().map(|(choices, _)| &*choices.dates);
+    let dates = dates.unwrap_or_default();
     let report = Report {
         problems,
         hosts: Vec::new(),
-        planned: written.map(|(choices, config)| serving(choices, config, now)),
-        rendered: config.is_some(),
+        planned: written
+            .as_ref()
+            .map(|(choices, config)| serving(choices, config, now)),
+        rendered: written.is_some(),
         opening: None,
-        look_again: choices
-            .as_ref()
-            .map_or(LOOK_AGAIN, |choices| look_again(&choices.dates, now)),
-        date: choices
-            .as_ref()
-            .and_then(|choices| next(&choices.dates, now)),
+        look_again: look_again(dates, now),
+        date: next(dates, now),
         identity,
     };
-    let objects = written.map(|(choices, config)| {
+    let objects = written.as_ref().map(|(choices, config)| {
         children::renew(&report.identity, world, &config.text, &choices.sources())
     });
     Plan {

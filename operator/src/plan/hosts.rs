@@ -289,7 +289,7 @@ impl Input<'_> {
             // The names would be served with the client authentication and backend of another.
             None if self.previous.has_host(&host.names) => {
                 decision.is_complete = false;
-                "until then no new configuration is rendered, because the names belong to a host that is served"
+                "until then no new configuration is rendered, because the names belong to a host that is served; certificates are still renewed"
             }
             None => {
                 problems = self.problems_alone(&wish).unwrap_or(problems);
