@@ -49,13 +49,18 @@ impl Tenants {
         Connector::new(&self.ca).server_name(name)
     }
 
-    /// Connects with OpenSSL, which sends a stored session with any name; reports whether it was resumed.
-    fn resumes(&self, version: &str, name: &str, options: &[&str]) -> bool {
+    /// Connects with OpenSSL, which sends a name as it is, and returns what it shows.
+    fn openssl(&self, version: &str, name: &str, options: &[&str]) -> String {
         let mut command = assets::installed("openssl");
         let addr = self.fixture.addr().to_string();
         command.args(["s_client", "-connect", &addr, "-nocommands", version]);
         command.args(["-servername", name]).args(options);
-        let seen = process::run(command, b"", SOON).stdout;
+        process::run(command, b"", SOON).stdout
+    }
+
+    /// Connects with OpenSSL, which sends a stored session with any name; reports whether it was resumed.
+    fn resumes(&self, version: &str, name: &str, options: &[&str]) -> bool {
+        let seen = self.openssl(version, name, options);
         let is_resumed = seen.contains("\nReused, ");
         assert!(is_resumed || seen.contains("\nNew, "), "{seen}");
         is_resumed
@@ -94,6 +99,21 @@ async fn a_client_gets_certificate_and_backend_by_its_name() {
         tenants.leaf.fingerprint()
     );
     assert_eq!(status["certificates"].as_array().unwrap().len(), 1);
+}
+
+/// Devices that resolve an absolute name, so that no search domain is tried, may send it with its dot.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_case_nor_a_dot_at_the_end_leads_to_another_host() {
+    let tenants = Tenants::start(|config| config.unknown_names = UnknownNames::Refuse).await;
+    for (name, ca) in [
+        ("a.example.", "tenant CA"),
+        ("A.Example", "tenant CA"),
+        ("x.b.example.", "tenant CA"),
+        ("localhost.", "server CA"),
+    ] {
+        let seen = tenants.openssl("-tls1_3", name, &[]);
+        assert!(seen.contains(ca), "{name}: {seen}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,6 +89,8 @@ impl Hosts {
         let Some(name) = requested.filter(is_name) else {
             return Some(&self.listener);
         };
+        // Clients that resolve an absolute name may send it with its dot, which rustls ignores too.
+        let name = name.strip_suffix('.').unwrap_or(name);
         let name = name.to_ascii_lowercase();
         let by_wildcard = || {
             let (label, parent) = name.split_once('.')?;
