@@ -136,6 +136,16 @@ impl Choice<'_> {
         own.or_else(|| self.previous.certificate(source))
     }
 
+    /// Returns the CA bundle that the previous configuration has from a source, or else the one from any source that this host
+    /// had: the spec may just have named another.
+    fn last_good_bundle(&self, source: &CaSource) -> Option<(Option<&CaSource>, &Bundle)> {
+        let own = self.before.and_then(Entry::authorities);
+        let is_wanted = |(found, _): &(Option<&CaSource>, &Bundle)| *found == Some(source);
+        own.filter(is_wanted)
+            .or_else(|| self.previous.authorities(source))
+            .or(own)
+    }
+
     /// Chooses between the current certificate and the previous one.
     fn between(
         &self,
@@ -222,9 +232,7 @@ impl Choice<'_> {
         let (source, bundle) = match self.bundle(&wanted.ca) {
             Ok(bundle) => (Some(wanted.ca.clone()), bundle),
             Err(problem) => {
-                let own = self.before.and_then(Entry::authorities);
-                let before = own.or_else(|| self.previous.authorities(&wanted.ca));
-                let Some((source, bundle)) = before else {
+                let Some((source, bundle)) = self.last_good_bundle(&wanted.ca) else {
                     let what = "until then no new configuration is rendered, because it would accept devices unverified";
                     // What happens to a host is decided where it is chosen.
                     let is_listener = self.key.name().is_none();
