@@ -214,6 +214,8 @@ struct Found {
     has_default: bool,
     /// Whether clients can be authenticated as wanted.
     has_client_auth: bool,
+    /// Whether the backend is the wanted one or the last good one, and not one whose Service is missing.
+    has_backend: bool,
 }
 
 impl Input<'_> {
@@ -231,6 +233,11 @@ impl Input<'_> {
         };
         let mut chosen = choose(&choice);
         let mut problems = std::mem::take(&mut chosen.problems);
+        // What has none of its own has had the listener's.
+        let inherited = self.previous.listener().backend();
+        let before = wish.before;
+        let before = before.and_then(|before| before.backend().or(inherited));
+        let mut has_backend = true;
         let backend = wish.backend.map(|backend| {
             let (backend, problem) = backend::choose(&backend::Choice {
                 key: wish.key,
@@ -238,14 +245,16 @@ impl Input<'_> {
                 listener: self.listener,
                 world: self.world,
                 environment: self.environment,
-                before: wish.before.and_then(Entry::backend),
+                before,
             });
+            has_backend = problem.is_none() || before.is_some();
             problems.extend(problem);
             backend
         });
         Found {
             has_default: choice.has_default(&chosen),
             has_client_auth: choice.has_client_auth(&chosen),
+            has_backend,
             chosen,
             backend,
             problems,
@@ -268,7 +277,8 @@ impl Input<'_> {
             .choices
             .dates
             .extend_from_slice(&found.chosen.dates);
-        if found.has_default && found.has_client_auth {
+        let keeps_broker = found.has_backend || !self.has_other_backend(host, &found);
+        if found.has_default && found.has_client_auth && keeps_broker {
             decision.choices.hosts.push(found.host(host, key));
             return problems;
         }
@@ -300,6 +310,13 @@ impl Input<'_> {
             problems.push(problem.until_then(what));
         }
         problems
+    }
+
+    /// Reports whether clients that request one of a host's names have another backend than the one found.
+    fn has_other_backend(&self, host: &Host, found: &Found) -> bool {
+        let inherited = self.previous.listener().backend();
+        let mut before = self.previous.hosts_of(&host.names);
+        before.any(|before| before.backend().or(inherited) != found.backend.as_ref())
     }
 
     /// Chooses again what the previous configuration has for a host; `None` if it would change with the listener, from which

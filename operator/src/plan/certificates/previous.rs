@@ -236,10 +236,15 @@ impl Previous {
         self.hosts.iter().find(|host| sorted(&host.names) == wanted)
     }
 
+    /// Returns the hosts to which one of these names belongs.
+    pub fn hosts_of(&self, names: &[String]) -> impl Iterator<Item = &Entry> {
+        let hosts = self.hosts.iter();
+        hosts.filter(move |host| host.names.iter().any(|name| names.contains(name)))
+    }
+
     /// Reports whether one of these names belongs to a host.
     pub fn has_host(&self, names: &[String]) -> bool {
-        let mut hosts = self.hosts.iter();
-        hosts.any(|host| host.names.iter().any(|name| names.contains(name)))
+        self.hosts_of(names).next().is_some()
     }
 
     fn all(&self) -> impl Iterator<Item = &Entry> {
