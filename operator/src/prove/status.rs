@@ -109,11 +109,11 @@ impl Status {
 }
 
 impl Host {
-    /// Returns its name and broker, if that is not reached.
+    /// Returns its name and broker, if that is not reached, as far as the pod knows.
     fn unreached(self) -> Option<(String, answer::Backend)> {
         let name = text(self.names.first()?);
         let backend = self.backend.answer();
-        matches!(backend, answer::Backend::Unreached { .. }).then_some((name, backend))
+        (backend != answer::Backend::Reached).then_some((name, backend))
     }
 }
 
@@ -154,5 +154,32 @@ pub(super) async fn get(address: SocketAddr) -> Result<Status, Error> {
         status = exchange => status,
         // The exchange reports why the connection ended.
         Err(error) = connection => Err(Error::Http(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Question, Status, answer};
+
+    /// A first attempt that is not over says nothing.
+    #[test]
+    fn a_broker_that_no_attempt_has_reached_yet_is_not_reached() {
+        let host = |name: &str, reachable: Option<bool>| json!({"names": [name], "backend": {"address": format!("{name}:1883"), "reachable": reachable}});
+        let status = json!({
+            "configuration": {"version": "1"},
+            "backend": {"address": "broker:1883", "reachable": true},
+            "hosts": [host("a", Some(true)), host("b", None), host("broker", None)],
+        });
+        let status: Status = serde_json::from_value(status).unwrap();
+        let answer = status.answer(&Question {
+            version: Some("1".to_owned()),
+            port: 8883,
+            handshakes: Vec::new(),
+        });
+        assert_eq!(answer.backend, answer::Backend::Reached);
+        let unknown = ("b".to_owned(), answer::Backend::Unknown);
+        assert_eq!(answer.hosts, [unknown]);
     }
 }

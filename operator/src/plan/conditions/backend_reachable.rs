@@ -134,6 +134,23 @@ mod tests {
         }
     }
 
+    /// Nor is a broker reached that no attempt has reached yet.
+    #[test]
+    fn a_pod_that_does_not_know_whether_it_reaches_a_host_has_not_reached_all() {
+        let answer = Answer {
+            configuration: Configuration::Served,
+            backend: Backend::Reached,
+            hosts: vec![("a.example".to_owned(), Backend::Unknown)],
+        };
+        let finding = of_proofs(&Proofs {
+            pods: vec![("a".to_owned(), answer)],
+        });
+        assert_eq!(
+            (finding.status.name(), &*finding.reason),
+            ("Unknown", "PodsNotAsked")
+        );
+    }
+
     #[test]
     fn the_broker_of_a_host_counts_like_that_of_the_listener() {
         for (seconds, status, reason) in [

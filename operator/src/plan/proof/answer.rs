@@ -22,7 +22,7 @@ pub struct Answer {
     pub configuration: Configuration,
     /// Whether it reaches the broker.
     pub backend: Backend,
-    /// The hosts whose own broker it does not reach, by the first of their names.
+    /// The hosts whose own broker it does not reach, as far as it knows, by the first of their names.
     pub hosts: Vec<(String, Backend)>,
 }
 
