@@ -189,6 +189,12 @@ fn other_client_authentication_removes_it() {
     assert_eq!(cluster.accepted(), Some(cluster.config()));
     cluster.spec(&format!("{AUTH}\n  {host}, clientAuth: {{mode: None}}}}]"));
     assert_eq!(cluster.accepted(), None, "the host requests none");
+    cluster.answer(&[SERVED]);
+    assert_eq!(cluster.accepted(), Some(cluster.config()));
+    cluster.spec(&format!(
+        "{AUTH}\n  {host}, clientAuth: {{mode: None}}}}]\n  unknownNames: Refuse"
+    ));
+    assert_eq!(cluster.accepted(), None, "it serves names that are refused");
 }
 
 #[test]

@@ -183,13 +183,14 @@ impl Config {
     }
 
     /// Reports whether another configuration has the same hosts by name, and authenticates clients in the same way for each
-    /// of them and for all other names.
+    /// of them and for all other names, or refuses these too.
     pub fn authenticates_as(&self, other: &Self) -> bool {
         let is_same = |(one, other): (&Host, &Host)| {
             (&one.names, &one.client_auth) == (&other.names, &other.client_auth)
         };
         let mut hosts = self.hosts.iter().zip(&other.hosts);
         self.client_auth == other.client_auth
+            && self.unknown_names == other.unknown_names
             && self.hosts.len() == other.hosts.len()
             && hosts.all(is_same)
     }

@@ -345,6 +345,7 @@ fn client_authentication_is_compared_for_each_host() {
         "hosts: [{names: [a], clientAuth: {mode: Require, ca: y}}, {names: [b]}]\n",
         "hosts: [{names: [a]}, {names: [b]}]\n",
         "hosts: [{names: [a, c], clientAuth: {mode: Require, ca: x}}, {names: [b]}]\n",
+        "hosts: [{names: [a], clientAuth: {mode: Require, ca: x}}, {names: [b]}]\nunknownNames: Refuse\n",
     ] {
         assert!(!first.authenticates_as(&parse(other)), "{other}");
         assert!(!parse(other).authenticates_as(&first), "{other}");
