@@ -90,7 +90,7 @@ impl<'p> Part<'p> {
         listener: &'p MqttTlsListener,
         check: impl Fn(&Self) -> Option<String>,
     ) -> Option<String> {
-        Self::all(listener).find_map(|part| check(&part).map(|message| part.key.says(&message)))
+        Self::all(listener).find_map(|part| check(&part).map(|message| part.key.named(&message)))
     }
 }
 

@@ -46,6 +46,14 @@ impl HostKey {
         }
     }
 
+    /// Returns a message that has the path of one of its fields, which its index is part of.
+    pub fn named(&self, message: &str) -> String {
+        match &self.name {
+            Some(name) => format!("host {name}: {message}"),
+            None => message.to_owned(),
+        }
+    }
+
     /// Returns a message about it.
     pub fn says(&self, message: &str) -> String {
         match (self.index, &self.name) {

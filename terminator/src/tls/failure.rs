@@ -111,7 +111,7 @@ impl Failure {
             }
             Self::TooLarge => "a handshake message exceeded the size limit",
             Self::UnknownName => {
-                "no host has the name that the client requests (SNI), see `unknownNames`"
+                "no host has the name that the client requests (SNI): add it to `hosts[].names`, or set `unknownNames: Serve`"
             }
         }
     }
@@ -152,7 +152,9 @@ pub(crate) enum Error {
     Tls(#[source] rustls::Error),
     #[error("the client sent a handshake message of more than {0} bytes")]
     TooLarge(usize),
-    #[error("no host has the name that the client requests (SNI)")]
+    #[error(
+        "no host has the name that the client requests (SNI); add it to hosts[].names, or set unknownNames: Serve"
+    )]
     UnknownName,
 }
 
