@@ -27,6 +27,7 @@ use crate::backend;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::settings::Settings;
+use crate::settings::hosts::Host;
 use crate::sockets::{self, Sharing};
 use crate::state;
 use mqtt_tls_program::http::{self, Client, Patience};
@@ -85,9 +86,9 @@ impl Board {
         let settings = self.settings();
         let stale: Vec<_> = settings
             .hosts
-            .backends()
-            .map(|backend| (Arc::clone(backend), self.state.backends.of(backend)))
-            .filter(|(_, known)| known.health.is_stale())
+            .all()
+            .filter(|host| host.known.health.is_stale())
+            .cloned()
             .collect();
         if stale.is_empty() {
             return;
@@ -98,11 +99,11 @@ impl Board {
         let within = settings.timeouts.dial;
         let attempts = tokio::spawn(async move {
             let stale = stale.into_iter();
-            let attempts = stale.map(async |(backend, known)| {
+            let attempts = stale.map(async |host: Arc<Host>| {
                 // A backend of several hosts is tried once.
-                if known.health.is_stale() {
+                if host.known.health.is_stale() {
                     // Only its result counts, which the attempt has recorded.
-                    let _ = backend::attempt(&backend, &known, within).await;
+                    let _ = backend::attempt(&host.backend, &host.known, within).await;
                 }
             });
             join_all(attempts).await;
@@ -129,9 +130,9 @@ impl Board {
         let settings = self.settings();
         let shown = std::iter::once(&mut status.backend)
             .chain(status.hosts.iter_mut().map(|host| &mut host.backend));
-        for (shown, backend) in shown.zip(settings.hosts.backends()) {
-            let seen = self.state.backends.of(backend).health.seen();
-            *shown = Backend::of(backend.to_string(), seen);
+        for (shown, host) in shown.zip(settings.hosts.all()) {
+            let seen = host.known.health.seen();
+            *shown = Backend::of(host.backend.to_string(), seen);
         }
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.warnings.now().into_iter();

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use crate::end::End;
 use crate::resolver::{self, Resolver};
 use crate::settings::Settings;
+use crate::settings::hosts::Host;
 use crate::sockets::{self, Peer};
 use crate::state::Worker;
 use known::Known;
@@ -59,19 +60,18 @@ impl Error {
     }
 }
 
-/// Connects to the backend for a client; also returns what is known of the backend.
+/// Connects to a host's backend for a client; also returns what is known of the backend.
 pub(crate) async fn reach(
-    backend: &Backend,
+    host: &Host,
     settings: &Settings,
     worker: &Worker,
 ) -> Result<(TcpStream, Arc<Known>), Error> {
     let began = Instant::now();
-    let known = worker.state.backends.of(backend);
-    let dialed = attempt(backend, &known, settings.timeouts.dial).await;
+    let dialed = attempt(&host.backend, &host.known, settings.timeouts.dial).await;
     if dialed.is_ok() {
         worker.counts().dial_duration.observe(began.elapsed());
     }
-    dialed.map(|stream| (stream, known))
+    dialed.map(|stream| (stream, Arc::clone(&host.known)))
 }
 
 /// Connects to the backend, keeps its health, and logs the start and end of outages.

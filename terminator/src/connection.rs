@@ -92,7 +92,7 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     let reached = match introduced {
         Ok((permit, established, host)) => {
             place.leave();
-            match backend::reach(&host.backend, &settings, &worker).await {
+            match backend::reach(&host, &settings, &worker).await {
                 Ok(backend) => Ok((permit, backend, established)),
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }

@@ -184,8 +184,6 @@ impl Control {
         if !settings.journal {
             self.state.journal.clear();
         }
-        let backends: Vec<_> = new.hosts.backends().cloned().collect();
-        self.state.backends.keep_only(&backends);
         self.loaded = loaded;
         self.refused = None;
         self.announce(now);

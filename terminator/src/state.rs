@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicU32;
 use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Population};
-use crate::backend::known::Backends;
 use crate::clients::Clients;
 use crate::counts::Counts;
 use crate::journal::Journal;
@@ -23,8 +22,6 @@ pub(crate) struct State {
     pub(crate) waiting: Arc<Population>,
     /// Number of sockets for which there are file descriptors.
     pub(crate) room: Room,
-    /// What is known of each backend.
-    pub(crate) backends: Backends,
     /// The last failed handshakes.
     pub(crate) journal: Journal,
     /// Rate limits of log lines about clients.
@@ -40,7 +37,6 @@ impl State {
             open: AtomicU32::new(0),
             waiting: Arc::default(),
             room,
-            backends: Backends::default(),
             journal: Journal::default(),
             notices: Notices::default(),
             counts: (0..threads).map(|_| Counts::default()).collect(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mqtt_tls_config::{Backend, UnknownNames};
 
+use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::certificate::Certificate;
 
@@ -27,6 +28,8 @@ pub(crate) struct Host {
     /// Whether the configuration has certificates for this host.
     pub(crate) has_own_certificates: bool,
     pub(crate) backend: Arc<Backend>,
+    /// What is known of the backend, also from before a reload.
+    pub(crate) known: Arc<Known>,
 }
 
 /// The listener itself, and its hosts by name.
@@ -75,11 +78,6 @@ impl Hosts {
     pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         let owners = self.all().filter(|host| host.has_own_certificates);
         owners.flat_map(|host| &host.certificates)
-    }
-
-    /// Returns the backends, some perhaps twice.
-    pub(crate) fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
-        self.all().map(|host| &host.backend)
     }
 
     /// Returns the host for a requested name; `None` if such names are refused. An exact name comes before a wildcard,

@@ -2,12 +2,16 @@
 //!
 //! It must not judge addresses.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use mqtt_tls_config::{Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem};
+use mqtt_tls_config::{
+    Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem,
+};
 
 use super::hosts::{Host, Hosts};
 use super::{Cause, Judgement, Problem};
+use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate};
@@ -35,6 +39,7 @@ pub(super) fn hosts(
     let mut judge = Judge {
         judgement,
         problems,
+        known: known(judgement),
     };
     let certificates = judge.certificates("", &config.pem, &config.certificates);
     let trust = judge.trust("", &config.client_auth);
@@ -92,17 +97,25 @@ struct Parts {
 struct Judge<'p, 'b> {
     judgement: Judgement<'b>,
     problems: &'p mut Vec<Problem>,
+    /// What is known of the backends.
+    known: HashMap<Backend, Arc<Known>>,
+}
+
+/// Returns what is known of the backends of active settings.
+fn known(judgement: Judgement<'_>) -> HashMap<Backend, Arc<Known>> {
+    let Judgement::InPlaceOf(before) = judgement else {
+        return HashMap::new();
+    };
+    let hosts = before.hosts.all();
+    hosts
+        .map(|host| ((*host.backend).clone(), Arc::clone(&host.known)))
+        .collect()
 }
 
 impl Judge<'_, '_> {
     /// Builds the TLS configurations of a host. Tickets of the active host with the same names stay valid, unless one
     /// of the two requests client certificates.
-    fn build(
-        &mut self,
-        parts: Parts,
-        config: &Config,
-        backend: Arc<mqtt_tls_config::Backend>,
-    ) -> Option<Host> {
+    fn build(&mut self, parts: Parts, config: &Config, backend: Arc<Backend>) -> Option<Host> {
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let before = match self.judgement {
             Judgement::InPlaceOf(before) => {
@@ -120,6 +133,7 @@ impl Judge<'_, '_> {
                 return None;
             }
         };
+        let known = self.known.entry((*backend).clone()).or_default();
         Some(Host {
             key: parts.key,
             names: parts.names,
@@ -128,6 +142,7 @@ impl Judge<'_, '_> {
             has_own_trust: parts.has_own_trust,
             certificates,
             has_own_certificates: parts.has_own_certificates,
+            known: Arc::clone(known),
             backend,
         })
     }
