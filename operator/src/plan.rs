@@ -182,7 +182,7 @@ fn serving(choices: &Choices, config: &Rendered, now: Timestamp) -> Serving {
         version: config.version.clone(),
         port: config.port,
     };
-    Serving::planned(&choices.parts(), Some(file), now)
+    Serving::planned(&choices.parts(), Some(file), now).with(choices.warnings(&config.backend))
 }
 
 /// Returns the next of the dates.

@@ -135,7 +135,7 @@ impl Board {
             *shown = Backend::of(host.backend.to_string(), seen);
         }
         status.connections.handshaking = self.state.waiting.handshaking();
-        let warnings = self.metrics.warnings.now().into_iter();
+        let warnings = self.metrics.current.warnings().into_iter();
         status.warnings = warnings.map(Doubt::from).collect();
         status
     }

@@ -16,8 +16,8 @@ use crate::address;
 use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
-use hosts::Hosts;
-use mqtt_tls_judge::authorities;
+use hosts::{Host, Hosts};
+use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
 
@@ -108,11 +108,24 @@ pub enum Judgement<'b> {
     Strict,
 }
 
+/// What a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A certificate, by its index among those of the listener or host; 0 is the default.
+    Certificate(usize),
+    /// The authorities for client certificates.
+    Authorities,
+    /// The listener or host as a whole.
+    Host,
+}
+
 /// Warning about an active configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Index of the certificate among all of the configuration, 0 for the default; `None` for authorities.
-    pub index: Option<usize>,
+    /// The first name of the host whose it is; empty for the listener itself.
+    pub host: String,
+    /// What it is about.
+    pub about: About,
     /// Key of the configuration.
     pub key: String,
     /// The finding.
@@ -121,7 +134,14 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.finding)
+        let Self {
+            host, key, finding, ..
+        } = self;
+        if host.is_empty() {
+            write!(f, "{key}: {finding}")
+        } else {
+            write!(f, "{key} ({host}): {finding}")
+        }
     }
 }
 
@@ -165,19 +185,9 @@ impl Settings {
 
     /// Returns the warnings at a time.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
-        let (mut warnings, mut first) = (Vec::new(), 0);
-        for host in self.hosts.all() {
-            if host.has_own_certificates {
-                warnings.extend(of_certificates(&host.key, &host.certificates, first, now));
-                first += host.certificates.len();
-            }
-            let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
-            warnings.extend(
-                authorities
-                    .into_iter()
-                    .flat_map(|found| of_authorities(&host.key, found)),
-            );
-        }
+        let hosts = self.hosts.all();
+        let mut warnings: Vec<Warning> = hosts.flat_map(|host| of_host(host, now)).collect();
+        warnings.extend(self.hosts.together());
         warnings
     }
 
@@ -239,36 +249,28 @@ fn addresses(config: &Config) -> Vec<Problem> {
         .collect()
 }
 
-/// Returns the warnings about the certificates of a host, of which `first` is the index of its default.
-fn of_certificates(
-    host: &str,
-    certificates: &[Certificate],
-    first: usize,
-    now: Timestamp,
-) -> Vec<Warning> {
+/// Returns the warnings about what a host has of its own.
+fn of_host(host: &Host, now: Timestamp) -> Vec<Warning> {
+    let warning = |about, key, finding| Warning {
+        host: host.name().to_owned(),
+        about,
+        key,
+        finding,
+    };
     let mut warnings = Vec::new();
-    for (index, certificate) in certificates.iter().enumerate() {
-        let mut findings = certificate.findings_at(now);
-        if index > 0 {
-            findings.extend(certificate.never_chosen());
-        }
-        warnings.extend(findings.into_iter().map(|finding| Warning {
-            index: Some(first + index),
-            key: prepare::certificate_key(host, index),
-            finding,
-        }));
+    let own = host.certificates.iter().enumerate();
+    for (index, certificate) in own.filter(|_| host.has_own_certificates) {
+        let findings = certificate.findings_at(now).into_iter();
+        let never_chosen = certificate.never_chosen().filter(|_| index > 0);
+        let findings = findings.chain(never_chosen);
+        let key = prepare::certificate_key(&host.key, index);
+        let about = About::Certificate(index);
+        warnings.extend(findings.map(|finding| warning(about, key.clone(), finding)));
     }
+    let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
+    let findings = authorities.into_iter().flat_map(Authorities::findings);
+    let key = prepare::authorities_key(&host.key);
+    let about = About::Authorities;
+    warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
     warnings
-}
-
-/// Returns the warnings about the authorities of a host.
-fn of_authorities(host: &str, authorities: &authorities::Authorities) -> Vec<Warning> {
-    let findings = authorities.findings().iter();
-    findings
-        .map(|finding| Warning {
-            index: None,
-            key: prepare::authorities_key(host),
-            finding: finding.clone(),
-        })
-        .collect()
 }

@@ -89,6 +89,17 @@ async fn a_client_gets_certificate_and_backend_by_its_name() {
         let refused = tenants.tenant(name).connect(addr).await;
         assert!(refused.is_err(), "{name} gets the listener's certificate");
     }
+    let (_, metrics) = tenants.fixture.get("/metrics");
+    for line in [
+        "mqtt_tls_backend_reachable{host=\"\"} 1".to_owned(),
+        "mqtt_tls_backend_reachable{host=\"a.example\"} 1".to_owned(),
+        format!(
+            "mqtt_tls_certificate_not_after_timestamp_seconds{{host=\"a.example\",index=\"0\",fingerprint=\"{}\"}}",
+            tenants.leaf.fingerprint()
+        ),
+    ] {
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
     let (_, text) = tenants.fixture.get("/status");
     let status: Value = serde_json::from_str(&text).unwrap();
     let host = &status["hosts"][0];
@@ -171,6 +182,34 @@ async fn client_authentication_is_each_hosts_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_makes_of_its_names_is_a_warning() {
+    let devices = Ca::new("devices");
+    let tenants = Tenants::start(|config| {
+        let host = &mut config.hosts[0];
+        host.client_auth = Some(trust(Require, &devices));
+        host.backend = None;
+        host.names.push("c.example".to_owned());
+    })
+    .await;
+    let (_, metrics) = tenants.fixture.get("/metrics");
+    for reason in ["ClientAuthAvoidable", "NameNotCovered"] {
+        let labels = format!("{{host=\"a.example\",index=\"host\",reason=\"{reason}\"}} 1");
+        assert!(metrics.contains(&labels), "{metrics}");
+    }
+    let (_, text) = tenants.fixture.get("/status");
+    let status: Value = serde_json::from_str(&text).unwrap();
+    let warnings = status["warnings"].as_array().unwrap();
+    let key = |index: usize| {
+        (
+            warnings[index]["host"].as_str(),
+            warnings[index]["key"].as_str(),
+        )
+    };
+    assert_eq!(key(0), (Some("a.example"), Some("hosts[0].names")));
+    assert_eq!(key(1), (Some("a.example"), Some("hosts[0].clientAuth")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_one_host_never_opens_another() {
     let tenants = Tenants::start(|config| {
         config.tls.tickets = Tickets::All;
@@ -194,7 +233,7 @@ async fn a_session_of_one_host_never_opens_another() {
             let resumes = |name| tenants.resumes(version, name, &["-sess_in", &session]);
             assert!(resumes(from), "{version} {from}");
             // The second is another name of the same host, for which rustls resumes none either.
-            for to in ["c.example", "x.b.example", "nobody.example"] {
+            for to in ["c.example", "x.b.example", "unknown.example"] {
                 assert!(!resumes(to), "{version} {from} {to}");
             }
             kept.push((version, from, session));

@@ -19,6 +19,8 @@ pub struct Rendered {
     pub version: Option<String>,
     /// Its port.
     pub port: u16,
+    /// The listener's backend.
+    pub backend: Backend,
 }
 
 /// Returns the configuration of a listener, without hosts, certificates and CA certificates.
@@ -95,6 +97,7 @@ pub fn render(
         text,
         version: config.version,
         port: config.port,
+        backend: config.backend,
     }))
 }
 

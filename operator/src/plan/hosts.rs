@@ -3,13 +3,15 @@
 //! A host whose objects are not usable stays as it was, and is left out if it is new. It must never be served with another
 //! host's client authentication or backend.
 
+mod together;
+
 use jiff::Timestamp;
 use mqtt_tls_config as file;
 
 use super::backend;
 use super::certificates::choose::{Choice, Chosen, choose};
 use super::certificates::previous::{Entry, Previous};
-use super::certificates::serving::Part;
+use super::certificates::serving::{Part, Warning};
 use super::environment::Environment;
 use super::host_key::HostKey;
 use super::listener::{Authentication, Backend, Host, Listener};
@@ -33,6 +35,11 @@ pub struct ChosenHost {
 }
 
 impl ChosenHost {
+    /// Returns its key.
+    fn key(&self) -> &HostKey {
+        &self.key
+    }
+
     /// Returns its entry in the configuration.
     pub fn rendered(&self) -> file::Host {
         let mut pems = self.chosen.served.iter().map(|one| one.pem.clone());
@@ -65,6 +72,11 @@ impl Choices {
             listener: self.listener.sources(),
             hosts: hosts.map(|host| host.chosen.sources()).collect(),
         }
+    }
+
+    /// Returns the warnings about all of them together, with the listener's backend.
+    pub fn warnings(&self, backend: &file::Backend) -> Vec<Warning> {
+        together::warnings(self, backend)
     }
 
     /// Returns what is served as each of them, the listener first.

@@ -25,6 +25,8 @@ pub enum Reason {
     NotYetValid,
     /// The key is the public example key that smart-mqtt ships.
     PublicDemoKey,
+    /// A device without the client certificate that a host requires reaches its broker by another name.
+    ClientAuthAvoidable,
     /// An issuer has expired.
     IssuerExpired,
     /// An issuer is not valid yet.
@@ -43,6 +45,8 @@ pub enum Reason {
     WeakKey,
     /// rustls rejects the chain for a reason that the other checks do not cover.
     ClientsRefuse,
+    /// No certificate of a host is for one of its names.
+    NameNotCovered,
     /// The leaf is a CA.
     LeafIsCa,
     /// The leaf has no subject alternative name.
@@ -65,7 +69,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -74,6 +78,7 @@ impl Reason {
         Self::Expired,
         Self::NotYetValid,
         Self::PublicDemoKey,
+        Self::ClientAuthAvoidable,
         Self::IssuerExpired,
         Self::IssuerNotYetValid,
         Self::OddDates,
@@ -83,6 +88,7 @@ impl Reason {
         Self::WeakSignature,
         Self::WeakKey,
         Self::ClientsRefuse,
+        Self::NameNotCovered,
         Self::LeafIsCa,
         Self::NoNames,
         Self::OddNames,
@@ -115,6 +121,7 @@ impl Reason {
             Self::Expired => "Expired",
             Self::NotYetValid => "NotYetValid",
             Self::PublicDemoKey => "PublicDemoKey",
+            Self::ClientAuthAvoidable => "ClientAuthAvoidable",
             Self::IssuerExpired => "IssuerExpired",
             Self::IssuerNotYetValid => "IssuerNotYetValid",
             Self::OddDates => "OddDates",
@@ -124,6 +131,7 @@ impl Reason {
             Self::WeakSignature => "WeakSignature",
             Self::WeakKey => "WeakKey",
             Self::ClientsRefuse => "ClientsRefuse",
+            Self::NameNotCovered => "NameNotCovered",
             Self::LeafIsCa => "LeafIsCa",
             Self::NoNames => "NoNames",
             Self::OddNames => "OddNames",

@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use mqtt_tls_config::{Backend, UnknownNames};
 
+use super::{About, Warning};
 use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::certificate::Certificate;
+use mqtt_tls_judge::finding::Reason;
+use mqtt_tls_judge::hosts as judge;
 
 /// What clients get that request one of its names; or any other, from the listener itself.
 pub(crate) struct Host {
@@ -28,8 +31,27 @@ pub(crate) struct Host {
     /// Whether the configuration has certificates for this host.
     pub(crate) has_own_certificates: bool,
     pub(crate) backend: Arc<Backend>,
+    /// Whether the configuration has a backend for this host.
+    pub(crate) has_own_backend: bool,
     /// What is known of the backend, also from before a reload.
     pub(crate) known: Arc<Known>,
+}
+
+impl Host {
+    /// Returns the first of its names; empty for the listener itself.
+    pub(crate) fn name(&self) -> &str {
+        self.names.first().map_or("", |name| name)
+    }
+
+    fn judged<'h>(&'h self, backend: &'h str) -> judge::Host<'h> {
+        let certificates = self.certificates.iter();
+        judge::Host {
+            names: &self.names,
+            certificates: certificates.map(|one| &*one.facts().dns_names).collect(),
+            requires_certificate: matches!(self.trust, ClientTrust::Required(_)),
+            backend,
+        }
+    }
 }
 
 /// The listener itself, and its hosts by name.
@@ -72,6 +94,33 @@ impl Hosts {
     /// Returns the listener itself, and then its hosts.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Host>> {
         std::iter::once(&self.listener).chain(&self.others)
+    }
+
+    /// Returns the warnings about all of them together.
+    pub(super) fn together(&self) -> Vec<Warning> {
+        let hosts: Vec<&Arc<Host>> = self.all().collect();
+        let backends: Vec<String> = hosts.iter().map(|host| host.backend.to_string()).collect();
+        let judged: Vec<judge::Host<'_>> = hosts
+            .iter()
+            .zip(&backends)
+            .map(|(host, backend)| host.judged(backend))
+            .collect();
+        let found = judge::findings(&judged).into_iter();
+        found
+            .map(|(index, finding)| {
+                let host = hosts[index];
+                let key = match finding.reason {
+                    Reason::NameNotCovered => "names",
+                    _ => "clientAuth",
+                };
+                Warning {
+                    host: host.name().to_owned(),
+                    about: About::Host,
+                    key: format!("{}{key}", host.key),
+                    finding,
+                }
+            })
+            .collect()
     }
 
     /// Returns all certificates, each once: the listener's, the default first, and then those of its hosts.

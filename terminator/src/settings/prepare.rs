@@ -2,7 +2,7 @@
 //!
 //! It must not judge addresses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mqtt_tls_config::{
@@ -14,7 +14,7 @@ use super::{Cause, Judgement, Problem};
 use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
-use mqtt_tls_judge::certificate::{self, Certificate};
+use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
 use mqtt_tls_judge::pem::Part;
 
 /// Returns the configuration's key of a certificate of a host, of which 0 is the default.
@@ -40,6 +40,7 @@ pub(super) fn hosts(
         judgement,
         problems,
         known: known(judgement),
+        judged: judged(judgement),
     };
     let certificates = judge.certificates("", &config.pem, &config.certificates);
     let trust = judge.trust("", &config.client_auth);
@@ -50,6 +51,7 @@ pub(super) fn hosts(
         trust,
         has_own_certificates: true,
         has_own_trust: true,
+        has_own_backend: true,
     };
     let listener = judge.build(listener, config, Arc::new(config.backend.clone()));
     let mut others = Vec::with_capacity(config.hosts.len());
@@ -76,6 +78,7 @@ pub(super) fn hosts(
             trust,
             has_own_certificates: host.pem.is_some(),
             has_own_trust: host.client_auth.is_some(),
+            has_own_backend: host.backend.is_some(),
         };
         others.extend(judge.build(parts, config, backend));
     }
@@ -91,6 +94,7 @@ struct Parts {
     trust: Option<ClientTrust>,
     has_own_certificates: bool,
     has_own_trust: bool,
+    has_own_backend: bool,
 }
 
 /// Judges with a strictness, and collects the problems.
@@ -99,6 +103,20 @@ struct Judge<'p, 'b> {
     problems: &'p mut Vec<Problem>,
     /// What is known of the backends.
     known: HashMap<Backend, Arc<Known>>,
+    /// Certificates that were judged before, or for another host: judging includes a handshake, and pods that reload hundreds
+    /// must stay ready.
+    judged: HashMap<TextDigest, Certificate>,
+}
+
+/// Returns the certificates of active settings.
+fn judged(judgement: Judgement<'_>) -> HashMap<TextDigest, Certificate> {
+    let Judgement::InPlaceOf(before) = judgement else {
+        return HashMap::new();
+    };
+    let certificates = before.hosts.certificates();
+    certificates
+        .map(|one| (one.text_digest(), one.clone()))
+        .collect()
 }
 
 /// Returns what is known of the backends of active settings.
@@ -120,7 +138,8 @@ impl Judge<'_, '_> {
         let before = match self.judgement {
             Judgement::InPlaceOf(before) => {
                 let mut hosts = before.hosts.all();
-                hosts.find(|host| host.names == parts.names)
+                let names: BTreeSet<&String> = parts.names.iter().collect();
+                hosts.find(|host| host.names.iter().collect::<BTreeSet<_>>() == names)
             }
             Judgement::AtStart | Judgement::Strict => None,
         };
@@ -143,6 +162,7 @@ impl Judge<'_, '_> {
             certificates,
             has_own_certificates: parts.has_own_certificates,
             known: Arc::clone(known),
+            has_own_backend: parts.has_own_backend,
             backend,
         })
     }
@@ -156,9 +176,7 @@ impl Judge<'_, '_> {
         let pems = std::iter::once(default).chain(others.iter().map(|one| &one.pem));
         let mut certificates = Some(Vec::new());
         for (index, pem) in pems.enumerate() {
-            let judged = certificate::judge(&[Part::file(pem.expose())])
-                .and_then(|certificate| severely(certificate, self.judgement));
-            match judged {
+            match self.certificate(pem) {
                 Ok(certificate) => certificates
                     .iter_mut()
                     .for_each(|all| all.push(certificate.clone())),
@@ -169,6 +187,17 @@ impl Judge<'_, '_> {
             }
         }
         certificates
+    }
+
+    fn certificate(&mut self, pem: &Pem) -> Result<Certificate, certificate::Error> {
+        let parts = [Part::file(pem.expose())];
+        let digest = TextDigest::of(&parts);
+        if let Some(known) = self.judged.get(&digest) {
+            return Ok(known.clone());
+        }
+        let certificate = severely(certificate::judge(&parts)?, self.judgement)?;
+        self.judged.insert(digest, certificate.clone());
+        Ok(certificate)
     }
 
     fn trust(&mut self, host: &str, client_auth: &ClientAuth) -> Option<ClientTrust> {
@@ -230,5 +259,50 @@ fn severely(
             Ok(certificate)
         }
         Judgement::InPlaceOf(_) | Judgement::Strict => certificate.strictly(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_tls_config::{Config, Host as HostEntry, Pem};
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::super::{Judgement, Settings};
+
+    fn pem(name: &str) -> Pem {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let chain = params.self_signed(&key).unwrap().pem();
+        Pem::new(format!("{chain}{}", key.serialize_pem()))
+    }
+
+    #[test]
+    fn only_certificates_that_have_changed_are_judged_again() {
+        let host = |name: &str, pem: Pem| HostEntry {
+            names: vec![name.to_owned()],
+            pem: Some(pem),
+            certificates: Vec::new(),
+            client_auth: None,
+            backend: None,
+        };
+        let mut config = Config::new(8883, pem("edge.example"));
+        let shared = pem("*.example");
+        config.hosts = vec![host("a.example", shared.clone()), host("b.example", shared)];
+        let before = Settings::prepare(&config, Judgement::AtStart).unwrap();
+        config.hosts[0].pem = Some(pem("a.example"));
+        let after = Settings::prepare(&config, Judgement::InPlaceOf(&before)).unwrap();
+        let judged = |settings: &Settings| -> Vec<_> {
+            let certificates = settings.hosts.certificates();
+            certificates
+                .map(|one| std::sync::Arc::clone(one.facts()))
+                .collect()
+        };
+        let (before, after) = (judged(&before), judged(&after));
+        let is_kept = |index: usize| std::sync::Arc::ptr_eq(&before[index], &after[index]);
+        assert_eq!([0, 1, 2].map(is_kept), [true, false, true]);
+        assert!(
+            std::sync::Arc::ptr_eq(&before[1], &before[2]),
+            "judged once for both hosts"
+        );
     }
 }
