@@ -40,6 +40,7 @@ use certificates::previous::Previous;
 use certificates::serving::{File, Serving};
 use config::Rendered;
 use environment::Environment;
+use hosts::fit::{Yielding, fit};
 use hosts::{Choices, Decision, Input};
 use names::Identity;
 use objects::Objects;
@@ -68,13 +69,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         Ok(listener) => listener,
         Err(problems) => return unaccepted(world, now, previous, problems),
     };
-    let Decision {
-        mut choices,
-        backend,
-        mut problems,
-        status,
-        is_complete,
-    } = hosts::decide(&Input {
+    let mut decision = hosts::decide(&Input {
         listener: &listener,
         world,
         environment,
@@ -82,15 +77,15 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         now,
     });
     let ports = ports::choose(&listener, world, &previous, now);
-    let rendered = is_complete
-        .then(|| config::of(&listener, backend, &ports.also, environment))
-        .map_or(Ok(None), |config| {
-            config::render(config, &choices, &previous, now)
-        })
-        .unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
+    let backend = std::mem::take(&mut decision.backend);
+    let config = config::of(&listener, backend, &ports.also, environment);
+    let rendered = decision.rendered(&config, &previous, now);
+    let Decision {
+        mut choices,
+        mut problems,
+        status,
+        ..
+    } = decision;
     let mut dates = choices.dates.clone();
     dates.extend(ports.due.filter(|_| rendered.is_some()));
     let is_rendered = rendered.is_some();
@@ -142,9 +137,10 @@ pub fn renew(world: &World, now: Timestamp) -> Plan {
 /// Renders what is served again, with renewed certificates and CA certificates; `None` if nothing is served, or if it cannot
 /// be kept as it is, or has become too large.
 fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<(Choices, Rendered)> {
-    let choices = hosts::renew(world, previous, now)?;
-    let config = config::render(previous.rest()?.clone(), &choices, previous, now);
-    Some((choices, config.ok()??))
+    let mut choices = hosts::renew(world, previous, now)?;
+    let rest = previous.rest()?;
+    let fitted = fit(rest, &mut choices, previous, Yielding::All, now);
+    Some((choices, fitted.ok()?.rendered?))
 }
 
 /// Returns the plan for an invalid listener: what runs stays, and its certificates and CA certificates are renewed.

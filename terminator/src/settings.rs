@@ -192,7 +192,7 @@ impl Settings {
     }
 
     /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces
-    /// valid ones.
+    /// valid ones of the listener itself, or of the same host.
     ///
     /// # Errors
     ///
@@ -200,16 +200,19 @@ impl Settings {
     pub fn may_replace(&self, before: &Self, now: Timestamp) -> Result<(), Warning> {
         let is_valid =
             |certificate: &Certificate| certificate.facts().validity(now) == Validity::Valid;
-        if !before.hosts.certificates().all(is_valid) {
-            return Ok(());
-        }
+        let was_valid = |name: &str| {
+            let mut hosts = before.hosts.all();
+            let host = hosts.find(|host| host.name() == name);
+            host.is_some_and(|host| host.certificates.iter().all(is_valid))
+        };
         let out_of_date = |warning: &Warning| {
             matches!(
                 warning.finding.reason,
                 Reason::Expired | Reason::NotYetValid
             )
         };
-        match self.warnings(now).into_iter().find(out_of_date) {
+        let mut warnings = self.warnings(now).into_iter().filter(out_of_date);
+        match warnings.find(|warning| was_valid(&warning.host)) {
             Some(warning) => Err(warning),
             None => Ok(()),
         }

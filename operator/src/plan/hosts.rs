@@ -3,6 +3,7 @@
 //! A host whose objects are not usable stays as it was, and is left out if it is new. It must never be served with another
 //! host's client authentication or backend.
 
+pub mod fit;
 mod together;
 
 use jiff::Timestamp;
@@ -152,10 +153,14 @@ pub fn decide(input: &Input<'_>) -> Decision {
     for (index, host) in listener.hosts.iter().enumerate() {
         let key = HostKey::of_spec(index, &host.names);
         let problems = input.decide_host(host, &key, &mut decision);
-        decision.status.extend(Problem::of_host(&key, &problems));
+        let Decision {
+            problems: all,
+            status,
+            ..
+        } = &mut decision;
+        status.extend(Problem::of_host(&key, &problems));
         let problems = problems.into_iter();
-        let problems = problems.map(|problem| problem.about_host(&key));
-        decision.problems.extend(problems);
+        all.extend(problems.map(|problem| problem.about_host(&key)));
     }
     decision
 }

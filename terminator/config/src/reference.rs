@@ -49,12 +49,16 @@ pub fn rows() -> Vec<Row> {
     host.required(&Host::NAMES);
     host.key(&Host::PEM);
     rows.within(&format!("{HOSTS}[]"), host);
-    for key in [CERTIFICATES, ClientAuth::NAME, Backend::NAME] {
+    for (key, meaning) in [
+        (CERTIFICATES, "more certificates of the host, with `pem`"),
+        (ClientAuth::NAME, "mutual TLS of the host"),
+        (Backend::NAME, "the broker of the host"),
+    ] {
         rows.0.push(Row {
             key: format!("{HOSTS}[].{key}"),
             values: format!("as `{key}`"),
             default: Some("the file's".to_owned()),
-            meaning: String::new(),
+            meaning: meaning.to_owned(),
         });
     }
     rows.key(&Config::UNKNOWN_NAMES);

@@ -56,6 +56,34 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// Returns what a previous configuration has, as it is; `None` if any of it cannot be served.
+    pub fn of(before: &Entry) -> Option<Self> {
+        let served: Vec<Served> = before.served().cloned().collect();
+        let is_all = served.len() == before.sources().len();
+        is_all.then_some(())?;
+        let (client_auth, ca_source) = before.client_auth()?;
+        Some(Self {
+            served,
+            client_auth,
+            ca_source,
+            ..Self::default()
+        })
+    }
+
+    /// Returns the size of each certificate and of the CA bundle in bytes, with the source.
+    pub fn sizes(&self) -> Vec<(usize, String)> {
+        let served = self.served.iter();
+        let certificates = served.map(|one| (one.pem.expose().len(), one.source.to_string()));
+        let ca = self.client_auth.as_ref().and_then(|auth| auth.ca.as_ref());
+        let source = || {
+            let source = self.ca_source.as_ref().map(CaSource::to_string);
+            source.unwrap_or_else(|| "the CA certificates".to_owned())
+        };
+        certificates
+            .chain(ca.map(|ca| (ca.expose().len(), source())))
+            .collect()
+    }
+
     /// Returns the sources of certificates and CA bundle.
     pub fn sources(&self) -> HostSources {
         let served = self.served.iter();

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use mqtt_tls_config::{Backend, Certificate, ClientAuthMode, Config, Host, Pem};
+use mqtt_tls_config::{self as file, Backend, Certificate, ClientAuthMode, Config, Host, Pem};
 
 use super::authorities::Bundle;
 use super::served::Served;
@@ -144,6 +144,26 @@ impl Entry {
         let bundle = self.authorities.as_ref().ok_or(Unknown)?;
         let ca = bundle.source.clone().ok_or(Unknown)?;
         Ok(Authentication::Mutual(ClientAuth { mode, ca }))
+    }
+
+    /// Returns the client authentication and the source of the CA bundle, if known; `None` if the bundle cannot be used.
+    pub fn client_auth(&self) -> Option<(Option<file::ClientAuth>, Option<CaSource>)> {
+        let Some(mode) = self.mode else {
+            return Some((None, None));
+        };
+        if mode == ClientAuthMode::None {
+            return Some((Some(file::ClientAuth::default()), None));
+        }
+        let (source, bundle) = self.authorities()?;
+        let ca = Some(bundle.pem.clone());
+        Some((Some(file::ClientAuth { mode, ca }), source.cloned()))
+    }
+
+    /// Returns the size of its certificates and CA certificates in bytes.
+    pub fn size(&self) -> usize {
+        let certificates = self.certificates.iter().map(|one| &one.pem);
+        let ca = self.authorities.iter().map(|one| &one.pem);
+        certificates.chain(ca).map(|pem| pem.expose().len()).sum()
     }
 
     /// Returns the certificates that can be served, the default first.

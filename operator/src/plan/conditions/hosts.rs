@@ -10,10 +10,16 @@ use crate::plan::reason::Reason;
 pub(super) fn hosts(judged: &Judged<'_>) -> Vec<HostStatus> {
     let before = judged.before.map_or(&[][..], |before| &before.hosts);
     let of_pods = judged.proofs.pods.iter();
-    let unreached = of_pods.flat_map(|(pod, answer)| {
-        let hosts = answer.hosts.iter();
-        hosts.filter_map(move |(name, backend)| unreached(pod, name, backend, before))
-    });
+    let unreached: Vec<HostStatus> = of_pods
+        .flat_map(|(pod, answer)| {
+            let hosts = answer.hosts.iter();
+            hosts.filter_map(move |(name, backend)| unreached(pod, name, backend, before))
+        })
+        .collect();
+    // Pods may take turns; what is still true of one of them stays.
+    let is_known = |host: &&HostStatus| before.contains(host);
+    let (known, new): (Vec<_>, Vec<_>) = unreached.iter().partition(is_known);
+    let unreached = known.into_iter().chain(new).cloned();
     let report = judged.report.hosts.iter().cloned();
     let all = report.chain(judged.serving.hosts.iter().cloned());
     let mut hosts: Vec<HostStatus> = Vec::new();
@@ -25,7 +31,8 @@ pub(super) fn hosts(judged: &Judged<'_>) -> Vec<HostStatus> {
     hosts
 }
 
-/// Returns the entry of a host whose broker is not reached, as before if it has one: errors may change with each try.
+/// Returns the entry of a host whose broker is not reached; as before if only the error differs, which may change with each
+/// try.
 fn unreached(
     pod: &str,
     name: &str,
@@ -39,13 +46,14 @@ fn unreached(
         return None;
     }
     let reason = Reason::BackendUnreachable.name();
+    let what = format!("pod {pod} has not reached the broker {address} for a minute or longer: ");
     let mut before = before.iter();
-    let known = before.find(|known| known.name == name && known.reason == reason);
+    let known = before.find(|known| {
+        known.name == name && known.reason == reason && known.message.starts_with(&what)
+    });
     Some(known.cloned().unwrap_or_else(|| HostStatus {
         name: name.to_owned(),
         reason: reason.to_owned(),
-        message: format!(
-            "pod {pod} has not reached the broker {address} for a minute or longer: {error}"
-        ),
+        message: format!("{what}{error}"),
     }))
 }
