@@ -7,6 +7,7 @@ pub mod latest;
 mod status;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::crd::ADMIN_PORT;
 use crate::plan::proof::answer::{Answer, Configuration};
-use crate::plan::proof::question::{Place, Question};
+use crate::plan::proof::question::{Handshake, Place, Question};
 use crate::plan::proof::{Proofs, ReadyPod};
 
 /// Maximum time for all pods of a listener. Within it a pod that runs another version is asked again: the kubelet
@@ -30,6 +31,9 @@ const PODS_MAX: usize = 100;
 
 /// Maximum number of pods of one listener that are asked at the same time.
 const PARALLEL_MAX: usize = 16;
+
+/// Maximum number of handshakes with one pod at the same time.
+const HANDSHAKES_PARALLEL_MAX: usize = 4;
 
 /// Pause before a pod is asked again; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(25);
@@ -49,7 +53,7 @@ async fn look(question: &Question, pods: &[ReadyPod], last: &Proofs) -> Proofs {
     let deadline = Instant::now() + DEADLINE;
     let ask = |pod: ReadyPod, place: Place| async move {
         if last.came_from_a_handshake(&pod.name) {
-            asked(&pod, question, place).await
+            asked(&pod, question, place, deadline).await
         } else {
             reported(&pod, question).await
         }
@@ -94,7 +98,7 @@ async fn until_served(
 ) -> Answer {
     let mut pause = PAUSE;
     loop {
-        let answer = asked(&pod, question, place).await;
+        let answer = asked(&pod, question, place, deadline).await;
         if !answer.is_transient() || Instant::now() + pause >= deadline {
             return answer;
         }
@@ -104,20 +108,33 @@ async fn until_served(
 }
 
 /// Asks one pod for its `/status`, and for its share of the certificates.
-async fn asked(pod: &ReadyPod, question: &Question, place: Place) -> Answer {
+async fn asked(pod: &ReadyPod, question: &Question, place: Place, deadline: Instant) -> Answer {
     let mut answer = reported(pod, question).await;
     if answer.configuration == Configuration::Served {
         let address = SocketAddr::new(pod.ip, question.port);
-        for wanted in question.of_pod(place) {
-            let shaken = timeout(ANSWER_WAIT, handshake::shake(address, wanted)).await;
-            let shaken = shaken.unwrap_or(Err(handshake::Error::Timeout));
-            if let Some(found) = handshake::contrary(wanted, shaken) {
-                answer.configuration = found;
-                break;
-            }
+        let wanted = question.of_pod(place).cloned();
+        let shaken: Vec<_> = wanted
+            .map(|wanted| shaken(address, wanted, deadline))
+            .collect();
+        let contrary = stream::iter(shaken).buffered(HANDSHAKES_PARALLEL_MAX);
+        let contrary = contrary.filter_map(std::future::ready);
+        if let Some(found) = pin!(contrary).next().await {
+            answer.configuration = found;
         }
     }
     answer
+}
+
+/// Returns what a handshake shows that is not wanted.
+async fn shaken(
+    address: SocketAddr,
+    wanted: Handshake,
+    deadline: Instant,
+) -> Option<Configuration> {
+    let deadline = deadline.min(Instant::now() + ANSWER_WAIT);
+    let shaken = timeout_at(deadline, handshake::shake(address, &wanted)).await;
+    let shaken = shaken.unwrap_or(Err(handshake::Error::Timeout));
+    handshake::contrary(&wanted, shaken)
 }
 
 /// Asks one pod for its `/status`.

@@ -200,10 +200,9 @@ impl Settings {
     pub fn may_replace(&self, before: &Self, now: Timestamp) -> Result<(), Warning> {
         let is_valid =
             |certificate: &Certificate| certificate.facts().validity(now) == Validity::Valid;
-        let was_valid = |name: &str| {
-            let mut hosts = before.hosts.all();
-            let host = hosts.find(|host| host.name() == name);
-            host.is_some_and(|host| host.certificates.iter().all(is_valid))
+        let was_valid = |host: &Host| {
+            let before = before.hosts.with_names(&host.names);
+            before.is_some_and(|before| before.certificates.iter().all(is_valid))
         };
         let out_of_date = |warning: &Warning| {
             matches!(
@@ -211,8 +210,9 @@ impl Settings {
                 Reason::Expired | Reason::NotYetValid
             )
         };
-        let mut warnings = self.warnings(now).into_iter().filter(out_of_date);
-        match warnings.find(|warning| was_valid(&warning.host)) {
+        let hosts = self.hosts.all().filter(|host| was_valid(host));
+        let mut warnings = hosts.flat_map(|host| of_host(host, now));
+        match warnings.find(out_of_date) {
             Some(warning) => Err(warning),
             None => Ok(()),
         }

@@ -23,8 +23,8 @@ pub struct Rendered {
 
 impl Rendered {
     /// Returns the size of the text in bytes.
-    pub fn size(&self) -> u64 {
-        u64::try_from(self.text.expose().len()).unwrap_or(u64::MAX)
+    pub fn size(&self) -> usize {
+        self.text.expose().len()
     }
 }
 

@@ -25,8 +25,6 @@ pub enum Reason {
     NotYetValid,
     /// The key is the public example key that smart-mqtt ships.
     PublicDemoKey,
-    /// A device without the client certificate that a host requires reaches its broker by another name.
-    ClientAuthAvoidable,
     /// An issuer has expired.
     IssuerExpired,
     /// An issuer is not valid yet.
@@ -65,6 +63,8 @@ pub enum Reason {
     DuplicateLeftOut,
     /// An authority is a self-signed leaf.
     AuthorityIsLeaf,
+    /// A device without the client certificate that a host requires reaches its broker by another name.
+    ClientAuthAvoidable,
 }
 
 impl Reason {
@@ -78,7 +78,6 @@ impl Reason {
         Self::Expired,
         Self::NotYetValid,
         Self::PublicDemoKey,
-        Self::ClientAuthAvoidable,
         Self::IssuerExpired,
         Self::IssuerNotYetValid,
         Self::OddDates,
@@ -98,6 +97,7 @@ impl Reason {
         Self::BlockLeftOut,
         Self::DuplicateLeftOut,
         Self::AuthorityIsLeaf,
+        Self::ClientAuthAvoidable,
     ];
 
     /// Reasons that can reject new material.

@@ -3,6 +3,7 @@
 //! It must not connect to a broker. A series exists as long as there is something to say.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
@@ -12,6 +13,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::backend::health::Seen;
 use crate::settings::{About, Settings, Warning};
+
+/// How long the result of an attempt to reach a broker is shown. The operator causes one each minute.
+const BROKER_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// The active settings, once there are any.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,7 @@ impl Current {
         let owners = settings.iter().flat_map(|settings| settings.hosts.all());
         let owners = owners.filter(|host| host.has_own_backend);
         owners
+            .filter(|host| host.known.health.is_within(BROKER_AGE_MAX))
             .filter_map(|host| {
                 let is_reachable = match host.known.health.seen() {
                     Seen::Nothing => return None,
@@ -78,7 +83,7 @@ impl Collector for Current {
             ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
         }
         let help = "Whether the last attempts to reach the broker succeeded, and it answers, for the listener itself (host \
-                    \"\") and each host with a broker of its own.";
+                    \"\") and each host with a broker of its own; absent without an attempt for five minutes.";
         let mut family =
             encoder.encode_descriptor("backend_reachable", help, None, MetricType::Gauge)?;
         for (host, is_reachable) in self.brokers() {

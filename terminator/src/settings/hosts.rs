@@ -2,7 +2,7 @@
 //!
 //! It must not judge certificates, and must not know sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -94,6 +94,13 @@ impl Hosts {
     /// Returns the listener itself, and then its hosts.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Host>> {
         std::iter::once(&self.listener).chain(&self.others)
+    }
+
+    /// Returns the listener itself, or the host, with exactly these names, in any order.
+    pub(super) fn with_names(&self, names: &[String]) -> Option<&Arc<Host>> {
+        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        let wanted = sorted(names);
+        self.all().find(|host| sorted(&host.names) == wanted)
     }
 
     /// Returns the warnings about all of them together.

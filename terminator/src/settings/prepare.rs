@@ -2,7 +2,7 @@
 //!
 //! It must not judge addresses.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mqtt_tls_config::{
@@ -136,11 +136,7 @@ impl Judge<'_, '_> {
     fn build(&mut self, parts: Parts, config: &Config, backend: Arc<Backend>) -> Option<Host> {
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let before = match self.judgement {
-            Judgement::InPlaceOf(before) => {
-                let mut hosts = before.hosts.all();
-                let names: BTreeSet<&String> = parts.names.iter().collect();
-                hosts.find(|host| host.names.iter().collect::<BTreeSet<_>>() == names)
-            }
+            Judgement::InPlaceOf(before) => before.hosts.with_names(&parts.names),
             Judgement::AtStart | Judgement::Strict => None,
         };
         let before = before.filter(|before| before.trust.is_disabled());

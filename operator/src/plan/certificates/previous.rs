@@ -146,24 +146,26 @@ impl Entry {
         Ok(Authentication::Mutual(ClientAuth { mode, ca }))
     }
 
-    /// Returns the client authentication and the source of the CA bundle, if known; `None` if the bundle cannot be used.
-    pub fn client_auth(&self) -> Option<(Option<file::ClientAuth>, Option<CaSource>)> {
+    /// Returns the client authentication, which is none if it is the listener's; `None` if the CA bundle cannot be used.
+    pub fn client_auth(&self) -> Option<Option<file::ClientAuth>> {
         let Some(mode) = self.mode else {
-            return Some((None, None));
+            return Some(None);
         };
         if mode == ClientAuthMode::None {
-            return Some((Some(file::ClientAuth::default()), None));
+            return Some(Some(file::ClientAuth::default()));
         }
-        let (source, bundle) = self.authorities()?;
-        let ca = Some(bundle.pem.clone());
-        Some((Some(file::ClientAuth { mode, ca }), source.cloned()))
+        let ca = Some(self.authorities()?.1.pem.clone());
+        Some(Some(file::ClientAuth { mode, ca }))
     }
 
-    /// Returns the size of its certificates and CA certificates in bytes.
-    pub fn size(&self) -> usize {
-        let certificates = self.certificates.iter().map(|one| &one.pem);
-        let ca = self.authorities.iter().map(|one| &one.pem);
-        certificates.chain(ca).map(|pem| pem.expose().len()).sum()
+    /// Returns the text of each certificate.
+    pub fn pems(&self) -> impl Iterator<Item = &Pem> {
+        self.certificates.iter().map(|one| &one.pem)
+    }
+
+    /// Returns the text of the CA certificates.
+    pub fn ca(&self) -> Option<&Pem> {
+        self.authorities.as_ref().map(|bundle| &bundle.pem)
     }
 
     /// Returns the certificates that can be served, the default first.

@@ -57,3 +57,41 @@ fn unreached(
         message: format!("{what}{error}"),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, HostStatus, unreached};
+    use crate::plan::proof::answer::OUTAGE_MIN;
+
+    fn out(address: &str, error: &str) -> Backend {
+        Backend::Unreached {
+            since: OUTAGE_MIN,
+            address: address.to_owned(),
+            error: error.to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_outage_keeps_its_entry_while_only_the_error_differs() {
+        let ask = |pod: &str, backend: &Backend, before: &[HostStatus]| {
+            unreached(pod, "a.example", backend, before).map(|host| host.message)
+        };
+        let first = unreached("p", "a.example", &out("x:1883", "refused"), &[]).unwrap();
+        assert_eq!(first.reason, "BackendUnreachable");
+        let before = [first.clone()];
+        let again = ask("p", &out("x:1883", "timed out"), &before);
+        assert_eq!(again.as_deref(), Some(&*first.message));
+        for (pod, address) in [("p", "y:1883"), ("q", "x:1883")] {
+            let other = ask(pod, &out(address, "refused"), &before).unwrap();
+            let said = format!("pod {pod} has not reached the broker {address} ");
+            assert!(other.starts_with(&said), "{other}");
+        }
+        let short = Backend::Unreached {
+            since: OUTAGE_MIN / 2,
+            address: "x:1883".to_owned(),
+            error: String::new(),
+        };
+        assert_eq!(ask("p", &short, &before), None);
+        assert_eq!(ask("p", &Backend::Reached, &before), None);
+    }
+}

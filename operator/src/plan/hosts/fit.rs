@@ -3,16 +3,36 @@
 //!
 //! It must not leave out a host that is served.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, FILE_SIZE_MAX};
+use mqtt_tls_config::{Config, FILE_SIZE_MAX, Pem};
 
 use super::{Choices, ChosenHost, Decision};
+use crate::crd::HostStatus;
 use crate::plan::certificates::choose::Chosen;
 use crate::plan::certificates::previous::{Entry, Previous};
 use crate::plan::config::{Rendered, render};
 use crate::plan::host_key::HostKey;
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
+
+/// Maximum size of a file in bytes.
+const SIZE_MAX: usize = 1024 * 1024;
+const _: () = assert!(SIZE_MAX as u64 == FILE_SIZE_MAX);
+
+/// Part of it that is kept for renewals, in bytes: a renewed certificate may be a few bytes longer than the previous one.
+const RESERVE: usize = 64 * 1024;
+
+/// Growth of a host that may use the reserve, in bytes.
+const RENEWAL_MAX: usize = 1024;
+
+/// Bytes that the file has at most for each line of a text, and for each text or name, beside its own.
+const PER_LINE: usize = 6;
+const PER_TEXT: usize = 64;
+
+/// Bytes that the file has at most without hosts, certificates and CA certificates.
+const REST: usize = 16 * 1024;
 
 /// Number of sources that a message about a configuration that is too large names.
 const SHOWN_MAX: usize = 3;
@@ -48,17 +68,34 @@ pub fn fit(
     now: Timestamp,
 ) -> Result<Fitted, Problem> {
     let mut fitted = Fitted::default();
-    while let Some(rendered) = render(config.clone(), choices, previous, now) {
-        if rendered.size() <= FILE_SIZE_MAX {
-            fitted.rendered = Some(rendered);
-            break;
+    let mut limit = SIZE_MAX;
+    loop {
+        let outgrown = &mut fitted.outgrown;
+        let expected = choices.lighten(limit, previous, yielding, outgrown)?;
+        fitted.rendered = render(config.clone(), choices, previous, now);
+        let size = fitted.rendered.as_ref().map_or(0, Rendered::size);
+        if size <= SIZE_MAX {
+            return Ok(fitted);
         }
-        match choices.give_way(previous, yielding) {
-            Some(problem) => fitted.outgrown.push(problem),
-            None => return Err(choices.too_large(rendered.size())),
-        }
+        // Some characters need more space in the file.
+        limit = expected.saturating_mul(SIZE_MAX) / size;
     }
-    Ok(fitted)
+}
+
+/// Adds the problems of what did not fit to all problems, and to the status of hosts.
+pub fn report(
+    outgrown: Vec<(HostKey, Problem)>,
+    problems: &mut Vec<Problem>,
+    status: &mut Vec<HostStatus>,
+) {
+    for (key, problem) in outgrown {
+        let mut known = status.iter_mut();
+        match known.find(|known| Some(&*known.name) == key.name()) {
+            Some(known) => problem.add_to(known),
+            None => status.extend(Problem::of_host(&key, std::slice::from_ref(&problem))),
+        }
+        problems.push(problem.about_host(&key));
+    }
 }
 
 impl Decision {
@@ -74,56 +111,153 @@ impl Decision {
         }
         let fitted = fit(config, &mut self.choices, previous, Yielding::Hosts, now);
         let fitted = fitted.map_err(|problem| self.problems.push(problem)).ok()?;
-        for (key, problem) in fitted.outgrown {
-            if !self
-                .status
-                .iter()
-                .any(|known| Some(&*known.name) == key.name())
-            {
-                let problems = std::slice::from_ref(&problem);
-                self.status.extend(Problem::of_host(&key, problems));
-            }
-            self.problems.push(problem.about_host(&key));
-        }
+        report(fitted.outgrown, &mut self.problems, &mut self.status);
         fitted.rendered
     }
 }
 
-impl Choices {
-    /// Puts what has grown most back to what it was, and returns the problem; `None` if nothing has grown, or it may not
-    /// give way.
-    fn give_way(&mut self, previous: &Previous, yielding: Yielding) -> Option<(HostKey, Problem)> {
-        let own = growth(&self.listener, Some(previous.listener()));
-        let hosts = self.hosts.iter();
-        let grown = hosts.map(|host| growth(&host.chosen, previous.host(&host.names)));
-        let (index, most) = grown.enumerate().max_by_key(|(_, grown)| *grown)?;
-        if own >= most {
-            if yielding == Yielding::Hosts || own == 0 {
-                return None;
-            }
-            self.listener = Chosen::of(previous.listener())?;
-            return Some((
-                HostKey::LISTENER,
-                too_large(own, "what was served before stays in use"),
-            ));
+/// Number of bytes in the file, at most.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weight {
+    certificates: usize,
+    ca: usize,
+}
+
+impl Weight {
+    fn of(certificates: impl Iterator<Item = usize>, ca: Option<usize>) -> Self {
+        Self {
+            certificates: certificates.sum(),
+            ca: ca.unwrap_or_default(),
         }
-        let host = &self.hosts[index];
-        let key = host.key.clone();
-        match previous.host(&host.names) {
-            Some(before) => {
-                self.hosts[index] = host.as_before(before)?;
-                Some((key, too_large(most, "the host stays as it was")))
+    }
+
+    fn of_chosen(chosen: &Chosen) -> Self {
+        let served = chosen.served.iter().map(|one| weight(&one.pem));
+        Self::of(served, chosen.ca().map(weight))
+    }
+
+    fn of_entry(entry: &Entry) -> Self {
+        Self::of(entry.pems().map(weight), entry.ca().map(weight))
+    }
+
+    fn sum(self) -> usize {
+        self.certificates + self.ca
+    }
+
+    /// Returns what was added to another one.
+    fn since(self, before: Self) -> Self {
+        Self {
+            certificates: self.certificates.saturating_sub(before.certificates),
+            ca: self.ca.saturating_sub(before.ca),
+        }
+    }
+}
+
+fn weight(pem: &Pem) -> usize {
+    let text = pem.expose();
+    text.len() + text.lines().count() * PER_LINE + PER_TEXT
+}
+
+impl Choices {
+    /// Puts what has grown back to what it was until the rest is expected to fit, and returns the expected size.
+    fn lighten(
+        &mut self,
+        limit: usize,
+        previous: &Previous,
+        yielding: Yielding,
+        outgrown: &mut Vec<(HostKey, Problem)>,
+    ) -> Result<usize, Problem> {
+        loop {
+            let size = self.size();
+            if size + RESERVE <= limit {
+                return Ok(size);
             }
-            None if previous.has_host(&host.names) => None,
-            None => {
-                self.hosts.remove(index);
-                let what = "the host is left out, and its names are served as any other";
-                Some((key, too_large(most, what)))
+            let least = if size > limit { 0 } else { RENEWAL_MAX };
+            match self.give_way(previous, yielding, least) {
+                Some(problem) => {
+                    outgrown.push(problem);
+                    let hosts = self.hosts.iter().map(|host| &host.chosen);
+                    let kept = std::iter::once(&self.listener).chain(hosts);
+                    let kept: Vec<Timestamp> = kept.flat_map(|one| one.dates.clone()).collect();
+                    self.dates = kept;
+                }
+                None if size <= limit => return Ok(size),
+                None => return Err(self.too_large(size)),
             }
         }
     }
 
-    fn too_large(&self, size: u64) -> Problem {
+    /// Returns the expected size of the file, which is at least that of any usual one.
+    fn size(&self) -> usize {
+        let hosts = self.hosts.iter().map(|host| {
+            let names = host.names.iter().map(|name| name.len() + PER_LINE);
+            Weight::of_chosen(&host.chosen).sum() + names.sum::<usize>() + 4 * PER_TEXT
+        });
+        REST + Weight::of_chosen(&self.listener).sum() + hosts.sum::<usize>()
+    }
+
+    /// Puts that back to what it was which has grown most, and by more than `least` bytes, and returns the problem; `None` if
+    /// nothing can give way.
+    fn give_way(
+        &mut self,
+        previous: &Previous,
+        yielding: Yielding,
+        least: usize,
+    ) -> Option<(HostKey, Problem)> {
+        let since = |chosen, before: Option<&Entry>| {
+            let before = before.map(Weight::of_entry).unwrap_or_default();
+            Weight::of_chosen(chosen).since(before)
+        };
+        let hosts = self.hosts.iter().enumerate();
+        let mut grown: Vec<(usize, Weight)> = hosts
+            .map(|(index, host)| (index, since(&host.chosen, previous.host(&host.names))))
+            .filter(|(_, grown)| grown.sum() > least)
+            .collect();
+        grown.sort_by_key(|(_, grown)| Reverse(grown.sum()));
+        // Without a previous configuration, only hosts can be left out.
+        let own = match previous.rest() {
+            Some(_) => since(&self.listener, Some(previous.listener())),
+            None => Weight::default(),
+        };
+        let most = grown.first().map_or(0, |(_, grown)| grown.sum());
+        if own.sum() > least && own.sum() >= most {
+            if yielding == Yielding::Hosts {
+                return None;
+            }
+            let problem = self.listener.put_back(previous.listener(), own);
+            if let Some(problem) = problem {
+                return Some((HostKey::LISTENER, problem));
+            }
+        }
+        let mut grown = grown.into_iter();
+        grown.find_map(|(index, grown)| self.put_back(index, grown, previous))
+    }
+
+    /// Puts a host back to what it was, or leaves it out if it is new.
+    fn put_back(
+        &mut self,
+        index: usize,
+        grown: Weight,
+        previous: &Previous,
+    ) -> Option<(HostKey, Problem)> {
+        let host = &mut self.hosts[index];
+        let key = host.key.clone();
+        let problem = match previous.host(&host.names) {
+            Some(before) => {
+                let part = host.chosen.put_back(before, grown);
+                part.or_else(|| host.put_back(before, grown))?
+            }
+            None if previous.has_host(&host.names) => return None,
+            None => {
+                self.hosts.remove(index);
+                let what = "the host is left out, and its names are served as any other";
+                too_large("certificates and CA certificates", grown.sum(), what)
+            }
+        };
+        Some((key, problem))
+    }
+
+    fn too_large(&self, size: usize) -> Problem {
         let all = std::iter::once(&self.listener).chain(self.hosts.iter().map(|host| &host.chosen));
         let mut parts: Vec<(usize, String)> = all.flat_map(Chosen::sizes).collect();
         parts.sort_by(|one, other| other.cmp(one));
@@ -133,41 +267,55 @@ impl Choices {
             .map(|(size, source)| format!("{source} ({size} bytes)"))
             .collect();
         let message = format!(
-            "the certificates and CA certificates together have {size} bytes; the limit of a Secret is {FILE_SIZE_MAX}; \
-             reference fewer or smaller ones; the largest are {}",
+            "the configuration with all certificates and CA certificates would have about {size} bytes; the limit is {SIZE_MAX},              that of a Secret; reference fewer or smaller ones; the largest are {}",
             shown.join(", ")
         );
         Problem::of_reference(Reason::ConfigurationTooLarge, message)
     }
 }
 
-impl ChosenHost {
-    /// Returns the host as it was; `None` if that would change with the listener, from which it took what it has itself now.
-    fn as_before(&self, before: &Entry) -> Option<Self> {
-        let chosen = Chosen::of(before)?;
-        let would_change = chosen.client_auth.is_none() && self.chosen.client_auth.is_some()
-            || before.backend().is_none() && self.backend.is_some();
-        (!would_change).then(|| Self {
-            key: self.key.clone(),
-            names: self.names.clone(),
-            chosen,
-            backend: before.backend().cloned(),
-        })
+impl Chosen {
+    /// Puts the part that has grown most back to what it was; `None` if there was none.
+    fn put_back(&mut self, before: &Entry, grown: Weight) -> Option<Problem> {
+        if grown.ca > grown.certificates {
+            self.client_auth.as_mut()?.ca = Some(before.authorities()?.1.pem.clone());
+            self.keep_ca(before);
+            let what = "the previous CA certificates stay in use";
+            return Some(too_large("CA certificates", grown.ca, what));
+        }
+        let kept = Self::of(before).filter(|kept| !kept.served.is_empty())?;
+        self.served = kept.served;
+        self.dates.extend(kept.dates);
+        let what = "the previous certificates stay in use";
+        Some(too_large("certificates", grown.certificates, what))
     }
 }
 
-/// Returns the number of bytes that something has now, and did not have before.
-fn growth(chosen: &Chosen, before: Option<&Entry>) -> usize {
-    let sizes = chosen.sizes().into_iter().map(|(size, _)| size);
-    sizes
-        .sum::<usize>()
-        .saturating_sub(before.map_or(0, Entry::size))
+impl ChosenHost {
+    /// Puts the host back to what it was; `None` if that would change with the listener, from which it took what it has itself
+    /// now.
+    fn put_back(&mut self, before: &Entry, grown: Weight) -> Option<Problem> {
+        let chosen = Chosen::of(before)?;
+        let would_change = chosen.client_auth.is_none() && self.chosen.client_auth.is_some()
+            || before.backend().is_none() && self.backend.is_some();
+        if would_change {
+            return None;
+        }
+        self.chosen = chosen;
+        self.backend = before.backend().cloned();
+        let what = "the host stays as it was";
+        Some(too_large(
+            "certificates and CA certificates",
+            grown.sum(),
+            what,
+        ))
+    }
 }
 
-fn too_large(growth: usize, what: &str) -> Problem {
+fn too_large(of: &str, grown: usize, what: &str) -> Problem {
     let message = format!(
-        "its certificates and CA certificates have grown by {growth} bytes, and the configuration would exceed {FILE_SIZE_MAX} bytes, the \
-         limit of a Secret; reference fewer or smaller ones"
+        "its {of} have grown by about {grown} bytes, and the configuration would exceed {SIZE_MAX} bytes, the limit of a Secret, of \
+         which {RESERVE} are kept for renewals; reference fewer or smaller ones"
     );
     Problem::of_reference(Reason::ConfigurationTooLarge, message).until_then(what)
 }
@@ -185,6 +333,7 @@ mod tests {
     use crate::kinds::Child;
     use crate::plan::environment::Environment;
     use crate::plan::names::Name;
+    use crate::plan::objects::Children;
     use crate::plan::world::World;
     use crate::plan::{Plan, plan};
 
@@ -267,11 +416,16 @@ mod tests {
             plan
         }
 
-        /// Reports whether the last configuration has the newest certificate.
-        fn serves_the_newest(&self) -> bool {
+        /// The last configuration.
+        fn text(&self) -> String {
             let secret = self.world.children.config_secret().unwrap();
             let data = secret.data.as_ref().unwrap();
-            let text = std::str::from_utf8(&data.values().next().unwrap().0).unwrap();
+            String::from_utf8(data.values().next().unwrap().0.clone()).unwrap()
+        }
+
+        /// Reports whether the last configuration has the newest certificate.
+        fn serves_the_newest(&self) -> bool {
+            let text = self.text();
             let newest = self.certificates.last().unwrap();
             newest.lines().all(|line| text.contains(line))
         }
@@ -280,37 +434,55 @@ mod tests {
     const TOO_MUCH: usize = 1000 * 1024;
 
     #[test]
-    fn a_host_that_outgrows_a_secret_stays_as_it_was_and_others_are_renewed() {
+    fn a_bundle_that_outgrows_a_secret_stays_as_it_was_and_certificates_are_renewed() {
         let mut tenants = Tenants::new();
         assert!(tenants.plan().report.problems.is_empty());
         tenants.trust("b.example", TOO_MUCH);
         for name in ["a.example", "b.example", "edge"] {
             tenants.issue(name);
             let plan = tenants.plan();
-            assert_eq!(tenants.serves_the_newest(), name != "b.example", "{name}");
+            assert!(tenants.serves_the_newest(), "{name}");
             let report = plan.report;
             assert_eq!(report.problems.len(), 1);
             let message = &report.problems[0].message;
-            assert!(message.starts_with("hosts[1] (b.example): "), "{message}");
-            assert!(message.ends_with("; the host stays as it was"), "{message}");
+            assert!(
+                message.starts_with("hosts[1] (b.example): its CA "),
+                "{message}"
+            );
+            assert!(
+                message.ends_with("the previous CA certificates stay in use"),
+                "{message}"
+            );
             assert_eq!(report.hosts[0].reason, "ConfigurationTooLarge");
+            let text = tenants.text();
+            tenants.plan();
+            assert_eq!(tenants.text(), text, "a second plan changes nothing");
         }
         tenants.trust("b.example", 0);
         assert!(tenants.plan().report.problems.is_empty());
-        tenants.issue("b.example");
-        tenants.plan();
-        assert!(tenants.serves_the_newest());
     }
 
     #[test]
-    fn a_new_host_that_does_not_fit_is_left_out() {
+    fn new_hosts_that_do_not_fit_are_left_out() {
         let mut tenants = Tenants::new();
         tenants.trust("a.example", TOO_MUCH);
+        tenants.trust("b.example", TOO_MUCH);
         let plan = tenants.plan();
-        let message = &plan.report.problems[0].message;
-        assert!(message.contains("hosts[0] (a.example)"), "{message}");
-        assert!(message.contains("the host is left out"), "{message}");
-        assert!(tenants.serves_the_newest());
+        let mut problems = plan.report.problems;
+        problems.sort_by(|one, other| one.message.cmp(&other.message));
+        for (problem, host) in problems
+            .iter()
+            .zip(["hosts[0] (a.example)", "hosts[1] (b.example)"])
+        {
+            let message = &problem.message;
+            assert!(message.starts_with(host), "{message}");
+            assert!(message.contains("the host is left out"), "{message}");
+        }
+        assert_eq!((problems.len(), plan.report.hosts.len()), (2, 2));
+        assert!(
+            tenants.text().contains("pem"),
+            "the listener itself is served"
+        );
     }
 
     #[test]
@@ -330,5 +502,45 @@ mod tests {
             message.contains("the largest are ConfigMap edge"),
             "{message}"
         );
+        // Hosts give way first in a first configuration, without which nothing would be served.
+        tenants.world.children = Children::default();
+        tenants.trust("edge", TOO_MUCH - 200 * 1024);
+        tenants.trust("a.example", 96 * 1024);
+        let plan = tenants.plan();
+        assert_eq!(plan.report.hosts[0].name, "a.example");
+        assert_eq!(plan.report.problems.len(), 1);
+    }
+
+    #[test]
+    fn a_renewal_by_some_bytes_always_fits() {
+        let mut tenants = Tenants::new();
+        tenants.plan();
+        // As much as there may be without the reserve.
+        let mut most = TOO_MUCH;
+        loop {
+            tenants.trust("a.example", most);
+            let plan = tenants.plan();
+            if plan.report.problems.is_empty() {
+                break;
+            }
+            most -= 4 * 1024;
+        }
+        assert!(tenants.text().len() > 800 * 1024);
+        tenants.trust("b.example", 64 * 1024);
+        tenants.issue("b.example");
+        let plan = tenants.plan();
+        assert_eq!(
+            plan.report.problems.len(),
+            1,
+            "only the bundle is too large"
+        );
+        assert!(tenants.serves_the_newest());
+        tenants.trust("b.example", 512);
+        assert!(tenants.plan().report.problems.is_empty());
+        for name in ["edge", "a.example", "b.example"] {
+            tenants.issue(name);
+            assert!(tenants.plan().report.problems.is_empty());
+            assert!(tenants.serves_the_newest());
+        }
     }
 }
