@@ -20,6 +20,7 @@ use crate::plan::conditions::rollout::is_underway;
 use crate::plan::conditions::unread::Failure;
 use crate::plan::names::Identity;
 use crate::plan::reason::ConditionType;
+use crate::plan::tickets::Randomness;
 use crate::plan::world::World;
 use children::{children, configurations};
 use named::{get, named};
@@ -82,7 +83,15 @@ pub async fn gather_certificates(
     );
     let mut world = World::new(*listener);
     (world.secrets, world.config_maps, world.children) = (secrets?, config_maps?, children?);
+    world.randomness = randomness();
     Ok(Some(world))
+}
+
+/// Returns random numbers. Without any, session ticket keys stay as they are.
+fn randomness() -> Option<Randomness> {
+    let mut random = Randomness::new([0; 64]);
+    aws_lc_rs::rand::fill(&mut *random).ok()?;
+    Some(random)
 }
 
 /// A listener that was looked for.
@@ -141,6 +150,7 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
                 children,
                 replica_sets,
                 pods,
+                randomness: randomness(),
             }))
         }
         Err((about, error)) => Gathered::Unread(Box::new(Unread {

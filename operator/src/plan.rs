@@ -30,14 +30,17 @@ pub mod references;
 pub mod replica_set;
 pub mod report;
 pub mod source;
+pub mod tickets;
 pub mod world;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::ByteString;
 
 use certificates::previous::Previous;
 use certificates::serving::{File, Serving};
+use children::Files;
 use config::Rendered;
 use environment::Environment;
 use host_key::HostKey;
@@ -99,11 +102,15 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         Some(renewed.config)
     });
     let sources = choices.sources();
-    let rendered = config.as_ref().map(|config| (&config.text, &sources));
+    let files = config.as_ref().map(|config| Files {
+        config: &config.text,
+        sources: &sources,
+        ticket_keys: ticket_keys(world, &identity, config, now),
+    });
     let objects = children::build(
         &listener,
         world,
-        rendered,
+        files.as_ref(),
         &ports,
         environment,
         &mut problems,
@@ -186,13 +193,34 @@ fn unaccepted(
         identity,
     };
     let objects = written.as_ref().map(|(choices, config)| {
-        children::renew(&report.identity, world, &config.text, &choices.sources())
+        let files = Files {
+            config: &config.text,
+            sources: &choices.sources(),
+            ticket_keys: ticket_keys(world, &report.identity, config, now),
+        };
+        children::renew(&report.identity, world, &files)
     });
     Plan {
         objects: objects.unwrap_or_default(),
         report,
         previous,
     }
+}
+
+/// Returns the session ticket keys beside a configuration.
+fn ticket_keys(
+    world: &World,
+    identity: &Identity,
+    config: &Rendered,
+    now: Timestamp,
+) -> Option<ByteString> {
+    tickets::choose(&tickets::Choice {
+        tickets: config.tickets,
+        found: world.children.config_secret(),
+        identity,
+        randomness: world.randomness.as_ref(),
+        now,
+    })
 }
 
 /// Describes what pods with a configuration serve.

@@ -135,6 +135,7 @@ impl Board {
             let seen = host.known.health.seen();
             *shown = Backend::of(host.backend.to_string(), seen);
         }
+        status.ticket_keys = status::whose(&settings);
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.current.warnings().into_iter();
         status.warnings = warnings.map(Doubt::from).collect();

@@ -38,6 +38,10 @@ pub(crate) struct Serve {
     /// soon as it is good.
     #[arg(long, env = "MQTT_TLS_FALLBACK", value_name = "FILE")]
     pub(crate) fallback: Option<PathBuf>,
+    /// File with session ticket keys that all terminators of a listener share, as the operator writes it; it is watched for
+    /// changes [default: keys of this process]
+    #[arg(long, env = "MQTT_TLS_TICKET_KEYS", value_name = "FILE")]
+    pub(crate) ticket_keys: Option<PathBuf>,
     /// Number of threads that serve connections [default: number of cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,

@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use crate::sockets::{self, Bound, Sharing};
 use crate::source::{Digest, Source};
 use crate::state::State;
+use crate::ticket_file::TicketFile;
 use crate::watch::Watch;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_program::error::chain;
@@ -46,6 +47,7 @@ pub enum Ended {
 /// What the control thread owns.
 pub(crate) struct Control {
     pub(crate) source: Source,
+    pub(crate) ticket_keys: Option<TicketFile>,
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
@@ -123,6 +125,9 @@ impl Control {
     /// case.
     pub(crate) fn reload(&mut self, asked: bool) {
         let now = Timestamp::now();
+        if let Some(file) = &mut self.ticket_keys {
+            file.reload(&self.loaded.settings.tickets);
+        }
         let text = match self.source.read() {
             Ok(text) => text,
             Err(error) => {

@@ -43,6 +43,7 @@ pub mod settings;
 mod sockets;
 pub mod source;
 mod state;
+mod ticket_file;
 mod tls;
 pub mod watch;
 
@@ -69,6 +70,7 @@ use crate::settings::Settings;
 use crate::sockets::{Bound, Room};
 use crate::source::Source;
 use crate::state::{State, Worker};
+use crate::ticket_file::TicketFile;
 use crate::watch::Watch;
 
 pub use control::Ended;
@@ -107,6 +109,28 @@ impl StartError {
     }
 }
 
+/// The files of a terminator.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'f> {
+    /// The configuration.
+    pub configuration: &'f Path,
+    /// The configuration to start from if that is refused.
+    pub fallback: Option<&'f Path>,
+    /// Session ticket keys that other terminators have too.
+    pub ticket_keys: Option<&'f Path>,
+}
+
+impl<'f> From<&'f Path> for Files<'f> {
+    /// A configuration alone.
+    fn from(configuration: &'f Path) -> Self {
+        Self {
+            configuration,
+            fallback: None,
+            ticket_keys: None,
+        }
+    }
+}
+
 /// A running terminator. Dropping it starts a drain, like [`drain`](Self::drain).
 pub struct Terminator {
     requests: mpsc::UnboundedSender<Request>,
@@ -123,19 +147,20 @@ impl Terminator {
     /// # Errors
     ///
     /// Returns an error if any step fails, that of the file if both are refused; nothing keeps running then.
-    pub fn start(
-        path: &Path,
-        fallback: Option<&Path>,
-        threads: Option<NonZeroUsize>,
-    ) -> Result<Self, StartError> {
+    pub fn start(files: Files<'_>, threads: Option<NonZeroUsize>) -> Result<Self, StartError> {
         let threads = threads.or_else(|| thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
         // Watch the file before reading it, so that no change in between is missed.
-        let changes = Watch::file(path);
-        let source = Source::new(path).map_err(unreadable)?;
-        let opened = Opened::first(&source, fallback, threads)?;
+        let changes = Watch::file(files.configuration);
+        let source = Source::new(files.configuration).map_err(unreadable)?;
+        let opened = Opened::first(&source, files.fallback, threads)?;
         let (loaded, is_fallback) = (opened.loaded, opened.is_fallback);
         let settings = &loaded.settings;
+        let ticket_keys = files.ticket_keys.map(|path| {
+            let mut file = TicketFile::new(&source, path);
+            file.reload(&settings.tickets);
+            file
+        });
         let mut registry = Registry::default();
         let room = Room::of(threads);
         let state = Arc::new(State::new(room, threads));
@@ -160,6 +185,7 @@ impl Terminator {
         ));
         let parts = Parts {
             source,
+            ticket_keys,
             loaded,
             is_fallback,
             acceptors,
@@ -216,6 +242,7 @@ fn accept(
 /// Parts of the control thread.
 struct Parts {
     source: Source,
+    ticket_keys: Option<TicketFile>,
     loaded: load::Loaded,
     is_fallback: bool,
     acceptors: Vec<Acceptor>,
@@ -242,6 +269,7 @@ impl Parts {
                 let how = runtime.block_on(async {
                     let Self {
                         source,
+                        ticket_keys,
                         loaded,
                         is_fallback,
                         acceptors,
@@ -253,6 +281,7 @@ impl Parts {
                     let admin = tokio::spawn(admin::serve(admin, Arc::clone(&board)));
                     let mut control = Control {
                         source,
+                        ticket_keys,
                         loaded,
                         acceptors,
                         metrics,

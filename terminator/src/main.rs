@@ -13,7 +13,7 @@ use clap::Parser;
 use jiff::Timestamp;
 use mqtt_tls_program::hardening::harden;
 use mqtt_tls_program::log::{self, Log};
-use mqtt_tls_terminator::{Ended, StartError, Terminator, load};
+use mqtt_tls_terminator::{Ended, Files, StartError, Terminator, load};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 use zeroizing_alloc::ZeroAlloc;
@@ -70,7 +70,12 @@ fn run(serve: &Serve) -> ExitCode {
         runtime.block_on(async {
             // First, so that an early signal is not lost.
             let signals = Signals::receive()?;
-            match Terminator::start(&serve.file, serve.fallback.as_deref(), serve.threads) {
+            let files = Files {
+                configuration: &serve.file,
+                fallback: serve.fallback.as_deref(),
+                ticket_keys: serve.ticket_keys.as_deref(),
+            };
+            match Terminator::start(files, serve.threads) {
                 Ok(terminator) => Ok(until_ended(terminator, signals).await),
                 Err(error) => Ok(refused(&error)),
             }

@@ -8,6 +8,7 @@ mod prepare;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use mqtt_tls_config::{Config, Limits, Timeouts};
@@ -16,6 +17,7 @@ use crate::address;
 use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
+use crate::tls::tickets::{Keys, NoRandom};
 use hosts::{Host, Hosts};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
@@ -32,6 +34,8 @@ pub struct Settings {
     pub(crate) version: Option<String>,
     /// What clients get by the name that they request.
     pub(crate) hosts: Hosts,
+    /// The session ticket keys, which all settings of this process share.
+    pub(crate) tickets: Arc<Keys>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
@@ -148,15 +152,18 @@ impl fmt::Display for Warning {
 impl Settings {
     /// Validates a configuration.
     ///
-    /// Session tickets of an active host stay valid if it has the same names in the new settings, and neither requests
-    /// client certificates.
+    /// Session tickets of an active host stay valid if it has the same names in the new settings.
     ///
     /// # Errors
     ///
     /// Returns all problems.
     pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
         let mut problems = addresses(config);
-        let Some(hosts) = prepare::hosts(config, judgement, &mut problems) else {
+        let tickets = match judgement {
+            Judgement::InPlaceOf(before) => Arc::clone(&before.tickets),
+            Judgement::AtStart | Judgement::Strict => Arc::new(Keys::own().map_err(no_keys)?),
+        };
+        let Some(hosts) = prepare::hosts(config, judgement, &tickets, &mut problems) else {
             return Err(Problems(problems));
         };
         if !problems.is_empty() {
@@ -168,6 +175,7 @@ impl Settings {
             also_listen: others(config),
             version: config.version.clone(),
             hosts,
+            tickets,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
             drain_deadline: config.drain.deadline,
@@ -229,6 +237,13 @@ impl fmt::Debug for Settings {
             )
             .finish_non_exhaustive()
     }
+}
+
+fn no_keys(error: NoRandom) -> Problems {
+    Problems(vec![Problem {
+        key: "tls.tickets".to_owned(),
+        cause: Cause::Tls(tls::Error::Tickets(error)),
+    }])
 }
 
 /// Returns the further ports, each once.

@@ -10,5 +10,6 @@ pub(crate) mod names;
 pub(crate) mod refused;
 mod served;
 pub(crate) mod session;
+pub(crate) mod tickets;
 
 pub(crate) use self::served::{ClientTrust, Error, Served};

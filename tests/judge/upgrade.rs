@@ -68,9 +68,10 @@ async fn a_terminator_starts_with_a_chain_that_a_reload_would_refuse() {
         // `check` validates the file as a new one.
         let checked = load::check(&file).map(drop).unwrap_err();
         assert_eq!(checked.reason().name(), reason.name(), "{what}: {checked}");
-        let mut terminator = Terminator::start(&file, None, None).unwrap_or_else(|error| {
-            panic!("{what}: {}", error.chain());
-        });
+        let mut terminator =
+            Terminator::start(file.as_path().into(), None).unwrap_or_else(|error| {
+                panic!("{what}: {}", error.chain());
+            });
         let line = format!(
             "mqtt_tls_certificate_warning{{host=\"\",index=\"0\",reason=\"{}\"}} 1",
             reason.name()
@@ -88,7 +89,7 @@ async fn a_terminator_starts_with_a_chain_that_a_reload_would_refuse() {
         terminator.ended().await;
 
         let file = write(&config(&good()));
-        let mut terminator = Terminator::start(&file, None, None).unwrap();
+        let mut terminator = Terminator::start(file.as_path().into(), None).unwrap();
         let mut changed = bad.clone();
         changed.admin.port = ports::free_port();
         std::fs::write(&file, changed.to_yaml().expose()).unwrap();
@@ -120,7 +121,7 @@ async fn a_terminator_starts_with_authorities_that_a_reload_would_refuse() {
         load::check(&file).map(drop).unwrap_err().reason().name(),
         "UnusableAuthority"
     );
-    let mut terminator = Terminator::start(&file, None, None).unwrap();
+    let mut terminator = Terminator::start(file.as_path().into(), None).unwrap();
     let line =
         "mqtt_tls_certificate_warning{host=\"\",index=\"ca\",reason=\"UnusableAuthority\"} 1";
     eventually(SOON, line, || metrics(&old).contains(line).then_some(()));

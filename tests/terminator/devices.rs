@@ -34,7 +34,7 @@ fn start(ca: Ca, leaf: Leaf, backend: SocketAddr, change: impl FnOnce(&mut Confi
     let mut config = fixture::config(&leaf, backend);
     change(&mut config);
     let file = fixture::write(&config);
-    let terminator = Terminator::start(&file, None, None)
+    let terminator = Terminator::start(file.as_path().into(), None)
         .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
     Fixture {
         ca,

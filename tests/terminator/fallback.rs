@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use mqtt_tls_config::ClientAuthMode::Require;
 use mqtt_tls_config::{Config, Pem};
-use mqtt_tls_terminator::Terminator;
+use mqtt_tls_terminator::{Files, Terminator};
 use tests::clients::tls::Connector;
 use tests::pki::{Ca, Leaf};
 use tests::wait::eventually;
@@ -44,8 +44,15 @@ impl Both {
         }
     }
 
+    fn files(&self) -> Files<'_> {
+        Files {
+            fallback: Some(&self.fallback),
+            ..self.file.as_path().into()
+        }
+    }
+
     fn start(&self) -> Terminator {
-        Terminator::start(&self.file, Some(&self.fallback), None)
+        Terminator::start(self.files(), None)
             .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()))
     }
 
@@ -121,7 +128,7 @@ async fn a_fallback_that_authenticates_clients_differently_is_refused() {
         config.to_yaml().expose().to_owned()
     };
     let both = Both::new(&backend, stricter);
-    let started = Terminator::start(&both.file, Some(&both.fallback), None);
+    let started = Terminator::start(both.files(), None);
     let error = started.map(drop).unwrap_err().chain();
     assert!(error.contains("192.0.2.1"), "{error}");
 }
@@ -135,7 +142,7 @@ async fn without_a_good_fallback_the_error_is_that_of_the_file() {
             Some(text) => std::fs::write(&both.fallback, text).unwrap(),
             None => std::fs::remove_file(&both.fallback).unwrap(),
         }
-        let started = Terminator::start(&both.file, Some(&both.fallback), None);
+        let started = Terminator::start(both.files(), None);
         let error = started.map(drop).unwrap_err().chain();
         assert!(error.contains("line 2"), "{error}");
     }

@@ -44,7 +44,7 @@ impl Fixture {
         let mut config = config(&leaf, backend);
         change(&mut config);
         let file = write(&config);
-        let terminator = Terminator::start(&file, None, None)
+        let terminator = Terminator::start(file.as_path().into(), None)
             .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
         Self {
             ca,

@@ -38,3 +38,4 @@ mod reload;
 mod replaced;
 mod slow_reader;
 mod stepped_clock;
+mod tickets;

@@ -85,8 +85,8 @@ async fn the_swap_of_a_mounted_secret_is_noticed() {
     let mount = workdir::scratch("mount");
     swap(&mount, "..2026_01", config.to_yaml().expose());
     symlink("..data/config.yaml", mount.join("config.yaml")).unwrap();
-    let terminator =
-        Terminator::start(&mount.join("config.yaml"), None, None).map_err(|error| error.chain());
+    let terminator = Terminator::start(mount.join("config.yaml").as_path().into(), None)
+        .map_err(|error| error.chain());
     let terminator = terminator.unwrap();
     config.pem = Pem::new(second.bundle());
     swap(&mount, "..2026_02", config.to_yaml().expose());

@@ -37,7 +37,8 @@ impl Placed {
         let leaf = Ca::new("root").leaf().dns("localhost").issue();
         let config = config(&leaf, ports::free_addr());
         fs::write(&file, config.to_yaml().expose()).unwrap();
-        let terminator = Terminator::start(&file, None, None).map_err(|error| error.chain());
+        let terminator =
+            Terminator::start(file.as_path().into(), None).map_err(|error| error.chain());
         Self {
             root,
             config,

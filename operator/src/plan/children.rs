@@ -6,9 +6,7 @@ mod disruption;
 mod pod;
 mod service;
 
-pub use config_secret::accepted_secret;
-
-use mqtt_tls_config::Pem;
+pub use config_secret::{Files, accepted_secret};
 
 use super::accepted;
 use super::environment::Environment;
@@ -18,7 +16,6 @@ use super::objects::{Objects, Wanted};
 use super::owned::{Claim, marks, unwritable};
 use super::ports::Ports;
 use super::problem::Problem;
-use super::source::Sources;
 use super::world::World;
 use crate::kinds::Child;
 
@@ -26,7 +23,7 @@ use crate::kinds::Child;
 pub fn build(
     listener: &Listener,
     world: &World,
-    rendered: Option<(&Pem, &Sources)>,
+    files: Option<&Files<'_>>,
     ports: &Ports,
     environment: &Environment,
     problems: &mut Vec<Problem>,
@@ -38,11 +35,11 @@ pub fn build(
         configured.is_some_and(|secret| identity.ownership(&secret.metadata) == Ownership::Ours);
     let mut claim = Claim {
         identity,
-        takes_over: rendered.is_some() || is_configured,
+        takes_over: files.is_some() || is_configured,
         problems,
     };
-    let config_secret = match rendered {
-        Some((config, sources)) => Wanted::new(config_secret::build(identity, config, sources)),
+    let config_secret = match files {
+        Some(files) => Wanted::new(config_secret::build(identity, files)),
         None => Wanted::Kept,
     };
     let mut config_secret = claim.wanted(configured, config_secret);
@@ -53,9 +50,9 @@ pub fn build(
     }
     // Pods of an earlier listener with its configuration might accept clients that this one refuses.
     claim.takes_over = config_secret.present().is_some() || is_configured;
-    let accepted_secret = match rendered {
-        Some((config, _)) if config_secret.present().is_some() => {
-            accepted::beside(config, found, &mut claim)
+    let accepted_secret = match files {
+        Some(files) if config_secret.present().is_some() => {
+            accepted::beside(files.config, found, &mut claim)
         }
         _ => Wanted::Kept,
     };
@@ -88,7 +85,7 @@ pub fn build(
 
 /// Builds the children of a listener whose spec is invalid: a renewed configuration, and nothing else. The current
 /// config Secret is the listener's own.
-pub fn renew(identity: &Identity, world: &World, config: &Pem, sources: &Sources) -> Objects {
+pub fn renew(identity: &Identity, world: &World, files: &Files<'_>) -> Objects {
     let mut claim = Claim {
         identity,
         takes_over: true,
@@ -96,8 +93,8 @@ pub fn renew(identity: &Identity, world: &World, config: &Pem, sources: &Sources
         problems: &mut Vec::new(),
     };
     Objects {
-        config_secret: Wanted::new(config_secret::build(identity, config, sources)),
-        accepted_secret: accepted::beside(config, &world.children, &mut claim),
+        config_secret: Wanted::new(config_secret::build(identity, files)),
+        accepted_secret: accepted::beside(files.config, &world.children, &mut claim),
         pods: marks(&world.pods),
         ..Objects::default()
     }

@@ -1,7 +1,7 @@
 //! Renders the terminators' configuration of a listener and what was chosen for it. It must not choose.
 
 use jiff::{SignedDuration, Timestamp};
-use mqtt_tls_config::{Admin, Backend, Certificate, Config, Drain, Pem};
+use mqtt_tls_config::{Admin, Backend, Certificate, Config, Drain, Pem, Tickets};
 
 use super::certificates::previous::Previous;
 use super::certificates::served::Served;
@@ -19,6 +19,8 @@ pub struct Rendered {
     pub port: u16,
     /// The listener's backend.
     pub backend: Backend,
+    /// The clients that get session tickets.
+    pub tickets: Tickets,
 }
 
 impl Rendered {
@@ -89,6 +91,7 @@ pub fn render(
         version: config.version,
         port: config.port,
         backend: config.backend,
+        tickets: config.tls.tickets,
     })
 }
 

@@ -8,6 +8,7 @@ use super::names::Name;
 use super::objects::Children;
 use super::pod::Pod;
 use super::replica_set::ReplicaSet;
+use super::tickets::Randomness;
 use crate::crd::MqttTlsListener;
 use crate::kinds::{Kind, Version};
 
@@ -28,6 +29,8 @@ pub struct World {
     pub replica_sets: Vec<ReplicaSet>,
     /// The listener's pods.
     pub pods: Vec<Pod>,
+    /// Random numbers for session ticket keys, if the system has any.
+    pub randomness: Option<Randomness>,
 }
 
 impl World {
@@ -67,6 +70,7 @@ impl World {
             children: Children::default(),
             replica_sets: Vec::new(),
             pods: Vec::new(),
+            randomness: None,
         }
     }
 }

@@ -185,7 +185,8 @@ impl Member {
                 self.terminator = None;
                 self.children.remove(Child::Deployment);
                 let file = self.directory.join(CONFIG_KEY);
-                self.terminator = Some(Terminator::start(&file, None, None).map_err(Error::Start)?);
+                self.terminator =
+                    Some(Terminator::start(file.as_path().into(), None).map_err(Error::Start)?);
             }
         }
         if let (Wanted::Present(deployment), true) = (deployment, self.terminator.is_some()) {

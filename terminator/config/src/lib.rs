@@ -26,6 +26,7 @@ pub mod reference;
 mod scalar;
 mod secret;
 mod sections;
+mod tickets;
 pub mod yaml;
 
 use std::net::IpAddr;
@@ -42,6 +43,7 @@ pub use sections::{
     Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Limits, Tickets, Timeouts, Tls,
     UnknownNames,
 };
+pub use tickets::{TICKET_FILE_SIZE_MAX, TICKET_PERIOD, TicketKey, TicketsError};
 
 /// Maximum size of a file, in bytes: what a Secret of Kubernetes can hold.
 pub const FILE_SIZE_MAX: u64 = 1024 * 1024;

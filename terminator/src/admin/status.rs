@@ -25,6 +25,8 @@ pub struct Status {
     pub client_auth: &'static str,
     /// The active configuration.
     pub configuration: Configuration,
+    /// Whose the session ticket keys are: `Own`, or `Shared` with other terminators.
+    pub ticket_keys: &'static str,
     /// Served certificates, the default first.
     pub certificates: Vec<Arc<Facts>>,
     /// The hosts, in the order of the configuration.
@@ -180,6 +182,7 @@ impl Status {
                 loaded_at: now,
                 last_error: None,
             },
+            ticket_keys: whose(settings),
             certificates: listener.certificates,
             hosts: others.map(|host| HostStatus::of(host)).collect(),
             warnings: Vec::new(),
@@ -189,5 +192,14 @@ impl Status {
             },
             waiting_for: Vec::new(),
         }
+    }
+}
+
+/// Returns whose the session ticket keys are.
+pub(super) fn whose(settings: &Settings) -> &'static str {
+    if settings.tickets.are_shared() {
+        "Shared"
+    } else {
+        "Own"
     }
 }

@@ -12,6 +12,7 @@ use mqtt_tls_config::{
 use super::hosts::{Host, Hosts};
 use super::{Cause, Judgement, Problem};
 use crate::backend::known::Known;
+use crate::tls::tickets::{Keys, Scope, Tickets};
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
@@ -34,9 +35,11 @@ pub(super) fn authorities_key(host: &str) -> String {
 pub(super) fn hosts(
     config: &Config,
     judgement: Judgement<'_>,
+    tickets: &Arc<Keys>,
     problems: &mut Vec<Problem>,
 ) -> Option<Hosts> {
     let mut judge = Judge {
+        tickets,
         judgement,
         problems,
         known: known(judgement),
@@ -100,6 +103,7 @@ struct Parts {
 /// Judges with a strictness, and collects the problems.
 struct Judge<'p, 'b> {
     judgement: Judgement<'b>,
+    tickets: &'p Arc<Keys>,
     problems: &'p mut Vec<Problem>,
     /// What is known of the backends.
     known: HashMap<Backend, Arc<Known>>,
@@ -131,16 +135,10 @@ fn known(judgement: Judgement<'_>) -> HashMap<Backend, Arc<Known>> {
 }
 
 impl Judge<'_, '_> {
-    /// Builds the TLS configurations of a host. Tickets of the active host with the same names stay valid, unless one
-    /// of the two requests client certificates.
+    /// Builds the TLS configurations of a host.
     fn build(&mut self, parts: Parts, config: &Config, backend: Arc<Backend>) -> Option<Host> {
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
-        let before = match self.judgement {
-            Judgement::InPlaceOf(before) => before.hosts.with_names(&parts.names),
-            Judgement::AtStart | Judgement::Strict => None,
-        };
-        let before = before.filter(|before| before.trust.is_disabled());
-        let tickets = before.and_then(|before| before.tls.tickets());
+        let tickets = Tickets::new(self.tickets, Scope::of(&parts.names));
         let tls = match Served::new(&certificates, &trust, config.tls.tickets, tickets) {
             Ok(tls) => tls,
             Err(error) => {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use mqtt_tls_config::Tickets;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoClientAuth, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
@@ -21,6 +20,7 @@ use rustls::{CipherSuite, NamedGroup, ServerConfig, SignatureScheme};
 
 use super::hello::Needs;
 use super::refused::Recording;
+use super::tickets::{self, NoRandom};
 use crate::reload::Reload;
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::certificate::Certificate;
@@ -60,8 +60,8 @@ impl ClientTrust {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The ticket key cannot be generated.
-    #[error("failed to generate a session ticket key: {0}")]
-    Tickets(rustls::Error),
+    #[error("failed to generate a session ticket key")]
+    Tickets(#[source] NoRandom),
     /// The verifier for client certificates cannot be built.
     #[error("cannot verify client certificates with these CA certificates: {0}")]
     Verifier(VerifierBuilderError),
@@ -97,20 +97,20 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Builds the configurations. `tickets` are those of the previous configuration, if it did not ask for client
-    /// certificates; `given` selects the clients that get tickets.
+    /// Builds the configurations of a host. `given` selects the clients that get tickets.
     pub(crate) fn new(
         certificates: &[Certificate],
         trust: &ClientTrust,
         given: Tickets,
-        tickets: Option<Arc<dyn ProducesTickets>>,
+        tickets: tickets::Tickets,
     ) -> Result<Self, Error> {
         let resolver = Arc::new(ByName::new(certificates));
         let verifier = verifier(trust).map_err(Error::Verifier)?;
-        let tickets = match tickets {
-            _ if given == Tickets::None || !trust.is_disabled() => None,
-            Some(tickets) => Some(tickets),
-            None => Some(Ticketer::new().map_err(Error::Tickets)?),
+        let is_resumed = given != Tickets::None && trust.is_disabled();
+        let tickets: Option<Arc<dyn ProducesTickets>> = if is_resumed {
+            Some(Arc::new(tickets))
+        } else {
+            None
         };
         let config = |provider: Arc<CryptoProvider>, is_by_client: bool| {
             let mut config = ServerConfig::builder_with_provider(provider)
@@ -155,12 +155,6 @@ impl Served {
         } else {
             &self.aes128_first
         })
-    }
-
-    /// Returns the issuer of session tickets, if enabled.
-    pub(crate) fn tickets(&self) -> Option<Arc<dyn ProducesTickets>> {
-        let tickets = &self.aes128_first.ticketer;
-        tickets.enabled().then(|| Arc::clone(tickets))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The Secrets with configurations of the terminators, which contain private keys: the current one, and the last one that
-//! all pods accepted.
+//! The Secrets with configurations of the terminators, which contain private keys: the current one with the session ticket
+//! keys, and the last one that all pods accepted.
 //!
 //! Their annotations name objects; they must not contain a hash of any content, which would be an oracle for it.
 
@@ -10,14 +10,27 @@ use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
 
 use crate::kinds::Child;
-use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, Identity};
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, Identity, TICKET_KEYS};
 use crate::plan::source::Sources;
 
+/// What the config Secret contains.
+pub struct Files<'f> {
+    /// The configuration.
+    pub config: &'f Pem,
+    /// The sources of its certificates and CA certificates.
+    pub sources: &'f Sources,
+    /// The session ticket keys, if there are any.
+    pub ticket_keys: Option<ByteString>,
+}
+
 /// Builds the Secret with the current configuration.
-pub(super) fn build(identity: &Identity, config: &Pem, sources: &Sources) -> Secret {
-    let bytes = ByteString(config.expose().as_bytes().to_vec());
-    let data = BTreeMap::from([(CONFIG_KEY.to_owned(), bytes)]);
-    secret(identity, Child::Configuration, sources.annotations(), data)
+pub(super) fn build(identity: &Identity, files: &Files<'_>) -> Secret {
+    let bytes = ByteString(files.config.expose().as_bytes().to_vec());
+    let mut data = BTreeMap::from([(CONFIG_KEY.to_owned(), bytes)]);
+    let keys = files.ticket_keys.clone();
+    data.extend(keys.map(|keys| (TICKET_KEYS.to_owned(), keys)));
+    let annotations = files.sources.annotations();
+    secret(identity, Child::Configuration, annotations, data)
 }
 
 /// Builds the Secret with the last accepted configuration, if there is one.

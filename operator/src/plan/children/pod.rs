@@ -21,7 +21,7 @@ use crate::crd::ADMIN_PORT;
 use crate::kinds::Child;
 use crate::plan::environment::Environment;
 use crate::plan::listener::Listener;
-use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY};
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, TICKET_KEYS};
 
 /// Mount point of the configuration: a directory, because a file mounted by subPath is never refreshed.
 const CONFIG_DIRECTORY: &str = "/etc/mqtt-tls";
@@ -33,6 +33,9 @@ const ADMIN: &str = "admin";
 
 /// The terminator's setting with the file to start from if it refuses its configuration.
 const FALLBACK: &str = "MQTT_TLS_FALLBACK";
+
+/// The terminator's setting with the file of session ticket keys.
+const TICKET_FILE: &str = "MQTT_TLS_TICKET_KEYS";
 
 /// The user and group of the terminator, as in its image.
 const USER: i64 = 65_532;
@@ -106,12 +109,11 @@ fn container(listener: &Listener, environment: &Environment) -> Container {
         image: Some(environment.terminator_image.clone()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         args: Some(vec![format!("{CONFIG_DIRECTORY}/{CONFIG_KEY}")]),
-        // A variable and not an argument: an earlier terminator ignores it.
-        env: Some(vec![EnvVar {
-            name: FALLBACK.to_owned(),
-            value: Some(format!("{CONFIG_DIRECTORY}/{ACCEPTED_KEY}")),
-            ..EnvVar::default()
-        }]),
+        // Variables and not arguments: an earlier terminator ignores them.
+        env: Some(vec![
+            variable(FALLBACK, ACCEPTED_KEY),
+            variable(TICKET_FILE, TICKET_KEYS),
+        ]),
         ports: Some(vec![admin]),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(sleep),
@@ -142,6 +144,15 @@ fn container(listener: &Listener, environment: &Environment) -> Container {
             ..VolumeMount::default()
         }]),
         ..Container::default()
+    }
+}
+
+/// Returns a variable with the path of a mounted file.
+fn variable(name: &str, file: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(format!("{CONFIG_DIRECTORY}/{file}")),
+        ..EnvVar::default()
     }
 }
 
@@ -208,7 +219,8 @@ fn resources(listener: &Listener) -> ResourceRequirements {
     }
 }
 
-/// Returns the volume with the configuration, and the last accepted one if there is one.
+/// Returns the volume with the configuration, the session ticket keys, and the last accepted configuration, as far as
+/// there are any.
 fn volume(listener: &Listener) -> Volume {
     let source = |child, key: &str, is_optional: bool| VolumeProjection {
         secret: Some(SecretProjection {
@@ -224,6 +236,8 @@ fn volume(listener: &Listener) -> Volume {
     };
     let sources = vec![
         source(Child::Configuration, CONFIG_KEY, false),
+        // Of the same Secret: a key that may be missing has to be a source of its own.
+        source(Child::Configuration, TICKET_KEYS, true),
         source(Child::Accepted, ACCEPTED_KEY, true),
     ];
     Volume {
