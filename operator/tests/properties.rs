@@ -30,6 +30,7 @@ use mqtt_tls_operator::plan::notices::notices;
 use mqtt_tls_operator::plan::objects::Applied;
 use mqtt_tls_operator::plan::reason::ConditionType;
 use mqtt_tls_operator::plan::report::LOOK_AGAIN;
+use mqtt_tls_operator::plan::tickets::Randomness;
 use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_operator::plan::{Plan, plan};
 use proptest::collection::{btree_map, vec};
@@ -357,6 +358,7 @@ proptest! {
         let mut world = World::new(listener);
         let names = SECRETS.into_iter().map(|name| Name::new(NAMESPACE, name));
         world.secrets = names.zip(secrets).collect();
+        world.randomness = Some(Randomness::new([7; 64]));
         let mut now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
         for change in changes {
             happen(&mut world, &mut now, change);

@@ -35,6 +35,7 @@ mod restricted;
 mod rollout;
 mod rotation;
 mod several;
+mod tickets;
 mod upgrade;
 mod values;
 mod verify;
@@ -81,7 +82,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 14] = [
+const TROUBLE: [Journey; 15] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -106,6 +107,10 @@ const TROUBLE: [Journey; 14] = [
     (
         "hosts::tenants_behind_one_port_do_not_meet",
         hosts::tenants_behind_one_port_do_not_meet,
+    ),
+    (
+        "tickets::a_session_is_resumed_at_another_pod",
+        tickets::a_session_is_resumed_at_another_pod,
     ),
     (
         "ports::a_change_of_the_port_refuses_nothing",

@@ -40,6 +40,7 @@ mod rotate;
 mod shared_secret;
 mod shrink;
 mod stepped_clock;
+mod tickets;
 mod token;
 mod unread;
 mod unwritten;
