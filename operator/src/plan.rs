@@ -107,6 +107,11 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         sources: &sources,
         ticket_keys: ticket_keys(world, &identity, config, now),
     });
+    dates.extend(
+        files
+            .as_ref()
+            .and_then(|files| tickets::due(files.ticket_keys.as_ref()?)),
+    );
     let objects = children::build(
         &listener,
         world,
@@ -178,8 +183,12 @@ fn unaccepted(
         fit::report(renewed.outgrown, &mut problems, &mut hosts);
         (renewed.choices, renewed.config)
     });
-    let dates = written.as_ref().map(|(choices, _)| &*choices.dates);
-    let dates = dates.unwrap_or_default();
+    let keys = written
+        .as_ref()
+        .and_then(|(_, config)| ticket_keys(world, &identity, config, now));
+    let dates = written.as_ref().map(|(choices, _)| choices.dates.clone());
+    let mut dates = dates.unwrap_or_default();
+    dates.extend(keys.as_ref().and_then(tickets::due));
     let report = Report {
         problems,
         hosts,
@@ -188,15 +197,15 @@ fn unaccepted(
             .map(|(choices, config)| serving(choices, config, now)),
         rendered: written.is_some(),
         opening: None,
-        look_again: look_again(dates, now),
-        date: next(dates, now),
+        look_again: look_again(&dates, now),
+        date: next(&dates, now),
         identity,
     };
     let objects = written.as_ref().map(|(choices, config)| {
         let files = Files {
             config: &config.text,
             sources: &choices.sources(),
-            ticket_keys: ticket_keys(world, &report.identity, config, now),
+            ticket_keys: keys.clone(),
         };
         children::renew(&report.identity, world, &files)
     });

@@ -53,7 +53,11 @@ impl TicketFile {
                 let message = chain(&error);
                 if self.refused.as_ref() != Some(&message) {
                     // Without tickets, the operator writes no file.
-                    if !error.is_absent() || self.read.is_some() {
+                    if error.is_absent() && self.read.is_none() {
+                        info!(
+                            "no shared session ticket keys; using those of this process: {message}"
+                        );
+                    } else {
                         warn!("session ticket keys refused; keeping the current ones: {message}");
                     }
                     self.refused = Some(message);

@@ -25,7 +25,7 @@ use crate::install;
 use crate::listener::Edge;
 use crate::place::Owner;
 
-/// Private keys: the base64 of a PEM block without line breaks.
+/// Private keys: the base64 of a PEM block without line breaks, or the hexadecimal digits of a session ticket key.
 static KEYS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// Records the private keys in a PEM text.
@@ -45,10 +45,17 @@ pub(crate) fn remember(pem: &str) {
     }
 }
 
-/// Records the private keys in a Secret.
+/// Records the private keys and session ticket keys in a Secret.
 pub(crate) fn remember_secret(secret: &Secret) {
     for value in secret.data.iter().flat_map(|data| data.values()) {
-        remember(&String::from_utf8_lossy(&value.0));
+        let text = String::from_utf8_lossy(&value.0);
+        remember(&text);
+        if text.starts_with("mqtt-tls session ticket keys") {
+            let secrets = text.lines().skip(1).filter_map(|line| line.split_once(' '));
+            let mut keys = KEYS.lock().expect("no holder of the lock panics");
+            // Hexadecimal digits are base64, too.
+            keys.extend(secrets.map(|(_, secret)| secret.to_owned()));
+        }
     }
 }
 

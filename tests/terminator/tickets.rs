@@ -206,6 +206,42 @@ fn processes_without_a_file_have_keys_of_their_own() {
         assert!(!replicas.resumes(1, version, "a.example", &session));
     }
     for process in &replicas.processes {
-        assert!(!process.log().contains("ticket keys"), "nothing is wrong");
+        process.wait_for_line(
+            "no shared session ticket keys; using those of this process",
+            SOON,
+        );
+        assert!(!process.log().contains("refused"), "nothing is wrong");
     }
+}
+
+/// A session of TLS 1.2 that is resumed keeps its master secret, so its ticket must not be younger.
+#[test]
+fn a_ticket_of_tls_1_2_that_renews_another_has_its_begin() {
+    let replicas = Replicas::start(&[key(1, 0)]);
+    let session = workdir::scratch("session").join("session");
+    let session = session.to_str().unwrap();
+    let shown = |options: &[&str]| replicas.openssl(1, "-tls1_2", "localhost", options);
+    let first = ticket(&shown(&["-sess_out", session]));
+    let begun = u64::from_be_bytes(first[8..16].try_into().unwrap());
+    eventually(SOON, "a second has passed", || {
+        (now() > begun).then_some(())
+    });
+    let seen = shown(&["-sess_in", session]);
+    assert!(seen.contains("\nReused, "), "{seen}");
+    let renewed = ticket(&seen);
+    assert_ne!(renewed, first);
+    assert_eq!(renewed[8..16], first[8..16]);
+}
+
+/// The first bytes of the ticket that OpenSSL shows.
+fn ticket(seen: &str) -> Vec<u8> {
+    let dump = seen.split_once("TLS session ticket:\n").unwrap().1;
+    let lines = dump.lines().take(3);
+    let bytes = lines.flat_map(|line| {
+        let bytes = line.split_once(" - ").unwrap().1.split([' ', '-']);
+        bytes
+            .take(16)
+            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+    });
+    bytes.collect()
 }

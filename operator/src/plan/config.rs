@@ -1,7 +1,7 @@
 //! Renders the terminators' configuration of a listener and what was chosen for it. It must not choose.
 
 use jiff::{SignedDuration, Timestamp};
-use mqtt_tls_config::{Admin, Backend, Certificate, Config, Drain, Pem, Tickets};
+use mqtt_tls_config::{Admin, Backend, Certificate, ClientAuthMode, Config, Drain, Pem, Tickets};
 
 use super::certificates::previous::Previous;
 use super::certificates::served::Served;
@@ -86,13 +86,29 @@ pub fn render(
         config.version = Some(version(now, previous.version()));
         text = config.to_yaml();
     }
+    let tickets = if has_anonymous_clients(&config) {
+        config.tls.tickets
+    } else {
+        // Where all clients are asked for certificates, none gets a ticket.
+        Tickets::None
+    };
     Some(Rendered {
         text,
         version: config.version,
         port: config.port,
         backend: config.backend,
-        tickets: config.tls.tickets,
+        tickets,
     })
+}
+
+/// Reports whether clients of the listener itself, or of one of its hosts, are not asked for certificates.
+fn has_anonymous_clients(config: &Config) -> bool {
+    let own = config
+        .hosts
+        .iter()
+        .filter_map(|host| host.client_auth.as_ref());
+    let mut all = std::iter::once(&config.client_auth).chain(own);
+    all.any(|auth| auth.mode == ClientAuthMode::None)
 }
 
 /// Returns a version that no configuration of this listener had before: the time of its rendering, or just after the

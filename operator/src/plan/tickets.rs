@@ -61,6 +61,13 @@ pub fn choose(choice: &Choice<'_>) -> Option<ByteString> {
     }
 }
 
+/// Returns the time at which a file's last key begins to seal, and a next one is due.
+pub fn due(file: &ByteString) -> Option<Timestamp> {
+    let text = std::str::from_utf8(&file.0).ok()?;
+    let last = TicketKey::parse(text).ok()?.pop()?;
+    Timestamp::from_second(i64::try_from(last.from).ok()?).ok()
+}
+
 /// Returns the keys from now on; `None` if they stay.
 fn changed(keys: &[TicketKey], random: &Randomness, now: u64) -> Option<Vec<TicketKey>> {
     let period = TICKET_PERIOD.as_secs();

@@ -11,6 +11,7 @@ use rustls::unbuffered::{
     UnbufferedStatus,
 };
 
+use super::tickets;
 use crate::backlog::Backlog;
 
 /// Maximum number of records that one key encrypts (RFC 8446, section 5.5), less a margin for one write. TLS
@@ -116,6 +117,7 @@ impl Session {
         cipher: &mut [u8],
         plain: &mut Vec<u8>,
     ) -> Result<(), rustls::Error> {
+        tickets::forget();
         let mut start = 0;
         loop {
             let UnbufferedStatus {

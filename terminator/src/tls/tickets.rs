@@ -4,10 +4,16 @@
 //! lifetime, so this does. It must not show a key.
 //!
 //! ```text
-//! ticket: key (8 bytes) ‖ Unix time of issue (8) ‖ nonce (12) ‖ AES-256-GCM-SIV (RFC 8452) of the session, with the tag
+//! ticket: key (8 bytes) ‖ Unix time at which the session began (8) ‖ nonce (12) ‖ AES-256-GCM-SIV (RFC 8452) of the session, with the tag
 //! ```
+//!
+//! A session of TLS 1.2 that is resumed has the same master secret, and gets a new ticket: its begin goes from ticket to ticket, by
+//! way of the thread, because rustls opens one and seals the other while it processes one message. In TLS 1.3 a resumed session has
+//! new secrets (psk_dhe_ke), and begins again.
 
+use std::cell::Cell;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,6 +33,16 @@ const SKEW_MAX: Duration = Duration::from_secs(600);
 const ID_LEN: usize = 8;
 const HEADER_LEN: usize = ID_LEN + 8;
 
+thread_local! {
+    /// When the session of the ticket began that this thread opened last, since [`forget`].
+    static BEGUN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Forgets the ticket that this thread opened last, before it processes messages of any connection.
+pub(super) fn forget() {
+    BEGUN.set(None);
+}
+
 /// The system has no random numbers.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("failed to get random numbers from the system")]
@@ -36,11 +52,16 @@ pub(crate) struct NoRandom;
 pub(crate) struct Keys(RwLock<Ring>);
 
 struct Ring {
-    /// The oldest first; never empty.
+    /// Unique among all rings of this process.
+    number: u64,
+    /// Never empty; the last one is the newest.
     keys: Vec<Key>,
     /// Whether other processes have them, so that this one must not change them.
     are_shared: bool,
 }
+
+/// The number of rings so far.
+static RINGS: AtomicU64 = AtomicU64::new(0);
 
 struct Key {
     id: [u8; ID_LEN],
@@ -69,13 +90,17 @@ impl Key {
     }
 
     /// Derives the key of a host.
-    fn of_host(&self, scope: &Scope) -> Option<LessSafeKey> {
+    fn of_host(&self, scope: &Scope) -> Option<HostKey> {
         let mut bytes = Zeroizing::new([0; 32]);
         let context: [&[u8]; 2] = [b"mqtt-tls ticket", &scope.0];
         let derived = self.secret.expand(&context, Length(32)).ok()?;
         derived.fill(&mut *bytes).ok()?;
         let key = UnboundKey::new(&AES_256_GCM_SIV, &*bytes).ok()?;
-        Some(LessSafeKey::new(key))
+        Some(HostKey {
+            id: self.id,
+            from: self.from,
+            key: LessSafeKey::new(key),
+        })
     }
 }
 
@@ -88,16 +113,42 @@ impl hkdf::KeyType for Length {
 }
 
 impl Ring {
-    /// Returns the key that seals tickets at a time.
-    fn current(&self, now: u64) -> Option<&Key> {
-        let begun = self.keys.iter().rfind(|key| key.from <= now);
-        begun.or_else(|| self.keys.first())
+    fn new(keys: Vec<Key>, are_shared: bool) -> Self {
+        Self {
+            number: RINGS.fetch_add(1, Ordering::Relaxed),
+            keys,
+            are_shared,
+        }
     }
 
-    /// Reports whether the last key has sealed tickets for long enough.
+    /// Reports whether the last key has sealed tickets for long enough, or was made by a clock that was ahead.
     fn is_due(&self, now: u64) -> bool {
-        let last = self.keys.last();
-        !self.are_shared && last.is_none_or(|last| last.from + TICKET_PERIOD.as_secs() <= now)
+        let period = TICKET_PERIOD.as_secs();
+        let is_over = |last: &Key| {
+            last.from.saturating_add(period) <= now || last.from > now.saturating_add(period)
+        };
+        !self.are_shared && self.keys.last().is_none_or(is_over)
+    }
+}
+
+/// A key of a host.
+struct HostKey {
+    id: [u8; ID_LEN],
+    from: u64,
+    key: LessSafeKey,
+}
+
+/// The keys of a host that were derived from a ring.
+struct Derived {
+    ring: u64,
+    keys: Vec<HostKey>,
+}
+
+impl Derived {
+    /// Returns the key that seals tickets at a time.
+    fn current(&self, now: u64) -> Option<&HostKey> {
+        let begun = self.keys.iter().rfind(|key| key.from <= now);
+        begun.or_else(|| self.keys.first())
     }
 }
 
@@ -105,10 +156,7 @@ impl Keys {
     /// Makes a key that only this process has.
     pub(crate) fn own() -> Result<Self, NoRandom> {
         let keys = vec![Key::random(unix_now())?];
-        Ok(Self(RwLock::new(Ring {
-            keys,
-            are_shared: false,
-        })))
+        Ok(Self(RwLock::new(Ring::new(keys, false))))
     }
 
     /// Replaces the keys by those that all pods have. Tickets of keys that are not among them end.
@@ -117,10 +165,7 @@ impl Keys {
         if keys.is_empty() {
             return;
         }
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Ring {
-            keys,
-            are_shared: true,
-        };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Ring::new(keys, true);
     }
 
     /// Reports whether other processes have the keys.
@@ -137,10 +182,9 @@ impl Keys {
                 && let Ok(key) = Key::random(now)
             {
                 // The key before opens its tickets for as long as they are valid.
-                let before = ring.keys.pop();
-                ring.keys.clear();
-                ring.keys.extend(before);
-                ring.keys.push(key);
+                let mut keys: Vec<Key> = ring.keys.pop().into_iter().collect();
+                keys.push(key);
+                *ring = Ring::new(keys, false);
             }
         }
         self.read()
@@ -158,8 +202,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// For whom tickets are: the names of a host. A change of client authentication needs none of its own, because no tickets
-/// are issued where clients are asked for certificates.
+/// For whom tickets are: the clients of a host that are not asked for certificates. Others get none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope([u8; 32]);
 
@@ -181,32 +224,51 @@ impl Scope {
 }
 
 /// Seals and opens the tickets of one host.
-#[derive(Debug)]
 pub(crate) struct Tickets {
     keys: Arc<Keys>,
     scope: Scope,
+    derived: RwLock<Option<Arc<Derived>>>,
 }
 
 impl Tickets {
     /// Seals and opens with these keys.
     pub(crate) fn new(keys: &Arc<Keys>, scope: Scope) -> Self {
-        let keys = Arc::clone(keys);
-        Self { keys, scope }
+        Self {
+            keys: Arc::clone(keys),
+            scope,
+            derived: RwLock::new(None),
+        }
     }
 
-    fn seal(&self, session: &[u8], now: u64) -> Option<Vec<u8>> {
+    /// Returns the keys of the host, derived once for each ring.
+    fn derived(&self, now: u64) -> Arc<Derived> {
+        let ring = self.keys.fresh(now);
+        let known = self.derived.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| known.ring == ring.number) {
+            return Arc::clone(known);
+        }
+        drop(known);
+        let keys = ring.keys.iter();
+        let derived = Arc::new(Derived {
+            ring: ring.number,
+            keys: keys.filter_map(|key| key.of_host(&self.scope)).collect(),
+        });
+        *self.derived.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&derived));
+        derived
+    }
+
+    /// Seals a session that began at a time.
+    fn seal(&self, session: &[u8], begun: u64, now: u64) -> Option<Vec<u8>> {
         if session.len() > SESSION_MAX {
             return None;
         }
-        let ring = self.keys.fresh(now);
-        let key = ring.current(now)?;
+        let derived = self.derived(now);
+        let HostKey { id, key, .. } = derived.current(now)?;
         let mut header = [0; HEADER_LEN];
-        header[..ID_LEN].copy_from_slice(&key.id);
-        header[ID_LEN..].copy_from_slice(&now.to_be_bytes());
+        header[..ID_LEN].copy_from_slice(id);
+        header[ID_LEN..].copy_from_slice(&begun.to_be_bytes());
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
-        let key = key.of_host(&self.scope)?;
-        drop(ring);
         let mut sealed = Zeroizing::new(Vec::with_capacity(
             session.len() + AES_256_GCM_SIV.tag_len(),
         ));
@@ -217,28 +279,28 @@ impl Tickets {
         Some([&header[..], &nonce, &sealed].concat())
     }
 
-    fn open(&self, ticket: &[u8], now: u64) -> Option<Vec<u8>> {
+    /// Opens a ticket, and returns when the session began, with the session.
+    fn open(&self, ticket: &[u8], now: u64) -> Option<(u64, Vec<u8>)> {
         let (header, rest) = ticket.split_first_chunk::<HEADER_LEN>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
-        let (id, issued) = header.split_first_chunk::<ID_LEN>()?;
-        let issued = u64::from_be_bytes(issued.try_into().ok()?);
-        let is_valid = issued <= now.saturating_add(SKEW_MAX.as_secs())
-            && now.saturating_sub(issued) <= TICKET_PERIOD.as_secs();
+        let (id, begun) = header.split_first_chunk::<ID_LEN>()?;
+        let begun = u64::from_be_bytes(begun.try_into().ok()?);
+        let is_valid = begun <= now.saturating_add(SKEW_MAX.as_secs())
+            && now.saturating_sub(begun) <= TICKET_PERIOD.as_secs();
         if !is_valid || sealed.len() > SESSION_MAX + AES_256_GCM_SIV.tag_len() {
             return None;
         }
-        let ring = self.keys.read();
-        let key = ring.keys.iter().find(|key| key.id == *id)?;
-        let key = key.of_host(&self.scope)?;
-        drop(ring);
+        let derived = self.derived(now);
+        let known = derived.keys.iter().find(|key| key.id == *id)?;
         let mut session = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = key
+        let length = known
+            .key
             .open_in_place(nonce, Aad::from(*header), &mut session)
             .ok()?
             .len();
         session.truncate(length);
-        Some(session)
+        Some((begun, session))
     }
 }
 
@@ -252,11 +314,20 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, unix_now())
+        let now = unix_now();
+        self.seal(plain, BEGUN.take().unwrap_or(now), now)
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.open(cipher, unix_now())
+        let (begun, session) = self.open(cipher, unix_now())?;
+        BEGUN.set(Some(begun));
+        Some(session)
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets").finish_non_exhaustive()
     }
 }
 
@@ -270,6 +341,7 @@ mod tests {
     use std::sync::Arc;
 
     use mqtt_tls_config::{TICKET_PERIOD, TicketKey};
+    use rustls::server::ProducesTickets;
 
     use super::{Keys, SESSION_MAX, SKEW_MAX, Scope, Tickets};
 
@@ -296,7 +368,7 @@ mod tests {
         let keys = [key(NOW - PERIOD, 1), key(NOW, 2), key(NOW + PERIOD, 3)];
         let (one, other) = (shared(&keys), shared(&keys));
         let sealing = tickets(&one, &["a.example", "b.example"]);
-        let ticket = sealing.seal(b"session", NOW).unwrap();
+        let ticket = sealing.seal(b"session", NOW, NOW).unwrap();
         let opening = tickets(&other, &["b.example", "a.example"]);
         let skew = SKEW_MAX.as_secs();
         for (now, is_valid) in [
@@ -306,12 +378,8 @@ mod tests {
             (NOW - skew, true),
             (NOW - skew - 1, false),
         ] {
-            let opened = opening.open(&ticket, now);
-            assert_eq!(
-                opened.as_deref(),
-                is_valid.then_some(&b"session"[..]),
-                "{now}"
-            );
+            let expected = is_valid.then(|| (NOW, b"session".to_vec()));
+            assert_eq!(opening.open(&ticket, now), expected, "{now}");
         }
         for names in [
             &[][..],
@@ -334,7 +402,7 @@ mod tests {
             (NOW + 9 * PERIOD, 2),
             (1, 0),
         ] {
-            let ticket = all.seal(b"session", now).unwrap();
+            let ticket = all.seal(b"session", now, now).unwrap();
             for (index, key) in keys.iter().enumerate() {
                 let one = tickets(&shared(std::slice::from_ref(key)), &[]);
                 assert_eq!(
@@ -349,7 +417,7 @@ mod tests {
     #[test]
     fn a_damaged_ticket_is_none() {
         let all = tickets(&shared(&[key(0, 1)]), &[]);
-        let ticket = all.seal(b"session", NOW).unwrap();
+        let ticket = all.seal(b"session", NOW, NOW).unwrap();
         for length in 0..ticket.len() {
             assert_eq!(all.open(&ticket[..length], NOW), None, "{length}");
             let mut damaged = ticket.clone();
@@ -357,8 +425,8 @@ mod tests {
             assert_eq!(all.open(&damaged, NOW), None, "{length}");
         }
         assert_eq!(all.open(&[&ticket[..], b"x"].concat(), NOW), None);
-        assert_eq!(all.seal(&vec![0; SESSION_MAX + 1], NOW), None);
-        assert!(all.seal(&vec![0; SESSION_MAX], NOW).is_some());
+        assert_eq!(all.seal(&vec![0; SESSION_MAX + 1], NOW, NOW), None);
+        assert!(all.seal(&vec![0; SESSION_MAX], NOW, NOW).is_some());
     }
 
     #[test]
@@ -366,11 +434,15 @@ mod tests {
         let keys = Arc::new(Keys::own().unwrap());
         let all = tickets(&keys, &[]);
         let begun = super::unix_now();
-        let first = all.seal(b"session", begun).unwrap();
-        let second = all.seal(b"session", begun + PERIOD).unwrap();
+        let first = all.seal(b"session", begun, begun).unwrap();
+        let second = all
+            .seal(b"session", begun + PERIOD, begun + PERIOD)
+            .unwrap();
         assert_ne!(first[..8], second[..8]);
         assert!(all.open(&first, begun + PERIOD).is_some());
-        let third = all.seal(b"session", begun + 2 * PERIOD).unwrap();
+        let third = all
+            .seal(b"session", begun + 2 * PERIOD, begun + 2 * PERIOD)
+            .unwrap();
         assert!(all.open(&second, begun + 2 * PERIOD).is_some());
         assert!(all.open(&third, begun + 2 * PERIOD).is_some());
         assert!(
@@ -378,5 +450,35 @@ mod tests {
             "its key is gone"
         );
         assert!(!keys.are_shared());
+    }
+
+    /// As rustls does in TLS 1.2: the session keeps its master secret.
+    #[test]
+    fn a_ticket_that_renews_another_has_its_begin() {
+        let all = tickets(&shared(&[key(0, 1)]), &[]);
+        let begun = super::unix_now() - PERIOD / 2;
+        let ticket = all.seal(b"session", begun, begun).unwrap();
+        let session = all.decrypt(&ticket).unwrap();
+        let renewed = all.encrypt(&session).unwrap();
+        assert_eq!(renewed[8..16], begun.to_be_bytes());
+        let next = all.encrypt(&session).unwrap();
+        assert_ne!(next[8..16], begun.to_be_bytes(), "of another connection");
+        all.decrypt(&ticket).unwrap();
+        super::forget();
+        let next = all.encrypt(&session).unwrap();
+        assert_ne!(next[8..16], begun.to_be_bytes(), "of another connection");
+    }
+
+    #[test]
+    fn a_key_from_a_clock_that_was_ahead_is_replaced() {
+        let keys = Keys::own().unwrap();
+        let ahead = super::unix_now() + 1000 * PERIOD;
+        drop(keys.fresh(ahead));
+        let keys = Arc::new(keys);
+        let all = tickets(&keys, &[]);
+        let now = super::unix_now();
+        let first = all.seal(b"session", now, now).unwrap();
+        let later = all.seal(b"session", now + PERIOD, now + PERIOD).unwrap();
+        assert_ne!(first[..8], later[..8], "keys change again");
     }
 }

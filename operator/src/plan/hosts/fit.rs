@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, FILE_SIZE_MAX, Pem};
+use mqtt_tls_config::{Config, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
 
 use super::{Choices, ChosenHost, Decision};
 use crate::crd::HostStatus;
@@ -17,9 +17,9 @@ use crate::plan::host_key::HostKey;
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
 
-/// Maximum size of a file in bytes.
-const SIZE_MAX: usize = 1024 * 1024;
-const _: () = assert!(SIZE_MAX as u64 == FILE_SIZE_MAX);
+/// Maximum size of a file in bytes: that of a Secret's values, which has the session ticket keys, too.
+const SIZE_MAX: usize = 1024 * 1024 - 4096;
+const _: () = assert!(SIZE_MAX as u64 + TICKET_FILE_SIZE_MAX == FILE_SIZE_MAX);
 
 /// Part of it that is kept for renewals, in bytes: a renewed certificate may be a few bytes longer than the previous one.
 const RESERVE: usize = 64 * 1024;
