@@ -102,16 +102,13 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         Some(renewed.config)
     });
     let sources = choices.sources();
+    let ticket_keys = ticket_keys(world, &identity, config.as_ref(), now);
+    dates.extend(ticket_keys.as_ref().and_then(tickets::due));
     let files = config.as_ref().map(|config| Files {
         config: &config.text,
         sources: &sources,
-        ticket_keys: ticket_keys(world, &identity, config, now),
+        ticket_keys,
     });
-    dates.extend(
-        files
-            .as_ref()
-            .and_then(|files| tickets::due(files.ticket_keys.as_ref()?)),
-    );
     let objects = children::build(
         &listener,
         world,
@@ -183,9 +180,8 @@ fn unaccepted(
         fit::report(renewed.outgrown, &mut problems, &mut hosts);
         (renewed.choices, renewed.config)
     });
-    let keys = written
-        .as_ref()
-        .and_then(|(_, config)| ticket_keys(world, &identity, config, now));
+    let config = written.as_ref().map(|(_, config)| config);
+    let keys = ticket_keys(world, &identity, config, now);
     let dates = written.as_ref().map(|(choices, _)| choices.dates.clone());
     let mut dates = dates.unwrap_or_default();
     dates.extend(keys.as_ref().and_then(tickets::due));
@@ -216,15 +212,15 @@ fn unaccepted(
     }
 }
 
-/// Returns the session ticket keys beside a configuration.
+/// Returns the session ticket keys beside a configuration, if there is one.
 fn ticket_keys(
     world: &World,
     identity: &Identity,
-    config: &Rendered,
+    config: Option<&Rendered>,
     now: Timestamp,
 ) -> Option<ByteString> {
     tickets::choose(&tickets::Choice {
-        tickets: config.tickets,
+        tickets: config?.tickets,
         found: world.children.config_secret(),
         identity,
         randomness: world.randomness.as_ref(),
