@@ -36,7 +36,7 @@ pub use references::{CertificateSource, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus};
 pub use timeouts::Timeouts;
-pub use tls::{Tickets, Tls};
+pub use tls::{Tickets, Tls, TlsVersion};
 
 /// The definition's annotation with its release.
 pub const RELEASE: &str = "mqtt.smartboot.tech/release";
@@ -190,7 +190,7 @@ pub struct MqttTlsListenerSpec {
     #[serde(default)]
     pub unknown_names: UnknownNames,
 
-    /// TLS options. Versions, cipher suites and key exchange groups are fixed.
+    /// TLS options.
     #[serde(default)]
     pub tls: Tls,
 

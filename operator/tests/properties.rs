@@ -20,7 +20,7 @@ use mqtt_tls_config::{ClientAuthMode as Mode, Config};
 use mqtt_tls_operator::crd::{
     Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource, ClientAuth,
     ClientAuthMode, Host, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
-    ServiceTemplate, Tickets, Timeouts, Tls, UnknownNames,
+    ServiceTemplate, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
 };
 use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
@@ -176,7 +176,44 @@ fn certificates(names: impl Iterator<Item = String>) -> Vec<CertificateSource> {
 
 fn tls() -> impl Strategy<Value = Tls> {
     let tickets = prop::sample::select(vec![Tickets::None, Tickets::Tls12, Tickets::All]);
-    option::of(tickets).prop_map(|tickets| Tls { tickets })
+    let version = || {
+        option::weighted(
+            0.2,
+            prop::sample::select(vec![TlsVersion::Tls12, TlsVersion::Tls13]),
+        )
+    };
+    let names = |known: &[&'static str]| {
+        let known = prop::sample::select(known.to_vec()).prop_map(str::to_owned);
+        option::weighted(
+            0.2,
+            vec(prop_oneof![20 => known, 1 => any::<String>()], 0..4),
+        )
+    };
+    let suites = names(&[
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    ]);
+    let groups = names(&["X25519MLKEM768", "x25519", "secp256r1"]);
+    let size = option::weighted(0.2, prop_oneof![20 => 512..=16_384_u32, 1 => any::<u32>()]);
+    (
+        version(),
+        version(),
+        suites,
+        groups,
+        option::of(tickets),
+        size,
+    )
+        .prop_map(
+            |(min_version, max_version, suites, groups, tickets, record_size_max)| Tls {
+                min_version,
+                max_version,
+                suites,
+                groups,
+                tickets,
+                record_size_max,
+            },
+        )
 }
 
 fn timeouts() -> impl Strategy<Value = Timeouts> {

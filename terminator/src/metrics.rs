@@ -4,6 +4,7 @@
 //! It must not have a label whose values come from a client. Each counter exists from the start, at 0 for each value of
 //! its labels: `rate` cannot see the first increase of a series that appears with it.
 
+mod preview;
 mod threads;
 mod warnings;
 
@@ -17,6 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::preview::Preview;
 use self::threads::Threads;
 use self::warnings::Warnings;
 use crate::reload::Reload;
@@ -57,6 +59,7 @@ impl Metrics {
         let ours = registry.sub_registry_with_prefix("mqtt_tls");
         metrics.register(ours);
         ours.register_collector(Box::new(Threads(Arc::clone(state))));
+        ours.register_collector(Box::new(Preview(Arc::clone(state))));
         registry.register_collector(Box::new(Process::default()));
         metrics
     }

@@ -16,7 +16,7 @@ use crate::address;
 use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
-use hosts::Hosts;
+use hosts::{Host, Hosts};
 use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
@@ -38,6 +38,8 @@ pub struct Settings {
     pub(crate) admin: SocketAddr,
     /// Whether failed handshakes are kept in the journal.
     pub(crate) journal: bool,
+    /// Size of the devices' TLS buffers in bytes, if they are small.
+    device_buffer: Option<u32>,
 }
 
 /// A problem in a configuration.
@@ -57,6 +59,9 @@ enum Cause {
     Authorities(authorities::Error),
     #[error("{0}")]
     Certificate(certificate::Error),
+    /// Its key has no suite.
+    #[error("{0}")]
+    Misfit(String),
     #[error("{0}")]
     Tls(tls::Error),
 }
@@ -68,6 +73,7 @@ impl Problem {
             Cause::Address(error) => error.reason(),
             Cause::Authorities(error) => Reload::Refused(error.reason()),
             Cause::Certificate(error) => Reload::Refused(error.reason()),
+            Cause::Misfit(_) => Reload::NoSuite,
             Cause::Tls(error) => error.reason(),
         }
     }
@@ -153,6 +159,7 @@ impl Settings {
             drain_deadline: config.drain.deadline,
             admin: SocketAddr::new(config.admin.host, config.admin.port),
             journal: config.admin.journal,
+            device_buffer: config.tls.device_buffer(),
         })
     }
 
@@ -168,7 +175,7 @@ impl Settings {
         let (mut warnings, mut first) = (Vec::new(), 0);
         for host in self.hosts.all() {
             if host.has_own_certificates {
-                warnings.extend(of_certificates(&host.key, &host.certificates, first, now));
+                warnings.extend(self.of_certificates(host, first, now));
                 first += host.certificates.len();
             }
             let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
@@ -177,6 +184,26 @@ impl Settings {
                     .into_iter()
                     .flat_map(|found| of_authorities(&host.key, found)),
             );
+        }
+        warnings
+    }
+
+    /// Returns the warnings about the certificates of a host, of which `first` is the index of its default.
+    fn of_certificates(&self, host: &Host, first: usize, now: Timestamp) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for (index, certificate) in host.certificates.iter().enumerate() {
+            let mut findings = certificate.findings_at(now);
+            let authorities = host.trust.authorities();
+            let outgrows = |buffer| certificate.outgrows(buffer, authorities);
+            findings.extend(self.device_buffer.and_then(outgrows));
+            if index > 0 {
+                findings.extend(certificate.never_chosen());
+            }
+            warnings.extend(findings.into_iter().map(|finding| Warning {
+                index: Some(first + index),
+                key: prepare::certificate_key(&host.key, index),
+                finding,
+            }));
         }
         warnings
     }
@@ -237,28 +264,6 @@ fn addresses(config: &Config) -> Vec<Problem> {
             cause: Cause::Address(error),
         })
         .collect()
-}
-
-/// Returns the warnings about the certificates of a host, of which `first` is the index of its default.
-fn of_certificates(
-    host: &str,
-    certificates: &[Certificate],
-    first: usize,
-    now: Timestamp,
-) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for (index, certificate) in certificates.iter().enumerate() {
-        let mut findings = certificate.findings_at(now);
-        if index > 0 {
-            findings.extend(certificate.never_chosen());
-        }
-        warnings.extend(findings.into_iter().map(|finding| Warning {
-            index: Some(first + index),
-            key: prepare::certificate_key(host, index),
-            finding,
-        }));
-    }
-    warnings
 }
 
 /// Returns the warnings about the authorities of a host.

@@ -1,7 +1,7 @@
 //! Several hosts behind one port: each has its own certificates, client authentication, backend and sessions.
 
 use mqtt_tls_config::ClientAuthMode::Require;
-use mqtt_tls_config::{Backend, Config, Host, Pem, Tickets, UnknownNames};
+use mqtt_tls_config::{Backend, Config, Host, HostTls, Pem, Tickets, UnknownNames};
 use serde_json::Value;
 use tests::clients::tls::{Connector, End};
 use tests::pki::{Ca, Leaf};
@@ -33,6 +33,7 @@ impl Tenants {
                     host: "127.0.0.1".to_owned(),
                     port: hosts.addr().port(),
                 }),
+                tls: HostTls::default(),
             }];
             change(config);
         });

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use kube::ResourceExt;
-use mqtt_tls_config::{Limits, Timeouts, is_dns_name, unreachable};
+use mqtt_tls_config::{Conflict, Limits, Timeouts, Tls, is_dns_name, unreachable};
 
 use super::bounds;
 use super::environment::Environment;
@@ -25,7 +25,7 @@ use crate::crd::{
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 14] = [
+pub const CHECKS: [(Reason, Check); 15] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
@@ -35,6 +35,7 @@ pub const CHECKS: [(Reason, Check); 14] = [
     (Reason::MissingCaRef, client_auth_has_a_ca),
     (Reason::InvalidHostNames, names::are_valid),
     (Reason::DuplicateHostName, names::differ),
+    (Reason::InvalidTls, tls_is_consistent),
     (Reason::InvalidTimeouts, timeouts_are_bounded),
     (Reason::InvalidLimits, limits_are_bounded),
     (Reason::InvalidBackend, backend_is_one),
@@ -186,6 +187,16 @@ fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Environment) -> Option<S
 
 fn timeouts_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     bounds::section::<Timeouts>(&listener.spec.timeouts).err()
+}
+
+fn tls_is_consistent(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
+    match bounds::section::<Tls>(&listener.spec.tls) {
+        Err(message) => Some(message),
+        Ok(tls) => {
+            let Conflict { key, message } = tls.conflict()?;
+            Some(format!("spec.tls.{key} {message}"))
+        }
+    }
 }
 
 fn limits_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<String> {

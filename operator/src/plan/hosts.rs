@@ -42,6 +42,7 @@ impl ChosenHost {
             certificates: pems.map(|pem| file::Certificate { pem }).collect(),
             client_auth: self.chosen.client_auth.clone(),
             backend: self.backend.clone(),
+            tls: file::HostTls::default(),
         }
     }
 }

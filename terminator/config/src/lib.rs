@@ -36,11 +36,12 @@ use key::{Key, Required, Values};
 use sections::is_default;
 
 pub use problem::{Problem, Problems};
-pub use scalar::{is_dns_name, show_duration, unreachable};
+pub use scalar::{is_dns_name, is_protocol_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
-    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Limits, Tickets, Timeouts, Tls,
-    UnknownNames,
+    ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, ClientAuth,
+    ClientAuthMode, Conflict, Drain, Group, Host, HostTls, Limits, Suite, Tickets, Timeouts, Tls,
+    TlsVersion, UnknownNames,
 };
 
 /// Maximum size of a file, in bytes: what a Secret of Kubernetes can hold.
@@ -80,7 +81,7 @@ pub struct Config {
     pub backend: Backend,
     /// Mutual TLS.
     pub client_auth: ClientAuth,
-    /// What TLS offers beyond its versions, suites and groups, which are fixed.
+    /// What TLS offers.
     #[serde(skip_serializing_if = "is_default")]
     pub tls: Tls,
     /// How long each phase of a connection may take.

@@ -51,6 +51,8 @@ pub enum Reason {
     OddNames,
     /// The leaf requires a stapled OCSP response, which is not sent.
     StapleRequired,
+    /// The handshake messages do not fit into the buffer of small devices.
+    LargeHandshake,
     /// No host name selects an additional certificate.
     NeverChosen,
     /// An issuer expires soon.
@@ -65,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -87,6 +89,7 @@ impl Reason {
         Self::NoNames,
         Self::OddNames,
         Self::StapleRequired,
+        Self::LargeHandshake,
         Self::NeverChosen,
         Self::IssuerExpiresSoon,
         Self::BlockLeftOut,
@@ -128,6 +131,7 @@ impl Reason {
             Self::NoNames => "NoNames",
             Self::OddNames => "OddNames",
             Self::StapleRequired => "StapleRequired",
+            Self::LargeHandshake => "LargeHandshake",
             Self::NeverChosen => "NeverChosen",
             Self::IssuerExpiresSoon => "IssuerExpiresSoon",
             Self::BlockLeftOut => "BlockLeftOut",

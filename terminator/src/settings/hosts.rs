@@ -27,9 +27,32 @@ pub(crate) struct Host {
     pub(crate) certificates: Vec<Certificate>,
     /// Whether the configuration has certificates for this host.
     pub(crate) has_own_certificates: bool,
+    pub(crate) target: Target,
+    /// The backends of clients that negotiate one of these protocols (ALPN).
+    pub(crate) by_protocol: Vec<(String, Target)>,
+}
+
+/// A backend.
+#[derive(Clone)]
+pub(crate) struct Target {
     pub(crate) backend: Arc<Backend>,
-    /// What is known of the backend, also from before a reload.
+    /// What is known of it, also from before a reload.
     pub(crate) known: Arc<Known>,
+}
+
+impl Host {
+    /// Returns the backend of clients that negotiate a protocol.
+    pub(crate) fn target(&self, protocol: Option<&[u8]>) -> &Target {
+        let mut by_protocol = self.by_protocol.iter();
+        let own = by_protocol.find(|(name, _)| Some(name.as_bytes()) == protocol);
+        own.map_or(&self.target, |(_, target)| target)
+    }
+
+    /// Returns all its backends.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
+        let by_protocol = self.by_protocol.iter().map(|(_, target)| target);
+        std::iter::once(&self.target).chain(by_protocol)
+    }
 }
 
 /// The listener itself, and its hosts by name.

@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mqtt_tls_config::{
-    Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem,
+    Alpn, Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem, Tls,
 };
 
-use super::hosts::{Host, Hosts};
+use super::hosts::{Host, Hosts, Target};
 use super::{Cause, Judgement, Problem};
-use crate::backend::known::Known;
-use crate::tls::{ClientTrust, Served};
+use crate::tls::{ClientTrust, Offering, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate};
 use mqtt_tls_judge::pem::Part;
@@ -38,8 +37,9 @@ pub(super) fn hosts(
 ) -> Option<Hosts> {
     let mut judge = Judge {
         judgement,
+        tls: &config.tls,
         problems,
-        known: known(judgement),
+        targets: targets(judgement),
     };
     let certificates = judge.certificates("", &config.pem, &config.certificates);
     let trust = judge.trust("", &config.client_auth);
@@ -50,8 +50,10 @@ pub(super) fn hosts(
         trust,
         has_own_certificates: true,
         has_own_trust: true,
+        backend: &config.backend,
+        alpn: &config.tls.alpn,
     };
-    let listener = judge.build(listener, config, Arc::new(config.backend.clone()));
+    let listener = judge.build(listener);
     let mut others = Vec::with_capacity(config.hosts.len());
     for (index, host) in config.hosts.iter().enumerate() {
         let key = format!("hosts[{index}].");
@@ -65,10 +67,6 @@ pub(super) fn hosts(
             Some(own) => judge.trust(&key, own),
             None => listener.as_ref().map(|listener| listener.trust.clone()),
         };
-        let backend = match (&host.backend, &listener) {
-            (None, Some(listener)) => Arc::clone(&listener.backend),
-            (own, _) => Arc::new(own.as_ref().unwrap_or(&config.backend).clone()),
-        };
         let parts = Parts {
             key,
             names: host.names.clone(),
@@ -76,14 +74,16 @@ pub(super) fn hosts(
             trust,
             has_own_certificates: host.pem.is_some(),
             has_own_trust: host.client_auth.is_some(),
+            backend: host.backend.as_ref().unwrap_or(&config.backend),
+            alpn: host.tls.alpn.as_ref().unwrap_or(&config.tls.alpn),
         };
-        others.extend(judge.build(parts, config, backend));
+        others.extend(judge.build(parts));
     }
     Some(Hosts::new(listener?, others, config.unknown_names))
 }
 
 /// A host before its TLS configurations are built.
-struct Parts {
+struct Parts<'p> {
     key: String,
     names: Vec<String>,
     /// `None` if they have problems, as has `trust`.
@@ -91,31 +91,34 @@ struct Parts {
     trust: Option<ClientTrust>,
     has_own_certificates: bool,
     has_own_trust: bool,
+    backend: &'p Backend,
+    alpn: &'p Alpn,
 }
 
 /// Judges with a strictness, and collects the problems.
 struct Judge<'p, 'b> {
     judgement: Judgement<'b>,
+    tls: &'b Tls,
     problems: &'p mut Vec<Problem>,
-    /// What is known of the backends.
-    known: HashMap<Backend, Arc<Known>>,
+    /// The backends, and what is known of them.
+    targets: HashMap<Backend, Target>,
 }
 
-/// Returns what is known of the backends of active settings.
-fn known(judgement: Judgement<'_>) -> HashMap<Backend, Arc<Known>> {
+/// Returns the backends of active settings.
+fn targets(judgement: Judgement<'_>) -> HashMap<Backend, Target> {
     let Judgement::InPlaceOf(before) = judgement else {
         return HashMap::new();
     };
-    let hosts = before.hosts.all();
-    hosts
-        .map(|host| ((*host.backend).clone(), Arc::clone(&host.known)))
+    let targets = before.hosts.all().flat_map(|host| host.targets());
+    targets
+        .map(|target| ((*target.backend).clone(), target.clone()))
         .collect()
 }
 
 impl Judge<'_, '_> {
     /// Builds the TLS configurations of a host. Tickets of the active host with the same names stay valid, unless one
     /// of the two requests client certificates.
-    fn build(&mut self, parts: Parts, config: &Config, backend: Arc<Backend>) -> Option<Host> {
+    fn build(&mut self, parts: Parts<'_>) -> Option<Host> {
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let before = match self.judgement {
             Judgement::InPlaceOf(before) => {
@@ -126,15 +129,23 @@ impl Judge<'_, '_> {
         };
         let before = before.filter(|before| before.trust.is_disabled());
         let tickets = before.and_then(|before| before.tls.tickets());
-        let tls = match Served::new(&certificates, &trust, config.tls.tickets, tickets) {
+        let (tls, alpn) = (self.tls, parts.alpn);
+        let offering = Offering { tls, alpn };
+        let tls = match Served::new(&certificates, &trust, offering, tickets) {
             Ok(tls) => tls,
             Err(error) => {
                 self.add(format!("{}clientAuth", parts.key), Cause::Tls(error));
                 return None;
             }
         };
-        let known = self.known.entry((*backend).clone()).or_default();
+        let protocols = alpn.protocols.iter();
+        let by_protocol = protocols.filter_map(|one| {
+            let target = self.target(one.backend.as_ref()?);
+            Some((one.name.clone(), target))
+        });
         Some(Host {
+            by_protocol: by_protocol.collect(),
+            target: self.target(parts.backend),
             key: parts.key,
             names: parts.names,
             tls,
@@ -142,9 +153,17 @@ impl Judge<'_, '_> {
             has_own_trust: parts.has_own_trust,
             certificates,
             has_own_certificates: parts.has_own_certificates,
-            known: Arc::clone(known),
-            backend,
         })
+    }
+
+    /// Returns a backend, of which all hosts that have it know the same.
+    fn target(&mut self, backend: &Backend) -> Target {
+        let target = self.targets.entry(backend.clone());
+        let target = target.or_insert_with(|| Target {
+            backend: Arc::new(backend.clone()),
+            known: Arc::default(),
+        });
+        target.clone()
     }
 
     fn certificates(
@@ -158,12 +177,16 @@ impl Judge<'_, '_> {
         for (index, pem) in pems.enumerate() {
             let judged = certificate::judge(&[Part::file(pem.expose())])
                 .and_then(|certificate| severely(certificate, self.judgement));
+            let misfit = |one: &Certificate| self.tls.misfit(one.facts().is_rsa());
+            let judged = judged.map_err(Cause::Certificate);
+            let judged =
+                judged.and_then(|one| misfit(&one).map_or(Ok(one), |why| Err(Cause::Misfit(why))));
             match judged {
                 Ok(certificate) => certificates
                     .iter_mut()
                     .for_each(|all| all.push(certificate.clone())),
-                Err(error) => {
-                    self.add(certificate_key(host, index), Cause::Certificate(error));
+                Err(cause) => {
+                    self.add(certificate_key(host, index), cause);
                     certificates = None;
                 }
             }

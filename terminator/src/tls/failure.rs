@@ -25,6 +25,7 @@ pub(crate) enum Failure {
     Incompatible,
     Io,
     LeftAfterCertificate,
+    NoProtocol,
     NotTls,
     PlaintextMqtt,
     ProxyProtocol,
@@ -35,7 +36,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::BadMessage,
         Self::BadServerName,
         Self::ClientAlert,
@@ -47,6 +48,7 @@ impl Failure {
         Self::Incompatible,
         Self::Io,
         Self::LeftAfterCertificate,
+        Self::NoProtocol,
         Self::NotTls,
         Self::PlaintextMqtt,
         Self::ProxyProtocol,
@@ -70,6 +72,7 @@ impl Failure {
             Self::Incompatible => "incompatible",
             Self::Io => "io",
             Self::LeftAfterCertificate => "left_after_certificate",
+            Self::NoProtocol => "no_application_protocol",
             Self::NotTls => "not_tls",
             Self::PlaintextMqtt => "plaintext_mqtt",
             Self::ProxyProtocol => "proxy_protocol",
@@ -102,6 +105,9 @@ impl Failure {
             Self::LeftAfterCertificate => {
                 "the client disconnected after it received the certificate; small clients reject it in this way"
             }
+            Self::NoProtocol => {
+                "the client offers none of the protocols in `tls.alpn`, and one is required"
+            }
             Self::NotTls => "an unknown protocol",
             Self::PlaintextMqtt => "the client speaks MQTT without TLS",
             Self::ProxyProtocol => "the load balancer sends the PROXY protocol: disable it there",
@@ -128,6 +134,11 @@ pub(crate) enum Alert {
 /// Errors in a handshake.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error(
+        "the client offers none of the application protocols (ALPN) in tls.alpn, and one is required: configure one of \
+    them in the client, or set tls.alpn.required: false"
+    )]
+    NoProtocol,
     /// The requested host name is invalid.
     #[error("the host name that the client requests is invalid")]
     BadServerName(#[source] rustls::Error),
@@ -175,6 +186,7 @@ impl Error {
             Self::Cut => Failure::Cut,
             Self::Io(_) => Failure::Io,
             Self::Left => Failure::LeftAfterCertificate,
+            Self::NoProtocol => Failure::NoProtocol,
             Self::NotTls(arrival) => match arrival {
                 Arrival::Http => Failure::Http,
                 Arrival::PlaintextMqtt => Failure::PlaintextMqtt,

@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 29] = [
+pub(super) const ROWS: [Row; 30] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
@@ -83,6 +83,13 @@ pub(super) const ROWS: [Row; 29] = [
         ACCEPTED,
         "a duration in `spec.timeouts` is invalid or out of bounds",
         "remove it, or write it as `30s`, `1m30s` or `500ms` within the bounds in the message",
+    ),
+    Row::new(
+        Reason::InvalidTls,
+        "InvalidTls",
+        ACCEPTED,
+        "`spec.tls` has an unknown value, or a combination with which no device of a version could connect",
+        "correct the field that the message names",
     ),
     Row::new(
         Reason::MissingCaRef,
