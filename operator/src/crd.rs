@@ -8,6 +8,7 @@
     reason = "KubeSchema's derive repeats each struct inside of a function"
 )]
 
+mod alpn;
 mod backend;
 mod client_auth;
 mod descriptions;
@@ -27,6 +28,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use mqtt_tls_config::yaml;
 use serde::{Deserialize, Serialize};
 
+pub use alpn::{Alpn, AlpnProtocol, HostTls};
 pub use backend::{Backend, BackendAddress, BackendService};
 pub use client_auth::{CaKind, CaRef, ClientAuth, ClientAuthMode};
 pub use host::{HOST_CERTIFICATES_MAX, HOSTS_MAX, Host, NAMES_MAX, UnknownNames};

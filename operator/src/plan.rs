@@ -71,6 +71,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let Decision {
         mut choices,
         backend,
+        alpn,
         mut problems,
         status,
         is_complete,
@@ -83,7 +84,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     });
     let ports = ports::choose(&listener, world, &previous, now);
     let rendered = is_complete
-        .then(|| config::of(&listener, backend, &ports.also, environment))
+        .then(|| config::of(&listener, (backend, alpn), &ports.also, environment))
         .map_or(Ok(None), |config| {
             config::render(config, &choices, &previous, now)
         })
@@ -181,6 +182,7 @@ fn serving(choices: &Choices, config: &Rendered, now: Timestamp) -> Serving {
     let file = File {
         version: config.version.clone(),
         port: config.port,
+        device_buffer: config.device_buffer,
     };
     Serving::planned(&choices.parts(), Some(file), now)
 }

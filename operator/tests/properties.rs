@@ -18,9 +18,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use mqtt_tls_config::{ClientAuthMode as Mode, Config};
 use mqtt_tls_operator::crd::{
-    Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource, ClientAuth,
-    ClientAuthMode, Host, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
-    ServiceTemplate, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
+    Alpn, AlpnProtocol, Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource,
+    ClientAuth, ClientAuthMode, Host, HostTls, Limits, MqttTlsListener, MqttTlsListenerSpec,
+    PodTemplate, SecretRef, ServiceTemplate, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
 };
 use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
@@ -146,12 +146,14 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
         prop::sample::subsequence(SECRETS.to_vec(), 0..3),
         option::of(client_auth()),
         option::of(backend()),
+        option::weighted(0.2, alpn()),
     );
-    let host = host.prop_map(|(names, secrets, client_auth, backend)| Host {
+    let host = host.prop_map(|(names, secrets, client_auth, backend, alpn)| Host {
         names: names.into_iter().map(str::to_owned).collect(),
         certificates: certificates(secrets.into_iter().map(str::to_owned)),
         client_auth,
         backend,
+        tls: HostTls { alpn },
     });
     let host = host.boxed();
     // Mostly without overlaps.
@@ -172,6 +174,17 @@ fn certificates(names: impl Iterator<Item = String>) -> Vec<CertificateSource> {
         secret_ref: SecretRef { name },
     });
     sources.collect()
+}
+
+fn alpn() -> impl Strategy<Value = Alpn> {
+    let name = prop::sample::select(vec!["mqtt", "x-amzn-mqtt-ca", "h2"]).prop_map(str::to_owned);
+    let name = prop_oneof![20 => name, 1 => any::<String>()];
+    let protocol = (name, option::of(backend()));
+    let protocol = protocol.prop_map(|(name, backend)| AlpnProtocol { name, backend });
+    (vec(protocol, 0..3), any::<bool>()).prop_map(|(protocols, required)| Alpn {
+        protocols,
+        required,
+    })
 }
 
 fn tls() -> impl Strategy<Value = Tls> {
@@ -203,15 +216,17 @@ fn tls() -> impl Strategy<Value = Tls> {
         groups,
         option::of(tickets),
         size,
+        option::weighted(0.3, alpn()),
     )
         .prop_map(
-            |(min_version, max_version, suites, groups, tickets, record_size_max)| Tls {
+            |(min_version, max_version, suites, groups, tickets, record_size_max, alpn)| Tls {
                 min_version,
                 max_version,
                 suites,
                 groups,
                 tickets,
                 record_size_max,
+                alpn,
             },
         )
 }

@@ -57,9 +57,25 @@ spec:
       caRef: {kind: Secret, name: tenant-a-ca}
     backend:
       service: {name: tenant-a-mqtt}
+    tls:
+      alpn:
+        protocols: [{name: mqtt}]
   unknownNames: Refuse
   tls:
+    minVersion: Tls12
+    suites:
+    - TLS_AES_128_GCM_SHA256
+    - TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+    - TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    groups: [X25519MLKEM768, x25519, secp256r1]
     tickets: All
+    recordSizeMax: 4096
+    alpn:
+      protocols:
+      - name: mqtt
+      - name: x-amzn-mqtt-ca
+        backend:
+          service: {name: aws-compatible}
   timeouts:
     handshake: 1m
     firstPacket: 20s

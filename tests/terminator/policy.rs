@@ -148,6 +148,38 @@ async fn a_host_has_the_listeners_protocols_or_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_with_a_backend_of_its_own_does_not_lead_to_that_of_the_listeners_protocol() {
+    let (plain, amzn, tenant) = (
+        Scripted::start().await,
+        Scripted::start().await,
+        Scripted::start().await,
+    );
+    let fixture = Fixture::start_with(plain.addr(), |config| {
+        config.tls.alpn = alpn(&[("mqtt", Some(&amzn))], false);
+        let host = |name: &str, backend: Option<&Scripted>| Host {
+            names: vec![name.to_owned()],
+            pem: None,
+            certificates: Vec::new(),
+            client_auth: None,
+            backend: backend.map(|backend| Backend {
+                host: "127.0.0.1".to_owned(),
+                port: backend.addr().port(),
+            }),
+            tls: HostTls::default(),
+        };
+        config.hosts = vec![host("localhost", Some(&tenant))];
+    });
+    let client = offering(&fixture, &["mqtt"]).open(fixture.addr()).await;
+    let client = client.unwrap();
+    assert_eq!(client.session().alpn_protocol(), Some(&b"mqtt"[..]));
+    tenant.accept().await;
+    // Without SNI.
+    let client = offering(&fixture, &["mqtt"]).server_name("127.0.0.1");
+    client.open(fixture.addr()).await.unwrap();
+    amzn.accept().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reload_changes_the_policy_and_no_open_connection() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());

@@ -8,6 +8,8 @@ use mqtt_tls_config::{Group, Suite, Tls as File};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::Alpn;
+
 /// TLS options, of what is secure. A change reaches the pods without replacing them, and applies to new connections.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -75,6 +77,10 @@ pub struct Tls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "record_size")]
     pub record_size_max: Option<u32>,
+
+    /// The protocols that TLS negotiates (ALPN), perhaps with brokers of their own. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<Alpn>,
 }
 
 /// A version of TLS.

@@ -133,7 +133,9 @@ impl Rows {
             key: Backend::NAME.to_owned(),
             values: format!("as `{}`", Backend::NAME),
             default: Some("that of the host".to_owned()),
-            meaning: "the broker for clients that negotiate this protocol".to_owned(),
+            meaning: "the broker for clients that negotiate this protocol. A host with a `backend` of its own, and without \
+                      `tls.alpn`, has the file's protocols and not their brokers"
+                .to_owned(),
         });
         alpn.within(&format!("{list}[]"), entry);
         Alpn::visit(&mut alpn);

@@ -52,6 +52,7 @@ pub(super) fn hosts(
         has_own_trust: true,
         backend: &config.backend,
         alpn: &config.tls.alpn,
+        has_protocols_brokers: true,
     };
     let listener = judge.build(listener);
     let mut others = Vec::with_capacity(config.hosts.len());
@@ -76,6 +77,8 @@ pub(super) fn hosts(
             has_own_trust: host.client_auth.is_some(),
             backend: host.backend.as_ref().unwrap_or(&config.backend),
             alpn: host.tls.alpn.as_ref().unwrap_or(&config.tls.alpn),
+            // Its clients must not reach the broker of another tenant.
+            has_protocols_brokers: host.tls.alpn.is_some() || host.backend.is_none(),
         };
         others.extend(judge.build(parts));
     }
@@ -93,6 +96,8 @@ struct Parts<'p> {
     has_own_trust: bool,
     backend: &'p Backend,
     alpn: &'p Alpn,
+    /// Whether the brokers of these protocols are for it, too.
+    has_protocols_brokers: bool,
 }
 
 /// Judges with a strictness, and collects the problems.
@@ -138,7 +143,10 @@ impl Judge<'_, '_> {
                 return None;
             }
         };
-        let protocols = alpn.protocols.iter();
+        let protocols = alpn
+            .protocols
+            .iter()
+            .filter(|_| parts.has_protocols_brokers);
         let by_protocol = protocols.filter_map(|one| {
             let target = self.target(one.backend.as_ref()?);
             Some((one.name.clone(), target))

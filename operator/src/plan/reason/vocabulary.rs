@@ -55,6 +55,7 @@ pub enum Reason {
     KeyMismatch,
     MissingKey,
     NoPrivateKey,
+    NoSuite,
     PrivateKeyInBundle,
     SecretNotFound,
     SeveralPrivateKeys,
