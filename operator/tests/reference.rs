@@ -271,10 +271,13 @@ fn default_in_words(field: &Value) -> Option<&str> {
 /// Returns the messages of a schema's rules.
 fn rules_of(schema: &Value) -> impl Iterator<Item = &str> {
     let rules = schema["x-kubernetes-validations"].as_array();
-    rules
-        .into_iter()
-        .flatten()
-        .map(|rule| rule["message"].as_str().unwrap())
+    rules.into_iter().flatten().map(|rule| {
+        let message = rule["message"].as_str();
+        // One that quotes the value, at its end.
+        let expression = || rule["messageExpression"].as_str()?.strip_prefix('\'');
+        let quoting = || Some(expression()?.split_once("; it is ' + ")?.0);
+        message.or_else(quoting).unwrap()
+    })
 }
 
 fn of_kubernetes(path: &str) -> Option<&'static str> {

@@ -125,7 +125,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "tls: {groups: [X25519MLKEM768]}",
-        "groups has none of TLS 1.2, which is on; add x25519, or set minVersion: Tls13",
+        "groups has none of TLS 1.2, which is on; add x25519, or set minVersion: Tls13; it is X25519MLKEM768",
     ),
     ("", "tls: {groups: []}", "should have at least 1 items"),
     (

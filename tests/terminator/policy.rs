@@ -525,3 +525,32 @@ async fn a_probe_is_no_client_of_the_preview() {
     backend.accept().await;
     assert!((served(&fixture, "ok") - 1.0).abs() < 0.5);
 }
+
+/// The names can be copied from the journal into `tls`.
+#[test]
+fn the_journal_names_what_a_refused_client_offers_and_the_key_to_change() {
+    let fixture = Fixture::start_for_handshakes(|config| {
+        config.tls.suites = vec![Suite::Aes128, Suite::EcdsaAes128];
+        config.tls.groups = vec![Group::P256];
+    });
+    for (option, value, key, field, offered) in [
+        (
+            "-ciphersuites",
+            "TLS_AES_256_GCM_SHA384",
+            "`tls.suites`",
+            "suites",
+            "TLS_AES_256_GCM_SHA384",
+        ),
+        ("-groups", "X25519", "`tls.groups`", "groups", "x25519"),
+    ] {
+        let client = SClient::new(fixture.addr(), &fixture.ca).arg("-tls1_3");
+        let seen = client.arg(option).arg(value).run(b"");
+        assert!(seen.stderr.contains("alert number 40"), "{seen:?}");
+        let entry = eventually(SOON, "there is an entry", || {
+            let (_, text) = fixture.get("/handshakes");
+            text.contains(key).then(|| text.clone())
+        });
+        let entries: Value = serde_json::from_str(&entry).unwrap();
+        assert_eq!(entries[0][field][0], offered, "{entry}");
+    }
+}

@@ -21,20 +21,23 @@ use super::Alpn;
             "!has(self.suites) || (has(self.maxVersion) && self.maxVersion == 'Tls12') || \
              self.suites.exists(suite, !suite.startsWith('TLS_ECDHE_'))"
         )
-        .message("suites has none of TLS 1.3, which is on; add TLS_AES_128_GCM_SHA256, or set maxVersion: Tls12")
+        .message(Message::Expression("'suites has none of TLS 1.3, which is on; add TLS_AES_128_GCM_SHA256, or set \
+                  maxVersion: Tls12; it is ' + self.suites.join(', ')".to_owned()))
         .field_path(".suites"),
     validation = Rule::new(
             "!has(self.suites) || (has(self.minVersion) && self.minVersion == 'Tls13') || \
              self.suites.exists(suite, suite.startsWith('TLS_ECDHE_'))"
         )
-        .message("suites has none of TLS 1.2, which is on; add TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 or \
-                  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, or set minVersion: Tls13")
+        .message(Message::Expression("'suites has none of TLS 1.2, which is on; add \
+                  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, or set \
+                  minVersion: Tls13; it is ' + self.suites.join(', ')".to_owned()))
         .field_path(".suites"),
     validation = Rule::new(
             "!has(self.groups) || (has(self.minVersion) && self.minVersion == 'Tls13') || \
              self.groups.exists(group, group != 'X25519MLKEM768')"
         )
-        .message("groups has none of TLS 1.2, which is on; add x25519, or set minVersion: Tls13")
+        .message(Message::Expression("'groups has none of TLS 1.2, which is on; add x25519, or set minVersion: Tls13; \
+                  it is ' + self.groups.join(', ')".to_owned()))
         .field_path(".groups")
 )]
 pub struct Tls {

@@ -286,16 +286,18 @@ fn incompatible(missing: &PeerIncompatible) -> &'static str {
         | PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired => {
-            "no version in common: the client offers neither TLS 1.2 nor TLS 1.3"
+            "no version in common: the client offers none that is on, see `tls.minVersion` and `tls.maxVersion` (TLS 1.2 and \
+            1.3 by default)"
         }
         PeerIncompatible::NoCipherSuitesInCommon => {
-            "no cipher suite in common: TLS 1.2 requires ECDHE with AES-GCM or ChaCha20-Poly1305 for the \
-            certificate's kind of key, TLS 1.3 AES-GCM or ChaCha20-Poly1305"
+            "no cipher suite in common: the client must offer one of `tls.suites`, by default TLS 1.2's with ECDHE for the \
+            certificate's kind of key, and AES-GCM or ChaCha20-Poly1305"
         }
         PeerIncompatible::NoKxGroupsInCommon
         | PeerIncompatible::NamedGroupsExtensionRequired
         | PeerIncompatible::KeyShareExtensionRequired => {
-            "no key exchange group in common: the client must support X25519MLKEM768, X25519, P-256 or P-384"
+            "no key exchange group in common: the client must support one of `tls.groups`, by default X25519MLKEM768, X25519, \
+            P-256 or P-384"
         }
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::SignatureAlgorithmsExtensionRequired
