@@ -135,7 +135,7 @@ impl Run {
 pub struct Standalone {
     /// Folder with MqttTlsListeners, Secrets and ConfigMaps as YAML files; it is watched for changes
     pub folder: PathBuf,
-    /// Broker to use instead of the listeners' backends [default: the port of each listener's backend.service on
+    /// Broker to use instead of all backends of listeners and their hosts [default: the port of each listener's backend.service on
     /// 127.0.0.1]
     #[arg(long, env = "MQTT_TLS_BACKEND", value_parser = backend)]
     pub backend: Option<Backend>,

@@ -40,6 +40,8 @@ use certificates::previous::Previous;
 use certificates::serving::{File, Serving};
 use config::Rendered;
 use environment::Environment;
+use host_key::HostKey;
+use hosts::fit::{self, Yielding};
 use hosts::{Choices, Decision, Input};
 use names::Identity;
 use objects::Objects;
@@ -68,14 +70,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         Ok(listener) => listener,
         Err(problems) => return unaccepted(world, now, previous, problems),
     };
-    let Decision {
-        mut choices,
-        backend,
-        alpn,
-        mut problems,
-        status,
-        is_complete,
-    } = hosts::decide(&Input {
+    let mut decision = hosts::decide(&Input {
         listener: &listener,
         world,
         environment,
@@ -83,24 +78,28 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         now,
     });
     let ports = ports::choose(&listener, world, &previous, now);
-    let rendered = is_complete
-        .then(|| config::of(&listener, (backend, alpn), &ports.also, environment))
-        .map_or(Ok(None), |config| {
-            config::render(config, &choices, &previous, now)
-        })
-        .unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
+    let brokers = (
+        std::mem::take(&mut decision.backend),
+        std::mem::take(&mut decision.alpn),
+    );
+    let config = config::of(&listener, brokers, &ports.also, environment);
+    let rendered = decision.rendered(&config, &previous, now);
+    let Decision {
+        mut choices,
+        mut problems,
+        mut status,
+        ..
+    } = decision;
     let mut dates = choices.dates.clone();
     dates.extend(ports.due.filter(|_| rendered.is_some()));
     let is_rendered = rendered.is_some();
     // What keeps one host from being served as wanted must not let the certificates of all others expire.
     let config = rendered.or_else(|| {
-        let (kept, config) = renewed(world, &previous, now)?;
-        dates.extend_from_slice(&kept.dates);
-        choices = kept;
-        Some(config)
+        let renewed = renewed(world, &previous, now)?;
+        fit::report(renewed.outgrown, &mut problems, &mut status);
+        dates.extend_from_slice(&renewed.choices.dates);
+        choices = renewed.choices;
+        Some(renewed.config)
     });
     let sources = choices.sources();
     let rendered = config.as_ref().map(|config| (&config.text, &sources));
@@ -140,24 +139,46 @@ pub fn renew(world: &World, now: Timestamp) -> Plan {
     unaccepted(world, now, previous, Vec::new())
 }
 
+/// What is served, with renewed certificates and CA certificates.
+struct Renewed {
+    choices: Choices,
+    config: Rendered,
+    /// The problems of those that are too large to be renewed.
+    outgrown: Vec<(HostKey, Problem)>,
+}
+
 /// Renders what is served again, with renewed certificates and CA certificates; `None` if nothing is served, or if it cannot
-/// be kept as it is, or has become too large.
-fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<(Choices, Rendered)> {
-    let choices = hosts::renew(world, previous, now)?;
-    let config = config::render(previous.rest()?.clone(), &choices, previous, now);
-    Some((choices, config.ok()??))
+/// be kept as it is.
+fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<Renewed> {
+    let mut choices = hosts::renew(world, previous, now)?;
+    let rest = previous.rest()?;
+    let fitted = fit::fit(rest, &mut choices, previous, Yielding::All, now).ok()?;
+    Some(Renewed {
+        choices,
+        config: fitted.rendered?,
+        outgrown: fitted.outgrown,
+    })
 }
 
 /// Returns the plan for an invalid listener: what runs stays, and its certificates and CA certificates are renewed.
-fn unaccepted(world: &World, now: Timestamp, previous: Previous, problems: Vec<Problem>) -> Plan {
+fn unaccepted(
+    world: &World,
+    now: Timestamp,
+    previous: Previous,
+    mut problems: Vec<Problem>,
+) -> Plan {
     let identity = Identity::of(&world.listener);
+    let mut hosts = Vec::new();
     // The problems of an invalid listener are those of its spec.
-    let written = renewed(world, &previous, now);
+    let written = renewed(world, &previous, now).map(|renewed| {
+        fit::report(renewed.outgrown, &mut problems, &mut hosts);
+        (renewed.choices, renewed.config)
+    });
     let dates = written.as_ref().map(|(choices, _)| &*choices.dates);
     let dates = dates.unwrap_or_default();
     let report = Report {
         problems,
-        hosts: Vec::new(),
+        hosts,
         planned: written
             .as_ref()
             .map(|(choices, config)| serving(choices, config, now)),
@@ -184,7 +205,7 @@ fn serving(choices: &Choices, config: &Rendered, now: Timestamp) -> Serving {
         port: config.port,
         device_buffer: config.device_buffer,
     };
-    Serving::planned(&choices.parts(), Some(file), now)
+    Serving::planned(&choices.parts(), Some(file), now).with(choices.warnings(&config.backend))
 }
 
 /// Returns the next of the dates.

@@ -7,6 +7,7 @@ pub mod latest;
 mod status;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::crd::ADMIN_PORT;
 use crate::plan::proof::answer::{Answer, Configuration};
-use crate::plan::proof::question::Question;
+use crate::plan::proof::question::{Handshake, Place, Question};
 use crate::plan::proof::{Proofs, ReadyPod};
 
 /// Maximum time for all pods of a listener. Within it a pod that runs another version is asked again: the kubelet
@@ -31,6 +32,9 @@ const PODS_MAX: usize = 100;
 /// Maximum number of pods of one listener that are asked at the same time.
 const PARALLEL_MAX: usize = 16;
 
+/// Maximum number of handshakes with one pod at the same time.
+const HANDSHAKES_PARALLEL_MAX: usize = 4;
+
 /// Pause before a pod is asked again; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -40,15 +44,16 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Asks the ready pods until they serve what is wanted, or the deadline passes.
 pub async fn prove(question: &Question, pods: &[ReadyPod]) -> Proofs {
     let deadline = Instant::now() + DEADLINE;
-    ask_all(pods, deadline, |pod| until_served(pod, question, deadline)).await
+    let ask = |pod, place| until_served(pod, question, place, deadline);
+    ask_all(pods, deadline, ask).await
 }
 
 /// Asks the ready pods once more: for their `/status`, and by handshakes only those whose last answer came from one.
 async fn look(question: &Question, pods: &[ReadyPod], last: &Proofs) -> Proofs {
     let deadline = Instant::now() + DEADLINE;
-    let ask = |pod: ReadyPod| async move {
+    let ask = |pod: ReadyPod, place: Place| async move {
         if last.came_from_a_handshake(&pod.name) {
-            asked(&pod, question).await
+            asked(&pod, question, place, deadline).await
         } else {
             reported(&pod, question).await
         }
@@ -56,14 +61,20 @@ async fn look(question: &Question, pods: &[ReadyPod], last: &Proofs) -> Proofs {
     ask_all(pods, deadline, ask).await
 }
 
-async fn ask_all<F>(pods: &[ReadyPod], deadline: Instant, ask: impl Fn(ReadyPod) -> F) -> Proofs
+async fn ask_all<F>(
+    pods: &[ReadyPod],
+    deadline: Instant,
+    ask: impl Fn(ReadyPod, Place) -> F,
+) -> Proofs
 where
     F: Future<Output = Answer>,
 {
     let pods = pods.iter().take(PODS_MAX).cloned();
+    let of = pods.len();
     let asked: Vec<_> = pods
-        .map(|pod| {
-            let (name, answer) = (pod.name.clone(), ask(pod));
+        .enumerate()
+        .map(|(index, pod)| {
+            let (name, answer) = (pod.name.clone(), ask(pod, Place { index, of }));
             async move {
                 let answer = timeout_at(deadline, answer).await;
                 (
@@ -79,10 +90,15 @@ where
     }
 }
 
-async fn until_served(pod: ReadyPod, question: &Question, deadline: Instant) -> Answer {
+async fn until_served(
+    pod: ReadyPod,
+    question: &Question,
+    place: Place,
+    deadline: Instant,
+) -> Answer {
     let mut pause = PAUSE;
     loop {
-        let answer = asked(&pod, question).await;
+        let answer = asked(&pod, question, place, deadline).await;
         if !answer.is_transient() || Instant::now() + pause >= deadline {
             return answer;
         }
@@ -91,21 +107,34 @@ async fn until_served(pod: ReadyPod, question: &Question, deadline: Instant) -> 
     }
 }
 
-/// Asks one pod for its `/status`, and for each certificate.
-async fn asked(pod: &ReadyPod, question: &Question) -> Answer {
+/// Asks one pod for its `/status`, and for its share of the certificates.
+async fn asked(pod: &ReadyPod, question: &Question, place: Place, deadline: Instant) -> Answer {
     let mut answer = reported(pod, question).await;
     if answer.configuration == Configuration::Served {
         let address = SocketAddr::new(pod.ip, question.port);
-        for wanted in &question.handshakes {
-            let shaken = timeout(ANSWER_WAIT, handshake::shake(address, wanted)).await;
-            let shaken = shaken.unwrap_or(Err(handshake::Error::Timeout));
-            if let Some(found) = handshake::contrary(wanted, shaken) {
-                answer.configuration = found;
-                break;
-            }
+        let wanted = question.of_pod(place).cloned();
+        let shaken: Vec<_> = wanted
+            .map(|wanted| shaken(address, wanted, deadline))
+            .collect();
+        let contrary = stream::iter(shaken).buffered(HANDSHAKES_PARALLEL_MAX);
+        let contrary = contrary.filter_map(std::future::ready);
+        if let Some(found) = pin!(contrary).next().await {
+            answer.configuration = found;
         }
     }
     answer
+}
+
+/// Returns what a handshake shows that is not wanted.
+async fn shaken(
+    address: SocketAddr,
+    wanted: Handshake,
+    deadline: Instant,
+) -> Option<Configuration> {
+    let deadline = deadline.min(Instant::now() + ANSWER_WAIT);
+    let shaken = timeout_at(deadline, handshake::shake(address, &wanted)).await;
+    let shaken = shaken.unwrap_or(Err(handshake::Error::Timeout));
+    handshake::contrary(&wanted, shaken)
 }
 
 /// Asks one pod for its `/status`.

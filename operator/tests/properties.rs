@@ -356,20 +356,21 @@ fn config(world: &World) -> Option<Config> {
 /// Asserts that the clients of each host are authenticated, and reach a broker, as it is wanted, or as they did before; and
 /// that no name of a host is taken from it.
 fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, after: &Config) {
-    let mode = |config: &Config, host: &mqtt_tls_config::Host| {
-        let own = host.client_auth.as_ref().map(|own| own.mode);
-        own.unwrap_or(config.client_auth.mode)
+    let auth = |config: &Config, host: &mqtt_tls_config::Host| {
+        host.client_auth
+            .clone()
+            .unwrap_or_else(|| config.client_auth.clone())
     };
     let backend = |config: &Config, host: &mqtt_tls_config::Host| {
         let own = host.backend.clone();
         own.unwrap_or_else(|| config.backend.clone())
     };
     for host in &after.hosts {
-        let found = (mode(after, host), backend(after, host));
+        let found = (auth(after, host), backend(after, host));
         let is_as_before = before.is_some_and(|before| {
             let mut hosts = before.hosts.iter();
             hosts.any(|one| {
-                one.names == host.names && (mode(before, one), backend(before, one)) == found
+                one.names == host.names && (auth(before, one), backend(before, one)) == found
             })
         });
         let is_as_wanted = wanted.is_some_and(|spec| {
@@ -382,7 +383,9 @@ fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, a
                     ClientAuthMode::Require => Mode::Require,
                 };
                 let has_backend = one.backend.is_some();
-                one.names == host.names && mode == found.0 && has_backend == host.backend.is_some()
+                one.names == host.names
+                    && mode == found.0.mode
+                    && has_backend == host.backend.is_some()
             })
         });
         assert!(is_as_before || is_as_wanted, "{:?}", host.names);

@@ -45,11 +45,16 @@ pub(crate) struct Board {
     metrics: Metrics,
     pulse: Pulse,
     state: Arc<state::State>,
-    /// The active settings.
-    settings: Mutex<Arc<Settings>>,
     /// Held during an attempt to connect to the backend.
     attempt: Arc<Semaphore>,
-    status: Mutex<Status>,
+    active: Mutex<Active>,
+}
+
+/// The active settings, and their status.
+#[derive(Clone)]
+struct Active {
+    settings: Arc<Settings>,
+    status: Status,
 }
 
 impl Board {
@@ -66,26 +71,20 @@ impl Board {
             metrics,
             pulse,
             state,
-            settings: Mutex::new(settings),
             attempt: Arc::new(Semaphore::new(1)),
-            status: Mutex::new(status),
+            active: Mutex::new(Active { settings, status }),
         }
     }
 
     /// Replaces the active settings and their status.
     pub(crate) fn announce(&self, settings: Arc<Settings>, status: Status) {
-        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
-        *self.lock() = status;
-    }
-
-    fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
+        *self.lock() = Active { settings, status };
     }
 
     /// Connects to each backend about which no attempt counts any more, at most once at a time. Returns after
     /// [`ATTEMPT_WAIT`]; the attempts go on.
     async fn try_backends(&self) {
-        let settings = self.settings();
+        let settings = Arc::clone(&self.lock().settings);
         let targets = settings.hosts.all().flat_map(|host| host.targets());
         let stale: Vec<_> = targets
             .filter(|target| target.known.health.is_stale())
@@ -115,20 +114,22 @@ impl Board {
 
     /// Changes the status.
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Status) -> R) -> R {
-        change(&mut self.lock())
+        change(&mut self.lock().status)
     }
 
     /// Returns the reasons for not being ready.
     fn waiting_for(&self) -> Vec<&'static str> {
-        self.lock().waiting_for.clone()
+        self.lock().status.waiting_for.clone()
     }
 
     /// Returns the current status.
     pub(crate) fn status(&self) -> Status {
         use std::sync::atomic::Ordering::Relaxed;
-        let mut status = self.lock().clone();
+        let Active {
+            settings,
+            mut status,
+        } = self.lock().clone();
         status.connections.open = self.state.open.load(Relaxed);
-        let settings = self.settings();
         let own = (&mut status.backend, &mut status.by_protocol);
         let hosts = status.hosts.iter_mut();
         let hosts = hosts.map(|host| (&mut host.backend, &mut host.by_protocol));
@@ -139,14 +140,14 @@ impl Board {
         }
         status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
-        let warnings = self.metrics.warnings.now().into_iter();
+        let warnings = self.metrics.current.warnings().into_iter();
         status.warnings = warnings.map(Doubt::from).collect();
         status
     }
 
-    fn lock(&self) -> MutexGuard<'_, Status> {
+    fn lock(&self) -> MutexGuard<'_, Active> {
         // The status is consistent even if an update panicked.
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

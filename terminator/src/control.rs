@@ -245,9 +245,7 @@ impl Control {
         self.metrics.reloaded(Reload::Ok);
         self.metrics
             .allowing(self.state.room.connections(&settings.limits));
-        self.metrics
-            .serving(settings.hosts.certificates().map(Certificate::facts));
-        self.metrics.warnings.about(settings);
+        self.metrics.serving(settings);
         let generation = self
             .board
             .update(|status| status.configuration.generation + 1);

@@ -4,13 +4,12 @@
 //! It must not have a label whose values come from a client. Each counter exists from the start, at 0 for each value of
 //! its labels: `rate` cannot see the first increase of a series that appears with it.
 
+mod current;
 mod preview;
 mod threads;
-mod warnings;
 
 use std::sync::Arc;
 
-use mqtt_tls_judge::certificate::Facts;
 use mqtt_tls_program::process::Process;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,13 +17,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::current::Current;
 use self::preview::Preview;
 use self::threads::Threads;
-use self::warnings::Warnings;
 use crate::reload::Reload;
+use crate::settings::Settings;
 use crate::state::State;
 
-type CertificateLabels = [(&'static str, String); 2];
+type CertificateLabels = [(&'static str, String); 3];
 
 /// Metrics of the configuration.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Metrics {
     connections_limit: Gauge,
     not_before: Family<CertificateLabels, Gauge>,
     not_after: Family<CertificateLabels, Gauge>,
-    pub(crate) warnings: Warnings,
+    pub(crate) current: Current,
 }
 
 impl Metrics {
@@ -47,7 +47,7 @@ impl Metrics {
             connections_limit: Gauge::default(),
             not_before: Family::default(),
             not_after: Family::default(),
-            warnings: Warnings::default(),
+            current: Current::default(),
         };
         for outcome in Reload::all() {
             drop(
@@ -94,7 +94,7 @@ impl Metrics {
             Unit::Seconds,
             self.not_after.clone(),
         );
-        registry.register_collector(Box::new(self.warnings.clone()));
+        registry.register_collector(Box::new(self.current.clone()));
     }
 
     /// Counts a load of the configuration file.
@@ -109,18 +109,24 @@ impl Metrics {
         self.connections_limit.set(connections.into());
     }
 
-    /// Replaces the certificates that are served.
-    pub(crate) fn serving<'a>(&self, certificates: impl Iterator<Item = &'a Arc<Facts>>) {
+    /// Replaces the settings that are served.
+    pub(crate) fn serving(&self, settings: &Settings) {
+        self.current.replace(settings);
         self.not_before.clear();
         self.not_after.clear();
-        for (index, facts) in certificates.enumerate() {
-            let labels = [
-                ("index", index.to_string()),
-                ("fingerprint", facts.fingerprint.clone()),
-            ];
-            let (from, until) = (facts.not_before.as_second(), facts.not_after.as_second());
-            self.not_before.get_or_create(&labels).set(from);
-            self.not_after.get_or_create(&labels).set(until);
+        let hosts = settings.hosts.all();
+        for host in hosts.filter(|host| host.has_own_certificates) {
+            for (index, certificate) in host.certificates.iter().enumerate() {
+                let facts = certificate.facts();
+                let labels = [
+                    ("host", host.name().to_owned()),
+                    ("index", index.to_string()),
+                    ("fingerprint", facts.fingerprint.clone()),
+                ];
+                let (from, until) = (facts.not_before.as_second(), facts.not_after.as_second());
+                self.not_before.get_or_create(&labels).set(from);
+                self.not_after.get_or_create(&labels).set(until);
+            }
         }
     }
 }

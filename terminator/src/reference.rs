@@ -5,7 +5,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_program::reference;
 use prometheus_client::registry::Registry;
 
@@ -57,8 +56,7 @@ fn metrics(page: &mut String, example: &Settings) {
     let mut registry = Registry::default();
     let state = Arc::new(State::new(Room::of(1), 1));
     let metrics = Metrics::new(&mut registry, &state);
-    metrics.serving(example.hosts.certificates().map(Certificate::facts));
-    metrics.warnings.about(example);
+    metrics.serving(example);
     page.push_str(
         "\n## Metrics\n\nEach counter starts at 0 for each value of its labels, so that the first failure of a kind is \
          an increase and not a new series.\n\n",

@@ -17,7 +17,7 @@ use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
 use hosts::{Host, Hosts};
-use mqtt_tls_judge::authorities;
+use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
 
@@ -114,11 +114,24 @@ pub enum Judgement<'b> {
     Strict,
 }
 
+/// What a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A certificate, by its index among those of the listener or host; 0 is the default.
+    Certificate(usize),
+    /// The authorities for client certificates.
+    Authorities,
+    /// The listener or host as a whole.
+    Host,
+}
+
 /// Warning about an active configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Index of the certificate among all of the configuration, 0 for the default; `None` for authorities.
-    pub index: Option<usize>,
+    /// The first name of the host whose it is; empty for the listener itself.
+    pub host: String,
+    /// What it is about.
+    pub about: About,
     /// Key of the configuration.
     pub key: String,
     /// The finding.
@@ -127,7 +140,14 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.finding)
+        let Self {
+            host, key, finding, ..
+        } = self;
+        if host.is_empty() {
+            write!(f, "{key}: {finding}")
+        } else {
+            write!(f, "{key} ({host}): {finding}")
+        }
     }
 }
 
@@ -172,44 +192,43 @@ impl Settings {
 
     /// Returns the warnings at a time.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
-        let (mut warnings, mut first) = (Vec::new(), 0);
-        for host in self.hosts.all() {
-            if host.has_own_certificates {
-                warnings.extend(self.of_certificates(host, first, now));
-                first += host.certificates.len();
-            }
-            let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
-            warnings.extend(
-                authorities
-                    .into_iter()
-                    .flat_map(|found| of_authorities(&host.key, found)),
-            );
-        }
+        let hosts = self.hosts.all();
+        let mut warnings: Vec<Warning> = hosts.flat_map(|host| self.of_host(host, now)).collect();
+        warnings.extend(self.hosts.together());
         warnings
     }
 
-    /// Returns the warnings about the certificates of a host, of which `first` is the index of its default.
-    fn of_certificates(&self, host: &Host, first: usize, now: Timestamp) -> Vec<Warning> {
+    /// Returns the warnings about what a host has of its own.
+    fn of_host(&self, host: &Host, now: Timestamp) -> Vec<Warning> {
+        let warning = |about, key, finding| Warning {
+            host: host.name().to_owned(),
+            about,
+            key,
+            finding,
+        };
         let mut warnings = Vec::new();
-        for (index, certificate) in host.certificates.iter().enumerate() {
-            let mut findings = certificate.findings_at(now);
+        let own = host.certificates.iter().enumerate();
+        for (index, certificate) in own.filter(|_| host.has_own_certificates) {
+            let findings = certificate.findings_at(now).into_iter();
+            let never_chosen = certificate.never_chosen().filter(|_| index > 0);
             let authorities = host.trust.authorities();
             let outgrows = |buffer| certificate.outgrows(buffer, authorities);
-            findings.extend(self.device_buffer.and_then(outgrows));
-            if index > 0 {
-                findings.extend(certificate.never_chosen());
-            }
-            warnings.extend(findings.into_iter().map(|finding| Warning {
-                index: Some(first + index),
-                key: prepare::certificate_key(&host.key, index),
-                finding,
-            }));
+            let large = self.device_buffer.and_then(outgrows);
+            let findings = findings.chain(large).chain(never_chosen);
+            let key = prepare::certificate_key(&host.key, index);
+            let about = About::Certificate(index);
+            warnings.extend(findings.map(|finding| warning(about, key.clone(), finding)));
         }
+        let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
+        let findings = authorities.into_iter().flat_map(Authorities::findings);
+        let key = prepare::authorities_key(&host.key);
+        let about = About::Authorities;
+        warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
         warnings
     }
 
     /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces
-    /// valid ones.
+    /// valid ones of the listener itself, or of the same host.
     ///
     /// # Errors
     ///
@@ -217,16 +236,19 @@ impl Settings {
     pub fn may_replace(&self, before: &Self, now: Timestamp) -> Result<(), Warning> {
         let is_valid =
             |certificate: &Certificate| certificate.facts().validity(now) == Validity::Valid;
-        if !before.hosts.certificates().all(is_valid) {
-            return Ok(());
-        }
+        let was_valid = |host: &Host| {
+            let before = before.hosts.with_names(&host.names);
+            before.is_some_and(|before| before.certificates.iter().all(is_valid))
+        };
         let out_of_date = |warning: &Warning| {
             matches!(
                 warning.finding.reason,
                 Reason::Expired | Reason::NotYetValid
             )
         };
-        match self.warnings(now).into_iter().find(out_of_date) {
+        let hosts = self.hosts.all().filter(|host| was_valid(host));
+        let mut warnings = hosts.flat_map(|host| self.of_host(host, now));
+        match warnings.find(out_of_date) {
             Some(warning) => Err(warning),
             None => Ok(()),
         }
@@ -262,18 +284,6 @@ fn addresses(config: &Config) -> Vec<Problem> {
         .map(|(key, error)| Problem {
             key: key.to_owned(),
             cause: Cause::Address(error),
-        })
-        .collect()
-}
-
-/// Returns the warnings about the authorities of a host.
-fn of_authorities(host: &str, authorities: &authorities::Authorities) -> Vec<Warning> {
-    let findings = authorities.findings().iter();
-    findings
-        .map(|finding| Warning {
-            index: None,
-            key: prepare::authorities_key(host),
-            finding: finding.clone(),
         })
         .collect()
 }

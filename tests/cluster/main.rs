@@ -22,6 +22,7 @@ mod cluster;
 mod diagnostics;
 mod disruption;
 mod editors;
+mod hosts;
 mod install;
 mod listener;
 mod operator;
@@ -80,7 +81,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 13] = [
+const TROUBLE: [Journey; 14] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -101,6 +102,10 @@ const TROUBLE: [Journey; 13] = [
     (
         "several::the_plugins_file_works_as_a_secret",
         several::the_plugins_file_works_as_a_secret,
+    ),
+    (
+        "hosts::tenants_behind_one_port_do_not_meet",
+        hosts::tenants_behind_one_port_do_not_meet,
     ),
     (
         "ports::a_change_of_the_port_refuses_nothing",

@@ -72,7 +72,7 @@ async fn a_terminator_starts_with_a_chain_that_a_reload_would_refuse() {
             panic!("{what}: {}", error.chain());
         });
         let line = format!(
-            "mqtt_tls_certificate_warning{{index=\"0\",reason=\"{}\"}} 1",
+            "mqtt_tls_certificate_warning{{host=\"\",index=\"0\",reason=\"{}\"}} 1",
             reason.name()
         );
         eventually(SOON, &line, || metrics(&bad).contains(&line).then_some(()));
@@ -121,7 +121,8 @@ async fn a_terminator_starts_with_authorities_that_a_reload_would_refuse() {
         "UnusableAuthority"
     );
     let mut terminator = Terminator::start(&file, None, None).unwrap();
-    let line = "mqtt_tls_certificate_warning{index=\"ca\",reason=\"UnusableAuthority\"} 1";
+    let line =
+        "mqtt_tls_certificate_warning{host=\"\",index=\"ca\",reason=\"UnusableAuthority\"} 1";
     eventually(SOON, line, || metrics(&old).contains(line).then_some(()));
     let mut new = old.clone();
     let other = openssl(&folder, "req -x509 -key key -days 31 -subj /CN=others");

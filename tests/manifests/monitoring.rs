@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use mqtt_tls_config::{Backend, Config, Pem, yaml};
+use mqtt_tls_config::{Backend, Config, Host, Pem, yaml};
 use mqtt_tls_operator::crd;
 use serde_json::Value;
 use tests::apiserver::ApiServer;
@@ -263,6 +263,14 @@ impl Terminator {
             port: broker.port(),
         };
         config.admin.port = ports::free_port();
+        config.hosts = vec![Host {
+            names: vec!["localhost".to_owned()],
+            pem: None,
+            certificates: Vec::new(),
+            client_auth: None,
+            backend: Some(config.backend.clone()),
+            tls: mqtt_tls_config::HostTls::default(),
+        }];
         let file = workdir::scratch("terminator").join("config.yaml");
         write(&file, &config);
         let mut command = Command::new(programs::terminator());

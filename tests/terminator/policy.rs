@@ -365,7 +365,7 @@ fn a_handshake_that_outgrows_devices_gets_a_warning_with_the_bytes_of_each_certi
         );
         let sizes = format!("the chain has {} + ", leaf.cert_der.len());
         assert!(warning.message.contains(&sizes), "{}", warning.message);
-        let line = "mqtt_tls_certificate_warning{index=\"0\",reason=\"LargeHandshake\"}";
+        let line = "mqtt_tls_certificate_warning{host=\"\",index=\"0\",reason=\"LargeHandshake\"}";
         assert!(fixture.metric(line) > 0.5);
         // It fits into a larger buffer, and is no warning without a limit.
         for larger in [u32::try_from(size).unwrap(), Tls::RECORD_SIZE_RANGE.1] {

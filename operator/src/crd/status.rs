@@ -89,10 +89,13 @@ pub struct CertificateStatus {
 #[serde(rename_all = "camelCase")]
 pub struct HostStatus {
     /// The first of its names.
+    #[schemars(length(max = 512))]
     pub name: String,
     /// Why it is not right, in CamelCase, as in the conditions.
+    #[schemars(length(max = 63))]
     pub reason: String,
     /// The object, what is wrong, and what to do.
+    #[schemars(length(max = 2048))]
     pub message: String,
 }
 

@@ -1,15 +1,13 @@
 //! Renders the terminators' configuration of a listener and what was chosen for it. It must not choose.
 
 use jiff::{SignedDuration, Timestamp};
-use mqtt_tls_config::{Admin, Alpn, Backend, Certificate, Config, Drain, FILE_SIZE_MAX, Pem, Tls};
+use mqtt_tls_config::{Admin, Alpn, Backend, Certificate, Config, Drain, Pem, Tls};
 
 use super::certificates::previous::Previous;
 use super::certificates::served::Served;
 use super::environment::Environment;
 use super::hosts::{Choices, ChosenHost};
 use super::listener::Listener;
-use super::problem::Problem;
-use super::reason::Reason;
 
 /// A rendered configuration.
 pub struct Rendered {
@@ -21,6 +19,15 @@ pub struct Rendered {
     pub port: u16,
     /// Size of the devices' TLS buffers in bytes, if they are small.
     pub device_buffer: Option<u32>,
+    /// The listener's backend.
+    pub backend: Backend,
+}
+
+impl Rendered {
+    /// Returns the size of the text in bytes.
+    pub fn size(&self) -> usize {
+        self.text.expose().len()
+    }
 }
 
 /// Returns the configuration of a listener, without hosts, certificates and CA certificates.
@@ -54,24 +61,20 @@ pub fn of(
 }
 
 /// Completes a configuration with the hosts and the chosen certificates and CA certificates, and renders it; `None` without a
-/// certificate to serve. It has the previous file's version if nothing else differs.
-///
-/// # Errors
-///
-/// The file does not fit into a Secret.
+/// certificate to serve. It has the previous file's version if nothing else differs. It may be too large.
 pub fn render(
     mut config: Config,
     choices: &Choices,
     previous: &Previous,
     now: Timestamp,
-) -> Result<Option<Rendered>, Problem> {
+) -> Option<Rendered> {
     let Choices {
         listener, hosts, ..
     } = choices;
     let (Some((default, others)), Some(client_auth)) =
         (listener.served.split_first(), &listener.client_auth)
     else {
-        return Ok(None);
+        return None;
     };
     let certificate = |one: &Served| Certificate {
         pem: one.pem.clone(),
@@ -86,22 +89,13 @@ pub fn render(
         config.version = Some(version(now, previous.version()));
         text = config.to_yaml();
     }
-    if u64::try_from(text.expose().len()).unwrap_or(u64::MAX) > FILE_SIZE_MAX {
-        let message = format!(
-            "the certificates and CA certificates together exceed {FILE_SIZE_MAX} bytes, the limit of a \
-             Secret; reference fewer or smaller ones"
-        );
-        return Err(Problem::of_reference(
-            Reason::ConfigurationTooLarge,
-            message,
-        ));
-    }
-    Ok(Some(Rendered {
+    Some(Rendered {
         text,
         version: config.version,
         port: config.port,
         device_buffer: config.tls.device_buffer(),
-    }))
+        backend: config.backend,
+    })
 }
 
 /// Returns a version that no configuration of this listener had before: the time of its rendering, or just after the

@@ -4,6 +4,8 @@
 //! host's client authentication or backend.
 
 mod alpn;
+pub mod fit;
+mod together;
 
 use jiff::Timestamp;
 use mqtt_tls_config as file;
@@ -11,7 +13,7 @@ use mqtt_tls_config as file;
 use super::backend;
 use super::certificates::choose::{Choice, Chosen, choose};
 use super::certificates::previous::{Entry, Previous};
-use super::certificates::serving::Part;
+use super::certificates::serving::{Part, Warning};
 use super::environment::Environment;
 use super::host_key::HostKey;
 use super::listener::{Alpn, Authentication, Backend, Host, Listener};
@@ -37,6 +39,11 @@ pub struct ChosenHost {
 }
 
 impl ChosenHost {
+    /// Returns its key.
+    fn key(&self) -> &HostKey {
+        &self.key
+    }
+
     /// Returns its entry in the configuration.
     pub fn rendered(&self) -> file::Host {
         let mut pems = self.chosen.served.iter().map(|one| one.pem.clone());
@@ -72,6 +79,11 @@ impl Choices {
             listener: self.listener.sources(),
             hosts: hosts.map(|host| host.chosen.sources()).collect(),
         }
+    }
+
+    /// Returns the warnings about all of them together, with the listener's backend.
+    pub fn warnings(&self, backend: &file::Backend) -> Vec<Warning> {
+        together::warnings(self, backend)
     }
 
     /// Returns what is served as each of them, the listener first.
@@ -152,10 +164,14 @@ pub fn decide(input: &Input<'_>) -> Decision {
     for (index, host) in listener.hosts.iter().enumerate() {
         let key = HostKey::of_spec(index, &host.names);
         let problems = input.decide_host(host, &key, &mut decision);
-        decision.status.extend(Problem::of_host(&key, &problems));
+        let Decision {
+            problems: all,
+            status,
+            ..
+        } = &mut decision;
+        status.extend(Problem::of_host(&key, &problems));
         let problems = problems.into_iter();
-        let problems = problems.map(|problem| problem.about_host(&key));
-        decision.problems.extend(problems);
+        all.extend(problems.map(|problem| problem.about_host(&key)));
     }
     decision
 }
@@ -352,8 +368,8 @@ impl Input<'_> {
         }
         let chosen = renewed(before, self.world, self.previous, self.now)?;
         // What it took from the listener stays, too.
-        let alpn = before.effective_alpn(self.previous.listener());
-        Some(kept(chosen, wish.key.clone(), before, Some(alpn)))
+        let alpn = alpn::kept(before, self.previous.listener());
+        Some(kept(chosen, wish.key.clone(), before, alpn))
     }
 
     /// Returns the problems of a host of which nothing stays in use, although other hosts may serve the same objects.

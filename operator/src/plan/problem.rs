@@ -49,6 +49,12 @@ impl Problem {
         })
     }
 
+    /// Adds it to the entry in the status of a host that has others.
+    pub fn add_to(&self, host: &mut HostStatus) {
+        let message = format!("{}; {}", host.message, self.message);
+        host.message = shortened(message, HOST_MESSAGE_LENGTH_MAX);
+    }
+
     /// Appends what the operator does in the meantime.
     #[must_use]
     pub fn until_then(self, what: &str) -> Self {

@@ -56,12 +56,17 @@ pub fn rows() -> Vec<Row> {
         meaning: "what the host has of `tls`".to_owned(),
     });
     let of_tls = format!("{}.{}", Tls::NAME, Alpn::NAME);
-    for key in [CERTIFICATES, ClientAuth::NAME, Backend::NAME, &of_tls] {
+    for (key, meaning) in [
+        (CERTIFICATES, "more certificates of the host, with `pem`"),
+        (ClientAuth::NAME, "mutual TLS of the host"),
+        (Backend::NAME, "the broker of the host"),
+        (&of_tls, "the protocols of the host"),
+    ] {
         rows.0.push(Row {
             key: format!("{HOSTS}[].{key}"),
             values: format!("as `{key}`"),
             default: Some("the file's".to_owned()),
-            meaning: String::new(),
+            meaning: meaning.to_owned(),
         });
     }
     rows.key(&Config::UNKNOWN_NAMES);

@@ -38,6 +38,30 @@ pub struct Certificate {
     findings: Arc<Vec<Finding>>,
     /// Validity periods of the issuers.
     terms: Arc<Vec<Term>>,
+    /// Digest of the texts that it was read from.
+    text_digest: TextDigest,
+}
+
+/// SHA-256 digest of texts with a chain and its key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TextDigest([u8; 32]);
+
+impl TextDigest {
+    /// Returns the digest of texts.
+    pub fn of(parts: &[Part<'_>]) -> Self {
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in parts {
+            context.update(
+                &u64::try_from(part.text().len())
+                    .unwrap_or(u64::MAX)
+                    .to_be_bytes(),
+            );
+            context.update(part.text().as_bytes());
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        Self(digest)
+    }
 }
 
 /// Validates PEM with a chain, leaf first, and the leaf's key, in either order, in one text or in several.
@@ -65,6 +89,7 @@ pub fn judge(parts: &[Part<'_>]) -> Result<Certificate, Error> {
         facts: Arc::new(leaf.facts.clone()),
         findings: Arc::new(findings),
         terms: Arc::new(issuers.iter().map(Term::of).collect()),
+        text_digest: TextDigest::of(parts),
     })
 }
 
@@ -227,6 +252,11 @@ impl Certificate {
     /// Returns the public facts about the certificate.
     pub fn facts(&self) -> &Arc<Facts> {
         &self.facts
+    }
+
+    /// Returns the digest of the texts that it was read from.
+    pub fn text_digest(&self) -> TextDigest {
+        self.text_digest
     }
 
     /// Returns the chain and the key for rustls.

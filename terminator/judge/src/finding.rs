@@ -43,6 +43,8 @@ pub enum Reason {
     WeakKey,
     /// rustls rejects the chain for a reason that the other checks do not cover.
     ClientsRefuse,
+    /// No certificate of a host is for one of its names.
+    NameNotCovered,
     /// The leaf is a CA.
     LeafIsCa,
     /// The leaf has no subject alternative name.
@@ -63,11 +65,13 @@ pub enum Reason {
     DuplicateLeftOut,
     /// An authority is a self-signed leaf.
     AuthorityIsLeaf,
+    /// A device without the client certificate that a host requires reaches its broker by another name.
+    ClientAuthAvoidable,
 }
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -85,6 +89,7 @@ impl Reason {
         Self::WeakSignature,
         Self::WeakKey,
         Self::ClientsRefuse,
+        Self::NameNotCovered,
         Self::LeafIsCa,
         Self::NoNames,
         Self::OddNames,
@@ -95,6 +100,7 @@ impl Reason {
         Self::BlockLeftOut,
         Self::DuplicateLeftOut,
         Self::AuthorityIsLeaf,
+        Self::ClientAuthAvoidable,
     ];
 
     /// Reasons that can reject new material.
@@ -118,6 +124,7 @@ impl Reason {
             Self::Expired => "Expired",
             Self::NotYetValid => "NotYetValid",
             Self::PublicDemoKey => "PublicDemoKey",
+            Self::ClientAuthAvoidable => "ClientAuthAvoidable",
             Self::IssuerExpired => "IssuerExpired",
             Self::IssuerNotYetValid => "IssuerNotYetValid",
             Self::OddDates => "OddDates",
@@ -127,6 +134,7 @@ impl Reason {
             Self::WeakSignature => "WeakSignature",
             Self::WeakKey => "WeakKey",
             Self::ClientsRefuse => "ClientsRefuse",
+            Self::NameNotCovered => "NameNotCovered",
             Self::LeafIsCa => "LeafIsCa",
             Self::NoNames => "NoNames",
             Self::OddNames => "OddNames",

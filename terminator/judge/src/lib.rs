@@ -23,6 +23,7 @@ pub mod escape;
 pub mod facts;
 pub mod finding;
 mod flight;
+pub mod hosts;
 mod kind;
 mod leaf;
 mod name;

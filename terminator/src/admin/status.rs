@@ -164,6 +164,9 @@ pub struct ReloadError {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Doubt {
+    /// The first name of the host whose it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
     /// Key of the configuration.
     pub key: String,
     /// Reason, one of a fixed set.
@@ -175,6 +178,7 @@ pub struct Doubt {
 impl From<Warning> for Doubt {
     fn from(warning: Warning) -> Self {
         Self {
+            host: warning.host,
             key: warning.key,
             reason: warning.finding.reason.name(),
             message: warning.finding.message,

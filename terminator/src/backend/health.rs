@@ -134,8 +134,13 @@ impl Health {
 
     /// Reports whether the last result is too old to count.
     pub(crate) fn is_stale(&self) -> bool {
+        !self.is_within(RESULT_AGE_MAX)
+    }
+
+    /// Reports whether there was a result within this time.
+    pub(crate) fn is_within(&self, age: Duration) -> bool {
         let tried = self.tried.load(Ordering::Relaxed);
-        tried == 0 || self.now() > tried.saturating_add(milliseconds(RESULT_AGE_MAX))
+        tried != 0 && self.now() <= tried.saturating_add(milliseconds(age))
     }
 
     /// Returns what the last attempts show.

@@ -2,15 +2,18 @@
 //!
 //! It must not judge certificates, and must not know sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use mqtt_tls_config::{Backend, UnknownNames};
 
+use super::{About, Warning};
 use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::certificate::Certificate;
+use mqtt_tls_judge::finding::Reason;
+use mqtt_tls_judge::hosts as judge;
 
 /// What clients get that request one of its names; or any other, from the listener itself.
 pub(crate) struct Host {
@@ -28,6 +31,8 @@ pub(crate) struct Host {
     /// Whether the configuration has certificates for this host.
     pub(crate) has_own_certificates: bool,
     pub(crate) target: Target,
+    /// Whether the configuration has a backend for this host.
+    pub(crate) has_own_backend: bool,
     /// The backends of clients that negotiate one of these protocols (ALPN).
     pub(crate) by_protocol: Vec<(String, Target)>,
 }
@@ -52,6 +57,21 @@ impl Host {
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
         let by_protocol = self.by_protocol.iter().map(|(_, target)| target);
         std::iter::once(&self.target).chain(by_protocol)
+    }
+
+    /// Returns the first of its names; empty for the listener itself.
+    pub(crate) fn name(&self) -> &str {
+        self.names.first().map_or("", |name| name)
+    }
+
+    fn judged<'h>(&'h self, backend: &'h str) -> judge::Host<'h> {
+        let certificates = self.certificates.iter();
+        judge::Host {
+            names: &self.names,
+            certificates: certificates.map(|one| &*one.facts().dns_names).collect(),
+            requires_certificate: matches!(self.trust, ClientTrust::Required(_)),
+            backend,
+        }
     }
 }
 
@@ -95,6 +115,43 @@ impl Hosts {
     /// Returns the listener itself, and then its hosts.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Host>> {
         std::iter::once(&self.listener).chain(&self.others)
+    }
+
+    /// Returns the listener itself, or the host, with exactly these names, in any order.
+    pub(super) fn with_names(&self, names: &[String]) -> Option<&Arc<Host>> {
+        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        let wanted = sorted(names);
+        self.all().find(|host| sorted(&host.names) == wanted)
+    }
+
+    /// Returns the warnings about all of them together.
+    pub(super) fn together(&self) -> Vec<Warning> {
+        let hosts: Vec<&Arc<Host>> = self.all().collect();
+        let backends: Vec<String> = hosts
+            .iter()
+            .map(|host| host.target.backend.to_string())
+            .collect();
+        let judged: Vec<judge::Host<'_>> = hosts
+            .iter()
+            .zip(&backends)
+            .map(|(host, backend)| host.judged(backend))
+            .collect();
+        let found = judge::findings(&judged).into_iter();
+        found
+            .map(|(index, finding)| {
+                let host = hosts[index];
+                let key = match finding.reason {
+                    Reason::NameNotCovered => "names",
+                    _ => "clientAuth",
+                };
+                Warning {
+                    host: host.name().to_owned(),
+                    about: About::Host,
+                    key: format!("{}{key}", host.key),
+                    finding,
+                }
+            })
+            .collect()
     }
 
     /// Returns all certificates, each once: the listener's, the default first, and then those of its hosts.

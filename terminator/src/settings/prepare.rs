@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mqtt_tls_config::{
-    Alpn, Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem, Tls,
+    Alpn, AlpnProtocol, Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode,
+    Config, Pem, Tls,
 };
 
 use super::hosts::{Host, Hosts, Target};
 use super::{Cause, Judgement, Problem};
 use crate::tls::{ClientTrust, Offering, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
-use mqtt_tls_judge::certificate::{self, Certificate};
+use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
 use mqtt_tls_judge::pem::Part;
 
 /// Returns the configuration's key of a certificate of a host, of which 0 is the default.
@@ -40,6 +41,7 @@ pub(super) fn hosts(
         tls: &config.tls,
         problems,
         targets: targets(judgement),
+        judged: judged(judgement),
     };
     let certificates = judge.certificates("", &config.pem, &config.certificates);
     let trust = judge.trust("", &config.client_auth);
@@ -52,7 +54,8 @@ pub(super) fn hosts(
         has_own_trust: true,
         backend: &config.backend,
         alpn: &config.tls.alpn,
-        has_protocols_brokers: true,
+        brokers: &config.tls.alpn.protocols,
+        has_own_backend: true,
     };
     let listener = judge.build(listener);
     let mut others = Vec::with_capacity(config.hosts.len());
@@ -77,8 +80,13 @@ pub(super) fn hosts(
             has_own_trust: host.client_auth.is_some(),
             backend: host.backend.as_ref().unwrap_or(&config.backend),
             alpn: host.tls.alpn.as_ref().unwrap_or(&config.tls.alpn),
-            // Its clients must not reach the broker of another tenant.
-            has_protocols_brokers: host.tls.alpn.is_some() || host.backend.is_none(),
+            brokers: match (&host.tls.alpn, &host.backend) {
+                (Some(own), _) => &own.protocols,
+                (None, None) => &config.tls.alpn.protocols,
+                // Its clients must not reach the broker of another tenant.
+                (None, Some(_)) => &[],
+            },
+            has_own_backend: host.backend.is_some(),
         };
         others.extend(judge.build(parts));
     }
@@ -96,8 +104,9 @@ struct Parts<'p> {
     has_own_trust: bool,
     backend: &'p Backend,
     alpn: &'p Alpn,
-    /// Whether the brokers of these protocols are for it, too.
-    has_protocols_brokers: bool,
+    /// The protocols whose brokers are for it.
+    brokers: &'p [AlpnProtocol],
+    has_own_backend: bool,
 }
 
 /// Judges with a strictness, and collects the problems.
@@ -107,6 +116,20 @@ struct Judge<'p, 'b> {
     problems: &'p mut Vec<Problem>,
     /// The backends, and what is known of them.
     targets: HashMap<Backend, Target>,
+    /// Certificates that were judged before, or for another host: judging includes a handshake, and pods that reload hundreds
+    /// must stay ready.
+    judged: HashMap<TextDigest, Certificate>,
+}
+
+/// Returns the certificates of active settings.
+fn judged(judgement: Judgement<'_>) -> HashMap<TextDigest, Certificate> {
+    let Judgement::InPlaceOf(before) = judgement else {
+        return HashMap::new();
+    };
+    let certificates = before.hosts.certificates();
+    certificates
+        .map(|one| (one.text_digest(), one.clone()))
+        .collect()
 }
 
 /// Returns the backends of active settings.
@@ -126,10 +149,7 @@ impl Judge<'_, '_> {
     fn build(&mut self, parts: Parts<'_>) -> Option<Host> {
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let before = match self.judgement {
-            Judgement::InPlaceOf(before) => {
-                let mut hosts = before.hosts.all();
-                hosts.find(|host| host.names == parts.names)
-            }
+            Judgement::InPlaceOf(before) => before.hosts.with_names(&parts.names),
             Judgement::AtStart | Judgement::Strict => None,
         };
         let before = before.filter(|before| before.trust.is_disabled());
@@ -143,10 +163,7 @@ impl Judge<'_, '_> {
                 return None;
             }
         };
-        let protocols = alpn
-            .protocols
-            .iter()
-            .filter(|_| parts.has_protocols_brokers);
+        let protocols = parts.brokers.iter();
         let by_protocol = protocols.filter_map(|one| {
             let target = self.target(one.backend.as_ref()?);
             Some((one.name.clone(), target))
@@ -161,6 +178,7 @@ impl Judge<'_, '_> {
             has_own_trust: parts.has_own_trust,
             certificates,
             has_own_certificates: parts.has_own_certificates,
+            has_own_backend: parts.has_own_backend,
         })
     }
 
@@ -183,10 +201,8 @@ impl Judge<'_, '_> {
         let pems = std::iter::once(default).chain(others.iter().map(|one| &one.pem));
         let mut certificates = Some(Vec::new());
         for (index, pem) in pems.enumerate() {
-            let judged = certificate::judge(&[Part::file(pem.expose())])
-                .and_then(|certificate| severely(certificate, self.judgement));
+            let judged = self.certificate(pem).map_err(Cause::Certificate);
             let misfit = |one: &Certificate| self.tls.misfit(one.facts().is_rsa());
-            let judged = judged.map_err(Cause::Certificate);
             let judged =
                 judged.and_then(|one| misfit(&one).map_or(Ok(one), |why| Err(Cause::Misfit(why))));
             match judged {
@@ -200,6 +216,17 @@ impl Judge<'_, '_> {
             }
         }
         certificates
+    }
+
+    fn certificate(&mut self, pem: &Pem) -> Result<Certificate, certificate::Error> {
+        let parts = [Part::file(pem.expose())];
+        let digest = TextDigest::of(&parts);
+        if let Some(known) = self.judged.get(&digest) {
+            return Ok(known.clone());
+        }
+        let certificate = severely(certificate::judge(&parts)?, self.judgement)?;
+        self.judged.insert(digest, certificate.clone());
+        Ok(certificate)
     }
 
     fn trust(&mut self, host: &str, client_auth: &ClientAuth) -> Option<ClientTrust> {
@@ -261,5 +288,51 @@ fn severely(
             Ok(certificate)
         }
         Judgement::InPlaceOf(_) | Judgement::Strict => certificate.strictly(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_tls_config::{Config, Host as HostEntry, HostTls, Pem};
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::super::{Judgement, Settings};
+
+    fn pem(name: &str) -> Pem {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let chain = params.self_signed(&key).unwrap().pem();
+        Pem::new(format!("{chain}{}", key.serialize_pem()))
+    }
+
+    #[test]
+    fn only_certificates_that_have_changed_are_judged_again() {
+        let host = |name: &str, pem: Pem| HostEntry {
+            names: vec![name.to_owned()],
+            pem: Some(pem),
+            certificates: Vec::new(),
+            client_auth: None,
+            backend: None,
+            tls: HostTls::default(),
+        };
+        let mut config = Config::new(8883, pem("edge.example"));
+        let shared = pem("*.example");
+        config.hosts = vec![host("a.example", shared.clone()), host("b.example", shared)];
+        let before = Settings::prepare(&config, Judgement::AtStart).unwrap();
+        config.hosts[0].pem = Some(pem("a.example"));
+        let after = Settings::prepare(&config, Judgement::InPlaceOf(&before)).unwrap();
+        let judged = |settings: &Settings| -> Vec<_> {
+            let certificates = settings.hosts.certificates();
+            certificates
+                .map(|one| std::sync::Arc::clone(one.facts()))
+                .collect()
+        };
+        let (before, after) = (judged(&before), judged(&after));
+        let is_kept = |index: usize| std::sync::Arc::ptr_eq(&before[index], &after[index]);
+        assert_eq!([0, 1, 2].map(is_kept), [true, false, true]);
+        assert!(
+            std::sync::Arc::ptr_eq(&before[1], &before[2]),
+            "judged once for both hosts"
+        );
     }
 }

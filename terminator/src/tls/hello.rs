@@ -198,7 +198,7 @@ impl Needs {
                     self.server_name = name.and_then(|name| String::from_utf8(name).ok());
                 }
                 1 if self.record_max.is_none() => {
-                    let code = body.take(1)?[0];
+                    let code = body.take(1).map_or(0, |code| code[0]);
                     self.record_max = (1..=4).contains(&code).then(|| 256 << code);
                 }
                 10 => *curves = Some(self.offered.groups(body.vector()?.numbers())),

@@ -4,7 +4,7 @@
 //! client authentication because a CA is missing.
 
 use jiff::Timestamp;
-use mqtt_tls_config::{ClientAuth, Tls};
+use mqtt_tls_config::{ClientAuth, Pem, Tls};
 use mqtt_tls_judge::authorities::Authorities;
 
 use super::authorities::{self, Bundle};
@@ -61,6 +61,48 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// Returns what a previous configuration has, as it is; `None` if any of it cannot be served.
+    pub fn of(before: &Entry) -> Option<Self> {
+        let served: Vec<Served> = before.served().cloned().collect();
+        let is_all = served.len() == before.sources().len();
+        is_all.then_some(())?;
+        let mut chosen = Self {
+            dates: served.iter().flat_map(Served::dates).collect(),
+            served,
+            client_auth: before.client_auth()?,
+            ..Self::default()
+        };
+        chosen.keep_ca(before);
+        Some(chosen)
+    }
+
+    /// Takes source and warnings of the CA bundle from a previous configuration, whose bundle it has.
+    pub fn keep_ca(&mut self, before: &Entry) {
+        if let Some((source, bundle)) = before.authorities() {
+            self.ca_source = source.cloned();
+            self.ca_warnings = bundle.warnings();
+        }
+    }
+
+    /// Returns the CA bundle.
+    pub fn ca(&self) -> Option<&Pem> {
+        self.client_auth.as_ref()?.ca.as_ref()
+    }
+
+    /// Returns the size of each certificate and of the CA bundle in bytes, with the source.
+    pub fn sizes(&self) -> Vec<(usize, String)> {
+        let served = self.served.iter();
+        let certificates = served.map(|one| (one.pem.expose().len(), one.source.to_string()));
+        let ca = self.ca();
+        let source = || {
+            let source = self.ca_source.as_ref().map(CaSource::to_string);
+            source.unwrap_or_else(|| "the CA certificates".to_owned())
+        };
+        certificates
+            .chain(ca.map(|ca| (ca.expose().len(), source())))
+            .collect()
+    }
+
     /// Returns the sources of certificates and CA bundle.
     pub fn sources(&self) -> HostSources {
         let served = self.served.iter();
@@ -207,9 +249,7 @@ impl Choice<'_> {
         reason: Reason,
         problems: &mut Vec<Problem>,
     ) -> Option<Served> {
-        let is_known = self.last_good(&fresh.source).is_some();
-        let mut before = self.previous.served().peekable();
-        if is_known || before.peek().is_none() || !before.all(|one| one.is_valid(self.now)) {
+        if !self.would_be_worse(&fresh) {
             return Some(fresh);
         }
         problems.push(Problem {
@@ -221,6 +261,23 @@ impl Choice<'_> {
             ),
         });
         None
+    }
+
+    /// Reports whether terminators would refuse a certificate outside its dates: it would be new, and all certificates that the
+    /// same names have now are valid.
+    fn would_be_worse(&self, fresh: &Served) -> bool {
+        let Some(own) = self.before else {
+            return false;
+        };
+        let has_own = own.pems().next().is_some();
+        let shown = if has_own {
+            own
+        } else {
+            self.previous.listener()
+        };
+        let mut served = shown.served().peekable();
+        let is_known = own.certificate(&fresh.source).is_some();
+        !is_known && served.peek().is_some() && served.all(|one| one.is_valid(self.now))
     }
 
     /// Returns the previous default certificate, which came from another source than the wanted one.

@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use mqtt_tls_config::{Alpn, Backend, Certificate, ClientAuthMode, Config, Host, Pem};
+use mqtt_tls_config::{
+    self as file, Alpn, Backend, Certificate, ClientAuthMode, Config, Host, Pem,
+};
 
 use super::authorities::Bundle;
 use super::served::Served;
@@ -132,19 +134,6 @@ impl Entry {
         self.alpn.as_ref()
     }
 
-    /// Returns its protocols, or else the listener's, whose brokers are not for what has one of its own.
-    pub fn effective_alpn(&self, listener: &Self) -> Alpn {
-        if let Some(own) = &self.alpn {
-            return own.clone();
-        }
-        let mut alpn = listener.alpn.clone().unwrap_or_default();
-        if self.backend.is_some() {
-            let protocols = alpn.protocols.iter_mut();
-            protocols.for_each(|protocol| protocol.backend = None);
-        }
-        alpn
-    }
-
     /// Returns the sources of its certificates, the default first.
     pub fn sources(&self) -> Vec<Source> {
         let certificates = self.certificates.iter();
@@ -165,6 +154,28 @@ impl Entry {
         let bundle = self.authorities.as_ref().ok_or(Unknown)?;
         let ca = bundle.source.clone().ok_or(Unknown)?;
         Ok(Authentication::Mutual(ClientAuth { mode, ca }))
+    }
+
+    /// Returns the client authentication, which is none if it is the listener's; `None` if the CA bundle cannot be used.
+    pub fn client_auth(&self) -> Option<Option<file::ClientAuth>> {
+        let Some(mode) = self.mode else {
+            return Some(None);
+        };
+        if mode == ClientAuthMode::None {
+            return Some(Some(file::ClientAuth::default()));
+        }
+        let ca = Some(self.authorities()?.1.pem.clone());
+        Some(Some(file::ClientAuth { mode, ca }))
+    }
+
+    /// Returns the text of each certificate.
+    pub fn pems(&self) -> impl Iterator<Item = &Pem> {
+        self.certificates.iter().map(|one| &one.pem)
+    }
+
+    /// Returns the text of the CA certificates.
+    pub fn ca(&self) -> Option<&Pem> {
+        self.authorities.as_ref().map(|bundle| &bundle.pem)
     }
 
     /// Returns the certificates that can be served, the default first.

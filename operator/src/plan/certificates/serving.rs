@@ -30,6 +30,14 @@ impl Warning {
         }
     }
 
+    /// Creates a warning about the listener itself, or one of its hosts.
+    pub fn about(key: &HostKey, finding: &Finding) -> Self {
+        Self {
+            found: finding.reason,
+            message: key.says(&finding.message),
+        }
+    }
+
     /// Returns the reason.
     pub fn reason(&self) -> Reason {
         self.found.into()
@@ -89,6 +97,14 @@ impl Serving {
     pub fn before(parts: &[Part<'_>], file: Option<File>, now: Timestamp) -> Self {
         let to_do = "renew it, or find out why no other certificate is served";
         Self::of(parts, file, now, to_do)
+    }
+
+    /// Adds warnings.
+    #[must_use]
+    pub fn with(mut self, warnings: Vec<Warning>) -> Self {
+        self.warnings.extend(warnings);
+        self.warnings.sort_by_key(|warning| warning.found);
+        self
     }
 
     /// Returns the distinct reasons of all problems and warnings.

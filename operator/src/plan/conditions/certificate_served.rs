@@ -26,7 +26,15 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
         .as_ref()
         .and_then(|version| version.parse().ok());
     let age = rendered.and_then(|rendered| judged.now.duration_since(rendered).try_into().ok());
-    of_proofs(&judged.proofs, age.unwrap_or(DELIVERY_MAX)).lasting(judged.before)
+    let mut found = of_proofs(&judged.proofs, age.unwrap_or(DELIVERY_MAX));
+    let (asked, all) = (
+        question.asked(judged.proofs.pods.len()),
+        question.handshakes.len(),
+    );
+    if asked < all && found.status == Status::True {
+        found.message = format!("{}; asked for {asked} of {all} certificates", found.message);
+    }
+    found.lasting(judged.before)
 }
 
 /// Judges the answers about a configuration of this age.

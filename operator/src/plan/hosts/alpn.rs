@@ -11,6 +11,26 @@ use crate::plan::host_key::HostKey;
 use crate::plan::listener::{Alpn, Backend};
 use crate::plan::problem::Problem;
 
+/// Returns what keeps the protocols of a host as they were, although the listener's may change; `None` if there were none.
+pub(super) fn kept(before: &Entry, listener: &Entry) -> Option<file::Alpn> {
+    let inherited = Some(effective(before, listener));
+    let inherited = inherited.filter(|alpn| !alpn.protocols.is_empty());
+    before.alpn().cloned().or(inherited)
+}
+
+/// Returns the protocols of a host, or else the listener's, whose brokers are not for what has one of its own.
+fn effective(before: &Entry, listener: &Entry) -> file::Alpn {
+    if let Some(own) = before.alpn() {
+        return own.clone();
+    }
+    let mut alpn = listener.alpn().cloned().unwrap_or_default();
+    if before.backend().is_some() {
+        let protocols = alpn.protocols.iter_mut();
+        protocols.for_each(|protocol| protocol.backend = None);
+    }
+    alpn
+}
+
 impl Input<'_> {
     /// Finds a wanted backend.
     pub(super) fn backend(
@@ -42,7 +62,7 @@ impl Input<'_> {
         let listener = self.previous.listener();
         let now = |protocol: &str| {
             let before = before?;
-            let mut known = before.effective_alpn(listener).protocols.into_iter();
+            let mut known = effective(before, listener).protocols.into_iter();
             let own = known.find(|one| one.name == protocol);
             let own = own.and_then(|one| one.backend);
             own.or_else(|| before.backend().or(listener.backend()).cloned())

@@ -7,13 +7,22 @@ use std::net::IpAddr;
 
 use mqtt_tls_config::is_dns_name;
 
+use crate::crd::{CERTIFICATES_MAX, HOSTS_MAX};
 use crate::plan::certificates::served::Served;
 
 /// Maximum number of names of a certificate or host that are considered for a handshake.
 const NAMES_MAX: usize = 64;
 
-/// Maximum number of handshakes with each pod; more would take too long.
-const HANDSHAKES_MAX: usize = 64;
+/// Number of handshakes that each pod is asked for if there are more, and more than one pod. A pod that has loaded a version
+/// serves all of it, so that several pods can share the handshakes.
+const SHARE_MIN: usize = 16;
+
+/// Maximum number of handshakes with each pod; more would take too long. The default certificate of each host, and all
+/// of the listener itself, fit.
+const SHARE_MAX: usize = HOSTS_MAX + CERTIFICATES_MAX;
+
+/// Maximum length of a DNS name in text form, in bytes (RFC 1035, section 2.3.4).
+const DNS_NAME_LENGTH_MAX: usize = 253;
 
 /// The label that stands for a wildcard.
 const LABEL: &str = "mqtt-tls-probe";
@@ -25,8 +34,40 @@ pub struct Question {
     pub version: Option<String>,
     /// The port for devices.
     pub port: u16,
-    /// One handshake for each certificate that a client can get.
+    /// One handshake for each certificate that a client can get, the default ones first.
     pub handshakes: Vec<Handshake>,
+}
+
+/// The place of a pod among those that are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its index.
+    pub index: usize,
+    /// The number of pods.
+    pub of: usize,
+}
+
+impl Question {
+    /// Returns the handshakes with one of the pods.
+    pub fn of_pod(&self, place: Place) -> impl Iterator<Item = &Handshake> {
+        let share = self.share(place.of);
+        let first = place.index * share;
+        let first = first.checked_rem(self.handshakes.len()).unwrap_or(0);
+        self.handshakes.iter().cycle().skip(first).take(share)
+    }
+
+    /// Returns the number of certificates that this many pods are asked for.
+    pub fn asked(&self, pods: usize) -> usize {
+        let asked = self.share(pods).saturating_mul(pods);
+        asked.min(self.handshakes.len())
+    }
+
+    /// Returns the number of handshakes with each pod.
+    fn share(&self, pods: usize) -> usize {
+        let all = self.handshakes.len();
+        let share = all.div_ceil(pods.max(1));
+        share.clamp(SHARE_MIN, SHARE_MAX).min(all)
+    }
 }
 
 /// A handshake, and the certificate that it should return.
@@ -50,7 +91,7 @@ pub struct Asked<'a> {
 }
 
 /// Returns the handshakes that prove the certificates of a listener, and of its hosts, which follow it: one for each
-/// distinct certificate of a host.
+/// distinct certificate of a host, the default ones first.
 pub fn handshakes(asked: &[Asked<'_>]) -> Vec<Handshake> {
     let Some((listener, hosts)) = asked.split_first() else {
         return Vec::new();
@@ -75,20 +116,26 @@ pub fn handshakes(asked: &[Asked<'_>]) -> Vec<Handshake> {
         Some(handshake(server_name, one))
     });
     let mut handshakes: Vec<Handshake> = of_listener.collect();
+    let mut others = Vec::new();
     let mut known = BTreeSet::new();
     for (index, host) in hosts.iter().enumerate() {
         let is_own = |name: &str| owners.of_name(name) == Some(index);
         for (at, one) in host.served.iter().enumerate() {
-            let is_known = || known.contains(&one.facts.fingerprint);
-            if handshakes.len() >= HANDSHAKES_MAX || is_known() {
+            if known.contains(&one.facts.fingerprint) {
                 continue;
             }
             if let Some(name) = name_of(host.served, at, host.names, &is_own) {
                 known.insert(&one.facts.fingerprint);
-                handshakes.push(handshake(Some(name), one));
+                let place = if at == 0 {
+                    &mut handshakes
+                } else {
+                    &mut others
+                };
+                place.push(handshake(Some(name), one));
             }
         }
     }
+    handshakes.append(&mut others);
     handshakes
 }
 
@@ -141,11 +188,16 @@ fn name_of(
         let own = name.strip_prefix("*.").unwrap_or(name);
         own.parse::<IpAddr>().is_err() && is_dns_name(own) && !own.ends_with('.')
     });
+    let is_short = |name: &String| name.len() <= DNS_NAME_LENGTH_MAX;
     let mut asked = names.map(|name| match name.strip_prefix("*.") {
         Some(parent) => format!("{LABEL}.{parent}"),
         None => name.clone(),
     });
-    asked.find(|name| is_own(name) && chosen(served, name, served[index].facts.key) == Some(index))
+    asked.find(|name| {
+        is_short(name)
+            && is_own(name)
+            && chosen(served, name, served[index].facts.key) == Some(index)
+    })
 }
 
 /// Returns the certificate that a terminator chooses: the first with an exact name, a matching wildcard, or else the
@@ -176,7 +228,7 @@ mod tests {
     use mqtt_tls_config::Pem;
     use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 
-    use super::{Asked, handshakes};
+    use super::{Asked, BTreeSet, Handshake, Place, Question, handshakes};
     use crate::plan::certificates::served::Served;
     use crate::plan::names::Name;
     use crate::plan::source::Source;
@@ -236,6 +288,43 @@ mod tests {
         });
         assert_eq!(names, expected);
     }
+
+    #[test]
+    fn pods_share_many_handshakes() {
+        let handshake = |index: usize| Handshake {
+            server_name: Some(index.to_string()),
+            key: "RSA 2048",
+            fingerprint: String::new(),
+        };
+        // Certificates, pods, handshakes with each pod, certificates that are asked for.
+        for (all, pods, each, asked) in [
+            (0, 3, 0, 0),
+            (16, 3, 16, 16),
+            (17, 2, 16, 17),
+            (65, 1, 65, 65),
+            (272, 1, 80, 80),
+            (272, 4, 68, 272),
+            (272, 100, 16, 272),
+        ] {
+            let question = Question {
+                version: None,
+                port: 8883,
+                handshakes: (0..all).map(handshake).collect(),
+            };
+            let mut seen = BTreeSet::new();
+            for index in 0..pods {
+                let of_pod: Vec<_> = question.of_pod(Place { index, of: pods }).collect();
+                assert_eq!(of_pod.len(), each, "{all} {pods}");
+                seen.extend(of_pod.into_iter().map(|one| one.server_name.clone()));
+            }
+            assert_eq!(
+                (seen.len(), question.asked(pods)),
+                (asked, asked),
+                "{all} {pods}"
+            );
+        }
+    }
+
     #[test]
     fn hosts_are_asked_by_their_own_names() {
         let p256 = &PKCS_ECDSA_P256_SHA256;

@@ -5,13 +5,20 @@ use super::vocabulary::{ConditionType, Reason, Row};
 
 const VALID: &[ConditionType] = &[ConditionType::CertificateValid];
 
-pub(super) const ROWS: [Row; 21] = [
+pub(super) const ROWS: [Row; 23] = [
     Row::new(
         Reason::AuthorityIsLeaf,
         "AuthorityIsLeaf",
         VALID,
         "true, but one of the CA certificates is not a CA",
         "replace it with the CA's certificate, unless it is the certificate of one device",
+    ),
+    Row::new(
+        Reason::ClientAuthAvoidable,
+        "ClientAuthAvoidable",
+        VALID,
+        "true, but a host, or the listener itself, requires client certificates, and a device without one reaches the same broker by another name",
+        "require client certificates there as well, or give the host a broker of its own",
     ),
     Row::new(
         Reason::ClientsRefuse,
@@ -75,6 +82,13 @@ pub(super) const ROWS: [Row; 21] = [
         VALID,
         "true, but the leaf is a CA, and clients that use rustls reject it as a server certificate",
         "reissue it with `basicConstraints=critical,CA:FALSE`",
+    ),
+    Row::new(
+        Reason::NameNotCovered,
+        "NameNotCovered",
+        VALID,
+        "true, but no certificate of a host is for one of its names, and devices that compare names reject it",
+        "reissue one with these names, or remove them from the host",
     ),
     Row::new(
         Reason::NeverChosen,

@@ -1,0 +1,166 @@
+//! Findings about the hosts of one listener together: names that no certificate covers, and client certificates that a device
+//! can do without. It must not judge a certificate by itself.
+
+use std::fmt;
+
+use super::finding::{Finding, Reason};
+
+/// Maximum number of names in a finding.
+const SHOWN_MAX: usize = 3;
+
+/// What the listener itself, or one of its hosts, serves.
+#[derive(Clone, Debug)]
+pub struct Host<'h> {
+    /// Its names; none for the listener itself.
+    pub names: &'h [String],
+    /// The DNS names of each certificate that it serves.
+    pub certificates: Vec<&'h [String]>,
+    /// Whether it requires a client certificate.
+    pub requires_certificate: bool,
+    /// Its broker's address.
+    pub backend: &'h str,
+}
+
+/// Returns the findings about the listener itself, which is the first, and its hosts, each with the index of the one that it is
+/// about.
+pub fn findings(hosts: &[Host<'_>]) -> Vec<(usize, Finding)> {
+    let each = hosts.iter().enumerate();
+    let found = each.flat_map(|(index, host)| {
+        let names = host.uncovered();
+        let detour = host.detour(hosts);
+        let both = names.into_iter().chain(detour);
+        both.map(move |finding| (index, finding))
+    });
+    found.collect()
+}
+
+impl Host<'_> {
+    /// Returns a finding if none of the certificates is for one of the names (RFC 6125, section 6.4).
+    fn uncovered(&self) -> Option<Finding> {
+        let is_covered = |name: &&String| {
+            let parent = name.split_once('.').map(|(_, parent)| parent);
+            let mut own = self.certificates.iter().copied().flatten();
+            own.any(|own| {
+                own == *name
+                    || own
+                        .strip_prefix("*.")
+                        .is_some_and(|own| Some(own) == parent)
+            })
+        };
+        let uncovered: Vec<&str> = self
+            .names
+            .iter()
+            .filter(|name| !is_covered(name))
+            .map(|name| &**name)
+            .collect();
+        let more = match uncovered.len() {
+            0 => return None,
+            count if count > SHOWN_MAX => format!(" and {} more", count - SHOWN_MAX),
+            _ => String::new(),
+        };
+        let shown = uncovered[..uncovered.len().min(SHOWN_MAX)].join(", ");
+        let message = format!(
+            "no certificate of the host is for {shown}{more}, and devices that compare names reject it; reissue one with \
+             these names, or remove them from the host"
+        );
+        Some(Finding::warning(Reason::NameNotCovered, message))
+    }
+
+    /// Returns a finding if a device without a client certificate, which this host requires, reaches the same broker by another
+    /// name, or by none.
+    fn detour(&self, hosts: &[Self]) -> Option<Finding> {
+        if !self.requires_certificate {
+            return None;
+        }
+        let is_laxer = |other: &&Self| !other.requires_certificate && other.backend == self.backend;
+        let other = hosts.iter().find(is_laxer)?;
+        let message = format!(
+            "client certificates are required, but a device without one reaches the same broker ({}) through {other}; require \
+             client certificates there as well, or give it another broker",
+            self.backend
+        );
+        Some(Finding::warning(Reason::ClientAuthAvoidable, message))
+    }
+}
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.names.first() {
+            Some(name) => write!(f, "the host {name}"),
+            None => write!(f, "the listener itself, with any other name"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Host, Reason, findings};
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_is_for_is_found() {
+        let cases: [(&[&str], &[&str], Option<&str>); 6] = [
+            (&["a.example"], &["b.example", "a.example"], None),
+            (
+                &["a.example", "*.b.example"],
+                &["*.example", "*.b.example"],
+                None,
+            ),
+            (&["x.a.example"], &["*.example"], Some("x.a.example,")),
+            (&["*.example"], &["a.example"], Some("*.example,")),
+            (&["a.example"], &[], Some("a.example,")),
+            (&["a", "b", "c", "d"], &["b"], Some("for a, c, d,")),
+        ];
+        for (own, covered, shown) in cases {
+            let (own, covered) = (names(own), names(covered));
+            let host = Host {
+                names: &own,
+                certificates: vec![&covered],
+                requires_certificate: false,
+                backend: "broker:1883",
+            };
+            let found = findings(&[host]);
+            let found = found.first().map(|(_, finding)| &*finding.message);
+            assert_eq!(found.is_some(), shown.is_some(), "{own:?}");
+            let is_shown = found
+                .zip(shown)
+                .is_none_or(|(found, shown)| found.contains(shown));
+            assert!(is_shown, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_is_reached_without_a_certificate_is_found_where_one_is_required() {
+        let own = names(&["a.example"]);
+        let host = |requires_certificate, backend, is_host| Host {
+            names: if is_host { &own[..] } else { &[] },
+            certificates: vec![&own],
+            requires_certificate,
+            backend,
+        };
+        let cases = [
+            (
+                [host(false, "x", false), host(true, "x", true)],
+                Some((1, "the listener itself")),
+            ),
+            (
+                [host(true, "x", false), host(false, "x", true)],
+                Some((0, "the host a.example")),
+            ),
+            ([host(false, "x", false), host(true, "y", true)], None),
+            ([host(true, "x", false), host(true, "x", true)], None),
+        ];
+        for (hosts, expected) in cases {
+            let found = findings(&hosts);
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
+            if let Some((at, shown)) = expected {
+                let (index, finding) = &found[0];
+                assert_eq!((*index, finding.reason), (at, Reason::ClientAuthAvoidable));
+                assert!(finding.message.contains(shown), "{finding}");
+            }
+        }
+    }
+}
