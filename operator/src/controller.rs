@@ -408,7 +408,7 @@ mod tests {
         let metrics = Metrics::new(&mut Registry::default());
         let (client, clock) = (Client::new(server, "iot"), Clock::default());
         let context = Context::new(client, clock, environment, metrics, None, 1, None);
-        let action = reconcile(&Name::new("iot", "edge"), None, &context)
+        let action = Box::pin(reconcile(&Name::new("iot", "edge"), None, &context))
             .await
             .unwrap();
         assert_ne!(action, Action::await_change());

@@ -8,6 +8,7 @@
     reason = "KubeSchema's derive repeats each struct inside of a function"
 )]
 
+mod alpn;
 mod backend;
 mod client_auth;
 mod descriptions;
@@ -27,6 +28,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use mqtt_tls_config::yaml;
 use serde::{Deserialize, Serialize};
 
+pub use alpn::{Alpn, AlpnProtocol, HostTls};
 pub use backend::{Backend, BackendAddress, BackendService};
 pub use client_auth::{CaKind, CaRef, ClientAuth, ClientAuthMode};
 pub use host::{HOST_CERTIFICATES_MAX, HOSTS_MAX, Host, NAMES_MAX, UnknownNames};
@@ -36,7 +38,7 @@ pub use references::{CertificateSource, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus};
 pub use timeouts::Timeouts;
-pub use tls::{Tickets, Tls};
+pub use tls::{Tickets, Tls, TlsVersion};
 
 /// The definition's annotation with its release.
 pub const RELEASE: &str = "mqtt.smartboot.tech/release";
@@ -190,7 +192,7 @@ pub struct MqttTlsListenerSpec {
     #[serde(default)]
     pub unknown_names: UnknownNames,
 
-    /// TLS options. Versions, cipher suites and key exchange groups are fixed.
+    /// TLS options.
     #[serde(default)]
     pub tls: Tls,
 

@@ -81,8 +81,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         now,
     });
     let ports = ports::choose(&listener, world, &previous, now);
-    let backend = std::mem::take(&mut decision.backend);
-    let config = config::of(&listener, backend, &ports.also, environment);
+    let brokers = decision.take_brokers();
+    let config = config::of(&listener, brokers, &ports.also, environment);
     let rendered = decision.rendered(&config, &previous, now);
     let Decision {
         mut choices,
@@ -233,6 +233,7 @@ fn serving(choices: &Choices, config: &Rendered, now: Timestamp) -> Serving {
     let file = File {
         version: config.version.clone(),
         port: config.port,
+        device_buffer: config.device_buffer,
     };
     Serving::planned(&choices.parts(), Some(file), now).with(choices.warnings(&config.backend))
 }

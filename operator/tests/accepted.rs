@@ -86,6 +86,7 @@ impl Cluster {
                 configuration: configuration.clone(),
                 backend: Backend::Unknown,
                 hosts: Vec::new(),
+                protocols: Vec::new(),
             };
             (format!("pod-{number}"), answer)
         });

@@ -18,9 +18,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use mqtt_tls_config::{ClientAuthMode as Mode, Config};
 use mqtt_tls_operator::crd::{
-    Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource, ClientAuth,
-    ClientAuthMode, Host, Limits, MqttTlsListener, MqttTlsListenerSpec, PodTemplate, SecretRef,
-    ServiceTemplate, Tickets, Timeouts, Tls, UnknownNames,
+    Alpn, AlpnProtocol, Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource,
+    ClientAuth, ClientAuthMode, Host, HostTls, Limits, MqttTlsListener, MqttTlsListenerSpec,
+    PodTemplate, SecretRef, ServiceTemplate, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
 };
 use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
@@ -147,12 +147,14 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
         prop::sample::subsequence(SECRETS.to_vec(), 0..3),
         option::of(client_auth()),
         option::of(backend()),
+        option::weighted(0.2, alpn()),
     );
-    let host = host.prop_map(|(names, secrets, client_auth, backend)| Host {
+    let host = host.prop_map(|(names, secrets, client_auth, backend, alpn)| Host {
         names: names.into_iter().map(str::to_owned).collect(),
         certificates: certificates(secrets.into_iter().map(str::to_owned)),
         client_auth,
         backend,
+        tls: HostTls { alpn },
     });
     let host = host.boxed();
     // Mostly without overlaps.
@@ -175,9 +177,59 @@ fn certificates(names: impl Iterator<Item = String>) -> Vec<CertificateSource> {
     sources.collect()
 }
 
+fn alpn() -> impl Strategy<Value = Alpn> {
+    let name = prop::sample::select(vec!["mqtt", "x-amzn-mqtt-ca", "h2"]).prop_map(str::to_owned);
+    let name = prop_oneof![20 => name, 1 => any::<String>()];
+    let protocol = (name, option::of(backend()));
+    let protocol = protocol.prop_map(|(name, backend)| AlpnProtocol { name, backend });
+    (vec(protocol, 0..3), any::<bool>()).prop_map(|(protocols, required)| Alpn {
+        protocols,
+        required,
+    })
+}
+
 fn tls() -> impl Strategy<Value = Tls> {
     let tickets = prop::sample::select(vec![Tickets::None, Tickets::Tls12, Tickets::All]);
-    option::of(tickets).prop_map(|tickets| Tls { tickets })
+    let version = || {
+        option::weighted(
+            0.2,
+            prop::sample::select(vec![TlsVersion::Tls12, TlsVersion::Tls13]),
+        )
+    };
+    let names = |known: &[&'static str]| {
+        let known = prop::sample::select(known.to_vec()).prop_map(str::to_owned);
+        option::weighted(
+            0.2,
+            vec(prop_oneof![20 => known, 1 => any::<String>()], 0..4),
+        )
+    };
+    let suites = names(&[
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    ]);
+    let groups = names(&["X25519MLKEM768", "x25519", "secp256r1"]);
+    let size = option::weighted(0.2, prop_oneof![20 => 512..=16_384_u32, 1 => any::<u32>()]);
+    (
+        version(),
+        version(),
+        suites,
+        groups,
+        option::of(tickets),
+        size,
+        option::weighted(0.3, alpn()),
+    )
+        .prop_map(
+            |(min_version, max_version, suites, groups, tickets, record_size_max, alpn)| Tls {
+                min_version,
+                max_version,
+                suites,
+                groups,
+                tickets,
+                record_size_max,
+                alpn,
+            },
+        )
 }
 
 fn timeouts() -> impl Strategy<Value = Timeouts> {

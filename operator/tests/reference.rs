@@ -57,9 +57,25 @@ spec:
       caRef: {kind: Secret, name: tenant-a-ca}
     backend:
       service: {name: tenant-a-mqtt}
+    tls:
+      alpn:
+        protocols: [{name: mqtt}]
   unknownNames: Refuse
   tls:
+    minVersion: Tls12
+    suites:
+    - TLS_AES_128_GCM_SHA256
+    - TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+    - TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    groups: [X25519MLKEM768, x25519, secp256r1]
     tickets: All
+    recordSizeMax: 4096
+    alpn:
+      protocols:
+      - name: mqtt
+      - name: x-amzn-mqtt-ca
+        backend:
+          service: {name: aws-compatible}
   timeouts:
     handshake: 1m
     firstPacket: 20s
@@ -255,10 +271,13 @@ fn default_in_words(field: &Value) -> Option<&str> {
 /// Returns the messages of a schema's rules.
 fn rules_of(schema: &Value) -> impl Iterator<Item = &str> {
     let rules = schema["x-kubernetes-validations"].as_array();
-    rules
-        .into_iter()
-        .flatten()
-        .map(|rule| rule["message"].as_str().unwrap())
+    rules.into_iter().flatten().map(|rule| {
+        let message = rule["message"].as_str();
+        // One that quotes the value, at its end.
+        let expression = || rule["messageExpression"].as_str()?.strip_prefix('\'');
+        let quoting = || Some(expression()?.split_once("; it is ' + ")?.0);
+        message.or_else(quoting).unwrap()
+    })
 }
 
 fn of_kubernetes(path: &str) -> Option<&'static str> {

@@ -3,13 +3,14 @@
 //! It must not change state or show key material. It runs on the control thread, so that scrapes do not delay
 //! connections.
 
+mod preview;
 mod status;
 
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -27,11 +28,12 @@ use crate::backend;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::settings::Settings;
-use crate::settings::hosts::Host;
+use crate::settings::hosts::Target;
 use crate::sockets::{self, Sharing};
 use crate::state;
 use mqtt_tls_program::http::{self, Client, Patience};
-use status::{Backend, Doubt};
+use preview::Preview;
+use status::{Backend, Doubt, ProtocolStatus};
 pub use status::{ReloadError, Status};
 
 /// How long `/status` waits for an attempt to connect to the backend.
@@ -83,10 +85,9 @@ impl Board {
     /// [`ATTEMPT_WAIT`]; the attempts go on.
     async fn try_backends(&self) {
         let settings = Arc::clone(&self.lock().settings);
-        let stale: Vec<_> = settings
-            .hosts
-            .all()
-            .filter(|host| host.known.health.is_stale())
+        let targets = settings.hosts.all().flat_map(|host| host.targets());
+        let stale: Vec<_> = targets
+            .filter(|target| target.known.health.is_stale())
             .cloned()
             .collect();
         if stale.is_empty() {
@@ -98,11 +99,11 @@ impl Board {
         let within = settings.timeouts.dial;
         let attempts = tokio::spawn(async move {
             let stale = stale.into_iter();
-            let attempts = stale.map(async |host: Arc<Host>| {
+            let attempts = stale.map(async |target: Target| {
                 // A backend of several hosts is tried once.
-                if host.known.health.is_stale() {
+                if target.known.health.is_stale() {
                     // Only its result counts, which the attempt has recorded.
-                    let _ = backend::attempt(&host.backend, &host.known, within).await;
+                    let _ = backend::attempt(&target, within).await;
                 }
             });
             join_all(attempts).await;
@@ -129,13 +130,16 @@ impl Board {
             mut status,
         } = self.lock().clone();
         status.connections.open = self.state.open.load(Relaxed);
-        let shown = std::iter::once(&mut status.backend)
-            .chain(status.hosts.iter_mut().map(|host| &mut host.backend));
-        for (shown, host) in shown.zip(settings.hosts.all()) {
-            let seen = host.known.health.seen();
-            *shown = Backend::of(host.backend.to_string(), seen);
+        let own = (&mut status.backend, &mut status.by_protocol);
+        let hosts = status.hosts.iter_mut();
+        let hosts = hosts.map(|host| (&mut host.backend, &mut host.by_protocol));
+        let shown = std::iter::once(own).chain(hosts);
+        for ((backend, by_protocol), host) in shown.zip(settings.hosts.all()) {
+            *backend = Backend::of(&host.target);
+            *by_protocol = ProtocolStatus::all(host);
         }
         status.ticket_keys = status::whose(&settings);
+        status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.current.warnings().into_iter();
         status.warnings = warnings.map(Doubt::from).collect();

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::end::End;
 use crate::resolver::{self, Resolver};
 use crate::settings::Settings;
-use crate::settings::hosts::Host;
+use crate::settings::hosts::Target;
 use crate::sockets::{self, Peer};
 use crate::state::Worker;
 use known::Known;
@@ -60,27 +60,24 @@ impl Error {
     }
 }
 
-/// Connects to a host's backend for a client; also returns what is known of the backend.
+/// Connects to a backend for a client; also returns what is known of the backend.
 pub(crate) async fn reach(
-    host: &Host,
+    target: &Target,
     settings: &Settings,
     worker: &Worker,
 ) -> Result<(TcpStream, Arc<Known>), Error> {
     let began = Instant::now();
-    let dialed = attempt(&host.backend, &host.known, settings.timeouts.dial).await;
+    let dialed = attempt(target, settings.timeouts.dial).await;
     if dialed.is_ok() {
         worker.counts().dial_duration.observe(began.elapsed());
     }
-    dialed.map(|stream| (stream, Arc::clone(&host.known)))
+    dialed.map(|stream| (stream, Arc::clone(&target.known)))
 }
 
 /// Connects to the backend, keeps its health, and logs the start and end of outages.
-pub(crate) async fn attempt(
-    backend: &Backend,
-    known: &Known,
-    within: Duration,
-) -> Result<TcpStream, Error> {
-    let Known { health, resolver } = known;
+pub(crate) async fn attempt(target: &Target, within: Duration) -> Result<TcpStream, Error> {
+    let Target { backend, known } = target;
+    let Known { health, resolver } = &**known;
     let dialed = dial(backend, resolver, within).await;
     match &dialed {
         Ok(_) => {

@@ -92,7 +92,8 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     let reached = match introduced {
         Ok((permit, established, host)) => {
             place.leave();
-            match backend::reach(&host, &settings, &worker).await {
+            let target = host.target(established.session.protocol());
+            match backend::reach(target, &settings, &worker).await {
                 Ok(backend) => Ok((permit, backend, established)),
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }
@@ -136,8 +137,11 @@ async fn introduce(
         let host = host.ok_or_else(|| attempt.refuse_name())?;
         let turn = handshake::turn(client, place, &worker.turns).await?;
         Permit::is_left(&worker.state, settings)?;
-        let established = attempt.shake(client, &host.tls, place, turn).await?;
-        Ok::<_, Cause>((established, Arc::clone(host)))
+        let shaken = attempt.shake(client, &host.tls, place, turn).await;
+        if let Some(verdict) = attempt.verdict(&host.tls, shaken.as_ref().err()) {
+            worker.counts().preview.record(verdict, Instant::now());
+        }
+        Ok::<_, Cause>((shaken?, Arc::clone(host)))
     });
     let shaken = shaken.await;
     let (mut established, host) = shaken.unwrap_or(Err(failure::Error::Timeout.into()))?;

@@ -262,7 +262,7 @@ impl Control {
             generation,
             version = settings.version,
             listen = listen(settings),
-            backend = %listener.backend,
+            backend = %listener.target.backend,
             certificate = default.map(|facts| facts.name()),
             not_after = default.map(|facts| facts.not_after.to_string()),
             fingerprint = default.map(|facts| facts.fingerprint.as_str()),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::end::{End, Limit};
+use crate::preview::Preview;
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;
 
@@ -86,6 +87,8 @@ pub(crate) struct Counts {
     pub(crate) to_backend: Count,
     pub(crate) to_client: Count,
     pub(crate) dial_duration: Durations,
+    /// Clients that could not connect after a change of what TLS offers.
+    pub(crate) preview: Preview,
     pub(super) handshake_duration: Durations,
     ended: [Count; End::ALL.len()],
     refused: [Count; Limit::ALL.len()],

@@ -32,6 +32,7 @@ mod metrics;
 mod mqtt;
 mod notices;
 mod opened;
+mod preview;
 mod pulse;
 mod record;
 pub mod reference;

@@ -5,6 +5,7 @@
 //! its labels: `rate` cannot see the first increase of a series that appears with it.
 
 mod current;
+mod preview;
 mod threads;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use self::current::Current;
+use self::preview::Preview;
 use self::threads::Threads;
 use crate::reload::Reload;
 use crate::settings::Settings;
@@ -57,6 +59,7 @@ impl Metrics {
         let ours = registry.sub_registry_with_prefix("mqtt_tls");
         metrics.register(ours);
         ours.register_collector(Box::new(Threads(Arc::clone(state))));
+        ours.register_collector(Box::new(Preview(Arc::clone(state))));
         registry.register_collector(Box::new(Process::default()));
         metrics
     }

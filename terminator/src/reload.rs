@@ -11,6 +11,8 @@ pub enum Reload {
     ClientVerifier,
     /// An expired certificate would have replaced a valid one.
     Expired,
+    /// A certificate's kind of key has no suite.
+    NoSuite,
     /// The file is not written as it must be.
     Malformed,
     /// A certificate that is not yet valid would have replaced a valid one.
@@ -39,8 +41,9 @@ pub enum Reload {
 
 impl Reload {
     /// Those that are not about a certificate or a CA bundle, by name.
-    const OWN: [Self; 13] = [
+    const OWN: [Self; 14] = [
         Self::ClientVerifier,
+        Self::NoSuite,
         Self::Provider,
         Self::SharedPort,
         Self::Tickets,
@@ -67,6 +70,7 @@ impl Reload {
             Self::ClientVerifier => "ClientVerifier",
             Self::Expired => "expired",
             Self::Malformed => "malformed",
+            Self::NoSuite => "NoSuite",
             Self::NotYetValid => "not_yet_valid",
             Self::Ok => "ok",
             Self::Provider => "Provider",
@@ -87,6 +91,9 @@ impl Reload {
             Self::ClientVerifier => "rustls refused the CA certificates",
             Self::Expired => "an expired certificate would have replaced a valid one",
             Self::Malformed => "the file is not YAML, or its keys or values are wrong",
+            Self::NoSuite => {
+                "a certificate's kind of key has no suite of TLS 1.2 in `tls.suites`, and TLS 1.2 is on"
+            }
             Self::NotYetValid => {
                 "a certificate that is not yet valid would have replaced a valid one"
             }

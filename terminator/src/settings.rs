@@ -42,6 +42,8 @@ pub struct Settings {
     pub(crate) admin: SocketAddr,
     /// Whether failed handshakes are kept in the journal.
     pub(crate) journal: bool,
+    /// Size of the devices' TLS buffers in bytes, if they are small.
+    device_buffer: Option<u32>,
 }
 
 /// A problem in a configuration.
@@ -61,6 +63,9 @@ enum Cause {
     Authorities(authorities::Error),
     #[error("{0}")]
     Certificate(certificate::Error),
+    /// Its key has no suite.
+    #[error("{0}")]
+    Misfit(String),
     #[error("{0}")]
     Tls(tls::Error),
 }
@@ -72,6 +77,7 @@ impl Problem {
             Cause::Address(error) => error.reason(),
             Cause::Authorities(error) => Reload::Refused(error.reason()),
             Cause::Certificate(error) => Reload::Refused(error.reason()),
+            Cause::Misfit(_) => Reload::NoSuite,
             Cause::Tls(error) => error.reason(),
         }
     }
@@ -181,6 +187,7 @@ impl Settings {
             drain_deadline: config.drain.deadline,
             admin: SocketAddr::new(config.admin.host, config.admin.port),
             journal: config.admin.journal,
+            device_buffer: config.tls.device_buffer(),
         })
     }
 
@@ -194,8 +201,37 @@ impl Settings {
     /// Returns the warnings at a time.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
         let hosts = self.hosts.all();
-        let mut warnings: Vec<Warning> = hosts.flat_map(|host| of_host(host, now)).collect();
+        let mut warnings: Vec<Warning> = hosts.flat_map(|host| self.of_host(host, now)).collect();
         warnings.extend(self.hosts.together());
+        warnings
+    }
+
+    /// Returns the warnings about what a host has of its own.
+    fn of_host(&self, host: &Host, now: Timestamp) -> Vec<Warning> {
+        let warning = |about, key, finding| Warning {
+            host: host.name().to_owned(),
+            about,
+            key,
+            finding,
+        };
+        let mut warnings = Vec::new();
+        let own = host.certificates.iter().enumerate();
+        for (index, certificate) in own.filter(|_| host.has_own_certificates) {
+            let findings = certificate.findings_at(now).into_iter();
+            let never_chosen = certificate.never_chosen().filter(|_| index > 0);
+            let authorities = host.trust.authorities();
+            let outgrows = |buffer| certificate.outgrows(buffer, authorities);
+            let large = self.device_buffer.and_then(outgrows);
+            let findings = findings.chain(large).chain(never_chosen);
+            let key = prepare::certificate_key(&host.key, index);
+            let about = About::Certificate(index);
+            warnings.extend(findings.map(|finding| warning(about, key.clone(), finding)));
+        }
+        let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
+        let findings = authorities.into_iter().flat_map(Authorities::findings);
+        let key = prepare::authorities_key(&host.key);
+        let about = About::Authorities;
+        warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
         warnings
     }
 
@@ -219,7 +255,7 @@ impl Settings {
             )
         };
         let hosts = self.hosts.all().filter(|host| was_valid(host));
-        let mut warnings = hosts.flat_map(|host| of_host(host, now));
+        let mut warnings = hosts.flat_map(|host| self.of_host(host, now));
         match warnings.find(out_of_date) {
             Some(warning) => Err(warning),
             None => Ok(()),
@@ -265,30 +301,4 @@ fn addresses(config: &Config) -> Vec<Problem> {
             cause: Cause::Address(error),
         })
         .collect()
-}
-
-/// Returns the warnings about what a host has of its own.
-fn of_host(host: &Host, now: Timestamp) -> Vec<Warning> {
-    let warning = |about, key, finding| Warning {
-        host: host.name().to_owned(),
-        about,
-        key,
-        finding,
-    };
-    let mut warnings = Vec::new();
-    let own = host.certificates.iter().enumerate();
-    for (index, certificate) in own.filter(|_| host.has_own_certificates) {
-        let findings = certificate.findings_at(now).into_iter();
-        let never_chosen = certificate.never_chosen().filter(|_| index > 0);
-        let findings = findings.chain(never_chosen);
-        let key = prepare::certificate_key(&host.key, index);
-        let about = About::Certificate(index);
-        warnings.extend(findings.map(|finding| warning(about, key.clone(), finding)));
-    }
-    let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
-    let findings = authorities.into_iter().flat_map(Authorities::findings);
-    let key = prepare::authorities_key(&host.key);
-    let about = About::Authorities;
-    warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
-    warnings
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
@@ -12,6 +13,7 @@ use crate::clients::Clients;
 use crate::counts::Counts;
 use crate::journal::Journal;
 use crate::notices::Notices;
+use crate::preview::{Totals, Window};
 use crate::sockets::Room;
 
 /// State shared by all threads.
@@ -41,6 +43,15 @@ impl State {
             notices: Notices::default(),
             counts: (0..threads).map(|_| Counts::default()).collect(),
         }
+    }
+
+    /// Adds up what all threads have counted about changes of what TLS offers.
+    pub(crate) fn preview(&self, window: Window, now: Instant) -> Totals {
+        let mut totals = Totals::default();
+        for counts in &self.counts {
+            counts.preview.add_to(&mut totals, window, now);
+        }
+        totals
     }
 }
 

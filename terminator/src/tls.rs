@@ -2,14 +2,16 @@
 //!
 //! It must not know the backend. No other module of this crate uses rustls.
 
+mod by_name;
 pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod hello;
 pub(crate) mod inbound;
 pub(crate) mod names;
+pub(crate) mod policy;
 pub(crate) mod refused;
 mod served;
 pub(crate) mod session;
 pub(crate) mod tickets;
 
-pub(crate) use self::served::{ClientTrust, Error, Served};
+pub(crate) use self::served::{ClientTrust, Error, Offering, Served};

@@ -269,6 +269,7 @@ impl Terminator {
             certificates: Vec::new(),
             client_auth: None,
             backend: Some(config.backend.clone()),
+            tls: mqtt_tls_config::HostTls::default(),
         }];
         let file = workdir::scratch("terminator").join("config.yaml");
         write(&file, &config);

@@ -92,6 +92,77 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "clientAuth:",
         "clientAuth must not be empty: set clientAuth.mode to Require or Optional",
     ),
+    (
+        "",
+        "tls: {minVersion: Tls11}",
+        "supported values: \"Tls12\", \"Tls13\"",
+    ),
+    (
+        "",
+        "tls: {minVersion: Tls13, maxVersion: Tls12}",
+        "minVersion is higher than maxVersion; lower it, or remove maxVersion",
+    ),
+    (
+        "",
+        "tls: {maxVersion: Tls12, suites: [TLS_AES_128_GCM_SHA256]}",
+        "suites has none of TLS 1.2, which is on",
+    ),
+    (
+        "",
+        "tls: {suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]}",
+        "suites has none of TLS 1.3, which is on; add TLS_AES_128_GCM_SHA256, or set maxVersion: Tls12",
+    ),
+    (
+        "",
+        "tls: {suites: [TLS_RSA_WITH_AES_128_CBC_SHA]}",
+        "spec.tls.suites[0]: Unsupported value: \"TLS_RSA_WITH_AES_128_CBC_SHA\"",
+    ),
+    (
+        "",
+        "tls: {suites: [TLS_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]}",
+        "spec.tls.suites[1]: Duplicate value",
+    ),
+    (
+        "",
+        "tls: {groups: [X25519MLKEM768]}",
+        "groups has none of TLS 1.2, which is on; add x25519, or set minVersion: Tls13; it is X25519MLKEM768",
+    ),
+    ("", "tls: {groups: []}", "should have at least 1 items"),
+    (
+        "",
+        "tls: {recordSizeMax: 511}",
+        "should be greater than or equal to 512",
+    ),
+    (
+        "",
+        "tls: {alpn: {required: true}}",
+        "protocols is empty, and one is required",
+    ),
+    (
+        "",
+        "tls: {alpn: {protocols: [{name: mqtt}, {name: mqtt}]}}",
+        "spec.tls.alpn.protocols[1]: Duplicate value",
+    ),
+    (
+        "",
+        "tls: {alpn: {protocols: [{name: 'a b'}]}}",
+        "must be the name of a protocol, such as mqtt: printable ASCII characters without spaces; it is a b",
+    ),
+    (
+        "",
+        "hosts: [{names: [a.example], tls: {alpn: {protocols: [{name: mqtt-tls-probe}]}}}]",
+        "mqtt-tls-probe marks the operator's probes",
+    ),
+    (
+        "",
+        "tls: {alpn: {protocols: [{name: mqtt, backend: {}}]}}",
+        "backend must have exactly one of service",
+    ),
+    (
+        "",
+        "tls: {alpn: {protocols: [{name: mqtt, backend: {address: {host: localhost}}}]}}",
+        "backend.address.host is a loopback address",
+    ),
     // The field. Newer versions of Kubernetes show the value between the quotes, older ones its type.
     (
         "",
@@ -318,6 +389,22 @@ const ACCEPTED: &[(&str, &str)] = &[
     ),
     ("backend", "backend: {address: {host: broker.example.com.}}"),
     ("", "tls: {tickets: All}"),
+    (
+        "",
+        "tls: {minVersion: Tls13, suites: [TLS_AES_256_GCM_SHA384], groups: [X25519MLKEM768], recordSizeMax: 16384}",
+    ),
+    (
+        "",
+        "tls: {maxVersion: Tls12, suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256], groups: [secp384r1]}",
+    ),
+    (
+        "",
+        "tls: {alpn: {required: true, protocols: [{name: mqtt}, {name: a, backend: {service: {name: b}}}]}}",
+    ),
+    (
+        "",
+        "hosts: [{names: [a.example], tls: {alpn: {protocols: [{name: mqtt, backend: {address: {host: b}}}]}}}]",
+    ),
     (
         "",
         "timeouts: {handshake: 100ms, firstPacket: 10m, dial: 1s500ms, halfClose: 1h}",

@@ -28,6 +28,7 @@ mod memory;
 mod missed;
 mod namespaced;
 mod outage;
+mod policy;
 mod ports;
 mod program;
 mod prove;

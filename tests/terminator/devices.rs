@@ -6,6 +6,7 @@
 mod client;
 mod identity;
 mod odd;
+mod policy;
 mod records;
 mod tickets;
 

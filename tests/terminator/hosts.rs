@@ -1,7 +1,7 @@
 //! Several hosts behind one port: each has its own certificates, client authentication, backend and sessions.
 
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
-use mqtt_tls_config::{Backend, ClientAuth, Config, Host, Pem, Tickets, UnknownNames};
+use mqtt_tls_config::{Backend, ClientAuth, Config, Host, HostTls, Pem, Tickets, UnknownNames};
 use serde_json::Value;
 use tests::clients::tls::{Connector, End};
 use tests::pki::{Ca, Leaf};
@@ -34,6 +34,7 @@ impl Tenants {
                     host: "127.0.0.1".to_owned(),
                     port: hosts.addr().port(),
                 }),
+                tls: HostTls::default(),
             }];
             change(config);
         });

@@ -32,6 +32,7 @@ mod limits;
 mod log;
 mod log_flood;
 mod memory;
+mod policy;
 mod probe;
 mod program;
 mod reload;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mqtt_tls_config::{Config, Host, Pem, TICKET_PERIOD, TicketKey, Tickets};
+use mqtt_tls_config::{Config, Host, HostTls, Pem, TICKET_PERIOD, TicketKey, Tickets};
 use serde_json::Value;
 use tests::pki::Ca;
 use tests::process::{self, Process};
@@ -51,6 +51,7 @@ impl Replicas {
                     pem: Some(Pem::new(ca.leaf().dns("a.example").issue().bundle())),
                     certificates: Vec::new(),
                     client_auth: None,
+                    tls: HostTls::default(),
                     backend: None,
                 }];
                 config

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, CertificateSource, ClientAuth, client_auth};
+use super::{Backend, CertificateSource, ClientAuth, HostTls, client_auth};
 
 /// Maximum number of hosts of a listener.
 pub const HOSTS_MAX: usize = mqtt_tls_config::HOSTS_MAX;
@@ -51,6 +51,10 @@ pub struct Host {
     /// The smart-mqtt broker for these names. Default: the listener's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
+
+    /// TLS options for these names.
+    #[serde(default, skip_serializing_if = "HostTls::is_default")]
+    pub tls: HostTls,
 }
 
 /// What devices get that request a name that no host has.

@@ -17,6 +17,8 @@ use super::world::World;
 pub struct Choice<'c> {
     /// Whose it is.
     pub key: &'c HostKey,
+    /// The path of its field.
+    pub path: &'c str,
     /// The backend that the spec names.
     pub backend: &'c Backend,
     /// The listener.
@@ -27,6 +29,14 @@ pub struct Choice<'c> {
     pub environment: &'c Environment,
     /// The backend before, if there is one.
     pub before: Option<&'c file::Backend>,
+}
+
+/// The path of the field of a listener's or host's own backend.
+pub const OWN: &str = "backend";
+
+/// Returns the path of the field of a protocol's backend.
+pub fn protocol_backend(index: usize) -> String {
+    format!("tls.alpn.protocols[{index}].backend")
 }
 
 /// Returns the backend that receives the plaintext, and what is wrong with the wanted one. A first configuration has
@@ -75,14 +85,15 @@ fn problem(choice: &Choice<'_>) -> Option<Problem> {
     let Backend::Service { name, port } = choice.backend else {
         return None;
     };
-    let (listener, key) = (choice.listener, choice.key);
+    let listener = choice.listener;
+    let field = |field: &str| choice.key.field(&format!("{}.{field}", choice.path));
     choice.environment.cluster_domain.as_ref()?;
     let (service, name) = (choice.world.services.get(name), &name.name);
     let Some(spec) = service.map(|service| service.spec.clone().unwrap_or_default()) else {
         let message = format!(
             "Service {name} does not exist in this namespace; create it in front of smart-mqtt, or \
              correct {}",
-            key.field("backend.service")
+            field("service")
         );
         return Some(Problem::of_reference(Reason::BackendNotFound, message));
     };
@@ -106,7 +117,7 @@ fn problem(choice: &Choice<'_>) -> Option<Problem> {
         };
         let message = format!(
             "Service {name} {why}, so connections would not reach the broker; correct the Service, or {}",
-            key.field("backend.service")
+            field("service")
         );
         return Some(Problem::of_reference(Reason::BackendIsOwn, message));
     }
@@ -122,7 +133,7 @@ fn problem(choice: &Choice<'_>) -> Option<Problem> {
     };
     let message = format!(
         "Service {name} has no port {port} (it has {known}); correct {}",
-        key.field("backend.service.port")
+        field("service.port")
     );
     Some(Problem::of_reference(Reason::BackendPortNotFound, message))
 }

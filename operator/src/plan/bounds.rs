@@ -4,11 +4,14 @@
 //! It must not know a key: a new one is a field of the resource and a key of the file.
 
 use mqtt_tls_config::key::{Key, Section, Visitor};
-use mqtt_tls_config::yaml::{self, Mapping};
+use mqtt_tls_config::yaml::{self, Mapping, Value};
 use serde::Serialize;
 
 /// Maximum number of characters of a value in a message.
 const SHOWN_MAX: usize = 32;
+
+/// Maximum number of characters of a list in a message.
+const LIST_SHOWN_MAX: usize = 128;
 
 /// Converts a section.
 ///
@@ -37,14 +40,7 @@ impl Visitor for Spec {
         let Some(value) = self.fields.remove(key.name) else {
             return (key.default)();
         };
-        let shown = match value.as_str() {
-            Some(text) => text
-                .chars()
-                .take(SHOWN_MAX)
-                .flat_map(char::escape_debug)
-                .collect(),
-            None => yaml::to_string(&value).trim_end().to_owned(),
-        };
+        let shown = shown(&value);
         let read = value
             .as_str()
             .is_none_or(|text| key.values.is_plain(text))
@@ -63,12 +59,28 @@ impl Visitor for Spec {
     }
 }
 
+/// Shows a value on one line.
+fn shown(value: &Value) -> String {
+    let escaped = |text: &str, most: usize| -> String {
+        let text = text.chars().take(most);
+        text.flat_map(char::escape_debug).collect()
+    };
+    match value {
+        Value::String(text) => escaped(text, SHOWN_MAX),
+        Value::Sequence(list) => {
+            let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            format!("[{}]", escaped(&texts.join(", "), LIST_SHOWN_MAX))
+        }
+        other => yaml::to_string(other).trim_end().to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use mqtt_tls_config::reference;
-    use mqtt_tls_config::{Config, Limits, Pem, Tickets, Timeouts, Tls};
+    use mqtt_tls_config::{Config, Group, Limits, Pem, Suite, Tickets, Timeouts, Tls};
 
     use super::section;
     use crate::crd;
@@ -150,6 +162,32 @@ mod tests {
         assert_eq!(limits.map(|limits| limits.handshakes), Ok(1_000_000));
     }
 
+    #[test]
+    fn suites_and_groups_are_those_of_the_file() {
+        let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        let spec = crd::Tls {
+            suites: list(&["TLS_CHACHA20_POLY1305_SHA256"]),
+            groups: list(&["secp256r1", "x25519"]),
+            min_version: Some(crd::TlsVersion::Tls13),
+            ..crd::Tls::default()
+        };
+        let tls: Tls = section(&spec).unwrap();
+        assert_eq!(tls.suites, [Suite::ChaCha20]);
+        assert_eq!(tls.groups, [Group::P256, Group::X25519]);
+        assert_eq!(tls.conflict(), None);
+        let spec = crd::Tls {
+            groups: list(&["secp256r1", "P-521\n"]),
+            ..crd::Tls::default()
+        };
+        let said = section::<Tls>(&spec).unwrap_err();
+        assert!(
+            said.starts_with(
+                "spec.tls.groups is [secp256r1, P-521\\n]; it must be a list of key exchange groups"
+            ),
+            "{said}"
+        );
+    }
+
     /// As `kubectl explain` and the reference show them.
     #[test]
     fn descriptions_have_the_files_bounds_and_defaults() {
@@ -161,7 +199,9 @@ mod tests {
             let Some((section, key)) = row.key.split_once('.') else {
                 continue;
             };
-            if !["timeouts", "limits", "tls"].contains(&section) {
+            // A protocol's backend is another object in the resource.
+            let is_other = key.starts_with("alpn");
+            if !["timeouts", "limits", "tls"].contains(&section) || is_other {
                 continue;
             }
             fields += 1;
@@ -191,8 +231,13 @@ mod tests {
         ] {
             let spec = crd::Tls {
                 tickets: Some(ours),
+                ..crd::Tls::default()
             };
-            assert_eq!(section(&spec), Ok(Tls { tickets: files }));
+            let expected = Tls {
+                tickets: files,
+                ..Tls::default()
+            };
+            assert_eq!(section(&spec), Ok(expected));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It must not look at other objects: whether references resolve is another condition.
 
 mod names;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use kube::ResourceExt;
 use mqtt_tls_config::{Limits, Timeouts, is_dns_name, unreachable};
 
+use super::backend::protocol_backend;
 use super::bounds;
 use super::environment::Environment;
 use super::host_key::HostKey;
@@ -17,7 +19,7 @@ use super::names::Identity;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
 use crate::crd::{
-    Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, ClientAuthMode,
+    Alpn, Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, ClientAuthMode,
     HOST_CERTIFICATES_MAX, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
 
@@ -25,7 +27,7 @@ use crate::crd::{
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 14] = [
+pub const CHECKS: [(Reason, Check); 15] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
@@ -35,6 +37,7 @@ pub const CHECKS: [(Reason, Check); 14] = [
     (Reason::MissingCaRef, client_auth_has_a_ca),
     (Reason::InvalidHostNames, names::are_valid),
     (Reason::DuplicateHostName, names::differ),
+    (Reason::InvalidTls, tls::is_consistent),
     (Reason::InvalidTimeouts, timeouts_are_bounded),
     (Reason::InvalidLimits, limits_are_bounded),
     (Reason::InvalidBackend, backend_is_one),
@@ -63,6 +66,7 @@ struct Part<'p> {
     certificates: &'p [CertificateSource],
     client_auth: Option<&'p ClientAuth>,
     backend: Option<&'p Backend>,
+    alpn: Option<&'p Alpn>,
 }
 
 impl<'p> Part<'p> {
@@ -75,14 +79,32 @@ impl<'p> Part<'p> {
             certificates: &host.certificates,
             client_auth: host.client_auth.as_ref(),
             backend: host.backend.as_ref(),
+            alpn: host.tls.alpn.as_ref(),
         });
         let own = Self {
             key: HostKey::LISTENER,
             certificates: &spec.certificates,
             client_auth: Some(&spec.client_auth),
             backend: Some(&spec.backend),
+            alpn: spec.tls.alpn.as_ref(),
         };
         std::iter::once(own).chain(hosts)
+    }
+
+    /// Runs a check on its backend and those of its protocols, each with its path, and returns the message about the first that
+    /// fails.
+    fn first_wrong_backend(
+        &self,
+        check: impl Fn(&Backend, &str) -> Option<String>,
+    ) -> Option<String> {
+        let own = self.backend.map(|one| (self.key.field("backend"), one));
+        let protocols = self.alpn.iter().flat_map(|alpn| &alpn.protocols);
+        let of_protocols = protocols.enumerate().filter_map(|(index, protocol)| {
+            let field = self.key.field(&protocol_backend(index));
+            Some((field, protocol.backend.as_ref()?))
+        });
+        let mut backends = own.into_iter().chain(of_protocols);
+        backends.find_map(|(field, backend)| check(backend, &field))
     }
 
     /// Runs a check on all parts of a listener, and returns the message about the first that fails.
@@ -194,9 +216,7 @@ fn limits_are_bounded(listener: &MqttTlsListener, _: &Environment) -> Option<Str
 
 fn backend_is_one(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     Part::first_wrong(listener, |part| {
-        let backend = part.backend?;
-        let field = part.key.field("backend");
-        match (&backend.service, &backend.address) {
+        part.first_wrong_backend(|backend, field| match (&backend.service, &backend.address) {
             (Some(service), None) if service.port != 0 && is_service_name(&service.name) => None,
             (None, Some(address)) if address.port != 0 && is_host(&address.host) => None,
             (Some(_), None) => Some(format!(
@@ -209,18 +229,19 @@ fn backend_is_one(listener: &MqttTlsListener, _: &Environment) -> Option<String>
                 "{field} must have exactly one of service (a Service in this namespace) and address (a host name or an \
                  IP address)"
             )),
-        }
+        })
     })
 }
 
 fn backend_is_another(listener: &MqttTlsListener, environment: &Environment) -> Option<String> {
     Part::first_wrong(listener, |part| {
-        let (backend, field) = (part.backend?, part.key.field("backend"));
-        if environment.is_loopback_reached {
-            is_own_port(backend, &field, listener, environment)
-        } else {
-            is_own_pod(backend, &field, listener, environment)
-        }
+        part.first_wrong_backend(|backend, field| {
+            if environment.is_loopback_reached {
+                is_own_port(backend, field, listener, environment)
+            } else {
+                is_own_pod(backend, field, listener, environment)
+            }
+        })
     })
 }
 

@@ -1,7 +1,9 @@
 //! Renders the terminators' configuration of a listener and what was chosen for it. It must not choose.
 
 use jiff::{SignedDuration, Timestamp};
-use mqtt_tls_config::{Admin, Backend, Certificate, ClientAuthMode, Config, Drain, Pem, Tickets};
+use mqtt_tls_config::{
+    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, Drain, Pem, Tickets, Tls,
+};
 
 use super::certificates::previous::Previous;
 use super::certificates::served::Served;
@@ -17,6 +19,8 @@ pub struct Rendered {
     pub version: Option<String>,
     /// Its port.
     pub port: u16,
+    /// Size of the devices' TLS buffers in bytes, if they are small.
+    pub device_buffer: Option<u32>,
     /// The listener's backend.
     pub backend: Backend,
     /// The clients that get session tickets.
@@ -33,7 +37,7 @@ impl Rendered {
 /// Returns the configuration of a listener, without hosts, certificates and CA certificates.
 pub fn of(
     listener: &Listener,
-    backend: Backend,
+    (backend, alpn): (Backend, Alpn),
     also_listen: &[u16],
     environment: &Environment,
 ) -> Config {
@@ -41,7 +45,10 @@ pub fn of(
         host: listener.host,
         also_listen: also_listen.to_vec(),
         backend,
-        tls: listener.tls.clone(),
+        tls: Tls {
+            alpn,
+            ..listener.tls.clone()
+        },
         timeouts: listener.timeouts.clone(),
         limits: listener.limits.clone(),
         drain: Drain {
@@ -96,6 +103,7 @@ pub fn render(
         text,
         version: config.version,
         port: config.port,
+        device_buffer: config.tls.device_buffer(),
         backend: config.backend,
         tickets,
     })

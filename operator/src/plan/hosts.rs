@@ -3,6 +3,7 @@
 //! A host whose objects are not usable stays as it was, and is left out if it is new. It must never be served with another
 //! host's client authentication or backend.
 
+mod alpn;
 pub mod fit;
 mod together;
 
@@ -15,7 +16,7 @@ use super::certificates::previous::{Entry, Previous};
 use super::certificates::serving::{Part, Warning};
 use super::environment::Environment;
 use super::host_key::HostKey;
-use super::listener::{Authentication, Backend, Host, Listener};
+use super::listener::{Alpn, Authentication, Backend, Host, Listener};
 use super::problem::Problem;
 use super::source::{Source, Sources};
 use super::world::World;
@@ -33,6 +34,8 @@ pub struct ChosenHost {
     chosen: Chosen,
     /// Its backend; the listener's if none.
     backend: Option<file::Backend>,
+    /// Its protocols; the listener's if none.
+    alpn: Option<file::Alpn>,
 }
 
 impl ChosenHost {
@@ -50,6 +53,9 @@ impl ChosenHost {
             certificates: pems.map(|pem| file::Certificate { pem }).collect(),
             client_auth: self.chosen.client_auth.clone(),
             backend: self.backend.clone(),
+            tls: file::HostTls {
+                alpn: self.alpn.clone(),
+            },
         }
     }
 }
@@ -91,6 +97,7 @@ impl Choices {
                 names,
                 served: &chosen.served,
                 ca_warnings: &chosen.ca_warnings,
+                authorities: chosen.authorities.as_ref(),
             })
             .collect()
     }
@@ -103,6 +110,8 @@ pub struct Decision {
     pub choices: Choices,
     /// The listener's backend.
     pub backend: file::Backend,
+    /// The listener's protocols.
+    pub alpn: file::Alpn,
     /// The problems.
     pub problems: Vec<Problem>,
     /// The hosts with problems.
@@ -137,11 +146,13 @@ pub fn decide(input: &Input<'_>) -> Decision {
         certificates: &listener.certificates,
         client_auth: &listener.client_auth,
         backend: Some(&listener.backend),
+        alpn: Some(&listener.alpn),
         before: Some(previous.listener()),
     });
     let mut decision = Decision {
         is_complete: found.has_default && found.has_client_auth,
         backend: found.backend.unwrap_or_default(),
+        alpn: found.alpn.unwrap_or_default(),
         problems: found.problems,
         ..Decision::default()
     };
@@ -174,7 +185,12 @@ pub fn renew(world: &World, previous: &Previous, now: Timestamp) -> Option<Choic
     for before in previous.hosts() {
         let chosen = renewed(before, world, previous, now)?;
         dates.extend_from_slice(&chosen.dates);
-        hosts.push(kept(chosen, before.key().clone(), before));
+        hosts.push(kept(
+            chosen,
+            before.key().clone(),
+            before,
+            before.alpn().cloned(),
+        ));
     }
     Some(Choices {
         listener,
@@ -190,6 +206,7 @@ fn renewed(before: &Entry, world: &World, previous: &Previous, now: Timestamp) -
         key: before.key(),
         certificates: &certificates,
         client_auth: &client_auth,
+        tls: &previous.rest()?.tls,
         world,
         previous,
         before: Some(before),
@@ -201,8 +218,9 @@ fn renewed(before: &Entry, world: &World, previous: &Previous, now: Timestamp) -
     is_all.then_some(chosen)
 }
 
-fn kept(chosen: Chosen, key: HostKey, before: &Entry) -> ChosenHost {
+fn kept(chosen: Chosen, key: HostKey, before: &Entry, alpn: Option<file::Alpn>) -> ChosenHost {
     ChosenHost {
+        alpn,
         key,
         names: before.names().to_vec(),
         chosen,
@@ -218,6 +236,8 @@ struct Wish<'w> {
     client_auth: &'w Authentication,
     /// The listener's if none.
     backend: Option<&'w Backend>,
+    /// The listener's if none.
+    alpn: Option<&'w Alpn>,
     /// What the previous configuration has for it.
     before: Option<&'w Entry>,
 }
@@ -226,6 +246,7 @@ struct Wish<'w> {
 struct Found {
     chosen: Chosen,
     backend: Option<file::Backend>,
+    alpn: Option<file::Alpn>,
     problems: Vec<Problem>,
     /// Whether there is a default certificate.
     has_default: bool,
@@ -242,6 +263,7 @@ impl Input<'_> {
             key: wish.key,
             certificates: wish.certificates,
             client_auth: wish.client_auth,
+            tls: &self.listener.tls,
             world: self.world,
             previous: self.previous,
             before: wish.before,
@@ -256,19 +278,16 @@ impl Input<'_> {
         let before = before.and_then(|before| before.backend().or(inherited));
         let mut has_backend = true;
         let backend = wish.backend.map(|backend| {
-            let (backend, problem) = backend::choose(&backend::Choice {
-                key: wish.key,
-                backend,
-                listener: self.listener,
-                world: self.world,
-                environment: self.environment,
-                before,
-            });
+            let (backend, problem) = self.backend(wish.key, backend::OWN, backend, before);
             has_backend = problem.is_none() || before.is_some();
             problems.extend(problem);
             backend
         });
+        let alpn = wish
+            .alpn
+            .map(|alpn| self.alpn(wish.key, wish.before, alpn, &mut problems));
         Found {
+            alpn,
             has_default: choice.has_default(&chosen),
             has_client_auth: choice.has_client_auth(&chosen),
             has_backend,
@@ -286,6 +305,7 @@ impl Input<'_> {
             certificates: &host.certificates,
             client_auth: &host.client_auth,
             backend: host.backend.as_ref(),
+            alpn: host.alpn.as_ref(),
             before,
         };
         let mut found = self.find(&wish);
@@ -347,7 +367,9 @@ impl Input<'_> {
             return None;
         }
         let chosen = renewed(before, self.world, self.previous, self.now)?;
-        Some(kept(chosen, wish.key.clone(), before))
+        // What it took from the listener stays, too.
+        let alpn = alpn::kept(before, self.previous.listener());
+        Some(kept(chosen, wish.key.clone(), before, alpn))
     }
 
     /// Returns the problems of a host of which nothing stays in use, although other hosts may serve the same objects.
@@ -372,6 +394,7 @@ impl Found {
             names: host.names.clone(),
             chosen: self.chosen,
             backend: self.backend,
+            alpn: self.alpn,
         }
     }
 }

@@ -33,8 +33,10 @@ pub struct Listener {
     pub hosts: Vec<Host>,
     /// What clients get that request a name that no host has.
     pub unknown_names: UnknownNames,
-    /// TLS options.
+    /// TLS options, without the protocols.
     pub tls: Tls,
+    /// The protocols that TLS negotiates.
+    pub alpn: Alpn,
     /// Time limits of the phases of a connection.
     pub timeouts: Timeouts,
     /// Limits on the connections of a pod.
@@ -60,6 +62,17 @@ pub struct Host {
     pub client_auth: Authentication,
     /// Its broker; the listener's if none.
     pub backend: Option<Backend>,
+    /// The protocols that TLS negotiates; the listener's if none.
+    pub alpn: Option<Alpn>,
+}
+
+/// The protocols that TLS negotiates (ALPN).
+#[derive(Clone, Debug, Default)]
+pub struct Alpn {
+    /// Their names, the preferred one first, each with its broker if that is one of its own.
+    pub protocols: Vec<(String, Option<Backend>)>,
+    /// Whether clients that offer none of them are refused.
+    pub required: bool,
 }
 
 /// How clients are authenticated.
@@ -115,15 +128,28 @@ pub fn parse(
     let namespace = identity.namespace.as_str();
     // The checks report everything that makes this fail.
     let hosts = spec.hosts.iter().map(|one| host(one, namespace));
-    let (Some(backend), Some(client_auth), Some(hosts), Ok(timeouts), Ok(limits), Ok(tls), true) = (
+    let of_listener = spec.tls.alpn.as_ref();
+    let of_listener = of_listener.map_or(Some(Alpn::default()), |own| alpn(own, namespace));
+    let (
+        Some(backend),
+        Some(alpn),
+        Some(client_auth),
+        Some(hosts),
+        Ok(timeouts),
+        Ok(limits),
+        Ok(tls),
+        true,
+    ) = (
         backend(&spec.backend, namespace),
+        of_listener,
         client_auth(&spec.client_auth, namespace),
         hosts.collect::<Option<Vec<Host>>>(),
         bounds::section(&spec.timeouts),
         bounds::section(&spec.limits),
         bounds::section(&spec.tls),
         problems.is_empty(),
-    ) else {
+    )
+    else {
         return Err(problems);
     };
     Ok(Listener {
@@ -137,6 +163,7 @@ pub fn parse(
             crd::UnknownNames::Refuse => UnknownNames::Refuse,
         },
         tls,
+        alpn,
         timeouts,
         limits,
         backend,
@@ -159,6 +186,24 @@ fn host(host: &crd::Host, namespace: &str) -> Option<Host> {
             Some(own) => Some(backend(own, namespace)?),
             None => None,
         },
+        alpn: match &host.tls.alpn {
+            Some(own) => Some(alpn(own, namespace)?),
+            None => None,
+        },
+    })
+}
+
+fn alpn(spec: &crd::Alpn, namespace: &str) -> Option<Alpn> {
+    let protocols = spec.protocols.iter().map(|protocol| {
+        let backend = match &protocol.backend {
+            Some(own) => Some(backend(own, namespace)?),
+            None => None,
+        };
+        Some((protocol.name.clone(), backend))
+    });
+    Some(Alpn {
+        protocols: protocols.collect::<Option<_>>()?,
+        required: spec.required,
     })
 }
 

@@ -21,8 +21,14 @@ pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
         }
         Kind::ConfigMap => ca(CaKind::ConfigMap).collect(),
         Kind::Service => {
-            let backends = hosts.filter_map(|host| host.backend.as_ref());
-            let backends = std::iter::once(&spec.backend).chain(backends);
+            let of_hosts = hosts.clone().filter_map(|host| host.backend.as_ref());
+            let alpn = hosts.filter_map(|host| host.tls.alpn.as_ref());
+            let alpn = spec.tls.alpn.iter().chain(alpn);
+            let protocols = alpn.flat_map(|alpn| &alpn.protocols);
+            let of_protocols = protocols.filter_map(|protocol| protocol.backend.as_ref());
+            let backends = std::iter::once(&spec.backend)
+                .chain(of_hosts)
+                .chain(of_protocols);
             let service = backends.filter_map(|backend| backend.service.as_ref());
             service.map(|service| &*service.name).collect()
         }

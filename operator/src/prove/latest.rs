@@ -133,6 +133,7 @@ mod tests {
             configuration,
             backend: Backend::Reached,
             hosts: Vec::new(),
+            protocols: Vec::new(),
         };
         let proofs = Proofs {
             pods: vec![("a".to_owned(), answer)],

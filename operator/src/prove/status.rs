@@ -12,6 +12,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
+use mqtt_tls_config::ALPN_PROTOCOLS_MAX;
+
 use crate::crd::HOSTS_MAX;
 use crate::plan::proof::answer::{self, Answer, text};
 use crate::plan::proof::question::Question;
@@ -49,12 +51,24 @@ pub(super) struct Status {
     configuration: Configuration,
     backend: Backend,
     #[serde(default)]
+    by_protocol: Vec<Protocol>,
+    #[serde(default)]
     hosts: Vec<Host>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Host {
     names: Vec<String>,
+    backend: Backend,
+    #[serde(default)]
+    by_protocol: Vec<Protocol>,
+}
+
+/// An application protocol with a broker of its own.
+#[derive(Debug, Deserialize)]
+struct Protocol {
+    protocol: String,
     backend: Backend,
 }
 
@@ -86,12 +100,15 @@ impl Status {
         let Self {
             configuration,
             backend,
+            by_protocol,
             hosts,
         } = self;
-        // Hosts without a broker of their own have the listener's.
         let hosts = hosts.into_iter().take(HOSTS_MAX);
-        let hosts = hosts.filter(|host| host.backend.address != backend.address);
-        let hosts = hosts.filter_map(Host::unreached).collect();
+        let hosts = hosts.flat_map(|host| host.unreached(&backend.address));
+        let hosts = hosts.collect();
+        let protocols = by_protocol.into_iter().take(ALPN_PROTOCOLS_MAX);
+        let protocols = protocols.filter_map(|one| one.backend.unreached(&text(&one.protocol)));
+        let protocols = protocols.collect();
         let is_wanted = configuration.version == question.version;
         Answer {
             configuration: match configuration.last_error {
@@ -104,20 +121,30 @@ impl Status {
             },
             backend: backend.answer(),
             hosts,
+            protocols,
         }
     }
 }
 
 impl Host {
-    /// Returns its name and broker, if that is not reached, as far as the pod knows.
-    fn unreached(self) -> Option<(String, answer::Backend)> {
-        let name = text(self.names.first()?);
-        let backend = self.backend.answer();
-        (backend != answer::Backend::Reached).then_some((name, backend))
+    /// Returns its name, with each of its brokers that is not reached, as far as the pod knows. Hosts without a broker of their
+    /// own have the listener's.
+    fn unreached(self, listeners: &str) -> Vec<(String, answer::Backend)> {
+        let name = text(self.names.first().map_or("", |name| name));
+        let protocols = self.by_protocol.into_iter().take(ALPN_PROTOCOLS_MAX);
+        let backends = std::iter::once(self.backend).chain(protocols.map(|one| one.backend));
+        let own = backends.filter(|backend| backend.address != listeners);
+        own.filter_map(|backend| backend.unreached(&name)).collect()
     }
 }
 
 impl Backend {
+    /// Returns whose it is, if it is not reached, as far as the pod knows.
+    fn unreached(self, name: &str) -> Option<(String, answer::Backend)> {
+        let backend = self.answer();
+        (backend != answer::Backend::Reached).then(|| (name.to_owned(), backend))
+    }
+
     fn answer(self) -> answer::Backend {
         match self.reachable {
             None => answer::Backend::Unknown,
@@ -171,6 +198,7 @@ mod tests {
             "configuration": {"version": "1"},
             "backend": {"address": "broker:1883", "reachable": true},
             "hosts": [host("a", Some(true)), host("b", None), host("broker", None)],
+            "byProtocol": [{"protocol": "mqtt", "backend": {"address": "c:1883", "reachable": false}}],
         });
         let status: Status = serde_json::from_value(status).unwrap();
         let answer = status.answer(&Question {
@@ -181,5 +209,9 @@ mod tests {
         assert_eq!(answer.backend, answer::Backend::Reached);
         let unknown = ("b".to_owned(), answer::Backend::Unknown);
         assert_eq!(answer.hosts, [unknown]);
+        let [(protocol, answer::Backend::Unreached { address, .. })] = &*answer.protocols else {
+            panic!("{:?}", answer.protocols);
+        };
+        assert_eq!((&**protocol, &**address), ("mqtt", "c:1883"));
     }
 }

@@ -87,9 +87,9 @@ impl Report<'_> {
 /// One mapping of the file; each key is taken at most once.
 pub(crate) struct Entries<'r, 't> {
     values: Vec<(String, Value)>,
-    pub(crate) path: Vec<Step>,
+    path: Vec<Step>,
     known: Vec<&'static str>,
-    pub(crate) report: &'r mut Report<'t>,
+    report: &'r mut Report<'t>,
 }
 
 impl Visitor for Entries<'_, '_> {
@@ -173,6 +173,46 @@ impl<'r, 't> Entries<'r, 't> {
         Some(read)
     }
 
+    /// Reads a list of mappings, if it is there.
+    pub(crate) fn list<T>(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        read: impl Fn(&mut Entries<'_, 't>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(value) = self.remove(key) else {
+            return Vec::new();
+        };
+        let Value::Sequence(entries) = value else {
+            self.complain(key, format!("expected a list, found {}", kind(&value)));
+            return Vec::new();
+        };
+        if entries.len() > most {
+            let message = format!("{} entries; at most {most} are allowed", entries.len());
+            self.complain(key, message);
+            return Vec::new();
+        }
+        let mut path = self.path.clone();
+        path.push(Step::Key(key.to_owned()));
+        let mut list = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.into_iter().enumerate() {
+            let mut path = path.clone();
+            path.push(Step::Index(index));
+            let Some(mut entry) = Entries::new(entry, path, self.report) else {
+                continue;
+            };
+            let read = read(&mut entry);
+            entry.finish();
+            list.extend(read);
+        }
+        list
+    }
+
+    /// Reports whether the file has no problem yet.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.report.is_clean()
+    }
+
     /// Reports whether a key is there and has a value.
     pub(crate) fn has(&self, key: &str) -> bool {
         let mut values = self.values.iter();
@@ -253,7 +293,7 @@ impl<'r, 't> Entries<'r, 't> {
 }
 
 /// Describes a value's kind; of values, only numbers are shown.
-pub(crate) fn kind(value: &Value) -> String {
+fn kind(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(_) => "true or false".to_owned(),

@@ -53,6 +53,15 @@ pub trait Section: Sized {
     fn visit(visitor: &mut impl Visitor) -> Self;
 }
 
+/// One of a fixed set of names.
+pub trait Named: Copy + PartialEq + 'static {
+    /// All of them.
+    const ALL: &'static [Self];
+
+    /// Returns its name.
+    fn name(self) -> &'static str;
+}
+
 /// What a section takes its values from: the file's text, the defaults, or a listener's spec. The reference
 /// visits a section to learn its keys.
 pub trait Visitor {
@@ -180,6 +189,34 @@ impl<T: Copy + PartialEq> Values<T> {
     }
 }
 
+impl<T: Named> Values<Vec<T>> {
+    /// A list of names, each once, at least one.
+    pub const fn list(noun: &'static str) -> Self {
+        Self::of(
+            noun,
+            |_, value| {
+                let named = |value: &Value| {
+                    let name = value.as_str()?;
+                    T::ALL.iter().copied().find(|known| known.name() == name)
+                };
+                let list: Vec<T> = match value {
+                    Value::Sequence(list) => list.iter().map(named).collect::<Option<_>>()?,
+                    _ => return None,
+                };
+                let is_twice = |(index, one): (usize, &T)| list[..index].contains(one);
+                (!list.is_empty() && !list.iter().enumerate().any(is_twice)).then_some(list)
+            },
+            |_, list| {
+                if list == T::ALL {
+                    return "all".to_owned();
+                }
+                let names: Vec<&str> = list.iter().map(|one| one.name()).collect();
+                format!("[{}]", names.join(", "))
+            },
+        )
+    }
+}
+
 impl Values<Duration> {
     /// A duration such as `10s` or `1m 30s`, between two bounds, both allowed.
     pub const fn duration(range: (Duration, Duration)) -> Self {
@@ -268,6 +305,15 @@ impl Values<String> {
         "a DNS name or an IP address, at most 253 characters",
         |_, value| scalar::host(&value),
         |_, host| host.clone(),
+    );
+}
+
+impl Values<String> {
+    /// The name of an ALPN protocol.
+    pub const PROTOCOL: Self = Self::of(
+        "a text of 1 to 64 letters, digits and other printable ASCII characters, without spaces",
+        |_, value| scalar::protocol(value),
+        |_, name| name.clone(),
     );
 }
 

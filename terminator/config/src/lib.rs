@@ -37,11 +37,12 @@ use key::{Key, Required, Values};
 use sections::is_default;
 
 pub use problem::{Problem, Problems};
-pub use scalar::{is_dns_name, show_duration, unreachable};
+pub use scalar::{is_dns_name, is_protocol_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
-    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Limits, Tickets, Timeouts, Tls,
-    UnknownNames,
+    ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, ClientAuth,
+    ClientAuthMode, Conflict, Drain, Group, Host, HostTls, Limits, Suite, Tickets, Timeouts, Tls,
+    TlsVersion, UnknownNames,
 };
 pub use tickets::{TICKET_FILE_SIZE_MAX, TICKET_PERIOD, TicketKey, TicketsError};
 
@@ -82,7 +83,7 @@ pub struct Config {
     pub backend: Backend,
     /// Mutual TLS.
     pub client_auth: ClientAuth,
-    /// What TLS offers beyond its versions, suites and groups, which are fixed.
+    /// What TLS offers.
     #[serde(skip_serializing_if = "is_default")]
     pub tls: Tls,
     /// How long each phase of a connection may take.

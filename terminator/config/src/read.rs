@@ -2,14 +2,14 @@
 //!
 //! It must not quote a value other than a number: any value may be a private key in the wrong place.
 
-use crate::entries::{Entries, Report, kind};
+use crate::entries::{Entries, Report};
 use crate::key::Visitor;
 use crate::problem::{Problem, Problems};
 use crate::sections::conflict;
-use crate::yaml::{self, Step, Value};
+use crate::yaml::{self, Value};
 use crate::{
     CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, HOSTS, HOSTS_MAX, Host, Pem,
-    paste,
+    Tls, paste,
 };
 
 /// Reads the file's text.
@@ -52,7 +52,7 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         version: file.key(&Config::VERSION),
         backend: file.section(),
         client_auth: ClientAuth::read_if_any(&mut file).unwrap_or_default(),
-        tls: file.section(),
+        tls: Tls::read(&mut file),
         timeouts: file.section(),
         limits: file.section(),
         drain: file.section(),
@@ -67,55 +67,18 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
 }
 
 fn certificates(file: &mut Entries<'_, '_>) -> Vec<Certificate> {
-    list(file, CERTIFICATES, CERTIFICATES_MAX, |entry| {
+    file.list(CERTIFICATES, CERTIFICATES_MAX, |entry| {
         let pem = entry.required(&Certificate::PEM)?;
         Some(Certificate { pem })
     })
 }
 
 fn hosts(file: &mut Entries<'_, '_>) -> Vec<Host> {
-    let hosts = list(file, HOSTS, HOSTS_MAX, |entry| {
-        Host::read(entry, certificates)
-    });
+    let hosts = file.list(HOSTS, HOSTS_MAX, |entry| Host::read(entry, certificates));
     // The places would be wrong if an entry were left out.
-    let conflict = conflict(&hosts).filter(|_| file.report.is_clean());
+    let conflict = conflict(&hosts).filter(|_| file.is_clean());
     if let Some(conflict) = conflict {
         file.complain(HOSTS, conflict);
     }
     hosts
-}
-
-/// Reads a list of mappings, if it is there.
-fn list<T>(
-    file: &mut Entries<'_, '_>,
-    key: &'static str,
-    most: usize,
-    read: impl Fn(&mut Entries<'_, '_>) -> Option<T>,
-) -> Vec<T> {
-    let Some(value) = file.remove(key) else {
-        return Vec::new();
-    };
-    let Value::Sequence(entries) = value else {
-        file.complain(key, format!("expected a list, found {}", kind(&value)));
-        return Vec::new();
-    };
-    if entries.len() > most {
-        let message = format!("{} entries; at most {most} are allowed", entries.len());
-        file.complain(key, message);
-        return Vec::new();
-    }
-    let mut path = file.path.clone();
-    path.push(Step::Key(key.to_owned()));
-    let mut list = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.into_iter().enumerate() {
-        let mut path = path.clone();
-        path.push(Step::Index(index));
-        let Some(mut entry) = Entries::new(entry, path, file.report) else {
-            continue;
-        };
-        let read = read(&mut entry);
-        entry.finish();
-        list.extend(read);
-    }
-    list
 }

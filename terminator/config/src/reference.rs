@@ -4,8 +4,8 @@
 
 use crate::key::{Key, Required, Section, Visitor};
 use crate::{
-    Admin, Backend, CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, Drain, HOSTS,
-    HOSTS_MAX, Host, Limits, Timeouts, Tls,
+    ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, CERTIFICATES, CERTIFICATES_MAX,
+    Certificate, ClientAuth, Config, Drain, HOSTS, HOSTS_MAX, Host, Limits, Timeouts, Tls,
 };
 
 /// One key.
@@ -49,10 +49,18 @@ pub fn rows() -> Vec<Row> {
     host.required(&Host::NAMES);
     host.key(&Host::PEM);
     rows.within(&format!("{HOSTS}[]"), host);
+    rows.0.push(Row {
+        key: format!("{HOSTS}[].{}", Tls::NAME),
+        values: String::new(),
+        default: None,
+        meaning: "what the host has of `tls`".to_owned(),
+    });
+    let of_tls = format!("{}.{}", Tls::NAME, Alpn::NAME);
     for (key, meaning) in [
         (CERTIFICATES, "more certificates of the host, with `pem`"),
         (ClientAuth::NAME, "mutual TLS of the host"),
         (Backend::NAME, "the broker of the host"),
+        (&of_tls, "the protocols of the host"),
     ] {
         rows.0.push(Row {
             key: format!("{HOSTS}[].{key}"),
@@ -66,6 +74,7 @@ pub fn rows() -> Vec<Row> {
     rows.section::<Backend>();
     rows.section::<ClientAuth>();
     rows.section::<Tls>();
+    rows.alpn();
     rows.section::<Timeouts>();
     rows.section::<Limits>();
     rows.section::<Drain>();
@@ -109,6 +118,41 @@ impl Rows {
         let mut keys = Self::default();
         S::visit(&mut keys);
         self.within(S::NAME, keys);
+    }
+
+    /// Adds `tls.alpn`, as a whole.
+    fn alpn(&mut self) {
+        let mut alpn = Self::default();
+        let list = Alpn::PROTOCOLS;
+        alpn.0.push(Row {
+            key: list.to_owned(),
+            values: format!("a list of at most {ALPN_PROTOCOLS_MAX} entries"),
+            default: Some("none".to_owned()),
+            meaning: "the protocols that are negotiated, the preferred one first. A client that offers ALPN, and none of them, \
+                      is served without one"
+                .to_owned(),
+        });
+        let mut entry = Self::default();
+        entry.required(&AlpnProtocol::NAME);
+        entry.0.push(Row {
+            key: Backend::NAME.to_owned(),
+            values: format!("as `{}`", Backend::NAME),
+            default: Some("that of the host".to_owned()),
+            meaning: "the broker for clients that negotiate this protocol. A host with a `backend` of its own, and without \
+                      `tls.alpn`, has the file's protocols and not their brokers"
+                .to_owned(),
+        });
+        alpn.within(&format!("{list}[]"), entry);
+        Alpn::visit(&mut alpn);
+        let mut section = Self::default();
+        section.0.push(Row {
+            key: Alpn::NAME.to_owned(),
+            values: String::new(),
+            default: None,
+            meaning: Alpn::MEANING.to_owned(),
+        });
+        section.within(Alpn::NAME, alpn);
+        self.within(Tls::NAME, section);
     }
 
     fn within(&mut self, parent: &str, keys: Self) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serializer;
 
 use crate::yaml::Value;
-use crate::{Pem, VERSION_LENGTH_MAX};
+use crate::{ALPN_NAME_LENGTH_MAX, Pem, VERSION_LENGTH_MAX};
 
 /// Reads a text without copying it.
 pub(crate) fn text(value: Value) -> Option<Pem> {
@@ -69,6 +69,20 @@ pub(crate) fn host_name(value: &Value) -> Option<String> {
     let name = value.as_str()?.to_ascii_lowercase();
     let plain = name.strip_prefix("*.").unwrap_or(&name);
     (is_dns_name(plain) && !plain.ends_with('.')).then_some(name)
+}
+
+/// Reads the name of an ALPN protocol.
+pub(crate) fn protocol(value: Value) -> Option<String> {
+    match value {
+        Value::String(name) => is_protocol_name(&name).then_some(name),
+        _ => None,
+    }
+}
+
+/// Reports whether a text can be the name of an ALPN protocol here.
+pub fn is_protocol_name(text: &str) -> bool {
+    (1..=ALPN_NAME_LENGTH_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Describes an address that can be bound, but that no client can connect to; `None` for any other.

@@ -3,23 +3,27 @@
 //! A new key is a field, a [`Key`](crate::key::Key) and a line in `visit`, all in its section's module.
 
 mod admin;
+mod alpn;
 mod backend;
 mod client_auth;
 mod drain;
 mod host;
 mod limits;
+mod suites;
 mod timeouts;
 mod tls;
 
 pub use admin::Admin;
+pub use alpn::{ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Alpn, AlpnProtocol, HostTls};
 pub use backend::Backend;
 pub use client_auth::{ClientAuth, ClientAuthMode};
 pub use drain::Drain;
 pub(crate) use host::conflict;
 pub use host::{Host, UnknownNames};
 pub use limits::Limits;
+pub use suites::{Group, Suite, TlsVersion};
 pub use timeouts::Timeouts;
-pub use tls::{Tickets, Tls};
+pub use tls::{Conflict, Tickets, Tls};
 
 /// Reports whether a section has its defaults, and need not be written.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {

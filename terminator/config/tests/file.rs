@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use mqtt_tls_config::key::Named;
 use mqtt_tls_config::yaml::{self, Value};
-use mqtt_tls_config::{ClientAuthMode, Config, Pem, Tickets, reference};
+use mqtt_tls_config::{
+    ClientAuthMode, Config, Group, Pem, Suite, Tickets, Tls, TlsVersion, reference,
+};
 
 fn problems(text: &str) -> Vec<String> {
     let problems = Config::parse(text).err();
@@ -48,7 +51,7 @@ certificates:
 - pem: other
 backend: {host: smart-mqtt.iot.svc, port: 1884}
 clientAuth: {mode: Require, ca: bundle}
-tls: {tickets: All}
+tls: {tickets: All, minVersion: Tls13, suites: [TLS_AES_256_GCM_SHA384], groups: [X25519MLKEM768], recordSizeMax: 512}
 timeouts: {handshake: 1s, firstPacket: 1m30s, dial: 200ms, halfClose: 1m 5s}
 limits: {connections: 10, handshakes: 5}
 drain: {deadline: 0s}
@@ -61,6 +64,10 @@ admin: {host: 0.0.0.0, port: 9000, journal: false}
     assert_eq!(config.backend.to_string(), "smart-mqtt.iot.svc:1884");
     assert_eq!(config.client_auth.mode, ClientAuthMode::Require);
     assert_eq!(config.tls.tickets, Tickets::All);
+    assert_eq!(config.tls.min_version, TlsVersion::Tls13);
+    assert_eq!(config.tls.suites, [Suite::Aes256]);
+    assert_eq!(config.tls.groups, [Group::X25519MlKem768]);
+    assert_eq!(config.tls.device_buffer(), Some(512));
     assert_eq!(config.timeouts.first_packet, Duration::from_secs(90));
     assert_eq!(config.timeouts.half_close, Duration::from_secs(65));
     assert_eq!(config.limits.connections, 10);
@@ -280,18 +287,26 @@ const FIRST_RELEASE: [&str; 20] = [
 
 /// The keys that are written, with their sections'.
 fn keys_of(config: &Config) -> Vec<String> {
-    let mut keys = Vec::new();
-    for (key, value) in yaml::to_mapping(config) {
-        let key = key.as_str().unwrap_or_default();
-        keys.push(key.to_owned());
-        for (inner, _) in value.as_mapping().into_iter().flatten() {
-            keys.push(format!("{key}.{}", inner.as_str().unwrap_or_default()));
-        }
-        let entry = value.as_sequence().and_then(|entries| entries.first());
-        for (inner, _) in entry.and_then(Value::as_mapping).into_iter().flatten() {
-            keys.push(format!("{key}[].{}", inner.as_str().unwrap_or_default()));
+    fn add(prefix: &str, value: &Value, keys: &mut Vec<String>) {
+        for (key, value) in value.as_mapping().into_iter().flatten() {
+            let key = format!("{prefix}{}", key.as_str().unwrap_or_default());
+            keys.push(key.clone());
+            // What a host has is explained where the file has it.
+            let is_of_host = key.starts_with("hosts[].") && key != "hosts[].tls";
+            let is_as_the_file = is_of_host || key.ends_with("[].backend");
+            if is_as_the_file {
+                continue;
+            }
+            add(&format!("{key}."), value, keys);
+            for entry in value.as_sequence().into_iter().flatten() {
+                add(&format!("{key}[]."), entry, keys);
+            }
         }
     }
+    let mut keys = Vec::new();
+    add("", &Value::Mapping(yaml::to_mapping(config)), &mut keys);
+    keys.sort();
+    keys.dedup();
     keys
 }
 
@@ -299,6 +314,8 @@ fn keys_of(config: &Config) -> Vec<String> {
 fn the_reference_has_every_key_and_no_other() {
     let everything = Config::parse(include_str!("corpus/everything.yaml")).unwrap();
     let mut written = keys_of(&everything);
+    // It is not written where it has its default, as at least one of the versions has.
+    written.push("tls.minVersion".to_owned());
     let mut listed: Vec<String> = reference::rows().into_iter().map(|row| row.key).collect();
     written.sort();
     listed.sort();
@@ -350,4 +367,106 @@ fn client_authentication_is_compared_for_each_host() {
         assert!(!first.authenticates_as(&parse(other)), "{other}");
         assert!(!parse(other).authenticates_as(&first), "{other}");
     }
+}
+
+#[test]
+fn tls_that_no_client_of_a_version_could_use_is_refused_at_its_key() {
+    for (tls, expected) in [
+        (
+            "minVersion: Tls13, maxVersion: Tls12",
+            "tls.minVersion: is higher than maxVersion; lower it, or remove maxVersion",
+        ),
+        (
+            "maxVersion: Tls12, suites: [TLS_AES_128_GCM_SHA256]",
+            "tls.suites: has none of TLS 1.2, which is on",
+        ),
+        (
+            "suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]",
+            "tls.suites: has none of TLS 1.3, which is on; add TLS_AES_128_GCM_SHA256, or set maxVersion: Tls12",
+        ),
+        (
+            "groups: [X25519MLKEM768]",
+            "tls.groups: has none of TLS 1.2, which is on",
+        ),
+        (
+            "alpn: {required: true}",
+            "tls.alpn.protocols: is empty, and one is required",
+        ),
+        (
+            "alpn: {protocols: [{name: mqtt}, {name: mqtt}]}",
+            "tls.alpn.protocols: has the same name twice",
+        ),
+        (
+            "alpn: {protocols: [{name: mqtt-tls-probe}]}",
+            "tls.alpn.protocols: has mqtt-tls-probe",
+        ),
+    ] {
+        let said = problems(&format!("port: 1\npem: x\ntls: {{{tls}}}\n"));
+        let [said] = &*said else {
+            panic!("{tls}: {said:?}");
+        };
+        assert!(
+            said.starts_with(&format!("line 3: {expected}")),
+            "{tls}: {said}"
+        );
+    }
+    for tls in [
+        "minVersion: Tls13, suites: [TLS_AES_128_GCM_SHA256], groups: [X25519MLKEM768]",
+        "maxVersion: Tls12, suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]",
+        "alpn: {protocols: []}",
+    ] {
+        let said = problems(&format!("port: 1\npem: x\ntls: {{{tls}}}\n"));
+        assert_eq!(said, [""; 0], "{tls}");
+    }
+}
+
+#[test]
+fn suites_and_groups_are_lists_of_known_names() {
+    for (list, found) in [
+        ("suites: [TLS_RSA_WITH_AES_128_CBC_SHA]", "a list"),
+        (
+            "suites: [TLS_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]",
+            "a list",
+        ),
+        ("groups: []", "a list"),
+        ("groups: x25519", "another text"),
+    ] {
+        let said = problems(&format!("port: 1\npem: x\ntls: {{{list}}}\n"));
+        assert!(
+            said[0].contains("expected a list of") && said[0].ends_with(&format!("found {found}")),
+            "{said:?}"
+        );
+    }
+    let rows = reference::rows();
+    let values = |key: &str| {
+        let mut rows = rows.iter();
+        rows.find(|row| row.key == key).unwrap().values.clone()
+    };
+    for suite in Suite::ALL {
+        assert!(values("tls.suites").contains(suite.name()));
+    }
+    for group in Group::ALL {
+        assert!(values("tls.groups").contains(group.name()));
+    }
+}
+
+#[test]
+fn a_certificate_without_a_suite_is_a_misfit() {
+    let tls = |keys: &str| -> Tls {
+        let text = format!("port: 1\npem: x\ntls: {{{keys}}}\n");
+        Config::parse(&text).unwrap().tls
+    };
+    let of_rsa = tls("suites: [TLS_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]");
+    assert_eq!(of_rsa.misfit(true), None);
+    let said = of_rsa.misfit(false).unwrap();
+    assert!(
+        said.contains("add TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+        "{said}"
+    );
+    assert!(
+        tls("suites: [TLS_AES_128_GCM_SHA256], minVersion: Tls13")
+            .misfit(true)
+            .is_none()
+    );
+    assert!(tls("").misfit(true).or(tls("").misfit(false)).is_none());
 }

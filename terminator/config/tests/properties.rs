@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mqtt_tls_config::key::Named;
 use mqtt_tls_config::{
-    Backend, Certificate, ClientAuth, ClientAuthMode, Config, Host, Pem, Tickets, UnknownNames,
+    Alpn, AlpnProtocol, Backend, Certificate, ClientAuth, ClientAuthMode, Config, Group, Host,
+    HostTls, Pem, Suite, Tickets, Tls, UnknownNames,
 };
 use proptest::prelude::*;
 
@@ -20,8 +22,9 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
         proptest::option::of(own),
         proptest::option::of((0..3_u8, pem())),
         proptest::option::of(1..=u16::MAX),
+        proptest::option::of(alpn()),
     )
-        .prop_map(move |(names, own, auth, port)| {
+        .prop_map(move |(names, own, auth, port, alpn)| {
             let (pem, more) = own.map_or((None, Vec::new()), |(pem, more)| (Some(pem), more));
             Host {
                 names: names
@@ -31,12 +34,59 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
                 pem,
                 certificates: more.into_iter().map(|pem| Certificate { pem }).collect(),
                 client_auth: auth.map(client_auth),
-                backend: port.map(|port| Backend {
-                    host: "broker.example".to_owned(),
-                    port,
-                }),
+                backend: port.map(backend),
+                tls: HostTls { alpn },
             }
         })
+}
+
+fn backend(port: u16) -> Backend {
+    Backend {
+        host: "broker.example".to_owned(),
+        port,
+    }
+}
+
+fn alpn() -> impl Strategy<Value = Alpn> {
+    let protocols =
+        proptest::collection::btree_map("[!-~]{1,64}", proptest::option::of(1..=u16::MAX), 0..=8);
+    (protocols, any::<bool>()).prop_map(|(protocols, required)| Alpn {
+        required: required && !protocols.is_empty(),
+        protocols: protocols
+            .into_iter()
+            .map(|(name, port)| AlpnProtocol {
+                name,
+                backend: port.map(backend),
+            })
+            .collect(),
+    })
+}
+
+/// TLS with both versions on, and a suite of each.
+fn tls() -> impl Strategy<Value = Tls> {
+    let suites = proptest::sample::subsequence(Suite::ALL.to_vec(), 0..=9).prop_shuffle();
+    let groups = proptest::sample::subsequence(&Group::ALL[1..], 1..=3).prop_shuffle();
+    (suites, groups, 0..3_u8, 512..=16_384_u32, alpn()).prop_map(
+        |(mut suites, groups, tickets, record_size_max, alpn)| {
+            for wanted in [Suite::Aes128, Suite::RsaAes128] {
+                if !suites.contains(&wanted) {
+                    suites.push(wanted);
+                }
+            }
+            Tls {
+                suites,
+                groups,
+                tickets: match tickets {
+                    0 => Tickets::None,
+                    1 => Tickets::Tls12,
+                    _ => Tickets::All,
+                },
+                record_size_max,
+                alpn,
+                ..Tls::default()
+            }
+        },
+    )
 }
 
 fn client_auth((mode, ca): (u8, Pem)) -> ClientAuth {
@@ -59,7 +109,7 @@ fn config() -> impl Strategy<Value = Config> {
         (0..3_u8, pem()),
         (100..600_000_u64, 100..3_600_000_u64, 0..3_600_000_u64),
         (
-            0..3_u8,
+            tls(),
             100..600_000_u64,
             any::<bool>(),
             proptest::collection::vec(1..=u16::MAX, 0..=4),
@@ -79,11 +129,7 @@ fn config() -> impl Strategy<Value = Config> {
                 config.timeouts.dial = Duration::from_millis(times.0);
                 config.timeouts.half_close = Duration::from_millis(times.1);
                 config.drain.deadline = Duration::from_millis(times.2);
-                config.tls.tickets = match new.0 {
-                    0 => Tickets::None,
-                    1 => Tickets::Tls12,
-                    _ => Tickets::All,
-                };
+                config.tls = new.0;
                 config.timeouts.first_packet = Duration::from_millis(new.1);
                 config.admin.journal = new.2;
                 config.also_listen = new.3;

@@ -100,6 +100,11 @@ impl Facts {
         }
     }
 
+    /// Reports whether the key is an RSA key.
+    pub fn is_rsa(&self) -> bool {
+        self.key == "RSA"
+    }
+
     /// Returns the validity at a time (RFC 5280, section 4.1.2.5: both bounds are inclusive).
     pub fn validity(&self, now: Timestamp) -> Validity {
         if self.not_before.is_after(now) {

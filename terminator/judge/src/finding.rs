@@ -53,6 +53,8 @@ pub enum Reason {
     OddNames,
     /// The leaf requires a stapled OCSP response, which is not sent.
     StapleRequired,
+    /// The handshake messages do not fit into the buffer of small devices.
+    LargeHandshake,
     /// No host name selects an additional certificate.
     NeverChosen,
     /// An issuer expires soon.
@@ -69,7 +71,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -92,6 +94,7 @@ impl Reason {
         Self::NoNames,
         Self::OddNames,
         Self::StapleRequired,
+        Self::LargeHandshake,
         Self::NeverChosen,
         Self::IssuerExpiresSoon,
         Self::BlockLeftOut,
@@ -136,6 +139,7 @@ impl Reason {
             Self::NoNames => "NoNames",
             Self::OddNames => "OddNames",
             Self::StapleRequired => "StapleRequired",
+            Self::LargeHandshake => "LargeHandshake",
             Self::NeverChosen => "NeverChosen",
             Self::IssuerExpiresSoon => "IssuerExpiresSoon",
             Self::BlockLeftOut => "BlockLeftOut",

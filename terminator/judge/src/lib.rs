@@ -22,6 +22,7 @@ mod error;
 pub mod escape;
 pub mod facts;
 pub mod finding;
+mod flight;
 pub mod hosts;
 mod kind;
 mod leaf;

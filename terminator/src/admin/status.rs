@@ -5,8 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::admin::preview::Preview;
 use crate::backend::health::Seen;
-use crate::settings::hosts::Host;
+use crate::settings::hosts::{Host, Target};
 use crate::settings::{Settings, Warning};
 use crate::tls::ClientTrust;
 use mqtt_tls_judge::certificate::{Certificate, Facts};
@@ -21,6 +22,9 @@ pub struct Status {
     pub listen: String,
     /// The broker.
     pub backend: Backend,
+    /// The brokers of clients that negotiate a protocol with one of its own (ALPN).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_protocol: Vec<ProtocolStatus>,
     /// Client authentication: `None`, `Optional` or `Require`.
     pub client_auth: &'static str,
     /// The active configuration.
@@ -36,6 +40,8 @@ pub struct Status {
     pub warnings: Vec<Doubt>,
     /// Number of connections.
     pub connections: Connections,
+    /// Clients that could not connect after a change of `tls`.
+    pub preview: Preview,
     /// Reasons for not being ready; empty when ready.
     pub waiting_for: Vec<&'static str>,
 }
@@ -48,6 +54,9 @@ pub struct HostStatus {
     pub names: Vec<String>,
     /// Its broker.
     pub backend: Backend,
+    /// The brokers of clients that negotiate a protocol with one of its own (ALPN).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_protocol: Vec<ProtocolStatus>,
     /// Client authentication: `None`, `Optional` or `Require`.
     pub client_auth: &'static str,
     /// Its own certificates, the default first; none if the listener's are served.
@@ -61,7 +70,8 @@ impl HostStatus {
         let own = own.filter(|_| host.has_own_certificates);
         Self {
             names: host.names.clone(),
-            backend: Backend::of(host.backend.to_string(), Seen::Nothing),
+            backend: Backend::of(&host.target),
+            by_protocol: ProtocolStatus::all(host),
             client_auth: match host.trust {
                 ClientTrust::Disabled => "None",
                 ClientTrust::Optional(_) => "Optional",
@@ -69,6 +79,28 @@ impl HostStatus {
             },
             certificates: own.map(facts).collect(),
         }
+    }
+}
+
+/// An application protocol with a broker of its own.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProtocolStatus {
+    /// Its name.
+    pub protocol: String,
+    /// Its broker.
+    pub backend: Backend,
+}
+
+impl ProtocolStatus {
+    pub(super) fn all(host: &Host) -> Vec<Self> {
+        let by_protocol = host.by_protocol.iter();
+        by_protocol
+            .map(|(protocol, target)| Self {
+                protocol: protocol.clone(),
+                backend: Backend::of(target),
+            })
+            .collect()
     }
 }
 
@@ -89,14 +121,14 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub(super) fn of(address: String, seen: Seen) -> Self {
-        let (reachable, unreachable_for, error) = match seen {
+    pub(super) fn of(target: &Target) -> Self {
+        let (reachable, unreachable_for, error) = match target.known.health.seen() {
             Seen::Nothing => (None, None, None),
             Seen::Reachable => (Some(true), None, None),
             Seen::Unreachable(since, error) => (Some(false), Some(since.as_secs()), Some(error)),
         };
         Self {
-            address,
+            address: target.backend.to_string(),
             reachable,
             unreachable_for,
             error,
@@ -175,6 +207,7 @@ impl Status {
             program: env!("CARGO_PKG_VERSION"),
             listen,
             backend: listener.backend,
+            by_protocol: listener.by_protocol,
             client_auth: listener.client_auth,
             configuration: Configuration {
                 version: settings.version.clone(),
@@ -190,6 +223,7 @@ impl Status {
                 open: 0,
                 handshaking: 0,
             },
+            preview: Preview::default(),
             waiting_for: Vec::new(),
         }
     }

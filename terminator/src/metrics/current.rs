@@ -38,16 +38,18 @@ impl Current {
     fn brokers(&self) -> Vec<(String, bool)> {
         let settings = self.lock().clone();
         let owners = settings.iter().flat_map(|settings| settings.hosts.all());
-        let owners = owners.filter(|host| host.has_own_backend);
         owners
-            .filter(|host| host.known.health.is_within(BROKER_AGE_MAX))
             .filter_map(|host| {
-                let is_reachable = match host.known.health.seen() {
-                    Seen::Nothing => return None,
-                    Seen::Reachable => true,
-                    Seen::Unreachable(..) => false,
-                };
-                Some((host.name().to_owned(), is_reachable))
+                // Its own, and those of its protocols.
+                let targets = host.targets().skip(usize::from(!host.has_own_backend));
+                let recent = targets.filter(|target| target.known.health.is_within(BROKER_AGE_MAX));
+                let reachable = recent.filter_map(|target| match target.known.health.seen() {
+                    Seen::Nothing => None,
+                    Seen::Reachable => Some(true),
+                    Seen::Unreachable(..) => Some(false),
+                });
+                let reachable = reachable.reduce(|one, other| one && other)?;
+                Some((host.name().to_owned(), reachable))
             })
             .collect()
     }

@@ -30,14 +30,35 @@ pub(crate) struct Host {
     pub(crate) certificates: Vec<Certificate>,
     /// Whether the configuration has certificates for this host.
     pub(crate) has_own_certificates: bool,
-    pub(crate) backend: Arc<Backend>,
+    pub(crate) target: Target,
     /// Whether the configuration has a backend for this host.
     pub(crate) has_own_backend: bool,
-    /// What is known of the backend, also from before a reload.
+    /// The backends of clients that negotiate one of these protocols (ALPN).
+    pub(crate) by_protocol: Vec<(String, Target)>,
+}
+
+/// A backend.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) backend: Arc<Backend>,
+    /// What is known of it, also from before a reload.
     pub(crate) known: Arc<Known>,
 }
 
 impl Host {
+    /// Returns the backend of clients that negotiate a protocol.
+    pub(crate) fn target(&self, protocol: Option<&[u8]>) -> &Target {
+        let mut by_protocol = self.by_protocol.iter();
+        let own = by_protocol.find(|(name, _)| Some(name.as_bytes()) == protocol);
+        own.map_or(&self.target, |(_, target)| target)
+    }
+
+    /// Returns all its backends.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
+        let by_protocol = self.by_protocol.iter().map(|(_, target)| target);
+        std::iter::once(&self.target).chain(by_protocol)
+    }
+
     /// Returns the first of its names; empty for the listener itself.
     pub(crate) fn name(&self) -> &str {
         self.names.first().map_or("", |name| name)
@@ -106,7 +127,10 @@ impl Hosts {
     /// Returns the warnings about all of them together.
     pub(super) fn together(&self) -> Vec<Warning> {
         let hosts: Vec<&Arc<Host>> = self.all().collect();
-        let backends: Vec<String> = hosts.iter().map(|host| host.backend.to_string()).collect();
+        let backends: Vec<String> = hosts
+            .iter()
+            .map(|host| host.target.backend.to_string())
+            .collect();
         let judged: Vec<judge::Host<'_>> = hosts
             .iter()
             .zip(&backends)

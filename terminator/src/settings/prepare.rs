@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mqtt_tls_config::{
-    Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem,
+    Alpn, AlpnProtocol, Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode,
+    Config, Pem, Tls,
 };
 
-use super::hosts::{Host, Hosts};
+use super::hosts::{Host, Hosts, Target};
 use super::{Cause, Judgement, Problem};
-use crate::backend::known::Known;
 use crate::tls::tickets::{Keys, Scope, Tickets};
-use crate::tls::{ClientTrust, Served};
+use crate::tls::{ClientTrust, Offering, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
 use mqtt_tls_judge::pem::Part;
@@ -41,8 +41,9 @@ pub(super) fn hosts(
     let mut judge = Judge {
         tickets,
         judgement,
+        tls: &config.tls,
         problems,
-        known: known(judgement),
+        targets: targets(judgement),
         judged: judged(judgement),
     };
     let certificates = judge.certificates("", &config.pem, &config.certificates);
@@ -54,9 +55,12 @@ pub(super) fn hosts(
         trust,
         has_own_certificates: true,
         has_own_trust: true,
+        backend: &config.backend,
+        alpn: &config.tls.alpn,
+        brokers: &config.tls.alpn.protocols,
         has_own_backend: true,
     };
-    let listener = judge.build(listener, config, Arc::new(config.backend.clone()));
+    let listener = judge.build(listener);
     let mut others = Vec::with_capacity(config.hosts.len());
     for (index, host) in config.hosts.iter().enumerate() {
         let key = format!("hosts[{index}].");
@@ -70,10 +74,6 @@ pub(super) fn hosts(
             Some(own) => judge.trust(&key, own),
             None => listener.as_ref().map(|listener| listener.trust.clone()),
         };
-        let backend = match (&host.backend, &listener) {
-            (None, Some(listener)) => Arc::clone(&listener.backend),
-            (own, _) => Arc::new(own.as_ref().unwrap_or(&config.backend).clone()),
-        };
         let parts = Parts {
             key,
             names: host.names.clone(),
@@ -81,15 +81,23 @@ pub(super) fn hosts(
             trust,
             has_own_certificates: host.pem.is_some(),
             has_own_trust: host.client_auth.is_some(),
+            backend: host.backend.as_ref().unwrap_or(&config.backend),
+            alpn: host.tls.alpn.as_ref().unwrap_or(&config.tls.alpn),
+            brokers: match (&host.tls.alpn, &host.backend) {
+                (Some(own), _) => &own.protocols,
+                (None, None) => &config.tls.alpn.protocols,
+                // Its clients must not reach the broker of another tenant.
+                (None, Some(_)) => &[],
+            },
             has_own_backend: host.backend.is_some(),
         };
-        others.extend(judge.build(parts, config, backend));
+        others.extend(judge.build(parts));
     }
     Some(Hosts::new(listener?, others, config.unknown_names))
 }
 
 /// A host before its TLS configurations are built.
-struct Parts {
+struct Parts<'p> {
     key: String,
     names: Vec<String>,
     /// `None` if they have problems, as has `trust`.
@@ -97,6 +105,10 @@ struct Parts {
     trust: Option<ClientTrust>,
     has_own_certificates: bool,
     has_own_trust: bool,
+    backend: &'p Backend,
+    alpn: &'p Alpn,
+    /// The protocols whose brokers are for it.
+    brokers: &'p [AlpnProtocol],
     has_own_backend: bool,
 }
 
@@ -104,9 +116,10 @@ struct Parts {
 struct Judge<'p, 'b> {
     judgement: Judgement<'b>,
     tickets: &'p Arc<Keys>,
+    tls: &'b Tls,
     problems: &'p mut Vec<Problem>,
-    /// What is known of the backends.
-    known: HashMap<Backend, Arc<Known>>,
+    /// The backends, and what is known of them.
+    targets: HashMap<Backend, Target>,
     /// Certificates that were judged before, or for another host: judging includes a handshake, and pods that reload hundreds
     /// must stay ready.
     judged: HashMap<TextDigest, Certificate>,
@@ -123,31 +136,39 @@ fn judged(judgement: Judgement<'_>) -> HashMap<TextDigest, Certificate> {
         .collect()
 }
 
-/// Returns what is known of the backends of active settings.
-fn known(judgement: Judgement<'_>) -> HashMap<Backend, Arc<Known>> {
+/// Returns the backends of active settings.
+fn targets(judgement: Judgement<'_>) -> HashMap<Backend, Target> {
     let Judgement::InPlaceOf(before) = judgement else {
         return HashMap::new();
     };
-    let hosts = before.hosts.all();
-    hosts
-        .map(|host| ((*host.backend).clone(), Arc::clone(&host.known)))
+    let targets = before.hosts.all().flat_map(|host| host.targets());
+    targets
+        .map(|target| ((*target.backend).clone(), target.clone()))
         .collect()
 }
 
 impl Judge<'_, '_> {
     /// Builds the TLS configurations of a host.
-    fn build(&mut self, parts: Parts, config: &Config, backend: Arc<Backend>) -> Option<Host> {
+    fn build(&mut self, parts: Parts<'_>) -> Option<Host> {
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let tickets = Tickets::new(self.tickets, Scope::of(&parts.names));
-        let tls = match Served::new(&certificates, &trust, config.tls.tickets, tickets) {
+        let (tls, alpn) = (self.tls, parts.alpn);
+        let offering = Offering { tls, alpn };
+        let tls = match Served::new(&certificates, &trust, offering, tickets) {
             Ok(tls) => tls,
             Err(error) => {
                 self.add(format!("{}clientAuth", parts.key), Cause::Tls(error));
                 return None;
             }
         };
-        let known = self.known.entry((*backend).clone()).or_default();
+        let protocols = parts.brokers.iter();
+        let by_protocol = protocols.filter_map(|one| {
+            let target = self.target(one.backend.as_ref()?);
+            Some((one.name.clone(), target))
+        });
         Some(Host {
+            by_protocol: by_protocol.collect(),
+            target: self.target(parts.backend),
             key: parts.key,
             names: parts.names,
             tls,
@@ -155,10 +176,18 @@ impl Judge<'_, '_> {
             has_own_trust: parts.has_own_trust,
             certificates,
             has_own_certificates: parts.has_own_certificates,
-            known: Arc::clone(known),
             has_own_backend: parts.has_own_backend,
-            backend,
         })
+    }
+
+    /// Returns a backend, of which all hosts that have it know the same.
+    fn target(&mut self, backend: &Backend) -> Target {
+        let target = self.targets.entry(backend.clone());
+        let target = target.or_insert_with(|| Target {
+            backend: Arc::new(backend.clone()),
+            known: Arc::default(),
+        });
+        target.clone()
     }
 
     fn certificates(
@@ -170,12 +199,16 @@ impl Judge<'_, '_> {
         let pems = std::iter::once(default).chain(others.iter().map(|one| &one.pem));
         let mut certificates = Some(Vec::new());
         for (index, pem) in pems.enumerate() {
-            match self.certificate(pem) {
+            let judged = self.certificate(pem).map_err(Cause::Certificate);
+            let misfit = |one: &Certificate| self.tls.misfit(one.facts().is_rsa());
+            let judged =
+                judged.and_then(|one| misfit(&one).map_or(Ok(one), |why| Err(Cause::Misfit(why))));
+            match judged {
                 Ok(certificate) => certificates
                     .iter_mut()
                     .for_each(|all| all.push(certificate.clone())),
-                Err(error) => {
-                    self.add(certificate_key(host, index), Cause::Certificate(error));
+                Err(cause) => {
+                    self.add(certificate_key(host, index), cause);
                     certificates = None;
                 }
             }
@@ -258,7 +291,7 @@ fn severely(
 
 #[cfg(test)]
 mod tests {
-    use mqtt_tls_config::{Config, Host as HostEntry, Pem};
+    use mqtt_tls_config::{Config, Host as HostEntry, HostTls, Pem};
     use rcgen::{CertificateParams, KeyPair};
 
     use super::super::{Judgement, Settings};
@@ -278,6 +311,7 @@ mod tests {
             certificates: Vec::new(),
             client_auth: None,
             backend: None,
+            tls: HostTls::default(),
         };
         let mut config = Config::new(8883, pem("edge.example"));
         let shared = pem("*.example");

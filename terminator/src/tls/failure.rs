@@ -25,6 +25,7 @@ pub(crate) enum Failure {
     Incompatible,
     Io,
     LeftAfterCertificate,
+    NoProtocol,
     NotTls,
     PlaintextMqtt,
     ProxyProtocol,
@@ -35,7 +36,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::BadMessage,
         Self::BadServerName,
         Self::ClientAlert,
@@ -47,6 +48,7 @@ impl Failure {
         Self::Incompatible,
         Self::Io,
         Self::LeftAfterCertificate,
+        Self::NoProtocol,
         Self::NotTls,
         Self::PlaintextMqtt,
         Self::ProxyProtocol,
@@ -70,6 +72,7 @@ impl Failure {
             Self::Incompatible => "incompatible",
             Self::Io => "io",
             Self::LeftAfterCertificate => "left_after_certificate",
+            Self::NoProtocol => "no_application_protocol",
             Self::NotTls => "not_tls",
             Self::PlaintextMqtt => "plaintext_mqtt",
             Self::ProxyProtocol => "proxy_protocol",
@@ -102,6 +105,9 @@ impl Failure {
             Self::LeftAfterCertificate => {
                 "the client disconnected after it received the certificate; small clients reject it in this way"
             }
+            Self::NoProtocol => {
+                "the client offers none of the protocols in `tls.alpn`, and one is required"
+            }
             Self::NotTls => "an unknown protocol",
             Self::PlaintextMqtt => "the client speaks MQTT without TLS",
             Self::ProxyProtocol => "the load balancer sends the PROXY protocol: disable it there",
@@ -128,6 +134,11 @@ pub(crate) enum Alert {
 /// Errors in a handshake.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error(
+        "the client offers none of the application protocols (ALPN) in tls.alpn, and one is required: configure one of \
+    them in the client, or set tls.alpn.required: false"
+    )]
+    NoProtocol,
     /// The requested host name is invalid.
     #[error("the host name that the client requests is invalid")]
     BadServerName(#[source] rustls::Error),
@@ -175,6 +186,7 @@ impl Error {
             Self::Cut => Failure::Cut,
             Self::Io(_) => Failure::Io,
             Self::Left => Failure::LeftAfterCertificate,
+            Self::NoProtocol => Failure::NoProtocol,
             Self::NotTls(arrival) => match arrival {
                 Arrival::Http => Failure::Http,
                 Arrival::PlaintextMqtt => Failure::PlaintextMqtt,
@@ -274,16 +286,18 @@ fn incompatible(missing: &PeerIncompatible) -> &'static str {
         | PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired => {
-            "no version in common: the client offers neither TLS 1.2 nor TLS 1.3"
+            "no version in common: the client offers none that is on, see `tls.minVersion` and `tls.maxVersion` (TLS 1.2 and \
+            1.3 by default)"
         }
         PeerIncompatible::NoCipherSuitesInCommon => {
-            "no cipher suite in common: TLS 1.2 requires ECDHE with AES-GCM or ChaCha20-Poly1305 for the \
-            certificate's kind of key, TLS 1.3 AES-GCM or ChaCha20-Poly1305"
+            "no cipher suite in common: the client must offer one of `tls.suites`, by default TLS 1.2's with ECDHE for the \
+            certificate's kind of key, and AES-GCM or ChaCha20-Poly1305"
         }
         PeerIncompatible::NoKxGroupsInCommon
         | PeerIncompatible::NamedGroupsExtensionRequired
         | PeerIncompatible::KeyShareExtensionRequired => {
-            "no key exchange group in common: the client must support X25519MLKEM768, X25519, P-256 or P-384"
+            "no key exchange group in common: the client must support one of `tls.groups`, by default X25519MLKEM768, X25519, \
+            P-256 or P-384"
         }
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::SignatureAlgorithmsExtensionRequired

@@ -17,9 +17,10 @@ use crate::arrival::{self, Arrival};
 use crate::backlog::Backlog;
 use crate::scratch;
 use crate::tls::Served;
-use crate::tls::failure::Error;
+use crate::tls::failure::{Error, Failure};
 use crate::tls::hello::{self, Needs, Progress};
 use crate::tls::inbound;
+use crate::tls::policy::Verdict;
 use crate::tls::session::{Session, Version};
 
 /// Maximum size of a ClientHello with its record headers, in bytes. The largest in practice have 2 KiB.
@@ -34,6 +35,9 @@ const SSL2: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
 
 /// Plaintext fatal alert: `unrecognized_name` (RFC 6066, section 3).
 const UNKNOWN_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// Plaintext fatal alert: `no_application_protocol` (RFC 7301, section 3.2).
+const NO_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
 /// A handshake in progress. It outlives the future that drives it, so that cancelled handshakes can be reported.
 #[derive(Default)]
@@ -70,6 +74,18 @@ impl Attempt {
     /// Reports whether it is a probe of the operator.
     pub(crate) fn is_probe(&self) -> bool {
         self.needs.is_probe
+    }
+
+    /// Returns what became of the client's handshake, with which changes it could not have connected; `None` if that says
+    /// nothing about what it offers.
+    pub(crate) fn verdict(&self, served: &Served, error: Option<&Error>) -> Option<Verdict> {
+        match error {
+            _ if self.needs.is_probe => None,
+            None => Some(served.policy().verdict(self.needs.offered)),
+            Some(error) => {
+                (error.failure() == Failure::Incompatible).then_some(Verdict::Incompatible)
+            }
+        }
     }
 
     /// Returns the host name that the client requests.
@@ -175,9 +191,13 @@ impl Attempt {
         place: &mut Place,
         turn: Option<SemaphorePermit<'_>>,
     ) -> Result<Established, Error> {
+        if served.lacks_protocol(&self.needs) {
+            self.alert.push(&NO_PROTOCOL);
+            return Err(Error::NoProtocol);
+        }
         let session = Session::new(served.to(&self.needs)).map_err(Error::Setup)?;
         let session = self.session.insert(session);
-        session.limit_records(self.needs.record_max);
+        session.limit_records(served.record_max(&self.needs));
         let mut to_backend = Backlog::default();
         scratch::with(|scratch| {
             scratch.plain.clear();

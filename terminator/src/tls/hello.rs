@@ -6,8 +6,14 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+// With a path, because the fuzz target includes this file by its path.
+#[path = "hello/offered.rs"]
+pub(crate) mod offered;
+
 use mqtt_tls_config::PROBE_PROTOCOL;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+
+use offered::{KeyKind, Offered};
 
 /// Content type of handshake records (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
@@ -131,6 +137,13 @@ impl Offer {
     }
 }
 
+/// Hash of a suite of TLS 1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hash {
+    Sha256,
+    Sha384,
+}
+
 /// Needs of a client that follow from its ClientHello.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
@@ -141,10 +154,14 @@ pub(crate) struct Needs {
     pub(crate) record_max: Option<u16>,
     /// Whether it prefers ChaCha20-Poly1305 to AES-GCM, as clients without AES hardware do.
     pub(crate) chacha_first: bool,
-    /// Whether the session to resume has a suite with SHA-384, as the length of its binder shows.
-    pub(crate) sha384_session: bool,
+    /// Hash of the session of TLS 1.3 to resume, as the length of its binder shows.
+    pub(crate) session: Option<Hash>,
     /// Whether it is a probe of the operator.
     pub(crate) is_probe: bool,
+    /// ALPN protocols (RFC 7301), as received.
+    pub(crate) protocols: Vec<Vec<u8>>,
+    /// What it offers of what can be served.
+    pub(crate) offered: Offered,
 }
 
 impl Needs {
@@ -158,10 +175,21 @@ impl Needs {
 
     fn fill(&mut self, message: &[u8]) -> Option<()> {
         let mut hello = Reader::of(message)?;
-        hello.number()?;
-        let first = hello.suites()?.numbers().find_map(is_chacha);
+        // Clients that offer TLS 1.3 list their versions in an extension.
+        self.offered.tls12 = hello.number()? >= u16::from(ProtocolVersion::TLSv1_2);
+        let suites = hello.suites()?;
+        let first = suites.numbers().find_map(is_chacha);
         self.chacha_first = first.unwrap_or_default();
-        let mut extensions = hello.extensions()?;
+        self.offered.suites(suites.numbers());
+        let mut curves = None;
+        let read = self.extensions(hello.extensions()?, &mut curves);
+        let is_on_none = KeyKind::Rsa.bit() | KeyKind::Ed25519.bit();
+        self.offered.keys12 &= curves.map_or(u8::MAX, |curves| curves | is_on_none);
+        read
+    }
+
+    /// Reads the extensions, and the kinds of keys on the curves among them.
+    fn extensions(&mut self, mut extensions: Reader<'_>, curves: &mut Option<u8>) -> Option<()> {
         while let Some(kind) = extensions.number() {
             let mut body = extensions.vector()?;
             match kind {
@@ -173,8 +201,11 @@ impl Needs {
                     let code = body.take(1).map_or(0, |code| code[0]);
                     self.record_max = (1..=4).contains(&code).then(|| 256 << code);
                 }
+                10 => *curves = Some(self.offered.groups(body.vector()?.numbers())),
+                13 => self.offered.schemes(body.vector()?.numbers()),
                 16 => {
-                    let mut protocols = body.vector()?.texts().into_iter();
+                    self.protocols = body.vector()?.texts();
+                    let mut protocols = self.protocols.iter();
                     self.is_probe = protocols.any(|protocol| protocol == PROBE_PROTOCOL);
                 }
                 28 => {
@@ -185,7 +216,19 @@ impl Needs {
                 41 => {
                     body.vector()?;
                     let binder = body.vector()?.short_vector()?;
-                    self.sha384_session = binder.0.len() == SHA384;
+                    self.session = Some(if binder.0.len() == SHA384 {
+                        Hash::Sha384
+                    } else {
+                        Hash::Sha256
+                    });
+                }
+                43 => self.offered.versions(body.short_vector()?.numbers()),
+                // key_share: a group and a vector each (RFC 8446, section 4.2.8).
+                51 => {
+                    let mut shares = body.vector()?;
+                    while let (Some(group), Some(_)) = (shares.number(), shares.vector()) {
+                        self.offered.share(group);
+                    }
                 }
                 _ => {}
             }
@@ -224,6 +267,7 @@ fn message(mut records: &[u8]) -> Vec<u8> {
 }
 
 /// Reader for the TLS presentation language (RFC 8446, section 3).
+#[derive(Clone, Copy)]
 struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
@@ -268,7 +312,7 @@ impl<'b> Reader<'b> {
         self.take(length.into()).map(Self)
     }
 
-    fn numbers(mut self) -> impl Iterator<Item = u16> {
+    fn numbers(mut self) -> impl Iterator<Item = u16> + use<'b> {
         // GREASE values have two equal bytes that end in `a`.
         let is_grease = |number: &u16| number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff;
         std::iter::from_fn(move || self.number())
@@ -299,7 +343,7 @@ mod tests {
     use rustls::pki_types::ServerName;
     use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion, RootCertStore};
 
-    use super::{Needs, Offer, Progress, RECORD_HEADER, progress};
+    use super::{Hash, Needs, Offer, Progress, RECORD_HEADER, progress};
     use mqtt_tls_judge::provider::provider;
 
     const MOST: usize = 16_000;
@@ -398,7 +442,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_session_follows_from_its_binder() {
-        for (size, is_sha384) in [(32, false), (48, true)] {
+        for (size, hash) in [(32, Hash::Sha256), (48, Hash::Sha384)] {
             let binder = vec![7; size];
             let size = u8::try_from(size).unwrap();
             let identities = [0, 7, 0, 1, b'a', 0, 0, 0, 0];
@@ -413,7 +457,7 @@ mod tests {
             let hello = hello.concat();
             let length = u8::try_from(hello.len()).unwrap();
             let records = [&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &hello].concat();
-            assert_eq!(Needs::read(&records).sha384_session, is_sha384, "{size}");
+            assert_eq!(Needs::read(&records).session, Some(hash), "{size}");
         }
     }
 

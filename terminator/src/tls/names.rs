@@ -17,14 +17,21 @@ impl Names {
         let versions = names(&offer.versions, ProtocolVersion::as_str, |version| {
             u16::from(*version)
         });
+        // rustls has some names of its own; `tls.suites` and `tls.groups` take those of the registries.
+        let registered = |name: String| match &*name {
+            "X25519" => "x25519".to_owned(),
+            _ => name.replacen("TLS13_", "TLS_", 1),
+        };
+        let suites = names(&offer.suites, CipherSuite::as_str, |suite| {
+            u16::from(*suite)
+        });
+        let groups = names(&offer.groups, NamedGroup::as_str, |group| u16::from(*group));
         // `TLSv1_3` becomes `TLS 1.3`.
         let plain = |name: &String| name.replace('v', " ").replace('_', ".");
         Self {
             versions: versions.iter().map(plain).collect(),
-            suites: names(&offer.suites, CipherSuite::as_str, |suite| {
-                u16::from(*suite)
-            }),
-            groups: names(&offer.groups, NamedGroup::as_str, |group| u16::from(*group)),
+            suites: suites.into_iter().map(registered).collect(),
+            groups: groups.into_iter().map(registered).collect(),
             schemes: names(&offer.schemes, SignatureScheme::as_str, |scheme| {
                 u16::from(*scheme)
             }),

@@ -7,28 +7,25 @@
 
 use std::sync::Arc;
 
-use mqtt_tls_config::Tickets;
+use mqtt_tls_config::{Alpn, Group, Suite, Tickets, Tls, TlsVersion};
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    ClientHello, NoClientAuth, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
-    VerifierBuilderError, WebPkiClientVerifier,
+    NoClientAuth, NoServerSessionStorage, ProducesTickets, VerifierBuilderError,
+    WebPkiClientVerifier,
 };
-use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, NamedGroup, ServerConfig, SignatureScheme};
 
-use super::hello::Needs;
+use super::by_name::{ByName, key_kind};
+use super::hello::{Hash, Needs};
+use super::policy::Policy;
 use super::refused::Recording;
 use super::tickets::{self, NoRandom};
 use crate::reload::Reload;
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::provider::{aes256_first, provider};
-
-/// Maximum size of the authorities' names sent to clients, in bytes. With their lengths they must fit into
-/// 65,535 (RFC 8446, section 4.2.4); a client that gets no names sends the certificate that it has.
-const HINTS_MAX: usize = 32 * 1024;
 
 /// Client authentication of a listener.
 #[derive(Clone, Debug)]
@@ -81,92 +78,225 @@ impl Error {
     }
 }
 
-/// Server configurations: TLS 1.3 and 1.2, no early data.
+/// Server configurations: TLS 1.3 and 1.2, as far as they are on, no early data.
 ///
 /// Sessions are resumed only if clients are not asked for certificates. A ticket stands for a certificate that
 /// was verified once, rustls does not verify it again, and each resumption issues a new ticket: a device with
 /// an expired certificate could reconnect for ever (RFC 8446, section 4.6.1).
 ///
-/// There is one configuration for each order of suites; otherwise they are equal.
+/// There is one configuration for each order of suites; otherwise they are equal. They exist twice if protocols are
+/// negotiated: rustls refuses a client that offers protocols and none of them.
 #[derive(Clone)]
 pub(crate) struct Served {
-    aes128_first: Arc<ServerConfig>,
-    aes256_first: Arc<ServerConfig>,
-    by_client: Arc<ServerConfig>,
+    /// Without ALPN.
+    plain: Orders,
+    /// With ALPN, if protocols are negotiated.
+    with_alpn: Option<Orders>,
+    /// TLS 1.2 only, for clients that TLS 1.3 would lock out; each of the two without and with ALPN.
+    without_tls13: Option<[Arc<ServerConfig>; 2]>,
+    protocols: Arc<[Vec<u8>]>,
+    /// Whether clients that offer none of the protocols are refused.
+    requires_protocol: bool,
+    /// Maximum plaintext of a record for a client, in bytes.
+    record_max: u16,
+    policy: Policy,
     by_name: Arc<ByName>,
 }
 
+/// The configurations by the order of suites.
+#[derive(Clone)]
+struct Orders {
+    aes128_first: Arc<ServerConfig>,
+    aes256_first: Arc<ServerConfig>,
+    by_client: Arc<ServerConfig>,
+}
+
+/// What TLS offers to the clients of a host.
+#[derive(Clone, Copy)]
+pub(crate) struct Offering<'o> {
+    pub(crate) tls: &'o Tls,
+    pub(crate) alpn: &'o Alpn,
+}
+
 impl Served {
-    /// Builds the configurations of a host. `given` selects the clients that get tickets.
+    /// Builds the configurations of a host.
     pub(crate) fn new(
         certificates: &[Certificate],
         trust: &ClientTrust,
-        given: Tickets,
+        Offering { tls, alpn }: Offering<'_>,
         tickets: tickets::Tickets,
     ) -> Result<Self, Error> {
-        let resolver = Arc::new(ByName::new(certificates));
-        let verifier = verifier(trust).map_err(Error::Verifier)?;
-        let is_resumed = given != Tickets::None && trust.is_disabled();
+        let by_name = Arc::new(ByName::new(certificates, tls));
+        let is_resumed = tls.tickets != Tickets::None && trust.is_disabled();
         let tickets: Option<Arc<dyn ProducesTickets>> = if is_resumed {
             Some(Arc::new(tickets))
         } else {
             None
         };
-        let config = |provider: Arc<CryptoProvider>, is_by_client: bool| {
-            let mut config = ServerConfig::builder_with_provider(provider)
-                .with_protocol_versions(&[&TLS13, &TLS12])
-                .map_err(Error::Versions)?
-                .with_client_cert_verifier(Arc::clone(&verifier))
-                .with_cert_resolver(Arc::<ByName>::clone(&resolver));
-            config.ignore_client_order = !is_by_client;
-            // Tickets replace a session cache, which would need a lock shared by all threads.
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-            if let Some(tickets) = &tickets {
-                config.ticketer = Arc::clone(tickets);
-                // One is enough, since each resumption issues a new one (RFC 8446, appendix C.4).
-                config.send_tls13_tickets = usize::from(given == Tickets::All);
-            }
-            Ok(Arc::new(config))
+        let parts = Parts {
+            tls,
+            verifier: verifier(trust).map_err(Error::Verifier)?,
+            resolver: Arc::clone(&by_name),
+            tickets,
         };
+        let names = alpn.protocols.iter();
+        let protocols: Arc<[_]> = names.map(|one| one.name.clone().into_bytes()).collect();
+        let with_alpn = || Orders::new(&parts, &protocols);
+        let mut of_tls12 = tls.clone();
+        of_tls12.max_version = TlsVersion::Tls12;
+        let of_tls12 = Parts {
+            tls: &of_tls12,
+            verifier: Arc::clone(&parts.verifier),
+            resolver: Arc::new(ByName::new(certificates, &of_tls12)),
+            tickets: parts.tickets.clone(),
+        };
+        let without_tls13 = || {
+            let config = |protocols| of_tls12.config(&provider(), false, protocols);
+            Ok([config(&[])?, config(&protocols)?])
+        };
+        let needs_it = tls.tickets == Tickets::All && tls.has(TlsVersion::Tls12);
         Ok(Self {
-            aes128_first: config(provider(), false)?,
-            aes256_first: config(aes256_first(), false)?,
-            by_client: config(provider(), true)?,
-            by_name: resolver,
+            plain: Orders::new(&parts, &[])?,
+            with_alpn: (!protocols.is_empty()).then(with_alpn).transpose()?,
+            without_tls13: needs_it.then(without_tls13).transpose()?,
+            requires_protocol: alpn.required,
+            record_max: u16::try_from(tls.record_size_max).unwrap_or(u16::MAX),
+            policy: Policy::new(tls, certificates.iter().filter_map(key_kind)),
+            protocols,
+            by_name,
         })
+    }
+
+    /// Reports whether a client must be refused because it offers none of the protocols.
+    pub(crate) fn lacks_protocol(&self, needs: &Needs) -> bool {
+        self.requires_protocol && !needs.is_probe && !self.is_offered(needs)
+    }
+
+    /// Returns the maximum plaintext of a record for a client, in bytes.
+    pub(crate) fn record_max(&self, needs: &Needs) -> u16 {
+        needs.record_max.unwrap_or(u16::MAX).min(self.record_max)
+    }
+
+    /// Returns what is offered.
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    fn is_offered(&self, needs: &Needs) -> bool {
+        let mut protocols = needs.protocols.iter();
+        protocols.any(|protocol| self.protocols.contains(protocol))
     }
 
     /// Reports whether a certificate covers a name in lower case.
     pub(crate) fn has_name(&self, name: &str) -> bool {
-        let mut entries = self.by_name.entries.iter();
-        entries.any(|entry| entry.covers(name, true) || entry.covers(name, false))
+        self.by_name.has_name(name)
     }
 
     /// Returns the configuration for a client. The server's order of suites costs the least, but a client
     /// without AES hardware puts ChaCha20-Poly1305 first (as BoringSSL does), since that costs it a fraction of
     /// AES-GCM. A session must be resumed with the hash of its original suite: with another one, after a
     /// HelloRetryRequest, the client would have to withdraw its offer to resume, which rustls rejects.
+    ///
+    /// If no suite with that hash is served any more, and the client has sent no share of a group that is served, TLS 1.3 would
+    /// lock it out for as long as it keeps the session: so it gets TLS 1.2.
     pub(crate) fn to(&self, needs: &Needs) -> Arc<ServerConfig> {
-        Arc::clone(if needs.sha384_session {
-            &self.aes256_first
+        let is_offered = self.is_offered(needs);
+        let would_retry = |session| self.policy.would_retry(needs.offered, session);
+        let would_withdraw = needs.offered.tls12 && needs.session.is_some_and(would_retry);
+        if let Some(configs) = self.without_tls13.as_ref().filter(|_| would_withdraw) {
+            return Arc::clone(&configs[usize::from(is_offered)]);
+        }
+        let with_alpn = self.with_alpn.as_ref().filter(|_| is_offered);
+        let orders = with_alpn.unwrap_or(&self.plain);
+        Arc::clone(if needs.session == Some(Hash::Sha384) {
+            &orders.aes256_first
         } else if needs.chacha_first {
-            &self.by_client
+            &orders.by_client
         } else {
-            &self.aes128_first
+            &orders.aes128_first
         })
+    }
+}
+
+/// What all configurations of a host have in common.
+struct Parts<'p> {
+    tls: &'p Tls,
+    verifier: Arc<dyn ClientCertVerifier>,
+    resolver: Arc<ByName>,
+    tickets: Option<Arc<dyn ProducesTickets>>,
+}
+
+impl Orders {
+    fn new(parts: &Parts<'_>, protocols: &[Vec<u8>]) -> Result<Self, Error> {
+        let config = |provider, is_by_client| parts.config(provider, is_by_client, protocols);
+        let (aes128_first, aes256_first) = (provider(), aes256_first());
+        Ok(Self {
+            aes128_first: config(&aes128_first, false)?,
+            aes256_first: config(&aes256_first, false)?,
+            by_client: config(&aes128_first, true)?,
+        })
+    }
+}
+
+impl Parts<'_> {
+    fn config(
+        &self,
+        provider: &CryptoProvider,
+        is_by_client: bool,
+        protocols: &[Vec<u8>],
+    ) -> Result<Arc<ServerConfig>, Error> {
+        let versions = [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)];
+        let versions = versions
+            .into_iter()
+            .filter(|(version, _)| self.tls.has(*version));
+        let versions: Vec<_> = versions.map(|(_, version)| version).collect();
+        let mut config = ServerConfig::builder_with_provider(self.restricted(provider))
+            .with_protocol_versions(&versions)
+            .map_err(Error::Versions)?
+            .with_client_cert_verifier(Arc::clone(&self.verifier))
+            .with_cert_resolver(Arc::<ByName>::clone(&self.resolver));
+        config.ignore_client_order = !is_by_client;
+        config.alpn_protocols = protocols.to_vec();
+        // Tickets replace a session cache, which would need a lock shared by all threads.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        if let Some(tickets) = &self.tickets {
+            config.ticketer = Arc::clone(tickets);
+            // One is enough, since each resumption issues a new one (RFC 8446, appendix C.4).
+            config.send_tls13_tickets = usize::from(self.tls.tickets == Tickets::All);
+        }
+        Ok(Arc::new(config))
+    }
+
+    /// Returns a provider with the suites and groups that are on. A suite of a version that is off must not be there: rustls
+    /// would take it for one that fits any key.
+    fn restricted(&self, provider: &CryptoProvider) -> Arc<CryptoProvider> {
+        let mut provider = provider.clone();
+        let is_on = |number: u16| {
+            let mut suites = self.tls.suites.iter();
+            suites.any(|suite: &Suite| suite.number() == number && self.tls.has(suite.version()))
+        };
+        provider
+            .cipher_suites
+            .retain(|suite| is_on(suite.suite().into()));
+        let is_on = |number: u16| {
+            let mut groups = self.tls.groups.iter();
+            groups.any(|group: &Group| group.number() == number)
+        };
+        provider
+            .kx_groups
+            .retain(|group| is_on(group.name().into()));
+        Arc::new(provider)
     }
 }
 
 fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
     let builder = |authorities: &Authorities| {
         let roots = Arc::clone(authorities.roots());
-        let hints: usize = roots.roots.iter().map(|root| root.subject.len() + 2).sum();
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
-        if hints > HINTS_MAX {
-            builder.clear_root_hint_subjects()
-        } else {
-            builder
+        match authorities.names_size() {
+            Some(_) => builder,
+            None => builder.clear_root_hint_subjects(),
         }
     };
     match trust {
@@ -179,123 +309,5 @@ fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, Verifier
             let verifier = builder(authorities).build()?;
             Ok(Arc::new(Recording(verifier)))
         }
-    }
-}
-
-/// Selects a certificate by the requested host name (RFC 6066, section 3) and the client's signature schemes.
-#[derive(Debug)]
-struct ByName {
-    /// In the order of the configuration; the first is the default.
-    entries: Vec<Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    names: Vec<String>,
-    /// Curve of an ECDSA key.
-    curve: Option<NamedGroup>,
-    certified: Arc<CertifiedKey>,
-}
-
-impl Entry {
-    /// Reports whether one of its names covers a requested name, both in lower case.
-    fn covers(&self, name: &str, exact: bool) -> bool {
-        self.names.iter().any(|own| covers(own, name, exact))
-    }
-
-    /// Reports whether a client can verify signatures by this key. In TLS 1.2 the client's groups also apply to the
-    /// certificate's curve (RFC 8422, section 5.1.1); in TLS 1.3 PKCS #1 cannot sign handshakes (RFC 8446, section
-    /// 4.2.3).
-    fn is_verifiable(&self, hello: &ClientHello<'_>) -> bool {
-        // TLS 1.3 suites begin with 0x13 (RFC 8446, appendix B.4); clients that offer them get TLS 1.3.
-        let is_tls13 = |suite: &CipherSuite| u16::from(*suite) >> 8 == 0x13;
-        let schemes = hello.signature_schemes();
-        if hello.cipher_suites().iter().any(is_tls13) {
-            let is_of_tls13 = |scheme: &&SignatureScheme| {
-                use SignatureScheme::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
-                !matches!(
-                    **scheme,
-                    RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512
-                )
-            };
-            let schemes: Vec<SignatureScheme> =
-                schemes.iter().filter(is_of_tls13).copied().collect();
-            return self.certified.key.choose_scheme(&schemes).is_some();
-        }
-        let is_offered = |curve| {
-            hello
-                .named_groups()
-                .is_none_or(|groups| groups.contains(&curve))
-        };
-        self.certified.key.choose_scheme(schemes).is_some() && self.curve.is_none_or(is_offered)
-    }
-}
-
-impl ByName {
-    fn new(certificates: &[Certificate]) -> Self {
-        let entry = |certificate: &Certificate| Entry {
-            names: certificate.facts().dns_names.clone(),
-            curve: match certificate.facts().key {
-                "ECDSA P-256" => Some(NamedGroup::secp256r1),
-                "ECDSA P-384" => Some(NamedGroup::secp384r1),
-                "ECDSA P-521" => Some(NamedGroup::secp521r1),
-                _ => None,
-            },
-            certified: Arc::clone(certificate.certified()),
-        };
-        Self {
-            entries: certificates.iter().map(entry).collect(),
-        }
-    }
-}
-
-impl ResolvesServerCert for ByName {
-    /// Returns the first certificate that the client can verify, in this order: exact name, matching wildcard, the
-    /// default, any.
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello
-            .server_name()
-            .map(str::to_ascii_lowercase)
-            .unwrap_or_default();
-        let fits = |entry: &Entry, exact| entry.covers(&name, exact);
-        // Never return None: rustls would send access_denied instead of the right alert for a client that can
-        // verify none (RFC 8446, section 6.2).
-        self.entries
-            .iter()
-            .min_by_key(|entry| match entry {
-                entry if !entry.is_verifiable(&hello) => 3,
-                entry if fits(entry, true) => 0,
-                entry if fits(entry, false) => 1,
-                _ => 2,
-            })
-            .map(|entry| Arc::clone(&entry.certified))
-    }
-}
-
-/// Reports whether a certificate's name covers a requested name, both in lower case: exactly, or as a wildcard
-/// for one label (RFC 6125, section 6.4.3).
-fn covers(pattern: &str, name: &str, exact: bool) -> bool {
-    if exact {
-        return pattern == name;
-    }
-    let (Some(parent), Some((label, rest))) = (pattern.strip_prefix("*."), name.split_once('.'))
-    else {
-        return false;
-    };
-    !label.is_empty() && rest == parent
-}
-
-#[cfg(test)]
-mod tests {
-    use super::covers;
-
-    #[test]
-    fn names_are_matched_as_in_rfc_6125() {
-        assert!(covers("a.example", "a.example", true));
-        assert!(!covers("*.example", "a.example", true));
-        assert!(covers("*.example", "a.example", false));
-        assert!(!covers("*.example", "a.b.example", false));
-        assert!(!covers("*.example", "example", false));
-        assert!(!covers("a.example", "b.example", false));
     }
 }

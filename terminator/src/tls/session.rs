@@ -163,10 +163,15 @@ impl Session {
         Ok(())
     }
 
-    /// Limits the size of data records to the client's limit. Handshake records are not limited: small clients
+    /// Limits the size of data records, in bytes of plaintext. Handshake records are not limited: small clients
     /// cannot reassemble fragmented messages.
-    pub(crate) fn limit_records(&mut self, most: Option<u16>) {
-        self.record_max = most.map_or(RECORD_MAX, |most| most.clamp(1, RECORD_MAX));
+    pub(crate) fn limit_records(&mut self, most: u16) {
+        self.record_max = most.clamp(1, RECORD_MAX);
+    }
+
+    /// Returns the negotiated application protocol (ALPN), if there is one.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.tls.alpn_protocol()
     }
 
     /// Encrypts at most [`PLAIN_READ`](crate::scratch::PLAIN_READ) bytes into `cipher`, which must be larger;
@@ -401,7 +406,7 @@ mod tests {
     fn the_smallest_records_fit_into_the_buffer() {
         let (mut session, mut client) = shaken(&[CIPHER_SIZE]);
         hear(&mut client, &taken(&mut session));
-        session.limit_records(Some(63));
+        session.limit_records(63);
         let (text, mut cipher) = (vec![7; PLAIN_READ], vec![0; CIPHER_SIZE]);
         let size = session.encrypt(&text, &mut cipher).unwrap();
         let mut read = Vec::new();

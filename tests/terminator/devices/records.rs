@@ -82,6 +82,52 @@ fn records_fit(stack: Stack, versions: &[&str]) {
     }
 }
 
+/// Receives a message of several records, none of which is larger than the configuration allows, although the device requests
+/// no limit, or a larger one.
+#[track_caller]
+fn records_are_limited(stack: Stack, versions: &[&str]) {
+    let to = listener(Mosquitto::shared().addr(), KeyKind::P256, |config| {
+        config.tls.record_size_max = 1024;
+    });
+    for version in versions {
+        for limit in [None, Some("4096")] {
+            let (addr, heard) = overheard(to.addr());
+            let device = Device::new(stack, addr, &to.ca).version(version);
+            let device = device.echo(40_000);
+            let seen = match limit {
+                Some(limit) => device.option("fragment", limit).run(),
+                None => device.run(),
+            };
+            assert_eq!(seen.error, "", "{stack}, TLS {version}, {limit:?}");
+            let longest = longest_data_record(&heard.join().unwrap());
+            assert!(
+                (1023..=1024 + OVERHEAD).contains(&longest),
+                "{stack}, TLS {version}, {limit:?}: {longest}"
+            );
+        }
+    }
+}
+
+#[test]
+fn openssl_device_at_mosquitto_gets_records_of_the_configured_size() {
+    records_are_limited(Stack::OpenSsl, &["1.2", "1.3"]);
+}
+
+#[test]
+fn gnutls_at_mosquitto_gets_records_of_the_configured_size() {
+    records_are_limited(Stack::GnuTls, &["1.2", "1.3"]);
+}
+
+#[test]
+fn mbedtls_at_mosquitto_gets_records_of_the_configured_size() {
+    records_are_limited(Stack::MbedTls, &["1.2"]);
+}
+
+#[test]
+fn wolfssl_at_mosquitto_gets_records_of_the_configured_size() {
+    records_are_limited(Stack::WolfSsl, &["1.2", "1.3"]);
+}
+
 #[test]
 fn openssl_device_at_mosquitto_gets_records_that_fit() {
     records_fit(Stack::OpenSsl, &["1.2", "1.3"]);

@@ -4,7 +4,8 @@
 //! client authentication because a CA is missing.
 
 use jiff::Timestamp;
-use mqtt_tls_config::{ClientAuth, Pem};
+use mqtt_tls_config::{ClientAuth, Pem, Tls};
+use mqtt_tls_judge::authorities::Authorities;
 
 use super::authorities::{self, Bundle};
 use super::previous::{Entry, Previous};
@@ -26,6 +27,8 @@ pub struct Choice<'c> {
     pub certificates: &'c [Source],
     /// Mutual TLS.
     pub client_auth: &'c Authentication,
+    /// TLS options, whose suites the certificates must fit: terminators refuse a file with another.
+    pub tls: &'c Tls,
     /// The current objects.
     pub world: &'c World,
     /// The previous configuration.
@@ -49,6 +52,8 @@ pub struct Chosen {
     pub ca_source: Option<CaSource>,
     /// Warnings about the CA bundle.
     pub ca_warnings: Vec<Warning>,
+    /// The CA certificates, unless they are the listener's.
+    pub authorities: Option<Authorities>,
     /// The problems.
     pub problems: Vec<Problem>,
     /// Dates at which a certificate becomes valid or expires.
@@ -157,10 +162,19 @@ impl Choice<'_> {
     fn certificate(&self, source: &Source) -> Result<Served, Problem> {
         let Source::Secret(name) = source;
         let served = secret::read(self.key, name, self.world.secrets.get(name))?;
+        if let Some(misfit) = self.misfit(&served) {
+            let message = format!("{source}: {misfit}");
+            return Err(Problem::of_reference(Reason::NoSuite, message));
+        }
         match served.refusal() {
             Some(refusal) if !self.is_at_start && !self.previous.serves(&served) => Err(refusal),
             Some(_) | None => Ok(served),
         }
+    }
+
+    /// Returns why no suite fits a certificate, if so.
+    fn misfit(&self, served: &Served) -> Option<String> {
+        self.tls.misfit(served.facts.is_rsa())
     }
 
     /// Reads the current CA certificates, by the same rule.
@@ -172,10 +186,11 @@ impl Choice<'_> {
         }
     }
 
-    /// Returns the certificate that the previous configuration has from a source.
+    /// Returns the certificate that the previous configuration has from a source, if a suite fits it.
     fn last_good(&self, source: &Source) -> Option<&Served> {
         let own = self.before.and_then(|before| before.certificate(source));
-        own.or_else(|| self.previous.certificate(source))
+        let last = own.or_else(|| self.previous.certificate(source));
+        last.filter(|served| self.misfit(served).is_none())
     }
 
     /// Returns the CA bundle that the previous configuration has from a source, or else the one from any source that this host
@@ -268,6 +283,9 @@ impl Choice<'_> {
     /// Returns the previous default certificate, which came from another source than the wanted one.
     fn stand_in(&self) -> Option<Served> {
         let before = self.before?.served().next()?;
+        if self.misfit(before).is_some() {
+            return None;
+        }
         if !self.certificates.contains(&before.source) {
             return Some(before.clone());
         }
@@ -307,6 +325,7 @@ impl Choice<'_> {
         };
         chosen.ca_source = source;
         chosen.ca_warnings = bundle.warnings();
+        chosen.authorities = Some(bundle.authorities);
         chosen.client_auth = Some(ClientAuth {
             mode: wanted.mode,
             ca: Some(bundle.pem),

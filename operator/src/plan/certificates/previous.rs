@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use mqtt_tls_config::{self as file, Backend, Certificate, ClientAuthMode, Config, Host, Pem};
+use mqtt_tls_config::{
+    self as file, Alpn, Backend, Certificate, ClientAuthMode, Config, Host, Pem,
+};
 
 use super::authorities::Bundle;
 use super::served::Served;
@@ -43,6 +45,8 @@ pub struct Entry {
     authorities: Option<RenderedBundle>,
     /// None if it is the listener's.
     backend: Option<Backend>,
+    /// None if they are the listener's.
+    alpn: Option<Alpn>,
 }
 
 /// A certificate of a configuration.
@@ -106,6 +110,7 @@ impl Entry {
             mode: part.mode,
             authorities,
             backend: part.backend,
+            alpn: part.alpn,
         }
     }
 
@@ -122,6 +127,11 @@ impl Entry {
     /// Returns its own backend.
     pub fn backend(&self) -> Option<&Backend> {
         self.backend.as_ref()
+    }
+
+    /// Returns its own protocols.
+    pub fn alpn(&self) -> Option<&Alpn> {
+        self.alpn.as_ref()
     }
 
     /// Returns the sources of its certificates, the default first.
@@ -312,11 +322,13 @@ impl Previous {
             names: one.names(),
             served,
             ca_warnings: &[],
+            authorities: one.authorities().map(|(_, bundle)| &bundle.authorities),
         });
         let parts: Vec<serving::Part<'_>> = parts.collect();
         let file = self.rest().map(|rest| serving::File {
             version: rest.version.clone(),
             port: rest.port,
+            device_buffer: rest.tls.device_buffer(),
         });
         Serving::before(&parts, file, now)
     }
@@ -338,6 +350,7 @@ struct Part {
     mode: Option<ClientAuthMode>,
     ca: Option<Pem>,
     backend: Option<Backend>,
+    alpn: Option<Alpn>,
 }
 
 impl Part {
@@ -352,6 +365,7 @@ impl Part {
             mode: Some(config.client_auth.mode),
             ca: config.client_auth.ca.take(),
             backend: Some(config.backend.clone()),
+            alpn: Some(config.tls.alpn.clone()),
         }
     }
 
@@ -367,6 +381,7 @@ impl Part {
             mode,
             ca,
             backend: host.backend,
+            alpn: host.tls.alpn,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Describes the certificates of a configuration: status, problems and warnings. It must not choose them.
 
 use jiff::Timestamp;
+use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::finding::{Finding, Reason as Found};
 
 use super::served::Served;
@@ -53,6 +54,8 @@ pub struct Part<'p> {
     pub served: &'p [Served],
     /// Warnings about its CA bundle.
     pub ca_warnings: &'p [Warning],
+    /// Its own CA certificates.
+    pub authorities: Option<&'p Authorities>,
 }
 
 /// The file with a configuration.
@@ -61,6 +64,8 @@ pub struct File {
     pub version: Option<String>,
     /// The port for devices.
     pub port: u16,
+    /// Size of the devices' TLS buffers in bytes, if they are small.
+    pub device_buffer: Option<u32>,
 }
 
 /// The certificates of a configuration, with their problems and warnings.
@@ -117,6 +122,7 @@ impl Serving {
             names: part.names,
             served: part.served,
         });
+        let buffer = file.as_ref().and_then(|file| file.device_buffer);
         let mut serving = Self {
             question: file.map(|file| Question {
                 version: file.version,
@@ -133,7 +139,7 @@ impl Serving {
                 .into_iter()
                 .map(|problem| problem.about_host(part.key));
             serving.problems.extend(about);
-            serving.warnings.extend(part.warnings(now));
+            serving.warnings.extend(part.warnings(buffer, now));
             let public = part.served.iter().find(|one| one.facts.is_public_demo);
             let public = public.map(|one| one.source.clone());
             serving.public_key = serving.public_key.or(public);
@@ -150,7 +156,7 @@ impl Serving {
 
 impl Part<'_> {
     /// Returns the warnings about the certificates and the CA bundle.
-    fn warnings(&self, now: Timestamp) -> Vec<Warning> {
+    fn warnings(&self, buffer: Option<u32>, now: Timestamp) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (index, one) in self.served.iter().enumerate() {
             // The leaf's dates are problems, and the public key has its own message.
@@ -158,7 +164,8 @@ impl Part<'_> {
             let reported_elsewhere = [Found::Expired, Found::NotYetValid, Found::PublicDemoKey];
             let findings = findings.filter(|finding| !reported_elsewhere.contains(&finding.reason));
             let never_chosen = one.certificate.never_chosen().filter(|_| index > 0);
-            let all = findings.chain(never_chosen);
+            let outgrows = buffer.and_then(|size| one.certificate.outgrows(size, self.authorities));
+            let all = findings.chain(never_chosen).chain(outgrows);
             let object = one.source.to_string();
             warnings.extend(all.map(|finding| Warning::of(&object, &finding)));
         }

@@ -34,7 +34,9 @@ fn of_proofs(proofs: &Proofs) -> Finding {
         return Finding::new(TYPE, Status::False, Reason::BackendUnreachable, message);
     }
     let reached = count(proofs, &|answer| {
-        answer.backend == Backend::Reached && answer.hosts.is_empty()
+        answer
+            .backends()
+            .all(|(_, backend)| *backend == Backend::Reached)
     });
     let message = format!("{reached} of {all} ready pods reach the broker");
     if reached == all {
@@ -55,10 +57,10 @@ fn first_out(proofs: &Proofs, is: fn(&Backend) -> bool) -> Option<(&str, String,
     let mut pods = proofs.pods.iter();
     pods.find_map(|(pod, answer)| {
         let mut backends = answer.backends();
-        backends.find_map(|(host, backend)| match backend {
+        backends.find_map(|(whose, backend)| match backend {
             Backend::Unreached { address, error, .. } if is(backend) => {
-                let address = match host {
-                    Some(host) => format!("host {host}, {address}"),
+                let address = match whose {
+                    Some((kind, name)) => format!("{kind} {name}, {address}"),
                     None => address.clone(),
                 };
                 Some((&**pod, address, &**error))
@@ -122,6 +124,7 @@ mod tests {
                     configuration: Configuration::Served,
                     backend,
                     hosts: Vec::new(),
+                    protocols: Vec::new(),
                 };
                 (pod.to_owned(), answer)
             });
@@ -141,6 +144,7 @@ mod tests {
             configuration: Configuration::Served,
             backend: Backend::Reached,
             hosts: vec![("a.example".to_owned(), Backend::Unknown)],
+            protocols: Vec::new(),
         };
         let finding = of_proofs(&Proofs {
             pods: vec![("a".to_owned(), answer)],
@@ -152,28 +156,37 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_of_a_host_counts_like_that_of_the_listener() {
-        for (seconds, status, reason) in [
-            (59, "Unknown", "NotReachedYet"),
-            (60, "False", "BackendUnreachable"),
+    fn the_broker_of_a_host_or_protocol_counts_like_that_of_the_listener() {
+        for (kind, seconds, status, reason) in [
+            ("host", 59, "Unknown", "NotReachedYet"),
+            ("host", 60, "False", "BackendUnreachable"),
+            ("protocol", 59, "Unknown", "NotReachedYet"),
+            ("protocol", 60, "False", "BackendUnreachable"),
         ] {
             let out = Backend::Unreached {
                 since: Duration::from_secs(seconds),
                 address: "broker:1883".to_owned(),
                 error: "connection refused".to_owned(),
             };
+            let own = vec![("a.example".to_owned(), out)];
+            let (hosts, protocols) = if kind == "host" {
+                (own, Vec::new())
+            } else {
+                (Vec::new(), own)
+            };
             let answer = Answer {
                 configuration: Configuration::Served,
                 backend: Backend::Reached,
-                hosts: vec![("a.example".to_owned(), out)],
+                hosts,
+                protocols,
             };
             let proofs = Proofs {
                 pods: vec![("a".to_owned(), answer)],
             };
             let finding = of_proofs(&proofs);
             assert_eq!((finding.status.name(), &*finding.reason), (status, reason));
-            let said = "(pod a, host a.example, broker:1883: connection refused)";
-            assert!(finding.message.contains(said), "{}", finding.message);
+            let said = format!("(pod a, {kind} a.example, broker:1883: connection refused)");
+            assert!(finding.message.contains(&said), "{}", finding.message);
         }
     }
 }

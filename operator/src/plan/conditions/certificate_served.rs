@@ -164,6 +164,7 @@ mod tests {
                     configuration: found.clone(),
                     backend: Backend::Unknown,
                     hosts: Vec::new(),
+                    protocols: Vec::new(),
                 };
                 (pod.to_owned(), answer)
             });

@@ -6,9 +6,9 @@
 use std::cmp::Reverse;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
+use mqtt_tls_config::{Alpn, Backend, Config, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
 
-use super::{Choices, ChosenHost, Decision};
+use super::{Choices, ChosenHost, Decision, alpn};
 use crate::crd::HostStatus;
 use crate::plan::certificates::choose::Chosen;
 use crate::plan::certificates::previous::{Entry, Previous};
@@ -99,6 +99,12 @@ pub fn report(
 }
 
 impl Decision {
+    /// Takes the listener's own broker, and its protocols with theirs.
+    pub fn take_brokers(&mut self) -> (Backend, Alpn) {
+        let alpn = std::mem::take(&mut self.alpn);
+        (std::mem::take(&mut self.backend), alpn)
+    }
+
     /// Renders what is chosen, if it is complete, and adds the problems of what does not fit.
     pub fn rendered(
         &mut self,
@@ -191,7 +197,14 @@ impl Choices {
     fn size(&self) -> usize {
         let hosts = self.hosts.iter().map(|host| {
             let names = host.names.iter().map(|name| name.len() + PER_LINE);
-            Weight::of_chosen(&host.chosen).sum() + names.sum::<usize>() + 4 * PER_TEXT
+            let protocols = host.alpn.iter().flat_map(|alpn| &alpn.protocols);
+            let protocols = protocols.map(|protocol| {
+                let backend = protocol.backend.as_ref();
+                let broker = backend.map_or(0, |backend| backend.host.len() + 2 * PER_TEXT);
+                protocol.name.len() + PER_TEXT + broker
+            });
+            let texts = names.sum::<usize>() + protocols.sum::<usize>() + 4 * PER_TEXT;
+            Weight::of_chosen(&host.chosen).sum() + texts
         });
         REST + Weight::of_chosen(&self.listener).sum() + hosts.sum::<usize>()
     }
@@ -245,7 +258,7 @@ impl Choices {
         let problem = match previous.host(&host.names) {
             Some(before) => {
                 let part = host.chosen.put_back(before, grown);
-                part.or_else(|| host.put_back(before, grown))?
+                part.or_else(|| host.put_back(before, previous.listener(), grown))?
             }
             None if previous.has_host(&host.names) => return None,
             None => {
@@ -294,7 +307,7 @@ impl Chosen {
 impl ChosenHost {
     /// Puts the host back to what it was; `None` if that would change with the listener, from which it took what it has itself
     /// now.
-    fn put_back(&mut self, before: &Entry, grown: Weight) -> Option<Problem> {
+    fn put_back(&mut self, before: &Entry, listener: &Entry, grown: Weight) -> Option<Problem> {
         let chosen = Chosen::of(before)?;
         let would_change = chosen.client_auth.is_none() && self.chosen.client_auth.is_some()
             || before.backend().is_none() && self.backend.is_some();
@@ -303,6 +316,7 @@ impl ChosenHost {
         }
         self.chosen = chosen;
         self.backend = before.backend().cloned();
+        self.alpn = alpn::kept(before, listener);
         let what = "the host stays as it was";
         Some(too_large(
             "certificates and CA certificates",

@@ -24,6 +24,8 @@ pub struct Answer {
     pub backend: Backend,
     /// The hosts whose own broker it does not reach, as far as it knows, by the first of their names.
     pub hosts: Vec<(String, Backend)>,
+    /// The protocols of the listener whose own broker it does not reach, as far as it knows, by their names.
+    pub protocols: Vec<(String, Backend)>,
 }
 
 /// Whether a pod serves the wanted configuration.
@@ -66,14 +68,17 @@ impl Answer {
             configuration: Configuration::Unasked(text(why)),
             backend: Backend::Unknown,
             hosts: Vec::new(),
+            protocols: Vec::new(),
         }
     }
 
-    /// Returns the listener's broker and those of the hosts that it does not reach.
-    pub fn backends(&self) -> impl Iterator<Item = (Option<&str>, &Backend)> {
-        let hosts = self.hosts.iter();
-        let hosts = hosts.map(|(name, backend)| (Some(&**name), backend));
-        std::iter::once((None, &self.backend)).chain(hosts)
+    /// Returns the listener's broker and the others that it does not reach, with whose they are.
+    pub fn backends(&self) -> impl Iterator<Item = (Option<(&'static str, &str)>, &Backend)> {
+        let hosts = self.hosts.iter().map(|one| ("host", one));
+        let protocols = self.protocols.iter().map(|one| ("protocol", one));
+        let others = hosts.chain(protocols);
+        let others = others.map(|(kind, (name, backend))| (Some((kind, &**name)), backend));
+        std::iter::once((None, &self.backend)).chain(others)
     }
 
     /// Reports whether asking again at once may give another answer: the kubelet may be about to deliver another file.
@@ -101,8 +106,9 @@ impl Answer {
         if let Configuration::Unasked(why) = &mut self.configuration {
             why.clear();
         }
-        let hosts = self.hosts.iter_mut().map(|(_, backend)| backend);
-        for backend in std::iter::once(&mut self.backend).chain(hosts) {
+        let others = self.hosts.iter_mut().chain(&mut self.protocols);
+        let others = others.map(|(_, backend)| backend);
+        for backend in std::iter::once(&mut self.backend).chain(others) {
             backend.outline();
         }
         self

@@ -5,7 +5,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 
 const VALID: &[ConditionType] = &[ConditionType::CertificateValid];
 
-pub(super) const ROWS: [Row; 22] = [
+pub(super) const ROWS: [Row; 23] = [
     Row::new(
         Reason::AuthorityIsLeaf,
         "AuthorityIsLeaf",
@@ -68,6 +68,13 @@ pub(super) const ROWS: [Row; 22] = [
         VALID,
         "true, but an issuer in the chain is not yet valid",
         "wait, or check the clocks",
+    ),
+    Row::new(
+        Reason::LargeHandshake,
+        "LargeHandshake",
+        VALID,
+        "true, but the handshake messages with a certificate have more than `tls.recordSizeMax` bytes, which small devices cannot read",
+        "use ECDSA keys and a shorter chain; the message has the bytes of each certificate",
     ),
     Row::new(
         Reason::LeafIsCa,

@@ -31,6 +31,7 @@ impl From<Found> for Reason {
             Found::NoNames => Self::NoNames,
             Found::OddNames => Self::OddNames,
             Found::StapleRequired => Self::StapleRequired,
+            Found::LargeHandshake => Self::LargeHandshake,
             Found::NeverChosen => Self::NeverChosen,
             Found::IssuerExpiresSoon => Self::IssuerExpiresSoon,
             Found::BlockLeftOut => Self::BlockLeftOut,

@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 29] = [
+pub(super) const ROWS: [Row; 31] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
@@ -83,6 +83,13 @@ pub(super) const ROWS: [Row; 29] = [
         ACCEPTED,
         "a duration in `spec.timeouts` is invalid or out of bounds",
         "remove it, or write it as `30s`, `1m30s` or `500ms` within the bounds in the message",
+    ),
+    Row::new(
+        Reason::InvalidTls,
+        "InvalidTls",
+        ACCEPTED,
+        "`spec.tls` has an unknown value, or a combination with which no device of a version could connect",
+        "correct the field that the message names",
     ),
     Row::new(
         Reason::MissingCaRef,
@@ -174,6 +181,13 @@ pub(super) const ROWS: [Row; 29] = [
         REFS,
         "the Secret contains no private key",
         "add it",
+    ),
+    Row::new(
+        Reason::NoSuite,
+        "NoSuite",
+        REFS,
+        "`tls.suites` has no suite of TLS 1.2 for a certificate's kind of key, and TLS 1.2 is on; a certificate that is already in use stays if one fits it, else the configuration stays",
+        "add the suite in the message, use a certificate with another kind of key, or set `tls.minVersion: Tls13`",
     ),
     Row::new(
         Reason::PrivateKeyInBundle,

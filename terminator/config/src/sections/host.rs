@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::is_default;
 use crate::entries::Entries;
 use crate::key::{Key, Required, Section, Values, Visitor};
-use crate::{Backend, Certificate, ClientAuth, NAMES_MAX, Pem};
+use crate::{Backend, Certificate, ClientAuth, HostTls, NAMES_MAX, Pem};
 
 /// Names with settings of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +29,9 @@ pub struct Host {
     /// The broker; by default the file's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
+    /// ALPN; by default the file's.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tls: HostTls,
 }
 
 /// What clients get that ask for a name that no host and no certificate of the file has.
@@ -69,12 +73,14 @@ impl Host {
         }
         let client_auth = ClientAuth::read_if_any(entry);
         let backend = entry.nested(Backend::NAME, |entries| Backend::visit(entries));
+        let tls = HostTls::read(entry);
         Some(Self {
             names: names?,
             pem,
             certificates,
             client_auth,
             backend,
+            tls,
         })
     }
 }

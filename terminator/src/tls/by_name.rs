@@ -1,0 +1,154 @@
+//! Chooses the certificate that a client gets. Pure.
+//!
+//! It must not know what else is negotiated.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::sync::Arc;
+
+use mqtt_tls_config::{Tls, TlsVersion};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, NamedGroup, SignatureScheme};
+
+use super::hello::offered::KeyKind;
+use mqtt_tls_judge::certificate::Certificate;
+
+/// Selects a certificate by the requested host name (RFC 6066, section 3) and the client's signature schemes.
+#[derive(Debug)]
+pub(super) struct ByName {
+    /// In the order of the configuration; the first is the default.
+    entries: Vec<Entry>,
+    /// Whether TLS 1.3 is on.
+    has_tls13: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    names: Vec<String>,
+    /// Curve of an ECDSA key.
+    curve: Option<NamedGroup>,
+    certified: Arc<CertifiedKey>,
+}
+
+impl Entry {
+    /// Reports whether one of its names covers a requested name, both in lower case.
+    fn covers(&self, name: &str, exact: bool) -> bool {
+        self.names.iter().any(|own| covers(own, name, exact))
+    }
+
+    /// Reports whether a client can verify signatures by this key. In TLS 1.2 the client's groups also apply to the
+    /// certificate's curve (RFC 8422, section 5.1.1); in TLS 1.3 PKCS #1 cannot sign handshakes (RFC 8446, section
+    /// 4.2.3).
+    fn is_verifiable(&self, hello: &ClientHello<'_>, has_tls13: bool) -> bool {
+        // TLS 1.3 suites begin with 0x13 (RFC 8446, appendix B.4); clients that offer them get TLS 1.3.
+        let is_tls13 = |suite: &CipherSuite| u16::from(*suite) >> 8 == 0x13;
+        let schemes = hello.signature_schemes();
+        if has_tls13 && hello.cipher_suites().iter().any(is_tls13) {
+            let is_of_tls13 = |scheme: &&SignatureScheme| {
+                use SignatureScheme::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
+                !matches!(
+                    **scheme,
+                    RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512
+                )
+            };
+            let schemes: Vec<SignatureScheme> =
+                schemes.iter().filter(is_of_tls13).copied().collect();
+            return self.certified.key.choose_scheme(&schemes).is_some();
+        }
+        let is_offered = |curve| {
+            hello
+                .named_groups()
+                .is_none_or(|groups| groups.contains(&curve))
+        };
+        self.certified.key.choose_scheme(schemes).is_some() && self.curve.is_none_or(is_offered)
+    }
+}
+
+impl ByName {
+    /// Reports whether a certificate covers a name in lower case.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.covers(name, true) || entry.covers(name, false))
+    }
+
+    pub(super) fn new(certificates: &[Certificate], tls: &Tls) -> Self {
+        let entry = |certificate: &Certificate| Entry {
+            names: certificate.facts().dns_names.clone(),
+            curve: match key_kind(certificate) {
+                Some(KeyKind::P256) => Some(NamedGroup::secp256r1),
+                Some(KeyKind::P384) => Some(NamedGroup::secp384r1),
+                Some(KeyKind::P521) => Some(NamedGroup::secp521r1),
+                _ => None,
+            },
+            certified: Arc::clone(certificate.certified()),
+        };
+        Self {
+            entries: certificates.iter().map(entry).collect(),
+            has_tls13: tls.has(TlsVersion::Tls13),
+        }
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    /// Returns the first certificate that the client can verify, in this order: exact name, matching wildcard, the
+    /// default, any.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello
+            .server_name()
+            .map(str::to_ascii_lowercase)
+            .unwrap_or_default();
+        let fits = |entry: &Entry, exact| entry.covers(&name, exact);
+        // Never return None: rustls would send access_denied instead of the right alert for a client that can
+        // verify none (RFC 8446, section 6.2).
+        self.entries
+            .iter()
+            .min_by_key(|entry| match entry {
+                entry if !entry.is_verifiable(&hello, self.has_tls13) => 3,
+                entry if fits(entry, true) => 0,
+                entry if fits(entry, false) => 1,
+                _ => 2,
+            })
+            .map(|entry| Arc::clone(&entry.certified))
+    }
+}
+
+/// Reports whether a certificate's name covers a requested name, both in lower case: exactly, or as a wildcard
+/// for one label (RFC 6125, section 6.4.3).
+fn covers(pattern: &str, name: &str, exact: bool) -> bool {
+    if exact {
+        return pattern == name;
+    }
+    let (Some(parent), Some((label, rest))) = (pattern.strip_prefix("*."), name.split_once('.'))
+    else {
+        return false;
+    };
+    !label.is_empty() && rest == parent
+}
+
+/// Returns the kind of a certificate's key.
+pub(super) fn key_kind(certificate: &Certificate) -> Option<KeyKind> {
+    match certificate.facts().key {
+        "ECDSA P-256" => Some(KeyKind::P256),
+        "ECDSA P-384" => Some(KeyKind::P384),
+        "ECDSA P-521" => Some(KeyKind::P521),
+        "Ed25519" => Some(KeyKind::Ed25519),
+        "RSA" => Some(KeyKind::Rsa),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn names_are_matched_as_in_rfc_6125() {
+        assert!(covers("a.example", "a.example", true));
+        assert!(!covers("*.example", "a.example", true));
+        assert!(covers("*.example", "a.example", false));
+        assert!(!covers("*.example", "a.b.example", false));
+        assert!(!covers("*.example", "example", false));
+        assert!(!covers("a.example", "b.example", false));
+    }
+}
