@@ -187,8 +187,8 @@ fn the_terminator_uses_rustls_in_one_folder_only() {
     }
 }
 
-/// Enforces purity by dependencies: the judge has neither a runtime nor a cluster, and the crate that both programs
-/// share has no TLS.
+/// Enforces purity by dependencies: the judge and the reader of CONNECTs have neither a runtime nor a cluster, and the crate
+/// that both programs share has no TLS.
 #[test]
 fn crates_lack_forbidden_dependencies() {
     for (manifest, forbidden) in [
@@ -197,6 +197,10 @@ fn crates_lack_forbidden_dependencies() {
             &["tokio", "kube", "rustls"][..],
         ),
         ("terminator/judge/Cargo.toml", &["tokio", "kube"]),
+        (
+            "terminator/mqtt/Cargo.toml",
+            &["tokio", "kube", "rustls", "jiff"],
+        ),
         ("terminator/program/Cargo.toml", &["kube", "rustls"]),
         ("terminator/Cargo.toml", &["kube", "k8s-openapi"]),
     ] {

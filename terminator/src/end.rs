@@ -2,7 +2,7 @@
 //!
 //! It must not hold details of a connection.
 
-use crate::mqtt::Answer;
+use mqtt_tls_mqtt::Answer;
 
 /// Cause of the end of a connection: the first event that led to it. One of a fixed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

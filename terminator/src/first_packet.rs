@@ -6,12 +6,12 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
+use mqtt_tls_mqtt::Start;
 use tokio::net::TcpStream;
 
 use crate::admission::{Place, Stage};
 use crate::backlog::Backlog;
 use crate::end::End;
-use crate::mqtt::{self, Start};
 use crate::scratch;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
@@ -71,7 +71,7 @@ pub(crate) async fn read(
     poll_fn(|cx| {
         loop {
             let said = established.to_backend.waiting();
-            match mqtt::start(said) {
+            match mqtt_tls_mqtt::start(said) {
                 Start::Connect => return Poll::Ready(Ok(())),
                 Start::Other => return Poll::Ready(Err(Error::NotMqtt)),
                 Start::Partial if said.len() > WAITED_FOR_MAX => return Poll::Ready(Ok(())),

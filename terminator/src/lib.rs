@@ -29,7 +29,6 @@ mod last_words;
 mod listeners;
 pub mod load;
 mod metrics;
-mod mqtt;
 mod notices;
 mod opened;
 mod pulse;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use mqtt_tls_mqtt::Answer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -16,7 +17,6 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::backend::known::Known;
 use crate::backlog::Backlog;
 use crate::end::End;
-use crate::mqtt::{self, Answer};
 use crate::scratch;
 use crate::state::Worker;
 use crate::tls::handshake::Established;
@@ -155,7 +155,7 @@ impl Relay {
 
     /// Records data of the backend, of which this is the first byte.
     fn hear(&mut self, byte: u8) {
-        let answer = *self.answer.get_or_insert_with(|| mqtt::answer(byte));
+        let answer = *self.answer.get_or_insert_with(|| mqtt_tls_mqtt::answer(byte));
         if answer == Answer::Mqtt {
             self.known.health.answered();
         }

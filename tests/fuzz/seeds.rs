@@ -130,11 +130,17 @@ fn in_records(record: &[u8], size: usize) -> Vec<u8> {
     records
 }
 
-/// CONNECTs of MQTT 3.1.1 and 5, an answer, and one whose length takes two bytes.
+/// CONNECTs of each version, with names, a will and properties, one of a bridge, an answer, and one whose length takes two
+/// bytes.
 fn mqtt() -> Vec<Vec<u8>> {
     vec![
         b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01a".to_vec(),
         b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01a\xc0\0".to_vec(),
+        b"\x10\x0f\0\x06MQIsdp\x03\xc2\0\x3c\0\x01a".to_vec(),
+        b"\x10\x0d\0\x04MQTT\x84\x02\0\x3c\0\x01a".to_vec(),
+        b"\x10\x1c\0\x04MQTT\x04\xce\0\x3c\0\x01a\0\x03w/1\0\x01p\0\x01u\0\x02pw".to_vec(),
+        b"\x10\x2d\0\x04MQTT\x05\xce\0\x3c\x0a\x21\0\x14\x26\0\x01k\0\x01v\0\x01a\x05\x18\0\0\0\x05\0\x03w/1\0\x01p\0\x01u\0\x02pw"
+            .to_vec(),
         [
             &b"\x10\x8d\x01\0\x04MQTT\x04\x02\0\x3c\0\x81"[..],
             &[b'a'; 129],
