@@ -1,9 +1,11 @@
-//! Validates what users put into files and Secrets: PEM text, certificate chains with their keys, and CA
-//! bundles. `check`, the operator, `standalone` and the terminator all use this crate.
+//! Validates what users put into files and Secrets: PEM text, certificate chains with their keys, CA bundles, rules
+//! and templates. `check`, the operator, `standalone` and the terminator all
+//! use this crate.
 //!
 //! ```text
 //! bytes ─▶ text ─▶ pem (blocks by their content) ─▶ certificate (key, then chain: a path) ─▶ findings
 //!                                                ─▶ authorities                          ─▶ findings
+//! leaf  ─▶ identity (names, by a template)
 //! ```
 //!
 //! This crate depends on neither tokio nor Kubernetes. It is pure: callers pass the time in, and it reads no
@@ -23,6 +25,7 @@ pub mod escape;
 pub mod facts;
 pub mod finding;
 pub mod hosts;
+pub mod identity;
 mod kind;
 mod leaf;
 mod name;

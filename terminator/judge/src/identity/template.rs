@@ -1,0 +1,251 @@
+//! Templates for names: literal text and fields of a certificate, such as `factory-{cn}`. Checked when they are loaded.
+//!
+//! It must not make a name that is empty, longer than [`NAME_MAX`], or has control characters; nor one from a field that the
+//! certificate has twice.
+
+use std::fmt;
+
+use super::{Field, Identity};
+use crate::escape;
+
+/// Maximum length of a name, in bytes. MQTT allows 65,535; each connection keeps its names.
+pub const NAME_MAX: usize = 1024;
+
+/// A template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Field(Field),
+}
+
+/// Errors in a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Two fields follow each other.
+    #[error(
+        "the template has {0} and {1} with nothing between them, so two certificates could give one name; put a \
+        text between them"
+    )]
+    Adjacent(Field, Field),
+    /// A brace is not closed, or not opened.
+    #[error("the template has a single `{0}`; write `{0}{0}` for the character itself")]
+    Brace(char),
+    /// The text has a control character.
+    #[error("the template has a control character; remove it")]
+    Control,
+    /// There is no field: each certificate would give the same name.
+    #[error("the template names no field of the certificate; add one, such as {{cn}}")]
+    NoField,
+    /// It is too long.
+    #[error("the template has {0} bytes; the maximum is {NAME_MAX}")]
+    TooLong(usize),
+    /// A field is unknown.
+    #[error("the template has the unknown field `{{{0}}}`; use {all}", all = All)]
+    UnknownField(String),
+}
+
+struct All;
+
+impl fmt::Display for All {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, field) in Field::ALL.into_iter().enumerate() {
+            let before = match index {
+                0 => "",
+                index if index + 1 == Field::ALL.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}{{{field}}}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a certificate gives no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unnamed {
+    /// The certificate has the field several times.
+    #[error("the certificate has {1} values of {0}, and a name needs exactly one")]
+    Ambiguous(Field, usize),
+    /// The certificate does not have the field.
+    #[error("the certificate has no {0}")]
+    Missing(Field),
+    /// The name would be too long.
+    #[error("the certificate gives a name of {0} bytes; the maximum is {NAME_MAX}")]
+    TooLong(usize),
+    /// The value is empty, is no text, or has control characters.
+    #[error("the certificate has a {0} that is empty, is no text, or has control characters")]
+    Unusable(Field),
+}
+
+impl Template {
+    /// Parses a template.
+    ///
+    /// # Errors
+    ///
+    /// It is invalid.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        if text.len() > NAME_MAX {
+            return Err(Error::TooLong(text.len()));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Error::Control);
+        }
+        let (mut parts, mut literal) = (Vec::new(), String::new());
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            if let Some(behind) = from.strip_prefix("{{").or(from.strip_prefix("}}")) {
+                literal.push_str(&from[..1]);
+                rest = behind;
+                continue;
+            }
+            let Some(opened) = from.strip_prefix('{') else {
+                return Err(Error::Brace('}'));
+            };
+            let (name, behind) = opened.split_once('}').ok_or(Error::Brace('{'))?;
+            let field = Field::by_name(name);
+            let field = field.ok_or_else(|| Error::UnknownField(escape::escaped(name, 64)))?;
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            if let Some(Part::Field(before)) = parts.last() {
+                return Err(Error::Adjacent(*before, field));
+            }
+            parts.push(Part::Field(field));
+            rest = behind;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        if !parts.iter().any(|part| matches!(part, Part::Field(_))) {
+            return Err(Error::NoField);
+        }
+        Ok(Self { parts })
+    }
+
+    /// Returns the name that a certificate gives.
+    ///
+    /// # Errors
+    ///
+    /// It gives none.
+    pub fn name(&self, identity: &Identity) -> Result<String, Unnamed> {
+        let mut name = String::new();
+        for part in &self.parts {
+            name.push_str(match part {
+                Part::Literal(text) => text,
+                Part::Field(field) => the_one(identity, *field)?,
+            });
+        }
+        if name.len() > NAME_MAX {
+            return Err(Unnamed::TooLong(name.len()));
+        }
+        Ok(name)
+    }
+}
+
+/// Returns the only value of a field.
+fn the_one(identity: &Identity, field: Field) -> Result<&str, Unnamed> {
+    match identity.all(field) {
+        [] => Err(Unnamed::Missing(field)),
+        [value] => value.as_deref().ok_or(Unnamed::Unusable(field)),
+        values => Err(Unnamed::Ambiguous(field, values.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::identity;
+    use super::{Error, NAME_MAX, Template, Unnamed};
+    use crate::identity::Field::{CommonName, Dns, Ip, Uri};
+
+    fn parsed(template: &str) -> Template {
+        Template::parse(template).unwrap()
+    }
+
+    fn name(template: &str, values: &[(super::Field, Option<&str>)]) -> Result<String, Unnamed> {
+        parsed(template).name(&identity(values))
+    }
+
+    #[test]
+    fn fields_are_replaced_and_braces_are_kept() {
+        let values = [(CommonName, Some("pump-7")), (Uri, Some("spiffe://f/p7"))];
+        assert_eq!(name("{cn}", &values).unwrap(), "pump-7");
+        assert_eq!(
+            name("f/{cn}@{san.uri}!", &values).unwrap(),
+            "f/pump-7@spiffe://f/p7!"
+        );
+        assert_eq!(name("{{{cn}}}", &values).unwrap(), "{pump-7}");
+        // A value is not read as a template.
+        let values = [(CommonName, Some("{san.dns}"))];
+        assert_eq!(name("{cn}", &values).unwrap(), "{san.dns}");
+    }
+
+    #[test]
+    fn templates_are_checked_when_they_are_loaded() {
+        for (text, error) in [
+            ("", Error::NoField),
+            ("device", Error::NoField),
+            ("{{cn}}", Error::NoField),
+            ("{cn", Error::Brace('{')),
+            ("cn}", Error::Brace('}')),
+            ("{cn}}", Error::Brace('}')),
+            ("{}", Error::UnknownField(String::new())),
+            ("{CN}", Error::UnknownField("CN".to_owned())),
+            ("{cn}{san.dns}", Error::Adjacent(CommonName, Dns)),
+            ("a\0{cn}", Error::Control),
+            ("a\n{cn}", Error::Control),
+        ] {
+            assert_eq!(Template::parse(text), Err(error), "{text:?}");
+        }
+        let long = format!("{}{{cn}}", "a".repeat(NAME_MAX));
+        assert_eq!(Template::parse(&long), Err(Error::TooLong(NAME_MAX + 4)));
+        let unknown = Template::parse("{serial}").unwrap_err().to_string();
+        assert!(
+            unknown.ends_with("use {cn}, {san.dns}, {san.email}, {san.ip}, {san.uri} or {spki}")
+        );
+    }
+
+    #[test]
+    fn a_name_needs_exactly_one_usable_value() {
+        let two = [(Dns, Some("a.example")), (Dns, Some("b.example"))];
+        assert_eq!(name("{san.dns}", &two), Err(Unnamed::Ambiguous(Dns, 2)));
+        // What cannot be read counts, too.
+        let two = [(Dns, Some("a.example")), (Dns, None)];
+        assert_eq!(name("{san.dns}", &two), Err(Unnamed::Ambiguous(Dns, 2)));
+        assert_eq!(name("{san.ip}", &two), Err(Unnamed::Missing(Ip)));
+        for value in [None, Some(""), Some("a\0"), Some("a\u{85}"), Some("a\nb")] {
+            let values = [(CommonName, value)];
+            assert_eq!(name("d-{cn}", &values), Err(Unnamed::Unusable(CommonName)));
+        }
+        let long = "a".repeat(NAME_MAX);
+        let values = [(CommonName, Some(&*long))];
+        assert_eq!(name("{cn}", &values).unwrap(), long);
+        assert_eq!(name("{cn}.", &values), Err(Unnamed::TooLong(NAME_MAX + 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_bounded_visible_and_has_the_value(
+            template in "[a-z{}]{0,3}(\\{(cn|san.dns|san.uri)\\})?[a-z{}]{0,3}",
+            value: String,
+        ) {
+            let values = [(CommonName, Some(&*value)), (Dns, Some("d")), (Uri, None)];
+            if let Ok(template) = Template::parse(&template)
+                && let Ok(name) = template.name(&identity(&values))
+            {
+                prop_assert!(!name.is_empty() && name.len() <= NAME_MAX);
+                prop_assert!(!name.chars().any(char::is_control));
+                prop_assert!(name.contains(&value) || name.contains('d'));
+            }
+        }
+    }
+}
