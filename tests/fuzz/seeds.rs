@@ -25,6 +25,7 @@ fn main() -> Outcome<()> {
     };
     let seeds = match target.as_str() {
         "config" => files("terminator/config/tests/corpus")?,
+        "crl" => lists(),
         "der" => certificates()?
             .into_iter()
             .flat_map(|one| one.ders)
@@ -93,6 +94,32 @@ fn pems() -> Outcome<Vec<Vec<u8>>> {
         pems.push(pem.concat().replace(" CERTIFICATE", " TRUSTED CERTIFICATE"));
     }
     Ok(pems.into_iter().map(String::into_bytes).collect())
+}
+
+/// Entries and extensions of revocation lists, with the number of bytes of the entries in front.
+fn lists() -> Vec<Vec<u8>> {
+    let time = b"\x17\x0d260101000000Z";
+    let plain = [&b"\x30\x12\x02\x01\x02"[..], time].concat();
+    let reason = [
+        &b"\x30\x20\x02\x01\xff"[..],
+        time,
+        b"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x08",
+    ]
+    .concat();
+    let number = b"\x30\x0a\x06\x03\x55\x1d\x14\x04\x03\x02\x01\x01";
+    let point = b"\x30\x0f\x06\x03\x55\x1d\x1c\x01\x01\xff\x04\x05\x30\x03\x81\x01\xff";
+    let list = |entries: &[u8], extensions: &[u8]| {
+        let count = u8::try_from(entries.len()).unwrap_or(u8::MAX);
+        [&[count], entries, extensions].concat()
+    };
+    vec![
+        list(b"", b""),
+        list(&plain, number),
+        list(
+            &[&plain[..], &reason].concat(),
+            &[&number[..], point].concat(),
+        ),
+    ]
 }
 
 fn hellos() -> Outcome<Vec<Vec<u8>>> {

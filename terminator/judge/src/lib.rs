@@ -1,10 +1,11 @@
-//! Validates what users put into files and Secrets: PEM text, certificate chains with their keys, CA bundles, rules
-//! and templates. `check`, the operator, `standalone` and the terminator all
+//! Validates what users put into files and Secrets: PEM text, certificate chains with their keys, CA bundles, revocation
+//! lists, rules and templates; and judges clients by them. `check`, the operator, `standalone` and the terminator all
 //! use this crate.
 //!
 //! ```text
 //! bytes ─▶ text ─▶ pem (blocks by their content) ─▶ certificate (key, then chain: a path) ─▶ findings
 //!                                                ─▶ authorities                          ─▶ findings
+//! bytes ─▶ revocation (lists, verified) ─▶ client (chain, purpose, revocation, rules: a verdict)
 //! leaf  ─▶ identity (names, by a template)
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod any_chain;
 pub mod authorities;
 pub mod certificate;
 mod chain;
+pub mod client;
 mod date;
 mod der;
 mod error;
@@ -34,6 +36,7 @@ pub mod pem;
 pub mod provider;
 pub mod refusal;
 mod rehearsal;
+pub mod revocation;
 mod signature;
 mod sorted;
 mod term;
