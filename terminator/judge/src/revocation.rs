@@ -10,6 +10,7 @@
 pub mod crl;
 mod entries;
 pub mod error;
+mod serials;
 pub mod source;
 
 use jiff::Timestamp;

@@ -14,8 +14,9 @@ use super::super::date::Date;
 use super::super::der::{self, CONTEXT_0, Element, INTEGER, SEQUENCE};
 use super::super::name;
 use super::super::signature::{self, Fit};
-use super::entries::{Scope, Serial, padded, scope, serials, take};
+use super::entries::{Scope, scope, serials, take};
 use super::error::Error;
+use super::serials::Serials;
 use super::source::Bounds;
 use super::{Certificate, Status};
 
@@ -52,7 +53,7 @@ pub struct Crl {
     this_update: Date,
     next_update: Option<Date>,
     scope: Scope,
-    serials: Box<[Serial]>,
+    serials: Serials,
 }
 
 impl fmt::Debug for Crl {
@@ -120,7 +121,7 @@ impl Crl {
 
     /// Reports whether it has a serial number.
     pub(super) fn has(&self, serial: &[u8]) -> bool {
-        padded(serial).is_some_and(|serial| self.serials.binary_search(&serial).is_ok())
+        self.serials.have(serial)
     }
 
     /// Reports whether it is about certificates of a kind.

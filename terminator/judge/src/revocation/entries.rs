@@ -6,12 +6,7 @@
 use super::super::der::{self, Element, INTEGER, OCTET_STRING, OID, SEQUENCE};
 use super::super::escape;
 use super::error::Error;
-
-/// Maximum length of a serial number: 20 bytes, and one for the sign, which some CAs leave out of the count.
-const SERIAL_MAX: usize = 21;
-
-/// A serial number, with its sign in front to the full length, so that equal numbers are equal bytes.
-pub(super) type Serial = [u8; SERIAL_MAX];
+use super::serials::{Serials, padded};
 
 const BOOLEAN: u8 = 0x01;
 const ENUMERATED: u8 = 0x0A;
@@ -142,7 +137,7 @@ fn distribution_point(value: &[u8], shown: &str) -> Result<Scope, Error> {
 }
 
 /// Reads the serial numbers of the entries, and sorts them.
-pub(super) fn serials(entries: &[u8], most: usize, shown: &str) -> Result<Box<[Serial]>, Error> {
+pub(super) fn serials(entries: &[u8], most: usize, shown: &str) -> Result<Serials, Error> {
     let count = der::Elements(entries).take(most + 1).count();
     if count > most {
         let issuer = shown.to_owned();
@@ -165,8 +160,7 @@ pub(super) fn serials(entries: &[u8], most: usize, shown: &str) -> Result<Box<[S
             serials.push(serial);
         }
     }
-    serials.sort_unstable();
-    Ok(serials.into_boxed_slice())
+    Ok(Serials::new(serials))
 }
 
 /// Reports whether an entry's extensions take it back. That is for delta lists, but OpenSSL, too, counts such an entry of
@@ -197,20 +191,11 @@ fn is_taken_back(mut rest: &[u8], shown: &str) -> Result<bool, Error> {
     }
 }
 
-/// Returns a serial number at its full length; `None` if it is empty or too long.
-pub(super) fn padded(content: &[u8]) -> Option<Serial> {
-    let sign = if *content.first()? >= 0x80 { 0xFF } else { 0 };
-    let mut serial = [sign; SERIAL_MAX];
-    let at = SERIAL_MAX.checked_sub(content.len())?;
-    serial[at..].copy_from_slice(content);
-    Some(serial)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{distribution_point, padded, scope, serials};
+    use super::{distribution_point, scope, serials};
 
     proptest! {
         /// The signature, which keeps others' bytes from what follows it, is not asked here.
@@ -225,15 +210,5 @@ mod tests {
                 prop_assert!(serials.len() <= 8);
             }
         }
-    }
-
-    #[test]
-    fn equal_numbers_are_equal_bytes() {
-        assert_eq!(padded(&[0x7F]), padded(&[0, 0x7F]));
-        assert_eq!(padded(&[0xFF]), padded(&[0xFF, 0xFF]));
-        assert_ne!(padded(&[0xFF]), padded(&[0, 0xFF]));
-        assert_ne!(padded(&[1]), padded(&[1, 0]));
-        assert_eq!(padded(&[]), None);
-        assert!(padded(&[1; 21]).is_some() && padded(&[1; 22]).is_none());
     }
 }
