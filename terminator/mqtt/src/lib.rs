@@ -6,8 +6,8 @@
 //!                                   └▶ error          ─▶ connack            ─▶ bytes for the client
 //! ```
 //!
-//! This crate is pure: bytes in, decisions out; its manifest has no I/O and no clock. It must not look behind the first
-//! packet, nor decide who a client is: the judge does.
+//! This crate is pure: bytes in, decisions out; its manifest has no I/O and no clock. Behind the first
+//! packet it must not look but for lengths and types, and it must not decide who a client is: the judge does.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -17,6 +17,7 @@ pub mod connect;
 mod cursor;
 pub mod error;
 mod header;
+mod packets;
 mod properties;
 pub mod rewrite;
 mod start;
@@ -27,6 +28,7 @@ pub use answer::{Answer, answer};
 pub use connect::{Connect, Progress, Refused, Will, read};
 pub use error::{Error, Field, Reason};
 pub use header::begins_as_connect;
+pub use packets::Packets;
 pub use rewrite::{Names, rewrite};
 pub use start::{Start, start};
 pub use version::Version;

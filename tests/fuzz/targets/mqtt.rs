@@ -1,12 +1,14 @@
 //! The first bytes of a client and of a broker in MQTT. Reading must not panic, and an answer must not change when more
-//! bytes arrive. A CONNECT that mqtt-proto accepts must be read alike, and after a rewrite it must differ in the names only.
+//! bytes arrive. A CONNECT that mqtt-proto accepts must be read alike, and after a rewrite it must differ in the names only. What
+//! may follow it must not depend on the pieces in which it arrives.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use mqtt_proto::{v3, v5};
 use mqtt_tls_mqtt::{
-    Connect, Error, Names, Progress, Start, answer, begins_as_connect, read, rewrite, start,
+    Connect, Error, Names, Packets, Progress, Start, answer, begins_as_connect, read, rewrite,
+    start,
 };
 
 /// The limit, in bytes.
@@ -41,6 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         let early = begins_as_connect(&bytes[..end]);
         assert!(early.is_none() || early == begins, "after {end} bytes");
     }
+    follow(bytes);
     if let Some(first) = bytes.first() {
         let _ = answer(*first);
     }
@@ -62,6 +65,16 @@ fuzz_target!(|bytes: &[u8]| {
         Progress::Partial(_) => {}
     }
 });
+
+/// Follows the packets as a whole and byte by byte.
+fn follow(bytes: &[u8]) {
+    let whole = Packets::default().follow(bytes);
+    let mut packets = Packets::default();
+    let most = bytes
+        .iter()
+        .position(|byte| packets.follow(&[*byte]).is_err());
+    assert_eq!(whole.err(), most);
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {

@@ -1,0 +1,151 @@
+//! Follows the packets of a client by their lengths, to notice a second CONNECT: some brokers take the names in it
+//! (smart-mqtt 0.42 does), where the specification has them close the connection ([MQTT-3.1.0-2]).
+//!
+//! It must not keep bytes, nor read what is behind a length.
+
+/// Type of a CONNECT, without flags.
+const CONNECT: u8 = 1;
+
+/// Where a client's stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Before the first packet, the CONNECT.
+    First,
+    /// Before another packet.
+    Packet,
+    /// Within the length: its value so far, and how far the next digit is shifted.
+    Length(u32, u8),
+    /// Before so many bytes of a packet.
+    Rest(u32),
+}
+
+/// The packets of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packets(At);
+
+impl Default for Packets {
+    fn default() -> Self {
+        Self(At::First)
+    }
+}
+
+impl Packets {
+    /// Follows further bytes.
+    ///
+    /// # Errors
+    ///
+    /// A second CONNECT begins, or a length does not end. Returns how many of these bytes may be forwarded; nothing may
+    /// follow them.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        let mut position = 0;
+        while let Some(byte) = bytes.get(position) {
+            match self.0 {
+                At::Packet if byte >> 4 == CONNECT => return Err(position),
+                At::First | At::Packet => {
+                    self.0 = At::Length(0, 0);
+                    position += 1;
+                }
+                At::Length(_, 28) => return Err(position),
+                At::Length(value, shift) => {
+                    let value = value | u32::from(byte & 0x7F) << shift;
+                    self.0 = match byte & 0x80 {
+                        0 => At::of(value),
+                        _ => At::Length(value, shift + 7),
+                    };
+                    position += 1;
+                }
+                At::Rest(left) => {
+                    let here = u32::try_from(bytes.len() - position).unwrap_or(u32::MAX);
+                    let step = left.min(here);
+                    self.0 = At::of(left - step);
+                    position += step as usize;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl At {
+    /// Returns where a stream is before so many bytes of a packet.
+    fn of(left: u32) -> Self {
+        match left {
+            0 => Self::Packet,
+            _ => Self::Rest(left),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Packets;
+    use crate::header::push_integer;
+
+    const FIRST: &[u8] = b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ab";
+
+    fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+        let mut packet = vec![first];
+        push_integer(&mut packet, body.len());
+        packet.extend(body);
+        packet
+    }
+
+    #[test]
+    fn a_second_connect_is_noticed_where_it_begins() {
+        let ping = [0xC0, 0];
+        let publish = packet(0x30, FIRST);
+        for flags in [0x10, 0x11, 0x1F] {
+            let mut second = FIRST.to_vec();
+            second[0] = flags;
+            let sent = [FIRST, &ping, &publish, &second, &ping].concat();
+            let before = FIRST.len() + ping.len() + publish.len();
+            assert_eq!(Packets::default().follow(&sent), Err(before), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_does_not_end_is_noticed() {
+        let sent = [FIRST, &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 1]].concat();
+        let digits = FIRST.len() + 5;
+        assert_eq!(Packets::default().follow(&sent), Err(digits));
+        let longest = [FIRST, &[0x30, 0xFF, 0xFF, 0xFF, 0x7F, 0x10]].concat();
+        assert_eq!(Packets::default().follow(&longest), Ok(()));
+    }
+
+    proptest! {
+        /// In whatever pieces, the same bytes are forwarded: all up to the second CONNECT.
+        #[test]
+        fn pieces_change_nothing(
+            packets in prop::collection::vec((0x20..=0xFF_u8, prop::collection::vec(any::<u8>(), 0..300)), 0..6),
+            second in prop::option::of(prop::collection::vec(any::<u8>(), 0..20)),
+            pieces in prop::collection::vec(1..200_usize, 1..20),
+        ) {
+            let mut sent = FIRST.to_vec();
+            for (first, body) in packets {
+                sent.extend(packet(first, &body));
+            }
+            let most = sent.len();
+            if let Some(body) = &second {
+                sent.extend(packet(0x10, body));
+            }
+            let (mut packets, mut forwarded, mut rest) = (Packets::default(), 0, &sent[..]);
+            for size in pieces.iter().cycle() {
+                let (piece, behind) = rest.split_at((*size).min(rest.len()));
+                match packets.follow(piece) {
+                    Ok(()) => forwarded += piece.len(),
+                    Err(some) => {
+                        forwarded += some;
+                        break;
+                    }
+                }
+                rest = behind;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(forwarded, most);
+        }
+    }
+}
