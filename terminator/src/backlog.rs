@@ -37,6 +37,12 @@ impl Backlog {
         &self.bytes[self.sent..]
     }
 
+    /// Replaces the first `size` bytes not sent yet.
+    pub(crate) fn replace(&mut self, size: usize, bytes: &[u8]) {
+        self.bytes
+            .splice(self.sent..self.sent + size, bytes.iter().copied());
+    }
+
     /// Removes the last `size` bytes.
     pub(crate) fn shrink(&mut self, size: usize) {
         self.bytes.truncate(self.bytes.len().saturating_sub(size));

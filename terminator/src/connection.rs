@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mqtt_tls_config::Protocol;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 
@@ -93,16 +94,15 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
         Ok((permit, established, host)) => {
             place.leave();
             match backend::reach(&host, &settings, &worker).await {
-                Ok(backend) => Ok((permit, backend, established)),
+                Ok(backend) => Ok((permit, backend, established, host.naming.is_some())),
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }
         }
         Err(cause) => Err(cause),
     };
     match reached {
-        Ok((permit, backend, established)) => {
-            let half_close = settings.timeouts.half_close;
-            let relay = Relay::new(client, backend, established, half_close, worker);
+        Ok((permit, backend, established, is_named)) => {
+            let relay = Relay::new(client, backend, established, &settings, is_named, worker);
             Ok(Box::new(Opened {
                 relay,
                 membership,
@@ -148,10 +148,16 @@ async fn introduce(
     worker
         .counts()
         .handshake(session.version(), session.is_resumed(), at.elapsed());
-    let read = first_packet::read(client, &mut established, place);
-    let read = timeout(settings.timeouts.first_packet, read).await;
-    if let Err(error) = read.unwrap_or(Err(first_packet::Error::Timeout)) {
-        return Err(Cause::FirstPacket(error, Box::new(established.session)));
+    if settings.protocol == Protocol::Mqtt {
+        let rules = first_packet::Rules {
+            most: settings.limits.connect_bytes,
+            naming: host.naming.as_ref(),
+        };
+        let read = first_packet::read(client, &mut established, place, rules);
+        let read = timeout(settings.timeouts.first_packet, read).await;
+        if let Err(error) = read.unwrap_or(Err(first_packet::Error::Timeout)) {
+            return Err(Cause::FirstPacket(error, Box::new(established.session)));
+        }
     }
     worker.counts().opened.add(1);
     let permit = Permit::take(&worker.state, settings)?;

@@ -1,12 +1,15 @@
-//! The first packet: reads the client's CONNECT before the broker is dialed.
+//! The first packet: reads the client's CONNECT before the broker is dialed, and sets or compares the names in it.
 //!
-//! The caller sets the deadline. It must not change the client's data. If the connection fails after the
+//! The caller sets the deadline. It must not change any data but these names. If the connection fails after the
 //! CONNECT, the broker still gets all data that the client sent.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use mqtt_tls_mqtt::Start;
+use mqtt_tls_judge::identity::naming::{Naming, Reason, Refusal, Sent, Target};
+use mqtt_tls_judge::identity::{Identity, Unreadable};
+use mqtt_tls_mqtt::connack::{self, Connack};
+use mqtt_tls_mqtt::{Connect, Names, Progress, Refused, Version, rewrite};
 use tokio::net::TcpStream;
 
 use crate::admission::{Place, Stage};
@@ -15,10 +18,20 @@ use crate::end::End;
 use crate::scratch;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
+use crate::tls::session::Session;
 
-/// Maximum number of bytes to wait for before dialing. A longer CONNECT (a will may have any length) is
-/// forwarded as it arrives.
+/// Maximum number of bytes to wait for before dialing, if no names are set. A longer CONNECT (a will may have any
+/// length) is forwarded as it arrives.
 const WAITED_FOR_MAX: usize = 16 * 1024;
+
+/// What a CONNECT must be.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'r> {
+    /// Maximum size, in bytes.
+    pub(crate) most: u32,
+    /// Names from clients' certificates.
+    pub(crate) naming: Option<&'r Naming>,
+}
 
 /// Errors that prevent dialing the broker.
 #[derive(Debug, thiserror::Error)]
@@ -29,18 +42,27 @@ pub(crate) enum Error {
     /// The connection ended without close_notify.
     #[error("the client's connection ended before it sent a CONNECT")]
     Cut,
-    /// The client does not speak MQTT.
-    #[error("the client's first packet is not a CONNECT")]
-    NotMqtt,
+    /// The client may not have the names, or has none.
+    #[error("the client may not connect under the names in its CONNECT")]
+    Identity(#[source] Refusal, Version),
+    /// It is no CONNECT, or none that is forwarded.
+    #[error("the first packet is refused")]
+    Refused(#[source] mqtt_tls_mqtt::Error, Option<Connack>),
     /// The connection failed.
     #[error("the connection failed before the client sent a CONNECT")]
     Reset(#[source] std::io::Error),
+    /// The names cannot be written.
+    #[error("failed to write the client's names into its CONNECT")]
+    Rewrite(#[source] rewrite::Error),
     /// The deadline passed.
     #[error("timed out waiting for the client's CONNECT")]
     Timeout,
     /// The client violated the TLS protocol; the alert is queued in the session.
     #[error("the client violated the TLS protocol before it sent a CONNECT")]
     Tls(#[source] inbound::Error),
+    /// The certificate's names cannot be read.
+    #[error("the client may not connect under the names in its CONNECT")]
+    Unreadable(#[source] Unreadable, Version),
 }
 
 impl Error {
@@ -49,11 +71,40 @@ impl Error {
         match self {
             Self::Closed => End::ClientClosed,
             Self::Cut => End::ClientCut,
-            Self::NotMqtt => End::NotMqtt,
+            Self::Identity(refusal, _) => match refusal.reason() {
+                Reason::UserNameMismatch | Reason::ClientIdMismatch => End::IdentityMismatch,
+                _ => End::NoIdentity,
+            },
+            Self::Refused(error, _) => match error.reason() {
+                mqtt_tls_mqtt::Reason::NotMqtt => End::NotMqtt,
+                mqtt_tls_mqtt::Reason::TooLarge => End::ConnectTooLarge,
+                mqtt_tls_mqtt::Reason::UnsupportedVersion => End::UnsupportedVersion,
+                _ => End::BadConnect,
+            },
             Self::Reset(_) => End::ClientReset,
+            Self::Rewrite(_) => End::BadConnect,
             Self::Timeout => End::FirstPacketTimeout,
             Self::Tls(_) => End::TlsError,
+            Self::Unreadable(..) => End::NoIdentity,
         }
+    }
+
+    /// Returns the answer to the client, if its version of MQTT has one.
+    pub(crate) fn connack(&self) -> Option<Connack> {
+        let (version, cause) = match self {
+            Self::Refused(_, connack) => return *connack,
+            Self::Identity(Refusal::Mismatch(Target::UserName), version) => {
+                (version, connack::Cause::BadUserNameOrPassword)
+            }
+            Self::Identity(Refusal::Mismatch(Target::ClientId), version) => {
+                (version, connack::Cause::ClientIdNotValid)
+            }
+            Self::Identity(_, version) | Self::Unreadable(_, version) => {
+                (version, connack::Cause::NotAuthorized)
+            }
+            _ => return None,
+        };
+        Connack::refusing(*version, cause)
     }
 
     /// Reports whether an alert is queued; nothing may follow it.
@@ -62,23 +113,34 @@ impl Error {
     }
 }
 
+/// What is to be done with the client's data.
+enum Verdict {
+    Wait,
+    Forward,
+    /// Replace the first bytes, and forward.
+    Rewrite(usize, Vec<u8>),
+}
+
 /// Reads until the client's CONNECT is complete, and queues it for the backend.
 pub(crate) async fn read(
     client: &mut TcpStream,
     established: &mut Established,
     place: &mut Place,
+    rules: Rules<'_>,
 ) -> Result<(), Error> {
     poll_fn(|cx| {
         loop {
             let said = established.to_backend.waiting();
-            match mqtt_tls_mqtt::start(said) {
-                Start::Connect => return Poll::Ready(Ok(())),
-                Start::Other => return Poll::Ready(Err(Error::NotMqtt)),
-                Start::Partial if said.len() > WAITED_FOR_MAX => return Poll::Ready(Ok(())),
-                Start::Partial if established.session.peer_closed() => {
+            match judge(said, &established.session, rules)? {
+                Verdict::Forward => return Poll::Ready(Ok(())),
+                Verdict::Rewrite(size, packet) => {
+                    established.to_backend.replace(size, &packet);
+                    return Poll::Ready(Ok(()));
+                }
+                Verdict::Wait if established.session.peer_closed() => {
                     return Poll::Ready(Err(Error::Closed));
                 }
-                Start::Partial => {}
+                Verdict::Wait => {}
             }
             let polled = step(client, established, cx);
             if polled.is_pending() {
@@ -88,6 +150,43 @@ pub(crate) async fn read(
         }
     })
     .await
+}
+
+/// Judges a client's data. Without names to set, the fields behind the version are left to the broker.
+fn judge(said: &[u8], session: &Session, rules: Rules<'_>) -> Result<Verdict, Error> {
+    let most = usize::try_from(rules.most).unwrap_or(usize::MAX);
+    match (mqtt_tls_mqtt::read(said, most), rules.naming) {
+        (Progress::Connect(connect), Some(naming)) => named(&connect, session, naming),
+        (Progress::Connect(_), None) => Ok(Verdict::Forward),
+        (Progress::Partial(_), None) if said.len() > WAITED_FOR_MAX => Ok(Verdict::Forward),
+        (Progress::Partial(_), _) => Ok(Verdict::Wait),
+        (Progress::Refused(Refused { error, .. }), None) if error.is_in_fields() => {
+            Ok(Verdict::Forward)
+        }
+        (Progress::Refused(refused), _) => Err(Error::Refused(refused.error, refused.connack())),
+    }
+}
+
+/// Decides the names of a client.
+fn named(connect: &Connect<'_>, session: &Session, naming: &Naming) -> Result<Verdict, Error> {
+    let version = connect.version;
+    let identity = session.peer_certificate().map(Identity::of).transpose();
+    let identity = identity.map_err(|error| Error::Unreadable(error, version))?;
+    let sent = Sent {
+        user_name: connect.user_name,
+        client_id: connect.client_id,
+    };
+    let names = naming.decide(identity.as_ref(), sent);
+    let names = names.map_err(|refusal| Error::Identity(refusal, version))?;
+    let given = Names {
+        user_name: names.user_name.name(),
+        client_id: names.client_id.name(),
+    };
+    if given == Names::default() {
+        return Ok(Verdict::Forward);
+    }
+    let packet = mqtt_tls_mqtt::rewrite(connect, given).map_err(Error::Rewrite)?;
+    Ok(Verdict::Rewrite(connect.size(), packet))
 }
 
 /// Sends what is left of the handshake, and reads once.

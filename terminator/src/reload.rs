@@ -13,6 +13,8 @@ pub enum Reload {
     Expired,
     /// The file is not written as it must be.
     Malformed,
+    /// `identity` cannot be applied.
+    Identity,
     /// A certificate that is not yet valid would have replaced a valid one.
     NotYetValid,
     /// The file is served.
@@ -39,8 +41,9 @@ pub enum Reload {
 
 impl Reload {
     /// Those that are not about a certificate or a CA bundle, by name.
-    const OWN: [Self; 13] = [
+    const OWN: [Self; 14] = [
         Self::ClientVerifier,
+        Self::Identity,
         Self::Provider,
         Self::SharedPort,
         Self::Tickets,
@@ -66,6 +69,7 @@ impl Reload {
         match self {
             Self::ClientVerifier => "ClientVerifier",
             Self::Expired => "expired",
+            Self::Identity => "Identity",
             Self::Malformed => "malformed",
             Self::NotYetValid => "not_yet_valid",
             Self::Ok => "ok",
@@ -86,6 +90,9 @@ impl Reload {
         let meaning = match self {
             Self::ClientVerifier => "rustls refused the CA certificates",
             Self::Expired => "an expired certificate would have replaced a valid one",
+            Self::Identity => {
+                "a template in `identity` is invalid, or its clients have no certificates"
+            }
             Self::Malformed => "the file is not YAML, or its keys or values are wrong",
             Self::NotYetValid => {
                 "a certificate that is not yet valid would have replaced a valid one"

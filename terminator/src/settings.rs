@@ -4,13 +4,14 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub(crate) mod hosts;
+mod naming;
 mod prepare;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, Limits, Timeouts};
+use mqtt_tls_config::{Config, Limits, Protocol, Timeouts};
 
 use crate::address;
 use crate::reload::Reload;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub(crate) version: Option<String>,
     /// What clients get by the name that they request.
     pub(crate) hosts: Hosts,
+    /// What clients speak inside TLS.
+    pub(crate) protocol: Protocol,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
@@ -58,6 +61,8 @@ enum Cause {
     #[error("{0}")]
     Certificate(certificate::Error),
     #[error("{0}")]
+    Naming(naming::Error),
+    #[error("{0}")]
     Tls(tls::Error),
 }
 
@@ -68,6 +73,7 @@ impl Problem {
             Cause::Address(error) => error.reason(),
             Cause::Authorities(error) => Reload::Refused(error.reason()),
             Cause::Certificate(error) => Reload::Refused(error.reason()),
+            Cause::Naming(_) => Reload::Identity,
             Cause::Tls(error) => error.reason(),
         }
     }
@@ -168,6 +174,7 @@ impl Settings {
             also_listen: others(config),
             version: config.version.clone(),
             hosts,
+            protocol: config.protocol,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
             drain_deadline: config.drain.deadline,

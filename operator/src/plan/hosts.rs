@@ -49,6 +49,7 @@ impl ChosenHost {
             pem: pems.next(),
             certificates: pems.map(|pem| file::Certificate { pem }).collect(),
             client_auth: self.chosen.client_auth.clone(),
+            identity: None,
             backend: self.backend.clone(),
         }
     }

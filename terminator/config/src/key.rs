@@ -271,6 +271,24 @@ impl Values<String> {
     );
 }
 
+impl Values<String> {
+    /// A template for a name.
+    pub const TEMPLATE: Self = Self::of(
+        "a text of at most 1,024 bytes without control characters",
+        |_, value| scalar::name(value),
+        |_, name| name.clone(),
+    );
+}
+
+impl Values<Option<String>> {
+    /// A name, or none.
+    pub const NAME: Self = Self::of(
+        "a text of at most 1,024 bytes without control characters",
+        |_, value| scalar::name(value).map(Some),
+        |_, name| or_none(name.as_ref()),
+    );
+}
+
 impl Values<Vec<String>> {
     /// A list of names of a host.
     pub const NAMES: Self = Self::of(

@@ -39,8 +39,8 @@ pub use problem::{Problem, Problems};
 pub use scalar::{is_dns_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
-    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Limits, Tickets, Timeouts, Tls,
-    UnknownNames,
+    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Identity, Limits, Mismatch, Naming,
+    NamingAction, Protocol, Tickets, Timeouts, Tls, UnknownNames, WithoutCertificate,
 };
 
 /// Maximum size of a file, in bytes: what a Secret of Kubernetes can hold.
@@ -57,6 +57,9 @@ pub const NAMES_MAX: usize = 1000;
 
 /// Maximum number of ports in `alsoListen`.
 pub const ALSO_LISTEN_MAX: usize = 4;
+
+/// Maximum length of templates and names in `identity`, in bytes.
+pub const NAME_LENGTH_MAX: usize = 1024;
 
 /// Maximum length of `version`, in characters.
 pub const VERSION_LENGTH_MAX: usize = 253;
@@ -78,8 +81,14 @@ pub struct Config {
     pub version: Option<String>,
     /// The smart-mqtt broker.
     pub backend: Backend,
+    /// What clients speak inside TLS.
+    #[serde(skip_serializing_if = "is_default")]
+    pub protocol: Protocol,
     /// Mutual TLS.
     pub client_auth: ClientAuth,
+    /// User names and client IDs from clients' certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// What TLS offers beyond its versions, suites and groups, which are fixed.
     #[serde(skip_serializing_if = "is_default")]
     pub tls: Tls,
@@ -96,7 +105,7 @@ pub struct Config {
     /// More certificates, chosen by SNI and by key type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
-    /// Names with certificates, mutual TLS and a backend of their own.
+    /// Names with certificates, mutual TLS, identities and a backend of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
     /// What clients get that ask for another name.
@@ -150,6 +159,20 @@ impl Config {
         meaning: "a text of your own, shown in `/status`",
     };
 
+    const PROTOCOL: Key<Protocol> = Key {
+        name: "protocol",
+        values: Values::named(&[
+            ("mqtt", Protocol::Mqtt),
+            ("websocket", Protocol::Websocket),
+            ("tcp", Protocol::Tcp),
+        ]),
+        default: Protocol::default,
+        meaning: "what clients speak inside TLS. `mqtt`: a connection begins with a CONNECT of MQTT 3.1, 3.1.1 or 5, bridges \
+                  included; anything else ends before the broker is dialed. `websocket` and `tcp`: no first packet is read, the \
+                  backend is dialed after the handshake, and bytes pass as they come; `timeouts.firstPacket` and \
+                  `limits.connectBytes` do not apply, and neither is the answer examined",
+    };
+
     const UNKNOWN_NAMES: Key<UnknownNames> = Key {
         name: "unknownNames",
         values: Values::named(&[
@@ -169,7 +192,9 @@ impl Config {
             also_listen: Vec::new(),
             version: None,
             backend: Backend::default(),
+            protocol: Protocol::default(),
             client_auth: ClientAuth::default(),
+            identity: None,
             tls: Tls::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
@@ -182,14 +207,17 @@ impl Config {
         }
     }
 
-    /// Reports whether another configuration has the same hosts by name, and authenticates clients in the same way for each
-    /// of them and for all other names, or refuses these too.
+    /// Reports whether another configuration has the same hosts by name, and authenticates and names clients in the same way
+    /// for each of them and for all other names, or refuses these too.
     pub fn authenticates_as(&self, other: &Self) -> bool {
         let is_same = |(one, other): (&Host, &Host)| {
-            (&one.names, &one.client_auth) == (&other.names, &other.client_auth)
+            one.names == other.names
+                && one.client_auth == other.client_auth
+                && one.identity == other.identity
         };
         let mut hosts = self.hosts.iter().zip(&other.hosts);
         self.client_auth == other.client_auth
+            && self.identity == other.identity
             && self.unknown_names == other.unknown_names
             && self.hosts.len() == other.hosts.len()
             && hosts.all(is_same)

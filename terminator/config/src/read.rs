@@ -8,8 +8,8 @@ use crate::problem::{Problem, Problems};
 use crate::sections::conflict;
 use crate::yaml::{self, Step, Value};
 use crate::{
-    CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, HOSTS, HOSTS_MAX, Host, Pem,
-    paste,
+    CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, HOSTS, HOSTS_MAX, Host,
+    Identity, Pem, Protocol, paste,
 };
 
 /// Reads the file's text.
@@ -51,7 +51,9 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         also_listen: file.key(&Config::ALSO_LISTEN),
         version: file.key(&Config::VERSION),
         backend: file.section(),
+        protocol: file.key(&Config::PROTOCOL),
         client_auth: ClientAuth::read_if_any(&mut file).unwrap_or_default(),
+        identity: Identity::read_if_any(&mut file),
         tls: file.section(),
         timeouts: file.section(),
         limits: file.section(),
@@ -62,6 +64,13 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         hosts: hosts(&mut file),
         unknown_names: file.key(&Config::UNKNOWN_NAMES),
     };
+    let mut hosts = config.hosts.iter();
+    let has_identity = config.identity.is_some() || hosts.any(|host| host.identity.is_some());
+    if config.protocol != Protocol::Mqtt && has_identity {
+        let message = "`identity` needs a CONNECT to write names into; set `protocol: mqtt`, or remove \
+                       `identity`";
+        file.complain(Config::PROTOCOL.name, message.to_owned());
+    }
     file.finish();
     Some(config)
 }

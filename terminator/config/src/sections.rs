@@ -7,7 +7,9 @@ mod backend;
 mod client_auth;
 mod drain;
 mod host;
+mod identity;
 mod limits;
+mod protocol;
 mod timeouts;
 mod tls;
 
@@ -17,7 +19,9 @@ pub use client_auth::{ClientAuth, ClientAuthMode};
 pub use drain::Drain;
 pub(crate) use host::conflict;
 pub use host::{Host, UnknownNames};
+pub use identity::{Identity, Mismatch, Naming, NamingAction, WithoutCertificate};
 pub use limits::Limits;
+pub use protocol::Protocol;
 pub use timeouts::Timeouts;
 pub use tls::{Tickets, Tls};
 

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mqtt_tls_config::{
-    Backend, Certificate, ClientAuth, ClientAuthMode, Config, Host, Pem, Tickets, UnknownNames,
+    Backend, Certificate, ClientAuth, ClientAuthMode, Config, Host, Identity, Mismatch, Naming,
+    NamingAction, Pem, Protocol, Tickets, UnknownNames, WithoutCertificate,
 };
 use proptest::prelude::*;
 
@@ -20,8 +21,9 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
         proptest::option::of(own),
         proptest::option::of((0..3_u8, pem())),
         proptest::option::of(1..=u16::MAX),
+        proptest::option::of(identity()),
     )
-        .prop_map(move |(names, own, auth, port)| {
+        .prop_map(move |(names, own, auth, port, identity)| {
             let (pem, more) = own.map_or((None, Vec::new()), |(pem, more)| (Some(pem), more));
             Host {
                 names: names
@@ -31,12 +33,50 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
                 pem,
                 certificates: more.into_iter().map(|pem| Certificate { pem }).collect(),
                 client_auth: auth.map(client_auth),
+                identity,
                 backend: port.map(|port| Backend {
                     host: "broker.example".to_owned(),
                     port,
                 }),
             }
         })
+}
+
+fn naming() -> impl Strategy<Value = Naming> {
+    ("\\PC{0,40}", 0..3_u8).prop_map(|(template, kind)| Naming {
+        template,
+        action: if kind == 2 {
+            NamingAction::Require
+        } else {
+            NamingAction::Set
+        },
+        mismatch: if kind == 1 {
+            Mismatch::Overwrite
+        } else {
+            Mismatch::Refuse
+        },
+    })
+}
+
+fn identity() -> impl Strategy<Value = Identity> {
+    let name = || proptest::option::of("\\PC{0,40}");
+    let without = (name(), name()).prop_map(|(user_name, client_id_prefix)| WithoutCertificate {
+        user_name,
+        client_id_prefix,
+    });
+    let names = (naming(), proptest::option::of(naming()), any::<bool>());
+    (names, proptest::option::of(without)).prop_map(|((one, other, is_swapped), without)| {
+        let (user_name, client_id) = if is_swapped {
+            (other, Some(one))
+        } else {
+            (Some(one), other)
+        };
+        Identity {
+            user_name,
+            client_id,
+            without_certificate: without,
+        }
+    })
 }
 
 fn client_auth((mode, ca): (u8, Pem)) -> ClientAuth {
@@ -68,9 +108,14 @@ fn config() -> impl Strategy<Value = Config> {
             (0..4_usize).prop_flat_map(|count| (0..count).map(host).collect::<Vec<_>>()),
             any::<bool>(),
         ),
+        (
+            proptest::option::of(identity()),
+            0..3_u8,
+            1024..=1_048_576_u32,
+        ),
     )
         .prop_map(
-            |(host, port, version, pem, more, auth, times, new, hosts)| {
+            |(host, port, version, pem, more, auth, times, new, hosts, first)| {
                 let mut config = Config::new(port, pem);
                 config.host = host;
                 config.version = version;
@@ -88,6 +133,15 @@ fn config() -> impl Strategy<Value = Config> {
                 config.admin.journal = new.2;
                 config.also_listen = new.3;
                 config.hosts = hosts.0;
+                config.identity = first.0;
+                let names = config.identity.is_some()
+                    || config.hosts.iter().any(|host| host.identity.is_some());
+                config.protocol = match first.1 {
+                    1 if !names => Protocol::Websocket,
+                    2 if !names => Protocol::Tcp,
+                    _ => Protocol::Mqtt,
+                };
+                config.limits.connect_bytes = first.2;
                 config.unknown_names = if hosts.1 {
                     UnknownNames::Refuse
                 } else {
@@ -112,7 +166,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
+        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|protocol|identity|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));

@@ -187,6 +187,19 @@ impl Error {
         }
     }
 
+    /// Reports whether it is in the fields behind the version, which the broker reads as well.
+    pub fn is_in_fields(&self) -> bool {
+        !matches!(
+            self,
+            Self::CutShort(Field::Protocol)
+                | Self::Length
+                | Self::NotConnect
+                | Self::ProtocolName
+                | Self::TooLarge { .. }
+                | Self::Version(_)
+        )
+    }
+
     /// Returns what a CONNACK says about it.
     pub fn cause(&self) -> Cause {
         match self {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use mqtt_tls_config::Protocol;
 use serde::Serialize;
 
 use crate::backend::health::Seen;
@@ -21,6 +22,8 @@ pub struct Status {
     pub listen: String,
     /// The broker.
     pub backend: Backend,
+    /// What clients speak inside TLS: `mqtt`, `websocket` or `tcp`.
+    pub protocol: Protocol,
     /// Client authentication: `None`, `Optional` or `Require`.
     pub client_auth: &'static str,
     /// The active configuration.
@@ -173,6 +176,7 @@ impl Status {
             program: env!("CARGO_PKG_VERSION"),
             listen,
             backend: listener.backend,
+            protocol: settings.protocol,
             client_auth: listener.client_auth,
             configuration: Configuration {
                 version: settings.version.clone(),

@@ -42,7 +42,8 @@ impl Threads {
             ),
             (
                 "connections_opened",
-                "Number of connections whose client has sent its first packet.",
+                "Number of connections whose client has sent its first packet; with another `protocol` than `mqtt`, \
+                whose handshake succeeded.",
                 |counts| &counts.opened,
             ),
             (
@@ -119,7 +120,8 @@ impl Threads {
         for (name, help, value) in [
             (
                 "connections_open",
-                "Number of open connections: those whose client has sent its first packet.",
+                "Number of open connections: those whose client has sent its first packet; with another `protocol` \
+                than `mqtt`, those whose handshake succeeded.",
                 state.open.load(Ordering::Relaxed),
             ),
             (

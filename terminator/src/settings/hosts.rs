@@ -14,6 +14,7 @@ use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::finding::Reason;
 use mqtt_tls_judge::hosts as judge;
+use mqtt_tls_judge::identity::naming::Naming;
 
 /// What clients get that request one of its names; or any other, from the listener itself.
 pub(crate) struct Host {
@@ -26,6 +27,8 @@ pub(crate) struct Host {
     pub(crate) trust: ClientTrust,
     /// Whether the configuration has client authentication for this host.
     pub(crate) has_own_trust: bool,
+    /// Names from clients' certificates.
+    pub(crate) naming: Option<Naming>,
     /// Its certificates, the default first.
     pub(crate) certificates: Vec<Certificate>,
     /// Whether the configuration has certificates for this host.

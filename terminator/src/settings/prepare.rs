@@ -6,15 +6,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mqtt_tls_config::{
-    Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Pem,
+    Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Identity, Pem,
 };
 
 use super::hosts::{Host, Hosts};
-use super::{Cause, Judgement, Problem};
+use super::{Cause, Judgement, Problem, naming};
 use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
+use mqtt_tls_judge::identity::naming::Naming;
 use mqtt_tls_judge::pem::Part;
 
 /// Returns the configuration's key of a certificate of a host, of which 0 is the default.
@@ -52,6 +53,8 @@ pub(super) fn hosts(
         has_own_certificates: true,
         has_own_trust: true,
         has_own_backend: true,
+        identity: config.identity.as_ref(),
+        has_own_identity: true,
     };
     let listener = judge.build(listener, config, Arc::new(config.backend.clone()));
     let mut others = Vec::with_capacity(config.hosts.len());
@@ -79,6 +82,8 @@ pub(super) fn hosts(
             has_own_certificates: host.pem.is_some(),
             has_own_trust: host.client_auth.is_some(),
             has_own_backend: host.backend.is_some(),
+            identity: host.identity.as_ref().or(config.identity.as_ref()),
+            has_own_identity: host.identity.is_some(),
         };
         others.extend(judge.build(parts, config, backend));
     }
@@ -86,7 +91,7 @@ pub(super) fn hosts(
 }
 
 /// A host before its TLS configurations are built.
-struct Parts {
+struct Parts<'c> {
     key: String,
     names: Vec<String>,
     /// `None` if they have problems, as has `trust`.
@@ -95,6 +100,8 @@ struct Parts {
     has_own_certificates: bool,
     has_own_trust: bool,
     has_own_backend: bool,
+    identity: Option<&'c Identity>,
+    has_own_identity: bool,
 }
 
 /// Judges with a strictness, and collects the problems.
@@ -133,7 +140,13 @@ fn known(judgement: Judgement<'_>) -> HashMap<Backend, Arc<Known>> {
 impl Judge<'_, '_> {
     /// Builds the TLS configurations of a host. Tickets of the active host with the same names stay valid, unless one
     /// of the two requests client certificates.
-    fn build(&mut self, parts: Parts, config: &Config, backend: Arc<Backend>) -> Option<Host> {
+    fn build(
+        &mut self,
+        parts: Parts<'_>,
+        config: &Config,
+        backend: Arc<Backend>,
+    ) -> Option<Host> {
+        let naming = self.naming(&parts);
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let before = match self.judgement {
             Judgement::InPlaceOf(before) => before.hosts.with_names(&parts.names),
@@ -155,12 +168,29 @@ impl Judge<'_, '_> {
             tls,
             trust,
             has_own_trust: parts.has_own_trust,
+            naming,
             certificates,
             has_own_certificates: parts.has_own_certificates,
             known: Arc::clone(known),
             has_own_backend: parts.has_own_backend,
             backend,
         })
+    }
+
+    /// Returns where the names of a host's clients come from; `None` if clients keep theirs, or after a problem.
+    fn naming(&mut self, parts: &Parts<'_>) -> Option<Naming> {
+        let identity = parts.identity?;
+        let has_certificates = !parts.trust.as_ref().is_some_and(ClientTrust::is_disabled);
+        match naming::of(identity, has_certificates) {
+            Ok(naming) => Some(naming),
+            // It is reported where it is written, unless it is about this host.
+            Err((key, error)) => {
+                if parts.has_own_identity || !has_certificates {
+                    self.add(format!("{}identity{key}", parts.key), Cause::Naming(error));
+                }
+                None
+            }
+        }
     }
 
     fn certificates(

@@ -12,6 +12,7 @@ use rustls::unbuffered::{
 };
 
 use crate::backlog::Backlog;
+use crate::scratch;
 
 /// Maximum number of records that one key encrypts (RFC 8446, section 5.5), less a margin for one write. TLS
 /// 1.3 updates its keys before that; TLS 1.2 cannot, and rustls stops encrypting.
@@ -85,6 +86,12 @@ impl Session {
     /// Reports whether the session was resumed.
     pub(crate) fn is_resumed(&self) -> bool {
         self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// Returns the client's certificate (DER), which was verified.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = self.tls.peer_certificates()?;
+        chain.first().map(|certificate| &**certificate)
     }
 
     /// Reports whether the client has sent close_notify; data after it is ignored (RFC 8446, section 6.1).
@@ -185,6 +192,15 @@ impl Session {
             }
             _ => None,
         }
+    }
+
+    /// Queues a few bytes for the client, if the session can still encrypt.
+    pub(crate) fn queue(&mut self, plain: &[u8]) {
+        scratch::with(|scratch| {
+            if let Some(size) = self.encrypt(plain, &mut scratch.cipher) {
+                self.to_client.push(&scratch.cipher[..size]);
+            }
+        });
     }
 
     /// Queues close_notify, if the session can still send it.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::entries::Entries;
 use crate::key::{Key, Required, Section, Values, Visitor};
-use crate::{Backend, Certificate, ClientAuth, NAMES_MAX, Pem};
+use crate::{Backend, Certificate, ClientAuth, Identity, NAMES_MAX, Pem};
 
 /// Names with settings of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +25,9 @@ pub struct Host {
     /// Mutual TLS; by default the file's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_auth: Option<ClientAuth>,
+    /// User names and client IDs from clients' certificates; by default the file's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// The broker; by default the file's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
@@ -68,12 +71,14 @@ impl Host {
             entry.complain(Self::PEM.name, message.to_owned());
         }
         let client_auth = ClientAuth::read_if_any(entry);
+        let identity = Identity::read_if_any(entry);
         let backend = entry.nested(Backend::NAME, |entries| Backend::visit(entries));
         Some(Self {
             names: names?,
             pem,
             certificates,
             client_auth,
+            identity,
             backend,
         })
     }
