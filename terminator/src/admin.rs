@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`, `/status` and `/handshakes`, in plain HTTP.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, `/status`, `/handshakes` and `/connections`, in plain HTTP.
 //!
 //! It must not change state or show key material. It runs on the control thread, so that scrapes do not delay
 //! connections.
@@ -11,7 +11,8 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
@@ -26,6 +27,7 @@ use crate::acceptor;
 use crate::backend;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
+use crate::roster;
 use crate::settings::Settings;
 use crate::settings::hosts::Host;
 use crate::sockets::{self, Sharing};
@@ -36,6 +38,9 @@ pub use status::{ReloadError, Status};
 
 /// How long `/status` waits for an attempt to connect to the backend.
 const ATTEMPT_WAIT: Duration = Duration::from_millis(500);
+
+/// Answer to a request for what may be seen within the pod only.
+const ON_LOOPBACK_ONLY: &str = "served on loopback only; run kubectl port-forward POD 9883\n";
 
 /// State shown on the admin port, shared with the control thread.
 pub(crate) struct Board {
@@ -79,10 +84,14 @@ impl Board {
         *self.lock() = Active { settings, status };
     }
 
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.lock().settings)
+    }
+
     /// Connects to each backend about which no attempt counts any more, at most once at a time. Returns after
     /// [`ATTEMPT_WAIT`]; the attempts go on.
     async fn try_backends(&self) {
-        let settings = Arc::clone(&self.lock().settings);
+        let settings = self.settings();
         let stale: Vec<_> = settings
             .hosts
             .all()
@@ -171,6 +180,7 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
             }),
         )
         .route("/handshakes", get(handshakes))
+        .route("/connections", get(connections))
         .with_state(board);
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => {
@@ -210,8 +220,33 @@ async fn handshakes(
     if may_see_clients(from) {
         return Json(board.state.journal.entries()).into_response();
     }
-    let answer = "served on loopback only; run kubectl port-forward POD 9883\n";
-    (StatusCode::FORBIDDEN, answer).into_response()
+    (StatusCode::FORBIDDEN, ON_LOOPBACK_ONLY).into_response()
+}
+
+async fn connections(
+    State(board): State<Arc<Board>>,
+    Extension(Client(from)): Extension<Client>,
+    query: Result<Query<roster::Query>, QueryRejection>,
+) -> impl IntoResponse {
+    if !may_see_clients(from) {
+        return (StatusCode::FORBIDDEN, ON_LOOPBACK_ONLY).into_response();
+    }
+    if !board.settings().connections {
+        let answer = "connections are not kept; set `connections: true` in `admin`\n";
+        return (StatusCode::NOT_FOUND, answer).into_response();
+    }
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => {
+            let answer = format!("{}\n", rejection.body_text());
+            return (StatusCode::BAD_REQUEST, answer).into_response();
+        }
+    };
+    let rosters = board.state.clients.iter().map(|clients| &clients.roster);
+    match roster::page(rosters, &query) {
+        Some(page) => Json(page).into_response(),
+        None => (StatusCode::BAD_REQUEST, "`after` is not from an answer\n").into_response(),
+    }
 }
 
 async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {

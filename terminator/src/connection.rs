@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use mqtt_tls_config::Protocol;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -20,6 +21,7 @@ use crate::first_packet;
 use crate::last_words::{Cause, Unserved, last_words, linger};
 use crate::record::Record;
 use crate::relay::Relay;
+use crate::roster::Entry;
 use crate::settings::Settings;
 use crate::settings::hosts::Host;
 use crate::state::Worker;
@@ -94,7 +96,15 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
         Ok((permit, established, host)) => {
             place.leave();
             match backend::reach(&host, &settings, &worker).await {
-                Ok(backend) => Ok((permit, backend, established, host.naming.is_some())),
+                Ok(backend) => {
+                    if settings.connections
+                        && let Ok(seen) = backend.0.local_addr()
+                    {
+                        let now = Timestamp::now();
+                        membership.show(Entry::of(address, seen, &host, &established, now));
+                    }
+                    Ok((permit, backend, established, host.naming.is_some()))
+                }
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }
         }

@@ -37,6 +37,7 @@ pub mod reference;
 mod relay;
 pub mod reload;
 mod resolver;
+mod roster;
 mod scratch;
 pub mod settings;
 mod sockets;

@@ -41,6 +41,8 @@ pub struct Settings {
     pub(crate) admin: SocketAddr,
     /// Whether failed handshakes are kept in the journal.
     pub(crate) journal: bool,
+    /// Whether connections that open are listed.
+    pub(crate) connections: bool,
 }
 
 /// A problem in a configuration.
@@ -180,6 +182,7 @@ impl Settings {
             drain_deadline: config.drain.deadline,
             admin: SocketAddr::new(config.admin.host, config.admin.port),
             journal: config.admin.journal,
+            connections: config.admin.connections,
         })
     }
 

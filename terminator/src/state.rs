@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) journal: Journal,
     /// Rate limits of log lines about clients.
     pub(crate) notices: Notices,
+    /// Registry of each thread's connections.
+    pub(crate) clients: Box<[Arc<Clients>]>,
     /// Counters of each thread.
     pub(crate) counts: Box<[Counts]>,
 }
@@ -39,6 +41,7 @@ impl State {
             room,
             journal: Journal::default(),
             notices: Notices::default(),
+            clients: (0..threads).map(|_| Arc::default()).collect(),
             counts: (0..threads).map(|_| Counts::default()).collect(),
         }
     }
@@ -63,7 +66,7 @@ impl Worker {
         Self {
             state: Arc::clone(state),
             index,
-            clients: Arc::default(),
+            clients: Arc::clone(&state.clients[index]),
             admission: Arc::new(Admission::new(Arc::clone(&state.waiting))),
             turns: Semaphore::new(1),
         }

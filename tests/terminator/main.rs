@@ -16,6 +16,7 @@ mod certificates;
 mod check;
 mod client_auth;
 mod close;
+mod connections;
 mod devices;
 mod drain;
 mod ends;

@@ -49,6 +49,7 @@ pub fn of(
             host: environment.admin.ip(),
             port: environment.admin.port(),
             journal: true,
+            connections: false,
         },
         unknown_names: listener.unknown_names,
         ..Config::new(listener.port, Pem::new(String::new()))

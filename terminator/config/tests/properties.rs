@@ -112,6 +112,7 @@ fn config() -> impl Strategy<Value = Config> {
             proptest::option::of(identity()),
             0..3_u8,
             1024..=1_048_576_u32,
+            any::<bool>(),
         ),
     )
         .prop_map(
@@ -142,6 +143,7 @@ fn config() -> impl Strategy<Value = Config> {
                     _ => Protocol::Mqtt,
                 };
                 config.limits.connect_bytes = first.2;
+                config.admin.connections = first.3;
                 config.unknown_names = if hosts.1 {
                     UnknownNames::Refuse
                 } else {

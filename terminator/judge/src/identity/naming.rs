@@ -268,6 +268,11 @@ impl Naming {
         })
     }
 
+    /// Reports whether the user name comes from certificates, and whether the client ID does.
+    pub fn names(&self) -> (bool, bool) {
+        (self.user_name.is_some(), self.client_id.is_some())
+    }
+
     /// Decides the names of a client. `identity` is that of a verified certificate; `None` for any other client.
     ///
     /// # Errors
