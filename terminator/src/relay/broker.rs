@@ -15,32 +15,30 @@ use crate::end::End;
 /// How long a client waits for the broker's answer at least, before its leaving counts against the broker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The backend of a connection.
-pub(super) struct Broker {
-    protocol: Protocol,
-    /// Kind of the backend's first byte.
-    answer: Option<Answer>,
-    began: Instant,
+/// The backend of a connection. It is small, since idle connections have one.
+pub(super) enum Broker {
+    /// A backend of another protocol.
+    Other,
+    /// A broker that has sent nothing, since then.
+    Silent(Instant),
+    /// Kind of the broker's first byte.
+    Heard(Answer),
 }
 
 impl Broker {
     pub(super) fn new(protocol: Protocol) -> Self {
-        Self {
-            protocol,
-            answer: None,
-            began: Instant::now(),
+        match protocol {
+            Protocol::Mqtt => Self::Silent(Instant::now()),
+            Protocol::Websocket | Protocol::Tcp => Self::Other,
         }
     }
 
     /// Takes note of data from the backend, by its first byte.
     pub(super) fn says(&mut self, first: u8, known: &Known) {
-        if self.protocol != Protocol::Mqtt {
-            return;
+        if let Self::Silent(_) = self {
+            *self = Self::Heard(mqtt_tls_mqtt::answer(first));
         }
-        let answer = self
-            .answer
-            .get_or_insert_with(|| mqtt_tls_mqtt::answer(first));
-        if *answer == Answer::Mqtt {
+        if let Self::Heard(Answer::Mqtt) = self {
             known.health.answered();
         }
     }
@@ -48,20 +46,18 @@ impl Broker {
     /// Returns how the client ended its direction: perhaps it has waited long enough for an answer.
     pub(super) fn left(&self, end: End) -> End {
         let is_clients = matches!(end, End::ClientClosed | End::ClientCut | End::ClientReset);
-        let waits = self.protocol == Protocol::Mqtt && self.answer.is_none();
-        if is_clients && waits && self.began.elapsed() >= PATIENCE {
-            End::BackendMute
-        } else {
-            end
+        match self {
+            Self::Silent(since) if is_clients && since.elapsed() >= PATIENCE => End::BackendMute,
+            _ => end,
         }
     }
 
     /// Returns how a connection ended, of which `first` is the first event that led to it.
     pub(super) fn end(&self, first: End) -> End {
-        if self.protocol == Protocol::Mqtt {
-            first.with(self.answer)
-        } else {
-            first
+        match self {
+            Self::Other => first,
+            Self::Silent(_) => first.with(None),
+            Self::Heard(answer) => first.with(Some(*answer)),
         }
     }
 }
