@@ -89,7 +89,7 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     let mut attempt = Attempt::default();
     let introduced = tokio::select! {
         biased;
-        introduced = introduce(&mut client, at, &settings, &worker, &mut attempt, &mut place) => introduced,
+        introduced = introduce(&mut client, (address, at), &settings, &worker, &mut attempt, &mut place) => introduced,
         () = notice.notified() => Err(Cause::Refused(Limit::Handshakes)),
     };
     let reached = match introduced {
@@ -134,7 +134,7 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
 /// Handles the client's part before the backend is dialed: ClientHello, handshake, first packet.
 async fn introduce(
     client: &mut TcpStream,
-    at: Instant,
+    (address, at): (SocketAddr, Instant),
     settings: &Settings,
     worker: &Worker,
     attempt: &mut Attempt,
@@ -165,8 +165,12 @@ async fn introduce(
         };
         let read = first_packet::read(client, &mut established, place, rules);
         let read = timeout(settings.timeouts.first_packet, read).await;
-        if let Err(error) = read.unwrap_or(Err(first_packet::Error::Timeout)) {
-            return Err(Cause::FirstPacket(error, Box::new(established.session)));
+        match read.unwrap_or(Err(first_packet::Error::Timeout)) {
+            Ok(None) => {}
+            Ok(Some(doubt)) => worker.tolerate(address, &doubt),
+            Err(error) => {
+                return Err(Cause::FirstPacket(error, Box::new(established.session)));
+            }
         }
     }
     worker.counts().opened.add(1);

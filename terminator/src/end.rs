@@ -144,7 +144,7 @@ impl End {
             Self::BackendTls => "the broker answered the CONNECT in TLS: use its plaintext port",
             Self::BackendUnresolved => "the broker's name has no address, or cannot be resolved",
             Self::BadConnect => {
-                "a length in the CONNECT is invalid, or with `identity` another field of it"
+                "`identity` is set, and a length or another field of the CONNECT is invalid"
             }
             Self::ClientClosed => "the client closed the connection with close_notify",
             Self::ClientCut => {
@@ -152,7 +152,7 @@ impl End {
             }
             Self::ClientReset => "the client's connection was reset",
             Self::ConnectTooLarge => {
-                "the client announced a CONNECT larger than `limits.connectBytes`"
+                "`identity` is set, and the client announced a CONNECT larger than `limits.connectBytes`"
             }
             Self::CutOff => "still open at the drain deadline",
             Self::DescriptorsExhausted => {
@@ -179,7 +179,7 @@ impl End {
             }
             Self::TlsError => "the client violated the TLS protocol after the handshake",
             Self::UnsupportedVersion => {
-                "the CONNECT is of a version other than MQTT 3.1, 3.1.1 and 5"
+                "`identity` is set, and the CONNECT is of a version other than MQTT 3.1, 3.1.1 and 5"
             }
         }
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use mqtt_tls_judge::identity::naming::{Naming, Reason, Refusal, Sent, Target};
 use mqtt_tls_judge::identity::{Identity, Unreadable};
 use mqtt_tls_mqtt::connack::{self, Connack};
-use mqtt_tls_mqtt::{Connect, Names, Progress, Refused, Version, rewrite};
+use mqtt_tls_mqtt::{Connect, Names, Progress, Reason as Fault, Start, Version, rewrite};
 use tokio::net::TcpStream;
 
 use crate::admission::{Place, Stage};
@@ -24,10 +24,21 @@ use crate::tls::session::Session;
 /// length) is forwarded as it arrives.
 const WAITED_FOR_MAX: usize = 16 * 1024;
 
+/// Size of a CONNECT above which a later release refuses it where no names are set, in bytes: that of smart-mqtt's packets.
+const SIZE_MAX: usize = 1024 * 1024;
+
+/// Why a later release refuses a first packet that passes where no names are set, as earlier releases passed it.
+pub(crate) const TOLERATED: [Fault; 4] = [
+    Fault::BadLength,
+    Fault::NotMqtt,
+    Fault::TooLarge,
+    Fault::UnsupportedVersion,
+];
+
 /// What a CONNECT must be.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'r> {
-    /// Maximum size, in bytes.
+    /// Maximum size where names are set, in bytes.
     pub(crate) most: u32,
     /// Names from clients' certificates.
     pub(crate) naming: Option<&'r Naming>,
@@ -116,26 +127,27 @@ impl Error {
 /// What is to be done with the client's data.
 enum Verdict {
     Wait,
-    Forward,
+    /// Forward; why a later release does not.
+    Forward(Option<mqtt_tls_mqtt::Error>),
     /// Replace the first bytes, and forward.
     Rewrite(usize, Vec<u8>),
 }
 
-/// Reads until the client's CONNECT is complete, and queues it for the backend.
+/// Reads until the client's CONNECT is complete, and queues it for the backend; returns why a later release refuses it.
 pub(crate) async fn read(
     client: &mut TcpStream,
     established: &mut Established,
     place: &mut Place,
     rules: Rules<'_>,
-) -> Result<(), Error> {
+) -> Result<Option<mqtt_tls_mqtt::Error>, Error> {
     poll_fn(|cx| {
         loop {
             let said = established.to_backend.waiting();
             match judge(said, &established.session, rules)? {
-                Verdict::Forward => return Poll::Ready(Ok(())),
+                Verdict::Forward(doubt) => return Poll::Ready(Ok(doubt)),
                 Verdict::Rewrite(size, packet) => {
                     established.to_backend.replace(size, &packet);
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Ok(None));
                 }
                 Verdict::Wait if established.session.peer_closed() => {
                     return Poll::Ready(Err(Error::Closed));
@@ -152,18 +164,33 @@ pub(crate) async fn read(
     .await
 }
 
-/// Judges a client's data. Without names to set, the fields behind the version are left to the broker.
+/// Judges a client's data.
 fn judge(said: &[u8], session: &Session, rules: Rules<'_>) -> Result<Verdict, Error> {
+    let Some(naming) = rules.naming else {
+        return unnamed(said);
+    };
     let most = usize::try_from(rules.most).unwrap_or(usize::MAX);
-    match (mqtt_tls_mqtt::read(said, most), rules.naming) {
-        (Progress::Connect(connect), Some(naming)) => named(&connect, session, naming),
-        (Progress::Connect(_), None) => Ok(Verdict::Forward),
-        (Progress::Partial(_), None) if said.len() > WAITED_FOR_MAX => Ok(Verdict::Forward),
-        (Progress::Partial(_), _) => Ok(Verdict::Wait),
-        (Progress::Refused(Refused { error, .. }), None) if error.is_in_fields() => {
-            Ok(Verdict::Forward)
-        }
-        (Progress::Refused(refused), _) => Err(Error::Refused(refused.error, refused.connack())),
+    match mqtt_tls_mqtt::read(said, most) {
+        Progress::Connect(connect) => named(&connect, session, naming),
+        Progress::Partial(_) => Ok(Verdict::Wait),
+        Progress::Refused(refused) => Err(Error::Refused(refused.error, refused.connack())),
+    }
+}
+
+/// Judges data without names to set, by type and length alone, as earlier releases did: what a broker takes goes on working.
+fn unnamed(said: &[u8]) -> Result<Verdict, Error> {
+    match mqtt_tls_mqtt::start(said) {
+        Start::Other => Err(Error::Refused(mqtt_tls_mqtt::Error::NotConnect, None)),
+        Start::Partial if said.len() <= WAITED_FOR_MAX => Ok(Verdict::Wait),
+        Start::Connect | Start::Partial => Ok(Verdict::Forward(doubt(said))),
+    }
+}
+
+/// Returns why a later release refuses a first packet. The fields behind the version are always left to the broker.
+fn doubt(said: &[u8]) -> Option<mqtt_tls_mqtt::Error> {
+    match mqtt_tls_mqtt::read(said, SIZE_MAX) {
+        Progress::Refused(refused) => Some(refused.error).filter(|error| !error.is_in_fields()),
+        Progress::Connect(_) | Progress::Partial(_) => None,
     }
 }
 
@@ -183,7 +210,7 @@ fn named(connect: &Connect<'_>, session: &Session, naming: &Naming) -> Result<Ve
         client_id: names.client_id.name(),
     };
     if given == Names::default() {
-        return Ok(Verdict::Forward);
+        return Ok(Verdict::Forward(None));
     }
     let packet = mqtt_tls_mqtt::rewrite(connect, given).map_err(Error::Rewrite)?;
     Ok(Verdict::Rewrite(connect.size(), packet))

@@ -25,6 +25,7 @@ pub(crate) struct Notices {
     proxy_protocol: Seldom,
     not_mqtt: Seldom,
     bad_connect: Seldom,
+    tolerated: Seldom,
     identity: Seldom,
     backend: Seldom,
 }
@@ -98,6 +99,21 @@ impl Notices {
         if let Some(suppressed) = self.backend.due(Instant::now()) {
             warn!(reason = end.name(), suppressed, "{what}");
         }
+    }
+
+    /// Logs a first packet that passes, and that a later release refuses.
+    pub(crate) fn tolerated(&self, address: SocketAddr, error: &mqtt_tls_mqtt::Error) {
+        let Some(suppressed) = self.tolerated.due(Instant::now()) else {
+            return;
+        };
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        warn!(
+            %address,
+            reason = error.reason().name(),
+            suppressed,
+            "a client's first packet is passed, and the next minor release refuses it: {error}; for a backend of \
+            another protocol, set `protocol`"
+        );
     }
 
     /// Logs a client whose CONNECT did not come, or was refused.

@@ -2,6 +2,7 @@
 //!
 //! It must not make decisions about connections.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -61,6 +62,12 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// Counts and logs a first packet that passes, and that a later release refuses.
+    pub(crate) fn tolerate(&self, address: SocketAddr, error: &mqtt_tls_mqtt::Error) {
+        self.counts().tolerate(error.reason());
+        self.state.notices.tolerated(address, error);
+    }
+
     /// Makes the state of the thread with an index.
     pub(crate) fn new(state: &Arc<State>, index: usize) -> Self {
         Self {

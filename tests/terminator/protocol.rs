@@ -64,7 +64,7 @@ async fn mqtt_refuses_what_is_no_connect() {
     for sent in [
         &b"GET /mqtt HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"[..],
         &mqtt::PINGREQ,
-        b"\x10\x0e\0\x04HTTP\x04\x02\0\x3c\0\x02ab",
+        b"\x11\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ab",
     ] {
         let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
         client.send(sent).await.unwrap();

@@ -25,8 +25,8 @@ pub struct Limits {
     #[schemars(schema_with = "handshakes")]
     pub handshakes: Option<u32>,
 
-    /// Maximum size of a CONNECT in bytes, its will included; a client that announces a larger one is refused.
-    /// 1024 to 1048576. Default: 65536.
+    /// Maximum size of a CONNECT in bytes, its will included, where names in it come from certificates; a client that
+    /// announces a larger one is refused. 1024 to 1048576. Default: 65536.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connect_bytes")]
     pub connect_bytes: Option<u32>,

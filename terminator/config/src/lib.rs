@@ -168,7 +168,8 @@ impl Config {
         ]),
         default: Protocol::default,
         meaning: "what clients speak inside TLS. `mqtt`: a connection begins with a CONNECT of MQTT 3.1, 3.1.1 or 5, bridges \
-                  included; anything else ends before the broker is dialed. `websocket` and `tcp`: no first packet is read, the \
+                  included; anything else ends before the broker is dialed, but without `identity` this release passes, \
+                  counts and logs a CONNECT of another protocol name or version, or of more than 1 MiB. `websocket` and `tcp`: no first packet is read, the \
                   backend is dialed after the handshake, and bytes pass as they come; `timeouts.firstPacket` and \
                   `limits.connectBytes` do not apply, and neither is the answer examined",
     };

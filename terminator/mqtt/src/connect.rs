@@ -139,6 +139,7 @@ fn try_read<'b>(
     if *first != CONNECT {
         return Err(Error::NotConnect);
     }
+    // Small clients reserve digits, also in MQTT 5, which forbids it ([MQTT-1.5.5-1]): each reader reads the same.
     let (remaining, digits) = match header::integer(rest) {
         Integer::Partial => return Ok(Progress::Partial(1)),
         Integer::TooLong => return Err(Error::Length),
@@ -150,18 +151,15 @@ fn try_read<'b>(
     if let Ok(Some((_, (known, _)))) = protocol {
         *version = Some(known);
     }
-    if size > most {
-        return Err(Error::TooLarge { size, most });
-    }
     let Some((length, protocol)) = protocol? else {
         return match size - arrived.len() {
             0 => Err(Error::CutShort(Field::Protocol)),
             missing => Ok(Progress::Partial(missing)),
         };
     };
-    // [MQTT-1.5.5-1]; earlier versions do not say so, and small clients reserve digits.
-    if protocol.0 == Version::V5 && digits > header::digits(remaining) {
-        return Err(Error::Length);
+    // Only now is the version of the answer known.
+    if size > most {
+        return Err(Error::TooLarge { size, most });
     }
     match size - arrived.len() {
         0 => fields(arrived, header, header + length, protocol).map(Progress::Connect),

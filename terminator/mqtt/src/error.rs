@@ -60,7 +60,7 @@ pub enum Error {
     /// A text is not UTF-8.
     #[error("the {0} of the CONNECT is not UTF-8")]
     IllFormed(Field),
-    /// The length has more than four digits, or in MQTT 5 more than it needs.
+    /// The length has more than four digits.
     #[error("the length of the CONNECT is not a valid variable byte integer")]
     Length,
     /// A text has U+0000.
@@ -72,6 +72,9 @@ pub enum Error {
     /// A password without a user name, which MQTT 5 alone allows.
     #[error("the CONNECT has a password without a user name, which MQTT 5 alone allows")]
     PasswordWithoutUserName,
+    /// The length of properties has more than four digits, or more than it needs.
+    #[error("the length of the properties of the CONNECT is not a valid variable byte integer")]
+    PropertiesLength,
     /// A property has a value that it cannot have.
     #[error("the CONNECT has an invalid value in property {0:#04x}")]
     PropertyValue(u8),
@@ -173,7 +176,9 @@ impl Error {
     /// Returns the reason, one of a fixed set.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::CutShort(_) | Self::Length | Self::TrailingBytes(_) => Reason::BadLength,
+            Self::CutShort(_) | Self::Length | Self::PropertiesLength | Self::TrailingBytes(_) => {
+                Reason::BadLength
+            }
             Self::DuplicateProperty(_) | Self::PropertyValue(_) | Self::UnknownProperty(_) => {
                 Reason::BadProperty
             }

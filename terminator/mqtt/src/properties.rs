@@ -95,9 +95,11 @@ fn length(cursor: &mut Cursor<'_>) -> Result<usize, Error> {
     let digits = ahead.left().min(4);
     match header::integer(ahead.take(digits)?) {
         Integer::Partial => Err(Error::CutShort(cursor.field())),
-        Integer::TooLong => Err(Error::Length),
+        Integer::TooLong => Err(Error::PropertiesLength),
         // [MQTT-1.5.5-1]
-        Integer::Whole(length, digits) if digits > header::digits(length) => Err(Error::Length),
+        Integer::Whole(length, digits) if digits > header::digits(length) => {
+            Err(Error::PropertiesLength)
+        }
         Integer::Whole(length, digits) => {
             cursor.take(digits)?;
             Ok(length)

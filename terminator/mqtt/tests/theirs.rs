@@ -279,6 +279,7 @@ fn is_stricter(error: Error) -> bool {
             | Error::PropertyValue(_)
             | Error::PasswordWithoutUserName
             | Error::Length
+            | Error::PropertiesLength
             | Error::WillFlags
     )
 }

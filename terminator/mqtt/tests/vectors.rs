@@ -169,18 +169,25 @@ fn each_prefix_is_partial_and_the_last_byte_completes() {
 }
 
 #[test]
-fn a_length_that_is_too_large_is_refused_from_the_fixed_header_on() {
+fn a_length_that_is_too_large_is_refused_once_the_version_is_known() {
     let header = b"\x10\xFF\xFF\xFF\x7F";
     let error = Error::TooLarge {
         size: 268_435_460,
         most: MOST,
     };
-    let early = refused(header);
-    assert_eq!((early.error, early.version), (error, None));
-    assert_eq!(early.connack(), None);
-    let later = refused(&[&header[..], b"\0\x04MQTT\x05\x02"].concat());
-    assert_eq!(later.error, error);
-    assert_eq!(later.connack().unwrap().as_bytes(), [0x20, 3, 0, 0x95, 0]);
+    for early in [&header[..], b"\x10\xFF\xFF\xFF\x7F\0\x04MQTT"] {
+        assert!(matches!(read(early, MOST), Progress::Partial(_)));
+    }
+    for (level, connack) in [(4, None), (5, Some(&[0x20, 3, 0, 0x95, 0][..]))] {
+        let refused = refused(&[&header[..], b"\0\x04MQTT", &[level]].concat());
+        assert_eq!(refused.error, error);
+        let found = refused.connack();
+        assert_eq!(found.as_ref().map(Connack::as_bytes), connack);
+    }
+    assert_eq!(
+        refused(&[&header[..], b"\0\x04HTTP"].concat()).error,
+        Error::ProtocolName
+    );
     assert_eq!(refused(b"\x10\xFF\xFF\xFF\xFF").error, Error::Length);
     assert!(matches!(
         read(b"\x10\xFF\xFF\xFF", MOST),
@@ -305,7 +312,8 @@ fn properties_that_do_not_belong_there_are_refused() {
             Error::CutShort(Field::Properties),
         ),
         (of_5(b"\x7F\0\x01a"), Error::CutShort(Field::Properties)),
-        (of_5(b"\x80\x00\0\x01a"), Error::Length),
+        (of_5(b"\x80\x00\0\x01a"), Error::PropertiesLength),
+        (of_5(b"\xFF\xFF\xFF\xFF\0\x01a"), Error::PropertiesLength),
         (of_5(b""), Error::CutShort(Field::Properties)),
     ] {
         assert_eq!(refused(&bytes).error, error, "{bytes:x?}");
@@ -329,17 +337,18 @@ fn a_password_without_a_user_name_is_allowed_in_5() {
     );
 }
 
-/// MQTT 5.0, [MQTT-1.5.5-1]; earlier versions allow longer forms, which small clients send.
+/// [MQTT-1.5.5-1] forbids it in MQTT 5, and small clients reserve digits in each version.
 #[test]
-fn a_longer_form_of_the_length_is_refused_in_5_only() {
-    let of_311 = packet(&[b"\0\x04MQTT\x04\x02\0\x3C\0\x01a"]);
-    let longer = [&[0x10, of_311[1] | 0x80, 0x80, 0x00], &of_311[2..]].concat();
-    let read = connect(&longer);
-    assert_eq!(read.size(), longer.len());
-    assert_eq!(rewrite(&read, Names::default()).unwrap(), of_311);
-    let of_5 = packet(&[b"\0\x04MQTT\x05\x02\0\x3C\0\0\x01a"]);
-    let longer = [&[0x10, of_5[1] | 0x80, 0x00], &of_5[2..]].concat();
-    assert_eq!(refused(&longer).error, Error::Length);
+fn a_longer_form_of_the_length_is_read_and_shortened() {
+    for bytes in [
+        packet(&[b"\0\x04MQTT\x04\x02\0\x3C\0\x01a"]),
+        packet(&[b"\0\x04MQTT\x05\x02\0\x3C\0\0\x01a"]),
+    ] {
+        let longer = [&[0x10, bytes[1] | 0x80, 0x80, 0x00], &bytes[2..]].concat();
+        let read = connect(&longer);
+        assert_eq!(read.size(), longer.len());
+        assert_eq!(rewrite(&read, Names::default()).unwrap(), bytes);
+    }
 }
 
 #[test]

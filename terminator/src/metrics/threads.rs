@@ -14,6 +14,7 @@ use prometheus_client::registry::Unit;
 use crate::admission::Stage;
 use crate::counts::{BOUNDS, Count, Counts, Durations, Kind};
 use crate::end::{End, Limit};
+use crate::first_packet::TOLERATED;
 use crate::state::State;
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;
@@ -68,7 +69,14 @@ impl Threads {
             let labels = vec![("end", end.name())];
             (labels, self.sum(|counts| counts.ended(end)))
         });
-        counters(encoder, ("connections_ended", help, None), ended)
+        counters(encoder, ("connections_ended", help, None), ended)?;
+        let help = "Number of first packets that passed, and that a later release refuses unless `protocol` says \
+            otherwise, by reason.";
+        let tolerated = TOLERATED.into_iter().enumerate().map(|(index, reason)| {
+            let labels = vec![("reason", reason.name())];
+            (labels, self.sum(|counts| counts.tolerated(index)))
+        });
+        counters(encoder, ("first_packets_tolerated", help, None), tolerated)
     }
 
     fn handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -140,12 +140,7 @@ fn known(judgement: Judgement<'_>) -> HashMap<Backend, Arc<Known>> {
 impl Judge<'_, '_> {
     /// Builds the TLS configurations of a host. Tickets of the active host with the same names stay valid, unless one
     /// of the two requests client certificates.
-    fn build(
-        &mut self,
-        parts: Parts<'_>,
-        config: &Config,
-        backend: Arc<Backend>,
-    ) -> Option<Host> {
+    fn build(&mut self, parts: Parts<'_>, config: &Config, backend: Arc<Backend>) -> Option<Host> {
         let naming = self.naming(&parts);
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let before = match self.judgement {

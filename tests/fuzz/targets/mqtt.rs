@@ -56,6 +56,7 @@ fuzz_target!(|bytes: &[u8]| {
                 Error::Length
                     | Error::Nul(_)
                     | Error::PasswordWithoutUserName
+                    | Error::PropertiesLength
                     | Error::PropertyValue(_)
                     | Error::TooLarge { .. }
                     | Error::WillFlags

@@ -131,12 +131,28 @@ async fn lengths_that_lie_are_refused() {
 async fn a_connect_of_256_megabytes_is_refused_when_it_is_announced() {
     let named = Named::start(Require, overwritten()).await;
     let device = named.device("p7");
-    let announced = [&[0x10, 0xff, 0xff, 0xff, 0x7f][..], b"\0\x04MQTT"].concat();
-    let five = [&announced[..], &[5]].concat();
-    named.refuses(Some(&device), &announced, NO_ANSWER).await;
+    let announced = |level: u8| [b"\x10\xff\xff\xff\x7f\0\x04MQTT", &[level][..]].concat();
+    named.refuses(Some(&device), &announced(4), NO_ANSWER).await;
     let too_large = [0x20, 3, 0, 0x95, 0];
-    named.refuses(Some(&device), &five, &too_large).await;
+    named
+        .refuses(Some(&device), &announced(5), &too_large)
+        .await;
     named.has_refused("connect_too_large", 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_version_is_refused_by_a_connack() {
+    let named = Named::start(Require, overwritten()).await;
+    let device = named.device("p7");
+    for (level, answer) in [
+        (2, &[mqtt::CONNACK, 2, 0, 1][..]),
+        (6, &[mqtt::CONNACK, 3, 0, 0x84, 0]),
+    ] {
+        let mut connect = mqtt::connect(Version::V311, "old");
+        connect[8] = level;
+        named.refuses(Some(&device), &connect, answer).await;
+    }
+    named.has_refused("unsupported_version", 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ pub struct Limits {
     pub connections: u32,
     /// Maximum number of clients in the stages before their CONNECT; 1 to 1,000,000.
     pub handshakes: u32,
-    /// Maximum size of a CONNECT, in bytes; 1,024 to 1,048,576.
+    /// Maximum size of a CONNECT with names from certificates, in bytes; 1,024 to 1,048,576.
     #[serde(skip_serializing_if = "Limits::has_default_connect_bytes")]
     pub connect_bytes: u32,
 }
@@ -48,8 +48,8 @@ impl Limits {
         name: "connectBytes",
         values: Values::count(Self::CONNECT_BYTES_RANGE),
         default: || 64 * 1024,
-        meaning: "size of a CONNECT in bytes, its will included; a client that announces a larger one is refused. With \
-                  `identity`, each client before its CONNECT may hold as much memory; without, 16 KiB",
+        meaning: "with `identity`, size of a CONNECT in bytes, its will included; a client that announces a larger one is \
+                  refused. Without, a larger CONNECT than 16 KiB passes as it arrives",
     };
 
     #[expect(
