@@ -25,6 +25,11 @@ impl Backlog {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Makes room for further bytes, and not for more.
+    pub(crate) fn reserve(&mut self, size: usize) {
+        self.bytes.reserve_exact(size);
+    }
+
     /// Appends `size` bytes for the caller to fill.
     pub(crate) fn grow(&mut self, size: usize) -> &mut [u8] {
         let end = self.bytes.len();

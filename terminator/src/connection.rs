@@ -163,7 +163,10 @@ async fn introduce(
             most: settings.limits.connect_bytes,
             naming: host.naming.as_ref(),
         };
-        let read = first_packet::read(client, &mut established, place, rules);
+        let places = first_packet::places(&settings.limits, worker.state.counts.len());
+        let mut holding = place.beside(&worker.holding, places);
+        let places = (place, &mut holding);
+        let read = first_packet::read(client, &mut established, places, rules);
         let read = timeout(settings.timeouts.first_packet, read).await;
         match read.unwrap_or(Err(first_packet::Error::Timeout)) {
             Ok(None) => {}

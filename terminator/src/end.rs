@@ -211,7 +211,9 @@ impl Limit {
         match self {
             Self::Connections => "`limits.connections` connections were open",
             Self::Descriptors => "no file descriptors were left for another connection",
-            Self::Handshakes => "evicted for another client, see `limits.handshakes`",
+            Self::Handshakes => {
+                "evicted for another client, see `limits.handshakes`, and `limits.connectBytes` with `identity`"
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
+use mqtt_tls_config::Limits;
 use mqtt_tls_judge::identity::naming::{Naming, Reason, Refusal, Sent, Target};
 use mqtt_tls_judge::identity::{Identity, Unreadable};
 use mqtt_tls_mqtt::connack::{self, Connack};
@@ -23,6 +24,9 @@ use crate::tls::session::Session;
 /// Maximum number of bytes to wait for before dialing, if no names are set. A longer CONNECT (a will may have any
 /// length) is forwarded as it arrives.
 const WAITED_FOR_MAX: usize = 16 * 1024;
+
+/// Memory of all large CONNECTs that are held, in bytes: beyond it, the oldest of the addresses that hold many are evicted.
+const HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// Size of a CONNECT above which a later release refuses it where no names are set, in bytes: that of smart-mqtt's packets.
 const SIZE_MAX: usize = 1024 * 1024;
@@ -42,6 +46,12 @@ pub(crate) struct Rules<'r> {
     pub(crate) most: u32,
     /// Names from clients' certificates.
     pub(crate) naming: Option<&'r Naming>,
+}
+
+/// Returns how many large CONNECTs a thread may hold.
+pub(crate) fn places(limits: &Limits, threads: usize) -> usize {
+    let most = usize::try_from(limits.connect_bytes).unwrap_or(usize::MAX);
+    (HELD_MAX / most / threads.max(1)).max(1)
 }
 
 /// Errors that prevent dialing the broker.
@@ -126,7 +136,8 @@ impl Error {
 
 /// What is to be done with the client's data.
 enum Verdict {
-    Wait,
+    /// Wait for so many bytes at least.
+    Wait(usize),
     /// Forward; why a later release does not.
     Forward(Option<mqtt_tls_mqtt::Error>),
     /// Replace the first bytes, and forward.
@@ -137,7 +148,7 @@ enum Verdict {
 pub(crate) async fn read(
     client: &mut TcpStream,
     established: &mut Established,
-    place: &mut Place,
+    (place, holding): (&mut Place, &mut Place),
     rules: Rules<'_>,
 ) -> Result<Option<mqtt_tls_mqtt::Error>, Error> {
     poll_fn(|cx| {
@@ -149,10 +160,10 @@ pub(crate) async fn read(
                     established.to_backend.replace(size, &packet);
                     return Poll::Ready(Ok(None));
                 }
-                Verdict::Wait if established.session.peer_closed() => {
+                Verdict::Wait(_) if established.session.peer_closed() => {
                     return Poll::Ready(Err(Error::Closed));
                 }
-                Verdict::Wait => {}
+                Verdict::Wait(missing) => hold(missing, &mut established.to_backend, holding),
             }
             let polled = step(client, established, cx);
             if polled.is_pending() {
@@ -164,6 +175,17 @@ pub(crate) async fn read(
     .await
 }
 
+/// Makes room for a CONNECT of which this many bytes are missing: as it arrives, and with a place for large ones whole.
+fn hold(missing: usize, to_backend: &mut Backlog, holding: &mut Place) {
+    let said = to_backend.waiting().len();
+    if said <= WAITED_FOR_MAX {
+        to_backend.reserve(missing.min(said));
+    } else {
+        holding.wait(Stage::FirstPacket);
+        to_backend.reserve(missing);
+    }
+}
+
 /// Judges a client's data.
 fn judge(said: &[u8], session: &Session, rules: Rules<'_>) -> Result<Verdict, Error> {
     let Some(naming) = rules.naming else {
@@ -172,7 +194,13 @@ fn judge(said: &[u8], session: &Session, rules: Rules<'_>) -> Result<Verdict, Er
     let most = usize::try_from(rules.most).unwrap_or(usize::MAX);
     match mqtt_tls_mqtt::read(said, most) {
         Progress::Connect(connect) => named(&connect, session, naming),
-        Progress::Partial(_) => Ok(Verdict::Wait),
+        Progress::Partial(missing) => match mqtt_tls_mqtt::version(said) {
+            // What comes does not change the refusal.
+            Some(version) if !naming.takes_guests() && session.peer_certificate().is_none() => {
+                Err(Error::Identity(Refusal::Unauthenticated, version))
+            }
+            _ => Ok(Verdict::Wait(missing)),
+        },
         Progress::Refused(refused) => Err(Error::Refused(refused.error, refused.connack())),
     }
 }
@@ -181,7 +209,7 @@ fn judge(said: &[u8], session: &Session, rules: Rules<'_>) -> Result<Verdict, Er
 fn unnamed(said: &[u8]) -> Result<Verdict, Error> {
     match mqtt_tls_mqtt::start(said) {
         Start::Other => Err(Error::Refused(mqtt_tls_mqtt::Error::NotConnect, None)),
-        Start::Partial if said.len() <= WAITED_FOR_MAX => Ok(Verdict::Wait),
+        Start::Partial if said.len() <= WAITED_FOR_MAX => Ok(Verdict::Wait(0)),
         Start::Connect | Start::Partial => Ok(Verdict::Forward(doubt(said))),
     }
 }

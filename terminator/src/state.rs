@@ -57,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) clients: Arc<Clients>,
     /// Clients that it waits for.
     pub(crate) admission: Arc<Admission>,
+    /// Those of them whose CONNECT is held although it is large.
+    pub(crate) holding: Arc<Admission>,
     /// Turns for the cryptography of handshakes, one at a time.
     pub(crate) turns: Semaphore,
 }
@@ -75,6 +77,7 @@ impl Worker {
             index,
             clients: Arc::clone(&state.clients[index]),
             admission: Arc::new(Admission::new(Arc::clone(&state.waiting))),
+            holding: Arc::new(Admission::new(Arc::default())),
             turns: Semaphore::new(1),
         }
     }

@@ -48,10 +48,19 @@ struct Named {
 
 impl Named {
     async fn start(mode: ClientAuthMode, identity: Identity) -> Self {
+        Self::start_with(mode, identity, |_| {}).await
+    }
+
+    async fn start_with(
+        mode: ClientAuthMode,
+        identity: Identity,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let (devices, backend) = (Ca::new("devices"), Scripted::start().await);
         let fixture = Fixture::start_with(backend.addr(), |config| {
             config.client_auth = trust(mode, &devices);
             config.identity = Some(identity);
+            change(config);
         });
         Self {
             fixture,

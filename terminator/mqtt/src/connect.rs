@@ -128,6 +128,14 @@ pub fn read(bytes: &[u8], most: usize) -> Progress<'_> {
     }
 }
 
+/// Returns the version of a CONNECT that may still arrive, once its protocol level is there.
+pub fn version(bytes: &[u8]) -> Option<Version> {
+    let mut version = None;
+    // An error does not concern the version.
+    let _ = try_read(bytes, usize::MAX, &mut version);
+    version
+}
+
 fn try_read<'b>(
     bytes: &'b [u8],
     most: usize,

@@ -25,7 +25,7 @@ mod text;
 mod version;
 
 pub use answer::{Answer, answer};
-pub use connect::{Connect, Progress, Refused, Will, read};
+pub use connect::{Connect, Progress, Refused, Will, read, version};
 pub use error::{Error, Field, Reason};
 pub use header::begins_as_connect;
 pub use packets::Packets;

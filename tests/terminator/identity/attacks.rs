@@ -1,6 +1,7 @@
 //! CONNECTs and certificates made to get in under another name, or to cost memory or time.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
 use mqtt_tls_config::{Mismatch, Naming, NamingAction};
@@ -8,6 +9,7 @@ use tests::clients::tls::{Connector, End};
 use tests::mqtt::{self, Version};
 use tests::pki::Ca;
 use tests::ports;
+use tests::wait::eventually;
 
 use super::{Named, by_common_name, overwritten, user_names};
 use crate::fixture::{SOON, config, trust, write};
@@ -153,6 +155,69 @@ async fn an_unknown_version_is_refused_by_a_connack() {
         named.refuses(Some(&device), &connect, answer).await;
     }
     named.has_refused("unsupported_version", 2.0).await;
+}
+
+/// It would be refused anyway: nothing of a large CONNECT is held until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_certificate_is_refused_at_the_version() {
+    let named = Named::start(Optional, overwritten()).await;
+    let connect = mqtt::connect_with(Version::V5, "large", b"p7", Some(&[7; 50_000]));
+    let not_authorized = [0x20, 3, 0, 0x87, 0];
+    named.refuses(None, &connect[..11], &not_authorized).await;
+    named
+        .refuses(None, &connect[..40_000], &not_authorized)
+        .await;
+    named.has_refused("no_identity", 2.0).await;
+}
+
+/// 64 MiB of large CONNECTs are held at most, whoever sends them, and the next device is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_connects_that_stall_are_evicted_and_keep_no_device_out() {
+    let named = Named::start_with(Require, overwritten(), |config| {
+        config.limits.connect_bytes = 1024 * 1024;
+        config.timeouts.first_packet = Duration::from_secs(60);
+    })
+    .await;
+    let device = named.device("p7");
+    let connect = |size| mqtt::connect_with(Version::V311, "large", b"p7", Some(&vec![7; size]));
+    let mut stalled = Vec::new();
+    for _ in 0..80 {
+        stalled.push(named.send(Some(&device), &connect(60_000)[..40_000]).await);
+    }
+    let evicted = "mqtt_tls_connections_refused_total{limit=\"handshakes\"}";
+    eventually(SOON, "16 of 80 are evicted", || {
+        (named.fixture.metric(evicted) > 15.5).then_some(())
+    });
+    let large = connect(60_000);
+    named.forwards(Some(&device), &large, &large).await;
+    drop(stalled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_that_drips_or_stalls_ends_in_time() {
+    let named = Named::start_with(Require, overwritten(), |config| {
+        config.timeouts.first_packet = Duration::from_millis(300);
+    })
+    .await;
+    let device = named.device("p7");
+    let connect = mqtt::connect_as(Version::V311, "mine", "p7");
+    for size in [0, 1, connect.len() - 1] {
+        named
+            .refuses(Some(&device), &connect[..size], NO_ANSWER)
+            .await;
+    }
+    let mut client = named.send(Some(&device), &[]).await;
+    let drip = async {
+        for byte in connect.iter().cycle().take(10_000) {
+            if client.send(std::slice::from_ref(byte)).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, drip).await.expect("it is cut");
+    let line = "mqtt_tls_connections_ended_total{end=\"first_packet_timeout\"}";
+    named.fixture.wait_for_metric(line, 4.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

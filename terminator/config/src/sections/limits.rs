@@ -49,7 +49,9 @@ impl Limits {
         values: Values::count(Self::CONNECT_BYTES_RANGE),
         default: || 64 * 1024,
         meaning: "with `identity`, size of a CONNECT in bytes, its will included; a client that announces a larger one is \
-                  refused. Without, a larger CONNECT than 16 KiB passes as it arrives",
+                  refused. All CONNECTs that are held and have more than 16 KiB take 64 MiB at most; beyond that, the oldest of \
+                  the addresses that hold many are evicted. Without `identity`, a CONNECT of more than 16 KiB passes as it \
+                  arrives",
     };
 
     #[expect(

@@ -273,6 +273,11 @@ impl Naming {
         (self.user_name.is_some(), self.client_id.is_some())
     }
 
+    /// Reports whether clients without a certificate get a name.
+    pub fn takes_guests(&self) -> bool {
+        self.fallback.is_some()
+    }
+
     /// Decides the names of a client. `identity` is that of a verified certificate; `None` for any other client.
     ///
     /// # Errors
