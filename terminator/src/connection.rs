@@ -103,7 +103,7 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
                         let now = Timestamp::now();
                         membership.show(Entry::of(address, seen, &host, &established, now));
                     }
-                    Ok((permit, backend, established, host.naming.is_some()))
+                    Ok((permit, backend, established, host))
                 }
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }
@@ -111,8 +111,9 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
         Err(cause) => Err(cause),
     };
     match reached {
-        Ok((permit, backend, established, is_named)) => {
-            let relay = Relay::new(client, backend, established, &settings, is_named, worker);
+        Ok((permit, backend, established, host)) => {
+            let naming = host.naming.as_ref();
+            let relay = Relay::new(client, backend, established, &settings, naming, worker);
             Ok(Box::new(Opened {
                 relay,
                 membership,

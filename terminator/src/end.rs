@@ -16,6 +16,7 @@ pub(crate) enum End {
     BackendTls,
     BackendUnresolved,
     BadConnect,
+    BadPacket,
     ClientClosed,
     ClientCut,
     ClientReset,
@@ -23,6 +24,7 @@ pub(crate) enum End {
     CutOff,
     DescriptorsExhausted,
     Drained,
+    EnhancedAuthentication,
     FirstPacketTimeout,
     HandshakeFailed,
     IdentityMismatch,
@@ -38,7 +40,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::BackendClosed,
         Self::BackendMute,
         Self::BackendNotMqtt,
@@ -48,6 +50,7 @@ impl End {
         Self::BackendTls,
         Self::BackendUnresolved,
         Self::BadConnect,
+        Self::BadPacket,
         Self::ClientClosed,
         Self::ClientCut,
         Self::ClientReset,
@@ -55,6 +58,7 @@ impl End {
         Self::CutOff,
         Self::DescriptorsExhausted,
         Self::Drained,
+        Self::EnhancedAuthentication,
         Self::FirstPacketTimeout,
         Self::HandshakeFailed,
         Self::IdentityMismatch,
@@ -81,6 +85,7 @@ impl End {
             Self::BackendTls => "backend_tls",
             Self::BackendUnresolved => "backend_unresolved",
             Self::BadConnect => "bad_connect",
+            Self::BadPacket => "bad_packet",
             Self::ClientClosed => "client_closed",
             Self::ClientCut => "client_cut",
             Self::ClientReset => "client_reset",
@@ -88,6 +93,7 @@ impl End {
             Self::CutOff => "cut_off",
             Self::DescriptorsExhausted => "descriptors_exhausted",
             Self::Drained => "drained",
+            Self::EnhancedAuthentication => "enhanced_authentication",
             Self::FirstPacketTimeout => "first_packet_timeout",
             Self::HandshakeFailed => "handshake_failed",
             Self::IdentityMismatch => "identity_mismatch",
@@ -146,6 +152,9 @@ impl End {
             Self::BadConnect => {
                 "`identity` is set, and a length or another field of the CONNECT is invalid"
             }
+            Self::BadPacket => {
+                "`identity` is set, and the client sent a packet whose length does not end"
+            }
             Self::ClientClosed => "the client closed the connection with close_notify",
             Self::ClientCut => {
                 "the client closed the connection without close_notify, as many clients do"
@@ -159,6 +168,9 @@ impl End {
                 "no file descriptor was left for the connection to the broker"
             }
             Self::Drained => "closed by a drain",
+            Self::EnhancedAuthentication => {
+                "`identity.userName` is set, and the client began enhanced authentication (MQTT 5), which may bring another name"
+            }
             Self::FirstPacketTimeout => "the client sent no CONNECT within `timeouts.firstPacket`",
             Self::HandshakeFailed => "the handshake failed; see `mqtt_tls_handshakes_total`",
             Self::IdentityMismatch => {
@@ -174,9 +186,7 @@ impl End {
             Self::NotMqtt => "the first packet inside TLS was not a CONNECT",
             Self::Probed => "a probe of the operator, which gets no connection to the broker",
             Self::Refused => "a limit was exceeded; see `mqtt_tls_connections_refused_total`",
-            Self::SecondConnect => {
-                "`identity` is set, and the client sent a second CONNECT, or a packet whose length does not end"
-            }
+            Self::SecondConnect => "`identity` is set, and the client sent a second CONNECT",
             Self::TlsError => "the client violated the TLS protocol after the handshake",
             Self::UnsupportedVersion => {
                 "`identity` is set, and the CONNECT is of a version other than MQTT 3.1, 3.1.1 and 5"

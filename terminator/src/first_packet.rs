@@ -57,6 +57,11 @@ pub(crate) fn places(limits: &Limits, threads: usize) -> usize {
 /// Errors that prevent dialing the broker.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The client begins enhanced authentication, and its user name comes from its certificate.
+    #[error(
+        "the client begins enhanced authentication, which may bring another user name than its certificate gives"
+    )]
+    Authenticates(Version),
     /// The client sent close_notify.
     #[error("the client closed the connection before it sent a CONNECT")]
     Closed,
@@ -90,6 +95,7 @@ impl Error {
     /// Returns how the connection ends.
     pub(crate) fn end(&self) -> End {
         match self {
+            Self::Authenticates(_) => End::EnhancedAuthentication,
             Self::Closed => End::ClientClosed,
             Self::Cut => End::ClientCut,
             Self::Identity(refusal, _) => match refusal.reason() {
@@ -114,6 +120,7 @@ impl Error {
     pub(crate) fn connack(&self) -> Option<Connack> {
         let (version, cause) = match self {
             Self::Refused(_, connack) => return *connack,
+            Self::Authenticates(version) => (version, connack::Cause::BadAuthenticationMethod),
             Self::Identity(Refusal::Mismatch(Target::UserName), version) => {
                 (version, connack::Cause::BadUserNameOrPassword)
             }
@@ -233,6 +240,9 @@ fn named(connect: &Connect<'_>, session: &Session, naming: &Naming) -> Result<Ve
     };
     let names = naming.decide(identity.as_ref(), sent);
     let names = names.map_err(|refusal| Error::Identity(refusal, version))?;
+    if connect.authenticates && naming.names().0 {
+        return Err(Error::Authenticates(version));
+    }
     let given = Names {
         user_name: names.user_name.name(),
         client_id: names.client_id.name(),

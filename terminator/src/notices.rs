@@ -27,6 +27,7 @@ pub(crate) struct Notices {
     bad_connect: Seldom,
     tolerated: Seldom,
     identity: Seldom,
+    watched: Seldom,
     backend: Seldom,
 }
 
@@ -75,13 +76,13 @@ impl Notices {
 
     /// Logs that the backend is not an MQTT broker, or rejects clients.
     pub(crate) fn ended(&self, end: End) {
-        if end == End::SecondConnect
-            && let Some(suppressed) = self.identity.due(Instant::now())
-        {
-            warn!(
-                reason = end.name(),
-                suppressed, "client closed: it sent a second CONNECT"
-            );
+        let is_watched = matches!(
+            end,
+            End::BadPacket | End::EnhancedAuthentication | End::SecondConnect
+        );
+        if is_watched && let Some(suppressed) = self.watched.due(Instant::now()) {
+            let (reason, meaning) = (end.name(), end.meaning());
+            warn!(reason, suppressed, "client closed: {meaning}");
         }
         let what = match end {
             End::BackendMute => {
@@ -124,7 +125,7 @@ impl Notices {
         let notice = match error.end() {
             End::NotMqtt => &self.not_mqtt,
             End::BadConnect | End::ConnectTooLarge | End::UnsupportedVersion => &self.bad_connect,
-            End::IdentityMismatch | End::NoIdentity => &self.identity,
+            End::EnhancedAuthentication | End::IdentityMismatch | End::NoIdentity => &self.identity,
             _ => return,
         };
         let Some(suppressed) = notice.due(Instant::now()) else {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use mqtt_tls_judge::identity::naming::Naming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -77,20 +78,16 @@ impl Relay {
         (backend, known): (TcpStream, Arc<Known>),
         established: Established,
         settings: &Settings,
-        is_named: bool,
+        naming: Option<&Naming>,
         worker: Arc<Worker>,
     ) -> Self {
         let Established {
             session,
             mut to_backend,
         } = established;
-        let mut watch = Watch::new(is_named);
-        let (first, up, down) = if watch.begin(&mut to_backend) {
-            (
-                Some(End::SecondConnect),
-                Direction::Ending,
-                Direction::Ending,
-            )
+        let mut watch = Watch::new(naming);
+        let (first, up, down) = if let Some(end) = watch.begin(&mut to_backend) {
+            (Some(end), Direction::Ending, Direction::Ending)
         } else if session.peer_closed() {
             // The client has sent close_notify together with its first packet.
             (Some(End::ClientClosed), Direction::Ending, Direction::Open)
@@ -212,8 +209,8 @@ impl Relay {
                 return Step::Blocked;
             };
             self.has_moved();
-            if self.watch.go_on(&mut scratch.plain) {
-                self.end_up(End::SecondConnect);
+            if let Some(end) = self.watch.go_on(&mut scratch.plain) {
+                self.end_up(end);
                 self.down = self.down.max(Direction::Ending);
             }
             self.worker

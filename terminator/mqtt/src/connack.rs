@@ -7,6 +7,8 @@ use crate::version::Version;
 /// Why a client is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
+    /// The method of authentication is not allowed.
+    BadAuthenticationMethod,
     /// The user name is not the client's, or the password is wrong.
     BadUserNameOrPassword,
     /// The client ID is not the client's, or not allowed.
@@ -27,7 +29,8 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::BadAuthenticationMethod,
         Self::BadUserNameOrPassword,
         Self::ClientIdNotValid,
         Self::Malformed,
@@ -46,7 +49,10 @@ impl Cause {
             Self::ServerUnavailable => Some(3),
             Self::BadUserNameOrPassword => Some(4),
             Self::NotAuthorized => Some(5),
-            Self::Malformed | Self::PacketTooLarge | Self::ProtocolError => None,
+            Self::BadAuthenticationMethod
+            | Self::Malformed
+            | Self::PacketTooLarge
+            | Self::ProtocolError => None,
         }
     }
 
@@ -60,6 +66,7 @@ impl Cause {
             Self::BadUserNameOrPassword => 0x86,
             Self::NotAuthorized => 0x87,
             Self::ServerUnavailable => 0x88,
+            Self::BadAuthenticationMethod => 0x8C,
             Self::PacketTooLarge => 0x95,
         }
     }

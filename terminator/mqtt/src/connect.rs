@@ -73,6 +73,8 @@ pub struct Connect<'b> {
     pub keep_alive: u16,
     /// Properties without their length; `None` before MQTT 5.
     pub properties: Option<&'b [u8]>,
+    /// Whether it begins enhanced authentication (MQTT 5.0, section 4.12), which may bring another user name.
+    pub authenticates: bool,
     /// Client ID; may be empty.
     pub client_id: &'b str,
     /// Will.
@@ -205,6 +207,7 @@ fn fields(
     cursor.enter(Field::KeepAlive);
     let keep_alive = cursor.two_bytes()?;
     let properties = read_properties(&mut cursor, Field::Properties, version)?;
+    let (properties, authenticates) = properties.unzip();
     cursor.enter(Field::ClientId);
     let client_id = cursor.text()?;
     let client_id_end = cursor.at();
@@ -242,6 +245,7 @@ fn fields(
         clean_start: flags & CLEAN_START != 0,
         keep_alive,
         properties,
+        authenticates: authenticates.unwrap_or_default(),
         client_id,
         will,
         user_name,
@@ -266,11 +270,12 @@ fn check(flags: u8, version: Version) -> Result<(), Error> {
     Ok(())
 }
 
+/// Reads properties, and whether they begin enhanced authentication.
 fn read_properties<'p>(
     cursor: &mut Cursor<'p>,
     field: Field,
     version: Version,
-) -> Result<Option<&'p [u8]>, Error> {
+) -> Result<Option<(&'p [u8], bool)>, Error> {
     if version != Version::V5 {
         return Ok(None);
     }
@@ -286,7 +291,7 @@ fn will<'p>(cursor: &mut Cursor<'p>, flags: u8, version: Version) -> Result<Will
     Ok(Will {
         qos: (flags & WILL_QOS) >> 3,
         retain: flags & WILL_RETAIN != 0,
-        properties,
+        properties: properties.map(|(bytes, _)| bytes),
         topic,
         payload: cursor.data()?,
     })

@@ -28,7 +28,7 @@ pub use answer::{Answer, answer};
 pub use connect::{Connect, Progress, Refused, Will, read, version};
 pub use error::{Error, Field, Reason};
 pub use header::begins_as_connect;
-pub use packets::Packets;
+pub use packets::{Packets, Stop};
 pub use rewrite::{Names, rewrite};
 pub use start::{Start, start};
 pub use version::Version;

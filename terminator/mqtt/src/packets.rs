@@ -1,10 +1,14 @@
 //! Follows the packets of a client by their lengths, to notice a second CONNECT: some brokers take the names in it
-//! (smart-mqtt 0.42 does), where the specification has them close the connection ([MQTT-3.1.0-2]).
+//! (smart-mqtt 0.42 does), where the specification has them close the connection ([MQTT-3.1.0-2]). An AUTH of MQTT 5 may
+//! bring another user name as well.
 //!
 //! It must not keep bytes, nor read what is behind a length.
 
 /// Type of a CONNECT, without flags.
 const CONNECT: u8 = 1;
+
+/// Type of an AUTH; reserved before MQTT 5.
+const AUTH: u8 = 15;
 
 /// Where a client's stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,36 +23,55 @@ enum At {
     Rest(u32),
 }
 
+/// Why nothing more of a client's stream may be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// An AUTH of MQTT 5 begins.
+    Authentication,
+    /// A length does not end.
+    Length,
+    /// A second CONNECT begins.
+    SecondConnect,
+}
+
 /// The packets of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packets(At);
-
-impl Default for Packets {
-    fn default() -> Self {
-        Self(At::First)
-    }
+pub struct Packets {
+    at: At,
+    stops_at_auth: bool,
 }
 
 impl Packets {
+    /// Begins before the first packet. Where the user name is set, an AUTH must not reach a broker that would take another
+    /// from it.
+    pub fn new(stops_at_auth: bool) -> Self {
+        Self {
+            at: At::First,
+            stops_at_auth,
+        }
+    }
+
     /// Follows further bytes.
     ///
     /// # Errors
     ///
-    /// A second CONNECT begins, or a length does not end. Returns how many of these bytes may be forwarded; nothing may
-    /// follow them.
-    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), usize> {
+    /// Returns how many of these bytes may be forwarded, and why no more; nothing may follow them.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, Stop)> {
         let mut position = 0;
         while let Some(byte) = bytes.get(position) {
-            match self.0 {
-                At::Packet if byte >> 4 == CONNECT => return Err(position),
+            match self.at {
+                At::Packet if byte >> 4 == CONNECT => return Err((position, Stop::SecondConnect)),
+                At::Packet if byte >> 4 == AUTH && self.stops_at_auth => {
+                    return Err((position, Stop::Authentication));
+                }
                 At::First | At::Packet => {
-                    self.0 = At::Length(0, 0);
+                    self.at = At::Length(0, 0);
                     position += 1;
                 }
-                At::Length(_, 28) => return Err(position),
+                At::Length(_, 28) => return Err((position, Stop::Length)),
                 At::Length(value, shift) => {
                     let value = value | u32::from(byte & 0x7F) << shift;
-                    self.0 = match byte & 0x80 {
+                    self.at = match byte & 0x80 {
                         0 => At::of(value),
                         _ => At::Length(value, shift + 7),
                     };
@@ -57,7 +80,7 @@ impl Packets {
                 At::Rest(left) => {
                     let here = u32::try_from(bytes.len() - position).unwrap_or(u32::MAX);
                     let step = left.min(here);
-                    self.0 = At::of(left - step);
+                    self.at = At::of(left - step);
                     position += step as usize;
                 }
             }
@@ -80,7 +103,7 @@ impl At {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Packets;
+    use super::{Packets, Stop};
     use crate::header::push_integer;
 
     const FIRST: &[u8] = b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ab";
@@ -101,7 +124,8 @@ mod tests {
             second[0] = flags;
             let sent = [FIRST, &ping, &publish, &second, &ping].concat();
             let before = FIRST.len() + ping.len() + publish.len();
-            assert_eq!(Packets::default().follow(&sent), Err(before), "{flags:#x}");
+            let found = Packets::new(false).follow(&sent);
+            assert_eq!(found, Err((before, Stop::SecondConnect)), "{flags:#x}");
         }
     }
 
@@ -109,9 +133,19 @@ mod tests {
     fn a_length_that_does_not_end_is_noticed() {
         let sent = [FIRST, &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 1]].concat();
         let digits = FIRST.len() + 5;
-        assert_eq!(Packets::default().follow(&sent), Err(digits));
+        let found = Packets::new(false).follow(&sent);
+        assert_eq!(found, Err((digits, Stop::Length)));
         let longest = [FIRST, &[0x30, 0xFF, 0xFF, 0xFF, 0x7F, 0x10]].concat();
-        assert_eq!(Packets::default().follow(&longest), Ok(()));
+        assert_eq!(Packets::new(false).follow(&longest), Ok(()));
+    }
+
+    #[test]
+    fn an_auth_is_noticed_where_a_user_name_is_set() {
+        let sent = [FIRST, &[0xC0, 0], &packet(0xF0, b"\x18\0")].concat();
+        let before = FIRST.len() + 2;
+        let found = Packets::new(true).follow(&sent);
+        assert_eq!(found, Err((before, Stop::Authentication)));
+        assert_eq!(Packets::new(false).follow(&sent), Ok(()));
     }
 
     proptest! {
@@ -130,12 +164,12 @@ mod tests {
             if let Some(body) = &second {
                 sent.extend(packet(0x10, body));
             }
-            let (mut packets, mut forwarded, mut rest) = (Packets::default(), 0, &sent[..]);
+            let (mut packets, mut forwarded, mut rest) = (Packets::new(false), 0, &sent[..]);
             for size in pieces.iter().cycle() {
                 let (piece, behind) = rest.split_at((*size).min(rest.len()));
                 match packets.follow(piece) {
                     Ok(()) => forwarded += piece.len(),
-                    Err(some) => {
+                    Err((some, _)) => {
                         forwarded += some;
                         break;
                     }

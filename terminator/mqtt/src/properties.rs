@@ -58,8 +58,8 @@ fn of_will(property: u8) -> Option<Kind> {
     })
 }
 
-/// Reads properties with their length, and returns their bytes.
-pub(crate) fn read<'p>(cursor: &mut Cursor<'p>) -> Result<&'p [u8], Error> {
+/// Reads properties with their length; returns their bytes, and whether a CONNECT's name a method of authentication.
+pub(crate) fn read<'p>(cursor: &mut Cursor<'p>) -> Result<(&'p [u8], bool), Error> {
     let field = cursor.field();
     let of = if field == Field::WillProperties {
         of_will
@@ -87,7 +87,7 @@ pub(crate) fn read<'p>(cursor: &mut Cursor<'p>) -> Result<&'p [u8], Error> {
     if field == Field::Properties && has(AUTHENTICATION_DATA) && !has(AUTHENTICATION_METHOD) {
         return Err(Error::PropertyValue(AUTHENTICATION_DATA));
     }
-    Ok(bytes)
+    Ok((bytes, has(AUTHENTICATION_METHOD)))
 }
 
 fn length(cursor: &mut Cursor<'_>) -> Result<usize, Error> {

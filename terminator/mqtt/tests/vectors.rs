@@ -85,6 +85,7 @@ fn each_property_of_5_is_accepted_and_kept() {
     let read = connect(&bytes);
     assert_eq!(read.version, Version::V5);
     assert_eq!(read.properties, Some(&properties[..]));
+    assert!(read.authenticates);
     let will = read.will.clone().unwrap();
     assert_eq!(will.properties, Some(&of_will[..]));
     assert_eq!((will.qos, will.retain), (2, true));
@@ -324,6 +325,7 @@ fn properties_that_do_not_belong_there_are_refused() {
 fn a_password_without_a_user_name_is_allowed_in_5() {
     let bytes = packet(&[b"\0\x04MQTT\x05\x42\0\x3C\0\0\x01a\0\x01p"]);
     let read = connect(&bytes);
+    assert!(!read.authenticates);
     assert_eq!((read.user_name, read.password), (None, Some(&b"p"[..])));
     let names = Names {
         user_name: Some("ada"),
@@ -407,6 +409,7 @@ fn a_refusal_is_answered_in_the_form_of_its_version() {
         (Cause::ServerUnavailable, Some(3), 0x88),
         (Cause::BadUserNameOrPassword, Some(4), 0x86),
         (Cause::NotAuthorized, Some(5), 0x87),
+        (Cause::BadAuthenticationMethod, None, 0x8C),
         (Cause::Malformed, None, 0x81),
         (Cause::ProtocolError, None, 0x82),
         (Cause::PacketTooLarge, None, 0x95),

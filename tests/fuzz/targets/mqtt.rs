@@ -69,12 +69,15 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// Follows the packets as a whole and byte by byte.
 fn follow(bytes: &[u8]) {
-    let whole = Packets::default().follow(bytes);
-    let mut packets = Packets::default();
-    let most = bytes
-        .iter()
-        .position(|byte| packets.follow(&[*byte]).is_err());
-    assert_eq!(whole.err(), most);
+    for stops_at_auth in [false, true] {
+        let whole = Packets::new(stops_at_auth).follow(bytes);
+        let mut packets = Packets::new(stops_at_auth);
+        let stopped = bytes.iter().enumerate().find_map(|(at, byte)| {
+            let (_, why) = packets.follow(&[*byte]).err()?;
+            Some((at, why))
+        });
+        assert_eq!(whole.err(), stopped);
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

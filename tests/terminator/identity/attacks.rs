@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
-use mqtt_tls_config::{Mismatch, Naming, NamingAction};
+use mqtt_tls_config::{Identity, Mismatch, Naming, NamingAction};
 use tests::clients::tls::{Connector, End};
 use tests::mqtt::{self, Version};
 use tests::pki::Ca;
@@ -256,6 +256,66 @@ async fn a_second_connect_never_reaches_the_broker() {
         assert_eq!(client.read_to_end().await, (vec![], End::CloseNotify));
     }
     named.has_refused("second_connect", 2.0).await;
+}
+
+/// A CONNECT of MQTT 5 with SCRAM, whose data names another user.
+fn scram() -> Vec<u8> {
+    let properties = b"\x15\0\x0bSCRAM-SHA-1\x16\0\x0bn,,n=p8,r=x";
+    let length = [u8::try_from(properties.len()).unwrap()];
+    let body = [
+        &b"\0\x04MQTT\x05\x02\0\x3c"[..],
+        &length,
+        properties,
+        b"\0\x04mine",
+    ];
+    mqtt::packet(0x10, &body.concat())
+}
+
+/// A broker would take the user from the data of an authentication, in the CONNECT or later.
+#[tokio::test(flavor = "multi_thread")]
+async fn enhanced_authentication_brings_no_other_user_name() {
+    let named = Named::start(Require, overwritten()).await;
+    let device = named.device("p7");
+    let bad_method = [0x20, 3, 0, 0x8C, 0];
+    named.refuses(Some(&device), &scram(), &bad_method).await;
+    let connect = mqtt::connect(Version::V5, "mine");
+    let expected = mqtt::connect_as(Version::V5, "mine", "p7");
+    let auth = mqtt::packet(0xF0, b"\x19\0");
+    let sent = [&connect, &mqtt::PINGREQ[..], &auth].concat();
+    let mut client = named.send(Some(&device), &sent).await;
+    let mut peer = named.backend.accept_any().await;
+    let before = [&expected, &mqtt::PINGREQ[..]].concat();
+    assert_eq!(peer.read_to_end().await, (before, Ok(())));
+    assert_eq!(client.read_to_end().await, (vec![], End::CloseNotify));
+    drop((client, peer));
+    named.has_refused("enhanced_authentication", 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enhanced_authentication_is_the_brokers_where_it_gets_client_ids_only() {
+    let identity = Identity {
+        client_id: Some(by_common_name(NamingAction::Set, Mismatch::Refuse)),
+        user_name: None,
+        without_certificate: None,
+    };
+    let named = Named::start(Require, identity).await;
+    let sent = [scram(), mqtt::packet(0xF0, b"\x18\0")].concat();
+    let device = named.device("mine");
+    named.forwards(Some(&device), &sent, &sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_does_not_end_is_cut() {
+    let named = Named::start(Require, overwritten()).await;
+    let device = named.device("p7");
+    let connect = mqtt::connect_as(Version::V311, "mine", "p7");
+    let sent = [&connect[..], b"\x30\xff\xff\xff\xff\x01"].concat();
+    let _client = named.send(Some(&device), &sent).await;
+    let mut peer = named.backend.accept_any().await;
+    let (found, end) = peer.read_to_end().await;
+    assert_eq!((&*found, end), (&sent[..sent.len() - 1], Ok(())));
+    drop(peer);
+    named.has_refused("bad_packet", 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
