@@ -175,7 +175,8 @@ impl Attempt {
         place: &mut Place,
         turn: Option<SemaphorePermit<'_>>,
     ) -> Result<Established, Error> {
-        let session = Session::new(served.to(&self.needs)).map_err(Error::Setup)?;
+        let session = Session::new(served.to(&self.needs), served.verifies());
+        let session = session.map_err(Error::Setup)?;
         let session = self.session.insert(session);
         session.limit_records(self.needs.record_max);
         let mut to_backend = Backlog::default();

@@ -47,6 +47,14 @@ impl ClientTrust {
         matches!(self, Self::Disabled)
     }
 
+    /// Reports whether a certificate that a client presents has been verified once the handshake has succeeded.
+    fn verifies(&self) -> bool {
+        match self {
+            Self::Disabled => false,
+            Self::Optional(_) | Self::Required(_) => true,
+        }
+    }
+
     /// Returns the authorities for client certificates.
     pub(crate) fn authorities(&self) -> Option<&Authorities> {
         match self {
@@ -94,6 +102,7 @@ pub(crate) struct Served {
     aes256_first: Arc<ServerConfig>,
     by_client: Arc<ServerConfig>,
     by_name: Arc<ByName>,
+    verifies: bool,
 }
 
 impl Served {
@@ -134,7 +143,13 @@ impl Served {
             aes256_first: config(aes256_first(), false)?,
             by_client: config(provider(), true)?,
             by_name: resolver,
+            verifies: trust.verifies(),
         })
+    }
+
+    /// Reports whether a session's client certificate counts as verified.
+    pub(crate) fn verifies(&self) -> bool {
+        self.verifies
     }
 
     /// Reports whether a certificate covers a name in lower case.
