@@ -146,7 +146,8 @@ impl Board {
         }
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.current.warnings().into_iter();
-        status.warnings = warnings.map(Doubt::from).collect();
+        let advice = settings.advice().into_iter().map(Doubt::from);
+        status.warnings = warnings.map(Doubt::from).chain(advice).collect();
         status
     }
 

@@ -110,10 +110,9 @@ impl Counts {
 
     /// Counts a first packet that a later release refuses for a reason.
     pub(crate) fn tolerate(&self, reason: Reason) {
-        let index = TOLERATED.iter().position(|known| *known == reason);
-        index
-            .into_iter()
-            .for_each(|index| self.tolerated[index].add(1));
+        if let Some(index) = TOLERATED.iter().position(|known| *known == reason) {
+            self.tolerated[index].add(1);
+        }
     }
 
     /// Counts a handshake that succeeded.

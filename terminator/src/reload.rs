@@ -91,7 +91,8 @@ impl Reload {
             Self::ClientVerifier => "rustls refused the CA certificates",
             Self::Expired => "an expired certificate would have replaced a valid one",
             Self::Identity => {
-                "a template in `identity` is invalid, or its clients have no certificates"
+                "a template in `identity` is invalid, its clients have no certificates, or clients of another host could take the \
+                 names that it gives"
             }
             Self::Malformed => "the file is not YAML, or its keys or values are wrong",
             Self::NotYetValid => {

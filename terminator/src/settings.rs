@@ -6,6 +6,7 @@
 pub(crate) mod hosts;
 mod naming;
 mod prepare;
+mod shared;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use hosts::{Host, Hosts};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
+use mqtt_tls_judge::identity::naming::Naming;
 
 /// A valid configuration.
 #[derive(Clone)]
@@ -65,6 +67,8 @@ enum Cause {
     #[error("{0}")]
     Naming(naming::Error),
     #[error("{0}")]
+    Shared(shared::Error),
+    #[error("{0}")]
     Tls(tls::Error),
 }
 
@@ -75,7 +79,7 @@ impl Problem {
             Cause::Address(error) => error.reason(),
             Cause::Authorities(error) => Reload::Refused(error.reason()),
             Cause::Certificate(error) => Reload::Refused(error.reason()),
-            Cause::Naming(_) => Reload::Identity,
+            Cause::Naming(_) | Cause::Shared(_) => Reload::Identity,
             Cause::Tls(error) => error.reason(),
         }
     }
@@ -153,6 +157,25 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Advice about an active configuration, beside that about certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The first name of the host whose it is; empty for the listener itself.
+    pub host: String,
+    /// Key of the configuration.
+    pub key: String,
+    /// Reason, one of a fixed set.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: &'static str,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
 impl Settings {
     /// Validates a configuration.
     ///
@@ -199,6 +222,21 @@ impl Settings {
         let mut warnings: Vec<Warning> = hosts.flat_map(|host| of_host(host, now)).collect();
         warnings.extend(self.hosts.together());
         warnings
+    }
+
+    /// Returns the advice about names from certificates: a session belongs to whom sends its client ID.
+    pub fn advice(&self) -> Vec<Advice> {
+        let hosts = self.hosts.all().filter(|host| host.has_own_naming);
+        let kept =
+            hosts.filter(|host| host.naming.as_ref().map(Naming::names) == Some((true, false)));
+        kept.map(|host| Advice {
+            host: host.names.first().cloned().unwrap_or_default(),
+            key: format!("{}identity", host.key),
+            reason: "ClientIdKept",
+            message: "only `userName` comes from certificates, so each client may send the client ID of another, and a broker \
+                ends that one's connection and may give away its session; set `clientId` as well",
+        })
+        .collect()
     }
 
     /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces

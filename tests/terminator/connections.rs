@@ -40,6 +40,7 @@ async fn a_device_is_found_by_the_socket_that_the_broker_sees() {
                 user_name: Some("guest".to_owned()),
                 client_id_prefix: None,
             }),
+            ..Identity::default()
         });
     });
     let leaf = devices.leaf().common_name("p7").client_auth().issue();

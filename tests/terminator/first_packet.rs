@@ -89,8 +89,9 @@ async fn a_large_connect_passes() {
 async fn the_largest_fields_pass() {
     let backend = Scripted::start().await;
     let fixture = Fixture::start(backend.addr());
+    let longest = vec![7; 65_535];
     for version in Version::ALL {
-        let connect = mqtt::connect_with(version, "large", &[b'u'; 65_535], Some(&[7; 65_535]));
+        let connect = mqtt::connect_with(version, "large", &longest, Some(&longest));
         let mut client = fixture.client().connect(fixture.addr()).await.unwrap();
         client.send(&connect).await.unwrap();
         let mut peer = backend.accept_any().await;

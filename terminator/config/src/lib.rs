@@ -39,8 +39,9 @@ pub use problem::{Problem, Problems};
 pub use scalar::{is_dns_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
-    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Identity, Limits, Mismatch, Naming,
-    NamingAction, Protocol, Tickets, Timeouts, Tls, UnknownNames, WithoutCertificate,
+    Admin, Backend, ClientAuth, ClientAuthMode, Drain, Host, Identity, IdentityMode, Limits,
+    Mismatch, Naming, NamingAction, Protocol, SharedNames, Tickets, Timeouts, Tls, UnknownNames,
+    WithoutCertificate,
 };
 
 /// Maximum size of a file, in bytes: what a Secret of Kubernetes can hold.
@@ -111,6 +112,9 @@ pub struct Config {
     /// What clients get that ask for another name.
     #[serde(skip_serializing_if = "is_default")]
     pub unknown_names: UnknownNames,
+    /// What is done if clients of one host could take names that certificates give at another.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shared_names: SharedNames,
 }
 
 /// The ALPN protocol (RFC 7301) that marks the operator's probes: the terminator completes the handshake, closes the
@@ -185,6 +189,19 @@ impl Config {
                   clients without SNI get, `Refuse` the alert unrecognized_name",
     };
 
+    const SHARED_NAMES: Key<SharedNames> = Key {
+        name: "sharedNames",
+        values: Values::named(&[
+            ("Refuse", SharedNames::Refuse),
+            ("Accept", SharedNames::Accept),
+        ]),
+        default: SharedNames::default,
+        meaning: "what is done with a file in which hosts, or a host and the file itself, have the same `backend`, and clients of \
+                  one could take a name that certificates give at another, because they keep the name that they send, or other \
+                  authorities issue certificates for the same name: `Refuse` refuses it, `Accept` serves it, where the broker \
+                  keeps such clients apart",
+    };
+
     /// Returns a configuration of the two required keys, with defaults for everything else.
     pub fn new(port: u16, pem: Pem) -> Self {
         Self {
@@ -205,6 +222,7 @@ impl Config {
             certificates: Vec::new(),
             hosts: Vec::new(),
             unknown_names: UnknownNames::default(),
+            shared_names: SharedNames::default(),
         }
     }
 

@@ -63,9 +63,11 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         certificates: certificates(&mut file),
         hosts: hosts(&mut file),
         unknown_names: file.key(&Config::UNKNOWN_NAMES),
+        shared_names: file.key(&Config::SHARED_NAMES),
     };
-    let mut hosts = config.hosts.iter();
-    let has_identity = config.identity.is_some() || hosts.any(|host| host.identity.is_some());
+    let gives = |identity: &Option<Identity>| identity.as_ref().is_some_and(Identity::gives_names);
+    let has_identity =
+        gives(&config.identity) || config.hosts.iter().any(|host| gives(&host.identity));
     if config.protocol != Protocol::Mqtt && has_identity {
         let message = "`identity` needs a CONNECT to write names into; set `protocol: mqtt`, or remove \
                        `identity`";

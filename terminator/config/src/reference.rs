@@ -63,6 +63,7 @@ pub fn rows() -> Vec<Row> {
         });
     }
     rows.key(&Config::UNKNOWN_NAMES);
+    rows.key(&Config::SHARED_NAMES);
     rows.key(&Config::VERSION);
     rows.section::<Backend>();
     rows.key(&Config::PROTOCOL);
@@ -112,6 +113,7 @@ impl Rows {
     fn identity(&mut self) {
         self.parent(Identity::NAME, Identity::MEANING);
         let mut keys = Self::default();
+        keys.key(&Identity::MODE);
         let (name, meaning) = Identity::USER_NAME;
         keys.parent(name, meaning);
         let mut user_name = Self::default();

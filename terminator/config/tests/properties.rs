@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mqtt_tls_config::{
-    Backend, Certificate, ClientAuth, ClientAuthMode, Config, Host, Identity, Mismatch, Naming,
-    NamingAction, Pem, Protocol, Tickets, UnknownNames, WithoutCertificate,
+    Backend, Certificate, ClientAuth, ClientAuthMode, Config, Host, Identity, IdentityMode,
+    Mismatch, Naming, NamingAction, Pem, Protocol, SharedNames, Tickets, UnknownNames,
+    WithoutCertificate,
 };
 use proptest::prelude::*;
 
@@ -65,18 +66,25 @@ fn identity() -> impl Strategy<Value = Identity> {
         client_id_prefix,
     });
     let names = (naming(), proptest::option::of(naming()), any::<bool>());
-    (names, proptest::option::of(without)).prop_map(|((one, other, is_swapped), without)| {
-        let (user_name, client_id) = if is_swapped {
-            (other, Some(one))
-        } else {
-            (Some(one), other)
-        };
-        Identity {
-            user_name,
-            client_id,
-            without_certificate: without,
-        }
-    })
+    let named =
+        (names, proptest::option::of(without)).prop_map(|((one, other, is_swapped), without)| {
+            let (user_name, client_id) = if is_swapped {
+                (other, Some(one))
+            } else {
+                (Some(one), other)
+            };
+            Identity {
+                mode: IdentityMode::Certificate,
+                user_name,
+                client_id,
+                without_certificate: without,
+            }
+        });
+    let none = Just(Identity {
+        mode: IdentityMode::None,
+        ..Identity::default()
+    });
+    prop_oneof![4 => named, 1 => none]
 }
 
 fn client_auth((mode, ca): (u8, Pem)) -> ClientAuth {
@@ -135,8 +143,11 @@ fn config() -> impl Strategy<Value = Config> {
                 config.also_listen = new.3;
                 config.hosts = hosts.0;
                 config.identity = first.0;
-                let names = config.identity.is_some()
-                    || config.hosts.iter().any(|host| host.identity.is_some());
+                let gives = |identity: &Option<Identity>| {
+                    identity.as_ref().is_some_and(Identity::gives_names)
+                };
+                let names = gives(&config.identity)
+                    || config.hosts.iter().any(|host| gives(&host.identity));
                 config.protocol = match first.1 {
                     1 if !names => Protocol::Websocket,
                     2 if !names => Protocol::Tcp,
@@ -144,6 +155,8 @@ fn config() -> impl Strategy<Value = Config> {
                 };
                 config.limits.connect_bytes = first.2;
                 config.admin.connections = first.3;
+                let shared = [SharedNames::Refuse, SharedNames::Accept];
+                config.shared_names = shared[usize::from(hosts.1 == first.3)];
                 config.unknown_names = if hosts.1 {
                     UnknownNames::Refuse
                 } else {
@@ -168,7 +181,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|protocol|identity|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
+        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|sharedNames|protocol|identity|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::backend::health::Seen;
 use crate::settings::hosts::Host;
-use crate::settings::{Settings, Warning};
+use crate::settings::{Advice, Settings, Warning};
 use crate::tls::ClientTrust;
 use mqtt_tls_judge::certificate::{Certificate, Facts};
 
@@ -153,6 +153,17 @@ impl From<Warning> for Doubt {
             key: warning.key,
             reason: warning.finding.reason.name(),
             message: warning.finding.message,
+        }
+    }
+}
+
+impl From<Advice> for Doubt {
+    fn from(advice: Advice) -> Self {
+        Self {
+            host: advice.host,
+            key: advice.key,
+            reason: advice.reason,
+            message: advice.message.to_owned(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Host {
     pub(crate) has_own_trust: bool,
     /// Names from clients' certificates.
     pub(crate) naming: Option<Naming>,
+    /// Whether the configuration has them for this host.
+    pub(crate) has_own_naming: bool,
     /// Its certificates, the default first.
     pub(crate) certificates: Vec<Certificate>,
     /// Whether the configuration has certificates for this host.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use mqtt_tls_config::{
     Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode, Config, Identity, Pem,
+    SharedNames,
 };
 
 use super::hosts::{Host, Hosts};
-use super::{Cause, Judgement, Problem, naming};
+use super::{Cause, Judgement, Problem, naming, shared};
 use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
@@ -53,7 +54,7 @@ pub(super) fn hosts(
         has_own_certificates: true,
         has_own_trust: true,
         has_own_backend: true,
-        identity: config.identity.as_ref(),
+        identity: giving(config.identity.as_ref()),
         has_own_identity: true,
     };
     let listener = judge.build(listener, config, Arc::new(config.backend.clone()));
@@ -82,12 +83,26 @@ pub(super) fn hosts(
             has_own_certificates: host.pem.is_some(),
             has_own_trust: host.client_auth.is_some(),
             has_own_backend: host.backend.is_some(),
-            identity: host.identity.as_ref().or(config.identity.as_ref()),
+            identity: giving(host.identity.as_ref().or(config.identity.as_ref())),
             has_own_identity: host.identity.is_some(),
         };
         others.extend(judge.build(parts, config, backend));
     }
-    Some(Hosts::new(listener?, others, config.unknown_names))
+    let mut listener = listener?;
+    let mut all: Vec<&mut Host> = std::iter::once(&mut listener).chain(&mut others).collect();
+    shared::reserve(&mut all);
+    if config.shared_names == SharedNames::Refuse {
+        let all: Vec<&Host> = all.iter().map(|host| &**host).collect();
+        for (key, error) in shared::judge(&all) {
+            judge.add(key, Cause::Shared(error));
+        }
+    }
+    Some(Hosts::new(listener, others, config.unknown_names))
+}
+
+/// Returns an identity that gives names.
+fn giving(identity: Option<&Identity>) -> Option<&Identity> {
+    identity.filter(|identity| identity.gives_names())
 }
 
 /// A host before its TLS configurations are built.
@@ -164,6 +179,7 @@ impl Judge<'_, '_> {
             trust,
             has_own_trust: parts.has_own_trust,
             naming,
+            has_own_naming: parts.has_own_identity,
             certificates,
             has_own_certificates: parts.has_own_certificates,
             known: Arc::clone(known),

@@ -161,7 +161,7 @@ async fn an_unknown_version_is_refused_by_a_connack() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_a_certificate_is_refused_at_the_version() {
     let named = Named::start(Optional, overwritten()).await;
-    let connect = mqtt::connect_with(Version::V5, "large", b"p7", Some(&[7; 50_000]));
+    let connect = mqtt::connect_with(Version::V5, "large", b"p7", Some(&vec![7; 50_000]));
     let not_authorized = [0x20, 3, 0, 0x87, 0];
     named.refuses(None, &connect[..11], &not_authorized).await;
     named
@@ -297,6 +297,7 @@ async fn enhanced_authentication_is_the_brokers_where_it_gets_client_ids_only() 
         client_id: Some(by_common_name(NamingAction::Set, Mismatch::Refuse)),
         user_name: None,
         without_certificate: None,
+        ..Identity::default()
     };
     let named = Named::start(Require, identity).await;
     let sent = [scram(), mqtt::packet(0xF0, b"\x18\0")].concat();

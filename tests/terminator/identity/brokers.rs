@@ -83,6 +83,7 @@ fn mosquittos_clients_understand_the_refusal() {
         user_name: Some(by_common_name(NamingAction::Require, Mismatch::Refuse)),
         client_id: None,
         without_certificate: None,
+        ..Identity::default()
     };
     let fixture = named(Mosquitto::shared().addr(), &devices, identity);
     let at = Endpoint::tls(fixture.config.port, &fixture.ca).identity(&device(&devices, "p7"));

@@ -43,6 +43,16 @@ pub enum UnknownNames {
     Refuse,
 }
 
+/// What is done with a file in which clients of one host could take names that certificates give at another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SharedNames {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is served.
+    Accept,
+}
+
 impl Host {
     pub(crate) const NAMES: Required<Vec<String>> = Required {
         name: "names",

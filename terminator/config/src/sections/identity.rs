@@ -12,10 +12,15 @@ const EMPTY: &str = "it gives clients no name: set `userName` or `clientId`, eac
 
 const REQUIRED_AND_OVERWRITTEN: &str = "`Require` refuses a client that sends another name; set `action: Set`, or leave `mismatch` out";
 
+const NOTHING_TO_NAME: &str =
+    "with `mode: None` clients keep their names; remove the other keys, or `mode`";
+
 /// Names from clients' certificates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
+    /// Whether clients get names.
+    pub mode: IdentityMode,
     /// Where the user name comes from; without it, clients keep theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<Naming>,
@@ -25,6 +30,16 @@ pub struct Identity {
     /// The names of clients without a certificate; without it, they are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_certificate: Option<WithoutCertificate>,
+}
+
+/// Whether clients get names from their certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum IdentityMode {
+    /// They do.
+    #[default]
+    Certificate,
+    /// They keep theirs.
+    None,
 }
 
 /// Where a name comes from.
@@ -79,6 +94,22 @@ impl Identity {
          the broker gets it; needs `protocol: mqtt` and a `clientAuth` that requests certificates. Each other field of the \
          CONNECT is kept. A client that is refused gets a CONNACK of its version, and then close_notify";
 
+    pub(crate) const MODE: Key<IdentityMode> = Key {
+        name: "mode",
+        values: Values::named(&[
+            ("Certificate", IdentityMode::Certificate),
+            ("None", IdentityMode::None),
+        ]),
+        default: IdentityMode::default,
+        meaning: "`Certificate` gives clients names, `None` leaves them theirs: for a host with a broker of its own, such as one \
+                  for provisioning, where the file has `identity`",
+    };
+
+    /// Reports whether clients get names.
+    pub fn gives_names(&self) -> bool {
+        self.mode == IdentityMode::Certificate
+    }
+
     pub(crate) const USER_NAME: (&'static str, &'static str) = (
         "userName",
         "where the user name comes from; without it, clients keep theirs",
@@ -95,6 +126,7 @@ impl Identity {
             entries.complain(Self::NAME, EMPTY.to_owned());
         }
         let read = entries.nested(Self::NAME, |entries| Self {
+            mode: entries.key(&Self::MODE),
             user_name: Naming::read_if_any(entries, Self::USER_NAME.0),
             client_id: Naming::read_if_any(entries, Self::CLIENT_ID.0),
             without_certificate: entries.nested(WithoutCertificate::NAME, |entries| {
@@ -102,8 +134,13 @@ impl Identity {
             }),
         })?;
         let names_nothing = read.user_name.is_none() && read.client_id.is_none();
-        if names_nothing && entries.report.is_clean() {
-            entries.complain(Self::NAME, EMPTY.to_owned());
+        let is_empty = names_nothing && read.without_certificate.is_none();
+        let problem = match read.mode {
+            IdentityMode::Certificate => Some(EMPTY).filter(|_| names_nothing),
+            IdentityMode::None => Some(NOTHING_TO_NAME).filter(|_| !is_empty),
+        };
+        if let Some(problem) = problem.filter(|_| entries.report.is_clean()) {
+            entries.complain(Self::NAME, problem.to_owned());
         }
         Some(read)
     }

@@ -14,6 +14,11 @@ pub enum Target {
     UserName,
 }
 
+impl Target {
+    /// Both, the user name first.
+    pub const ALL: [Self; 2] = [Self::UserName, Self::ClientId];
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -67,6 +72,8 @@ pub struct Naming {
     user_name: Option<Source>,
     client_id: Option<Source>,
     fallback: Option<Fallback>,
+    /// Names of clients without a certificate at other hosts with the same broker.
+    reserved: Vec<Fallback>,
 }
 
 /// Errors in a naming.
@@ -169,58 +176,6 @@ pub enum Reason {
     UserNameMismatch,
 }
 
-impl Reason {
-    /// All of them, by name.
-    pub const ALL: [Self; 8] = [
-        Self::ClientIdMismatch,
-        Self::Ambiguous,
-        Self::Missing,
-        Self::Reserved,
-        Self::TooLong,
-        Self::Unusable,
-        Self::Unauthenticated,
-        Self::UserNameMismatch,
-    ];
-
-    /// Returns the metric label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ClientIdMismatch => "client_id_mismatch",
-            Self::Ambiguous => "name_ambiguous",
-            Self::Missing => "name_missing",
-            Self::Reserved => "name_reserved",
-            Self::TooLong => "name_too_long",
-            Self::Unusable => "name_unusable",
-            Self::Unauthenticated => "unauthenticated",
-            Self::UserNameMismatch => "user_name_mismatch",
-        }
-    }
-
-    /// Returns the description for the reference.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::ClientIdMismatch => {
-                "the client sent another client ID than its certificate gives"
-            }
-            Self::Ambiguous => {
-                "the certificate has several values of a field that the name is made of"
-            }
-            Self::Missing => "the certificate lacks a field that the name is made of",
-            Self::Reserved => {
-                "the certificate gives a name that belongs to clients without a certificate"
-            }
-            Self::TooLong => "the certificate gives a name that is too long",
-            Self::Unusable => {
-                "the certificate has an empty value, or one with control characters, in the name"
-            }
-            Self::Unauthenticated => "names come from certificates, and the client has none",
-            Self::UserNameMismatch => {
-                "the client sent another user name than its certificate gives"
-            }
-        }
-    }
-}
-
 impl Refusal {
     /// Returns the reason, one of a fixed set.
     pub fn reason(&self) -> Reason {
@@ -265,7 +220,27 @@ impl Naming {
             user_name,
             client_id,
             fallback,
+            reserved: Vec::new(),
         })
+    }
+
+    /// Returns the names of clients without a certificate.
+    pub fn fallback(&self) -> Option<&Fallback> {
+        self.fallback.as_ref()
+    }
+
+    /// Gives no certificate names of clients without one at another host with the same broker.
+    pub fn reserve(&mut self, names: Fallback) {
+        self.reserved.push(names);
+    }
+
+    /// Returns the template of a name that comes from certificates.
+    pub fn template(&self, target: Target) -> Option<&Template> {
+        let source = match target {
+            Target::ClientId => &self.client_id,
+            Target::UserName => &self.user_name,
+        };
+        source.as_ref().map(|source| &source.template)
     }
 
     /// Reports whether the user name comes from certificates, and whether the client ID does.
@@ -291,8 +266,8 @@ impl Naming {
             None => Choice::Kept,
             Some(source) => {
                 let name = given(source, identity, Target::UserName)?;
-                let reserved = self.fallback.as_ref().and_then(|it| it.user_name.as_ref());
-                if reserved == Some(&name) {
+                let mut reserved = self.reserved().filter_map(|it| it.user_name.as_ref());
+                if reserved.any(|reserved| *reserved == name) {
                     return Err(Refusal::Reserved(Target::UserName));
                 }
                 source.choose(name, sent.user_name, Target::UserName)?
@@ -302,9 +277,10 @@ impl Naming {
             None => Choice::Kept,
             Some(source) => {
                 let name = given(source, identity, Target::ClientId)?;
-                let fallback = self.fallback.as_ref();
-                let reserved = fallback.and_then(|it| it.client_id_prefix.as_deref());
-                if reserved.is_some_and(|prefix| name.starts_with(prefix)) {
+                let mut prefixes = self
+                    .reserved()
+                    .filter_map(|it| it.client_id_prefix.as_deref());
+                if prefixes.any(|prefix| name.starts_with(prefix)) {
                     return Err(Refusal::Reserved(Target::ClientId));
                 }
                 let sent = Some(sent.client_id).filter(|id| !id.is_empty());
@@ -315,6 +291,11 @@ impl Naming {
             user_name,
             client_id,
         })
+    }
+
+    /// Returns the names that no certificate may give.
+    fn reserved(&self) -> impl Iterator<Item = &Fallback> {
+        self.fallback.iter().chain(&self.reserved)
     }
 
     fn without_certificate(&self, sent: Sent<'_>) -> Result<Names, Refusal> {
@@ -400,12 +381,6 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_sorted() {
-        let names = Reason::ALL.map(Reason::name);
-        assert!(names.is_sorted_by(|one, next| one < next), "{names:?}");
-    }
-
-    #[test]
     fn each_action_decides_for_no_name_the_same_and_another() {
         use Action::{Require, Set};
         use Mismatch::{Overwrite, Refuse};
@@ -468,6 +443,11 @@ mod tests {
         for (cn, target) in [("guest", Target::UserName), ("guest-p7", Target::ClientId)] {
             let device = identity(&[(CommonName, Some(cn))]);
             let refused = open.decide(Some(&device), Sent::default());
+            assert_eq!(refused, Err(Refusal::Reserved(target)));
+            // Nor can one of another host with the same broker.
+            let mut other = Naming::new(both(), both(), None).unwrap();
+            other.reserve(open.fallback().unwrap().clone());
+            let refused = other.decide(Some(&device), Sent::default());
             assert_eq!(refused, Err(Refusal::Reserved(target)));
         }
     }

@@ -130,6 +130,15 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// Reports whether another template may give the same name: neither what they begin with tells them apart, nor what
+    /// they end with.
+    pub fn may_meet(&self, other: &Self) -> bool {
+        let begins = (literal(self.parts.first()), literal(other.parts.first()));
+        let ends = (literal(self.parts.last()), literal(other.parts.last()));
+        (begins.0.starts_with(begins.1) || begins.1.starts_with(begins.0))
+            && (ends.0.ends_with(ends.1) || ends.1.ends_with(ends.0))
+    }
+
     /// Returns the name that a certificate gives.
     ///
     /// # Errors
@@ -147,6 +156,14 @@ impl Template {
             return Err(Unnamed::TooLong(name.len()));
         }
         Ok(name)
+    }
+}
+
+/// Returns the text of a part; a field has none of its own.
+fn literal(part: Option<&Part>) -> &str {
+    match part {
+        Some(Part::Literal(text)) => text,
+        Some(Part::Field(_)) | None => "",
     }
 }
 
@@ -212,6 +229,23 @@ mod tests {
         assert!(
             unknown.ends_with("use {cn}, {san.dns}, {san.email}, {san.ip}, {san.uri} or {spki}")
         );
+    }
+
+    #[test]
+    fn templates_with_another_begin_or_end_give_other_names() {
+        for (one, other, may_meet) in [
+            ("{cn}", "{cn}", true),
+            ("{cn}", "{san.dns}", true),
+            ("a/{cn}", "{cn}", true),
+            ("a/{cn}", "a/b/{cn}", true),
+            ("a/{cn}", "b/{cn}", false),
+            ("{cn}@a", "{cn}@b", false),
+            ("{cn}@a", "x{cn}", true),
+        ] {
+            let (one, other) = (parsed(one), parsed(other));
+            assert_eq!(one.may_meet(&other), may_meet, "{one:?} {other:?}");
+            assert_eq!(other.may_meet(&one), may_meet);
+        }
     }
 
     #[test]
