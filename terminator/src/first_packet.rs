@@ -124,7 +124,7 @@ impl Error {
             Self::Identity(Refusal::Mismatch(Target::UserName), version) => {
                 (version, connack::Cause::BadUserNameOrPassword)
             }
-            Self::Identity(Refusal::Mismatch(Target::ClientId), version) => {
+            Self::Identity(Refusal::GuestId | Refusal::Mismatch(Target::ClientId), version) => {
                 (version, connack::Cause::ClientIdNotValid)
             }
             Self::Identity(_, version) | Self::Unreadable(_, version) => {

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use x509_parser::oid_registry::OID_X509_COMMON_NAME;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::escape;
 use super::facts::sha256;
 use super::name;
 
@@ -71,7 +72,7 @@ impl fmt::Display for Field {
 /// The names in a certificate. Untrusted text, although an authority signed it: it is not escaped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// By [`Field::ALL`]; `None` for a value that is empty, no text, or has control characters.
+    /// By [`Field::ALL`]; `None` for a value that is not usable, or no text.
     values: [Vec<Option<String>>; 6],
 }
 
@@ -110,8 +111,8 @@ impl Identity {
     }
 
     fn add(&mut self, field: Field, value: Option<String>) {
-        let is_usable = |value: &String| !value.is_empty() && !value.chars().any(char::is_control);
-        self.values[field as usize].push(value.filter(is_usable));
+        let value = value.filter(|value| is_usable(value));
+        self.values[field as usize].push(value);
     }
 
     /// Returns the usable values of a field.
@@ -123,6 +124,20 @@ impl Identity {
     fn all(&self, field: Field) -> &[Option<String>] {
         &self.values[field as usize]
     }
+}
+
+/// Reports whether a text can be told from others where people or databases compare it: it is not empty, has no space at
+/// its ends and nothing that cannot be seen.
+fn is_usable(value: &str) -> bool {
+    let is_noncharacter = |char: char| {
+        let code = u32::from(char);
+        (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
+    };
+    !value.is_empty()
+        && value.trim() == value
+        && !value
+            .chars()
+            .any(|char| escape::is_unseen(char) || is_noncharacter(char))
 }
 
 impl fmt::Debug for Identity {

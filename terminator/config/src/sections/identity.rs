@@ -150,10 +150,11 @@ impl Naming {
     pub(crate) const TEMPLATE: Required<String> = Required {
         name: "template",
         values: Values::<String>::TEMPLATE,
-        meaning: "text and fields of the certificate: `{cn}`, `{san.dns}`, `{san.email}`, `{san.uri}`, `{san.ip}` and `{spki}` (the \
-                  SHA-256 of its public key), as in `factory-{cn}`; `{{` is a brace. A certificate gives a name if it has each \
-                  field exactly once, as text without control characters, and the name has at most 1,024 bytes; other clients \
-                  are refused",
+        meaning: "text and fields of the certificate: `{cn}`, `{san.dns}` (in lower case), `{san.email}`, `{san.uri}`, `{san.ip}` and \
+                  `{spki}` (the SHA-256 of its public key), as in `factory-{cn}`; `{{` is a brace. A certificate gives a name if \
+                  it has each field exactly once, as text without `+`, `#`, spaces at its ends and characters that cannot be seen, \
+                  if no field contains the text that separates it from the next one, and if the name has at most 1,024 bytes; \
+                  other clients are refused. Names are compared byte by byte, without Unicode's normalization",
     };
 
     pub(crate) const ACTION: Key<NamingAction> = Key {

@@ -2,8 +2,8 @@
 //!
 //! It must not let a client without a certificate in under a name that a certificate can give.
 
-use super::Identity;
-use super::template::{NAME_MAX, Template, Unnamed};
+use super::template::{NAME_MAX, Template, Unnamed, has_wildcard};
+use super::{Identity, is_usable};
 
 /// A name in a CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,6 +144,12 @@ pub enum Refusal {
     /// The client sent another name.
     #[error("the client sent another {0} than its certificate gives")]
     Mismatch(Target),
+    /// The client ID of a client without a certificate cannot be prefixed.
+    #[error(
+        "the client has no certificate, and its client ID is too long to be prefixed, begins or ends with a space, or has `+`, \
+        `#`, or characters that cannot be seen"
+    )]
+    GuestId,
     /// The certificate gives a name of clients without one.
     #[error("the certificate gives a {0} that belongs to clients without a certificate")]
     Reserved(Target),
@@ -182,11 +188,13 @@ impl Refusal {
         match self {
             Self::Mismatch(Target::ClientId) => Reason::ClientIdMismatch,
             Self::Mismatch(Target::UserName) => Reason::UserNameMismatch,
+            Self::GuestId => Reason::Unusable,
             Self::Reserved(_) => Reason::Reserved,
             Self::Unauthenticated => Reason::Unauthenticated,
             Self::Unnamed(_, why) => match why {
                 Unnamed::Ambiguous(..) => Reason::Ambiguous,
                 Unnamed::Missing(_) => Reason::Missing,
+                Unnamed::Separator(_) => Reason::Unusable,
                 Unnamed::TooLong(_) => Reason::TooLong,
                 Unnamed::Unusable(_) => Reason::Unusable,
             },
@@ -310,9 +318,9 @@ impl Naming {
             Some(prefix) if !sent.client_id.is_empty() => {
                 let prefixed = format!("{prefix}{}", sent.client_id);
                 // The longest client ID that MQTT allows.
-                if prefixed.len() > usize::from(u16::MAX) {
-                    let why = Unnamed::TooLong(prefixed.len());
-                    return Err(Refusal::Unnamed(Target::ClientId, why));
+                let is_too_long = prefixed.len() > usize::from(u16::MAX);
+                if is_too_long || has_wildcard(sent.client_id) || !is_usable(sent.client_id) {
+                    return Err(Refusal::GuestId);
                 }
                 Choice::Overwritten(prefixed)
             }
@@ -449,6 +457,19 @@ mod tests {
             other.reserve(open.fallback().unwrap().clone());
             let refused = other.decide(Some(&device), Sent::default());
             assert_eq!(refused, Err(Refusal::Reserved(target)));
+        }
+    }
+
+    #[test]
+    fn a_client_id_that_cannot_be_prefixed_is_refused() {
+        let named = Some(source(Action::Set, Mismatch::Overwrite));
+        let open = Naming::new(None, named, Some(fallback(None, Some("guest-")))).unwrap();
+        for client_id in ["+", "a#", " a", "a\u{200b}", &*"n".repeat(65_530)] {
+            let sent = Sent {
+                user_name: None,
+                client_id,
+            };
+            assert_eq!(open.decide(None, sent), Err(Refusal::GuestId));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Templates for names: literal text and fields of a certificate, such as `factory-{cn}`. Checked when they are loaded.
 //!
-//! It must not make a name that is empty, longer than [`NAME_MAX`], or has control characters; nor one from a field that the
-//! certificate has twice.
+//! It must not make a name that is empty, longer than [`NAME_MAX`], or has characters that cannot be seen or mean something to
+//! brokers; nor one from a field that the certificate has twice; nor one that another certificate gives by other values. It
+//! changes no value: names are compared byte by byte, without Unicode's normalization.
 
 use std::fmt;
 
@@ -29,7 +30,7 @@ pub enum Error {
     /// Two fields follow each other.
     #[error(
         "the template has {0} and {1} with nothing between them, so two certificates could give one name; put a \
-        text between them"
+        text between them that no {0} has"
     )]
     Adjacent(Field, Field),
     /// A brace is not closed, or not opened.
@@ -74,11 +75,17 @@ pub enum Unnamed {
     /// The certificate does not have the field.
     #[error("the certificate has no {0}")]
     Missing(Field),
+    /// The value has the text that separates it from the next one: another certificate could give the same name.
+    #[error("the certificate has a {0} that contains the text which the template has behind it")]
+    Separator(Field),
     /// The name would be too long.
     #[error("the certificate gives a name of {0} bytes; the maximum is {NAME_MAX}")]
     TooLong(usize),
-    /// The value is empty, is no text, or has control characters.
-    #[error("the certificate has a {0} that is empty, is no text, or has control characters")]
+    /// The value is empty or no text, or has characters that cannot be seen or mean something to brokers.
+    #[error(
+        "the certificate has a {0} that is empty, is no text, begins or ends with a space, or has `+`, `#`, or characters \
+        that cannot be seen"
+    )]
     Unusable(Field),
 }
 
@@ -146,17 +153,36 @@ impl Template {
     /// It gives none.
     pub fn name(&self, identity: &Identity) -> Result<String, Unnamed> {
         let mut name = String::new();
-        for part in &self.parts {
-            name.push_str(match part {
-                Part::Literal(text) => text,
-                Part::Field(field) => the_one(identity, *field)?,
-            });
+        for (index, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Literal(text) => name.push_str(text),
+                Part::Field(field) => {
+                    let value = the_one(identity, *field)?;
+                    // Behind the last field nothing can be moved.
+                    if let [Part::Literal(text), Part::Field(_), ..] = &self.parts[index + 1..]
+                        && !is_apart(value, text)
+                    {
+                        return Err(Unnamed::Separator(*field));
+                    }
+                    name.push_str(value);
+                }
+            }
         }
         if name.len() > NAME_MAX {
             return Err(Unnamed::TooLong(name.len()));
         }
         Ok(name)
     }
+}
+
+/// Reports whether a name would match others in a topic filter: brokers put names into the patterns of their rules.
+pub(super) fn has_wildcard(name: &str) -> bool {
+    name.contains(['+', '#'])
+}
+
+/// Reports whether a text behind a value shows where the value ends: it occurs nowhere before.
+fn is_apart(value: &str, text: &str) -> bool {
+    format!("{value}{text}").find(text) == Some(value.len())
 }
 
 /// Returns the text of a part; a field has none of its own.
@@ -171,7 +197,10 @@ fn literal(part: Option<&Part>) -> &str {
 fn the_one(identity: &Identity, field: Field) -> Result<&str, Unnamed> {
     match identity.all(field) {
         [] => Err(Unnamed::Missing(field)),
-        [value] => value.as_deref().ok_or(Unnamed::Unusable(field)),
+        [value] => {
+            let value = value.as_deref().filter(|value| !has_wildcard(value));
+            value.ok_or(Unnamed::Unusable(field))
+        }
         values => Err(Unnamed::Ambiguous(field, values.len())),
     }
 }
@@ -256,7 +285,20 @@ mod tests {
         let two = [(Dns, Some("a.example")), (Dns, None)];
         assert_eq!(name("{san.dns}", &two), Err(Unnamed::Ambiguous(Dns, 2)));
         assert_eq!(name("{san.ip}", &two), Err(Unnamed::Missing(Ip)));
-        for value in [None, Some(""), Some("a\0"), Some("a\u{85}"), Some("a\nb")] {
+        for value in [
+            None,
+            Some(""),
+            Some("a\0"),
+            Some("a\u{85}"),
+            Some("a\nb"),
+            Some(" a"),
+            Some("a "),
+            Some("a\u{200b}"),
+            Some("a\u{202e}b"),
+            Some("a\u{ffff}"),
+            Some("+"),
+            Some("a/#"),
+        ] {
             let values = [(CommonName, value)];
             assert_eq!(name("d-{cn}", &values), Err(Unnamed::Unusable(CommonName)));
         }
@@ -266,7 +308,42 @@ mod tests {
         assert_eq!(name("{cn}.", &values), Err(Unnamed::TooLong(NAME_MAX + 1)));
     }
 
+    /// By a value that has the separator, or makes it together with the separator.
+    #[test]
+    fn a_value_does_not_reach_into_the_next_one() {
+        let values = |cn, uri| [(CommonName, Some(cn)), (Uri, Some(uri))];
+        for (template, cn, uri, other_cn, other_uri) in [
+            ("{cn}/{san.uri}", "a", "b/c", "a/b", "c"),
+            ("{cn}-{san.uri}", "a-b", "c", "a", "b-c"),
+            ("{cn}aa{san.uri}", "xa", "y", "x", "ay"),
+        ] {
+            let one = name(template, &values(cn, uri));
+            let other = name(template, &values(other_cn, other_uri));
+            assert_ne!(one, other, "{template}");
+            assert!(
+                one == Err(Unnamed::Separator(CommonName))
+                    || other == Err(Unnamed::Separator(CommonName))
+            );
+        }
+        let last = name("{cn}/{san.uri}/", &values("a", "b/c/"));
+        assert_eq!(last.unwrap(), "a/b/c//");
+    }
+
     proptest! {
+        #[test]
+        fn other_values_give_another_name(
+            template in prop::sample::select(vec!["{cn}/{san.uri}", "{cn}aa{san.uri}a", "a{cn}-a-{san.uri}", "{san.uri}a{cn}"]),
+            one in ("[a/-]{1,4}", "[a/-]{1,4}"),
+            other in ("[a/-]{1,4}", "[a/-]{1,4}"),
+        ) {
+            let values = |(cn, uri): &(String, String)| {
+                name(template, &[(CommonName, Some(&**cn)), (Uri, Some(&**uri))])
+            };
+            if let (Ok(first), Ok(second)) = (values(&one), values(&other)) {
+                prop_assert_eq!(first == second, one == other);
+            }
+        }
+
         #[test]
         fn any_name_is_bounded_visible_and_has_the_value(
             template in "[a-z{}]{0,3}(\\{(cn|san.dns|san.uri)\\})?[a-z{}]{0,3}",
