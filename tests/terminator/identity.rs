@@ -244,6 +244,81 @@ async fn a_host_has_an_identity_of_its_own() {
     }
 }
 
+/// A CONNECT with a will of QoS 2 that is retained, a password, and in MQTT 5 properties; `level` may be that of a bridge.
+fn full(name: &str, level: u8, client_id: &str, user_name: Option<&str>) -> Vec<u8> {
+    let text = |text: &[u8]| {
+        let length = u16::try_from(text.len()).unwrap();
+        [&length.to_be_bytes(), text].concat()
+    };
+    let flags = 0b0011_0110 | if user_name.is_some() { 0b1100_0000 } else { 0 };
+    let mut body = text(name.as_bytes());
+    body.extend([level, flags, 1, 44]);
+    let is_5 = level & 0x7F == 5;
+    if is_5 {
+        body.extend(b"\x15\x11\0\0\0\x0a\x21\0\x14\x26\0\x04name\0\x01x\x22\0\x05");
+    }
+    body.extend(text(client_id.as_bytes()));
+    if is_5 {
+        body.extend(b"\x0c\x18\0\0\0\x05\x03\0\x04text");
+    }
+    body.extend(text("will/é".as_bytes()));
+    body.extend(text(b"\0\xff gone"));
+    if let Some(user_name) = user_name {
+        body.extend(text(user_name.as_bytes()));
+        body.extend(text(b"\0pass\xff"));
+    }
+    mqtt::packet(0x10, &body)
+}
+
+/// Will, password, properties, flags and the bit of bridges, whatever becomes of the names.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_other_field_is_kept() {
+    let identity = Identity {
+        client_id: Some(by_common_name(NamingAction::Set, Mismatch::Overwrite)),
+        ..overwritten()
+    };
+    let named = Named::start(Require, identity).await;
+    let device = named.device("pump 7");
+    for (name, level) in [("MQIsdp", 3), ("MQTT", 4), ("MQTT", 5)] {
+        for level in [level, level | 0x80] {
+            let expected = full(name, level, "pump 7", Some("pump 7"));
+            let sent = full(name, level, "a longer name than that", Some("p8"));
+            named.forwards(Some(&device), &sent, &expected).await;
+            // Without a user name there is no password; the flag of the name is set.
+            let sent = full(name, level, "", None);
+            let mut expected = full(name, level, "pump 7", None);
+            let at = 2 + 2 + name.len() + 1;
+            expected[at] |= 0b1000_0000;
+            expected.extend(b"\0\x06pump 7");
+            expected[1] += 8;
+            named.forwards(Some(&device), &sent, &expected).await;
+        }
+    }
+}
+
+/// A reload with another `identity`: an open connection goes on, and the next one gets the other name.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_identity_concerns_new_connections_only() {
+    let named = Named::start(Require, overwritten()).await;
+    let device = named.device("p7");
+    let sent = mqtt::connect(Version::V311, "mine");
+    let mut open = named.send(Some(&device), &sent).await;
+    let mut peer = named.backend.accept_any().await;
+    let expected = mqtt::connect_as(Version::V311, "mine", "p7");
+    assert_eq!(peer.read_exact(expected.len()).await, expected);
+    let mut config = named.fixture.config.clone();
+    let identity = config.identity.as_mut().unwrap();
+    identity.user_name.as_mut().unwrap().template = "b/{cn}".to_owned();
+    named.fixture.rewrite(&config);
+    named.fixture.wait_for_generation(2);
+    let expected = mqtt::connect_as(Version::V311, "mine", "b/p7");
+    named.forwards(Some(&device), &sent, &expected).await;
+    open.send(&mqtt::PINGREQ).await.unwrap();
+    assert_eq!(peer.read_exact(2).await, mqtt::PINGREQ);
+    peer.send(&mqtt::PINGRESP).await;
+    assert_eq!(open.read_exact(2).await.unwrap(), mqtt::PINGRESP);
+}
+
 /// Version, client ID and user name of a CONNECT, the packets behind it by first byte and body, and where it is cut.
 type Case = (
     Version,

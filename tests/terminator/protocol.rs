@@ -1,10 +1,17 @@
 //! Listeners in front of something other than MQTT: no first packet is read, and bytes pass as they come.
 
-use mqtt_tls_config::Protocol;
+use mqtt_tls_config::ClientAuthMode::Require;
+use mqtt_tls_config::{Identity, Mismatch, Naming, NamingAction, Protocol};
+use mqtt_tls_terminator::Terminator;
+use tests::assets;
+use tests::broker::Mosquitto;
 use tests::clients::tls::End;
 use tests::mqtt;
+use tests::pki::Ca;
+use tests::process::{Process, run};
+use tests::workdir;
 
-use crate::fixture::{Fixture, Scripted};
+use crate::fixture::{Fixture, SOON, Scripted, config, trust, write};
 
 fn ended(end: &str) -> String {
     format!("mqtt_tls_connections_ended_total{{end=\"{end}\"}}")
@@ -71,4 +78,55 @@ async fn mqtt_refuses_what_is_no_connect() {
         assert_eq!(client.read_to_end().await, (Vec::new(), End::CloseNotify));
     }
     fixture.wait_for_metric(&ended("not_mqtt"), 3.0);
+}
+
+/// MQTT.js over WebSocket, with a WebSocket server that is not ours in front of a broker.
+#[test]
+fn mqtt_over_websocket_passes() {
+    let node = |arguments: &[&str]| {
+        let mut command = assets::installed("node");
+        let script = include_str!("protocol/websocket.js");
+        command
+            .args(["-e", script])
+            .args(arguments)
+            .current_dir(assets::mqtt_js_device().parent().unwrap());
+        command
+    };
+    let broker = Mosquitto::shared().port().to_string();
+    let front = Process::spawn("ws", node(&["broker", &broker]));
+    let line = front.wait_for_line("port ", SOON);
+    let port: u16 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    let fixture = Fixture::start_with(([127, 0, 0, 1], port).into(), |config| {
+        config.protocol = Protocol::Websocket;
+    });
+    let ca = workdir::scratch("ca").join("ca.crt");
+    std::fs::write(&ca, fixture.ca.cert_pem()).unwrap();
+    let port = fixture.config.port.to_string();
+    let client = node(&["client", &port, ca.to_str().unwrap()]);
+    let finished = run(client, b"", SOON);
+    assert_eq!(finished.stdout.trim(), "received 21", "{finished:?}");
+    front.stop();
+}
+
+/// There is no CONNECT to write names into.
+#[test]
+fn names_from_certificates_need_mqtt() {
+    let ca = Ca::new("devices");
+    let leaf = ca.leaf().dns("localhost").issue();
+    for protocol in [Protocol::Websocket, Protocol::Tcp] {
+        let mut config = config(&leaf, ([127, 0, 0, 1], 1883).into());
+        config.protocol = protocol;
+        config.client_auth = trust(Require, &ca);
+        config.identity = Some(Identity {
+            client_id: Some(Naming {
+                template: "{cn}".to_owned(),
+                action: NamingAction::Set,
+                mismatch: Mismatch::Refuse,
+            }),
+            ..Identity::default()
+        });
+        let started = Terminator::start(&write(&config), None, None);
+        let refused = started.map(drop).unwrap_err().chain();
+        assert!(refused.contains("`identity` needs a CONNECT"), "{refused}");
+    }
 }

@@ -50,30 +50,70 @@ fn device(devices: &Ca, name: &str) -> Leaf {
     devices.leaf().common_name(name).client_auth().issue()
 }
 
-#[test]
-fn mosquitto_authenticates_the_certificates_name() {
-    let (broker, devices) = (guarded(), Ca::new("devices"));
-    let fixture = named(broker.addr(), &devices, overwritten());
+/// Publishes as the device `p7` with its password, and as others with what they know of it.
+fn authenticates_the_certificates_name(broker: std::net::SocketAddr, topic: &str) {
+    let devices = Ca::new("devices");
+    let fixture = named(broker, &devices, overwritten());
     let at = |leaf: &Leaf, user: &str, password: &str| {
         let at = Endpoint::tls(fixture.config.port, &fixture.ca).identity(leaf);
         at.arg("-u").arg(user).arg("-P").arg(password)
     };
     let (p7, p8) = (device(&devices, "p7"), device(&devices, "p8"));
     for version in Version::ALL {
-        let listening = at(&p7, "p7", "secret").subscribe("of/p7").version(version);
+        let listening = at(&p7, "p7", "secret").subscribe(topic).version(version);
         let mut subscriber = Subscriber::start(&listening.qos(1));
         // Another user name is overwritten, and the password is kept.
-        let sending = at(&p7, "someone", "secret").publish("of/p7");
+        let sending = at(&p7, "someone", "secret").publish(topic);
         let text = format!("{version:?}");
         let sending = sending.version(version).qos(1).payload(&text);
         sending.send().expect_success();
-        assert_eq!(subscriber.next_message(), format!("of/p7 {text}"));
+        assert_eq!(subscriber.next_message(), format!("{topic} {text}"));
         // Knowing user name and password of another device does not help.
-        let stolen = at(&p8, "p7", "secret").publish("of/p7").version(version);
+        let stolen = at(&p8, "p7", "secret").publish(topic).version(version);
         assert!(!stolen.payload("stolen").send().status.success());
-        let wrong = at(&p7, "p7", "wrong").publish("of/p7").version(version);
+        let wrong = at(&p7, "p7", "wrong").publish(topic).version(version);
         assert!(!wrong.payload("wrong").send().status.success());
     }
+}
+
+#[test]
+fn mosquitto_authenticates_the_certificates_name() {
+    authenticates_the_certificates_name(guarded().addr(), "of/p7");
+}
+
+/// By a plugin, since smart-mqtt's own way to authenticate is one.
+#[test]
+fn smart_mqtt_authenticates_the_certificates_name() {
+    let broker = SmartMqtt::start_with_users();
+    // It loses messages that are published while their topic is being created.
+    authenticates_the_certificates_name(broker.addr(), "harness/warm-up");
+}
+
+/// A broker that is a client itself: it asks for MQTT with the bit of bridges.
+#[test]
+fn a_mosquitto_bridge_is_named() {
+    let (broker, devices) = (guarded(), Ca::new("devices"));
+    let fixture = named(broker.addr(), &devices, overwritten());
+    let (cert, key) = device(&devices, "p7").files();
+    let ca = workdir::scratch("ca").join("ca.crt");
+    std::fs::write(&ca, fixture.ca.cert_pem()).unwrap();
+    let bridge = Mosquitto::start_with(&format!(
+        "connection up\naddress localhost:{}\ntopic of/p7 out 1\nremote_username other\nremote_password secret\n\
+         try_private true\nbridge_protocol_version mqttv311\nbridge_cafile {}\nbridge_certfile {}\nbridge_keyfile {}\n",
+        fixture.config.port,
+        ca.display(),
+        cert.display(),
+        key.display()
+    ));
+    let at = Endpoint::plain(broker.addr())
+        .arg("-u")
+        .arg("p7")
+        .arg("-P")
+        .arg("secret");
+    let mut subscriber = Subscriber::start(&at.subscribe("of/p7").qos(1));
+    let sending = Endpoint::plain(bridge.addr()).publish("of/p7");
+    sending.qos(1).payload("bridged").send().expect_success();
+    assert_eq!(subscriber.next_message(), "of/p7 bridged");
 }
 
 #[test]
