@@ -229,17 +229,9 @@ fn may_see_clients(from: SocketAddr, headers: &HeaderMap) -> bool {
     is_loopback(from.ip()) && is_local
 }
 
-/// Answers what may be seen within the pod only.
-fn within_the_pod(
-    from: SocketAddr,
-    headers: &HeaderMap,
-    answer: impl FnOnce() -> Response,
-) -> Response {
-    let mut response = if may_see_clients(from, headers) {
-        answer()
-    } else {
-        (StatusCode::FORBIDDEN, ON_LOOPBACK_ONLY).into_response()
-    };
+/// Returns an answer that a browser takes as what it says it is.
+fn unsniffed(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
     let value = HeaderValue::from_static("nosniff");
     response
         .headers_mut()
@@ -252,9 +244,10 @@ async fn handshakes(
     Extension(Client(from)): Extension<Client>,
     headers: HeaderMap,
 ) -> Response {
-    within_the_pod(from, &headers, || {
-        Json(board.state.journal.entries()).into_response()
-    })
+    if !may_see_clients(from, &headers) {
+        return unsniffed((StatusCode::FORBIDDEN, ON_LOOPBACK_ONLY));
+    }
+    unsniffed(Json(board.state.journal.entries()))
 }
 
 async fn connections(
@@ -263,10 +256,13 @@ async fn connections(
     headers: HeaderMap,
     query: Result<Query<roster::Query>, QueryRejection>,
 ) -> Response {
-    within_the_pod(from, &headers, || listed(&board, query))
+    if !may_see_clients(from, &headers) {
+        return unsniffed((StatusCode::FORBIDDEN, ON_LOOPBACK_ONLY));
+    }
+    unsniffed(listed(&board, query).await)
 }
 
-fn listed(board: &Board, query: Result<Query<roster::Query>, QueryRejection>) -> Response {
+async fn listed(board: &Board, query: Result<Query<roster::Query>, QueryRejection>) -> Response {
     if !board.settings().connections {
         let answer = "connections are not kept; set `connections: true` in `admin`\n";
         return (StatusCode::NOT_FOUND, answer).into_response();
@@ -279,7 +275,7 @@ fn listed(board: &Board, query: Result<Query<roster::Query>, QueryRejection>) ->
         }
     };
     let rosters = board.state.clients.iter().map(|clients| &clients.roster);
-    match roster::page(rosters, &query) {
+    match roster::page(rosters, &query).await {
         Some(page) => Json(page).into_response(),
         None => (StatusCode::BAD_REQUEST, "`after` is not from an answer\n").into_response(),
     }

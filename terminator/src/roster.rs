@@ -3,7 +3,7 @@
 //! It has addresses and names, so it must not be shown outside of the pod. It owns nothing while it is switched off, and
 //! at most [`Entry`]'s 64 bytes and three bounded names for a connection.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use mqtt_tls_judge::identity::naming::Naming;
 use mqtt_tls_judge::{escape, name_of};
 use mqtt_tls_mqtt::Progress;
 use serde::{Deserialize, Serialize};
+use tokio::task::yield_now;
 
 use crate::settings::hosts::Host;
 use crate::tls::handshake::Established;
@@ -88,8 +89,9 @@ impl Entry {
                 host.naming.as_ref().map_or((false, false), Naming::names);
             let user_name = connect.as_ref().and_then(|connect| connect.user_name);
             match user_name.filter(|_| names_user) {
-                Some(name) => name.to_owned(),
-                None if names_client => client_id.to_owned(),
+                Some(name) => escape::escaped(name, NAME_MAX),
+                None if names_client => escape::escaped(client_id, NAME_MAX),
+                // It is escaped, and shorter.
                 None => name_of(certificate),
             }
         });
@@ -97,16 +99,19 @@ impl Entry {
         Self::new(
             (client, backend),
             now,
-            [client_id, identity.as_deref().unwrap_or_default(), host],
+            &[
+                escape::escaped(client_id, NAME_MAX),
+                identity.unwrap_or_default(),
+                escape::escaped(host, NAME_MAX),
+            ],
         )
     }
 
     fn new(
         (client, backend): (SocketAddr, SocketAddr),
         now: Timestamp,
-        [client_id, identity, host]: [&str; 3],
+        names: &[String; 3],
     ) -> Self {
-        let names = [client_id, identity, host].map(|name| escape::escaped(name, NAME_MAX));
         let length = |name: &String| u16::try_from(name.len()).unwrap_or(u16::MAX);
         let client_id_end = length(&names[0]);
         Self {
@@ -127,12 +132,34 @@ impl Entry {
     }
 }
 
+/// An address of a client, with or without a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+enum Wanted {
+    Address([u8; 16]),
+    Socket(Endpoint),
+}
+
+impl TryFrom<String> for Wanted {
+    type Error = AddrParseError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            return Ok(Self::Socket(socket.into()));
+        }
+        let address: IpAddr = text.parse()?;
+        Ok(Self::Address(
+            Endpoint::from(SocketAddr::new(address, 0)).address,
+        ))
+    }
+}
+
 /// A request for entries. Names are compared as they are shown.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Query {
     /// Address of the client, with or without a port.
-    address: Option<String>,
+    address: Option<Wanted>,
     /// Address that the broker sees.
     backend: Option<SocketAddr>,
     host: Option<String>,
@@ -148,13 +175,14 @@ impl Query {
         let names = entry.names();
         let wanted = [&self.client_id, &self.identity, &self.host];
         let mut pairs = wanted.iter().zip(names);
-        let client = || SocketAddr::from(entry.client);
-        let is_from =
-            |text: &String| *text == client().to_string() || *text == client().ip().to_string();
+        let is_from = |wanted: Wanted| match wanted {
+            Wanted::Address(address) => address == entry.client.address,
+            Wanted::Socket(socket) => socket == entry.client,
+        };
         self.backend
             .is_none_or(|backend| Endpoint::from(backend) == entry.backend)
             && pairs.all(|(wanted, name)| wanted.as_deref().is_none_or(|it| Some(it) == name))
-            && self.address.as_ref().is_none_or(is_from)
+            && self.address.is_none_or(is_from)
     }
 
     /// Returns thread and place to begin at; `None` if the text is not of an answer.
@@ -223,8 +251,16 @@ impl Roster {
 
     /// Removes the entry of a connection, if it has one.
     pub(crate) fn remove(&self, key: usize) {
-        if let Some(entry) = self.lock().get_mut(key) {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get_mut(key) {
             *entry = None;
+        }
+        while entries.last().is_some_and(Option::is_none) {
+            entries.pop();
+        }
+        if entries.capacity() / 4 > entries.len() {
+            let room = 2 * entries.len();
+            entries.shrink_to(room);
         }
     }
 
@@ -233,36 +269,58 @@ impl Roster {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds what matches to a page, from a place on; returns the place to go on at once the page is full.
-    fn look(&self, query: &Query, mut from: usize, most: usize, page: &mut Page) -> Option<usize> {
-        loop {
-            let entries = self.lock();
-            let places = entries.get(from..)?;
-            for entry in places.iter().take(LOOKED_AT) {
+    /// Adds what matches of some places to a page, from a place on.
+    fn look(&self, query: &Query, mut from: usize, most: usize, page: &mut Page) -> Look {
+        let entries = self.lock();
+        let places = entries.get(from..).unwrap_or_default();
+        for entry in places.iter().take(LOOKED_AT) {
+            if let Some(entry) = entry.as_ref().filter(|entry| query.matches(entry)) {
                 if page.connections.len() == most {
-                    return Some(from);
+                    return Look::Full(from);
                 }
-                from += 1;
-                let found = entry.as_ref().filter(|entry| query.matches(entry));
-                page.connections.extend(found.map(Shown::from));
+                page.connections.push(entry.into());
             }
-            if places.len() <= LOOKED_AT {
-                return None;
-            }
+            from += 1;
+        }
+        if places.len() > LOOKED_AT {
+            Look::More(from)
+        } else {
+            Look::End
         }
     }
 }
 
-/// Returns a page of the threads' entries; `None` if the request is not of an answer.
-pub(crate) fn page<'r>(rosters: impl Iterator<Item = &'r Roster>, query: &Query) -> Option<Page> {
+/// What there is behind some places.
+enum Look {
+    /// No more places.
+    End,
+    /// Something for the next page, at this place.
+    Full(usize),
+    /// More places, from this one on.
+    More(usize),
+}
+
+/// Returns a page of the threads' entries; `None` if the request is not of an answer. Others may run between some places
+/// and the next.
+pub(crate) async fn page<'r>(
+    rosters: impl Iterator<Item = &'r Roster>,
+    query: &Query,
+) -> Option<Page> {
     let (first, place) = query.start()?;
     let most = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let mut page = Page::default();
     for (thread, roster) in rosters.enumerate().skip(first) {
-        let from = if thread == first { place } else { 0 };
-        if let Some(place) = roster.look(query, from, most, &mut page) {
-            page.next = Some(format!("{thread}.{place}"));
-            break;
+        let mut from = if thread == first { place } else { 0 };
+        loop {
+            from = match roster.look(query, from, most, &mut page) {
+                Look::End => break,
+                Look::Full(place) => {
+                    page.next = Some(format!("{thread}.{place}"));
+                    return Some(page);
+                }
+                Look::More(place) => place,
+            };
+            yield_now().await;
         }
     }
     Some(page)
@@ -272,15 +330,22 @@ pub(crate) fn page<'r>(rosters: impl Iterator<Item = &'r Roster>, query: &Query)
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Entry, LOOKED_AT, NAME_MAX, Query, Roster, page};
+    use mqtt_tls_judge::escape;
+
+    use super::{Entry, LOOKED_AT, NAME_MAX, Query, Roster};
 
     fn entry(port: u16, names: [&str; 3]) -> Entry {
         let addresses = (([192, 0, 2, 1], port).into(), ([10, 0, 0, 1], port).into());
         Entry::new(
             addresses,
             Timestamp::from_second(1_700_000_000).unwrap(),
-            names,
+            &names.map(|name| escape::escaped(name, NAME_MAX)),
         )
+    }
+
+    fn page<'r>(rosters: impl Iterator<Item = &'r Roster>, query: &Query) -> Option<super::Page> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(super::page(rosters, query))
     }
 
     fn ids(found: &super::Page) -> Vec<&str> {
@@ -354,12 +419,16 @@ mod tests {
         ] {
             assert_eq!(found(query), expected, "{query}");
         }
-        for query in ["backend=10.0.0.1", "limit=x", "unknown=1"] {
+        for query in ["backend=10.0.0.1", "address=x", "limit=x", "unknown=1"] {
             assert!(read(query).is_none(), "{query}");
         }
         assert!(page(rosters.iter(), &read("after=x").unwrap()).is_none());
+        let full = page(rosters.iter(), &read("limit=2").unwrap()).unwrap();
+        assert_eq!((full.connections.len(), full.next), (2, None));
         rosters[0].remove(3);
         rosters[0].remove(7);
         assert_eq!(found(""), "five");
+        rosters[0].remove(5);
+        assert_eq!(rosters[0].lock().capacity(), 0);
     }
 }

@@ -66,7 +66,7 @@ fn identity() -> impl Strategy<Value = Identity> {
         client_id_prefix,
     });
     let names = (naming(), proptest::option::of(naming()), any::<bool>());
-    let named =
+    let certificate =
         (names, proptest::option::of(without)).prop_map(|((one, other, is_swapped), without)| {
             let (user_name, client_id) = if is_swapped {
                 (other, Some(one))
@@ -84,7 +84,7 @@ fn identity() -> impl Strategy<Value = Identity> {
         mode: IdentityMode::None,
         ..Identity::default()
     });
-    prop_oneof![4 => named, 1 => none]
+    prop_oneof![4 => certificate, 1 => none]
 }
 
 fn client_auth((mode, ca): (u8, Pem)) -> ClientAuth {

@@ -55,13 +55,11 @@ fn source(
     let template = Template::parse(&entry.template);
     Ok(Some(Source {
         template: template.map_err(|error| (key, Error::Template(error)))?,
-        action: match entry.action {
-            NamingAction::Set => Action::Set,
-            NamingAction::Require => Action::Require,
-        },
-        mismatch: match entry.mismatch {
-            Mismatch::Refuse => naming::Mismatch::Refuse,
-            Mismatch::Overwrite => naming::Mismatch::Overwrite,
+        action: match (entry.action, entry.mismatch) {
+            (NamingAction::Set, Mismatch::Refuse) => Action::Set,
+            (NamingAction::Set, Mismatch::Overwrite) => Action::Overwrite,
+            // The file has no `Require` with `Overwrite`.
+            (NamingAction::Require, _) => Action::Require,
         },
     }))
 }

@@ -28,22 +28,15 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// What the certificate's name is for.
+/// What becomes of a client that sent no name, or another than its certificate gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// The client gets the name if it sends none.
+    /// Without a name it gets the certificate's, with another it is refused.
     Set,
-    /// The client must send the name itself.
-    Require,
-}
-
-/// What becomes of a client that sent another name, or with [`Action::Require`] none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mismatch {
-    /// It gets the certificate's name.
+    /// In both cases it gets the certificate's.
     Overwrite,
-    /// It is refused.
-    Refuse,
+    /// In both cases it is refused.
+    Require,
 }
 
 /// Where a name comes from.
@@ -51,10 +44,8 @@ pub enum Mismatch {
 pub struct Source {
     /// Makes the name.
     pub template: Template,
-    /// What it is for.
+    /// What becomes of a client that sent none, or another.
     pub action: Action,
-    /// What becomes of a client that sent another.
-    pub mismatch: Mismatch,
 }
 
 /// Names for clients without a certificate; without any they are refused.
@@ -194,9 +185,8 @@ impl Refusal {
             Self::Unnamed(_, why) => match why {
                 Unnamed::Ambiguous(..) => Reason::Ambiguous,
                 Unnamed::Missing(_) => Reason::Missing,
-                Unnamed::Separator(_) => Reason::Unusable,
                 Unnamed::TooLong(_) => Reason::TooLong,
-                Unnamed::Unusable(_) => Reason::Unusable,
+                Unnamed::Separator(_) | Unnamed::Unusable(_) => Reason::Unusable,
             },
         }
     }
@@ -354,12 +344,13 @@ fn given(source: &Source, identity: &Identity, target: Target) -> Result<String,
 
 impl Source {
     fn choose(&self, name: String, sent: Option<&str>, target: Target) -> Result<Choice, Refusal> {
-        match sent {
-            Some(sent) if sent == name => Ok(Choice::Kept),
-            None if self.action == Action::Set => Ok(Choice::Filled(name)),
-            _ if self.mismatch == Mismatch::Refuse => Err(Refusal::Mismatch(target)),
-            None => Ok(Choice::Filled(name)),
-            Some(_) => Ok(Choice::Overwritten(name)),
+        match (sent, self.action) {
+            (Some(sent), _) if sent == name => Ok(Choice::Kept),
+            (None, Action::Set | Action::Overwrite) => Ok(Choice::Filled(name)),
+            (Some(_), Action::Overwrite) => Ok(Choice::Overwritten(name)),
+            (None, Action::Require) | (Some(_), Action::Set | Action::Require) => {
+                Err(Refusal::Mismatch(target))
+            }
         }
     }
 }
@@ -369,15 +360,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::identity;
-    use super::{Action, Choice, Error, Fallback, Mismatch, Naming, Reason, Refusal, Sent};
+    use super::{Action, Choice, Error, Fallback, Naming, Reason, Refusal, Sent};
     use super::{Source, Target, Template, Unnamed};
     use crate::identity::Field::{CommonName, Dns};
 
-    fn source(action: Action, mismatch: Mismatch) -> Source {
+    fn source(action: Action) -> Source {
         Source {
             template: Template::parse("{cn}").unwrap(),
             action,
-            mismatch,
         }
     }
 
@@ -390,19 +380,17 @@ mod tests {
 
     #[test]
     fn each_action_decides_for_no_name_the_same_and_another() {
-        use Action::{Require, Set};
-        use Mismatch::{Overwrite, Refuse};
+        use Action::{Overwrite, Require, Set};
         let device = identity(&[(CommonName, Some("p7"))]);
         let refused = Err(Refusal::Mismatch(Target::UserName));
         let filled = || Ok(Choice::Filled("p7".to_owned()));
         let overwritten = || Ok(Choice::Overwritten("p7".to_owned()));
-        for (action, mismatch, none, other) in [
-            (Set, Overwrite, filled(), overwritten()),
-            (Set, Refuse, filled(), refused.clone()),
-            (Require, Overwrite, filled(), overwritten()),
-            (Require, Refuse, refused.clone(), refused.clone()),
+        for (action, none, other) in [
+            (Set, filled(), refused.clone()),
+            (Overwrite, filled(), overwritten()),
+            (Require, refused.clone(), refused.clone()),
         ] {
-            let naming = Naming::new(Some(source(action, mismatch)), None, None).unwrap();
+            let naming = Naming::new(Some(source(action)), None, None).unwrap();
             let decided = |user_name| {
                 let sent = Sent {
                     user_name,
@@ -422,7 +410,7 @@ mod tests {
 
     #[test]
     fn an_empty_client_id_counts_as_none() {
-        let naming = Naming::new(None, Some(source(Action::Set, Mismatch::Refuse)), None).unwrap();
+        let naming = Naming::new(None, Some(source(Action::Set)), None).unwrap();
         let device = identity(&[(CommonName, Some("p7"))]);
         let names = naming.decide(Some(&device), Sent::default()).unwrap();
         assert_eq!(names.client_id.name(), Some("p7"));
@@ -431,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_client_without_a_certificate_is_refused_or_gets_a_name_of_its_own() {
-        let both = || Some(source(Action::Set, Mismatch::Overwrite));
+        let both = || Some(source(Action::Overwrite));
         let claim = Sent {
             user_name: Some("p7"),
             client_id: "p7",
@@ -462,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_client_id_that_cannot_be_prefixed_is_refused() {
-        let named = Some(source(Action::Set, Mismatch::Overwrite));
+        let named = Some(source(Action::Overwrite));
         let open = Naming::new(None, named, Some(fallback(None, Some("guest-")))).unwrap();
         for client_id in ["+", "a#", " a", "a\u{200b}", &*"n".repeat(65_530)] {
             let sent = Sent {
@@ -475,7 +463,7 @@ mod tests {
 
     #[test]
     fn namings_with_a_gap_are_refused() {
-        let some = || Some(source(Action::Set, Mismatch::Overwrite));
+        let some = || Some(source(Action::Overwrite));
         let fallback = |user_name, prefix| Some(fallback(user_name, prefix));
         for (user_name, client_id, fallback, error) in [
             (None, None, None, Error::Nothing),
@@ -516,8 +504,7 @@ mod tests {
 
     #[test]
     fn a_certificate_without_the_name_is_refused_whatever_is_sent() {
-        let naming =
-            Naming::new(Some(source(Action::Set, Mismatch::Overwrite)), None, None).unwrap();
+        let naming = Naming::new(Some(source(Action::Overwrite)), None, None).unwrap();
         let device = identity(&[(Dns, Some("p7"))]);
         let sent = Sent {
             user_name: Some("p7"),
@@ -537,7 +524,7 @@ mod tests {
             with in ("[a-c]{0,2}", "[a-c]{0,2}"),
             without in ("g?u?e?s?t?-?[a-c]{0,2}", "g?u?e?s?t?-?[a-c]{1,2}"),
         ) {
-            let both = || Some(source(Action::Set, Mismatch::Overwrite));
+            let both = || Some(source(Action::Overwrite));
             let fallback = Some(fallback(Some("guest"), Some("guest-")));
             let naming = Naming::new(both(), both(), fallback).unwrap();
             let device = identity(&[(CommonName, Some(&*cn))]);
