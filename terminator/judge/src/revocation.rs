@@ -100,10 +100,6 @@ impl Revocations {
     /// Returns the times at which a status may change.
     pub fn dates(&self) -> impl Iterator<Item = Date> {
         let dates = self.lists.iter();
-        dates.flat_map(|list| {
-            [Some(list.this_update()), list.next_update()]
-                .into_iter()
-                .flatten()
-        })
+        dates.flat_map(|list| [list.this_update(), list.next_update()])
     }
 }

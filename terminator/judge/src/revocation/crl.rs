@@ -41,6 +41,19 @@ impl Issuer {
             may_sign: usage.is_none_or(|usage| usage.value.crl_sign()),
         })
     }
+
+    /// Reports whether it has issued the certificate (DER) of a CA.
+    pub(super) fn has_issued(&self, certificate: &[u8]) -> bool {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+            return false;
+        };
+        let Ok((_, own)) = X509Name::from_der(&self.name) else {
+            return false;
+        };
+        parsed.is_ca()
+            && name::is_same(&own, parsed.issuer())
+            && signature::fit_today(certificate, &self.spki) == Fit::Fits
+    }
 }
 
 /// A revocation list, reduced to what is asked of it.
@@ -51,7 +64,7 @@ pub struct Crl {
     issuer_spki: Vec<u8>,
     shown: String,
     this_update: Date,
-    next_update: Option<Date>,
+    next_update: Date,
     scope: Scope,
     serials: Serials,
 }
@@ -99,13 +112,21 @@ impl Crl {
         &self.shown
     }
 
-    /// Returns the time at which it was made. A list must not be replaced by an older one.
+    /// Reports whether it may take the place of another list: it is of the same issuer and key, and not older. Otherwise a list
+    /// of a namesake, or an old one that is sent again, would give back what has been revoked.
+    pub fn may_replace(&self, before: &Self) -> bool {
+        self.issuer == before.issuer
+            && self.issuer_spki == before.issuer_spki
+            && self.this_update >= before.this_update
+    }
+
+    /// Returns the time at which it was made.
     pub fn this_update(&self) -> Date {
         self.this_update
     }
 
-    /// Returns the time by which it is to be replaced, if there is one.
-    pub fn next_update(&self) -> Option<Date> {
+    /// Returns the time by which it is to be replaced.
+    pub fn next_update(&self) -> Date {
         self.next_update
     }
 
@@ -138,10 +159,10 @@ impl Crl {
         if self.this_update.is_after(now) {
             return Status::NotYetValid(self.this_update);
         }
-        match self.next_update {
-            Some(until) if until.is_before(now) => Status::Outdated(until),
-            _ => Status::Good,
+        if self.next_update.is_before(now) {
+            return Status::Outdated(self.next_update);
         }
+        Status::Good
     }
 }
 
@@ -149,7 +170,7 @@ impl Crl {
 struct Parts<'l> {
     issuer: Element<'l>,
     this_update: Date,
-    next_update: Option<Date>,
+    next_update: Date,
     /// The entries, one after another.
     entries: &'l [u8],
     /// The extensions, one after another.
@@ -175,12 +196,8 @@ impl<'l> Parts<'l> {
         }
         let issuer = take(&mut rest, SEQUENCE, "its issuer")?;
         let this_update = time(&mut rest).ok_or(Error::NotAList("thisUpdate"))?;
-        let mut next_update = None;
-        if let Some((element, _)) = der::first(rest)
-            && matches!(element.tag, der::UTC_TIME | der::GENERALIZED_TIME)
-        {
-            next_update = Some(time(&mut rest).ok_or(Error::NotAList("nextUpdate"))?);
-        }
+        // RFC 5280, section 5.1.2.5, demands it; a list without one would be good for ever.
+        let next_update = time(&mut rest).ok_or(Error::NotAList("nextUpdate"))?;
         let mut entries: &[u8] = &[];
         if let Some((element, behind)) = der::first(rest)
             && element.tag == SEQUENCE
@@ -239,12 +256,16 @@ fn verified<'i>(
     };
     let mut error = Error::UnknownIssuer(shown.to_owned());
     for issuer in issuers.iter().filter(is_named) {
-        error = match signature::fit_today(list, &issuer.spki) {
+        let found = match signature::fit_today(list, &issuer.spki) {
             Fit::Fits if issuer.may_sign => return Ok(issuer),
-            Fit::Fits => return Err(Error::IssuerCannotSign(shown.to_owned())),
+            // A renewed CA may have the same key.
+            Fit::Fits => Error::IssuerCannotSign(shown.to_owned()),
             Fit::Broken => Error::Signature(shown.to_owned()),
             Fit::Unknown => Error::Algorithm(shown.to_owned()),
         };
+        if !matches!(error, Error::IssuerCannotSign(_)) {
+            error = found;
+        }
     }
     Err(error)
 }

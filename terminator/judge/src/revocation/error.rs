@@ -3,6 +3,7 @@
 //! A list that is refused revokes nothing: callers keep the last good one.
 
 use super::LISTS_MAX;
+use super::source::CERTIFICATES_MAX;
 
 /// Errors in a revocation list. Issuers are escaped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,13 +77,18 @@ pub enum Error {
         /// Maximum.
         most: usize,
     },
+    /// There are too many certificates beside the lists.
+    #[error(
+        "there are more than {CERTIFICATES_MAX} certificates beside the revocation lists; keep those of the lists' issuers"
+    )]
+    TooManyCertificates,
     /// There are too many lists.
-    #[error("there are {0} revocation lists; the maximum is {LISTS_MAX}")]
+    #[error("there are {0} revocation lists or more; the maximum is {LISTS_MAX}")]
     TooManyLists(usize),
     /// Its issuer is unknown.
     #[error(
         "the issuer of the revocation list, {0}, is not among the CA certificates; add its certificate to them, or beside \
-        the list"
+        the list if one of them has issued it"
     )]
     UnknownIssuer(String),
 }
@@ -137,7 +143,10 @@ impl Error {
             }
             Self::IssuerCannotSign(_) => Reason::IssuerCannotSign,
             Self::Algorithm(_) | Self::Signature(_) => Reason::SignatureMismatch,
-            Self::TooLarge(_) | Self::TooMany { .. } | Self::TooManyLists(_) => Reason::TooLarge,
+            Self::TooLarge(_)
+            | Self::TooMany { .. }
+            | Self::TooManyCertificates
+            | Self::TooManyLists(_) => Reason::TooLarge,
             Self::UnknownIssuer(_) => Reason::UnknownIssuer,
             Self::AttributeCertificates(_)
             | Self::CriticalExtension { .. }

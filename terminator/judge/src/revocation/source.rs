@@ -1,14 +1,18 @@
 //! Finds revocation lists, and certificates of their issuers, in bytes: PEM text with blocks of both, or one list as DER.
 //!
-//! It must not verify them.
+//! It must not verify lists, nor trust a certificate because it is beside one: who serves a list may choose both.
 
 use std::borrow::Cow;
 
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 
 use super::super::kind::{self, Kind};
+use super::LISTS_MAX;
 use super::crl::Issuer;
 use super::error::Error;
+
+/// Maximum number of certificates beside the lists of a source.
+pub const CERTIFICATES_MAX: usize = 64;
 
 /// Limits of a source.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +28,28 @@ pub struct Bounds {
 pub struct Found<'b> {
     /// Lists (DER), at least one.
     pub lists: Vec<Cow<'b, [u8]>>,
-    /// Certificates that were beside them.
-    pub issuers: Vec<Issuer>,
+    /// Certificates (DER) that were beside them.
+    certificates: Vec<Vec<u8>>,
+}
+
+impl Found<'_> {
+    /// Returns the issuers of the certificates beside the lists: CAs that one of the known issuers has issued, or another of
+    /// them. A CA of the same name that nobody known has issued is none.
+    pub fn issuers(&self, known: &[Issuer]) -> Vec<Issuer> {
+        let mut vouched: Vec<Issuer> = Vec::new();
+        let mut rest: Vec<&[u8]> = self.certificates.iter().map(Vec::as_slice).collect();
+        loop {
+            let (issued, others): (Vec<&[u8]>, Vec<&[u8]>) = rest.iter().partition(|certificate| {
+                let mut issuers = known.iter().chain(&vouched);
+                issuers.any(|issuer| issuer.has_issued(certificate))
+            });
+            if issued.is_empty() {
+                return vouched;
+            }
+            vouched.extend(issued.into_iter().filter_map(Issuer::of));
+            rest = others;
+        }
+    }
 }
 
 /// Finds the lists in bytes.
@@ -47,9 +71,16 @@ pub fn find(bytes: &[u8], bounds: Bounds) -> Result<Found<'_>, Error> {
         match block.map_err(|error| Error::BrokenPem(described(&error).to_owned()))? {
             (SectionKind::Crl, der) => found.lists.push(Cow::Owned(der)),
             (SectionKind::Certificate, der) if kind::of(&der) == Kind::Certificate => {
-                found.issuers.extend(Issuer::of(&der));
+                found.certificates.push(der);
             }
             _ => {}
+        }
+        // Each of both is compared with each of the other.
+        if found.lists.len() > LISTS_MAX {
+            return Err(Error::TooManyLists(found.lists.len()));
+        }
+        if found.certificates.len() > CERTIFICATES_MAX {
+            return Err(Error::TooManyCertificates);
         }
     }
     if found.lists.is_empty() {

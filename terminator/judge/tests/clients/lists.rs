@@ -10,8 +10,8 @@ use mqtt_tls_judge::revocation::source::{Bounds, find};
 use mqtt_tls_judge::revocation::{Certificate, Revocations, Status};
 use proptest::prelude::*;
 use rcgen::{
-    CertificateRevocationListParams, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    CertificateRevocationListParams, IsCa, KeyIdMethod, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
@@ -75,7 +75,7 @@ fn a_list_counts_within_its_time_and_revokes_at_any() {
     let ca = Ca::root("factory");
     let list = load(ca.list(&[("02", "")]).as_bytes(), &[&ca]).unwrap();
     let status = |serial, time| status(&list, &ca, &[serial], false, time);
-    let (from, until) = (list.this_update(), list.next_update().unwrap());
+    let (from, until) = (list.this_update(), list.next_update());
     assert_eq!(from.to_string(), "2026-01-01T00:00:00Z");
     assert_eq!(until.to_string(), "2026-02-01T00:00:00Z");
     assert_eq!(status(3, "2026-01-01T00:00:00Z"), Status::Good);
@@ -269,21 +269,101 @@ fn lists_are_bounded() {
     assert_eq!(many, Err(Error::TooManyLists(65)));
 }
 
+/// Who serves a list by HTTP may add a CA of the same name, and an empty list that it signed.
+#[test]
+fn a_namesake_beside_its_list_is_no_issuer() {
+    let (ca, namesake) = (Ca::root("factory"), Ca::root("factory"));
+    let text = [namesake.list(&[]), namesake.issuer.pem()].concat();
+    let found = find(text.as_bytes(), BOUNDS).unwrap();
+    let known = vec![ca.as_issuer()];
+    assert_eq!(found.issuers(&known), []);
+    let issuers = [known, found.issuers(&[ca.as_issuer()])].concat();
+    let loaded = Crl::load(&found.lists[0], &issuers, BOUNDS);
+    assert_eq!(loaded.unwrap_err().reason(), Reason::SignatureMismatch);
+}
+
+/// A device's certificate is no CA, so it vouches for none.
+#[test]
+fn a_leaf_vouches_for_no_issuer() {
+    let ca = Ca::root("factory");
+    let leaf = ca.below("device", |params| params.is_ca = IsCa::NoCa);
+    let text = [ca.list(&[]), leaf.issuer.pem()].concat();
+    let found = find(text.as_bytes(), BOUNDS).unwrap();
+    assert_eq!(found.issuers(&[ca.as_issuer()]), []);
+}
+
+#[test]
+fn a_list_is_replaced_by_a_newer_one_of_its_issuer_only() {
+    let (ca, namesake) = (Ca::root("factory"), Ca::root("factory"));
+    let list = |ca: &Ca, from: &str| {
+        let from = ["-crl_lastupdate", from];
+        let pem = ca.list_with(&[], "authorityKeyIdentifier = keyid", &from);
+        load(pem.as_bytes(), &[ca]).unwrap()
+    };
+    let (old, new) = (list(&ca, "20260101000000Z"), list(&ca, "20260102000000Z"));
+    assert!(new.may_replace(&old) && new.may_replace(&new));
+    assert!(!old.may_replace(&new));
+    let other = list(&namesake, "20260103000000Z");
+    assert!(!other.may_replace(&old));
+}
+
+/// A list without nextUpdate would never be outdated.
+#[test]
+fn a_list_without_an_end_is_refused() {
+    let ca = Ca::root("factory");
+    let whole = der(&ca.list(&[]));
+    // The second UTCTime of the list, 17 0d and 13 digits: its tag becomes that of another type.
+    let times: Vec<usize> = whole
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| *pair == [0x17, 0x0D])
+        .map(|(at, _)| at)
+        .collect();
+    let mut changed = whole.clone();
+    changed[times[1]] = 0x04;
+    let refused = Crl::load(&changed, &[ca.as_issuer()], BOUNDS).unwrap_err();
+    assert_eq!(refused, Error::NotAList("nextUpdate"));
+}
+
+#[test]
+fn a_renewed_issuer_with_the_same_key_may_sign() {
+    let ca = Ca::root("factory");
+    let before = Ca::with_key_of(&ca, "factory", &[KeyUsagePurpose::KeyCertSign]);
+    let pem = ca.list(&[]);
+    assert!(load(pem.as_bytes(), &[&before, &ca]).is_ok());
+    let refused = load(pem.as_bytes(), &[&before]).unwrap_err();
+    assert_eq!(refused.reason(), Reason::IssuerCannotSign);
+}
+
+#[test]
+fn the_blocks_of_a_source_are_bounded() {
+    let ca = Ca::root("factory");
+    let list = ca.list(&[]);
+    let many = find(list.repeat(65).as_bytes(), BOUNDS).err();
+    assert_eq!(many, Some(Error::TooManyLists(65)));
+    let text = [list, ca.issuer.pem().repeat(65)].concat();
+    let many = find(text.as_bytes(), BOUNDS).err();
+    assert_eq!(many, Some(Error::TooManyCertificates));
+}
+
 #[test]
 fn a_source_has_lists_and_issuers_among_other_blocks() {
-    let (ca, other) = (Ca::root("factory"), Ca::root("office"));
+    let (root, other) = (Ca::root("root"), Ca::root("office"));
+    let ca = root.below("factory", |_| {});
+    let below = ca.below("line", |_| {});
     let text = [
         "a line before\n",
         &ca.list(&[]),
+        &below.issuer.pem(),
         &ca.issuer.pem(),
         &other.list(&[]),
     ]
     .concat();
     let found = find(text.as_bytes(), BOUNDS).unwrap();
-    assert_eq!(
-        (found.lists.len(), found.issuers),
-        (2, vec![ca.as_issuer()])
-    );
+    assert_eq!(found.lists.len(), 2);
+    let known = [root.as_issuer()];
+    assert_eq!(found.issuers(&known), [ca.as_issuer(), below.as_issuer()]);
+    assert_eq!(found.issuers(&[other.as_issuer()]), []);
     for source in [
         &b""[..],
         b"<html>not found</html>",

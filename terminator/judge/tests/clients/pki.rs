@@ -45,6 +45,14 @@ impl Ca {
         Self { issuer, key_pem }
     }
 
+    /// A CA with the key of another.
+    pub(crate) fn with_key_of(other: &Self, name: &str, usages: &[KeyUsagePurpose]) -> Self {
+        let key = KeyPair::from_pem(&other.key_pem).unwrap();
+        let issuer = CertifiedIssuer::self_signed(ca_params(name, usages), key).unwrap();
+        let key_pem = other.key_pem.clone();
+        Self { issuer, key_pem }
+    }
+
     /// A CA below this one.
     pub(crate) fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let usages = [KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
