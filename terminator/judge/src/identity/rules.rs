@@ -56,9 +56,9 @@ pub enum Error {
     /// The end of a name that could be within a label.
     #[error("the suffix would match other names that end alike; begin it with {0}")]
     OpenSuffix(&'static str),
-    /// The beginning of a URI that ends within its host.
-    #[error("the prefix would match other hosts that begin alike; end the host with a slash")]
-    OpenPrefix,
+    /// The beginning of a name that could be within a label or host.
+    #[error("the prefix would match other names that begin alike; {0}")]
+    OpenPrefix(&'static str),
     /// The value is too long.
     #[error("the value has {0} bytes; the maximum is {NAME_MAX}")]
     TooLong(usize),
@@ -94,18 +94,32 @@ impl Rule {
                 if matching == Matching::Suffix && !value.starts_with('.') {
                     return Err(Error::OpenSuffix("a dot"));
                 }
+                if matching == Matching::Prefix && !value.ends_with('.') {
+                    return Err(Error::OpenPrefix("end it with a dot"));
+                }
                 pattern(matching, value.to_ascii_lowercase())
             }
             Field::Email => {
-                if matching == Matching::Suffix && !value.contains('@') && !value.starts_with('.') {
+                if matching == Matching::Suffix && !value.starts_with(['@', '.']) {
                     return Err(Error::OpenSuffix("`@` or a dot"));
+                }
+                if matching == Matching::Prefix
+                    && value.contains('@')
+                    && !value.ends_with(['@', '.'])
+                {
+                    return Err(Error::OpenPrefix(
+                        "end it with `@`, or the part behind that with a dot",
+                    ));
                 }
                 pattern(matching, with_domain_in_lower_case(value))
             }
             Field::Uri => {
                 let host = value.split_once("://").map(|(_, host)| host);
                 if matching == Matching::Prefix && host.is_none_or(|host| !host.contains('/')) {
-                    return Err(Error::OpenPrefix);
+                    return Err(Error::OpenPrefix("end the host with a slash"));
+                }
+                if matching == Matching::Suffix && !value.starts_with('/') {
+                    return Err(Error::OpenSuffix("a slash"));
                 }
                 pattern(matching, value.to_owned())
             }
@@ -237,6 +251,10 @@ mod tests {
             (Dns, Exact, "A.Example", "a.example", true),
             (Dns, Suffix, ".Example.com", "a.example.com", true),
             (Dns, Suffix, ".example.com", "evilexample.com", false),
+            (Dns, Prefix, "pump-7.", "pump-7.example.com", true),
+            (Dns, Prefix, "pump-7.", "pump-70.example.com", false),
+            (Email, Prefix, "x@", "x@b.example", true),
+            (Uri, Suffix, "/p7", "spiffe://f.example/p7", true),
             (Email, Exact, "a@B.example", "a@b.example", true),
             (Email, Exact, "A@b.example", "a@b.example", false),
             (Email, Suffix, "@b.example", "a@b.example", true),
@@ -276,6 +294,7 @@ mod tests {
 
     #[test]
     fn rules_that_match_nothing_or_too_much_are_refused() {
+        let slash = Error::OpenPrefix("end the host with a slash");
         for (field, matching, value, error) in [
             (CommonName, Prefix, "", Error::Empty),
             (CommonName, Exact, "a\0", Error::Control),
@@ -286,8 +305,27 @@ mod tests {
                 "example.com",
                 Error::OpenSuffix("`@` or a dot"),
             ),
-            (Uri, Prefix, "spiffe://f.example", Error::OpenPrefix),
-            (Uri, Prefix, "spiffe", Error::OpenPrefix),
+            (
+                Email,
+                Suffix,
+                "x@b.example",
+                Error::OpenSuffix("`@` or a dot"),
+            ),
+            (
+                Email,
+                Prefix,
+                "x@b.example",
+                Error::OpenPrefix("end it with `@`, or the part behind that with a dot"),
+            ),
+            (
+                Dns,
+                Prefix,
+                "pump-7",
+                Error::OpenPrefix("end it with a dot"),
+            ),
+            (Uri, Prefix, "spiffe://f.example", slash),
+            (Uri, Prefix, "spiffe", slash),
+            (Uri, Suffix, "f.example/p7", Error::OpenSuffix("a slash")),
             (Ip, Exact, "192.0.2", Error::NotA("an IP address")),
             (
                 Ip,

@@ -95,18 +95,21 @@ impl Extension<'_> {
 
 /// Reads the extensions of a list.
 pub(super) fn scope(mut rest: &[u8], shown: &str) -> Result<Scope, Error> {
-    let mut scope = Scope::All;
+    let mut scope = None;
     while !rest.is_empty() {
         let extension = extension(&mut rest).ok_or(Error::NotAList("its extensions"))?;
         match extension.number {
             Some(DELTA) => return Err(Error::Delta(shown.to_owned())),
-            Some(DISTRIBUTION_POINT) => scope = distribution_point(extension.value, shown)?,
+            Some(DISTRIBUTION_POINT) if scope.is_some() => {
+                return Err(Error::NotAList("its distribution point"));
+            }
+            Some(DISTRIBUTION_POINT) => scope = Some(distribution_point(extension.value, shown)?),
             Some(AUTHORITY_KEY_ID | CRL_NUMBER | ISSUER_ALT_NAME) => {}
             _ if extension.is_critical => return Err(extension.refused(shown)),
             _ => {}
         }
     }
-    Ok(scope)
+    Ok(scope.unwrap_or(Scope::All))
 }
 
 /// Reads an issuing distribution point (RFC 5280, section 5.2.5). One with a name is a part of a larger list, of which each
@@ -123,13 +126,15 @@ fn distribution_point(value: &[u8], shown: &str) -> Result<Scope, Error> {
         let (element, behind) = der::first(rest).ok_or(bad.clone())?;
         rest = behind;
         let is_set = element.content != [0];
-        match element.tag & 0x1F {
-            1 if is_set => scope = Scope::Leaves,
-            2 if is_set => scope = Scope::Authorities,
-            3 => return Err(Error::SomeReasons(shown.to_owned())),
-            4 if is_set => return Err(Error::Indirect(shown.to_owned())),
-            5 if is_set => return Err(Error::AttributeCertificates(shown.to_owned())),
-            0 | 1 | 2 | 4 | 5 => {}
+        // Context-specific tags; the name and its kind are constructed.
+        match element.tag {
+            0x81 | 0x82 if is_set && scope != Scope::All => return Err(bad),
+            0x81 if is_set => scope = Scope::Leaves,
+            0x82 if is_set => scope = Scope::Authorities,
+            0x83 => return Err(Error::SomeReasons(shown.to_owned())),
+            0x84 if is_set => return Err(Error::Indirect(shown.to_owned())),
+            0x85 if is_set => return Err(Error::AttributeCertificates(shown.to_owned())),
+            0xA0 | 0x81 | 0x82 | 0x84 | 0x85 => {}
             _ => return Err(bad),
         }
     }
@@ -195,7 +200,24 @@ fn is_taken_back(mut rest: &[u8], shown: &str) -> Result<bool, Error> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{distribution_point, scope, serials};
+    use super::{Scope, distribution_point, scope, serials};
+
+    /// What is understood in part only is refused: both kinds, a tag of another class, a second distribution point.
+    #[test]
+    fn a_distribution_point_has_one_meaning() {
+        let leaves: &[u8] = b"\x30\x03\x81\x01\xff";
+        assert_eq!(distribution_point(leaves, "").unwrap(), Scope::Leaves);
+        for bad in [
+            &b"\x30\x06\x81\x01\xff\x82\x01\xff"[..],
+            b"\x30\x03\x01\x01\xff",
+            b"\x30\x03\xc1\x01\xff",
+        ] {
+            assert!(distribution_point(bad, "").is_err(), "{bad:x?}");
+        }
+        let one = [b"\x30\x0c\x06\x03\x55\x1d\x1c\x04\x05", leaves].concat();
+        assert_eq!(scope(&one, "").unwrap(), Scope::Leaves);
+        assert!(scope(&one.repeat(2), "").is_err());
+    }
 
     proptest! {
         /// The signature, which keeps others' bytes from what follows it, is not asked here.
