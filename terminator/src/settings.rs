@@ -172,7 +172,14 @@ pub struct Advice {
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
+        let Self {
+            host, key, message, ..
+        } = self;
+        if host.is_empty() {
+            write!(f, "{key}: {message}")
+        } else {
+            write!(f, "{key} ({host}): {message}")
+        }
     }
 }
 

@@ -52,7 +52,10 @@ pub fn rows() -> Vec<Row> {
     for (key, meaning) in [
         (CERTIFICATES, "more certificates of the host, with `pem`"),
         (ClientAuth::NAME, "mutual TLS of the host"),
-        (Identity::NAME, "user names and client IDs of the host's clients"),
+        (
+            Identity::NAME,
+            "user names and client IDs of the host's clients",
+        ),
         (Backend::NAME, "the broker of the host"),
     ] {
         rows.0.push(Row {

@@ -17,6 +17,10 @@ use mqtt_tls_judge::hosts as judge;
 use mqtt_tls_judge::identity::naming::Naming;
 
 /// What clients get that request one of its names; or any other, from the listener itself.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of a part of its own whether the host has one"
+)]
 pub(crate) struct Host {
     /// Its key in the configuration, with a dot; empty for the listener itself.
     pub(crate) key: String,

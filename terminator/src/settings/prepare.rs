@@ -106,6 +106,10 @@ fn giving(identity: Option<&Identity>) -> Option<&Identity> {
 }
 
 /// A host before its TLS configurations are built.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of a part of its own whether the host has one"
+)]
 struct Parts<'c> {
     key: String,
     names: Vec<String>,
@@ -320,6 +324,7 @@ mod tests {
             pem: Some(pem),
             certificates: Vec::new(),
             client_auth: None,
+            identity: None,
             backend: None,
         };
         let mut config = Config::new(8883, pem("edge.example"));
