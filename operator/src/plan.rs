@@ -235,7 +235,8 @@ fn serving(choices: &Choices, config: &Rendered, now: Timestamp) -> Serving {
         port: config.port,
         device_buffer: config.device_buffer,
     };
-    Serving::planned(&choices.parts(), Some(file), now).with(choices.warnings(&config.backend))
+    Serving::planned(&choices.parts(), Some(file), now)
+        .with(choices.warnings(&config.backend, &config.alpn))
 }
 
 /// Returns the next of the dates.

@@ -247,9 +247,10 @@ fn timeouts() -> impl Strategy<Value = Timeouts> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let count = || option::weighted(0.2, prop_oneof![20 => 1..1_000_000_u32, 1 => any::<u32>()]);
-    (count(), count()).prop_map(|(connections, handshakes)| Limits {
+    (count(), count(), count()).prop_map(|(connections, handshakes, connect_bytes)| Limits {
         connections,
         handshakes,
+        connect_bytes,
     })
 }
 

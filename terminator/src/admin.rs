@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`, `/status` and `/handshakes`, in plain HTTP.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, `/status`, `/handshakes` and `/connections`, in plain HTTP.
 //!
 //! It must not change state or show key material. It runs on the control thread, so that scrapes do not delay
 //! connections.
@@ -8,13 +8,15 @@ mod status;
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Json};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use futures::future::join_all;
@@ -27,6 +29,7 @@ use crate::acceptor;
 use crate::backend;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
+use crate::roster;
 use crate::settings::Settings;
 use crate::settings::hosts::Target;
 use crate::sockets::{self, Sharing};
@@ -38,6 +41,10 @@ pub use status::{ReloadError, Status};
 
 /// How long `/status` waits for an attempt to connect to the backend.
 const ATTEMPT_WAIT: Duration = Duration::from_millis(500);
+
+/// Answer to a request for what may be seen within the pod only.
+const ON_LOOPBACK_ONLY: &str =
+    "served on loopback only; run kubectl port-forward POD 9883, and ask for localhost:9883\n";
 
 /// State shown on the admin port, shared with the control thread.
 pub(crate) struct Board {
@@ -79,6 +86,10 @@ impl Board {
     /// Replaces the active settings and their status.
     pub(crate) fn announce(&self, settings: Arc<Settings>, status: Status) {
         *self.lock() = Active { settings, status };
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.lock().settings)
     }
 
     /// Connects to each backend about which no attempt counts any more, at most once at a time. Returns after
@@ -142,7 +153,8 @@ impl Board {
         status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.current.warnings().into_iter();
-        status.warnings = warnings.map(Doubt::from).collect();
+        let advice = settings.advice().into_iter().map(Doubt::from);
+        status.warnings = warnings.map(Doubt::from).chain(advice).collect();
         status
     }
 
@@ -176,6 +188,7 @@ pub(crate) async fn serve(listener: TcpListener, board: Arc<Board>) {
             }),
         )
         .route("/handshakes", get(handshakes))
+        .route("/connections", get(connections))
         .with_state(board);
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => {
@@ -203,20 +216,74 @@ async fn livez(State(board): State<Arc<Board>>) -> impl IntoResponse {
     }
 }
 
-/// Reports whether a client may see addresses and names: only from within the pod, as `kubectl port-forward` does.
-fn may_see_clients(from: SocketAddr) -> bool {
-    from.ip().to_canonical().is_loopback()
+/// Reports whether a request may see addresses and names: only from within the pod, as `kubectl port-forward` makes it. A
+/// mesh's sidecar passes requests of other pods on from 127.0.0.6, and a web page may have a name that leads to loopback.
+fn may_see_clients(from: SocketAddr, headers: &HeaderMap) -> bool {
+    let is_loopback = |address: IpAddr| {
+        let address = address.to_canonical();
+        address == IpAddr::V4(Ipv4Addr::LOCALHOST) || address == IpAddr::V6(Ipv6Addr::LOCALHOST)
+    };
+    let is_asked_for = |host: &HeaderValue| {
+        let host = host.to_str().ok()?.parse::<Authority>().ok()?;
+        let name = host.host();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse();
+        Some(name.eq_ignore_ascii_case("localhost") || address.is_ok_and(is_loopback))
+    };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let is_local = hosts.next().and_then(is_asked_for) == Some(true) && hosts.next().is_none();
+    is_loopback(from.ip()) && is_local
+}
+
+/// Returns an answer that a browser takes as what it says it is.
+fn unsniffed(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    let value = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, value);
+    response
 }
 
 async fn handshakes(
     State(board): State<Arc<Board>>,
     Extension(Client(from)): Extension<Client>,
-) -> impl IntoResponse {
-    if may_see_clients(from) {
-        return Json(board.state.journal.entries()).into_response();
+    headers: HeaderMap,
+) -> Response {
+    if !may_see_clients(from, &headers) {
+        return unsniffed((StatusCode::FORBIDDEN, ON_LOOPBACK_ONLY));
     }
-    let answer = "served on loopback only; run kubectl port-forward POD 9883\n";
-    (StatusCode::FORBIDDEN, answer).into_response()
+    unsniffed(Json(board.state.journal.entries()))
+}
+
+async fn connections(
+    State(board): State<Arc<Board>>,
+    Extension(Client(from)): Extension<Client>,
+    headers: HeaderMap,
+    query: Result<Query<roster::Query>, QueryRejection>,
+) -> Response {
+    if !may_see_clients(from, &headers) {
+        return unsniffed((StatusCode::FORBIDDEN, ON_LOOPBACK_ONLY));
+    }
+    unsniffed(listed(&board, query).await)
+}
+
+async fn listed(board: &Board, query: Result<Query<roster::Query>, QueryRejection>) -> Response {
+    if !board.settings().connections {
+        let answer = "connections are not kept; set `connections: true` in `admin`\n";
+        return (StatusCode::NOT_FOUND, answer).into_response();
+    }
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => {
+            let answer = format!("{}\n", rejection.body_text());
+            return (StatusCode::BAD_REQUEST, answer).into_response();
+        }
+    };
+    let rosters = board.state.clients.iter().map(|clients| &clients.roster);
+    match roster::page(rosters, &query).await {
+        Some(page) => Json(page).into_response(),
+        None => (StatusCode::BAD_REQUEST, "`after` is not from an answer\n").into_response(),
+    }
 }
 
 async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
@@ -248,19 +315,57 @@ async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderMap, HeaderValue, header};
+
     use super::may_see_clients;
 
+    fn is_shown(from: &str, hosts: &[&'static str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_static(host));
+        }
+        may_see_clients(from.parse().unwrap(), &headers)
+    }
+
     #[test]
-    fn handshakes_are_shown_on_loopback_only() {
+    fn clients_are_shown_on_loopback_only() {
         for (from, expected) in [
             ("127.0.0.1:1", true),
             ("[::1]:1", true),
             ("[::ffff:127.0.0.1]:1", true),
+            ("127.0.0.6:1", false),
+            ("[::ffff:127.0.0.6]:1", false),
             ("10.0.0.1:1", false),
             ("[fe80::1]:1", false),
             ("[::ffff:10.0.0.1]:1", false),
         ] {
-            assert_eq!(may_see_clients(from.parse().unwrap()), expected, "{from}");
+            assert_eq!(is_shown(from, &["localhost:9883"]), expected, "{from}");
+        }
+    }
+
+    #[test]
+    fn clients_are_shown_under_loopbacks_names_only() {
+        for host in [
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1",
+            "127.0.0.1:9883",
+            "[::1]",
+            "[::1]:9883",
+        ] {
+            assert!(is_shown("127.0.0.1:1", &[host]), "{host}");
+        }
+        for hosts in [
+            &[][..],
+            &[""],
+            &["evil.example:9883"],
+            &["localhost.evil.example"],
+            &["127.0.0.1.evil.example"],
+            &["127.0.0.6"],
+            &["user@evil.example"],
+            &["localhost", "evil.example"],
+        ] {
+            assert!(!is_shown("127.0.0.1:1", hosts), "{hosts:?}");
         }
     }
 }

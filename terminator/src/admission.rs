@@ -256,6 +256,17 @@ impl Place {
         }
     }
 
+    /// Returns a further place for the same client in other rooms; its eviction from these gives the same notice.
+    pub(crate) fn beside(&self, admission: &Arc<Admission>, places: usize) -> Self {
+        Self {
+            admission: Arc::clone(admission),
+            address: self.address,
+            places,
+            held: None,
+            notice: Arc::clone(&self.notice),
+        }
+    }
+
     /// Returns the notice that resolves when the client is evicted.
     pub(crate) fn notice(&self) -> Arc<Notify> {
         Arc::clone(&self.notice)

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use mqtt_tls_mqtt::begins_as_connect;
+
 /// Protocol of a client's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -80,9 +82,6 @@ const METHODS: [&[u8]; 10] = [
     b"TRACE ",
 ];
 
-/// Protocol names in a CONNECT, with their lengths (MQTT 3.1.1 and 5.0, section 3.1.2.1; 3.1, section 3.1).
-const MQTT_NAMES: [&[u8]; 2] = [b"\0\x04MQTT", b"\0\x06MQIsdp"];
-
 /// Recognizes the protocol of a client's first bytes; 16 bytes always suffice.
 pub(crate) fn name(bytes: &[u8]) -> Arrival {
     let Some(first) = bytes.first() else {
@@ -130,24 +129,6 @@ fn begins(bytes: &[u8], start: &[u8]) -> Option<bool> {
         };
     }
     Some(bytes.starts_with(start))
-}
-
-/// Reports whether bytes begin as an MQTT CONNECT: type, length of up to four digits, protocol name.
-fn begins_as_connect(bytes: &[u8]) -> Option<bool> {
-    let (first, rest) = bytes.split_first()?;
-    if *first != 0x10 {
-        return Some(false);
-    }
-    let digits = rest.iter().take(4).take_while(|digit| *digit & 0x80 != 0);
-    let name = rest.get(digits.count() + 1..)?;
-    let names = MQTT_NAMES.map(|known| begins(name, known));
-    if names.contains(&Some(true)) {
-        Some(true)
-    } else if names.contains(&None) {
-        None
-    } else {
-        Some(false)
-    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ impl Backlog {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Makes room for further bytes, and not for more.
+    pub(crate) fn reserve(&mut self, size: usize) {
+        self.bytes.reserve_exact(size);
+    }
+
     /// Appends `size` bytes for the caller to fill.
     pub(crate) fn grow(&mut self, size: usize) -> &mut [u8] {
         let end = self.bytes.len();
@@ -35,6 +40,12 @@ impl Backlog {
     /// Returns the bytes not sent yet.
     pub(crate) fn waiting(&self) -> &[u8] {
         &self.bytes[self.sent..]
+    }
+
+    /// Replaces the first `size` bytes not sent yet.
+    pub(crate) fn replace(&mut self, size: usize, bytes: &[u8]) {
+        self.bytes
+            .splice(self.sent..self.sent + size, bytes.iter().copied());
     }
 
     /// Removes the last `size` bytes.

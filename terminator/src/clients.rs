@@ -11,6 +11,8 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
+use crate::roster::{Entry, Roster};
+
 /// Fraction of the drain deadline over which closes are spread; the rest is for connections to finish.
 const SPREAD: f64 = 0.75;
 
@@ -23,6 +25,8 @@ pub(crate) struct Clients {
     deadline: OnceLock<Instant>,
     /// Notified when the last connection ends.
     is_empty: Notify,
+    /// Who is behind the connections, as far as that is kept.
+    pub(crate) roster: Roster,
 }
 
 impl Clients {
@@ -71,6 +75,11 @@ impl Membership {
         }
     }
 
+    /// Adds the connection to the roster, until it ends.
+    pub(crate) fn show(&self, entry: Entry) {
+        self.clients.roster.add(self.key, entry);
+    }
+
     /// Returns a timer for the end of this connection if a drain has begun; its time is random at each call.
     pub(crate) fn turn(&self) -> Option<Sleep> {
         let deadline = *self.clients.deadline.get()?;
@@ -82,6 +91,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.clients.roster.remove(self.key);
         let mut members = self.clients.lock();
         members.try_remove(self.key);
         if members.is_empty() {

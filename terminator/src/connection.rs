@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
+use mqtt_tls_config::Protocol;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 
@@ -19,6 +21,7 @@ use crate::first_packet;
 use crate::last_words::{Cause, Unserved, last_words, linger};
 use crate::record::Record;
 use crate::relay::Relay;
+use crate::roster::Entry;
 use crate::settings::Settings;
 use crate::settings::hosts::Host;
 use crate::state::Worker;
@@ -86,7 +89,7 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     let mut attempt = Attempt::default();
     let introduced = tokio::select! {
         biased;
-        introduced = introduce(&mut client, at, &settings, &worker, &mut attempt, &mut place) => introduced,
+        introduced = introduce(&mut client, (address, at), &settings, &worker, &mut attempt, &mut place) => introduced,
         () = notice.notified() => Err(Cause::Refused(Limit::Handshakes)),
     };
     let reached = match introduced {
@@ -94,16 +97,24 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
             place.leave();
             let target = host.target(established.session.protocol());
             match backend::reach(target, &settings, &worker).await {
-                Ok(backend) => Ok((permit, backend, established)),
+                Ok(backend) => {
+                    if settings.connections
+                        && let Ok(seen) = backend.0.local_addr()
+                    {
+                        let now = Timestamp::now();
+                        membership.show(Entry::of(address, seen, &host, &established, now));
+                    }
+                    Ok((permit, backend, established, host))
+                }
                 Err(error) => Err(Cause::Backend(error, Box::new(established.session))),
             }
         }
         Err(cause) => Err(cause),
     };
     match reached {
-        Ok((permit, backend, established)) => {
-            let half_close = settings.timeouts.half_close;
-            let relay = Relay::new(client, backend, established, half_close, worker);
+        Ok((permit, backend, established, host)) => {
+            let naming = host.naming.as_ref();
+            let relay = Relay::new(client, backend, established, &settings, naming, worker);
             Ok(Box::new(Opened {
                 relay,
                 membership,
@@ -125,7 +136,7 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
 /// Handles the client's part before the backend is dialed: ClientHello, handshake, first packet.
 async fn introduce(
     client: &mut TcpStream,
-    at: Instant,
+    (address, at): (SocketAddr, Instant),
     settings: &Settings,
     worker: &Worker,
     attempt: &mut Attempt,
@@ -152,10 +163,23 @@ async fn introduce(
     worker
         .counts()
         .handshake(session.version(), session.is_resumed(), at.elapsed());
-    let read = first_packet::read(client, &mut established, place);
-    let read = timeout(settings.timeouts.first_packet, read).await;
-    if let Err(error) = read.unwrap_or(Err(first_packet::Error::Timeout)) {
-        return Err(Cause::FirstPacket(error, Box::new(established.session)));
+    if settings.protocol == Protocol::Mqtt {
+        let rules = first_packet::Rules {
+            most: settings.limits.connect_bytes,
+            naming: host.naming.as_ref(),
+        };
+        let places = first_packet::places(&settings.limits, worker.state.counts.len());
+        let mut holding = place.beside(&worker.holding, places);
+        let places = (place, &mut holding);
+        let read = first_packet::read(client, &mut established, places, rules);
+        let read = timeout(settings.timeouts.first_packet, read).await;
+        match read.unwrap_or(Err(first_packet::Error::Timeout)) {
+            Ok(None) => {}
+            Ok(Some(doubt)) => worker.tolerate(address, &doubt),
+            Err(error) => {
+                return Err(Cause::FirstPacket(error, Box::new(established.session)));
+            }
+        }
     }
     worker.counts().opened.add(1);
     let permit = Permit::take(&worker.state, settings)?;

@@ -6,7 +6,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mqtt_tls_mqtt::Reason;
+
 use crate::end::{End, Limit};
+use crate::first_packet::TOLERATED;
 use crate::preview::Preview;
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;
@@ -92,6 +95,7 @@ pub(crate) struct Counts {
     pub(super) handshake_duration: Durations,
     ended: [Count; End::ALL.len()],
     refused: [Count; Limit::ALL.len()],
+    tolerated: [Count; TOLERATED.len()],
     succeeded: [[Count; Kind::ALL.len()]; Version::ALL.len()],
     failed: [[Count; Version::ALL.len()]; Failure::ALL.len()],
 }
@@ -105,6 +109,13 @@ impl Counts {
     /// Counts a connection that was closed because of a limit.
     pub(crate) fn refuse(&self, limit: Limit) {
         self.refused[limit as usize].add(1);
+    }
+
+    /// Counts a first packet that a later release refuses for a reason.
+    pub(crate) fn tolerate(&self, reason: Reason) {
+        if let Some(index) = TOLERATED.iter().position(|known| *known == reason) {
+            self.tolerated[index].add(1);
+        }
     }
 
     /// Counts a handshake that succeeded.
@@ -129,6 +140,11 @@ impl Counts {
 
     pub(super) fn refused(&self, limit: Limit) -> u64 {
         self.refused[limit as usize].get()
+    }
+
+    /// Returns the number of first packets for a reason of [`TOLERATED`], by its index.
+    pub(super) fn tolerated(&self, index: usize) -> u64 {
+        self.tolerated[index].get()
     }
 
     pub(super) fn succeeded(&self, version: Version, kind: Kind) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! It must not hold details of a connection.
 
-use crate::mqtt::Answer;
+use mqtt_tls_mqtt::Answer;
 
 /// Cause of the end of a connection: the first event that led to it. One of a fixed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,24 +15,32 @@ pub(crate) enum End {
     BackendTimeout,
     BackendTls,
     BackendUnresolved,
+    BadConnect,
+    BadPacket,
     ClientClosed,
     ClientCut,
     ClientReset,
+    ConnectTooLarge,
     CutOff,
     DescriptorsExhausted,
     Drained,
+    EnhancedAuthentication,
     FirstPacketTimeout,
     HandshakeFailed,
+    IdentityMismatch,
     KeySpent,
     LocalPortsExhausted,
+    NoIdentity,
     NotMqtt,
     Probed,
     Refused,
+    SecondConnect,
     TlsError,
+    UnsupportedVersion,
 }
 
 impl End {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::BackendClosed,
         Self::BackendMute,
         Self::BackendNotMqtt,
@@ -41,20 +49,28 @@ impl End {
         Self::BackendTimeout,
         Self::BackendTls,
         Self::BackendUnresolved,
+        Self::BadConnect,
+        Self::BadPacket,
         Self::ClientClosed,
         Self::ClientCut,
         Self::ClientReset,
+        Self::ConnectTooLarge,
         Self::CutOff,
         Self::DescriptorsExhausted,
         Self::Drained,
+        Self::EnhancedAuthentication,
         Self::FirstPacketTimeout,
         Self::HandshakeFailed,
+        Self::IdentityMismatch,
         Self::KeySpent,
         Self::LocalPortsExhausted,
+        Self::NoIdentity,
         Self::NotMqtt,
         Self::Probed,
         Self::Refused,
+        Self::SecondConnect,
         Self::TlsError,
+        Self::UnsupportedVersion,
     ];
 
     /// Returns the metric label.
@@ -68,20 +84,28 @@ impl End {
             Self::BackendTimeout => "backend_timeout",
             Self::BackendTls => "backend_tls",
             Self::BackendUnresolved => "backend_unresolved",
+            Self::BadConnect => "bad_connect",
+            Self::BadPacket => "bad_packet",
             Self::ClientClosed => "client_closed",
             Self::ClientCut => "client_cut",
             Self::ClientReset => "client_reset",
+            Self::ConnectTooLarge => "connect_too_large",
             Self::CutOff => "cut_off",
             Self::DescriptorsExhausted => "descriptors_exhausted",
             Self::Drained => "drained",
+            Self::EnhancedAuthentication => "enhanced_authentication",
             Self::FirstPacketTimeout => "first_packet_timeout",
             Self::HandshakeFailed => "handshake_failed",
+            Self::IdentityMismatch => "identity_mismatch",
             Self::KeySpent => "key_spent",
             Self::LocalPortsExhausted => "local_ports_exhausted",
+            Self::NoIdentity => "no_identity",
             Self::NotMqtt => "not_mqtt",
             Self::Probed => "probed",
             Self::Refused => "refused",
+            Self::SecondConnect => "second_connect",
             Self::TlsError => "tls_error",
+            Self::UnsupportedVersion => "unsupported_version",
         }
     }
 
@@ -125,26 +149,48 @@ impl End {
             Self::BackendTimeout => "connecting to the broker exceeded `timeouts.dial`",
             Self::BackendTls => "the broker answered the CONNECT in TLS: use its plaintext port",
             Self::BackendUnresolved => "the broker's name has no address, or cannot be resolved",
+            Self::BadConnect => {
+                "`identity` is set, and a length or another field of the CONNECT is invalid"
+            }
+            Self::BadPacket => {
+                "`identity` is set, and the client sent a packet whose length does not end"
+            }
             Self::ClientClosed => "the client closed the connection with close_notify",
             Self::ClientCut => {
                 "the client closed the connection without close_notify, as many clients do"
             }
             Self::ClientReset => "the client's connection was reset",
+            Self::ConnectTooLarge => {
+                "`identity` is set, and the client announced a CONNECT larger than `limits.connectBytes`"
+            }
             Self::CutOff => "still open at the drain deadline",
             Self::DescriptorsExhausted => {
                 "no file descriptor was left for the connection to the broker"
             }
             Self::Drained => "closed by a drain",
+            Self::EnhancedAuthentication => {
+                "`identity.userName` is set, and the client began enhanced authentication (MQTT 5), which may bring another name"
+            }
             Self::FirstPacketTimeout => "the client sent no CONNECT within `timeouts.firstPacket`",
             Self::HandshakeFailed => "the handshake failed; see `mqtt_tls_handshakes_total`",
+            Self::IdentityMismatch => {
+                "the client sent another user name or client ID than its certificate gives"
+            }
             Self::KeySpent => "a TLS 1.2 key reached its limit; the client reconnects",
             Self::LocalPortsExhausted => {
                 "no local port was left for an address of the broker: add replicas"
             }
+            Self::NoIdentity => {
+                "`identity` is set, and the client has no certificate, or one that does not give the name"
+            }
             Self::NotMqtt => "the first packet inside TLS was not a CONNECT",
             Self::Probed => "a probe of the operator, which gets no connection to the broker",
             Self::Refused => "a limit was exceeded; see `mqtt_tls_connections_refused_total`",
+            Self::SecondConnect => "`identity` is set, and the client sent a second CONNECT",
             Self::TlsError => "the client violated the TLS protocol after the handshake",
+            Self::UnsupportedVersion => {
+                "`identity` is set, and the CONNECT is of a version other than MQTT 3.1, 3.1.1 and 5"
+            }
         }
     }
 }
@@ -175,7 +221,9 @@ impl Limit {
         match self {
             Self::Connections => "`limits.connections` connections were open",
             Self::Descriptors => "no file descriptors were left for another connection",
-            Self::Handshakes => "evicted for another client, see `limits.handshakes`",
+            Self::Handshakes => {
+                "evicted for another client, see `limits.handshakes`, and `limits.connectBytes` with `identity`"
+            }
         }
     }
 }

@@ -100,6 +100,9 @@ impl Unserved {
                 session.to_client
             }
             Cause::FirstPacket(error, mut session) => {
+                if let Some(connack) = error.connack() {
+                    session.queue(connack.as_bytes());
+                }
                 if !error.is_alerted() {
                     session.queue_close_notify();
                 }
@@ -130,7 +133,9 @@ impl Unserved {
         match &self.cause {
             Cause::Backend(..) | Cause::Probe(_) => {}
             Cause::Handshake(error) if self.is_answered_probe(error) => {}
-            Cause::FirstPacket(error, _) => worker.state.notices.no_first_packet(error),
+            Cause::FirstPacket(error, _) => {
+                worker.state.notices.no_first_packet(self.address, error);
+            }
             Cause::Handshake(error) => {
                 worker.counts().handshake_failed(error.failure(), version);
                 self.note(error, worker);

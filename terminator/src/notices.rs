@@ -3,6 +3,8 @@
 //! It must not log at info or above without [`Seldom`]. The metrics count each failure, and the journal has the
 //! last ones.
 
+use std::error::Error as _;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use tracing::{debug, info, warn};
@@ -22,6 +24,10 @@ pub(crate) struct Notices {
     plaintext_mqtt: Seldom,
     proxy_protocol: Seldom,
     not_mqtt: Seldom,
+    bad_connect: Seldom,
+    tolerated: Seldom,
+    identity: Seldom,
+    watched: Seldom,
     backend: Seldom,
 }
 
@@ -70,6 +76,14 @@ impl Notices {
 
     /// Logs that the backend is not an MQTT broker, or rejects clients.
     pub(crate) fn ended(&self, end: End) {
+        let is_watched = matches!(
+            end,
+            End::BadPacket | End::EnhancedAuthentication | End::SecondConnect
+        );
+        if is_watched && let Some(suppressed) = self.watched.due(Instant::now()) {
+            let (reason, meaning) = (end.name(), end.meaning());
+            warn!(reason, suppressed, "client closed: {meaning}");
+        }
         let what = match end {
             End::BackendMute => {
                 "the backend does not answer the CONNECT of clients; see the broker's log, and check that the port is \
@@ -88,18 +102,43 @@ impl Notices {
         }
     }
 
-    /// Logs a client that sent no CONNECT.
-    pub(crate) fn no_first_packet(&self, error: &first_packet::Error) {
-        debug!(reason = error.end().name(), %error, "no first packet");
-        let first_packet::Error::NotMqtt = error else {
+    /// Logs a first packet that passes, and that a later release refuses.
+    pub(crate) fn tolerated(&self, address: SocketAddr, error: &mqtt_tls_mqtt::Error) {
+        let Some(suppressed) = self.tolerated.due(Instant::now()) else {
             return;
         };
-        if let Some(suppressed) = self.not_mqtt.due(Instant::now()) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        warn!(
+            %address,
+            reason = error.reason().name(),
+            suppressed,
+            "a client's first packet is passed, and the next minor release refuses it: {error}; for a backend of \
+            another protocol, set `protocol`"
+        );
+    }
+
+    /// Logs a client whose CONNECT did not come, or was refused.
+    pub(crate) fn no_first_packet(&self, address: SocketAddr, error: &first_packet::Error) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let (reason, cause) = (error.end().name(), error.source().map(ToString::to_string));
+        debug!(%address, reason, %error, cause, "no first packet");
+        let notice = match error.end() {
+            End::NotMqtt => &self.not_mqtt,
+            End::BadConnect | End::ConnectTooLarge | End::UnsupportedVersion => &self.bad_connect,
+            End::EnhancedAuthentication | End::IdentityMismatch | End::NoIdentity => &self.identity,
+            _ => return,
+        };
+        let Some(suppressed) = notice.due(Instant::now()) else {
+            return;
+        };
+        if error.end() == End::NotMqtt {
             warn!(
                 suppressed,
                 "a client's first packet is not a CONNECT: clients must send MQTT inside TLS, without WebSocket, \
-                HTTP or a second TLS layer"
+                HTTP or a second TLS layer; for a backend of another protocol, set `protocol`"
             );
+        } else {
+            warn!(%address, reason, suppressed, cause, "client refused: {error}");
         }
     }
 }

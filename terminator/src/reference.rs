@@ -9,6 +9,7 @@ use mqtt_tls_program::reference;
 use prometheus_client::registry::Registry;
 
 use crate::end::{End, Limit};
+use crate::first_packet::TOLERATED;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::settings::Settings;
@@ -68,6 +69,11 @@ fn metrics(page: &mut String, example: &Settings) {
     table(
         page,
         Limit::ALL.map(|limit| (limit.name(), limit.meaning())),
+    );
+    page.push_str("\n### `mqtt_tls_first_packets_tolerated_total` by `reason`\n\n");
+    table(
+        page,
+        TOLERATED.map(|reason| (reason.name(), reason.meaning())),
     );
     page.push_str(
         "\n### `mqtt_tls_handshakes_total` by `outcome`\n\n\

@@ -4,11 +4,15 @@
 //! It must not know about clients or limits. It owns no buffer while idle; a blocked direction owns the blocked
 //! data and reads nothing until it is sent.
 
+mod broker;
+mod watch;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use mqtt_tls_judge::identity::naming::Naming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -16,15 +20,14 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::backend::known::Known;
 use crate::backlog::Backlog;
 use crate::end::End;
-use crate::mqtt::{self, Answer};
 use crate::scratch;
+use crate::settings::Settings;
 use crate::state::Worker;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 use crate::tls::session::Session;
-
-/// How long a client waits for the broker's answer at least, before its leaving counts against the broker.
-const PATIENCE: Duration = Duration::from_secs(3);
+use broker::Broker;
+use watch::Watch;
 
 /// State of a direction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,9 +64,8 @@ pub(crate) struct Relay {
     backend_failed: bool,
     /// The backend will send nothing more.
     backend_ended: bool,
-    /// Kind of the backend's first byte.
-    answer: Option<Answer>,
-    began: Instant,
+    watch: Watch,
+    broker: Broker,
     /// Maximum time that one direction may stay open, without data, after the other has ended.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -75,23 +77,27 @@ impl Relay {
         client: TcpStream,
         (backend, known): (TcpStream, Arc<Known>),
         established: Established,
-        half_close: Duration,
+        settings: &Settings,
+        naming: Option<&Naming>,
         worker: Arc<Worker>,
     ) -> Self {
         let Established {
             session,
-            to_backend,
+            mut to_backend,
         } = established;
+        let mut watch = Watch::new(naming);
+        let (first, up, down) = if let Some(end) = watch.begin(&mut to_backend) {
+            (Some(end), Direction::Ending, Direction::Ending)
+        } else if session.peer_closed() {
+            // The client has sent close_notify together with its first packet.
+            (Some(End::ClientClosed), Direction::Ending, Direction::Open)
+        } else {
+            (None, Direction::Open, Direction::Open)
+        };
         worker
             .counts()
             .to_backend
             .add(to_backend.waiting().len() as u64);
-        // The client may have sent close_notify together with its first packet.
-        let up = if session.peer_closed() {
-            Direction::Ending
-        } else {
-            Direction::Open
-        };
         Self {
             client,
             backend,
@@ -99,14 +105,14 @@ impl Relay {
             session,
             to_backend,
             up,
-            down: Direction::Open,
-            first: (up == Direction::Ending).then_some(End::ClientClosed),
+            down,
+            first,
             client_is_gone: false,
             backend_failed: false,
             backend_ended: false,
-            answer: None,
-            began: Instant::now(),
-            half_close,
+            watch,
+            broker: Broker::new(settings.protocol),
+            half_close: settings.timeouts.half_close,
             deadline: None,
             worker,
         }
@@ -148,17 +154,9 @@ impl Relay {
         }
     }
 
+    /// Returns how the connection ended.
     fn end(&self) -> End {
-        let first = self.first.unwrap_or(End::BackendClosed);
-        first.with(self.answer)
-    }
-
-    /// Records data of the backend, of which this is the first byte.
-    fn hear(&mut self, byte: u8) {
-        let answer = *self.answer.get_or_insert_with(|| mqtt::answer(byte));
-        if answer == Answer::Mqtt {
-            self.known.health.answered();
-        }
+        self.broker.end(self.first.unwrap_or(End::BackendClosed))
     }
 
     /// Reports whether a direction has ended and the other one was idle for too long.
@@ -211,6 +209,10 @@ impl Relay {
                 return Step::Blocked;
             };
             self.has_moved();
+            if let Some(end) = self.watch.go_on(&mut scratch.plain) {
+                self.end_up(end);
+                self.down = self.down.max(Direction::Ending);
+            }
             self.worker
                 .counts()
                 .to_backend
@@ -240,10 +242,7 @@ impl Relay {
     /// Ends the direction from the client. Complete data is delivered however the connection ended: MQTT has
     /// its own framing, so the broker can interpret the FIN after it.
     fn end_up(&mut self, end: End) {
-        let waits = end != End::TlsError && self.answer.is_none();
-        let gave_up = waits && self.began.elapsed() >= PATIENCE;
-        let end = if gave_up { End::BackendMute } else { end };
-        self.first.get_or_insert(end);
+        self.first.get_or_insert(self.broker.left(end));
         self.up = Direction::Ending;
     }
 
@@ -318,7 +317,7 @@ impl Relay {
                     End::BackendClosed
                 });
             }
-            self.hear(plain[0]);
+            self.broker.says(plain[0], &self.known);
             self.has_moved();
             self.worker.counts().to_client.add(plain.len() as u64);
             let Some(size) = self.session.encrypt(plain, &mut scratch.cipher) else {
@@ -363,7 +362,7 @@ impl Relay {
             match Pin::new(&mut self.backend).poll_read(cx, &mut buffer) {
                 Poll::Pending => Step::Blocked,
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.hear(buffer.filled()[0]);
+                    self.broker.says(buffer.filled()[0], &self.known);
                     Step::Moved
                 }
                 Poll::Ready(_) => {

@@ -15,6 +15,8 @@ pub enum Reload {
     NoSuite,
     /// The file is not written as it must be.
     Malformed,
+    /// `identity` cannot be applied.
+    Identity,
     /// A certificate that is not yet valid would have replaced a valid one.
     NotYetValid,
     /// The file is served.
@@ -41,8 +43,9 @@ pub enum Reload {
 
 impl Reload {
     /// Those that are not about a certificate or a CA bundle, by name.
-    const OWN: [Self; 14] = [
+    const OWN: [Self; 15] = [
         Self::ClientVerifier,
+        Self::Identity,
         Self::NoSuite,
         Self::Provider,
         Self::SharedPort,
@@ -69,6 +72,7 @@ impl Reload {
         match self {
             Self::ClientVerifier => "ClientVerifier",
             Self::Expired => "expired",
+            Self::Identity => "Identity",
             Self::Malformed => "malformed",
             Self::NoSuite => "NoSuite",
             Self::NotYetValid => "not_yet_valid",
@@ -90,6 +94,10 @@ impl Reload {
         let meaning = match self {
             Self::ClientVerifier => "rustls refused the CA certificates",
             Self::Expired => "an expired certificate would have replaced a valid one",
+            Self::Identity => {
+                "a template in `identity` is invalid, its clients have no certificates, or clients of another host could take the \
+                 names that it gives"
+            }
             Self::Malformed => "the file is not YAML, or its keys or values are wrong",
             Self::NoSuite => {
                 "a certificate's kind of key has no suite of TLS 1.2 in `tls.suites`, and TLS 1.2 is on"

@@ -4,14 +4,16 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub(crate) mod hosts;
+mod naming;
 mod prepare;
+mod shared;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, Limits, Timeouts};
+use mqtt_tls_config::{Config, Limits, Protocol, Timeouts};
 
 use crate::address;
 use crate::reload::Reload;
@@ -22,6 +24,7 @@ use hosts::{Host, Hosts};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
+use mqtt_tls_judge::identity::naming::Naming;
 
 /// A valid configuration.
 #[derive(Clone)]
@@ -36,12 +39,16 @@ pub struct Settings {
     pub(crate) hosts: Hosts,
     /// The session ticket keys, which all settings of this process share.
     pub(crate) tickets: Arc<Keys>,
+    /// What clients speak inside TLS.
+    pub(crate) protocol: Protocol,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) drain_deadline: std::time::Duration,
     pub(crate) admin: SocketAddr,
     /// Whether failed handshakes are kept in the journal.
     pub(crate) journal: bool,
+    /// Whether connections that open are listed.
+    pub(crate) connections: bool,
     /// Size of the devices' TLS buffers in bytes, if they are small.
     device_buffer: Option<u32>,
 }
@@ -67,6 +74,10 @@ enum Cause {
     #[error("{0}")]
     Misfit(String),
     #[error("{0}")]
+    Naming(naming::Error),
+    #[error("{0}")]
+    Shared(shared::Error),
+    #[error("{0}")]
     Tls(tls::Error),
 }
 
@@ -78,6 +89,7 @@ impl Problem {
             Cause::Authorities(error) => Reload::Refused(error.reason()),
             Cause::Certificate(error) => Reload::Refused(error.reason()),
             Cause::Misfit(_) => Reload::NoSuite,
+            Cause::Naming(_) | Cause::Shared(_) => Reload::Identity,
             Cause::Tls(error) => error.reason(),
         }
     }
@@ -155,6 +167,32 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Advice about an active configuration, beside that about certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The first name of the host whose it is; empty for the listener itself.
+    pub host: String,
+    /// Key of the configuration.
+    pub key: String,
+    /// Reason, one of a fixed set.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: &'static str,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            host, key, message, ..
+        } = self;
+        if host.is_empty() {
+            write!(f, "{key}: {message}")
+        } else {
+            write!(f, "{key} ({host}): {message}")
+        }
+    }
+}
+
 impl Settings {
     /// Validates a configuration.
     ///
@@ -182,11 +220,13 @@ impl Settings {
             version: config.version.clone(),
             hosts,
             tickets,
+            protocol: config.protocol,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
             drain_deadline: config.drain.deadline,
             admin: SocketAddr::new(config.admin.host, config.admin.port),
             journal: config.admin.journal,
+            connections: config.admin.connections,
             device_buffer: config.tls.device_buffer(),
         })
     }
@@ -233,6 +273,21 @@ impl Settings {
         let about = About::Authorities;
         warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
         warnings
+    }
+
+    /// Returns the advice about names from certificates: a session belongs to whom sends its client ID.
+    pub fn advice(&self) -> Vec<Advice> {
+        let hosts = self.hosts.all().filter(|host| host.has_own_naming);
+        let kept =
+            hosts.filter(|host| host.naming.as_ref().map(Naming::names) == Some((true, false)));
+        kept.map(|host| Advice {
+            host: host.names.first().cloned().unwrap_or_default(),
+            key: format!("{}identity", host.key),
+            reason: "ClientIdKept",
+            message: "only `userName` comes from certificates, so each client may send the client ID of another, and a broker \
+                ends that one's connection and may give away its session; set `clientId` as well",
+        })
+        .collect()
     }
 
     /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces

@@ -2,6 +2,7 @@
 //!
 //! It must not make decisions about connections.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) journal: Journal,
     /// Rate limits of log lines about clients.
     pub(crate) notices: Notices,
+    /// Registry of each thread's connections.
+    pub(crate) clients: Box<[Arc<Clients>]>,
     /// Counters of each thread.
     pub(crate) counts: Box<[Counts]>,
 }
@@ -41,6 +44,7 @@ impl State {
             room,
             journal: Journal::default(),
             notices: Notices::default(),
+            clients: (0..threads).map(|_| Arc::default()).collect(),
             counts: (0..threads).map(|_| Counts::default()).collect(),
         }
     }
@@ -64,18 +68,27 @@ pub(crate) struct Worker {
     pub(crate) clients: Arc<Clients>,
     /// Clients that it waits for.
     pub(crate) admission: Arc<Admission>,
+    /// Those of them whose CONNECT is held although it is large.
+    pub(crate) holding: Arc<Admission>,
     /// Turns for the cryptography of handshakes, one at a time.
     pub(crate) turns: Semaphore,
 }
 
 impl Worker {
+    /// Counts and logs a first packet that passes, and that a later release refuses.
+    pub(crate) fn tolerate(&self, address: SocketAddr, error: &mqtt_tls_mqtt::Error) {
+        self.counts().tolerate(error.reason());
+        self.state.notices.tolerated(address, error);
+    }
+
     /// Makes the state of the thread with an index.
     pub(crate) fn new(state: &Arc<State>, index: usize) -> Self {
         Self {
             state: Arc::clone(state),
             index,
-            clients: Arc::default(),
+            clients: Arc::clone(&state.clients[index]),
             admission: Arc::new(Admission::new(Arc::clone(&state.waiting))),
+            holding: Arc::new(Admission::new(Arc::default())),
             turns: Semaphore::new(1),
         }
     }

@@ -25,6 +25,7 @@ fn main() -> Outcome<()> {
     };
     let seeds = match target.as_str() {
         "config" => files("terminator/config/tests/corpus")?,
+        "crl" => lists(),
         "der" => certificates()?
             .into_iter()
             .flat_map(|one| one.ders)
@@ -95,6 +96,32 @@ fn pems() -> Outcome<Vec<Vec<u8>>> {
     Ok(pems.into_iter().map(String::into_bytes).collect())
 }
 
+/// Entries and extensions of revocation lists, with the number of bytes of the entries in front.
+fn lists() -> Vec<Vec<u8>> {
+    let time = b"\x17\x0d260101000000Z";
+    let plain = [&b"\x30\x12\x02\x01\x02"[..], time].concat();
+    let reason = [
+        &b"\x30\x20\x02\x01\xff"[..],
+        time,
+        b"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x08",
+    ]
+    .concat();
+    let number = b"\x30\x0a\x06\x03\x55\x1d\x14\x04\x03\x02\x01\x01";
+    let point = b"\x30\x0f\x06\x03\x55\x1d\x1c\x01\x01\xff\x04\x05\x30\x03\x81\x01\xff";
+    let list = |entries: &[u8], extensions: &[u8]| {
+        let count = u8::try_from(entries.len()).unwrap_or(u8::MAX);
+        [&[count], entries, extensions].concat()
+    };
+    vec![
+        list(b"", b""),
+        list(&plain, number),
+        list(
+            &[&plain[..], &reason].concat(),
+            &[&number[..], point].concat(),
+        ),
+    ]
+}
+
 fn hellos() -> Outcome<Vec<Vec<u8>>> {
     let mut hellos = vec![
         b"\x80\x2e\x01\x03\x01".to_vec(),
@@ -130,11 +157,17 @@ fn in_records(record: &[u8], size: usize) -> Vec<u8> {
     records
 }
 
-/// CONNECTs of MQTT 3.1.1 and 5, an answer, and one whose length takes two bytes.
+/// CONNECTs of each version, with names, a will and properties, one of a bridge, an answer, and one whose length takes two
+/// bytes.
 fn mqtt() -> Vec<Vec<u8>> {
     vec![
         b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01a".to_vec(),
         b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01a\xc0\0".to_vec(),
+        b"\x10\x0f\0\x06MQIsdp\x03\xc2\0\x3c\0\x01a".to_vec(),
+        b"\x10\x0d\0\x04MQTT\x84\x02\0\x3c\0\x01a".to_vec(),
+        b"\x10\x1c\0\x04MQTT\x04\xce\0\x3c\0\x01a\0\x03w/1\0\x01p\0\x01u\0\x02pw".to_vec(),
+        b"\x10\x2d\0\x04MQTT\x05\xce\0\x3c\x0a\x21\0\x14\x26\0\x01k\0\x01v\0\x01a\x05\x18\0\0\0\x05\0\x03w/1\0\x01p\0\x01u\0\x02pw"
+            .to_vec(),
         [
             &b"\x10\x8d\x01\0\x04MQTT\x04\x02\0\x3c\0\x81"[..],
             &[b'a'; 129],

@@ -165,7 +165,7 @@ fn part_of(program: &str) -> &'static str {
         "haproxy" => "haproxy",
         "hitch" => "hitch",
         "nginx" => "nginx",
-        "java" | "jlink" | "mvn" => "smart-mqtt",
+        "java" | "javac" | "jlink" | "mvn" => "smart-mqtt",
         "containerd" | "ctr" | "runc" | "nft" | "iptables" | "ip" | "sysctl" => "node",
         "prometheus" | "promtool" | "buildah" | "podman" | "jq" => "tools",
         _ => "mosquitto",

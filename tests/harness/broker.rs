@@ -3,12 +3,13 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::mqtt::{self, Version};
-use crate::process::Process;
+use crate::process::{Process, run};
 use crate::wait::eventually_ok;
 use crate::{assets, ports, workdir};
 
@@ -28,8 +29,34 @@ impl SmartMqtt {
     /// Starts a separate broker, which the test may stop and start again.
     #[track_caller]
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Starts a separate broker that authenticates its clients by a plugin (`tests/assets/smart-mqtt-users`).
+    #[track_caller]
+    pub fn start_with_users() -> Self {
+        let folder = workdir::scratch("smart-mqtt-users");
+        let source = folder.join("Users.java");
+        let text = include_str!("../assets/smart-mqtt-users/Users.java");
+        std::fs::write(&source, text).expect("the folder is writable");
+        let mut compiler = assets::installed("javac");
+        let jars = assets::smart_mqtt_jars().join("*");
+        compiler.arg("-cp").arg(jars).arg(&source);
+        run(compiler, b"", START).expect_success();
+        let services = folder.join("META-INF/services");
+        std::fs::create_dir_all(&services).expect("the folder is writable");
+        let service = services.join("org.smartboot.mqtt.broker.plugin.Plugin");
+        std::fs::write(service, "Users\n").expect("the folder is writable");
+        Self::start_with(Some(folder))
+    }
+
+    /// Starts a broker with the plugins in a folder of classes.
+    #[track_caller]
+    fn start_with(plugins: Option<PathBuf>) -> Self {
         // Resolved here, so that a missing part is reported at the first start.
         let jars = assets::smart_mqtt_jars();
+        let classes = std::iter::once(jars.join("*")).chain(plugins);
+        let classes = std::env::join_paths(classes).expect("no folder has a colon");
         let command = move |addr: SocketAddr| {
             let mut command = assets::installed("java");
             // Without the second export, connections break at random. The small heap is for machines with two cores and
@@ -42,7 +69,7 @@ impl SmartMqtt {
                 .arg(format!("-Dbroker.host={}", addr.ip()))
                 .arg(format!("-Dbroker.port={}", addr.port()))
                 .arg("-cp")
-                .arg(jars.join("*"))
+                .arg(&classes)
                 .arg("org.smartboot.mqtt.broker.Bootstrap")
                 // It searches for plugins and keeps its data in the current folder.
                 .current_dir(workdir::scratch("smart-mqtt"));

@@ -62,6 +62,33 @@ pub fn connect_with_keepalive(version: Version, client_id: &str, keepalive: u16)
     packet(0x10, &body)
 }
 
+/// [`connect`] with a user name.
+pub fn connect_as(version: Version, client_id: &str, user_name: &str) -> Vec<u8> {
+    connect_with(version, client_id, user_name.as_bytes(), None)
+}
+
+/// [`connect`] with a user name, which need not be valid, and a password.
+pub fn connect_with(
+    version: Version,
+    client_id: &str,
+    user_name: &[u8],
+    password: Option<&[u8]>,
+) -> Vec<u8> {
+    let (name, level) = version.protocol();
+    let mut body = text(name);
+    let flags = if password.is_some() {
+        0b1100_0010
+    } else {
+        0b1000_0010
+    };
+    body.extend([level, flags, 0, 60]);
+    body.extend(version.no_properties());
+    body.extend(text(client_id));
+    body.extend(data(user_name));
+    body.extend(password.map(data).unwrap_or_default());
+    packet(0x10, &body)
+}
+
 /// PUBLISH; `id` is the packet id, and used for QoS 1 and 2 only.
 pub fn publish(version: Version, topic: &str, qos: u8, id: u16, payload: &[u8]) -> Vec<u8> {
     let mut body = text(topic);
@@ -177,8 +204,12 @@ pub fn packet(head: u8, body: &[u8]) -> Vec<u8> {
 }
 
 fn text(text: &str) -> Vec<u8> {
-    let length = u16::try_from(text.len()).expect("MQTT texts are below 64 KiB");
-    [&length.to_be_bytes(), text.as_bytes()].concat()
+    data(text.as_bytes())
+}
+
+fn data(data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).expect("fields of MQTT are below 64 KiB");
+    [&length.to_be_bytes(), data].concat()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use k8s_openapi::ByteString;
 use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
+use mqtt_tls_config::TicketKey;
 use serde_json::{Map, Value, json};
 
 /// A label of listeners: a change of it triggers a reconciliation, and nothing else.
@@ -149,13 +150,16 @@ fn is_without_labels(labels: &Map<String, Value>) -> bool {
     labels.keys().all(|label| label == TOUCHED)
 }
 
-/// Shows the content of a Secret.
+/// Shows the content of a Secret. Session ticket keys, which are random, are counted.
 fn decode(secret: &mut Value) {
     let data = secret.get_mut("data").and_then(Value::as_object_mut);
     for value in data.into_iter().flat_map(Map::values_mut) {
         let bytes: ByteString =
             serde_json::from_value(value.clone()).expect("the data of a Secret is base64");
-        *value = String::from_utf8_lossy(&bytes.0).into_owned().into();
+        let text = String::from_utf8_lossy(&bytes.0).into_owned();
+        let keys =
+            TicketKey::parse(&text).map(|keys| format!("{} session ticket keys", keys.len()));
+        *value = keys.unwrap_or(text).into();
     }
 }
 

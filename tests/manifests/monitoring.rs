@@ -268,6 +268,7 @@ impl Terminator {
             pem: None,
             certificates: Vec::new(),
             client_auth: None,
+            identity: None,
             backend: Some(config.backend.clone()),
             tls: mqtt_tls_config::HostTls::default(),
         }];

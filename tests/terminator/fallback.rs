@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use mqtt_tls_config::ClientAuthMode::Require;
-use mqtt_tls_config::{Config, Pem};
+use mqtt_tls_config::{Config, Identity, Mismatch, Naming, NamingAction, Pem};
 use mqtt_tls_terminator::{Files, Terminator};
 use tests::clients::tls::Connector;
 use tests::pki::{Ca, Leaf};
@@ -131,6 +131,43 @@ async fn a_fallback_that_authenticates_clients_differently_is_refused() {
     let started = Terminator::start(both.files(), None);
     let error = started.map(drop).unwrap_err().chain();
     assert!(error.contains("192.0.2.1"), "{error}");
+}
+
+/// It would give clients other names than the file.
+#[tokio::test]
+async fn a_fallback_that_names_clients_differently_is_refused() {
+    let backend = Scripted::start().await;
+    let devices = Ca::new("devices");
+    let named = |template: &str| {
+        Some(Identity {
+            client_id: Some(Naming {
+                template: template.to_owned(),
+                action: NamingAction::Set,
+                mismatch: Mismatch::Overwrite,
+            }),
+            ..Identity::default()
+        })
+    };
+    let with = |identity: Option<Identity>| {
+        let unbindable = |config: &Config| {
+            let mut config = config.clone();
+            config.host = Some([192, 0, 2, 1].into());
+            config.client_auth = trust(Require, &devices);
+            config.identity = named("{cn}");
+            config.to_yaml().expose().to_owned()
+        };
+        let both = Both::new(&backend, unbindable);
+        let mut fallback = both.good.clone();
+        fallback.client_auth = trust(Require, &devices);
+        fallback.identity = identity;
+        std::fs::write(&both.fallback, fallback.to_yaml().expose()).unwrap();
+        Terminator::start(both.files(), None)
+    };
+    for other in [None, named("a/{cn}")] {
+        let error = with(other).map(drop).unwrap_err().chain();
+        assert!(error.contains("192.0.2.1"), "{error}");
+    }
+    assert!(with(named("{cn}")).is_ok());
 }
 
 #[tokio::test]

@@ -161,14 +161,20 @@ pub(crate) fn trust(mode: ClientAuthMode, ca: &Ca) -> ClientAuth {
     }
 }
 
-/// Sends an HTTP GET; returns status code and body.
-pub(crate) fn get(addr: SocketAddr, path: &str) -> (u16, String) {
+/// Sends an HTTP GET for a host; returns the whole answer.
+fn ask(addr: SocketAddr, path: &str, host: &str) -> String {
     let mut stream = std::net::TcpStream::connect(addr).expect("the admin port is open");
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("the admin port reads");
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").expect("the admin port reads");
     let mut answer = String::new();
     stream
         .read_to_string(&mut answer)
         .expect("the admin port answers with text");
+    answer
+}
+
+/// Sends an HTTP GET; returns status code and body.
+pub(crate) fn get(addr: SocketAddr, path: &str) -> (u16, String) {
+    let answer = ask(addr, path, &addr.to_string());
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
     let status = head
         .split(' ')

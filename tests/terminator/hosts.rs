@@ -30,6 +30,7 @@ impl Tenants {
                 pem: Some(Pem::new(leaf.bundle())),
                 certificates: Vec::new(),
                 client_auth: None,
+                identity: None,
                 backend: Some(Backend {
                     host: "127.0.0.1".to_owned(),
                     port: hosts.addr().port(),

@@ -109,6 +109,7 @@ async fn a_host_has_the_listeners_protocols_or_its_own() {
     let fixture = Fixture::start_with(backend.addr(), |config| {
         config.tls.alpn = alpn(&[("mqtt", None)], true);
         let host = |name: &str, alpn| Host {
+            identity: None,
             names: vec![name.to_owned()],
             pem: None,
             certificates: Vec::new(),
@@ -157,6 +158,7 @@ async fn a_host_with_a_backend_of_its_own_does_not_lead_to_that_of_the_listeners
     let fixture = Fixture::start_with(plain.addr(), |config| {
         config.tls.alpn = alpn(&[("mqtt", Some(&amzn))], false);
         let host = |name: &str, backend: Option<&Scripted>| Host {
+            identity: None,
             names: vec![name.to_owned()],
             pem: None,
             certificates: Vec::new(),

@@ -47,6 +47,7 @@ impl Replicas {
                 // Clients that keep their session wait for the server to close.
                 config.timeouts.first_packet = Duration::from_secs(1);
                 config.hosts = vec![Host {
+                    identity: None,
                     names: vec!["a.example".to_owned()],
                     pem: Some(Pem::new(ca.leaf().dns("a.example").issue().bundle())),
                     certificates: Vec::new(),

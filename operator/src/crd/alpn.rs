@@ -18,8 +18,8 @@ use super::Backend;
         .field_path(".protocols")
 )]
 pub struct Alpn {
-    /// The protocols, the preferred one first, at most 8. A device that offers none of them is served without one. Default:
-    /// none.
+    /// The protocols, the preferred one first, at most 8. A device that offers none of them is served without one,
+    /// unless one is `required`. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub protocols: Vec<AlpnProtocol>,

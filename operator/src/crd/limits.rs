@@ -24,6 +24,12 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "handshakes")]
     pub handshakes: Option<u32>,
+
+    /// Maximum size of a CONNECT in bytes, its will included, where names in it come from certificates; a client that
+    /// announces a larger one is refused. 1024 to 1048576. Default: 65536.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "connect_bytes")]
+    pub connect_bytes: Option<u32>,
 }
 
 fn connections(_: &mut SchemaGenerator) -> Schema {
@@ -32,6 +38,10 @@ fn connections(_: &mut SchemaGenerator) -> Schema {
 
 fn handshakes(_: &mut SchemaGenerator) -> Schema {
     count(File::HANDSHAKES_RANGE)
+}
+
+fn connect_bytes(_: &mut SchemaGenerator) -> Schema {
+    count(File::CONNECT_BYTES_RANGE)
 }
 
 fn count((least, most): (u32, u32)) -> Schema {

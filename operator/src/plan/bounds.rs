@@ -145,7 +145,7 @@ mod tests {
     fn counts_have_the_files_bounds() {
         let spec = crd::Limits {
             connections: Some(10_000_001),
-            handshakes: None,
+            ..crd::Limits::default()
         };
         assert_eq!(
             section::<Limits>(&spec),
@@ -157,6 +157,7 @@ mod tests {
         let spec = crd::Limits {
             connections: Some(1),
             handshakes: Some(1_000_000),
+            connect_bytes: None,
         };
         let limits: Result<Limits, _> = section(&spec);
         assert_eq!(limits.map(|limits| limits.handshakes), Ok(1_000_000));

@@ -23,6 +23,8 @@ pub struct Rendered {
     pub device_buffer: Option<u32>,
     /// The listener's backend.
     pub backend: Backend,
+    /// The listener's protocols.
+    pub alpn: Alpn,
     /// The clients that get session tickets.
     pub tickets: Tickets,
 }
@@ -58,6 +60,7 @@ pub fn of(
             host: environment.admin.ip(),
             port: environment.admin.port(),
             journal: true,
+            connections: false,
         },
         unknown_names: listener.unknown_names,
         ..Config::new(listener.port, Pem::new(String::new()))
@@ -105,6 +108,7 @@ pub fn render(
         port: config.port,
         device_buffer: config.tls.device_buffer(),
         backend: config.backend,
+        alpn: config.tls.alpn,
         tickets,
     })
 }

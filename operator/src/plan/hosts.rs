@@ -4,6 +4,7 @@
 //! host's client authentication or backend.
 
 mod alpn;
+mod decide;
 pub mod fit;
 mod together;
 
@@ -16,7 +17,7 @@ use super::certificates::previous::{Entry, Previous};
 use super::certificates::serving::{Part, Warning};
 use super::environment::Environment;
 use super::host_key::HostKey;
-use super::listener::{Alpn, Authentication, Backend, Host, Listener};
+use super::listener::{Alpn, Authentication, Backend, Listener};
 use super::problem::Problem;
 use super::source::{Source, Sources};
 use super::world::World;
@@ -52,6 +53,7 @@ impl ChosenHost {
             pem: pems.next(),
             certificates: pems.map(|pem| file::Certificate { pem }).collect(),
             client_auth: self.chosen.client_auth.clone(),
+            identity: None,
             backend: self.backend.clone(),
             tls: file::HostTls {
                 alpn: self.alpn.clone(),
@@ -81,9 +83,9 @@ impl Choices {
         }
     }
 
-    /// Returns the warnings about all of them together, with the listener's backend.
-    pub fn warnings(&self, backend: &file::Backend) -> Vec<Warning> {
-        together::warnings(self, backend)
+    /// Returns the warnings about all of them together, with the listener's backend and protocols.
+    pub fn warnings(&self, backend: &file::Backend, alpn: &file::Alpn) -> Vec<Warning> {
+        together::warnings(self, backend, alpn)
     }
 
     /// Returns what is served as each of them, the listener first.
@@ -97,7 +99,10 @@ impl Choices {
                 names,
                 served: &chosen.served,
                 ca_warnings: &chosen.ca_warnings,
-                authorities: chosen.authorities.as_ref(),
+                authorities: match &chosen.client_auth {
+                    Some(_) => chosen.authorities.as_ref(),
+                    None => self.listener.authorities.as_ref(),
+                },
             })
             .collect()
     }
@@ -243,6 +248,10 @@ struct Wish<'w> {
 }
 
 /// What was found for a wish.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of a part of its own whether it was found"
+)]
 struct Found {
     chosen: Chosen,
     backend: Option<file::Backend>,
@@ -254,6 +263,8 @@ struct Found {
     has_client_auth: bool,
     /// Whether the backend is the wanted one or the last good one, and not one whose Service is missing.
     has_backend: bool,
+    /// Whether the same is true of the backends of its protocols.
+    has_protocols: bool,
 }
 
 impl Input<'_> {
@@ -283,118 +294,21 @@ impl Input<'_> {
             problems.extend(problem);
             backend
         });
-        let alpn = wish
-            .alpn
-            .map(|alpn| self.alpn(wish.key, wish.before, alpn, &mut problems));
+        let (mut alpn, mut has_protocols) = (None, true);
+        if let Some(wanted) = wish.alpn {
+            let found = self.alpn(wish.key, wish.before, wanted, &mut problems);
+            has_protocols = found.is_none_missing;
+            alpn = Some(found.alpn);
+        }
         Found {
             alpn,
+            has_protocols,
             has_default: choice.has_default(&chosen),
             has_client_auth: choice.has_client_auth(&chosen),
             has_backend,
             chosen,
             backend,
             problems,
-        }
-    }
-
-    /// Decides about a host, and returns its problems.
-    fn decide_host(&self, host: &Host, key: &HostKey, decision: &mut Decision) -> Vec<Problem> {
-        let before = self.previous.host(&host.names);
-        let wish = Wish {
-            key,
-            certificates: &host.certificates,
-            client_auth: &host.client_auth,
-            backend: host.backend.as_ref(),
-            alpn: host.alpn.as_ref(),
-            before,
-        };
-        let mut found = self.find(&wish);
-        let mut problems = std::mem::take(&mut found.problems);
-        decision
-            .choices
-            .dates
-            .extend_from_slice(&found.chosen.dates);
-        let keeps_broker = found.has_backend || !self.has_other_backend(host, &found);
-        if found.has_default && found.has_client_auth && keeps_broker {
-            decision.choices.hosts.push(found.host(host, key));
-            return problems;
-        }
-        let had_none = before.is_some_and(|before| before.sources().is_empty());
-        let kept = before.and_then(|before| self.kept(&wish, before));
-        let what = match kept {
-            _ if had_none && found.has_client_auth => {
-                found.chosen.served.clear();
-                decision.choices.hosts.push(found.host(host, key));
-                "until then it has the listener's certificates, as before"
-            }
-            Some(kept) => {
-                let choices = &mut decision.choices;
-                choices.dates.extend_from_slice(&kept.chosen.dates);
-                choices.hosts.push(kept);
-                "the host stays as it was"
-            }
-            // The names would be served with the client authentication and backend of another.
-            None if self.previous.has_host(&host.names) => {
-                decision.is_complete = false;
-                "until then no new configuration is rendered, because the names belong to a host that is served; certificates are still renewed"
-            }
-            None => {
-                problems = self.problems_alone(&wish).unwrap_or(problems);
-                "until then the host is left out, and its names are served as any other"
-            }
-        };
-        if let Some(problem) = problems.pop() {
-            problems.push(problem.until_then(what));
-        }
-        problems
-    }
-
-    /// Reports whether clients that request one of a host's names have another backend than the one found.
-    fn has_other_backend(&self, host: &Host, found: &Found) -> bool {
-        let inherited = self.previous.listener().backend();
-        let mut before = self.previous.hosts_of(&host.names);
-        before.any(|before| before.backend().or(inherited) != found.backend.as_ref())
-    }
-
-    /// Chooses again what the previous configuration has for a host; `None` if it would change with the listener, from which
-    /// it took what the host has now itself.
-    fn kept(&self, wish: &Wish<'_>, before: &Entry) -> Option<ChosenHost> {
-        let was_as_listener = matches!(before.authentication(), Ok(Authentication::AsListener));
-        let is_as_listener = matches!(wish.client_auth, Authentication::AsListener);
-        let would_change = (was_as_listener && !is_as_listener)
-            || (before.backend().is_none() && wish.backend.is_some());
-        if would_change {
-            return None;
-        }
-        let chosen = renewed(before, self.world, self.previous, self.now)?;
-        // What it took from the listener stays, too.
-        let alpn = alpn::kept(before, self.previous.listener());
-        Some(kept(chosen, wish.key.clone(), before, alpn))
-    }
-
-    /// Returns the problems of a host of which nothing stays in use, although other hosts may serve the same objects.
-    fn problems_alone(&self, wish: &Wish<'_>) -> Option<Vec<Problem>> {
-        let alone = Input {
-            previous: &Previous::default(),
-            ..*self
-        };
-        let found = alone.find(&Wish {
-            before: None,
-            ..*wish
-        });
-        (!found.problems.is_empty()).then_some(found.problems)
-    }
-}
-
-impl Found {
-    /// Returns the host that serves it.
-    fn host(self, host: &Host, key: &HostKey) -> ChosenHost {
-        ChosenHost {
-            key: key.clone(),
-            names: host.names.clone(),
-            chosen: self.chosen,
-            backend: self.backend,
-            alpn: self.alpn,
         }
     }
 }

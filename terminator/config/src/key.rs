@@ -313,7 +313,23 @@ impl Values<String> {
     pub const PROTOCOL: Self = Self::of(
         "a text of 1 to 64 letters, digits and other printable ASCII characters, without spaces",
         |_, value| scalar::protocol(value),
+        |_, protocol| protocol.clone(),
+    );
+
+    /// A template for a name.
+    pub const TEMPLATE: Self = Self::of(
+        "a text of at most 1,024 bytes without control characters",
+        |_, value| scalar::name(value),
         |_, name| name.clone(),
+    );
+}
+
+impl Values<Option<String>> {
+    /// A name, or none.
+    pub const NAME: Self = Self::of(
+        "a text of at most 1,024 bytes without control characters",
+        |_, value| scalar::name(value).map(Some),
+        |_, name| or_none(name.as_ref()),
     );
 }
 

@@ -41,8 +41,9 @@ pub use scalar::{is_dns_name, is_protocol_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
     ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, ClientAuth,
-    ClientAuthMode, Conflict, Drain, Group, Host, HostTls, Limits, Suite, Tickets, Timeouts, Tls,
-    TlsVersion, UnknownNames,
+    ClientAuthMode, Conflict, Drain, Group, Host, HostTls, Identity, IdentityMode, Limits,
+    Mismatch, Naming, NamingAction, Protocol, SharedNames, Suite, Tickets, Timeouts, Tls,
+    TlsVersion, UnknownNames, WithoutCertificate,
 };
 pub use tickets::{TICKET_FILE_SIZE_MAX, TICKET_PERIOD, TicketKey, TicketsError};
 
@@ -60,6 +61,9 @@ pub const NAMES_MAX: usize = 1000;
 
 /// Maximum number of ports in `alsoListen`.
 pub const ALSO_LISTEN_MAX: usize = 4;
+
+/// Maximum length of templates and names in `identity`, in bytes.
+pub const NAME_LENGTH_MAX: usize = 1024;
 
 /// Maximum length of `version`, in characters.
 pub const VERSION_LENGTH_MAX: usize = 253;
@@ -81,8 +85,14 @@ pub struct Config {
     pub version: Option<String>,
     /// The smart-mqtt broker.
     pub backend: Backend,
+    /// What clients speak inside TLS.
+    #[serde(skip_serializing_if = "is_default")]
+    pub protocol: Protocol,
     /// Mutual TLS.
     pub client_auth: ClientAuth,
+    /// User names and client IDs from clients' certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// What TLS offers.
     #[serde(skip_serializing_if = "is_default")]
     pub tls: Tls,
@@ -99,12 +109,15 @@ pub struct Config {
     /// More certificates, chosen by SNI and by key type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
-    /// Names with certificates, mutual TLS and a backend of their own.
+    /// Names with certificates, mutual TLS, identities and a backend of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
     /// What clients get that ask for another name.
     #[serde(skip_serializing_if = "is_default")]
     pub unknown_names: UnknownNames,
+    /// What is done if clients of one host could take names that certificates give at another.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shared_names: SharedNames,
 }
 
 /// The ALPN protocol (RFC 7301) that marks the operator's probes: the terminator completes the handshake, closes the
@@ -153,6 +166,21 @@ impl Config {
         meaning: "a text of your own, shown in `/status`",
     };
 
+    const PROTOCOL: Key<Protocol> = Key {
+        name: "protocol",
+        values: Values::named(&[
+            ("mqtt", Protocol::Mqtt),
+            ("websocket", Protocol::Websocket),
+            ("tcp", Protocol::Tcp),
+        ]),
+        default: Protocol::default,
+        meaning: "what clients speak inside TLS. `mqtt`: a connection begins with a CONNECT of MQTT 3.1, 3.1.1 or 5, bridges \
+                  included; anything else ends before the broker is dialed, but without `identity` this release passes, \
+                  counts and logs a CONNECT of another protocol name or version, or of more than 1 MiB. `websocket` and `tcp`: no first packet is read, the \
+                  backend is dialed after the handshake, and bytes pass as they come; `timeouts.firstPacket` and \
+                  `limits.connectBytes` do not apply, and neither is the answer examined",
+    };
+
     const UNKNOWN_NAMES: Key<UnknownNames> = Key {
         name: "unknownNames",
         values: Values::named(&[
@@ -164,6 +192,19 @@ impl Config {
                   clients without SNI get, `Refuse` the alert unrecognized_name",
     };
 
+    const SHARED_NAMES: Key<SharedNames> = Key {
+        name: "sharedNames",
+        values: Values::named(&[
+            ("Refuse", SharedNames::Refuse),
+            ("Accept", SharedNames::Accept),
+        ]),
+        default: SharedNames::default,
+        meaning: "what is done with a file in which hosts, or a host and the file itself, have the same `backend`, and clients of \
+                  one could take a name that certificates give at another, because they keep the name that they send, or other \
+                  authorities issue certificates for the same name: `Refuse` refuses it, `Accept` serves it, where the broker \
+                  keeps such clients apart",
+    };
+
     /// Returns a configuration of the two required keys, with defaults for everything else.
     pub fn new(port: u16, pem: Pem) -> Self {
         Self {
@@ -172,7 +213,9 @@ impl Config {
             also_listen: Vec::new(),
             version: None,
             backend: Backend::default(),
+            protocol: Protocol::default(),
             client_auth: ClientAuth::default(),
+            identity: None,
             tls: Tls::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
@@ -182,17 +225,21 @@ impl Config {
             certificates: Vec::new(),
             hosts: Vec::new(),
             unknown_names: UnknownNames::default(),
+            shared_names: SharedNames::default(),
         }
     }
 
-    /// Reports whether another configuration has the same hosts by name, and authenticates clients in the same way for each
-    /// of them and for all other names, or refuses these too.
+    /// Reports whether another configuration has the same hosts by name, and authenticates and names clients in the same way
+    /// for each of them and for all other names, or refuses these too.
     pub fn authenticates_as(&self, other: &Self) -> bool {
         let is_same = |(one, other): (&Host, &Host)| {
-            (&one.names, &one.client_auth) == (&other.names, &other.client_auth)
+            one.names == other.names
+                && one.client_auth == other.client_auth
+                && one.identity == other.identity
         };
         let mut hosts = self.hosts.iter().zip(&other.hosts);
         self.client_auth == other.client_auth
+            && self.identity == other.identity
             && self.unknown_names == other.unknown_names
             && self.hosts.len() == other.hosts.len()
             && hosts.all(is_same)

@@ -8,8 +8,8 @@ use crate::problem::{Problem, Problems};
 use crate::sections::conflict;
 use crate::yaml::{self, Value};
 use crate::{
-    CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, HOSTS, HOSTS_MAX, Host, Pem,
-    Tls, paste,
+    CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, HOSTS, HOSTS_MAX, Host,
+    Identity, Pem, Protocol, Tls, paste,
 };
 
 /// Reads the file's text.
@@ -51,7 +51,9 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         also_listen: file.key(&Config::ALSO_LISTEN),
         version: file.key(&Config::VERSION),
         backend: file.section(),
+        protocol: file.key(&Config::PROTOCOL),
         client_auth: ClientAuth::read_if_any(&mut file).unwrap_or_default(),
+        identity: Identity::read_if_any(&mut file),
         tls: Tls::read(&mut file),
         timeouts: file.section(),
         limits: file.section(),
@@ -61,7 +63,16 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         certificates: certificates(&mut file),
         hosts: hosts(&mut file),
         unknown_names: file.key(&Config::UNKNOWN_NAMES),
+        shared_names: file.key(&Config::SHARED_NAMES),
     };
+    let gives = |identity: &Option<Identity>| identity.as_ref().is_some_and(Identity::gives_names);
+    let has_identity =
+        gives(&config.identity) || config.hosts.iter().any(|host| gives(&host.identity));
+    if config.protocol != Protocol::Mqtt && has_identity {
+        let message = "`identity` needs a CONNECT to write names into; set `protocol: mqtt`, or remove \
+                       `identity`";
+        file.complain(Config::PROTOCOL.name, message.to_owned());
+    }
     file.finish();
     Some(config)
 }

@@ -5,7 +5,8 @@
 use crate::key::{Key, Required, Section, Visitor};
 use crate::{
     ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, CERTIFICATES, CERTIFICATES_MAX,
-    Certificate, ClientAuth, Config, Drain, HOSTS, HOSTS_MAX, Host, Limits, Timeouts, Tls,
+    Certificate, ClientAuth, Config, Drain, HOSTS, HOSTS_MAX, Host, Identity, Limits, Naming,
+    Timeouts, Tls, WithoutCertificate,
 };
 
 /// One key.
@@ -59,6 +60,10 @@ pub fn rows() -> Vec<Row> {
     for (key, meaning) in [
         (CERTIFICATES, "more certificates of the host, with `pem`"),
         (ClientAuth::NAME, "mutual TLS of the host"),
+        (
+            Identity::NAME,
+            "user names and client IDs of the host's clients",
+        ),
         (Backend::NAME, "the broker of the host"),
         (&of_tls, "the protocols of the host"),
     ] {
@@ -70,9 +75,12 @@ pub fn rows() -> Vec<Row> {
         });
     }
     rows.key(&Config::UNKNOWN_NAMES);
+    rows.key(&Config::SHARED_NAMES);
     rows.key(&Config::VERSION);
     rows.section::<Backend>();
+    rows.key(&Config::PROTOCOL);
     rows.section::<ClientAuth>();
+    rows.identity();
     rows.section::<Tls>();
     rows.alpn();
     rows.section::<Timeouts>();
@@ -109,12 +117,7 @@ impl Rows {
     }
 
     fn section<S: Section>(&mut self) {
-        self.0.push(Row {
-            key: S::NAME.to_owned(),
-            values: String::new(),
-            default: None,
-            meaning: S::MEANING.to_owned(),
-        });
+        self.parent(S::NAME, S::MEANING);
         let mut keys = Self::default();
         S::visit(&mut keys);
         self.within(S::NAME, keys);
@@ -153,6 +156,38 @@ impl Rows {
         });
         section.within(Alpn::NAME, alpn);
         self.within(Tls::NAME, section);
+    }
+
+    fn identity(&mut self) {
+        self.parent(Identity::NAME, Identity::MEANING);
+        let mut keys = Self::default();
+        keys.key(&Identity::MODE);
+        let (name, meaning) = Identity::USER_NAME;
+        keys.parent(name, meaning);
+        let mut user_name = Self::default();
+        user_name.required(&Naming::TEMPLATE);
+        user_name.key(&Naming::ACTION);
+        user_name.key(&Naming::MISMATCH);
+        keys.within(name, user_name);
+        let (name, meaning) = Identity::CLIENT_ID;
+        keys.0.push(Row {
+            key: name.to_owned(),
+            values: format!("as `{}.{}`", Identity::NAME, Identity::USER_NAME.0),
+            default: Some("none".to_owned()),
+            meaning: meaning.to_owned(),
+        });
+        keys.section::<WithoutCertificate>();
+        self.within(Identity::NAME, keys);
+    }
+
+    /// Adds a row for what has keys of its own.
+    fn parent(&mut self, name: &str, meaning: &str) {
+        self.0.push(Row {
+            key: name.to_owned(),
+            values: String::new(),
+            default: None,
+            meaning: meaning.to_owned(),
+        });
     }
 
     fn within(&mut self, parent: &str, keys: Self) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serializer;
 
 use crate::yaml::Value;
-use crate::{ALPN_NAME_LENGTH_MAX, Pem, VERSION_LENGTH_MAX};
+use crate::{ALPN_NAME_LENGTH_MAX, NAME_LENGTH_MAX, Pem, VERSION_LENGTH_MAX};
 
 /// Reads a text without copying it.
 pub(crate) fn text(value: Value) -> Option<Pem> {
@@ -106,6 +106,16 @@ pub(crate) fn version(value: Value) -> Option<String> {
     };
     let fits = text.chars().count() <= VERSION_LENGTH_MAX && !text.chars().any(char::is_control);
     fits.then_some(text)
+}
+
+/// Reads a name or a template for one.
+pub(crate) fn name(value: Value) -> Option<String> {
+    let is_valid =
+        |text: &String| text.len() <= NAME_LENGTH_MAX && !text.chars().any(char::is_control);
+    match value {
+        Value::String(text) => Some(text).filter(is_valid),
+        _ => None,
+    }
 }
 
 /// Reads a duration such as `10s` or `1m 30s`.

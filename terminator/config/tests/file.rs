@@ -5,7 +5,7 @@ use std::time::Duration;
 use mqtt_tls_config::key::Named;
 use mqtt_tls_config::yaml::{self, Value};
 use mqtt_tls_config::{
-    ClientAuthMode, Config, Group, Pem, Suite, Tickets, Tls, TlsVersion, reference,
+    ClientAuthMode, Config, Group, Pem, Protocol, Suite, Tickets, Tls, TlsVersion, reference,
 };
 
 fn problems(text: &str) -> Vec<String> {
@@ -312,13 +312,21 @@ fn keys_of(config: &Config) -> Vec<String> {
 
 #[test]
 fn the_reference_has_every_key_and_no_other() {
-    let everything = Config::parse(include_str!("corpus/everything.yaml")).unwrap();
+    let mut everything = Config::parse(include_str!("corpus/everything.yaml")).unwrap();
+    // No file has both this and `identity`.
+    everything.protocol = Protocol::Tcp;
     let mut written = keys_of(&everything);
     // It is not written where it has its default, as at least one of the versions has.
     written.push("tls.minVersion".to_owned());
-    let mut listed: Vec<String> = reference::rows().into_iter().map(|row| row.key).collect();
+    let rows = reference::rows();
+    // They have the same keys, which are listed once.
+    for key in &mut written {
+        *key = key.replace("identity.clientId.", "identity.userName.");
+    }
+    let mut listed: Vec<String> = rows.into_iter().map(|row| row.key).collect();
     written.sort();
     listed.sort();
+    written.dedup();
     assert_eq!(written, listed);
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use mqtt_tls_config::key::Named;
 use mqtt_tls_config::{
     Alpn, AlpnProtocol, Backend, Certificate, ClientAuth, ClientAuthMode, Config, Group, Host,
-    HostTls, Pem, Suite, Tickets, Tls, UnknownNames,
+    HostTls, Identity, IdentityMode, Mismatch, Naming, NamingAction, Pem, Protocol, SharedNames,
+    Suite, Tickets, Tls, UnknownNames, WithoutCertificate,
 };
 use proptest::prelude::*;
 
@@ -22,9 +23,12 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
         proptest::option::of(own),
         proptest::option::of((0..3_u8, pem())),
         proptest::option::of(1..=u16::MAX),
-        proptest::option::of(alpn()),
+        (
+            proptest::option::of(alpn()),
+            proptest::option::of(identity()),
+        ),
     )
-        .prop_map(move |(names, own, auth, port, alpn)| {
+        .prop_map(move |(names, own, auth, port, (alpn, identity))| {
             let (pem, more) = own.map_or((None, Vec::new()), |(pem, more)| (Some(pem), more));
             Host {
                 names: names
@@ -34,6 +38,7 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
                 pem,
                 certificates: more.into_iter().map(|pem| Certificate { pem }).collect(),
                 client_auth: auth.map(client_auth),
+                identity,
                 backend: port.map(backend),
                 tls: HostTls { alpn },
             }
@@ -89,6 +94,50 @@ fn tls() -> impl Strategy<Value = Tls> {
     )
 }
 
+fn naming() -> impl Strategy<Value = Naming> {
+    ("\\PC{0,40}", 0..3_u8).prop_map(|(template, kind)| Naming {
+        template,
+        action: if kind == 2 {
+            NamingAction::Require
+        } else {
+            NamingAction::Set
+        },
+        mismatch: if kind == 1 {
+            Mismatch::Overwrite
+        } else {
+            Mismatch::Refuse
+        },
+    })
+}
+
+fn identity() -> impl Strategy<Value = Identity> {
+    let name = || proptest::option::of("\\PC{0,40}");
+    let without = (name(), name()).prop_map(|(user_name, client_id_prefix)| WithoutCertificate {
+        user_name,
+        client_id_prefix,
+    });
+    let names = (naming(), proptest::option::of(naming()), any::<bool>());
+    let certificate =
+        (names, proptest::option::of(without)).prop_map(|((one, other, is_swapped), without)| {
+            let (user_name, client_id) = if is_swapped {
+                (other, Some(one))
+            } else {
+                (Some(one), other)
+            };
+            Identity {
+                mode: IdentityMode::Certificate,
+                user_name,
+                client_id,
+                without_certificate: without,
+            }
+        });
+    let none = Just(Identity {
+        mode: IdentityMode::None,
+        ..Identity::default()
+    });
+    prop_oneof![4 => certificate, 1 => none]
+}
+
 fn client_auth((mode, ca): (u8, Pem)) -> ClientAuth {
     let ca = (mode > 0).then_some(ca);
     let mode = match mode {
@@ -118,9 +167,15 @@ fn config() -> impl Strategy<Value = Config> {
             (0..4_usize).prop_flat_map(|count| (0..count).map(host).collect::<Vec<_>>()),
             any::<bool>(),
         ),
+        (
+            proptest::option::of(identity()),
+            0..3_u8,
+            1024..=1_048_576_u32,
+            any::<bool>(),
+        ),
     )
         .prop_map(
-            |(host, port, version, pem, more, auth, times, new, hosts)| {
+            |(host, port, version, pem, more, auth, times, new, hosts, first)| {
                 let mut config = Config::new(port, pem);
                 config.host = host;
                 config.version = version;
@@ -134,6 +189,21 @@ fn config() -> impl Strategy<Value = Config> {
                 config.admin.journal = new.2;
                 config.also_listen = new.3;
                 config.hosts = hosts.0;
+                config.identity = first.0;
+                let gives = |identity: &Option<Identity>| {
+                    identity.as_ref().is_some_and(Identity::gives_names)
+                };
+                let names = gives(&config.identity)
+                    || config.hosts.iter().any(|host| gives(&host.identity));
+                config.protocol = match first.1 {
+                    1 if !names => Protocol::Websocket,
+                    2 if !names => Protocol::Tcp,
+                    _ => Protocol::Mqtt,
+                };
+                config.limits.connect_bytes = first.2;
+                config.admin.connections = first.3;
+                let shared = [SharedNames::Refuse, SharedNames::Accept];
+                config.shared_names = shared[usize::from(hosts.1 == first.3)];
                 config.unknown_names = if hosts.1 {
                     UnknownNames::Refuse
                 } else {
@@ -158,7 +228,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
+        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|sharedNames|protocol|identity|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));

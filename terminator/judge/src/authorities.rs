@@ -17,6 +17,7 @@ use super::finding::{Finding, Grade, Reason, first_refusal};
 use super::kind::{self, Kind};
 use super::pem::{self, Content, Part};
 use super::refusal::Refusal;
+use super::revocation::crl::Issuer;
 use super::signature::{self, Fit};
 use super::sorted::{ignored, instead};
 use super::{leaf, name};
@@ -28,6 +29,7 @@ pub struct Authorities {
     /// SHA-256 of each certificate.
     fingerprints: Arc<Vec<String>>,
     findings: Arc<Vec<Finding>>,
+    issuers: Arc<Vec<Issuer>>,
 }
 
 /// Errors in a CA bundle.
@@ -196,6 +198,12 @@ impl Bundle {
             roots: Arc::new(roots),
             fingerprints: Arc::new(certificates.iter().map(|der| sha256(der)).collect()),
             findings: Arc::new(findings),
+            issuers: Arc::new(
+                certificates
+                    .iter()
+                    .filter_map(|der| Issuer::of(der))
+                    .collect(),
+            ),
         })
     }
 }
@@ -247,6 +255,11 @@ impl Authorities {
     /// Returns the trust anchors for rustls.
     pub fn roots(&self) -> &Arc<RootCertStore> {
         &self.roots
+    }
+
+    /// Returns the authorities as issuers of revocation lists.
+    pub fn issuers(&self) -> &[Issuer] {
+        &self.issuers
     }
 
     /// Returns the findings, most severe first.

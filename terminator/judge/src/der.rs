@@ -84,8 +84,9 @@ pub(super) fn signed(der: &[u8]) -> Option<(Element<'_>, Element<'_>, &[u8])> {
     let mut parts = first(der)?.0.children();
     let (what, algorithm) = (parts.next()?, parts.next()?);
     let signature = parts.next()?.as_tag(BIT_STRING)?;
-    // The first byte is the number of unused bits, always 0 in a signature.
-    Some((what, algorithm, signature.get(1..)?))
+    // The first byte is the number of unused bits, always 0 in a signature; libraries refuse others.
+    let signature = signature.strip_prefix(&[0])?;
+    Some((what, algorithm, signature))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn push(text: &mut String, char: char) {
 
 /// Reports whether a character is a control character, breaks a line, changes the text direction (Unicode TR 9),
 /// or is invisible (default ignorable characters, whitespace other than the space).
-fn is_unseen(char: char) -> bool {
+pub(crate) fn is_unseen(char: char) -> bool {
     char.is_control()
         || (char.is_whitespace() && char != ' ')
         || matches!(

@@ -17,8 +17,8 @@ pub struct Host<'h> {
     pub certificates: Vec<&'h [String]>,
     /// Whether it requires a client certificate.
     pub requires_certificate: bool,
-    /// Its broker's address.
-    pub backend: &'h str,
+    /// The addresses of its brokers: its own, and those of protocols that clients may choose (ALPN).
+    pub backends: &'h [String],
 }
 
 /// Returns the findings about the listener itself, which is the first, and its hosts, each with the index of the one that it is
@@ -72,12 +72,15 @@ impl Host<'_> {
         if !self.requires_certificate {
             return None;
         }
-        let is_laxer = |other: &&Self| !other.requires_certificate && other.backend == self.backend;
-        let other = hosts.iter().find(is_laxer)?;
+        let common = |other: &&Self| {
+            let mut own = self.backends.iter();
+            own.find(|own| other.backends.contains(own))
+        };
+        let mut laxer = hosts.iter().filter(|other| !other.requires_certificate);
+        let (other, backend) = laxer.find_map(|other| Some((other, common(&other)?)))?;
         let message = format!(
-            "client certificates are required, but a device without one reaches the same broker ({}) through {other}; require \
-             client certificates there as well, or give it another broker",
-            self.backend
+            "client certificates are required, but a device without one reaches the same broker ({backend}) through {other}; require \
+             client certificates there as well, or give it another broker"
         );
         Some(Finding::warning(Reason::ClientAuthAvoidable, message))
     }
@@ -120,7 +123,7 @@ mod tests {
                 names: &own,
                 certificates: vec![&covered],
                 requires_certificate: false,
-                backend: "broker:1883",
+                backends: &[],
             };
             let found = findings(&[host]);
             let found = found.first().map(|(_, finding)| &*finding.message);
@@ -135,11 +138,16 @@ mod tests {
     #[test]
     fn a_broker_that_is_reached_without_a_certificate_is_found_where_one_is_required() {
         let own = names(&["a.example"]);
+        let brokers = names(&["x", "y"]);
         let host = |requires_certificate, backend, is_host| Host {
             names: if is_host { &own[..] } else { &[] },
             certificates: vec![&own],
             requires_certificate,
-            backend,
+            backends: match backend {
+                "x" => &brokers[..1],
+                "y" => &brokers[1..],
+                _ => &brokers,
+            },
         };
         let cases = [
             (
@@ -152,6 +160,10 @@ mod tests {
             ),
             ([host(false, "x", false), host(true, "y", true)], None),
             ([host(true, "x", false), host(true, "x", true)], None),
+            (
+                [host(false, "x or y", false), host(true, "y", true)],
+                Some((1, "the listener itself")),
+            ),
         ];
         for (hosts, expected) in cases {
             let found = findings(&hosts);

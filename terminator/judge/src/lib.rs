@@ -1,9 +1,12 @@
-//! Validates what users put into files and Secrets: PEM text, certificate chains with their keys, and CA
-//! bundles. `check`, the operator, `standalone` and the terminator all use this crate.
+//! Validates what users put into files and Secrets: PEM text, certificate chains with their keys, CA bundles, revocation
+//! lists, rules and templates; and judges clients by them. `check`, the operator, `standalone` and the terminator all
+//! use this crate.
 //!
 //! ```text
 //! bytes ─▶ text ─▶ pem (blocks by their content) ─▶ certificate (key, then chain: a path) ─▶ findings
 //!                                                ─▶ authorities                          ─▶ findings
+//! bytes ─▶ revocation (lists, verified) ─▶ client (chain, purpose, revocation, rules: a verdict)
+//! leaf  ─▶ identity (names, by a template)
 //! ```
 //!
 //! This crate depends on neither tokio nor Kubernetes. It is pure: callers pass the time in, and it reads no
@@ -16,6 +19,7 @@ pub mod any_chain;
 pub mod authorities;
 pub mod certificate;
 mod chain;
+pub mod client;
 mod date;
 mod der;
 mod error;
@@ -24,6 +28,7 @@ pub mod facts;
 pub mod finding;
 mod flight;
 pub mod hosts;
+pub mod identity;
 mod kind;
 mod leaf;
 mod name;
@@ -32,6 +37,7 @@ pub mod pem;
 pub mod provider;
 pub mod refusal;
 mod rehearsal;
+pub mod revocation;
 mod signature;
 mod sorted;
 mod term;

@@ -6,7 +6,8 @@ use x509_parser::x509::X509Name;
 
 use super::escape;
 
-// Tags of the string types that are not UTF-8.
+// Tags of string types; those not named here are ASCII, or mean to be.
+const UTF8_STRING: u8 = 0x0C;
 const UNIVERSAL_STRING: u8 = 0x1C;
 const BMP_STRING: u8 = 0x1E;
 
@@ -77,9 +78,58 @@ fn string(tag: u8, bytes: &[u8]) -> String {
     }
 }
 
+/// Decodes a string of any type; `None` if its bytes are not of that type. T61String, whose character set clients do not
+/// agree on, is decoded if it is ASCII.
+pub(super) fn strictly(tag: u8, bytes: &[u8]) -> Option<String> {
+    match tag {
+        UTF8_STRING => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        BMP_STRING => {
+            let (pairs, rest) = bytes.as_chunks::<2>();
+            let units = pairs.iter().map(|pair| u16::from_be_bytes(*pair));
+            let text = char::decode_utf16(units).collect::<Result<_, _>>();
+            text.ok().filter(|_| rest.is_empty())
+        }
+        UNIVERSAL_STRING => {
+            let (fours, rest) = bytes.as_chunks::<4>();
+            let text = fours
+                .iter()
+                .map(|four| char::from_u32(u32::from_be_bytes(*four)))
+                .collect::<Option<_>>();
+            text.filter(|_| rest.is_empty())
+        }
+        _ => {
+            let text = std::str::from_utf8(bytes).ok()?;
+            text.is_ascii().then(|| text.to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::string;
+    use super::{strictly, string};
+
+    #[test]
+    fn what_a_type_cannot_hold_is_not_decoded_strictly() {
+        for (tag, bytes, expected) in [
+            (0x0C, "Müller".as_bytes(), Some("Müller")),
+            (0x0C, b"M\xFCller", None),
+            (0x13, b"edge 7", Some("edge 7")),
+            (0x13, "Müller".as_bytes(), None),
+            (0x14, b"Muller", Some("Muller")),
+            (0x14, b"M\xFCller", None),
+            (0x1E, &[0, b'M', 0, 0xFC], Some("Mü")),
+            (0x1E, &[0, b'M', 0xD8, 0], None),
+            (0x1E, &[0, b'M', 0], None),
+            (0x1C, &[0, 0, 0, b'M'], Some("M")),
+            (0x1C, &[0, 0, 0, b'M', 0xFF, 0, 0, 0], None),
+        ] {
+            assert_eq!(
+                strictly(tag, bytes).as_deref(),
+                expected,
+                "{tag:#x} {bytes:?}"
+            );
+        }
+    }
 
     #[test]
     fn each_string_type_is_decoded() {

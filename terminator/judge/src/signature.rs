@@ -27,33 +27,73 @@ pub(super) fn fit(certificate: &[u8], spki: &[u8]) -> Fit {
     try_fit(certificate, spki).unwrap_or(Fit::Unknown)
 }
 
+/// Verifies the signature of a signed object with a key as rustls does: obsolete algorithms count as unknown.
+pub(super) fn fit_today(object: &[u8], spki: &[u8]) -> Fit {
+    let fit = || {
+        let parts = Parts::of(object, spki)?;
+        if parts.fits_today() {
+            return Some(Fit::Fits);
+        }
+        broken_if_known(parts.name()?, parts.key_algorithm.content)
+    };
+    fit().unwrap_or(Fit::Unknown)
+}
+
 fn try_fit(certificate: &[u8], spki: &[u8]) -> Option<Fit> {
-    let (message, algorithm, signature) = der::signed(certificate)?;
-    let mut parts = der::first(spki)?.0.children();
-    let key_algorithm = parts.next()?;
-    let key = parts.next()?.as_tag(BIT_STRING)?.get(1..)?;
-    let algorithms = provider().signature_verification_algorithms;
-    let mut tried = algorithms
-        .all
-        .iter()
-        .filter(|one| {
-            one.signature_alg_id().as_ref() == algorithm.content
-                && one.public_key_alg_id().as_ref() == key_algorithm.content
-        })
-        .map(|one| one.verify_signature(key, message.whole, signature).is_ok())
-        .peekable();
-    if tried.peek().is_some() && tried.any(|is_ok| is_ok) {
+    let parts = Parts::of(certificate, spki)?;
+    if parts.fits_today() {
         return Some(Fit::Fits);
     }
-    let name = algorithm.children().next()?.as_tag(OID)?;
-    let is_rsa = key_algorithm.children().next()?.content == RSA;
+    let name = parts.name()?;
+    let is_rsa = parts.key_algorithm.children().next()?.content == RSA;
     match given_up(name) {
         Some(parameters) if is_rsa => {
-            let key = UnparsedPublicKey::new(parameters, key);
-            let is_ok = key.verify(message.whole, signature).is_ok();
+            let key = UnparsedPublicKey::new(parameters, parts.key);
+            let is_ok = key.verify(parts.message.whole, parts.signature).is_ok();
             Some(if is_ok { Fit::Fits } else { Fit::Broken })
         }
-        _ => broken_if_known(name, key_algorithm.content),
+        _ => broken_if_known(name, parts.key_algorithm.content),
+    }
+}
+
+/// What is verified, with what.
+struct Parts<'a> {
+    message: der::Element<'a>,
+    algorithm: der::Element<'a>,
+    signature: &'a [u8],
+    key_algorithm: der::Element<'a>,
+    key: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(object: &'a [u8], spki: &'a [u8]) -> Option<Self> {
+        let (message, algorithm, signature) = der::signed(object)?;
+        let mut parts = der::first(spki)?.0.children();
+        Some(Self {
+            message,
+            algorithm,
+            signature,
+            key_algorithm: parts.next()?,
+            key: parts.next()?.as_tag(BIT_STRING)?.get(1..)?,
+        })
+    }
+
+    /// Returns the identifier of the signature's algorithm.
+    fn name(&self) -> Option<&'a [u8]> {
+        self.algorithm.children().next()?.as_tag(OID)
+    }
+
+    /// Reports whether an algorithm of rustls verifies it.
+    fn fits_today(&self) -> bool {
+        let algorithms = provider().signature_verification_algorithms;
+        let mut fitting = algorithms.all.iter().filter(|one| {
+            one.signature_alg_id().as_ref() == self.algorithm.content
+                && one.public_key_alg_id().as_ref() == self.key_algorithm.content
+        });
+        fitting.any(|one| {
+            let (message, signature) = (self.message.whole, self.signature);
+            one.verify_signature(self.key, message, signature).is_ok()
+        })
     }
 }
 

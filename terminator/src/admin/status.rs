@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use mqtt_tls_config::Protocol;
 use serde::Serialize;
 
 use crate::admin::preview::Preview;
 use crate::backend::health::Seen;
 use crate::settings::hosts::{Host, Target};
-use crate::settings::{Settings, Warning};
+use crate::settings::{Advice, Settings, Warning};
 use crate::tls::ClientTrust;
 use mqtt_tls_judge::certificate::{Certificate, Facts};
 
@@ -25,6 +26,8 @@ pub struct Status {
     /// The brokers of clients that negotiate a protocol with one of its own (ALPN).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_protocol: Vec<ProtocolStatus>,
+    /// What clients speak inside TLS: `mqtt`, `websocket` or `tcp`.
+    pub protocol: Protocol,
     /// Client authentication: `None`, `Optional` or `Require`.
     pub client_auth: &'static str,
     /// The active configuration.
@@ -93,8 +96,10 @@ pub struct ProtocolStatus {
 }
 
 impl ProtocolStatus {
+    /// Returns those that a host does not have from the listener itself.
     pub(super) fn all(host: &Host) -> Vec<Self> {
         let by_protocol = host.by_protocol.iter();
+        let by_protocol = by_protocol.filter(|_| host.has_own_protocols);
         by_protocol
             .map(|(protocol, target)| Self {
                 protocol: protocol.clone(),
@@ -188,6 +193,17 @@ impl From<Warning> for Doubt {
     }
 }
 
+impl From<Advice> for Doubt {
+    fn from(advice: Advice) -> Self {
+        Self {
+            host: advice.host,
+            key: advice.key,
+            reason: advice.reason,
+            message: advice.message.to_owned(),
+        }
+    }
+}
+
 /// Number of connections.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -208,6 +224,7 @@ impl Status {
             listen,
             backend: listener.backend,
             by_protocol: listener.by_protocol,
+            protocol: settings.protocol,
             client_auth: listener.client_auth,
             configuration: Configuration {
                 version: settings.version.clone(),

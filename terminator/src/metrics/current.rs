@@ -40,8 +40,10 @@ impl Current {
         let owners = settings.iter().flat_map(|settings| settings.hosts.all());
         owners
             .filter_map(|host| {
-                // Its own, and those of its protocols.
-                let targets = host.targets().skip(usize::from(!host.has_own_backend));
+                // Not those that it has from the listener itself.
+                let own = Some(&host.target).filter(|_| host.has_own_backend);
+                let protocols = host.by_protocol.iter().filter(|_| host.has_own_protocols);
+                let targets = own.into_iter().chain(protocols.map(|(_, target)| target));
                 let recent = targets.filter(|target| target.known.health.is_within(BROKER_AGE_MAX));
                 let reachable = recent.filter_map(|target| match target.known.health.seen() {
                     Seen::Nothing => None,

@@ -14,6 +14,7 @@ use prometheus_client::registry::Unit;
 use crate::admission::Stage;
 use crate::counts::{BOUNDS, Count, Counts, Durations, Kind};
 use crate::end::{End, Limit};
+use crate::first_packet::TOLERATED;
 use crate::state::State;
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;
@@ -42,7 +43,8 @@ impl Threads {
             ),
             (
                 "connections_opened",
-                "Number of connections whose client has sent its first packet.",
+                "Number of connections whose client has sent its first packet; with another `protocol` than `mqtt`, \
+                whose handshake succeeded.",
                 |counts| &counts.opened,
             ),
             (
@@ -67,7 +69,14 @@ impl Threads {
             let labels = vec![("end", end.name())];
             (labels, self.sum(|counts| counts.ended(end)))
         });
-        counters(encoder, ("connections_ended", help, None), ended)
+        counters(encoder, ("connections_ended", help, None), ended)?;
+        let help = "Number of first packets that passed, and that a later release refuses unless `protocol` says \
+            otherwise, by reason.";
+        let tolerated = TOLERATED.into_iter().enumerate().map(|(index, reason)| {
+            let labels = vec![("reason", reason.name())];
+            (labels, self.sum(|counts| counts.tolerated(index)))
+        });
+        counters(encoder, ("first_packets_tolerated", help, None), tolerated)
     }
 
     fn handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -119,7 +128,8 @@ impl Threads {
         for (name, help, value) in [
             (
                 "connections_open",
-                "Number of open connections: those whose client has sent its first packet.",
+                "Number of open connections: those whose client has sent its first packet; with another `protocol` \
+                than `mqtt`, those whose handshake succeeded.",
                 state.open.load(Ordering::Relaxed),
             ),
             (

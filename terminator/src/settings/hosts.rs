@@ -14,8 +14,13 @@ use crate::tls::{ClientTrust, Served};
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::finding::Reason;
 use mqtt_tls_judge::hosts as judge;
+use mqtt_tls_judge::identity::naming::Naming;
 
 /// What clients get that request one of its names; or any other, from the listener itself.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of a part of its own whether the host has one"
+)]
 pub(crate) struct Host {
     /// Its key in the configuration, with a dot; empty for the listener itself.
     pub(crate) key: String,
@@ -26,6 +31,10 @@ pub(crate) struct Host {
     pub(crate) trust: ClientTrust,
     /// Whether the configuration has client authentication for this host.
     pub(crate) has_own_trust: bool,
+    /// Names from clients' certificates.
+    pub(crate) naming: Option<Naming>,
+    /// Whether the configuration has them for this host.
+    pub(crate) has_own_naming: bool,
     /// Its certificates, the default first.
     pub(crate) certificates: Vec<Certificate>,
     /// Whether the configuration has certificates for this host.
@@ -33,6 +42,8 @@ pub(crate) struct Host {
     pub(crate) target: Target,
     /// Whether the configuration has a backend for this host.
     pub(crate) has_own_backend: bool,
+    /// Whether the configuration has application protocols for this host.
+    pub(crate) has_own_protocols: bool,
     /// The backends of clients that negotiate one of these protocols (ALPN).
     pub(crate) by_protocol: Vec<(String, Target)>,
 }
@@ -64,13 +75,13 @@ impl Host {
         self.names.first().map_or("", |name| name)
     }
 
-    fn judged<'h>(&'h self, backend: &'h str) -> judge::Host<'h> {
+    fn judged<'h>(&'h self, backends: &'h [String]) -> judge::Host<'h> {
         let certificates = self.certificates.iter();
         judge::Host {
             names: &self.names,
             certificates: certificates.map(|one| &*one.facts().dns_names).collect(),
             requires_certificate: matches!(self.trust, ClientTrust::Required(_)),
-            backend,
+            backends,
         }
     }
 }
@@ -127,14 +138,15 @@ impl Hosts {
     /// Returns the warnings about all of them together.
     pub(super) fn together(&self) -> Vec<Warning> {
         let hosts: Vec<&Arc<Host>> = self.all().collect();
-        let backends: Vec<String> = hosts
-            .iter()
-            .map(|host| host.target.backend.to_string())
-            .collect();
+        let of = |host: &Arc<Host>| -> Vec<String> {
+            let targets = host.targets();
+            targets.map(|target| target.backend.to_string()).collect()
+        };
+        let backends: Vec<Vec<String>> = hosts.iter().map(|host| of(host)).collect();
         let judged: Vec<judge::Host<'_>> = hosts
             .iter()
             .zip(&backends)
-            .map(|(host, backend)| host.judged(backend))
+            .map(|(host, backends)| host.judged(backends))
             .collect();
         let found = judge::findings(&judged).into_iter();
         found

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use mqtt_tls_config::{
     Alpn, AlpnProtocol, Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode,
-    Config, Pem, Tls,
+    Config, Identity, Pem, SharedNames, Tls,
 };
 
 use super::hosts::{Host, Hosts, Target};
-use super::{Cause, Judgement, Problem};
+use super::{Cause, Judgement, Problem, naming, shared};
 use crate::tls::tickets::{Keys, Scope, Tickets};
 use crate::tls::{ClientTrust, Offering, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
+use mqtt_tls_judge::identity::naming::Naming;
 use mqtt_tls_judge::pem::Part;
 
 /// Returns the configuration's key of a certificate of a host, of which 0 is the default.
@@ -59,44 +60,37 @@ pub(super) fn hosts(
         alpn: &config.tls.alpn,
         brokers: &config.tls.alpn.protocols,
         has_own_backend: true,
+        has_own_protocols: true,
+        identity: giving(config.identity.as_ref()),
+        has_own_identity: true,
     };
     let listener = judge.build(listener);
     let mut others = Vec::with_capacity(config.hosts.len());
     for (index, host) in config.hosts.iter().enumerate() {
-        let key = format!("hosts[{index}].");
-        let certificates = match &host.pem {
-            Some(pem) => judge.certificates(&key, pem, &host.certificates),
-            None => listener
-                .as_ref()
-                .map(|listener| listener.certificates.clone()),
-        };
-        let trust = match &host.client_auth {
-            Some(own) => judge.trust(&key, own),
-            None => listener.as_ref().map(|listener| listener.trust.clone()),
-        };
-        let parts = Parts {
-            key,
-            names: host.names.clone(),
-            certificates,
-            trust,
-            has_own_certificates: host.pem.is_some(),
-            has_own_trust: host.client_auth.is_some(),
-            backend: host.backend.as_ref().unwrap_or(&config.backend),
-            alpn: host.tls.alpn.as_ref().unwrap_or(&config.tls.alpn),
-            brokers: match (&host.tls.alpn, &host.backend) {
-                (Some(own), _) => &own.protocols,
-                (None, None) => &config.tls.alpn.protocols,
-                // Its clients must not reach the broker of another tenant.
-                (None, Some(_)) => &[],
-            },
-            has_own_backend: host.backend.is_some(),
-        };
-        others.extend(judge.build(parts));
+        others.extend(judge.host(config, listener.as_ref(), index, host));
     }
-    Some(Hosts::new(listener?, others, config.unknown_names))
+    let mut listener = listener?;
+    let mut all: Vec<&mut Host> = std::iter::once(&mut listener).chain(&mut others).collect();
+    shared::reserve(&mut all);
+    if config.shared_names == SharedNames::Refuse {
+        let all: Vec<&Host> = all.iter().map(|host| &**host).collect();
+        for (key, error) in shared::judge(&all) {
+            judge.add(key, Cause::Shared(error));
+        }
+    }
+    Some(Hosts::new(listener, others, config.unknown_names))
+}
+
+/// Returns an identity that gives names.
+fn giving(identity: Option<&Identity>) -> Option<&Identity> {
+    identity.filter(|identity| identity.gives_names())
 }
 
 /// A host before its TLS configurations are built.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of a part of its own whether the host has one"
+)]
 struct Parts<'p> {
     key: String,
     names: Vec<String>,
@@ -110,6 +104,9 @@ struct Parts<'p> {
     /// The protocols whose brokers are for it.
     brokers: &'p [AlpnProtocol],
     has_own_backend: bool,
+    has_own_protocols: bool,
+    identity: Option<&'p Identity>,
+    has_own_identity: bool,
 }
 
 /// Judges with a strictness, and collects the problems.
@@ -148,8 +145,48 @@ fn targets(judgement: Judgement<'_>) -> HashMap<Backend, Target> {
 }
 
 impl Judge<'_, '_> {
+    /// Prepares a host, which takes what it leaves out from the listener.
+    fn host(
+        &mut self,
+        config: &Config,
+        listener: Option<&Host>,
+        index: usize,
+        host: &mqtt_tls_config::Host,
+    ) -> Option<Host> {
+        let key = format!("hosts[{index}].");
+        let certificates = match &host.pem {
+            Some(pem) => self.certificates(&key, pem, &host.certificates),
+            None => listener.map(|listener| listener.certificates.clone()),
+        };
+        let trust = match &host.client_auth {
+            Some(own) => self.trust(&key, own),
+            None => listener.map(|listener| listener.trust.clone()),
+        };
+        self.build(Parts {
+            key,
+            names: host.names.clone(),
+            certificates,
+            trust,
+            has_own_certificates: host.pem.is_some(),
+            has_own_trust: host.client_auth.is_some(),
+            backend: host.backend.as_ref().unwrap_or(&config.backend),
+            alpn: host.tls.alpn.as_ref().unwrap_or(&config.tls.alpn),
+            brokers: match (&host.tls.alpn, &host.backend) {
+                (Some(own), _) => &own.protocols,
+                (None, None) => &config.tls.alpn.protocols,
+                // Its clients must not reach the broker of another tenant.
+                (None, Some(_)) => &[],
+            },
+            has_own_backend: host.backend.is_some(),
+            has_own_protocols: host.tls.alpn.is_some(),
+            identity: giving(host.identity.as_ref().or(config.identity.as_ref())),
+            has_own_identity: host.identity.is_some(),
+        })
+    }
+
     /// Builds the TLS configurations of a host.
     fn build(&mut self, parts: Parts<'_>) -> Option<Host> {
+        let naming = self.naming(&parts);
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
         let tickets = Tickets::new(self.tickets, Scope::of(&parts.names));
         let (tls, alpn) = (self.tls, parts.alpn);
@@ -174,9 +211,12 @@ impl Judge<'_, '_> {
             tls,
             trust,
             has_own_trust: parts.has_own_trust,
+            naming,
+            has_own_naming: parts.has_own_identity,
             certificates,
             has_own_certificates: parts.has_own_certificates,
             has_own_backend: parts.has_own_backend,
+            has_own_protocols: parts.has_own_protocols,
         })
     }
 
@@ -188,6 +228,22 @@ impl Judge<'_, '_> {
             known: Arc::default(),
         });
         target.clone()
+    }
+
+    /// Returns where the names of a host's clients come from; `None` if clients keep theirs, or after a problem.
+    fn naming(&mut self, parts: &Parts<'_>) -> Option<Naming> {
+        let identity = parts.identity?;
+        let has_certificates = !parts.trust.as_ref().is_some_and(ClientTrust::is_disabled);
+        match naming::of(identity, has_certificates) {
+            Ok(naming) => Some(naming),
+            // It is reported where it is written, unless it is about this host.
+            Err((key, error)) => {
+                if parts.has_own_identity || !has_certificates {
+                    self.add(format!("{}identity{key}", parts.key), Cause::Naming(error));
+                }
+                None
+            }
+        }
     }
 
     fn certificates(
@@ -310,6 +366,7 @@ mod tests {
             pem: Some(pem),
             certificates: Vec::new(),
             client_auth: None,
+            identity: None,
             backend: None,
             tls: HostTls::default(),
         };

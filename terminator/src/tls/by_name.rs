@@ -37,32 +37,40 @@ impl Entry {
         self.names.iter().any(|own| covers(own, name, exact))
     }
 
-    /// Reports whether a client can verify signatures by this key. In TLS 1.2 the client's groups also apply to the
-    /// certificate's curve (RFC 8422, section 5.1.1); in TLS 1.3 PKCS #1 cannot sign handshakes (RFC 8446, section
-    /// 4.2.3).
-    fn is_verifiable(&self, hello: &ClientHello<'_>, has_tls13: bool) -> bool {
-        // TLS 1.3 suites begin with 0x13 (RFC 8446, appendix B.4); clients that offer them get TLS 1.3.
-        let is_tls13 = |suite: &CipherSuite| u16::from(*suite) >> 8 == 0x13;
+    /// Reports whether a client can verify signatures by this key. In TLS 1.3 PKCS #1 cannot sign handshakes (RFC 8446,
+    /// section 4.2.3).
+    fn has_scheme(&self, hello: &ClientHello<'_>, has_tls13: bool) -> bool {
         let schemes = hello.signature_schemes();
-        if has_tls13 && hello.cipher_suites().iter().any(is_tls13) {
-            let is_of_tls13 = |scheme: &&SignatureScheme| {
-                use SignatureScheme::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
-                !matches!(
-                    **scheme,
-                    RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512
-                )
-            };
-            let schemes: Vec<SignatureScheme> =
-                schemes.iter().filter(is_of_tls13).copied().collect();
-            return self.certified.key.choose_scheme(&schemes).is_some();
+        if !gets_tls13(hello, has_tls13) {
+            return self.certified.key.choose_scheme(schemes).is_some();
         }
-        let is_offered = |curve| {
-            hello
-                .named_groups()
-                .is_none_or(|groups| groups.contains(&curve))
+        let is_of_tls13 = |scheme: &&SignatureScheme| {
+            use SignatureScheme::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
+            !matches!(
+                **scheme,
+                RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512
+            )
         };
-        self.certified.key.choose_scheme(schemes).is_some() && self.curve.is_none_or(is_offered)
+        let schemes: Vec<SignatureScheme> = schemes.iter().filter(is_of_tls13).copied().collect();
+        self.certified.key.choose_scheme(&schemes).is_some()
     }
+
+    /// Reports whether a client offers the certificate's curve. In TLS 1.2 its groups also apply to that (RFC 8422, section
+    /// 5.1.1).
+    fn has_curve(&self, hello: &ClientHello<'_>, has_tls13: bool) -> bool {
+        let is_offered = |curve| {
+            let groups = hello.named_groups();
+            groups.is_none_or(|groups| groups.contains(&curve))
+        };
+        gets_tls13(hello, has_tls13) || self.curve.is_none_or(is_offered)
+    }
+}
+
+/// Reports whether a client gets TLS 1.3: it does if it offers one of its suites, which begin with 0x13 (RFC 8446, appendix
+/// B.4).
+fn gets_tls13(hello: &ClientHello<'_>, has_tls13: bool) -> bool {
+    let is_tls13 = |suite: &CipherSuite| u16::from(*suite) >> 8 == 0x13;
+    has_tls13 && hello.cipher_suites().iter().any(is_tls13)
 }
 
 impl ByName {
@@ -104,7 +112,9 @@ impl ResolvesServerCert for ByName {
         self.entries
             .iter()
             .min_by_key(|entry| match entry {
-                entry if !entry.is_verifiable(&hello, self.has_tls13) => 3,
+                entry if !entry.has_scheme(&hello, self.has_tls13) => 4,
+                // Some clients accept a curve that they do not offer for key exchange.
+                entry if !entry.has_curve(&hello, self.has_tls13) => 3,
                 entry if fits(entry, true) => 0,
                 entry if fits(entry, false) => 1,
                 _ => 2,

@@ -195,7 +195,8 @@ impl Attempt {
             self.alert.push(&NO_PROTOCOL);
             return Err(Error::NoProtocol);
         }
-        let session = Session::new(served.to(&self.needs)).map_err(Error::Setup)?;
+        let session = Session::new(served.to(&self.needs), served.verifies());
+        let session = session.map_err(Error::Setup)?;
         let session = self.session.insert(session);
         session.limit_records(served.record_max(&self.needs));
         let mut to_backend = Backlog::default();

@@ -184,6 +184,7 @@ impl Needs {
         let mut curves = None;
         let read = self.extensions(hello.extensions()?, &mut curves);
         let is_on_none = KeyKind::Rsa.bit() | KeyKind::Ed25519.bit();
+        self.offered.any_keys12 = self.offered.keys12;
         self.offered.keys12 &= curves.map_or(u8::MAX, |curves| curves | is_on_none);
         read
     }

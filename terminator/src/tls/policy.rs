@@ -83,10 +83,10 @@ impl Policy {
     }
 
     /// Returns what becomes of a client with this offer that is served.
-    pub(crate) fn verdict(self, offered: Offered) -> Verdict {
-        // rustls has served it, so this is true; otherwise nothing would be known about changes.
+    pub(crate) fn verdict(self, mut offered: Offered) -> Verdict {
         if !self.fits(offered) {
-            return Verdict::Served(0);
+            // With no certificate on a curve that the client offers, it gets one on another curve, and may accept it.
+            offered.keys12 = offered.any_keys12;
         }
         let changes = Change::all().enumerate();
         let fails = changes.filter(|(_, change)| !self.with(*change).fits(offered));
@@ -104,6 +104,16 @@ impl Policy {
         let has_share = self.groups & offered.shares != 0;
         let has_hash = same_hash.any(|suite| suites & suite_bit(*suite) != 0);
         self.tls13 && offered.tls13 && !has_share && !has_hash
+    }
+
+    /// Reports whether a suite is on.
+    pub(crate) fn has(self, suite: Suite) -> bool {
+        self.suites & suite_bit(suite) != 0
+    }
+
+    /// Reports whether there is a suite of TLS 1.3 with each hash.
+    pub(crate) fn has_all_hashes(self) -> bool {
+        self.has(Suite::Aes256) && (self.has(Suite::Aes128) || self.has(Suite::ChaCha20))
     }
 
     fn with(mut self, change: Change) -> Self {
@@ -143,6 +153,7 @@ impl Policy {
 mod tests {
     use std::sync::Arc;
 
+    use mqtt_tls_config::key::Named;
     use mqtt_tls_config::{Alpn, Group, Suite, Tls, TlsVersion};
     use mqtt_tls_judge::certificate::{self, Certificate};
     use mqtt_tls_judge::pem::Part;
@@ -152,7 +163,7 @@ mod tests {
     use rustls::version::{TLS12, TLS13};
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-    use super::Change;
+    use super::{Change, KeyKind, Offered, Policy, Verdict, group_bit, suite_bit};
     use crate::tls::hello::Needs;
     use crate::tls::session::Session;
     use crate::tls::tickets::{Keys, Scope, Tickets};
@@ -233,7 +244,7 @@ mod tests {
             let tickets = Tickets::new(&keys, Scope::of(&[]));
             let served = Served::new(&[ecdsa], &ClientTrust::Disabled, offering, tickets).unwrap();
             let needs = Needs::read(&hello);
-            let mut session = Session::new(served.to(&needs)).unwrap();
+            let mut session = Session::new(served.to(&needs), served.verifies()).unwrap();
             let answered = session.receive(&mut hello, &mut Vec::new());
             // RFC 8422 lets the client's groups apply to the certificate's curve, and rustls does not ask.
             let is_of_tls13 = needs.offered.tls13 && on.1 == TlsVersion::Tls13;
@@ -241,6 +252,34 @@ mod tests {
             let fits = served.policy().fits(needs.offered);
             prop_assert_eq!(answered.is_ok(), fits, "{:?} {:?}", answered, needs.offered);
         }
+    }
+
+    /// RFC 8422 lets the client's groups apply to the certificate's curve, and rustls does not ask.
+    #[test]
+    fn a_client_of_tls_1_2_that_is_served_on_another_curve_fails_with_tls_1_3_only() {
+        let tls = Tls::default();
+        let policy = Policy::new(&tls, std::iter::once(KeyKind::P256));
+        let offered = Offered {
+            tls12: true,
+            suites: suite_bit(Suite::EcdsaAes128),
+            groups: group_bit(Group::X25519),
+            any_keys12: KeyKind::P256.bit(),
+            ..Offered::default()
+        };
+        let Verdict::Served(fails) = policy.verdict(offered) else {
+            panic!("it is served");
+        };
+        let failing = Change::all()
+            .enumerate()
+            .filter(|(index, _)| fails & (1 << index) != 0);
+        let failing: Vec<_> = failing.map(|(_, change)| change.labels()).collect();
+        let expected = [
+            ("min_version", "Tls13"),
+            ("without_suite", Suite::EcdsaAes128.name()),
+            ("without_group", Group::X25519.name()),
+            ("certificate", "RSA"),
+        ];
+        assert_eq!(failing, expected);
     }
 
     #[test]

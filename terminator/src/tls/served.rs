@@ -44,6 +44,14 @@ impl ClientTrust {
         matches!(self, Self::Disabled)
     }
 
+    /// Reports whether a certificate that a client presents has been verified once the handshake has succeeded.
+    fn verifies(&self) -> bool {
+        match self {
+            Self::Disabled => false,
+            Self::Optional(_) | Self::Required(_) => true,
+        }
+    }
+
     /// Returns the authorities for client certificates.
     pub(crate) fn authorities(&self) -> Option<&Authorities> {
         match self {
@@ -101,6 +109,7 @@ pub(crate) struct Served {
     record_max: u16,
     policy: Policy,
     by_name: Arc<ByName>,
+    verifies: bool,
 }
 
 /// The configurations by the order of suites.
@@ -142,29 +151,38 @@ impl Served {
         let names = alpn.protocols.iter();
         let protocols: Arc<[_]> = names.map(|one| one.name.clone().into_bytes()).collect();
         let with_alpn = || Orders::new(&parts, &protocols);
-        let mut of_tls12 = tls.clone();
-        of_tls12.max_version = TlsVersion::Tls12;
-        let of_tls12 = Parts {
-            tls: &of_tls12,
-            verifier: Arc::clone(&parts.verifier),
-            resolver: Arc::new(ByName::new(certificates, &of_tls12)),
-            tickets: parts.tickets.clone(),
-        };
         let without_tls13 = || {
-            let config = |protocols| of_tls12.config(&provider(), false, protocols);
+            let mut of_tls12 = tls.clone();
+            of_tls12.max_version = TlsVersion::Tls12;
+            let parts = Parts {
+                tls: &of_tls12,
+                verifier: Arc::clone(&parts.verifier),
+                resolver: Arc::new(ByName::new(certificates, &of_tls12)),
+                tickets: parts.tickets.clone(),
+            };
+            let config = |protocols| parts.config(&provider(), false, protocols);
             Ok([config(&[])?, config(&protocols)?])
         };
-        let needs_it = tls.tickets == Tickets::All && tls.has(TlsVersion::Tls12);
+        // A session of before, whose hash no suite of TLS 1.3 has any more.
+        let has_both = tls.has(TlsVersion::Tls12) && tls.has(TlsVersion::Tls13);
+        let policy = Policy::new(tls, certificates.iter().filter_map(key_kind));
+        let needs_it = has_both && !policy.has_all_hashes();
         Ok(Self {
             plain: Orders::new(&parts, &[])?,
             with_alpn: (!protocols.is_empty()).then(with_alpn).transpose()?,
             without_tls13: needs_it.then(without_tls13).transpose()?,
             requires_protocol: alpn.required,
             record_max: u16::try_from(tls.record_size_max).unwrap_or(u16::MAX),
-            policy: Policy::new(tls, certificates.iter().filter_map(key_kind)),
+            policy,
             protocols,
             by_name,
+            verifies: trust.verifies(),
         })
+    }
+
+    /// Reports whether a session's client certificate counts as verified.
+    pub(crate) fn verifies(&self) -> bool {
+        self.verifies
     }
 
     /// Reports whether a client must be refused because it offers none of the protocols.
@@ -208,9 +226,11 @@ impl Served {
         }
         let with_alpn = self.with_alpn.as_ref().filter(|_| is_offered);
         let orders = with_alpn.unwrap_or(&self.plain);
+        // Without ChaCha20-Poly1305, the client's order may put a suite with another hash first.
+        let keeps_hash = needs.session != Some(Hash::Sha256) || self.policy.has(Suite::ChaCha20);
         Arc::clone(if needs.session == Some(Hash::Sha384) {
             &orders.aes256_first
-        } else if needs.chacha_first {
+        } else if needs.chacha_first && keeps_hash {
             &orders.by_client
         } else {
             &orders.aes128_first

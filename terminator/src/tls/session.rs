@@ -13,6 +13,7 @@ use rustls::unbuffered::{
 
 use super::tickets;
 use crate::backlog::Backlog;
+use crate::scratch;
 
 /// Maximum number of records that one key encrypts (RFC 8446, section 5.5), less a margin for one write. TLS
 /// 1.3 updates its keys before that; TLS 1.2 cannot, and rustls stops encrypting.
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     /// in each call, even without new data.
     held: Vec<u8>,
     peer_closed: bool,
+    /// Whether a client certificate counts: the configuration verifies it.
+    verifies: bool,
     /// Number of records that may still be sent.
     records_left: u32,
     /// Maximum plaintext of a record for the client, in bytes.
@@ -59,11 +62,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+    /// Begins a session; `verifies` says whether its configuration verifies client certificates.
+    pub(crate) fn new(config: Arc<ServerConfig>, verifies: bool) -> Result<Self, rustls::Error> {
         Ok(Self {
             tls: Box::new(UnbufferedServerConnection::new(config)?),
             held: Vec::new(),
             peer_closed: false,
+            verifies,
             records_left: RECORDS_MAX,
             record_max: RECORD_MAX,
             to_client: Backlog::default(),
@@ -86,6 +91,12 @@ impl Session {
     /// Reports whether the session was resumed.
     pub(crate) fn is_resumed(&self) -> bool {
         self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// Returns the client's certificate (DER), if it was verified.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = self.tls.peer_certificates().filter(|_| self.verifies)?;
+        chain.first().map(|certificate| &**certificate)
     }
 
     /// Reports whether the client has sent close_notify; data after it is ignored (RFC 8446, section 6.1).
@@ -194,6 +205,15 @@ impl Session {
         }
     }
 
+    /// Queues a few bytes for the client, if the session can still encrypt.
+    pub(crate) fn queue(&mut self, plain: &[u8]) {
+        scratch::with(|scratch| {
+            if let Some(size) = self.encrypt(plain, &mut scratch.cipher) {
+                self.to_client.push(&scratch.cipher[..size]);
+            }
+        });
+    }
+
     /// Queues close_notify, if the session can still send it.
     pub(crate) fn queue_close_notify(&mut self) {
         let Ok(ConnectionState::WriteTraffic(mut traffic)) =
@@ -251,6 +271,8 @@ mod tests {
     use proptest::prelude::*;
     use rustls::SupportedProtocolVersion;
     use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
     use rustls::version::{TLS12, TLS13};
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
@@ -278,6 +300,42 @@ mod tests {
             .with_root_certificates(roots)
             .with_no_client_auth();
         (Arc::new(server), Arc::new(client))
+    }
+
+    /// Configurations with a client certificate, which the server verifies.
+    fn mutual(
+        version: &'static SupportedProtocolVersion,
+    ) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let (server, client) = configs(version);
+        let made = rcgen::generate_simple_self_signed(["device".to_owned()]).unwrap();
+        let der = made.cert.der().clone();
+        let key = || PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(der.clone()).unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let server = builder
+            .with_client_cert_verifier(verifier.unwrap())
+            .with_cert_resolver(Arc::clone(&server.cert_resolver));
+        let mut client = ClientConfig::clone(&client);
+        let signer = provider().key_provider.load_private_key(key()).unwrap();
+        let own = CertifiedKey::new(vec![der], signer);
+        client.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(own));
+        (Arc::new(server), Arc::new(client))
+    }
+
+    #[test]
+    fn a_certificate_counts_only_if_the_configuration_verifies_it() {
+        for version in [&TLS12, &TLS13] {
+            for verifies in [true, false] {
+                let (session, _) = shaken_as(mutual(version), verifies, &[usize::MAX]);
+                assert!(session.tls.peer_certificates().is_some());
+                assert_eq!(session.peer_certificate().is_some(), verifies);
+            }
+        }
     }
 
     /// Feeds bytes to a session in pieces of these sizes, repeatedly, as reads would.
@@ -312,8 +370,15 @@ mod tests {
         version: &'static SupportedProtocolVersion,
         sizes: &[usize],
     ) -> (Session, ClientConnection) {
-        let (server, client) = configs(version);
-        let mut session = Session::new(server).unwrap();
+        shaken_as(configs(version), false, sizes)
+    }
+
+    fn shaken_as(
+        (server, client): (Arc<ServerConfig>, Arc<ClientConfig>),
+        verifies: bool,
+        sizes: &[usize],
+    ) -> (Session, ClientConnection) {
+        let mut session = Session::new(server, verifies).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let mut client = ClientConnection::new(client, name).unwrap();
         while client.is_handshaking() || session.is_handshaking() {

@@ -81,7 +81,14 @@ impl Chosen {
         if let Some((source, bundle)) = before.authorities() {
             self.ca_source = source.cloned();
             self.ca_warnings = bundle.warnings();
+            self.authorities = Some(bundle.authorities.clone());
         }
+    }
+
+    /// Reports whether each certificate has a suite of a policy.
+    pub fn fits(&self, tls: &Tls) -> bool {
+        let mut served = self.served.iter();
+        served.all(|one| tls.misfit(one.facts.is_rsa()).is_none())
     }
 
     /// Returns the CA bundle.

@@ -11,15 +11,23 @@ use crate::plan::host_key::HostKey;
 use crate::plan::listener::{Alpn, Backend};
 use crate::plan::problem::Problem;
 
-/// Returns what keeps the protocols of a host as they were, although the listener's may change; `None` if there were none.
-pub(super) fn kept(before: &Entry, listener: &Entry) -> Option<file::Alpn> {
-    let inherited = Some(effective(before, listener));
-    let inherited = inherited.filter(|alpn| !alpn.protocols.is_empty());
+/// Protocols that were found.
+pub(super) struct Found {
+    pub(super) alpn: file::Alpn,
+    /// Whether none of their backends is one whose Service is missing.
+    pub(super) is_none_missing: bool,
+}
+
+/// Returns what keeps the protocols of a host as they were; `None` if it goes on to have those of the listener, which `now`
+/// do not change.
+pub(super) fn kept(before: &Entry, listener: &Entry, now: &file::Alpn) -> Option<file::Alpn> {
+    let is_same = listener.alpn() == Some(now);
+    let inherited = (!is_same).then(|| effective(before, listener));
     before.alpn().cloned().or(inherited)
 }
 
 /// Returns the protocols of a host, or else the listener's, whose brokers are not for what has one of its own.
-fn effective(before: &Entry, listener: &Entry) -> file::Alpn {
+pub(super) fn effective(before: &Entry, listener: &Entry) -> file::Alpn {
     if let Some(own) = before.alpn() {
         return own.clone();
     }
@@ -58,7 +66,8 @@ impl Input<'_> {
         before: Option<&Entry>,
         alpn: &Alpn,
         problems: &mut Vec<Problem>,
-    ) -> file::Alpn {
+    ) -> Found {
+        let mut is_none_missing = true;
         let listener = self.previous.listener();
         let now = |protocol: &str| {
             let before = before?;
@@ -72,14 +81,19 @@ impl Input<'_> {
             name: name.clone(),
             backend: backend.as_ref().map(|backend| {
                 let path = backend::protocol_backend(index);
-                let (backend, problem) = self.backend(key, &path, backend, now(name).as_ref());
+                let now = now(name);
+                let (backend, problem) = self.backend(key, &path, backend, now.as_ref());
+                is_none_missing &= problem.is_none() || now.is_some();
                 problems.extend(problem);
                 backend
             }),
         });
-        file::Alpn {
-            protocols: protocols.collect(),
-            required: alpn.required,
+        Found {
+            alpn: file::Alpn {
+                protocols: protocols.collect(),
+                required: alpn.required,
+            },
+            is_none_missing,
         }
     }
 }

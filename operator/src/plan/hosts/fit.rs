@@ -75,7 +75,14 @@ pub fn fit(
         fitted.rendered = render(config.clone(), choices, previous, now);
         let size = fitted.rendered.as_ref().map_or(0, Rendered::size);
         if size <= SIZE_MAX {
-            return Ok(fitted);
+            // What was served before may have no suite any more, and terminators refuse it then.
+            let mut all = choices.all();
+            let fits = fitted.outgrown.is_empty() || all.all(|one| one.fits(&config.tls));
+            return if fits {
+                Ok(fitted)
+            } else {
+                Err(choices.too_large(size))
+            };
         }
         // Some characters need more space in the file.
         limit = expected.saturating_mul(SIZE_MAX) / size;
@@ -182,15 +189,18 @@ impl Choices {
             match self.give_way(previous, yielding, least) {
                 Some(problem) => {
                     outgrown.push(problem);
-                    let hosts = self.hosts.iter().map(|host| &host.chosen);
-                    let kept = std::iter::once(&self.listener).chain(hosts);
-                    let kept: Vec<Timestamp> = kept.flat_map(|one| one.dates.clone()).collect();
-                    self.dates = kept;
+                    self.dates = self.all().flat_map(|one| one.dates.clone()).collect();
                 }
                 None if size <= limit => return Ok(size),
                 None => return Err(self.too_large(size)),
             }
         }
+    }
+
+    /// Returns what is chosen for the listener itself and for each host.
+    fn all(&self) -> impl Iterator<Item = &Chosen> {
+        let hosts = self.hosts.iter().map(|host| &host.chosen);
+        std::iter::once(&self.listener).chain(hosts)
     }
 
     /// Returns the expected size of the file, which is at least that of any usual one.
@@ -271,8 +281,7 @@ impl Choices {
     }
 
     fn too_large(&self, size: usize) -> Problem {
-        let all = std::iter::once(&self.listener).chain(self.hosts.iter().map(|host| &host.chosen));
-        let mut parts: Vec<(usize, String)> = all.flat_map(Chosen::sizes).collect();
+        let mut parts: Vec<(usize, String)> = self.all().flat_map(Chosen::sizes).collect();
         parts.sort_by(|one, other| other.cmp(one));
         parts.dedup();
         let shown = parts.iter().take(SHOWN_MAX);
@@ -316,7 +325,8 @@ impl ChosenHost {
         }
         self.chosen = chosen;
         self.backend = before.backend().cloned();
-        self.alpn = alpn::kept(before, listener);
+        // Whatever the listener's become.
+        self.alpn = Some(alpn::effective(before, listener));
         let what = "the host stays as it was";
         Some(too_large(
             "certificates and CA certificates",
@@ -348,6 +358,7 @@ mod tests {
     use crate::plan::environment::Environment;
     use crate::plan::names::Name;
     use crate::plan::objects::Children;
+    use crate::plan::reason::Reason;
     use crate::plan::world::World;
     use crate::plan::{Plan, plan};
 
@@ -399,7 +410,10 @@ mod tests {
 
         /// Puts a new certificate into the Secret of a host.
         fn issue(&mut self, name: &str) {
-            let pem = pem(name, false);
+            self.put(name, pem(name, false));
+        }
+
+        fn put(&mut self, name: &str, pem: String) {
             let bytes = ByteString(pem.clone().into_bytes());
             let secret = Secret {
                 data: Some([("pem".to_owned(), bytes)].into()),
@@ -556,5 +570,35 @@ mod tests {
             assert!(tenants.plan().report.problems.is_empty());
             assert!(tenants.serves_the_newest());
         }
+    }
+
+    /// A terminator refuses a file with a certificate that has no suite.
+    #[test]
+    fn a_host_whose_certificate_has_no_suite_keeps_a_policy_from_being_rendered() {
+        let mut tenants = Tenants::new();
+        let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let params = CertificateParams::new(vec!["b.example".to_owned()]).unwrap();
+        let chain = params.self_signed(&key).unwrap().pem();
+        tenants.put("b.example", format!("{chain}{}", key.serialize_pem()));
+        assert!(tenants.plan().report.problems.is_empty());
+        let tls = json!({"suites": ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"]});
+        tenants.world.listener.spec.tls = serde_json::from_value(tls).unwrap();
+        tenants.issue("a.example");
+        let plan = tenants.plan();
+        assert!(tenants.serves_the_newest(), "others are renewed");
+        assert!(
+            !tenants.text().contains("suites"),
+            "the policy is that of before"
+        );
+        let problem = &plan.report.problems[0];
+        assert_eq!(problem.reason, Reason::NoSuite);
+        assert!(
+            problem.message.starts_with("hosts[1] (b.example): "),
+            "{}",
+            problem.message
+        );
+        tenants.issue("b.example");
+        assert!(tenants.plan().report.problems.is_empty());
+        assert!(tenants.text().contains("suites"));
     }
 }

@@ -1,6 +1,6 @@
 //! Warnings about the listener and its hosts together: what one of them makes of another. It must not choose.
 
-use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode};
+use mqtt_tls_config::{Alpn, Backend, ClientAuth, ClientAuthMode};
 use mqtt_tls_judge::hosts::{Host, findings};
 
 use super::{Choices, ChosenHost, LISTENER};
@@ -8,23 +8,28 @@ use crate::plan::certificates::served::Served;
 use crate::plan::certificates::serving::Warning;
 use crate::plan::host_key::HostKey;
 
-/// Returns the warnings about what is chosen for a listener with this backend.
-pub(super) fn warnings(choices: &Choices, backend: &Backend) -> Vec<Warning> {
+/// Returns the warnings about what is chosen for a listener with this backend and these protocols.
+pub(super) fn warnings(choices: &Choices, backend: &Backend, alpn: &Alpn) -> Vec<Warning> {
     let listener = &choices.listener;
-    let shown = |backend: &Backend| backend.to_string();
-    let backends: Vec<String> = std::iter::once(shown(backend))
-        .chain(
-            choices
-                .hosts
-                .iter()
-                .map(|host| shown(host.backend.as_ref().unwrap_or(backend))),
-        )
+    let shown = |backend: &Backend, alpn: &Alpn| -> Vec<String> {
+        let protocols = alpn.protocols.iter().filter_map(|one| one.backend.as_ref());
+        let all = std::iter::once(backend).chain(protocols);
+        all.map(Backend::to_string).collect()
+    };
+    let none = Alpn::default();
+    let of_hosts = choices.hosts.iter().map(|host| {
+        let inherited = if host.backend.is_none() { alpn } else { &none };
+        let own = host.backend.as_ref().unwrap_or(backend);
+        shown(own, host.alpn.as_ref().unwrap_or(inherited))
+    });
+    let backends: Vec<Vec<String>> = std::iter::once(shown(backend, alpn))
+        .chain(of_hosts)
         .collect();
-    let host = |names, served, auth, backend| Host {
+    let host = |names, served, auth, backends| Host {
         names,
         certificates: names_of(served),
         requires_certificate: is_required(auth),
-        backend,
+        backends,
     };
     let own = host(
         &[],

@@ -18,6 +18,9 @@ pub struct Admin {
     /// Whether the last failed handshakes are kept, for `/handshakes`.
     #[serde(skip_serializing_if = "Admin::has_default_journal")]
     pub journal: bool,
+    /// Whether open connections are listed, at `/connections`.
+    #[serde(skip_serializing_if = "Admin::has_default_connections")]
+    pub connections: bool,
 }
 
 impl Admin {
@@ -42,12 +45,28 @@ impl Admin {
         meaning: "whether the last failed handshakes are kept, for `/handshakes`",
     };
 
+    const CONNECTIONS: Key<bool> = Key {
+        name: "connections",
+        values: Values::SWITCH,
+        default: || false,
+        meaning: "whether connections that open are listed at `/connections`, with the names of their clients. It takes about \
+                  100 bytes a connection",
+    };
+
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "serde hands in a reference"
     )]
     fn has_default_journal(value: &bool) -> bool {
         Self::JOURNAL.is_default(value)
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands in a reference"
+    )]
+    fn has_default_connections(value: &bool) -> bool {
+        Self::CONNECTIONS.is_default(value)
     }
 }
 
@@ -60,6 +79,7 @@ impl Section for Admin {
             host: visitor.key(&Self::HOST),
             port: visitor.key(&Self::PORT),
             journal: visitor.key(&Self::JOURNAL),
+            connections: visitor.key(&Self::CONNECTIONS),
         }
     }
 }

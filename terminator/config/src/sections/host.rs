@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::is_default;
 use crate::entries::Entries;
 use crate::key::{Key, Required, Section, Values, Visitor};
-use crate::{Backend, Certificate, ClientAuth, HostTls, NAMES_MAX, Pem};
+use crate::{Backend, Certificate, ClientAuth, HostTls, Identity, NAMES_MAX, Pem};
 
 /// Names with settings of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +26,9 @@ pub struct Host {
     /// Mutual TLS; by default the file's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_auth: Option<ClientAuth>,
+    /// User names and client IDs from clients' certificates; by default the file's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// The broker; by default the file's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
@@ -42,6 +45,16 @@ pub enum UnknownNames {
     Serve,
     /// The alert unrecognized_name.
     Refuse,
+}
+
+/// What is done with a file in which clients of one host could take names that certificates give at another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SharedNames {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is served.
+    Accept,
 }
 
 impl Host {
@@ -72,6 +85,7 @@ impl Host {
             entry.complain(Self::PEM.name, message.to_owned());
         }
         let client_auth = ClientAuth::read_if_any(entry);
+        let identity = Identity::read_if_any(entry);
         let backend = entry.nested(Backend::NAME, |entries| Backend::visit(entries));
         let tls = HostTls::read(entry);
         Some(Self {
@@ -79,6 +93,7 @@ impl Host {
             pem,
             certificates,
             client_auth,
+            identity,
             backend,
             tls,
         })

@@ -8,11 +8,15 @@ use crate::key::{Defaults, Key, Section, Values, Visitor};
 
 /// How many connections there may be, over all threads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Maximum number of open connections; 1 to 10,000,000.
     pub connections: u32,
     /// Maximum number of clients in the stages before their CONNECT; 1 to 1,000,000.
     pub handshakes: u32,
+    /// Maximum size of a CONNECT with names from certificates, in bytes; 1,024 to 1,048,576.
+    #[serde(skip_serializing_if = "Limits::has_default_connect_bytes")]
+    pub connect_bytes: u32,
 }
 
 impl Limits {
@@ -21,6 +25,9 @@ impl Limits {
 
     /// Bounds of `handshakes`.
     pub const HANDSHAKES_RANGE: (u32, u32) = (1, 1_000_000);
+
+    /// Bounds of `connectBytes`.
+    pub const CONNECT_BYTES_RANGE: (u32, u32) = (1024, 1024 * 1024);
 
     const CONNECTIONS: Key<u32> = Key {
         name: "connections",
@@ -36,6 +43,24 @@ impl Limits {
         meaning: "clients at once that are silent, in their ClientHello, in their handshake, or before their \
                   CONNECT; beyond that, the oldest of the addresses that hold many places are evicted",
     };
+
+    const CONNECT_BYTES: Key<u32> = Key {
+        name: "connectBytes",
+        values: Values::count(Self::CONNECT_BYTES_RANGE),
+        default: || 64 * 1024,
+        meaning: "with `identity`, size of a CONNECT in bytes, its will included; a client that announces a larger one is \
+                  refused. All CONNECTs that are held and have more than 16 KiB take 64 MiB at most; beyond that, the oldest of \
+                  the addresses that hold many are evicted. Without `identity`, a CONNECT of more than 16 KiB passes as it \
+                  arrives",
+    };
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands in a reference"
+    )]
+    fn has_default_connect_bytes(value: &u32) -> bool {
+        Self::CONNECT_BYTES.is_default(value)
+    }
 }
 
 impl Section for Limits {
@@ -47,6 +72,7 @@ impl Section for Limits {
         Self {
             connections: visitor.key(&Self::CONNECTIONS),
             handshakes: visitor.key(&Self::HANDSHAKES),
+            connect_bytes: visitor.key(&Self::CONNECT_BYTES),
         }
     }
 }

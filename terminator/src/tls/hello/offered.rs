@@ -79,8 +79,10 @@ pub(crate) struct Offered {
     pub(crate) groups: u8,
     /// Groups that it has sent a share of, in TLS 1.3.
     pub(crate) shares: u8,
-    /// Kinds of keys whose signatures it can verify, in TLS 1.2.
+    /// Kinds of keys whose signatures it can verify, in TLS 1.2, and whose curve it offers.
     pub(crate) keys12: u8,
+    /// The same, whatever curves it offers.
+    pub(crate) any_keys12: u8,
     /// The same in TLS 1.3.
     pub(crate) keys13: u8,
 }

@@ -1,0 +1,253 @@
+//! Judges clients' certificates: chain, purpose, revocation, rules. A handshake and a connection that lives are judged by the
+//! same function, at the time that is handed in.
+//!
+//! It must not read a clock, nor remember a client.
+
+pub mod refusal;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, VerifiedPath,
+};
+
+use super::der;
+use super::identity::Identity;
+use super::identity::rules::Rules;
+use super::provider::provider;
+use super::revocation::{self, Revocations, Status};
+pub use refusal::{Reason, Refusal};
+
+/// Which purposes are accepted, if the certificate has any (extended key usage).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// clientAuth.
+    Client,
+    /// clientAuth or serverAuth: public CAs issue for servers only.
+    ClientOrServer,
+}
+
+/// Which certificates of a chain are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Depth {
+    /// The client's own.
+    Leaf,
+    /// The client's, and each CA below the trust anchor.
+    Chain,
+}
+
+/// What becomes of a certificate whose status is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WhenUnknown {
+    /// It is accepted.
+    Accept,
+    /// It is refused.
+    Refuse,
+}
+
+/// How revocation is judged.
+#[derive(Clone, Debug)]
+pub struct Revocation {
+    /// The lists.
+    pub lists: Arc<Revocations>,
+    /// Which certificates are looked up.
+    pub depth: Depth,
+    /// If the issuer's list is outdated, or from the future.
+    pub when_outdated: WhenUnknown,
+    /// If the issuer has no list.
+    pub when_unlisted: WhenUnknown,
+}
+
+/// How clients are judged.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Trust anchors.
+    pub roots: Arc<RootCertStore>,
+    /// Accepted purposes.
+    pub purpose: Purpose,
+    /// Revocation, if there are lists.
+    pub revocation: Option<Revocation>,
+    /// Rules, if not every name may connect.
+    pub rules: Option<Rules>,
+}
+
+impl Clients {
+    /// Judges a client by its certificate and those that it sent with it.
+    ///
+    /// # Errors
+    ///
+    /// It is refused. The purpose is the reason only if there is no other.
+    pub fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        match self.chain(leaf, intermediates, now, Accepted::of(self.purpose)) {
+            Err(Refusal::Purpose) => {
+                self.chain(leaf, intermediates, now, Accepted::Any)?;
+                self.rules(leaf)?;
+                Err(Refusal::Purpose)
+            }
+            judged => judged.and_then(|()| self.rules(leaf)),
+        }
+    }
+
+    fn chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        accepted: Accepted,
+    ) -> Result<(), Refusal> {
+        let leaf = EndEntityCert::try_from(leaf).map_err(Refusal::of)?;
+        let algorithms = provider().signature_verification_algorithms.all;
+        let at = timestamp(now);
+        let revocation = self.revocation.as_ref();
+        let verify = |path: &VerifiedPath<'_>| match revocation {
+            Some(revocation) => revocation.check(path, now, at),
+            None => Ok(()),
+        };
+        let roots = &self.roots.roots;
+        leaf.verify_for_usage(
+            algorithms,
+            roots,
+            intermediates,
+            now,
+            accepted,
+            None,
+            Some(&verify),
+        )
+        .map(|_| ())
+        .map_err(Refusal::of)
+    }
+
+    fn rules(&self, leaf: &CertificateDer<'_>) -> Result<(), Refusal> {
+        let Some(rules) = &self.rules else {
+            return Ok(());
+        };
+        let identity = Identity::of(leaf).map_err(|_| Refusal::Unreadable)?;
+        if rules.allow(&identity) {
+            Ok(())
+        } else {
+            Err(Refusal::NoRuleMatches)
+        }
+    }
+}
+
+fn timestamp(time: UnixTime) -> Timestamp {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}
+
+impl Revocation {
+    /// Checks the certificates of a path. An unknown status refuses with the library's error for it.
+    fn check(
+        &self,
+        path: &VerifiedPath<'_>,
+        now: UnixTime,
+        at: Timestamp,
+    ) -> Result<(), webpki::Error> {
+        let leaf = path.end_entity();
+        let authorities: Vec<_> = path.intermediate_certificates().collect();
+        let keys: Vec<_> = authorities
+            .iter()
+            .map(|one| one.subject_public_key_info())
+            .collect();
+        let anchor = &*path.anchor().subject_public_key_info;
+        // The key above the certificate at a position, the leaf's at 0.
+        let key_above = |index: usize| match keys.get(index) {
+            Some(key) => der::first(key).map_or(&[][..], |(key, _)| key.content),
+            None => anchor,
+        };
+        self.accept(leaf.serial(), leaf.issuer(), key_above(0), false, (now, at))?;
+        if self.depth == Depth::Leaf {
+            return Ok(());
+        }
+        for (index, one) in authorities.iter().enumerate() {
+            let key = key_above(index + 1);
+            self.accept(one.serial(), one.issuer(), key, true, (now, at))?;
+        }
+        Ok(())
+    }
+
+    fn accept(
+        &self,
+        serial: &[u8],
+        issuer: &[u8],
+        issuer_spki: &[u8],
+        is_ca: bool,
+        (now, at): (UnixTime, Timestamp),
+    ) -> Result<(), webpki::Error> {
+        let certificate = revocation::Certificate {
+            issuer,
+            issuer_spki,
+            serial,
+            is_ca,
+        };
+        match self.lists.status(certificate, at) {
+            Status::Revoked => Err(webpki::Error::CertRevoked),
+            Status::Unlisted if self.when_unlisted == WhenUnknown::Refuse => {
+                Err(webpki::Error::UnknownRevocationStatus)
+            }
+            Status::Outdated(date) | Status::NotYetValid(date)
+                if self.when_outdated == WhenUnknown::Refuse =>
+            {
+                let seconds = u64::try_from(date.as_second()).unwrap_or_default();
+                let next_update =
+                    UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+                Err(webpki::Error::CrlExpired {
+                    time: now,
+                    next_update,
+                })
+            }
+            Status::Good | Status::Unlisted | Status::Outdated(_) | Status::NotYetValid(_) => {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The purposes of which one is needed, if a certificate has any.
+#[derive(Clone, Copy)]
+enum Accepted {
+    Any,
+    OneOf(&'static [KeyPurposeId<'static>]),
+}
+
+/// id-kp-clientAuth and id-kp-serverAuth (RFC 5280, section 4.2.1.12).
+const CLIENT: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2B, 6, 1, 5, 5, 7, 3, 2]);
+const SERVER: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2B, 6, 1, 5, 5, 7, 3, 1]);
+
+impl Accepted {
+    fn of(purpose: Purpose) -> Self {
+        Self::OneOf(match purpose {
+            Purpose::Client => &[CLIENT],
+            Purpose::ClientOrServer => &[CLIENT, SERVER],
+        })
+    }
+}
+
+impl ExtendedKeyUsageValidator for Accepted {
+    /// Called for each certificate of a path, also where there are no purposes: then the list is empty.
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let Self::OneOf(accepted) = self else {
+            return Ok(());
+        };
+        let mut is_empty = true;
+        for purpose in purposes {
+            is_empty = false;
+            if accepted.contains(&purpose?) {
+                return Ok(());
+            }
+        }
+        if is_empty {
+            Ok(())
+        } else {
+            Err(webpki::Error::EmptyEkuExtension)
+        }
+    }
+}

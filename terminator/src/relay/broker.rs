@@ -1,0 +1,63 @@
+//! What the backend's first byte says: whether a broker answers the CONNECT, and how a connection ended that it closed, or
+//! that the client gave up.
+//!
+//! It must not examine a backend of another protocol than MQTT.
+
+use std::time::Duration;
+
+use mqtt_tls_config::Protocol;
+use mqtt_tls_mqtt::Answer;
+use tokio::time::Instant;
+
+use crate::backend::known::Known;
+use crate::end::End;
+
+/// How long a client waits for the broker's answer at least, before its leaving counts against the broker.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The backend of a connection. It is small, since idle connections have one.
+pub(super) enum Broker {
+    /// A backend of another protocol.
+    Other,
+    /// A broker that has sent nothing, since then.
+    Silent(Instant),
+    /// Kind of the broker's first byte.
+    Heard(Answer),
+}
+
+impl Broker {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Mqtt => Self::Silent(Instant::now()),
+            Protocol::Websocket | Protocol::Tcp => Self::Other,
+        }
+    }
+
+    /// Takes note of data from the backend, by its first byte.
+    pub(super) fn says(&mut self, first: u8, known: &Known) {
+        if let Self::Silent(_) = self {
+            *self = Self::Heard(mqtt_tls_mqtt::answer(first));
+        }
+        if let Self::Heard(Answer::Mqtt) = self {
+            known.health.answered();
+        }
+    }
+
+    /// Returns how the client ended its direction: perhaps it has waited long enough for an answer.
+    pub(super) fn left(&self, end: End) -> End {
+        let is_clients = matches!(end, End::ClientClosed | End::ClientCut | End::ClientReset);
+        match self {
+            Self::Silent(since) if is_clients && since.elapsed() >= PATIENCE => End::BackendMute,
+            _ => end,
+        }
+    }
+
+    /// Returns how a connection ended, of which `first` is the first event that led to it.
+    pub(super) fn end(&self, first: End) -> End {
+        match self {
+            Self::Other => first,
+            Self::Silent(_) => first.with(None),
+            Self::Heard(answer) => first.with(Some(*answer)),
+        }
+    }
+}
