@@ -38,7 +38,8 @@ impl Broker {
         if let Self::Silent(_) = self {
             *self = Self::Heard(mqtt_tls_mqtt::answer(first));
         }
-        if let Self::Heard(Answer::Mqtt) = self {
+        // Of another protocol than MQTT, anything is an answer.
+        if let Self::Heard(Answer::Mqtt) | Self::Other = self {
             known.health.answered();
         }
     }

@@ -23,10 +23,10 @@ pub(super) enum Error {
         backend: String,
         other: String,
     },
-    /// Other authorities vouch for the same names.
+    /// Another template, or other authorities, give the same names.
     #[error(
-        "with the same backend {backend} this gives the same {target}s as {other}, to certificates of another `clientAuth.ca`: \
-        whoever issues these could take names of the others; begin each template with a text of its own, such as `a/{{cn}}`, \
+        "with the same backend {backend} this can give the same {target}s as {other}, to other certificates: by another template, or \
+        by another `clientAuth.ca`; use the same ones, or begin each template with a text of its own, such as `a/{{cn}}`, \
         or set another `backend`, or `sharedNames: Accept`"
     )]
     Issued {
@@ -70,10 +70,12 @@ fn between(host: &Host, other: &Host, target: Target, is_later: bool) -> Option<
             other: place,
         });
     };
-    let is_same = match (host.trust.authorities(), other.trust.authorities()) {
+    let has_same_authorities = match (host.trust.authorities(), other.trust.authorities()) {
         (Some(own), Some(others)) => own.is_same(others),
         _ => true,
     };
+    // A device chooses the host by the name that it requests.
+    let is_same = has_same_authorities && own == given;
     (is_later && !is_same && own.may_meet(given)).then_some(Error::Issued {
         target,
         backend,

@@ -111,13 +111,19 @@ impl ResolvesServerCert for ByName {
         // verify none (RFC 8446, section 6.2).
         self.entries
             .iter()
-            .min_by_key(|entry| match entry {
-                entry if !entry.has_scheme(&hello, self.has_tls13) => 4,
+            .min_by_key(|entry| {
+                let by_name = match entry {
+                    entry if fits(entry, true) => 0,
+                    entry if fits(entry, false) => 1,
+                    _ => 2,
+                };
                 // Some clients accept a curve that they do not offer for key exchange.
-                entry if !entry.has_curve(&hello, self.has_tls13) => 3,
-                entry if fits(entry, true) => 0,
-                entry if fits(entry, false) => 1,
-                _ => 2,
+                let has_scheme = entry.has_scheme(&hello, self.has_tls13);
+                (
+                    !has_scheme,
+                    !entry.has_curve(&hello, self.has_tls13),
+                    by_name,
+                )
             })
             .map(|entry| Arc::clone(&entry.certified))
     }

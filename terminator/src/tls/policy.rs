@@ -87,6 +87,10 @@ impl Policy {
         if !self.fits(offered) {
             // With no certificate on a curve that the client offers, it gets one on another curve, and may accept it.
             offered.keys12 = offered.any_keys12;
+            // Otherwise nothing is known about changes.
+            if !self.fits(offered) {
+                return Verdict::Served(0);
+            }
         }
         let changes = Change::all().enumerate();
         let fails = changes.filter(|(_, change)| !self.with(*change).fits(offered));

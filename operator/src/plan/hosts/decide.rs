@@ -34,7 +34,7 @@ impl Input<'_> {
             .dates
             .extend_from_slice(&found.chosen.dates);
         let keeps_broker = (found.has_backend || !self.has_other_backend(host, &found))
-            && (found.has_protocols || !self.previous.has_host(&host.names));
+            && (found.has_protocols || !self.has_other_protocols(host, &found));
         if found.has_default && found.has_client_auth && keeps_broker {
             decision.choices.hosts.push(found.host(host, key));
             return problems;
@@ -67,6 +67,14 @@ impl Input<'_> {
             problems.push(problem.until_then(what));
         }
         problems
+    }
+
+    /// Reports whether clients that request one of a host's names have other protocols, or other backends of them, than those
+    /// found.
+    fn has_other_protocols(&self, host: &Host, found: &Found) -> bool {
+        let listener = self.previous.listener();
+        let mut before = self.previous.hosts_of(&host.names);
+        before.any(|before| found.alpn.as_ref() != Some(&alpn::effective(before, listener)))
     }
 
     /// Reports whether clients that request one of a host's names have another backend than the one found.

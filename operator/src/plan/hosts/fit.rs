@@ -81,7 +81,7 @@ pub fn fit(
             return if fits {
                 Ok(fitted)
             } else {
-                Err(choices.too_large(size))
+                Err(without_suite())
             };
         }
         // Some characters need more space in the file.
@@ -334,6 +334,12 @@ impl ChosenHost {
             what,
         ))
     }
+}
+
+fn without_suite() -> Problem {
+    let message = "what does not fit into a Secret stays as it was, and a certificate of before has no suite of tls.suites; reference fewer \
+                   or smaller certificates and CA certificates, or leave its suites on";
+    Problem::of_reference(Reason::NoSuite, message.to_owned())
 }
 
 fn too_large(of: &str, grown: usize, what: &str) -> Problem {
