@@ -1,6 +1,9 @@
 //! Two tenants behind one port, by the sample: each has its certificate and its broker, and trouble of one does not reach
 //! the other.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::clients::tls::{Connector, End};
@@ -110,6 +113,12 @@ impl<'e> Tenants<'e> {
         edge.cluster.apply(NAMESPACE, &broker);
         // The test subscribes at the broker from outside of the cluster.
         edge.kubectl(&["delete", "networkpolicy", "tenant-a-mqtt"]);
+        edge.kubectl(&[
+            "rollout",
+            "status",
+            "deployment/tenant-a-mqtt",
+            "--timeout=120s",
+        ]);
         let authorities = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "tenant-a-ca"},
             "data": {"ca.crt": tenants.devices.cert_pem()},
@@ -121,6 +130,12 @@ impl<'e> Tenants<'e> {
         edge.cluster
             .apply(NAMESPACE, &SAMPLE.replace(elsewhere, &here));
         edge.ready();
+        for service in ["tenant-a-mqtt", "smart-mqtt", "hosts-mqtts"] {
+            let address = edge.service(service);
+            eventually(SOON, "kube-proxy has followed the ready pods", || {
+                TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
+            });
+        }
         tenants
     }
 
