@@ -218,23 +218,24 @@ async fn a_host_has_an_identity_of_its_own() {
     let (devices, backend) = (Ca::new("devices"), Scripted::start().await);
     let fixture = Fixture::start_with(backend.addr(), |config| {
         config.client_auth = trust(Require, &devices);
-        config.identity = Some(overwritten());
-        let naming = Naming {
-            template: "a/{cn}".to_owned(),
+        // Each begins with a text of its own: both hosts have the same broker.
+        let naming = |template: &str| Naming {
+            template: template.to_owned(),
             ..by_common_name(NamingAction::Set, Mismatch::Overwrite)
         };
+        config.identity = Some(user_names(naming("b/{cn}")));
         config.hosts = vec![Host {
             tls: mqtt_tls_config::HostTls::default(),
             names: vec!["localhost".to_owned()],
             pem: None,
             certificates: Vec::new(),
             client_auth: None,
-            identity: Some(user_names(naming)),
+            identity: Some(user_names(naming("a/{cn}"))),
             backend: None,
         }];
     });
     let leaf = devices.leaf().common_name("p7").client_auth().issue();
-    for (name, user_name) in [("localhost", "a/p7"), ("127.0.0.1", "p7")] {
+    for (name, user_name) in [("localhost", "a/p7"), ("127.0.0.1", "b/p7")] {
         let connector = Connector::with_identity(&fixture.ca, &leaf).server_name(name);
         let mut client = connector.connect(fixture.addr()).await.unwrap();
         let sent = mqtt::connect(Version::V311, "any");
