@@ -1,9 +1,6 @@
 //! Two tenants behind one port, by the sample: each has its certificate and its broker, and trouble of one does not reach
 //! the other.
 
-use std::net::TcpStream;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::clients::tls::{Connector, End};
@@ -131,10 +128,7 @@ impl<'e> Tenants<'e> {
             .apply(NAMESPACE, &SAMPLE.replace(elsewhere, &here));
         edge.ready();
         for service in ["tenant-a-mqtt", "smart-mqtt", "hosts-mqtts"] {
-            let address = edge.service(service);
-            eventually(SOON, "kube-proxy has followed the ready pods", || {
-                TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
-            });
+            edge.forwards(service);
         }
         tenants
     }

@@ -68,11 +68,17 @@ impl Edge {
         let edge = Self::prepare(cluster, namespace);
         edge.listener("");
         edge.wait("Ready", "True");
-        let address = edge.address("edge");
+        edge.forwards("edge-mqtts");
+        edge
+    }
+
+    /// Waits until a Service forwards connections to its ready pods.
+    #[track_caller]
+    pub(crate) fn forwards(&self, service: &str) {
+        let address = self.service(service);
         eventually(SOON, "kube-proxy has followed the ready pods", || {
             TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
         });
-        edge
     }
 
     /// A new certificate for [`HOST`].

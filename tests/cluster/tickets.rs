@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use tests::clients::openssl::SClient;
 use tests::wait::eventually;
-use tests::{assets, process, workdir};
+use tests::workdir;
 
 use crate::cluster::{Cluster, SOON};
 use crate::install;
@@ -32,8 +33,6 @@ pub(crate) fn a_session_is_resumed_at_another_pod(cluster: &'static Cluster) {
 }
 
 fn openssl(addr: SocketAddr, version: &str, options: &[&str]) -> String {
-    let mut command = assets::installed("openssl");
-    command.args(["s_client", "-connect", &addr.to_string(), "-nocommands"]);
-    command.args([version, "-servername", HOST]).args(options);
-    process::run(command, b"", SOON).stdout
+    let client = SClient::unverified(addr, HOST);
+    client.arg(version).args(options).run(b"").stdout
 }

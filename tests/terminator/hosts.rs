@@ -3,11 +3,12 @@
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
 use mqtt_tls_config::{Backend, ClientAuth, Config, Host, HostTls, Pem, Tickets, UnknownNames};
 use serde_json::Value;
+use tests::clients::openssl::{SClient, is_resumed};
 use tests::clients::tls::{Connector, End};
 use tests::pki::{Ca, Leaf};
-use tests::{assets, process, workdir};
+use tests::workdir;
 
-use crate::fixture::{Fixture, SOON, Scripted, trust};
+use crate::fixture::{Fixture, Scripted, trust};
 
 /// A terminator for `localhost`, and a host for `a.example` and `*.b.example`.
 struct Tenants {
@@ -54,19 +55,13 @@ impl Tenants {
 
     /// Connects with OpenSSL, which sends a name as it is, and returns what it shows.
     fn openssl(&self, version: &str, name: &str, options: &[&str]) -> String {
-        let mut command = assets::installed("openssl");
-        let addr = self.fixture.addr().to_string();
-        command.args(["s_client", "-connect", &addr, "-nocommands", version]);
-        command.args(["-servername", name]).args(options);
-        process::run(command, b"", SOON).stdout
+        let client = SClient::unverified(self.fixture.addr(), name);
+        client.arg(version).args(options).run(b"").stdout
     }
 
     /// Connects with OpenSSL, which sends a stored session with any name; reports whether it was resumed.
     fn resumes(&self, version: &str, name: &str, options: &[&str]) -> bool {
-        let seen = self.openssl(version, name, options);
-        let is_resumed = seen.contains("\nReused, ");
-        assert!(is_resumed || seen.contains("\nNew, "), "{seen}");
-        is_resumed
+        is_resumed(&self.openssl(version, name, options))
     }
 }
 

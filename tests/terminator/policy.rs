@@ -126,7 +126,7 @@ async fn a_host_has_the_listeners_protocols_or_its_own() {
             ),
         ];
     });
-    let addr = fixture.addr().to_string();
+    let addr = fixture.addr();
     for (name, offered, expected) in [
         ("as.example", "mqtt", Some("mqtt")),
         ("as.example", "h2", None),
@@ -134,10 +134,9 @@ async fn a_host_has_the_listeners_protocols_or_its_own() {
         ("own.example", "mqtt", Some("")),
         ("own.example", "x-amzn-mqtt-ca", Some("x-amzn-mqtt-ca")),
     ] {
-        let mut command = tests::assets::installed("openssl");
-        command.args(["s_client", "-connect", &addr, "-nocommands"]);
-        command.args(["-servername", name, "-alpn", offered]);
-        let seen = tests::process::run(command, b"", SOON);
+        let seen = SClient::unverified(addr, name)
+            .args(&["-alpn", offered])
+            .run(b"");
         let negotiated = match expected {
             None => "alert number 120".to_owned(),
             Some("") => "No ALPN negotiated".to_owned(),

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mqtt_tls_config::{Config, Host, HostTls, Pem, TICKET_PERIOD, TicketKey, Tickets};
 use serde_json::Value;
+use tests::clients::openssl::{SClient, is_resumed};
 use tests::pki::Ca;
-use tests::process::{self, Process};
+use tests::process::Process;
 use tests::wait::eventually;
-use tests::{assets, ports, workdir};
+use tests::{ports, workdir};
 
 use crate::fixture::{SOON, config, get, write};
 use crate::program::start;
@@ -85,18 +86,12 @@ impl Replicas {
 
     /// Reports whether a replica resumes a session.
     fn resumes(&self, replica: usize, version: &str, name: &str, session: &str) -> bool {
-        let seen = self.openssl(replica, version, name, &["-sess_in", session]);
-        let is_resumed = seen.contains("\nReused, ");
-        assert!(is_resumed || seen.contains("\nNew, "), "{seen}");
-        is_resumed
+        is_resumed(&self.openssl(replica, version, name, &["-sess_in", session]))
     }
 
     fn openssl(&self, replica: usize, version: &str, name: &str, options: &[&str]) -> String {
-        let mut command = assets::installed("openssl");
-        let addr = self.addr(replica).to_string();
-        command.args(["s_client", "-connect", &addr, "-nocommands", version]);
-        command.args(["-servername", name]).args(options);
-        process::run(command, b"", SOON).stdout
+        let client = SClient::unverified(self.addr(replica), name);
+        client.arg(version).args(options).run(b"").stdout
     }
 
     fn replace(&self, text: &str, line: &str) {
@@ -229,7 +224,7 @@ fn a_ticket_of_tls_1_2_that_renews_another_has_its_begin() {
         (now() > begun).then_some(())
     });
     let seen = shown(&["-sess_in", session]);
-    assert!(seen.contains("\nReused, "), "{seen}");
+    assert!(is_resumed(&seen), "{seen}");
     let renewed = ticket(&seen);
     assert_ne!(renewed, first);
     assert_eq!(renewed[8..16], first[8..16]);

@@ -43,7 +43,7 @@ pub use sections::{
     ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, ClientAuth,
     ClientAuthMode, Conflict, Drain, Group, Host, HostTls, Identity, IdentityMode, Limits,
     Mismatch, Naming, NamingAction, Protocol, SharedNames, Suite, Tickets, Timeouts, Tls,
-    TlsVersion, UnknownNames, WithoutCertificate,
+    TlsVersion, UnknownNames, WithoutCertificate, are_same_names,
 };
 pub use tickets::{TICKET_FILE_SIZE_MAX, TICKET_PERIOD, TicketKey, TicketsError};
 

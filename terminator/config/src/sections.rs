@@ -21,7 +21,7 @@ pub use backend::Backend;
 pub use client_auth::{ClientAuth, ClientAuthMode};
 pub use drain::Drain;
 pub(crate) use host::conflict;
-pub use host::{Host, SharedNames, UnknownNames};
+pub use host::{Host, SharedNames, UnknownNames, are_same_names};
 pub use identity::{Identity, IdentityMode, Mismatch, Naming, NamingAction, WithoutCertificate};
 pub use limits::Limits;
 pub use protocol::Protocol;

@@ -126,7 +126,7 @@ impl Identity {
     }
 }
 
-/// Reports whether a text can be told from others where people or databases compare it: it is not empty, has no space at
+/// Reports whether a text differs visibly from others where people or databases compare it: it is not empty, has no space at
 /// its ends and nothing that cannot be seen.
 fn is_usable(value: &str) -> bool {
     let is_noncharacter = |char: char| {

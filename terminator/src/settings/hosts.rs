@@ -2,11 +2,11 @@
 //!
 //! It must not judge certificates, and must not know sockets.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mqtt_tls_config::{Backend, UnknownNames};
+use mqtt_tls_config::{Backend, UnknownNames, are_same_names};
 
 use super::{About, Warning};
 use crate::backend::known::Known;
@@ -130,9 +130,8 @@ impl Hosts {
 
     /// Returns the listener itself, or the host, with exactly these names, in any order.
     pub(super) fn with_names(&self, names: &[String]) -> Option<&Arc<Host>> {
-        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-        let wanted = sorted(names);
-        self.all().find(|host| sorted(&host.names) == wanted)
+        let mut hosts = self.all();
+        hosts.find(|host| are_same_names(&host.names, names))
     }
 
     /// Returns the warnings about all of them together.

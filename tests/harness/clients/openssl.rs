@@ -28,6 +28,14 @@ impl SClient {
         Self { command }
     }
 
+    /// Connects to `addr` and requests a name (SNI); verifies nothing.
+    pub fn unverified(addr: SocketAddr, name: &str) -> Self {
+        let mut command = assets::installed("openssl");
+        command.args(["s_client", "-connect", &addr.to_string(), "-nocommands"]);
+        command.args(["-servername", name]);
+        Self { command }
+    }
+
     /// With a client certificate.
     pub fn identity(mut self, leaf: &Leaf) -> Self {
         let (cert, key) = leaf.files();
@@ -38,6 +46,12 @@ impl SClient {
             .arg(&cert)
             .arg("-key")
             .arg(key);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
         self
     }
 
@@ -59,4 +73,12 @@ impl SClient {
     pub fn run(self, input: &[u8]) -> Finished {
         run(self.command, input, Duration::from_secs(20))
     }
+}
+
+/// Reports whether the output shows a resumed session.
+#[track_caller]
+pub fn is_resumed(seen: &str) -> bool {
+    let is_resumed = seen.contains("\nReused, ");
+    assert!(is_resumed || seen.contains("\nNew, "), "{seen}");
+    is_resumed
 }

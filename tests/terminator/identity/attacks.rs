@@ -170,7 +170,7 @@ async fn a_client_without_a_certificate_is_refused_at_the_version() {
     named.has_refused("no_identity", 2.0).await;
 }
 
-/// 64 MiB of large CONNECTs are held at most, whoever sends them, and the next device is served.
+/// 64 MiB of large CONNECTs are held at most, and the next device is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_connects_that_stall_are_evicted_and_keep_no_device_out() {
     let named = Named::start_with(Require, overwritten(), |config| {

@@ -4,14 +4,13 @@
 //! It must not return what cannot be served, must not read a Secret of another owner, and must not decide what is
 //! served.
 
-use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use mqtt_tls_config::{
-    self as file, Alpn, Backend, Certificate, ClientAuthMode, Config, Host, Pem,
+    self as file, Alpn, Backend, Certificate, ClientAuthMode, Config, Host, Pem, are_same_names,
 };
 
 use super::authorities::Bundle;
@@ -263,9 +262,8 @@ impl Previous {
 
     /// Returns the host with exactly these names, in any order. One with other names may be another tenant's.
     pub fn host(&self, names: &[String]) -> Option<&Entry> {
-        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-        let wanted = sorted(names);
-        self.hosts.iter().find(|host| sorted(&host.names) == wanted)
+        let mut hosts = self.hosts.iter();
+        hosts.find(|host| are_same_names(&host.names, names))
     }
 
     /// Returns the hosts to which one of these names belongs.

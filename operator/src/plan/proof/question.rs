@@ -21,9 +21,6 @@ const SHARE_MIN: usize = 16;
 /// of the listener itself, fit.
 const SHARE_MAX: usize = HOSTS_MAX + CERTIFICATES_MAX;
 
-/// Maximum length of a DNS name in text form, in bytes (RFC 1035, section 2.3.4).
-const DNS_NAME_LENGTH_MAX: usize = 253;
-
 /// The label that stands for a wildcard.
 const LABEL: &str = "mqtt-tls-probe";
 
@@ -188,13 +185,12 @@ fn name_of(
         let own = name.strip_prefix("*.").unwrap_or(name);
         own.parse::<IpAddr>().is_err() && is_dns_name(own) && !own.ends_with('.')
     });
-    let is_short = |name: &String| name.len() <= DNS_NAME_LENGTH_MAX;
     let mut asked = names.map(|name| match name.strip_prefix("*.") {
         Some(parent) => format!("{LABEL}.{parent}"),
         None => name.clone(),
     });
     asked.find(|name| {
-        is_short(name)
+        is_dns_name(name)
             && is_own(name)
             && chosen(served, name, served[index].facts.key) == Some(index)
     })

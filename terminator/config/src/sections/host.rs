@@ -2,7 +2,7 @@
 //!
 //! What a host leaves out, it takes from the file. It must not decide which host a client gets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -55,6 +55,11 @@ pub enum SharedNames {
     Refuse,
     /// It is served.
     Accept,
+}
+
+/// Reports whether two hosts have the same names, in any order.
+pub fn are_same_names(one: &[String], other: &[String]) -> bool {
+    one.iter().collect::<BTreeSet<_>>() == other.iter().collect()
 }
 
 impl Host {

@@ -137,7 +137,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// Reports whether another template may give the same name: neither what they begin with tells them apart, nor what
+    /// Reports whether another template may give the same name: neither what they begin with differs, nor what
     /// they end with.
     pub fn may_meet(&self, other: &Self) -> bool {
         let begins = (literal(self.parts.first()), literal(other.parts.first()));

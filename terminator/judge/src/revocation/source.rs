@@ -34,7 +34,7 @@ pub struct Found<'b> {
 
 impl Found<'_> {
     /// Returns the issuers of the certificates beside the lists: CAs that one of the known issuers has issued, or another of
-    /// them. A CA of the same name that nobody known has issued is none.
+    /// them. A CA of the same name that no known one has issued is none.
     pub fn issuers(&self, known: &[Issuer]) -> Vec<Issuer> {
         let mut vouched: Vec<Issuer> = Vec::new();
         let mut rest: Vec<&[u8]> = self.certificates.iter().map(Vec::as_slice).collect();
