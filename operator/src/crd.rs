@@ -8,14 +8,17 @@
     reason = "KubeSchema's derive repeats each struct inside of a function"
 )]
 
+mod admin;
 mod alpn;
 mod backend;
 mod client_auth;
 mod descriptions;
 mod host;
+mod identity;
 mod limits;
 mod maps;
 mod pod;
+mod protocol;
 mod references;
 mod service;
 mod status;
@@ -28,12 +31,15 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use mqtt_tls_config::yaml;
 use serde::{Deserialize, Serialize};
 
+pub use admin::Admin;
 pub use alpn::{Alpn, AlpnProtocol, HostTls};
 pub use backend::{Backend, BackendAddress, BackendService};
 pub use client_auth::{CaKind, CaRef, ClientAuth, ClientAuthMode};
-pub use host::{HOST_CERTIFICATES_MAX, HOSTS_MAX, Host, NAMES_MAX, UnknownNames};
+pub use host::{HOST_CERTIFICATES_MAX, HOSTS_MAX, Host, NAMES_MAX, SharedNames, UnknownNames};
+pub use identity::{Identity, IdentityMode, Mismatch, Naming, NamingAction, WithoutCertificate};
 pub use limits::Limits;
 pub use pod::{PodTemplate, Resources};
+pub use protocol::Protocol;
 pub use references::{CertificateSource, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus};
@@ -137,7 +143,20 @@ pub const NAME_LENGTH_MAX: usize = 57;
         .field_path(".clientAuth"),
     validation = Rule::new("!has(self.hosts) || self.hosts.map(host, size(host.names)).sum() <= 1000")
         .message("all hosts together have more than 1000 names; use wildcards, or several listeners")
-        .field_path(".hosts")
+        .field_path(".hosts"),
+    validation = Rule::new(
+            "!has(self.identity) || (has(self.identity.mode) && self.identity.mode == 'None') || \
+             self.clientAuth.mode != 'None'"
+        )
+        .message("identity gives devices the names of their certificates, which clientAuth.mode None does not request; set \
+                  clientAuth.mode to Require or Optional, or remove identity")
+        .field_path(".identity"),
+    validation = Rule::new(
+            "!has(self.protocol) || self.protocol == 'mqtt' || \
+             !(has(self.identity) || (has(self.hosts) && self.hosts.exists(host, has(host.identity))))"
+        )
+        .message("identity writes names into the CONNECT of MQTT; set protocol: mqtt, or remove identity")
+        .field_path(".protocol")
 )]
 pub struct MqttTlsListenerSpec {
     /// The IP address that the terminators listen on. Default: all addresses, IPv4 and IPv6.
@@ -180,6 +199,10 @@ pub struct MqttTlsListenerSpec {
     #[schemars(extend("nullable" = true))]
     pub client_auth: ClientAuth,
 
+    /// User names and client IDs from devices' certificates. Default: devices keep theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+
     /// Several hosts behind the same port: each has its own names, and perhaps its own certificates, client authentication
     /// and broker. The listener's are for all other names, and for devices that request none. A change replaces no pod.
     /// At most 64.
@@ -192,6 +215,19 @@ pub struct MqttTlsListenerSpec {
     #[serde(default)]
     pub unknown_names: UnknownNames,
 
+    /// What happens if hosts, or a host and the listener itself, have the same broker, and devices of one could take a name that
+    /// certificates give at another, because they keep the name that they send, or other CAs issue certificates for the same
+    /// name. `Refuse`: such a spec is not accepted. `Accept`: it is served, where the broker keeps such devices apart. Default:
+    /// Refuse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_names: Option<SharedNames>,
+
+    /// What devices speak inside TLS. `mqtt`: a connection begins with a CONNECT of MQTT 3.1, 3.1.1 or 5, bridges included;
+    /// anything else ends before the broker is dialed. `websocket` and `tcp`: bytes pass as they come, and
+    /// `timeouts.firstPacket` and `limits.connectBytes` do not apply. Default: mqtt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+
     /// TLS options.
     #[serde(default)]
     pub tls: Tls,
@@ -203,6 +239,10 @@ pub struct MqttTlsListenerSpec {
     /// Limits on the connections of each terminator pod.
     #[serde(default)]
     pub limits: Limits,
+
+    /// What the terminator pods show on their admin port, beside probes, metrics and status.
+    #[serde(default, skip_serializing_if = "Admin::is_default")]
+    pub admin: Admin,
 
     /// The smart-mqtt broker that receives the plaintext MQTT.
     pub backend: Backend,

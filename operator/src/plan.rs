@@ -158,7 +158,12 @@ struct Renewed {
 fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<Renewed> {
     let mut choices = hosts::renew(world, previous, now)?;
     let rest = previous.rest()?;
-    let fitted = fit::fit(rest, &mut choices, previous, Yielding::All, now).ok()?;
+    let fit = |choices: &mut Choices| fit::fit(rest, choices, previous, Yielding::All, now).ok();
+    let fitted = fit(&mut choices).or_else(|| {
+        // The CA of one host may have changed, and that of another, which is to be the same, not yet.
+        choices.keep_authorities(previous);
+        fit(&mut choices)
+    })?;
     Some(Renewed {
         choices,
         config: fitted.rendered?,
@@ -235,8 +240,7 @@ fn serving(choices: &Choices, config: &Rendered, now: Timestamp) -> Serving {
         port: config.port,
         device_buffer: config.device_buffer,
     };
-    Serving::planned(&choices.parts(), Some(file), now)
-        .with(choices.warnings(&config.backend, &config.alpn))
+    Serving::planned(&choices.parts(), Some(file), now).with(choices.warnings(&config.inherited))
 }
 
 /// Returns the next of the dates.

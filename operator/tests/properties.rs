@@ -18,9 +18,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use mqtt_tls_config::{ClientAuthMode as Mode, Config};
 use mqtt_tls_operator::crd::{
-    Alpn, AlpnProtocol, Backend, BackendAddress, BackendService, CaKind, CaRef, CertificateSource,
-    ClientAuth, ClientAuthMode, Host, HostTls, Limits, MqttTlsListener, MqttTlsListenerSpec,
-    PodTemplate, SecretRef, ServiceTemplate, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
+    Admin, Alpn, AlpnProtocol, Backend, BackendAddress, BackendService, CaKind, CaRef,
+    CertificateSource, ClientAuth, ClientAuthMode, Host, HostTls, Identity, IdentityMode, Limits,
+    Mismatch, MqttTlsListener, MqttTlsListenerSpec, Naming, NamingAction, PodTemplate, Protocol,
+    SecretRef, ServiceTemplate, SharedNames, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
+    WithoutCertificate,
 };
 use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
@@ -138,6 +140,47 @@ fn client_auth() -> impl Strategy<Value = ClientAuth> {
         .prop_map(|(mode, ca_ref)| ClientAuth { mode, ca_ref })
 }
 
+/// Mostly valid where clients have certificates.
+fn identity() -> BoxedStrategy<Identity> {
+    let template = prop::sample::select(vec!["{cn}", "a/{cn}", "{san.dns}", "{spki}"]);
+    let template = prop_oneof![30 => template.prop_map(str::to_owned), 1 => any::<String>()];
+    let naming = move || {
+        let action = prop::sample::select(vec![NamingAction::Set, NamingAction::Require]);
+        let mismatch = prop::sample::select(vec![Mismatch::Refuse, Mismatch::Overwrite]);
+        let naming = (
+            template.clone(),
+            option::weighted(0.3, action),
+            option::weighted(0.2, mismatch),
+        );
+        naming.prop_map(|(template, action, mismatch)| Naming {
+            template,
+            action,
+            mismatch,
+        })
+    };
+    let guests =
+        (any::<bool>(), any::<bool>()).prop_map(|(user_name, client_id)| WithoutCertificate {
+            user_name: user_name.then(|| "guest".to_owned()),
+            client_id_prefix: client_id.then(|| "guest-".to_owned()),
+        });
+    let named = (
+        option::weighted(0.8, naming()),
+        option::weighted(0.6, naming()),
+        option::weighted(0.2, guests),
+    );
+    let named = named.prop_map(|(user_name, client_id, without_certificate)| Identity {
+        mode: None,
+        user_name,
+        client_id,
+        without_certificate,
+    });
+    let none = Just(Identity {
+        mode: Some(IdentityMode::None),
+        ..Identity::default()
+    });
+    prop_oneof![4 => named, 1 => none].boxed()
+}
+
 /// Names of hosts, of which one exact name is below a wildcard.
 const NAMES: [&str; 3] = ["x.a.example", "*.a.example", "b.example"];
 
@@ -146,16 +189,20 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
         prop::sample::subsequence(NAMES.to_vec(), 1..3),
         prop::sample::subsequence(SECRETS.to_vec(), 0..3),
         option::of(client_auth()),
+        option::weighted(0.3, identity()),
         option::of(backend()),
         option::weighted(0.2, alpn()),
     );
-    let host = host.prop_map(|(names, secrets, client_auth, backend, alpn)| Host {
-        names: names.into_iter().map(str::to_owned).collect(),
-        certificates: certificates(secrets.into_iter().map(str::to_owned)),
-        client_auth,
-        backend,
-        tls: HostTls { alpn },
-    });
+    let host = host.prop_map(
+        |(names, secrets, client_auth, identity, backend, alpn)| Host {
+            names: names.into_iter().map(str::to_owned).collect(),
+            certificates: certificates(secrets.into_iter().map(str::to_owned)),
+            client_auth,
+            identity,
+            backend,
+            tls: HostTls { alpn },
+        },
+    );
     let host = host.boxed();
     // Mostly without overlaps.
     let apart = vec(host.clone(), 1..4).prop_map(|mut hosts: Vec<Host>| {
@@ -254,7 +301,7 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
-fn spec() -> impl Strategy<Value = MqttTlsListenerSpec> {
+fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
     let any_host = prop_oneof![9 => Just("0.0.0.0".to_owned()), 1 => any::<String>()];
     let host = option::weighted(0.2, any_host);
     let port = prop_oneof![20 => 1..9000_u16, 1 => any::<u16>()];
@@ -262,25 +309,47 @@ fn spec() -> impl Strategy<Value = MqttTlsListenerSpec> {
     let distinct = prop::sample::subsequence(SECRETS.to_vec(), 1..3);
     let distinct = distinct.prop_map(|names| names.into_iter().map(str::to_owned).collect());
     let names = prop_oneof![9 => distinct, 1 => vec(secret_ref(), 0..4)];
-    let connections = (tls(), timeouts(), limits());
+    let protocol = prop::sample::select(vec![Protocol::Mqtt, Protocol::Websocket, Protocol::Tcp]);
+    let connections = (tls(), timeouts(), limits(), option::weighted(0.1, protocol));
+    let shared = prop::sample::select(vec![SharedNames::Refuse, SharedNames::Accept]);
+    let names_of_clients = (
+        option::weighted(0.3, identity()),
+        option::weighted(0.3, shared),
+        any::<bool>(),
+    );
     let unknown_names = prop::sample::select(vec![UnknownNames::Serve, UnknownNames::Refuse]);
     (
         host,
         port,
         names,
-        client_auth(),
+        (client_auth(), names_of_clients),
         backend(),
         (hosts(), unknown_names),
         replicas,
         connections,
     )
         .prop_map(
-            |(host, port, names, client_auth, backend, hosts, replicas, connections)| {
+            |(
+                host,
+                port,
+                names,
+                (client_auth, of_clients),
+                backend,
+                hosts,
+                replicas,
+                connections,
+            )| {
                 MqttTlsListenerSpec {
                     host,
                     port,
                     certificates: certificates(names.into_iter()),
                     client_auth,
+                    identity: of_clients.0,
+                    shared_names: of_clients.1,
+                    admin: Admin {
+                        connections: of_clients.2,
+                    },
+                    protocol: connections.3,
                     hosts: hosts.0,
                     unknown_names: hosts.1,
                     tls: connections.0,
@@ -293,6 +362,8 @@ fn spec() -> impl Strategy<Value = MqttTlsListenerSpec> {
                 }
             },
         )
+        // A value of it takes much of a thread's stack.
+        .boxed()
 }
 
 fn listener() -> impl Strategy<Value = MqttTlsListener> {
@@ -355,7 +426,7 @@ fn config(world: &World) -> Option<Config> {
     Config::parse(text).ok()
 }
 
-/// Asserts that the clients of each host are authenticated, and reach a broker, as it is wanted, or as they did before; and
+/// Asserts that the clients of each host are authenticated and named, and reach a broker, as it is wanted, or as they did before; and
 /// that no name of a host is taken from it.
 fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, after: &Config) {
     let auth = |config: &Config, host: &mqtt_tls_config::Host| {
@@ -367,12 +438,25 @@ fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, a
         let own = host.backend.clone();
         own.unwrap_or_else(|| config.backend.clone())
     };
+    let identity = |config: &Config, host: &mqtt_tls_config::Host| {
+        let own = host.identity.as_ref().or(config.identity.as_ref());
+        own.filter(|identity| identity.gives_names()).cloned()
+    };
     for host in &after.hosts {
-        let found = (auth(after, host), backend(after, host));
+        let found = (
+            auth(after, host),
+            backend(after, host),
+            identity(after, host),
+        );
         let is_as_before = before.is_some_and(|before| {
             let mut hosts = before.hosts.iter();
             hosts.any(|one| {
-                one.names == host.names && (auth(before, one), backend(before, one)) == found
+                let had = (
+                    auth(before, one),
+                    backend(before, one),
+                    identity(before, one),
+                );
+                one.names == host.names && had == found
             })
         });
         let is_as_wanted = wanted.is_some_and(|spec| {
@@ -385,7 +469,10 @@ fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, a
                     ClientAuthMode::Require => Mode::Require,
                 };
                 let has_backend = one.backend.is_some();
+                let own = one.identity.as_ref().or(spec.identity.as_ref());
+                let identity = own.map(Identity::to_file);
                 one.names == host.names
+                    && identity.filter(mqtt_tls_config::Identity::gives_names) == found.2
                     && mode == found.0.mode
                     && has_backend == host.backend.is_some()
             })

@@ -48,6 +48,10 @@ spec:
     caRef: {kind: ConfigMap, name: device-ca, key: ca.crt}
   backend:
     service: {name: smart-mqtt, port: 1883}
+  identity:
+    userName: {template: '{cn}'}
+    clientId: {template: '{cn}', action: Require}
+    withoutCertificate: {userName: guest, clientIdPrefix: guest-}
   hosts:
   - names: [tenant-a.example.com, '*.tenant-a.example.com']
     certificates:
@@ -55,12 +59,18 @@ spec:
     clientAuth:
       mode: Require
       caRef: {kind: Secret, name: tenant-a-ca}
+    identity:
+      userName: {template: 'a/{san.dns}', mismatch: Overwrite}
     backend:
       service: {name: tenant-a-mqtt}
     tls:
       alpn:
         protocols: [{name: mqtt}]
   unknownNames: Refuse
+  sharedNames: Refuse
+  protocol: mqtt
+  admin:
+    connections: true
   tls:
     minVersion: Tls12
     suites:

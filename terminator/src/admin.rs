@@ -153,8 +153,7 @@ impl Board {
         status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.current.warnings().into_iter();
-        let advice = settings.advice().into_iter().map(Doubt::from);
-        status.warnings = warnings.map(Doubt::from).chain(advice).collect();
+        status.warnings = warnings.map(Doubt::from).collect();
         status
     }
 

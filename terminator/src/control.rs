@@ -271,9 +271,6 @@ impl Control {
         for warning in settings.warnings(now) {
             warn!(reason = warning.finding.reason.name(), "{warning}");
         }
-        for advice in settings.advice() {
-            warn!(reason = advice.reason, "{advice}");
-        }
     }
 
     /// Shuts down gracefully.

@@ -46,9 +46,6 @@ fn check(file: &std::path::Path) -> ExitCode {
             for warning in settings.warnings(Timestamp::now()) {
                 eprintln!("warning: {warning}");
             }
-            for advice in settings.advice() {
-                eprintln!("warning: {advice}");
-            }
             println!("{} can be served", file.display());
             ExitCode::SUCCESS
         }

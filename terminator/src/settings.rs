@@ -4,9 +4,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub(crate) mod hosts;
-mod naming;
 mod prepare;
-mod shared;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +22,7 @@ use hosts::{Host, Hosts};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
-use mqtt_tls_judge::identity::naming::Naming;
+use mqtt_tls_judge::identity::{configured, shared};
 
 /// A valid configuration.
 #[derive(Clone)]
@@ -74,7 +72,7 @@ enum Cause {
     #[error("{0}")]
     Misfit(String),
     #[error("{0}")]
-    Naming(naming::Error),
+    Naming(configured::Error),
     #[error("{0}")]
     Shared(shared::Error),
     #[error("{0}")]
@@ -167,32 +165,6 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Advice about an active configuration, beside that about certificates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advice {
-    /// The first name of the host whose it is; empty for the listener itself.
-    pub host: String,
-    /// Key of the configuration.
-    pub key: String,
-    /// Reason, one of a fixed set.
-    pub reason: &'static str,
-    /// What is wrong, and what to do.
-    pub message: &'static str,
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            host, key, message, ..
-        } = self;
-        if host.is_empty() {
-            write!(f, "{key}: {message}")
-        } else {
-            write!(f, "{key} ({host}): {message}")
-        }
-    }
-}
-
 impl Settings {
     /// Validates a configuration.
     ///
@@ -273,21 +245,6 @@ impl Settings {
         let about = About::Authorities;
         warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
         warnings
-    }
-
-    /// Returns the advice about names from certificates: a session belongs to whom sends its client ID.
-    pub fn advice(&self) -> Vec<Advice> {
-        let hosts = self.hosts.all().filter(|host| host.has_own_naming);
-        let kept =
-            hosts.filter(|host| host.naming.as_ref().map(Naming::names) == Some((true, false)));
-        kept.map(|host| Advice {
-            host: host.names.first().cloned().unwrap_or_default(),
-            key: format!("{}identity", host.key),
-            reason: "ClientIdKept",
-            message: "only `userName` comes from certificates, so each client may send the client ID of another, and a broker \
-                ends that one's connection and may give away its session; set `clientId` as well",
-        })
-        .collect()
     }
 
     /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces

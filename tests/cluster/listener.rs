@@ -267,8 +267,9 @@ impl Edge {
         self.pods_of("edge")
     }
 
+    /// The running pods of a listener, by name.
     #[track_caller]
-    fn pods_of(&self, listener: &str) -> Vec<Terminator> {
+    pub(crate) fn pods_of(&self, listener: &str) -> Vec<Terminator> {
         let pods = self.all_pods_of(listener).into_iter();
         let mut pods: Vec<Terminator> = pods.filter_map(terminator).collect();
         pods.sort();

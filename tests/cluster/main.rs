@@ -23,6 +23,7 @@ mod diagnostics;
 mod disruption;
 mod editors;
 mod hosts;
+mod identity;
 mod install;
 mod listener;
 mod operator;
@@ -82,7 +83,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 15] = [
+const TROUBLE: [Journey; 16] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -107,6 +108,10 @@ const TROUBLE: [Journey; 15] = [
     (
         "hosts::tenants_behind_one_port_do_not_meet",
         hosts::tenants_behind_one_port_do_not_meet,
+    ),
+    (
+        "identity::the_broker_knows_a_device_by_its_certificate",
+        identity::the_broker_knows_a_device_by_its_certificate,
     ),
     (
         "tickets::a_session_is_resumed_at_another_pod",

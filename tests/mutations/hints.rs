@@ -104,6 +104,10 @@ const VALUES: &[(&str, &[&str])] = &[
             r#"{"mode": "Require", "caRef": {"kind": "ConfigMap", "name": "missing"}}"#,
         ],
     ),
+    (
+        "template",
+        &[r#""{cn}""#, r#""{cn""#, r#""{name}""#, r#""same""#],
+    ),
     ("replicas", &["2", "3", "1"]),
     (
         "loadBalancerClass",
@@ -212,6 +216,17 @@ const COMPANIONS: &[(&str, &str, &str)] = &[
         "clientAuth.mode",
         "",
         r#"{"clientAuth": {"caRef": {"kind": "ConfigMap", "name": "device-ca"}}}"#,
+    ),
+    (
+        "identity",
+        "",
+        r#"{
+            "clientAuth": {"mode": "Optional", "caRef": {"kind": "ConfigMap", "name": "device-ca"}},
+            "identity": {
+                "userName": {"template": "{cn}"}, "clientId": {"template": "{cn}"},
+                "withoutCertificate": {"userName": "guest", "clientIdPrefix": "guest-"}
+            }
+        }"#,
     ),
     (
         "service.nodePort",

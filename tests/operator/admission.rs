@@ -303,6 +303,57 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "unknownNames: Drop",
         "supported values: \"Serve\", \"Refuse\"",
     ),
+    (
+        "",
+        "sharedNames: Ignore",
+        "supported values: \"Refuse\", \"Accept\"",
+    ),
+    (
+        "",
+        "protocol: mqtts",
+        "supported values: \"mqtt\", \"websocket\", \"tcp\"",
+    ),
+    (
+        "",
+        "identity: {}",
+        "identity gives devices no name: set userName or clientId",
+    ),
+    (
+        "",
+        "identity: {userName: {template: '{cn}'}}",
+        "which clientAuth.mode None does not request; set clientAuth.mode to Require or Optional, or remove identity",
+    ),
+    (
+        "",
+        "identity: {mode: None, userName: {template: '{cn}'}}",
+        "with identity.mode None devices keep their names",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}}\n  identity: {clientId: {template: ''}}",
+        "spec.identity.clientId.template in body should be at least 1 chars long",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}}\n  identity: {clientId: {template: '{cn}', action: Require, mismatch: Overwrite}}",
+        "action Require refuses a device that sends another name",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}}\n  identity: {userName: {template: '{cn}'}}\n  protocol: tcp",
+        "identity writes names into the CONNECT of MQTT; set protocol: mqtt, or remove identity",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}}\n  hosts: [{names: [a], identity: {userName: {template: '{cn}'}}}]\n  protocol: websocket",
+        "identity writes names into the CONNECT of MQTT",
+    ),
+    (
+        "",
+        "hosts: [{names: [a], clientAuth: {mode: None}, identity: {userName: {template: '{cn}'}}}]",
+        "set clientAuth.mode to Require or Optional, or identity.mode: None",
+    ),
+    ("", "admin: {connections: 1}", "must be of type boolean"),
     ("", "replicas: -1", "should be greater than or equal to 0"),
     ("", "replicas: 101", "should be less than or equal to 100"),
     (
@@ -410,6 +461,20 @@ const ACCEPTED: &[(&str, &str)] = &[
         "timeouts: {handshake: 100ms, firstPacket: 10m, dial: 1s500ms, halfClose: 1h}",
     ),
     ("", "timeouts: {handshake: 1m30s}"),
+    ("", "protocol: websocket"),
+    (
+        "",
+        "protocol: mqtt\n  admin: {connections: true}\n  sharedNames: Accept",
+    ),
+    ("", "identity: {mode: None}"),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}}\n  identity: {userName: {template: 'a-{san.uri}', mismatch: Overwrite}, clientId: {template: '{spki}', action: Require}}",
+    ),
+    (
+        "",
+        "hosts: [{names: [a], clientAuth: {mode: Optional, caRef: {kind: Secret, name: a}}, identity: {clientId: {template: '{cn}'}, withoutCertificate: {clientIdPrefix: 'guest-'}}}]",
+    ),
     ("", "timeouts: {}"),
     ("", "limits: {connections: 10000000, handshakes: 1000000}"),
     ("", "replicas: 0"),

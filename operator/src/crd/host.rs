@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, CertificateSource, ClientAuth, HostTls, client_auth};
+use super::{Backend, CertificateSource, ClientAuth, HostTls, Identity, client_auth};
 
 /// Maximum number of hosts of a listener.
 pub const HOSTS_MAX: usize = mqtt_tls_config::HOSTS_MAX;
@@ -22,6 +22,15 @@ pub const HOST_CERTIFICATES_MAX: usize = 4;
 /// listener. A session is resumed under the host that issued it only.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+            "!has(self.identity) || (has(self.identity.mode) && self.identity.mode == 'None') || \
+             !has(self.clientAuth) || self.clientAuth.mode != 'None'"
+        )
+        .message("identity gives devices the names of their certificates, which clientAuth.mode None does not request; set \
+                  clientAuth.mode to Require or Optional, or identity.mode: None")
+        .field_path(".identity")
+)]
 pub struct Host {
     /// The names that devices request (SNI): DNS names in lower case, or `*.` and a DNS name, which stands for one label.
     /// An exact name comes before a wildcard. Each name belongs to one host. 1 to 100; all hosts together have at most
@@ -48,6 +57,10 @@ pub struct Host {
     )]
     pub client_auth: Option<ClientAuth>,
 
+    /// User names and client IDs from devices' certificates. Default: as the listener has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+
     /// The smart-mqtt broker for these names. Default: the listener's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
@@ -65,6 +78,16 @@ pub enum UnknownNames {
     Serve,
     /// The alert unrecognized_name.
     Refuse,
+}
+
+/// What happens if devices of one host could take names that certificates give at another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum SharedNames {
+    /// The spec is not accepted.
+    #[default]
+    Refuse,
+    /// It is served.
+    Accept,
 }
 
 fn names(_: &mut SchemaGenerator) -> Schema {

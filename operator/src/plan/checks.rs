@@ -2,6 +2,7 @@
 //!
 //! It must not look at other objects: whether references resolve is another condition.
 
+mod identity;
 mod names;
 mod tls;
 
@@ -15,19 +16,19 @@ use super::backend::protocol_backend;
 use super::bounds;
 use super::environment::Environment;
 use super::host_key::HostKey;
-use super::names::Identity;
+use super::names::Identity as Owner;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
 use crate::crd::{
     Alpn, Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, ClientAuthMode,
-    HOST_CERTIFICATES_MAX, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
+    HOST_CERTIFICATES_MAX, Identity, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
 
 /// A check returns a message if it fails.
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 15] = [
+pub const CHECKS: [(Reason, Check); 16] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
@@ -37,6 +38,7 @@ pub const CHECKS: [(Reason, Check); 15] = [
     (Reason::MissingCaRef, client_auth_has_a_ca),
     (Reason::InvalidHostNames, names::are_valid),
     (Reason::DuplicateHostName, names::differ),
+    (Reason::InvalidIdentity, identity::gives_names),
     (Reason::InvalidTls, tls::is_consistent),
     (Reason::InvalidTimeouts, timeouts_are_bounded),
     (Reason::InvalidLimits, limits_are_bounded),
@@ -65,6 +67,7 @@ struct Part<'p> {
     key: HostKey,
     certificates: &'p [CertificateSource],
     client_auth: Option<&'p ClientAuth>,
+    identity: Option<&'p Identity>,
     backend: Option<&'p Backend>,
     alpn: Option<&'p Alpn>,
 }
@@ -78,6 +81,7 @@ impl<'p> Part<'p> {
             key: HostKey::of_spec(index, &host.names),
             certificates: &host.certificates,
             client_auth: host.client_auth.as_ref(),
+            identity: host.identity.as_ref(),
             backend: host.backend.as_ref(),
             alpn: host.tls.alpn.as_ref(),
         });
@@ -85,6 +89,7 @@ impl<'p> Part<'p> {
             key: HostKey::LISTENER,
             certificates: &spec.certificates,
             client_auth: Some(&spec.client_auth),
+            identity: spec.identity.as_ref(),
             backend: Some(&spec.backend),
             alpn: spec.tls.alpn.as_ref(),
         };
@@ -252,7 +257,7 @@ fn is_own_pod(
     listener: &MqttTlsListener,
     environment: &Environment,
 ) -> Option<String> {
-    let identity = Identity::of(listener);
+    let identity = Owner::of(listener);
     let own = identity.child_name();
     if backend.service.as_ref().is_some_and(|one| one.name == own) {
         return Some(format!(

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mqtt_tls_config::{
-    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, Drain, Pem, Tickets, Tls,
+    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, Drain, Identity, Pem, Tickets, Tls,
 };
 
 use super::certificates::previous::Previous;
@@ -21,12 +21,32 @@ pub struct Rendered {
     pub port: u16,
     /// Size of the devices' TLS buffers in bytes, if they are small.
     pub device_buffer: Option<u32>,
-    /// The listener's backend.
-    pub backend: Backend,
-    /// The listener's protocols.
-    pub alpn: Alpn,
+    /// What hosts take from the listener.
+    pub inherited: Inherited,
     /// The clients that get session tickets.
     pub tickets: Tickets,
+}
+
+/// What hosts take from the listener, beside certificates and client authentication.
+#[derive(Clone, Debug)]
+pub struct Inherited {
+    /// Its backend.
+    pub backend: Backend,
+    /// Its protocols.
+    pub alpn: Alpn,
+    /// Its names from clients' certificates.
+    pub client_identity: Option<Identity>,
+}
+
+impl Inherited {
+    /// Returns what hosts take from a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            backend: config.backend.clone(),
+            alpn: config.tls.alpn.clone(),
+            client_identity: config.identity.clone(),
+        }
+    }
 }
 
 impl Rendered {
@@ -60,9 +80,12 @@ pub fn of(
             host: environment.admin.ip(),
             port: environment.admin.port(),
             journal: true,
-            connections: false,
+            connections: listener.lists_connections,
         },
         unknown_names: listener.unknown_names,
+        shared_names: listener.shared_names,
+        protocol: listener.protocol,
+        identity: listener.client_identity.clone(),
         ..Config::new(listener.port, Pem::new(String::new()))
     }
 }
@@ -104,11 +127,10 @@ pub fn render(
     };
     Some(Rendered {
         text,
+        inherited: Inherited::of(&config),
         version: config.version,
         port: config.port,
         device_buffer: config.tls.device_buffer(),
-        backend: config.backend,
-        alpn: config.tls.alpn,
         tickets,
     })
 }

@@ -6,6 +6,7 @@
 mod alpn;
 mod decide;
 pub mod fit;
+mod identity;
 mod together;
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use super::backend;
 use super::certificates::choose::{Choice, Chosen, choose};
 use super::certificates::previous::{Entry, Previous};
 use super::certificates::serving::{Part, Warning};
+use super::config::Inherited;
 use super::environment::Environment;
 use super::host_key::HostKey;
 use super::listener::{Alpn, Authentication, Backend, Listener};
@@ -37,14 +39,11 @@ pub struct ChosenHost {
     backend: Option<file::Backend>,
     /// Its protocols; the listener's if none.
     alpn: Option<file::Alpn>,
+    /// Names from its clients' certificates; as by the listener if none.
+    client_identity: Option<file::Identity>,
 }
 
 impl ChosenHost {
-    /// Returns its key.
-    fn key(&self) -> &HostKey {
-        &self.key
-    }
-
     /// Returns its entry in the configuration.
     pub fn rendered(&self) -> file::Host {
         let mut pems = self.chosen.served.iter().map(|one| one.pem.clone());
@@ -53,7 +52,7 @@ impl ChosenHost {
             pem: pems.next(),
             certificates: pems.map(|pem| file::Certificate { pem }).collect(),
             client_auth: self.chosen.client_auth.clone(),
-            identity: None,
+            identity: self.client_identity.clone(),
             backend: self.backend.clone(),
             tls: file::HostTls {
                 alpn: self.alpn.clone(),
@@ -83,9 +82,19 @@ impl Choices {
         }
     }
 
-    /// Returns the warnings about all of them together, with the listener's backend and protocols.
-    pub fn warnings(&self, backend: &file::Backend, alpn: &file::Alpn) -> Vec<Warning> {
-        together::warnings(self, backend, alpn)
+    /// Returns the warnings about all of them together.
+    pub fn warnings(&self, inherited: &Inherited) -> Vec<Warning> {
+        together::warnings(self, inherited)
+    }
+
+    /// Puts all CA certificates back to those of the previous configuration, from whose objects all was chosen.
+    pub fn keep_authorities(&mut self, previous: &Previous) {
+        self.listener.put_ca_back(previous.listener());
+        for host in &mut self.hosts {
+            if let Some(before) = previous.host(&host.names) {
+                host.chosen.put_ca_back(before);
+            }
+        }
     }
 
     /// Returns what is served as each of them, the listener first.
@@ -190,12 +199,11 @@ pub fn renew(world: &World, previous: &Previous, now: Timestamp) -> Option<Choic
     for before in previous.hosts() {
         let chosen = renewed(before, world, previous, now)?;
         dates.extend_from_slice(&chosen.dates);
-        hosts.push(kept(
-            chosen,
-            before.key().clone(),
-            before,
-            before.alpn().cloned(),
-        ));
+        hosts.push(ChosenHost {
+            alpn: before.alpn().cloned(),
+            client_identity: before.client_identity().cloned(),
+            ..kept(chosen, before.key().clone(), before)
+        });
     }
     Some(Choices {
         listener,
@@ -223,9 +231,11 @@ fn renewed(before: &Entry, world: &World, previous: &Previous, now: Timestamp) -
     is_all.then_some(chosen)
 }
 
-fn kept(chosen: Chosen, key: HostKey, before: &Entry, alpn: Option<file::Alpn>) -> ChosenHost {
+/// Returns a host with the names and the backend that it had.
+fn kept(chosen: Chosen, key: HostKey, before: &Entry) -> ChosenHost {
     ChosenHost {
-        alpn,
+        alpn: None,
+        client_identity: None,
         key,
         names: before.names().to_vec(),
         chosen,

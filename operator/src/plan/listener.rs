@@ -5,7 +5,10 @@
 
 use std::net::IpAddr;
 
-use mqtt_tls_config::{ClientAuthMode as Mode, Limits, Timeouts, Tls, UnknownNames};
+use mqtt_tls_config::{
+    ClientAuthMode as Mode, Identity as ClientIdentity, Limits, Protocol, SharedNames, Timeouts,
+    Tls, UnknownNames,
+};
 
 use super::environment::Environment;
 use super::names::{Identity, Name};
@@ -29,10 +32,18 @@ pub struct Listener {
     pub certificates: Vec<Source>,
     /// Mutual TLS.
     pub client_auth: Authentication,
+    /// Names from clients' certificates.
+    pub client_identity: Option<ClientIdentity>,
     /// The hosts, in the order of the spec.
     pub hosts: Vec<Host>,
     /// What clients get that request a name that no host has.
     pub unknown_names: UnknownNames,
+    /// What happens if clients of one host could take the names of another's.
+    pub shared_names: SharedNames,
+    /// What clients speak inside TLS.
+    pub protocol: Protocol,
+    /// Whether the pods list connections.
+    pub lists_connections: bool,
     /// TLS options, without the protocols.
     pub tls: Tls,
     /// The protocols that TLS negotiates.
@@ -60,6 +71,8 @@ pub struct Host {
     pub certificates: Vec<Source>,
     /// Mutual TLS.
     pub client_auth: Authentication,
+    /// Names from clients' certificates; as by the listener if none.
+    pub client_identity: Option<ClientIdentity>,
     /// Its broker; the listener's if none.
     pub backend: Option<Backend>,
     /// The protocols that TLS negotiates; the listener's if none.
@@ -157,7 +170,18 @@ pub fn parse(
         port: spec.port,
         certificates: certificates(&spec.certificates, namespace),
         client_auth,
+        client_identity: spec.identity.as_ref().map(crd::Identity::to_file),
         hosts,
+        shared_names: match spec.shared_names.unwrap_or_default() {
+            crd::SharedNames::Refuse => SharedNames::Refuse,
+            crd::SharedNames::Accept => SharedNames::Accept,
+        },
+        protocol: match spec.protocol.unwrap_or_default() {
+            crd::Protocol::Mqtt => Protocol::Mqtt,
+            crd::Protocol::Websocket => Protocol::Websocket,
+            crd::Protocol::Tcp => Protocol::Tcp,
+        },
+        lists_connections: spec.admin.connections,
         unknown_names: match spec.unknown_names {
             crd::UnknownNames::Serve => UnknownNames::Serve,
             crd::UnknownNames::Refuse => UnknownNames::Refuse,
@@ -182,6 +206,7 @@ fn host(host: &crd::Host, namespace: &str) -> Option<Host> {
             Some(own) => client_auth(own, namespace)?,
             None => Authentication::AsListener,
         },
+        client_identity: host.identity.as_ref().map(crd::Identity::to_file),
         backend: match &host.backend {
             Some(own) => Some(backend(own, namespace)?),
             None => None,

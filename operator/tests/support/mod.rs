@@ -16,6 +16,7 @@ use mqtt_tls_operator::plan::names::{MANAGER, Name};
 use mqtt_tls_operator::plan::objects::{Children, Objects, Wanted};
 use mqtt_tls_operator::plan::pod::Pod;
 use mqtt_tls_operator::plan::world::World;
+use mqtt_tls_terminator::settings::{Judgement, Settings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Certificates by their names in the inputs: `@edge.crt`, `@edge.key`, `@edge.pem`.
@@ -280,6 +281,10 @@ pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
     if let Some(secret) = objects.config_secret.present() {
         let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
         let text = std::str::from_utf8(bytes).unwrap();
-        mqtt_tls_config::Config::parse(text).expect("the rendered configuration is valid");
+        let config =
+            mqtt_tls_config::Config::parse(text).expect("the rendered configuration is valid");
+        // Certificates of the tests are judged elsewhere; hosts together are not.
+        let prepared = Settings::prepare(&config, Judgement::AtStart);
+        prepared.expect("terminators serve the rendered configuration");
     }
 }

@@ -37,7 +37,7 @@ use key::{Key, Required, Values};
 use sections::is_default;
 
 pub use problem::{Problem, Problems};
-pub use scalar::{is_dns_name, is_protocol_name, show_duration, unreachable};
+pub use scalar::{is_client_name, is_dns_name, is_protocol_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
     ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, ClientAuth,

@@ -110,12 +110,15 @@ pub(crate) fn version(value: Value) -> Option<String> {
 
 /// Reads a name or a template for one.
 pub(crate) fn name(value: Value) -> Option<String> {
-    let is_valid =
-        |text: &String| text.len() <= NAME_LENGTH_MAX && !text.chars().any(char::is_control);
     match value {
-        Value::String(text) => Some(text).filter(is_valid),
+        Value::String(text) => Some(text).filter(|text| is_client_name(text)),
         _ => None,
     }
+}
+
+/// Reports whether a text may be a template or a name in `identity`: at most 1,024 bytes, without control characters.
+pub fn is_client_name(text: &str) -> bool {
+    text.len() <= NAME_LENGTH_MAX && !text.chars().any(char::is_control)
 }
 
 /// Reads a duration such as `10s` or `1m 30s`.

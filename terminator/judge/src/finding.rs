@@ -67,11 +67,13 @@ pub enum Reason {
     AuthorityIsLeaf,
     /// A device without the client certificate that a host requires reaches its broker by another name.
     ClientAuthAvoidable,
+    /// Certificates give user names, and no client IDs.
+    ClientIdKept,
 }
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -101,6 +103,7 @@ impl Reason {
         Self::DuplicateLeftOut,
         Self::AuthorityIsLeaf,
         Self::ClientAuthAvoidable,
+        Self::ClientIdKept,
     ];
 
     /// Reasons that can reject new material.
@@ -125,6 +128,7 @@ impl Reason {
             Self::NotYetValid => "NotYetValid",
             Self::PublicDemoKey => "PublicDemoKey",
             Self::ClientAuthAvoidable => "ClientAuthAvoidable",
+            Self::ClientIdKept => "ClientIdKept",
             Self::IssuerExpired => "IssuerExpired",
             Self::IssuerNotYetValid => "IssuerNotYetValid",
             Self::OddDates => "OddDates",

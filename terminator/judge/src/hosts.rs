@@ -1,5 +1,5 @@
-//! Findings about the hosts of one listener together: names that no certificate covers, and client certificates that a device
-//! can do without. It must not judge a certificate by itself.
+//! Findings about the hosts of one listener together: names that no certificate covers, client certificates that a device
+//! can do without, and client IDs that a device may send as another. It must not judge a certificate by itself.
 
 use std::fmt;
 
@@ -17,6 +17,8 @@ pub struct Host<'h> {
     pub certificates: Vec<&'h [String]>,
     /// Whether it requires a client certificate.
     pub requires_certificate: bool,
+    /// Whether it has names from certificates of its own, and these are user names only.
+    pub keeps_client_ids: bool,
     /// The addresses of its brokers: its own, and those of protocols that clients may choose (ALPN).
     pub backends: &'h [String],
 }
@@ -28,10 +30,17 @@ pub fn findings(hosts: &[Host<'_>]) -> Vec<(usize, Finding)> {
     let found = each.flat_map(|(index, host)| {
         let names = host.uncovered();
         let detour = host.detour(hosts);
-        let both = names.into_iter().chain(detour);
-        both.map(move |finding| (index, finding))
+        let sessions = host.keeps_client_ids.then(client_id_kept);
+        let all = names.into_iter().chain(detour).chain(sessions);
+        all.map(move |finding| (index, finding))
     });
     found.collect()
+}
+
+fn client_id_kept() -> Finding {
+    let message = "only userName comes from certificates, so each client may send the client ID of another, and a broker ends \
+                   that one's connection and may give away its session; set identity.clientId as well";
+    Finding::warning(Reason::ClientIdKept, message.to_owned())
 }
 
 impl Host<'_> {
@@ -123,6 +132,7 @@ mod tests {
                 names: &own,
                 certificates: vec![&covered],
                 requires_certificate: false,
+                keeps_client_ids: false,
                 backends: &[],
             };
             let found = findings(&[host]);
@@ -143,6 +153,7 @@ mod tests {
             names: if is_host { &own[..] } else { &[] },
             certificates: vec![&own],
             requires_certificate,
+            keeps_client_ids: false,
             backends: match backend {
                 "x" => &brokers[..1],
                 "y" => &brokers[1..],

@@ -3,8 +3,10 @@
 //! It must not verify a certificate: a verifier has. It must not choose between two names of a kind, since who requested
 //! the certificate chose their order.
 
+pub mod configured;
 pub mod naming;
 pub mod rules;
+pub mod shared;
 pub mod template;
 
 use std::fmt;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::admin::preview::Preview;
 use crate::backend::health::Seen;
 use crate::settings::hosts::{Host, Target};
-use crate::settings::{Advice, Settings, Warning};
+use crate::settings::{Settings, Warning};
 use crate::tls::ClientTrust;
 use mqtt_tls_judge::certificate::{Certificate, Facts};
 
@@ -189,17 +189,6 @@ impl From<Warning> for Doubt {
             key: warning.key,
             reason: warning.finding.reason.name(),
             message: warning.finding.message,
-        }
-    }
-}
-
-impl From<Advice> for Doubt {
-    fn from(advice: Advice) -> Self {
-        Self {
-            host: advice.host,
-            key: advice.key,
-            reason: advice.reason,
-            message: advice.message.to_owned(),
         }
     }
 }

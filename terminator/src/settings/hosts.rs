@@ -15,6 +15,7 @@ use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::finding::Reason;
 use mqtt_tls_judge::hosts as judge;
 use mqtt_tls_judge::identity::naming::Naming;
+use mqtt_tls_judge::identity::shared;
 
 /// What clients get that request one of its names; or any other, from the listener itself.
 #[expect(
@@ -75,12 +76,27 @@ impl Host {
         self.names.first().map_or("", |name| name)
     }
 
+    /// Returns what it has for the names of its clients.
+    pub(super) fn named(&self) -> shared::Host<'_> {
+        shared::Host {
+            shown: match self.key.strip_suffix('.') {
+                Some(key) => format!("`{key}`"),
+                None => "the file itself (`identity`)".to_owned(),
+            },
+            naming: self.naming.as_ref(),
+            authorities: self.trust.authorities(),
+            backends: self.targets().map(|target| &*target.backend).collect(),
+        }
+    }
+
     fn judged<'h>(&'h self, backends: &'h [String]) -> judge::Host<'h> {
         let certificates = self.certificates.iter();
         judge::Host {
             names: &self.names,
             certificates: certificates.map(|one| &*one.facts().dns_names).collect(),
             requires_certificate: matches!(self.trust, ClientTrust::Required(_)),
+            keeps_client_ids: self.has_own_naming
+                && self.naming.as_ref().map(Naming::names) == Some((true, false)),
             backends,
         }
     }
@@ -152,6 +168,7 @@ impl Hosts {
             .map(|(index, finding)| {
                 let host = hosts[index];
                 let key = match finding.reason {
+                    Reason::ClientIdKept => "identity",
                     Reason::NameNotCovered => "names",
                     _ => "clientAuth",
                 };

@@ -11,12 +11,13 @@ use mqtt_tls_config::{
 };
 
 use super::hosts::{Host, Hosts, Target};
-use super::{Cause, Judgement, Problem, naming, shared};
+use super::{Cause, Judgement, Problem};
 use crate::tls::tickets::{Keys, Scope, Tickets};
 use crate::tls::{ClientTrust, Offering, Served};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
 use mqtt_tls_judge::identity::naming::Naming;
+use mqtt_tls_judge::identity::{configured, shared};
 use mqtt_tls_judge::pem::Part;
 
 /// Returns the configuration's key of a certificate of a host, of which 0 is the default.
@@ -71,14 +72,41 @@ pub(super) fn hosts(
     }
     let mut listener = listener?;
     let mut all: Vec<&mut Host> = std::iter::once(&mut listener).chain(&mut others).collect();
-    shared::reserve(&mut all);
+    reserve(&mut all);
     if config.shared_names == SharedNames::Refuse {
-        let all: Vec<&Host> = all.iter().map(|host| &**host).collect();
-        for (key, error) in shared::judge(&all) {
-            judge.add(key, Cause::Shared(error));
+        let hosts: Vec<shared::Host<'_>> = all.iter().map(|host| host.named()).collect();
+        for (index, error) in shared::judge(&hosts) {
+            judge.add(format!("{}identity", all[index].key), Cause::Shared(error));
         }
     }
     Some(Hosts::new(listener, others, config.unknown_names))
+}
+
+/// Lets no certificate give a name of clients without one at another host with the same backend.
+fn reserve(hosts: &mut [&mut Host]) {
+    let guests: Vec<_> = hosts
+        .iter()
+        .filter_map(|host| {
+            let fallback = host.naming.as_ref()?.fallback()?;
+            let backends = host.targets().map(|target| Arc::clone(&target.backend));
+            Some((backends.collect::<Vec<_>>(), fallback.clone()))
+        })
+        .collect();
+    for host in hosts {
+        let is_reached = |backend: &Arc<Backend>| {
+            let mut own = host.targets();
+            own.any(|target| target.backend == *backend)
+        };
+        let others: Vec<_> = guests
+            .iter()
+            .filter(|(backends, _)| backends.iter().any(is_reached))
+            .collect();
+        if let Some(naming) = &mut host.naming {
+            for (_, names) in others {
+                naming.reserve(names.clone());
+            }
+        }
+    }
 }
 
 /// Returns an identity that gives names.
@@ -234,7 +262,7 @@ impl Judge<'_, '_> {
     fn naming(&mut self, parts: &Parts<'_>) -> Option<Naming> {
         let identity = parts.identity?;
         let has_certificates = !parts.trust.as_ref().is_some_and(ClientTrust::is_disabled);
-        match naming::of(identity, has_certificates) {
+        match configured::of(identity, has_certificates) {
             Ok(naming) => Some(naming),
             // It is reported where it is written, unless it is about this host.
             Err((key, error)) => {

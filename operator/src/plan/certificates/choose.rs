@@ -85,6 +85,13 @@ impl Chosen {
         }
     }
 
+    /// Puts the CA bundle back to that of a previous configuration; `None` if there is none to put back.
+    pub fn put_ca_back(&mut self, before: &Entry) -> Option<()> {
+        self.client_auth.as_mut()?.ca = Some(before.authorities()?.1.pem.clone());
+        self.keep_ca(before);
+        Some(())
+    }
+
     /// Reports whether each certificate has a suite of a policy.
     pub fn fits(&self, tls: &Tls) -> bool {
         let mut served = self.served.iter();

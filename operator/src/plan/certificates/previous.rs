@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use mqtt_tls_config::{
-    self as file, Alpn, Backend, Certificate, ClientAuthMode, Config, Host, Pem, are_same_names,
+    self as file, Alpn, Backend, ClientAuthMode, Config, Host, Pem, are_same_names,
 };
 
 use super::authorities::Bundle;
@@ -33,19 +33,14 @@ pub struct Previous {
 }
 
 /// What a configuration has for the listener itself, or for one of its hosts.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Entry {
     key: HostKey,
-    names: Vec<String>,
     /// Empty if the listener's are served.
     certificates: Vec<Rendered>,
-    /// None if clients are authenticated as by the listener.
-    mode: Option<ClientAuthMode>,
     authorities: Option<RenderedBundle>,
-    /// None if it is the listener's.
-    backend: Option<Backend>,
-    /// None if they are the listener's.
-    alpn: Option<Alpn>,
+    /// Everything else; what a host does not have is the listener's.
+    rest: Host,
 }
 
 /// A certificate of a configuration.
@@ -79,26 +74,40 @@ impl Rendered {
     }
 }
 
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            key: HostKey::LISTENER,
+            certificates: Vec::new(),
+            authorities: None,
+            rest: Host::new(Vec::new()),
+        }
+    }
+}
+
 impl Entry {
     /// Reads what a configuration has. Sources that do not match it are ignored: someone edited the annotation or the
     /// file.
-    fn of(part: Part, sources: HostSources, own: &Name) -> Self {
+    fn of(key: HostKey, mut rest: Host, sources: HostSources, own: &Name) -> Self {
         let object = sources.client_ca.as_ref().map(CaSource::to_string);
-        let authorities = part.ca.map(|pem| RenderedBundle {
+        let ca = rest.client_auth.as_mut().and_then(|auth| auth.ca.take());
+        let authorities = ca.map(|pem| RenderedBundle {
             object: object.unwrap_or_else(|| Source::Secret(own.clone()).to_string()),
             source: sources.client_ca,
             pem,
             judged: OnceLock::new(),
         });
-        let sources = if sources.certificates.len() == part.pems.len() {
+        let others = std::mem::take(&mut rest.certificates).into_iter();
+        let pems = rest.pem.take().into_iter();
+        let pems: Vec<Pem> = pems.chain(others.map(|one| one.pem)).collect();
+        let sources = if sources.certificates.len() == pems.len() {
             sources.certificates
         } else {
-            vec![Source::Secret(own.clone()); part.pems.len()]
+            vec![Source::Secret(own.clone()); pems.len()]
         };
-        let rendered = sources.into_iter().zip(part.pems);
+        let rendered = sources.into_iter().zip(pems);
         Self {
-            key: part.key,
-            names: part.names,
+            key,
             certificates: rendered
                 .map(|(source, pem)| Rendered {
                     source,
@@ -106,10 +115,8 @@ impl Entry {
                     judged: OnceLock::new(),
                 })
                 .collect(),
-            mode: part.mode,
             authorities,
-            backend: part.backend,
-            alpn: part.alpn,
+            rest,
         }
     }
 
@@ -120,17 +127,22 @@ impl Entry {
 
     /// Returns its names; none for the listener itself.
     pub fn names(&self) -> &[String] {
-        &self.names
+        &self.rest.names
+    }
+
+    /// Returns its own names from clients' certificates.
+    pub fn client_identity(&self) -> Option<&file::Identity> {
+        self.rest.identity.as_ref()
     }
 
     /// Returns its own backend.
     pub fn backend(&self) -> Option<&Backend> {
-        self.backend.as_ref()
+        self.rest.backend.as_ref()
     }
 
     /// Returns its own protocols.
     pub fn alpn(&self) -> Option<&Alpn> {
-        self.alpn.as_ref()
+        self.rest.tls.alpn.as_ref()
     }
 
     /// Returns the sources of its certificates, the default first.
@@ -145,7 +157,7 @@ impl Entry {
     ///
     /// The source of its CA certificates is unknown.
     pub fn authentication(&self) -> Result<Authentication, Unknown> {
-        let mode = match self.mode {
+        let mode = match self.rest.client_auth.as_ref().map(|auth| auth.mode) {
             None => return Ok(Authentication::AsListener),
             Some(ClientAuthMode::None) => return Ok(Authentication::Off),
             Some(mode) => mode,
@@ -157,14 +169,14 @@ impl Entry {
 
     /// Returns the client authentication, which is none if it is the listener's; `None` if the CA bundle cannot be used.
     pub fn client_auth(&self) -> Option<Option<file::ClientAuth>> {
-        let Some(mode) = self.mode else {
+        let Some(auth) = &self.rest.client_auth else {
             return Some(None);
         };
-        if mode == ClientAuthMode::None {
-            return Some(Some(file::ClientAuth::default()));
+        let mut auth = auth.clone();
+        if auth.mode != ClientAuthMode::None {
+            auth.ca = Some(self.authorities()?.1.pem.clone());
         }
-        let ca = Some(self.authorities()?.1.pem.clone());
-        Some(Some(file::ClientAuth { mode, ca }))
+        Some(Some(auth))
     }
 
     /// Returns the text of each certificate.
@@ -219,9 +231,17 @@ impl Previous {
         }
         let hosts = hosts.into_iter().zip(of_hosts);
         Self {
-            listener: Entry::of(Part::of_listener(&mut config), sources.listener, &own),
+            listener: Entry::of(
+                HostKey::LISTENER,
+                listener(&mut config),
+                sources.listener,
+                &own,
+            ),
             hosts: hosts
-                .map(|(host, sources)| Entry::of(Part::of_host(host), sources, &own))
+                .map(|(host, sources)| {
+                    let key = HostKey::of_file(&host.names);
+                    Entry::of(key, host, sources, &own)
+                })
                 .collect(),
             rest: Some(Box::new(config)),
             text,
@@ -263,13 +283,13 @@ impl Previous {
     /// Returns the host with exactly these names, in any order. One with other names may be another tenant's.
     pub fn host(&self, names: &[String]) -> Option<&Entry> {
         let mut hosts = self.hosts.iter();
-        hosts.find(|host| are_same_names(&host.names, names))
+        hosts.find(|host| are_same_names(host.names(), names))
     }
 
     /// Returns the hosts to which one of these names belongs.
     pub fn hosts_of(&self, names: &[String]) -> impl Iterator<Item = &Entry> {
         let hosts = self.hosts.iter();
-        hosts.filter(move |host| host.names.iter().any(|name| names.contains(name)))
+        hosts.filter(move |host| host.names().iter().any(|name| names.contains(name)))
     }
 
     /// Reports whether one of these names belongs to a host.
@@ -340,51 +360,22 @@ impl Previous {
     }
 }
 
-/// What a configuration has for the listener itself or for one of its hosts, without the sources.
-struct Part {
-    key: HostKey,
-    names: Vec<String>,
-    pems: Vec<Pem>,
-    mode: Option<ClientAuthMode>,
-    ca: Option<Pem>,
-    backend: Option<Backend>,
-    alpn: Option<Alpn>,
-}
-
-impl Part {
-    /// Moves the certificates and CA certificates out of a configuration.
-    fn of_listener(config: &mut Config) -> Self {
-        let default = std::mem::replace(&mut config.pem, Pem::new(String::new()));
-        let others = std::mem::take(&mut config.certificates);
-        Self {
-            key: HostKey::LISTENER,
-            names: Vec::new(),
-            pems: pems(Some(default), others),
-            mode: Some(config.client_auth.mode),
-            ca: config.client_auth.ca.take(),
-            backend: Some(config.backend.clone()),
-            alpn: Some(config.tls.alpn.clone()),
-        }
-    }
-
-    fn of_host(host: Host) -> Self {
-        let (mode, ca) = match host.client_auth {
-            Some(auth) => (Some(auth.mode), auth.ca),
-            None => (None, None),
-        };
-        Self {
-            key: HostKey::of_file(&host.names),
-            names: host.names,
-            pems: pems(host.pem, host.certificates),
-            mode,
+/// Moves what a configuration has for the listener itself out of it, as far as that is certificates and CA certificates.
+fn listener(config: &mut Config) -> Host {
+    let ca = config.client_auth.ca.take();
+    let pem = std::mem::replace(&mut config.pem, Pem::new(String::new()));
+    Host {
+        pem: Some(pem),
+        certificates: std::mem::take(&mut config.certificates),
+        client_auth: Some(file::ClientAuth {
             ca,
-            backend: host.backend,
-            alpn: host.tls.alpn,
-        }
+            ..config.client_auth.clone()
+        }),
+        identity: config.identity.clone(),
+        backend: Some(config.backend.clone()),
+        tls: file::HostTls {
+            alpn: Some(config.tls.alpn.clone()),
+        },
+        ..Host::new(Vec::new())
     }
-}
-
-fn pems(default: Option<Pem>, others: Vec<Certificate>) -> Vec<Pem> {
-    let others = others.into_iter().map(|one| one.pem);
-    default.into_iter().chain(others).collect()
 }

@@ -4,7 +4,7 @@
 
 use mqtt_tls_config as file;
 
-use super::{ChosenHost, Decision, Found, Input, Wish, alpn, kept, renewed};
+use super::{ChosenHost, Decision, Found, Input, Wish, alpn, identity, kept, renewed};
 use crate::plan::certificates::previous::{Entry, Previous};
 use crate::plan::host_key::HostKey;
 use crate::plan::listener::{Authentication, Host};
@@ -98,8 +98,13 @@ impl Input<'_> {
         // Terminators refuse a certificate without a suite.
         chosen.fits(&self.listener.tls).then_some(())?;
         // What it took from the listener stays, too.
-        let alpn = alpn::kept(before, self.previous.listener(), listeners);
-        Some(kept(chosen, wish.key.clone(), before, alpn))
+        let listener = self.previous.listener();
+        let client_identity = self.listener.client_identity.as_ref();
+        Some(ChosenHost {
+            alpn: alpn::kept(before, listener, listeners),
+            client_identity: identity::kept(before, listener, client_identity),
+            ..kept(chosen, wish.key.clone(), before)
+        })
     }
 
     /// Returns the problems of a host of which nothing stays in use, although other hosts may serve the same objects.
@@ -125,6 +130,7 @@ impl Found {
             chosen: self.chosen,
             backend: self.backend,
             alpn: self.alpn,
+            client_identity: host.client_identity.clone(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 use mqtt_tls_config::{Alpn, Backend, Config, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
 
-use super::{Choices, ChosenHost, Decision, alpn};
+use super::{Choices, ChosenHost, Decision, alpn, identity};
 use crate::crd::HostStatus;
 use crate::plan::certificates::choose::Chosen;
 use crate::plan::certificates::previous::{Entry, Previous};
@@ -59,7 +59,7 @@ pub struct Fitted {
 ///
 /// # Errors
 ///
-/// None of those that may give way has grown.
+/// None of those that may give way has grown, or terminators would refuse it for another cause.
 pub fn fit(
     config: &Config,
     choices: &mut Choices,
@@ -78,11 +78,10 @@ pub fn fit(
             // What was served before may have no suite any more, and terminators refuse it then.
             let mut all = choices.all();
             let fits = fitted.outgrown.is_empty() || all.all(|one| one.fits(&config.tls));
-            return if fits {
-                Ok(fitted)
-            } else {
-                Err(without_suite())
-            };
+            if !fits {
+                return Err(without_suite());
+            }
+            return identity::conflict(choices, config).map_or(Ok(fitted), Err);
         }
         // Some characters need more space in the file.
         limit = expected.saturating_mul(SIZE_MAX) / size;
@@ -300,8 +299,7 @@ impl Chosen {
     /// Puts the part that has grown most back to what it was; `None` if there was none.
     fn put_back(&mut self, before: &Entry, grown: Weight) -> Option<Problem> {
         if grown.ca > grown.certificates {
-            self.client_auth.as_mut()?.ca = Some(before.authorities()?.1.pem.clone());
-            self.keep_ca(before);
+            self.put_ca_back(before)?;
             let what = "the previous CA certificates stay in use";
             return Some(too_large("CA certificates", grown.ca, what));
         }
@@ -327,6 +325,7 @@ impl ChosenHost {
         self.backend = before.backend().cloned();
         // Whatever the listener's become.
         self.alpn = Some(alpn::effective(before, listener));
+        self.client_identity = Some(identity::effective(before, listener));
         let what = "the host stays as it was";
         Some(too_large(
             "certificates and CA certificates",

@@ -1,70 +1,108 @@
-//! Warnings about the listener and its hosts together: what one of them makes of another. It must not choose.
+//! The listener and its hosts together: what each has, its own and what it takes from the listener, and the warnings about
+//! what one of them makes of another. It must not choose.
 
-use mqtt_tls_config::{Alpn, Backend, ClientAuth, ClientAuthMode};
+use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Identity};
+use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::hosts::{Host, findings};
 
-use super::{Choices, ChosenHost, LISTENER};
+use super::{Choices, LISTENER};
 use crate::plan::certificates::served::Served;
 use crate::plan::certificates::serving::Warning;
+use crate::plan::config::Inherited;
 use crate::plan::host_key::HostKey;
 
-/// Returns the warnings about what is chosen for a listener with this backend and these protocols.
-pub(super) fn warnings(choices: &Choices, backend: &Backend, alpn: &Alpn) -> Vec<Warning> {
-    let listener = &choices.listener;
-    let shown = |backend: &Backend, alpn: &Alpn| -> Vec<String> {
-        let protocols = alpn.protocols.iter().filter_map(|one| one.backend.as_ref());
-        let all = std::iter::once(backend).chain(protocols);
-        all.map(Backend::to_string).collect()
-    };
-    let none = Alpn::default();
-    let of_hosts = choices.hosts.iter().map(|host| {
-        let inherited = if host.backend.is_none() { alpn } else { &none };
-        let own = host.backend.as_ref().unwrap_or(backend);
-        shown(own, host.alpn.as_ref().unwrap_or(inherited))
-    });
-    let backends: Vec<Vec<String>> = std::iter::once(shown(backend, alpn))
-        .chain(of_hosts)
-        .collect();
-    let host = |names, served, auth, backends| Host {
-        names,
-        certificates: names_of(served),
-        requires_certificate: is_required(auth),
-        backends,
-    };
-    let own = host(
-        &[],
-        &listener.served,
-        listener.client_auth.as_ref(),
-        &*backends[0],
-    );
-    let others = choices.hosts.iter().zip(&backends[1..]);
-    let others = others.map(|(one, backend)| {
-        let chosen = &one.chosen;
-        let served = if chosen.served.is_empty() {
-            &listener.served
-        } else {
-            &chosen.served
+/// What the listener itself, or one of its hosts, has.
+pub(super) struct Effective<'e> {
+    pub(super) key: &'e HostKey,
+    names: &'e [String],
+    served: &'e [Served],
+    pub(super) client_auth: Option<&'e ClientAuth>,
+    pub(super) authorities: Option<&'e Authorities>,
+    /// The names from clients' certificates, if clients get any.
+    pub(super) identity: Option<&'e Identity>,
+    has_own_identity: bool,
+    /// Its own backend, and those of protocols that clients may choose (ALPN).
+    pub(super) backends: Vec<&'e Backend>,
+}
+
+impl<'e> Effective<'e> {
+    /// Returns what each has, the listener itself first.
+    pub(super) fn all(choices: &'e Choices, inherited: &'e Inherited) -> Vec<Self> {
+        let listener = &choices.listener;
+        let giving = |identity: Option<&'e Identity>| identity.filter(|one| one.gives_names());
+        let of_listener = inherited.client_identity.as_ref();
+        let own = Self {
+            key: &LISTENER,
+            names: &[],
+            served: &listener.served,
+            client_auth: listener.client_auth.as_ref(),
+            authorities: listener.authorities.as_ref(),
+            identity: giving(of_listener),
+            has_own_identity: true,
+            backends: Self::backends(&inherited.backend, Some(&inherited.alpn)),
         };
-        let auth = chosen
-            .client_auth
-            .as_ref()
-            .or(listener.client_auth.as_ref());
-        host(&*one.names, served, auth, backend)
-    });
-    let hosts: Vec<Host<'_>> = std::iter::once(own).chain(others).collect();
-    let keys: Vec<&HostKey> = std::iter::once(&LISTENER)
-        .chain(choices.hosts.iter().map(ChosenHost::key))
+        let hosts = choices.hosts.iter().map(|host| {
+            let chosen = &host.chosen;
+            let has_own_trust = chosen.client_auth.is_some();
+            // The listener's protocols have brokers for hosts without one of their own.
+            let of_listener_alpn = host.backend.is_none().then_some(&inherited.alpn);
+            Self {
+                key: &host.key,
+                names: &host.names,
+                served: if chosen.served.is_empty() {
+                    &listener.served
+                } else {
+                    &chosen.served
+                },
+                client_auth: chosen.client_auth.as_ref().or(own.client_auth),
+                authorities: if has_own_trust {
+                    chosen.authorities.as_ref()
+                } else {
+                    own.authorities
+                },
+                identity: giving(host.client_identity.as_ref().or(of_listener)),
+                has_own_identity: host.client_identity.is_some(),
+                backends: Self::backends(
+                    host.backend.as_ref().unwrap_or(&inherited.backend),
+                    host.alpn.as_ref().or(of_listener_alpn),
+                ),
+            }
+        });
+        let hosts: Vec<Self> = hosts.collect();
+        std::iter::once(own).chain(hosts).collect()
+    }
+
+    fn backends(own: &'e Backend, alpn: Option<&'e mqtt_tls_config::Alpn>) -> Vec<&'e Backend> {
+        let protocols = alpn.into_iter().flat_map(|alpn| &alpn.protocols);
+        let of_protocols = protocols.filter_map(|one| one.backend.as_ref());
+        std::iter::once(own).chain(of_protocols).collect()
+    }
+
+    fn requires_certificate(&self) -> bool {
+        self.client_auth
+            .is_some_and(|auth| auth.mode == ClientAuthMode::Require)
+    }
+}
+
+/// Returns the warnings about what is chosen for a listener.
+pub(super) fn warnings(choices: &Choices, inherited: &Inherited) -> Vec<Warning> {
+    let all = Effective::all(choices, inherited);
+    let backends: Vec<Vec<String>> = all
+        .iter()
+        .map(|one| one.backends.iter().map(ToString::to_string).collect())
         .collect();
-    let found = findings(&hosts).into_iter();
+    let hosts = all.iter().zip(&backends).map(|(one, backends)| Host {
+        names: one.names,
+        certificates: one.served.iter().map(|one| &*one.facts.dns_names).collect(),
+        requires_certificate: one.requires_certificate(),
+        keeps_client_ids: one.has_own_identity
+            && one
+                .identity
+                .is_some_and(|identity| identity.client_id.is_none()),
+        backends,
+    });
+    let found = findings(&hosts.collect::<Vec<_>>()).into_iter();
     found
-        .map(|(index, finding)| Warning::about(keys[index], &finding))
+        .map(|(index, finding)| Warning::about(all[index].key, &finding))
         .collect()
-}
-
-fn names_of(served: &[Served]) -> Vec<&[String]> {
-    served.iter().map(|one| &*one.facts.dns_names).collect()
-}
-
-fn is_required(auth: Option<&ClientAuth>) -> bool {
-    auth.is_some_and(|auth| auth.mode == ClientAuthMode::Require)
 }

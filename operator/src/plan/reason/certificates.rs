@@ -5,7 +5,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 
 const VALID: &[ConditionType] = &[ConditionType::CertificateValid];
 
-pub(super) const ROWS: [Row; 23] = [
+pub(super) const ROWS: [Row; 24] = [
     Row::new(
         Reason::AuthorityIsLeaf,
         "AuthorityIsLeaf",
@@ -19,6 +19,13 @@ pub(super) const ROWS: [Row; 23] = [
         VALID,
         "true, but a host, or the listener itself, requires client certificates, and a device without one reaches the same broker by another name",
         "require client certificates there as well, or give the host a broker of its own",
+    ),
+    Row::new(
+        Reason::ClientIdKept,
+        "ClientIdKept",
+        VALID,
+        "true, but certificates give user names only, so a device may send the client ID of another and take over its session",
+        "set `identity.clientId` as well",
     ),
     Row::new(
         Reason::ClientsRefuse,

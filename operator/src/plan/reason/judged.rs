@@ -17,6 +17,7 @@ impl From<Found> for Reason {
             Found::NotYetValid => Self::NotYetValid,
             Found::PublicDemoKey => Self::PublicDemoKey,
             Found::ClientAuthAvoidable => Self::ClientAuthAvoidable,
+            Found::ClientIdKept => Self::ClientIdKept,
             Found::IssuerExpired => Self::IssuerExpired,
             Found::IssuerNotYetValid => Self::IssuerNotYetValid,
             Found::OddDates => Self::OddDates,

@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 31] = [
+pub(super) const ROWS: [Row; 33] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
@@ -48,6 +48,13 @@ pub(super) const ROWS: [Row; 31] = [
         ACCEPTED,
         "a host has no name, or one that no device can request, or there are too many",
         "write DNS names in lower case, without a port; all hosts together have at most 1000",
+    ),
+    Row::new(
+        Reason::InvalidIdentity,
+        "InvalidIdentity",
+        ACCEPTED,
+        "an `identity` gives no names, has an invalid template, or applies where clients are not asked for certificates",
+        "correct the field that the message names; a host whose clients keep their names needs `identity: {mode: None}`",
     ),
     Row::new(
         Reason::InvalidLimits,
@@ -97,6 +104,13 @@ pub(super) const ROWS: [Row; 31] = [
         ACCEPTED,
         "client certificates are requested without a CA to verify them",
         "add `clientAuth.caRef`, or set `mode: None`",
+    ),
+    Row::new(
+        Reason::SharedNames,
+        "SharedNames",
+        ACCEPTED,
+        "hosts have the same broker, and clients of one could take a name that certificates give at another; what runs stays, and its certificates are still renewed",
+        "give both the same `identity` and `clientAuth`, each template a beginning of its own, or each host a broker of its own; or set `sharedNames: Accept`",
     ),
     Row::new(
         Reason::UnreachableHost,

@@ -63,6 +63,19 @@ pub fn are_same_names(one: &[String], other: &[String]) -> bool {
 }
 
 impl Host {
+    /// Returns a host that has nothing but names of its own.
+    pub fn new(names: Vec<String>) -> Self {
+        Self {
+            names,
+            pem: None,
+            certificates: Vec::new(),
+            client_auth: None,
+            identity: None,
+            backend: None,
+            tls: HostTls::default(),
+        }
+    }
+
     pub(crate) const NAMES: Required<Vec<String>> = Required {
         name: "names",
         values: Values::NAMES,

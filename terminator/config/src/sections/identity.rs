@@ -105,6 +105,50 @@ impl Identity {
                   for provisioning, where the file has `identity`",
     };
 
+    /// Returns what is wrong with the section as a whole, or with one of its names behind a dot.
+    pub fn conflict(&self) -> Option<(&'static str, &'static str)> {
+        let names_nothing = self.user_name.is_none() && self.client_id.is_none();
+        let is_empty = names_nothing && self.without_certificate.is_none();
+        let whole = match self.mode {
+            IdentityMode::Certificate => Some(EMPTY).filter(|_| names_nothing),
+            IdentityMode::None => Some(NOTHING_TO_NAME).filter(|_| !is_empty),
+        };
+        let of = |naming: &Option<Naming>, key| {
+            let conflict = naming.as_ref()?.conflict()?;
+            Some((key, conflict))
+        };
+        whole
+            .map(|conflict| ("", conflict))
+            .or_else(|| of(&self.user_name, ".userName.mismatch"))
+            .or_else(|| of(&self.client_id, ".clientId.mismatch"))
+    }
+
+    /// Returns its texts: templates, and names of clients without a certificate; each with its key.
+    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let guests = self.without_certificate.as_ref();
+        let texts = [
+            (
+                ".userName.template",
+                self.user_name.as_ref().map(Naming::text),
+            ),
+            (
+                ".clientId.template",
+                self.client_id.as_ref().map(Naming::text),
+            ),
+            (
+                ".withoutCertificate.userName",
+                guests.and_then(|names| names.user_name.as_deref()),
+            ),
+            (
+                ".withoutCertificate.clientIdPrefix",
+                guests.and_then(|names| names.client_id_prefix.as_deref()),
+            ),
+        ];
+        texts
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, text?)))
+    }
+
     /// Reports whether clients get names.
     pub fn gives_names(&self) -> bool {
         self.mode == IdentityMode::Certificate
@@ -133,13 +177,9 @@ impl Identity {
                 WithoutCertificate::visit(entries)
             }),
         })?;
-        let names_nothing = read.user_name.is_none() && read.client_id.is_none();
-        let is_empty = names_nothing && read.without_certificate.is_none();
-        let problem = match read.mode {
-            IdentityMode::Certificate => Some(EMPTY).filter(|_| names_nothing),
-            IdentityMode::None => Some(NOTHING_TO_NAME).filter(|_| !is_empty),
-        };
-        if let Some(problem) = problem.filter(|_| entries.is_clean()) {
+        // The names have reported theirs.
+        let problem = read.conflict().filter(|_| entries.is_clean());
+        if let Some((_, problem)) = problem {
             entries.complain(Self::NAME, problem.to_owned());
         }
         Some(read)
@@ -178,20 +218,30 @@ impl Naming {
                   certificate's; not with `action: Require`",
     };
 
+    fn text(&self) -> &str {
+        &self.template
+    }
+
+    fn conflict(&self) -> Option<&'static str> {
+        let is_both = self.action == NamingAction::Require && self.mismatch == Mismatch::Overwrite;
+        is_both.then_some(REQUIRED_AND_OVERWRITTEN)
+    }
+
     fn read_if_any(entries: &mut Entries<'_, '_>, key: &'static str) -> Option<Self> {
         entries
             .nested(key, |entries| {
                 let template = entries.required(&Self::TEMPLATE);
                 let (action, mismatch) = (entries.key(&Self::ACTION), entries.key(&Self::MISMATCH));
-                if (action, mismatch) == (NamingAction::Require, Mismatch::Overwrite) {
-                    let message = REQUIRED_AND_OVERWRITTEN.to_owned();
-                    entries.complain(Self::MISMATCH.name, message);
-                }
-                Some(Self {
-                    template: template?,
+                let has_template = template.is_some();
+                let read = Self {
+                    template: template.unwrap_or_default(),
                     action,
                     mismatch,
-                })
+                };
+                if let Some(conflict) = read.conflict() {
+                    entries.complain(Self::MISMATCH.name, conflict.to_owned());
+                }
+                has_template.then_some(read)
             })
             .flatten()
     }

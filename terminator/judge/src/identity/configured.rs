@@ -1,14 +1,15 @@
-//! Makes the judge's [`Naming`] of the file's `identity`. Pure.
+//! Makes a [`Naming`] of the file's `identity`, for terminators and for the operator, which renders the file.
 //!
 //! It must not accept names from certificates where clients have none.
 
 use mqtt_tls_config::{Identity, Mismatch, Naming as Entry, NamingAction};
-use mqtt_tls_judge::identity::naming::{self, Action, Fallback, Naming, Source};
-use mqtt_tls_judge::identity::template::{self, Template};
+
+use super::naming::{self, Action, Fallback, Naming, Source};
+use super::template::{self, Template};
 
 /// Errors in `identity`.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
     /// The parts do not fit.
     #[error("{0}")]
     Naming(naming::Error),
@@ -23,11 +24,12 @@ pub(super) enum Error {
     Template(template::Error),
 }
 
-/// Makes a naming. An error has its key behind `identity`.
-pub(super) fn of(
-    identity: &Identity,
-    has_certificates: bool,
-) -> Result<Naming, (&'static str, Error)> {
+/// Makes a naming. `has_certificates` says whether clients are asked for certificates.
+///
+/// # Errors
+///
+/// It cannot give names; with the key behind `identity`, such as `.userName.template`.
+pub fn of(identity: &Identity, has_certificates: bool) -> Result<Naming, (&'static str, Error)> {
     if !has_certificates {
         return Err(("", Error::NoCertificates));
     }
