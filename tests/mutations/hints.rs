@@ -229,6 +229,18 @@ const COMPANIONS: &[(&str, &str, &str)] = &[
         }"#,
     ),
     (
+        "hosts[].identity",
+        "",
+        r#"{
+            "clientAuth": {"mode": "Optional", "caRef": {"kind": "ConfigMap", "name": "device-ca"}},
+            "sharedNames": "Accept",
+            "hosts": [{"names": ["tenant.example.com"], "identity": {
+                "userName": {"template": "{cn}"}, "clientId": {"template": "{cn}"},
+                "withoutCertificate": {"userName": "guest", "clientIdPrefix": "guest-"}
+            }}]
+        }"#,
+    ),
+    (
         "service.nodePort",
         "",
         r#"{"service": {"type": "NodePort"}}"#,
@@ -278,6 +290,14 @@ const INTERRUPTIONS: &[(&str, &str)] = &[
         "a broker's answer within 100 ms, which this machine cannot promise",
     ),
     ("clientAuth.mode/Require", "only devices with a certificate"),
+    (
+        "identity.withoutCertificate/absent",
+        "only devices with a certificate",
+    ),
+    (
+        "identity.withoutCertificate/null",
+        "only devices with a certificate",
+    ),
 ];
 
 /// The end of the names of mutations after which the address of the broker is another one, which has no broker.
