@@ -164,7 +164,11 @@ impl Entry {
             return Some(Some(file::ClientAuth::default()));
         }
         let ca = Some(self.authorities()?.1.pem.clone());
-        Some(Some(file::ClientAuth { mode, ca }))
+        Some(Some(file::ClientAuth {
+            mode,
+            ca,
+            ..file::ClientAuth::default()
+        }))
     }
 
     /// Returns the text of each certificate.
