@@ -255,7 +255,7 @@ mod tests {
         let few = Limits {
             connections: 1,
             handshakes: 1,
-            connect_bytes: 1024,
+            ..Limits::default()
         };
         let room = Room::within(1024, 2);
         assert_eq!((room.connections(&few), room.places(&few)), (1, 1));

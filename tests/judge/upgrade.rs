@@ -113,6 +113,7 @@ async fn a_terminator_starts_with_authorities_that_a_reload_would_refuse() {
     let trust = |pem: &str| ClientAuth {
         mode: ClientAuthMode::Require,
         ca: Some(Pem::new(pem.to_owned())),
+        ..ClientAuth::default()
     };
     let mut old = config(&good());
     old.client_auth = trust(&weak);

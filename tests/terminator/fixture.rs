@@ -158,6 +158,7 @@ pub(crate) fn trust(mode: ClientAuthMode, ca: &Ca) -> ClientAuth {
     ClientAuth {
         mode,
         ca: Some(Pem::new(ca.cert_pem())),
+        ..ClientAuth::default()
     }
 }
 

@@ -324,6 +324,15 @@ impl Values<String> {
     );
 }
 
+impl Values<String> {
+    /// A URL.
+    pub const URL: Self = Self::of(
+        "a URL that begins with `http://` or `https://`, at most 2,048 bytes, without user name, password and `#`",
+        |_, value| scalar::url(value),
+        |_, url| url.clone(),
+    );
+}
+
 impl Values<Option<String>> {
     /// A name, or none.
     pub const NAME: Self = Self::of(

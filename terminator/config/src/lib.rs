@@ -40,10 +40,11 @@ pub use problem::{Problem, Problems};
 pub use scalar::{is_client_name, is_dns_name, is_protocol_name, show_duration, unreachable};
 pub use secret::Pem;
 pub use sections::{
-    ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, ClientAuth,
-    ClientAuthMode, Conflict, Drain, Group, Host, HostTls, Identity, IdentityMode, Limits,
-    Mismatch, Naming, NamingAction, Protocol, SharedNames, Suite, Tickets, Timeouts, Tls,
-    TlsVersion, UnknownNames, WithoutCertificate, are_same_names,
+    ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, CLIENT_RULES_MAX,
+    CRLS_MAX, ClientAuth, ClientAuthMode, ClientRule, Conflict, CrlUrl, Drain, Group, Host,
+    HostTls, Identity, IdentityMode, Limits, Mismatch, Naming, NamingAction, Protocol, Revocation,
+    RevocationCheck, RuleField, RuleMatching, SharedNames, Suite, Tickets, Timeouts, Tls,
+    TlsVersion, URL_LENGTH_MAX, UnknownNames, WhenUnknown, WithoutCertificate, are_same_names,
 };
 pub use tickets::{TICKET_FILE_SIZE_MAX, TICKET_PERIOD, TicketKey, TicketsError};
 
@@ -90,6 +91,9 @@ pub struct Config {
     pub protocol: Protocol,
     /// Mutual TLS.
     pub client_auth: ClientAuth,
+    /// Revocation lists that are fetched, for all hosts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub crls: Vec<CrlUrl>,
     /// User names and client IDs from clients' certificates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
@@ -215,6 +219,7 @@ impl Config {
             backend: Backend::default(),
             protocol: Protocol::default(),
             client_auth: ClientAuth::default(),
+            crls: Vec::new(),
             identity: None,
             tls: Tls::default(),
             timeouts: Timeouts::default(),
@@ -230,7 +235,7 @@ impl Config {
     }
 
     /// Reports whether another configuration has the same hosts by name, and authenticates and names clients in the same way
-    /// for each of them and for all other names, or refuses these too.
+    /// for each of them and for all other names, or refuses these too. Rules, revocation and its lists are a part of that.
     pub fn authenticates_as(&self, other: &Self) -> bool {
         let is_same = |(one, other): (&Host, &Host)| {
             one.names == other.names
@@ -239,6 +244,7 @@ impl Config {
         };
         let mut hosts = self.hosts.iter().zip(&other.hosts);
         self.client_auth == other.client_auth
+            && self.crls == other.crls
             && self.identity == other.identity
             && self.unknown_names == other.unknown_names
             && self.hosts.len() == other.hosts.len()

@@ -5,11 +5,11 @@
 use crate::entries::{Entries, Report};
 use crate::key::Visitor;
 use crate::problem::{Problem, Problems};
-use crate::sections::conflict;
+use crate::sections::{conflict, repeated};
 use crate::yaml::{self, Value};
 use crate::{
-    CERTIFICATES, CERTIFICATES_MAX, Certificate, ClientAuth, Config, HOSTS, HOSTS_MAX, Host,
-    Identity, Pem, Protocol, Tls, paste,
+    CERTIFICATES, CERTIFICATES_MAX, CRLS_MAX, Certificate, ClientAuth, Config, CrlUrl, HOSTS,
+    HOSTS_MAX, Host, Identity, Pem, Protocol, Tls, paste,
 };
 
 /// Reads the file's text.
@@ -53,6 +53,7 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         backend: file.section(),
         protocol: file.key(&Config::PROTOCOL),
         client_auth: ClientAuth::read_if_any(&mut file).unwrap_or_default(),
+        crls: crls(&mut file),
         identity: Identity::read_if_any(&mut file),
         tls: Tls::read(&mut file),
         timeouts: file.section(),
@@ -82,6 +83,15 @@ fn certificates(file: &mut Entries<'_, '_>) -> Vec<Certificate> {
         let pem = entry.required(&Certificate::PEM)?;
         Some(Certificate { pem })
     })
+}
+
+fn crls(file: &mut Entries<'_, '_>) -> Vec<CrlUrl> {
+    let crls = file.list(CrlUrl::LIST.0, CRLS_MAX, CrlUrl::read);
+    let repeated = repeated(&crls).filter(|_| file.is_clean());
+    if let Some(repeated) = repeated {
+        file.complain(CrlUrl::LIST.0, repeated);
+    }
+    crls
 }
 
 fn hosts(file: &mut Entries<'_, '_>) -> Vec<Host> {

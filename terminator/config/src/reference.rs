@@ -5,8 +5,9 @@
 use crate::key::{Key, Required, Section, Visitor};
 use crate::{
     ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, CERTIFICATES, CERTIFICATES_MAX,
-    Certificate, ClientAuth, Config, Drain, HOSTS, HOSTS_MAX, Host, Identity, Limits, Naming,
-    Timeouts, Tls, WithoutCertificate,
+    CLIENT_RULES_MAX, CRLS_MAX, Certificate, ClientAuth, ClientRule, Config, CrlUrl, Drain, HOSTS,
+    HOSTS_MAX, Host, Identity, Limits, Naming, Revocation, RuleMatching, Timeouts, Tls,
+    WithoutCertificate,
 };
 
 /// One key.
@@ -80,6 +81,8 @@ pub fn rows() -> Vec<Row> {
     rows.section::<Backend>();
     rows.key(&Config::PROTOCOL);
     rows.section::<ClientAuth>();
+    rows.client_auth();
+    rows.crls();
     rows.identity();
     rows.section::<Tls>();
     rows.alpn();
@@ -121,6 +124,41 @@ impl Rows {
         let mut keys = Self::default();
         S::visit(&mut keys);
         self.within(S::NAME, keys);
+    }
+
+    /// Adds what `clientAuth` has beside its plain keys.
+    fn client_auth(&mut self) {
+        let (list, meaning) = ClientAuth::RULES;
+        let mut section = Self::default();
+        section.list(list, CLIENT_RULES_MAX, meaning);
+        let mut rule = Self::default();
+        rule.required(&ClientRule::FIELD);
+        for matching in RuleMatching::ALL {
+            rule.key(&matching.key());
+        }
+        section.within(&format!("{list}[]"), rule);
+        section.section::<Revocation>();
+        self.within(ClientAuth::NAME, section);
+    }
+
+    /// Adds `crls`, as a whole.
+    fn crls(&mut self) {
+        let (list, meaning) = CrlUrl::LIST;
+        self.list(list, CRLS_MAX, meaning);
+        let mut entry = Self::default();
+        entry.required(&CrlUrl::URL);
+        entry.key(&CrlUrl::CA);
+        entry.key(&CrlUrl::REFRESH);
+        self.within(&format!("{list}[]"), entry);
+    }
+
+    fn list(&mut self, key: &str, most: usize, meaning: &str) {
+        self.0.push(Row {
+            key: key.to_owned(),
+            values: format!("a list of at most {most} entries"),
+            default: Some("none".to_owned()),
+            meaning: meaning.to_owned(),
+        });
     }
 
     /// Adds `tls.alpn`, as a whole.

@@ -3,13 +3,15 @@
 //!
 //! It must not show a value: any value may be a key.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::Scheme;
 use serde::Serializer;
 
 use crate::yaml::Value;
-use crate::{ALPN_NAME_LENGTH_MAX, NAME_LENGTH_MAX, Pem, VERSION_LENGTH_MAX};
+use crate::{ALPN_NAME_LENGTH_MAX, NAME_LENGTH_MAX, Pem, URL_LENGTH_MAX, VERSION_LENGTH_MAX};
 
 /// Reads a text without copying it.
 pub(crate) fn text(value: Value) -> Option<Pem> {
@@ -121,6 +123,48 @@ pub fn is_client_name(text: &str) -> bool {
     text.len() <= NAME_LENGTH_MAX && !text.chars().any(char::is_control)
 }
 
+/// Reads the URL of a server by HTTP or HTTPS, with a host and without user name, password and fragment.
+pub(crate) fn url(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => is_url(&text).then_some(text),
+        _ => None,
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if text.len() > URL_LENGTH_MAX || !text.bytes().all(is_plain) {
+        return false;
+    }
+    let Ok(url) = text.parse::<Uri>() else {
+        return false;
+    };
+    let Some(authority) = url.authority() else {
+        return false;
+    };
+    let host = authority.host();
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_host = match bare {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => is_dns_name(host) || host.parse::<Ipv4Addr>().is_ok(),
+    };
+    // `host:` without a number is no port.
+    let has_port = authority.port_u16().is_some_and(|port| port > 0);
+    let is_whole = has_port || authority.as_str() == host;
+    let is_known = [Scheme::HTTP, Scheme::HTTPS]
+        .iter()
+        .any(|known| url.scheme() == Some(known));
+    is_known && is_host && is_whole
+}
+
+/// Reports whether a URL begins with `https`.
+pub(crate) fn is_https(url: &str) -> bool {
+    url.parse::<Uri>()
+        .is_ok_and(|url| url.scheme() == Some(&Scheme::HTTPS))
+}
+
 /// Reads a duration such as `10s` or `1m 30s`.
 pub(crate) fn duration(value: &Value) -> Option<Duration> {
     humantime::parse_duration(value.as_str()?).ok()
@@ -159,7 +203,46 @@ pub(crate) fn serialize_duration<S: Serializer>(
 mod tests {
     use std::time::Duration;
 
-    use super::show_duration;
+    use super::{is_https, is_url, show_duration};
+
+    #[test]
+    fn a_url_has_a_host_and_no_credentials() {
+        let long = format!("http://ca.example/{}", "a".repeat(2048 - 18));
+        for good in [
+            "http://ca.example/ca.crl",
+            "HTTPS://Ca.Example:8443/a?b=c",
+            "http://192.0.2.1",
+            "http://[2001:db8::1]:80/",
+            &*long,
+        ] {
+            assert!(is_url(good), "{good}");
+        }
+        for bad in [
+            "",
+            "ca.example/ca.crl",
+            "//ca.example/ca.crl",
+            "/ca.crl",
+            "ldap://ca.example/cn=ca",
+            "file:///etc/ca.crl",
+            "http:///ca.crl",
+            "http://user:password@ca.example/",
+            "http://user@ca.example/",
+            "http://@ca.example/",
+            "http://ca.example/a b",
+            "http://ca.example/#part",
+            "http://ca.example:/",
+            "http://ca.example:0/",
+            "http://ca.example:70000/",
+            "http://300.0.0.1/",
+            "http://[::1/",
+            "http://[ca.example]/",
+            "http://ca.example/ä",
+            &format!("{long}a"),
+        ] {
+            assert!(!is_url(bad), "{bad}");
+        }
+        assert!(is_https("HTTPS://ca.example/") && !is_https("http://ca.example/"));
+    }
 
     #[test]
     fn durations_are_shown_in_units_that_the_api_server_knows() {

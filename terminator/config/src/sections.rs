@@ -6,6 +6,7 @@ mod admin;
 mod alpn;
 mod backend;
 mod client_auth;
+mod crls;
 mod drain;
 mod host;
 mod identity;
@@ -18,7 +19,12 @@ mod tls;
 pub use admin::Admin;
 pub use alpn::{ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Alpn, AlpnProtocol, HostTls};
 pub use backend::Backend;
-pub use client_auth::{ClientAuth, ClientAuthMode};
+pub use client_auth::{
+    CLIENT_RULES_MAX, ClientAuth, ClientAuthMode, ClientRule, Revocation, RevocationCheck,
+    RuleField, RuleMatching, WhenUnknown,
+};
+pub(crate) use crls::repeated;
+pub use crls::{CRLS_MAX, CrlUrl, URL_LENGTH_MAX};
 pub use drain::Drain;
 pub(crate) use host::conflict;
 pub use host::{Host, SharedNames, UnknownNames, are_same_names};

@@ -371,10 +371,59 @@ fn client_authentication_is_compared_for_each_host() {
         "hosts: [{names: [a]}, {names: [b]}]\n",
         "hosts: [{names: [a, c], clientAuth: {mode: Require, ca: x}}, {names: [b]}]\n",
         "hosts: [{names: [a], clientAuth: {mode: Require, ca: x}}, {names: [b]}]\nunknownNames: Refuse\n",
+        "hosts: [{names: [a], clientAuth: {mode: DryRun, ca: x}}, {names: [b]}]\n",
+        "hosts: [{names: [a], clientAuth: {mode: Require, ca: x, acceptServerPurpose: true}}, {names: [b]}]\n",
+        "hosts: [{names: [a], clientAuth: {mode: Require, ca: x, rules: [{field: cn, exact: y}]}}, {names: [b]}]\n",
+        "hosts: [{names: [a], clientAuth: {mode: Require, ca: x, revocation: {check: Leaf}}}, {names: [b]}]\n",
+        "hosts: [{names: [a], clientAuth: {mode: Require, ca: x}}, {names: [b]}]\ncrls: [{url: 'http://ca.example/'}]\n",
     ] {
         assert!(!first.authenticates_as(&parse(other)), "{other}");
         assert!(!parse(other).authenticates_as(&first), "{other}");
     }
+}
+
+#[test]
+fn rules_are_a_bounded_list() {
+    let rules = |count: usize| {
+        let rules = "{field: cn, exact: a}, ".repeat(count);
+        problems(&format!(
+            "port: 1\npem: x\nclientAuth: {{mode: Require, ca: y, rules: [{rules}]}}\n"
+        ))
+    };
+    assert_eq!(rules(64), [""; 0]);
+    assert_eq!(
+        rules(65),
+        ["line 3: clientAuth.rules: 65 entries; at most 64 are allowed"]
+    );
+    let none = "line 3: clientAuth.rules: it has no rule, so no client could connect; add one, or remove the list";
+    assert_eq!(rules(0), [none]);
+    let text = "port: 1\npem: x\nclientAuth: {mode: Require, ca: y, rules: }\n";
+    assert_eq!(problems(text), [none]);
+}
+
+#[test]
+fn a_list_of_lists_is_bounded() {
+    let crls = |count: usize| {
+        let crls: Vec<String> = (0..count)
+            .map(|index| format!("{{url: 'http://a/{index}'}}"))
+            .collect();
+        problems(&format!("port: 1\npem: x\ncrls: [{}]\n", crls.join(", ")))
+    };
+    assert_eq!(crls(16), [""; 0]);
+    assert_eq!(
+        crls(17),
+        ["line 3: crls: 17 entries; at most 16 are allowed"]
+    );
+}
+
+/// A password in a URL of a list is refused, and not shown.
+#[test]
+fn a_url_with_a_password_is_not_shown() {
+    let said = problems("port: 1\npem: x\ncrls: [{url: 'http://user:geheim@ca.example/'}]\n");
+    assert!(
+        said[0].contains("crls[0].url: expected a URL") && !said[0].contains("geheim"),
+        "{said:?}"
+    );
 }
 
 #[test]

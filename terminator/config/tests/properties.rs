@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use mqtt_tls_config::key::Named;
 use mqtt_tls_config::{
-    Alpn, AlpnProtocol, Backend, Certificate, ClientAuth, ClientAuthMode, Config, Group, Host,
-    HostTls, Identity, IdentityMode, Mismatch, Naming, NamingAction, Pem, Protocol, SharedNames,
-    Suite, Tickets, Tls, UnknownNames, WithoutCertificate,
+    Alpn, AlpnProtocol, Backend, Certificate, ClientAuth, ClientAuthMode, ClientRule, Config,
+    CrlUrl, Group, Host, HostTls, Identity, IdentityMode, Mismatch, Naming, NamingAction, Pem,
+    Protocol, Revocation, RevocationCheck, RuleField, RuleMatching, SharedNames, Suite, Tickets,
+    Tls, UnknownNames, WhenUnknown, WithoutCertificate,
 };
 use proptest::prelude::*;
 
@@ -21,7 +22,7 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
     (
         proptest::collection::btree_set(r"(\*\.)?[a-z]{1,9}\.", 1..4),
         proptest::option::of(own),
-        proptest::option::of((0..3_u8, pem())),
+        proptest::option::of(client_auth()),
         proptest::option::of(1..=u16::MAX),
         (
             proptest::option::of(alpn()),
@@ -37,7 +38,7 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
                     .collect(),
                 pem,
                 certificates: more.into_iter().map(|pem| Certificate { pem }).collect(),
-                client_auth: auth.map(client_auth),
+                client_auth: auth,
                 identity,
                 backend: port.map(backend),
                 tls: HostTls { alpn },
@@ -138,14 +139,92 @@ fn identity() -> impl Strategy<Value = Identity> {
     prop_oneof![4 => certificate, 1 => none]
 }
 
-fn client_auth((mode, ca): (u8, Pem)) -> ClientAuth {
-    let ca = (mode > 0).then_some(ca);
-    let mode = match mode {
-        0 => ClientAuthMode::None,
-        1 => ClientAuthMode::Optional,
-        _ => ClientAuthMode::Require,
+fn client_auth() -> impl Strategy<Value = ClientAuth> {
+    let modes = [
+        ClientAuthMode::None,
+        ClientAuthMode::Optional,
+        ClientAuthMode::Require,
+        ClientAuthMode::DryRun,
+    ];
+    (
+        proptest::sample::select(modes.to_vec()),
+        pem(),
+        any::<bool>(),
+        proptest::collection::vec(rule(), 0..4),
+        proptest::option::of(revocation()),
+    )
+        .prop_map(
+            |(mode, ca, accept_server_purpose, rules, revocation)| ClientAuth {
+                mode,
+                ca: (mode != ClientAuthMode::None).then_some(ca),
+                accept_server_purpose,
+                rules,
+                revocation,
+            },
+        )
+}
+
+fn rule() -> impl Strategy<Value = ClientRule> {
+    let fields = [
+        RuleField::CommonName,
+        RuleField::Dns,
+        RuleField::Uri,
+        RuleField::Email,
+        RuleField::Ip,
+        RuleField::Spki,
+    ];
+    let matchings = [
+        RuleMatching::Exact,
+        RuleMatching::Prefix,
+        RuleMatching::Suffix,
+    ];
+    (
+        proptest::sample::select(fields.to_vec()),
+        proptest::sample::select(matchings.to_vec()),
+        "\\PC{0,40}",
+    )
+        .prop_map(|(field, matching, value)| ClientRule {
+            field,
+            matching,
+            value,
+        })
+}
+
+fn revocation() -> impl Strategy<Value = Revocation> {
+    let unknown = |refuses| {
+        if refuses {
+            WhenUnknown::Refuse
+        } else {
+            WhenUnknown::Accept
+        }
     };
-    ClientAuth { mode, ca }
+    any::<[bool; 3]>().prop_map(move |[is_leaf, outdated, unlisted]| Revocation {
+        check: if is_leaf {
+            RevocationCheck::Leaf
+        } else {
+            RevocationCheck::Chain
+        },
+        when_outdated: unknown(outdated),
+        when_unlisted: unknown(unlisted),
+    })
+}
+
+/// Lists of which each has a path of its own.
+fn crls() -> impl Strategy<Value = Vec<CrlUrl>> {
+    let one = (proptest::option::of(pem()), 60..=86_400_u64);
+    let paths = "[a-z0-9/?=&._~%-]{0,40}";
+    proptest::collection::btree_map(paths, one, 0..4).prop_map(|crls| {
+        crls.into_iter()
+            .map(|(path, (ca, refresh))| CrlUrl {
+                url: match ca {
+                    Some(_) => format!("https://ca.example:8443/{path}"),
+                    None => format!("http://[2001:db8::1]/{path}"),
+                },
+                ca,
+                refresh: Duration::from_secs(refresh),
+            })
+            .collect()
+    })
 }
 
 fn config() -> impl Strategy<Value = Config> {
@@ -155,7 +234,7 @@ fn config() -> impl Strategy<Value = Config> {
         proptest::option::of("[ -~]{0,253}"),
         pem(),
         proptest::collection::vec(pem(), 0..4),
-        (0..3_u8, pem()),
+        (client_auth(), crls()),
         (100..600_000_u64, 100..3_600_000_u64, 0..3_600_000_u64),
         (
             tls(),
@@ -170,7 +249,7 @@ fn config() -> impl Strategy<Value = Config> {
         (
             proptest::option::of(identity()),
             0..3_u8,
-            1024..=1_048_576_u32,
+            (1024..=1_048_576_u32, 1..=10_000_u32),
             any::<bool>(),
         ),
     )
@@ -180,7 +259,7 @@ fn config() -> impl Strategy<Value = Config> {
                 config.host = host;
                 config.version = version;
                 config.certificates = more.into_iter().map(|pem| Certificate { pem }).collect();
-                config.client_auth = client_auth(auth);
+                (config.client_auth, config.crls) = auth;
                 config.timeouts.dial = Duration::from_millis(times.0);
                 config.timeouts.half_close = Duration::from_millis(times.1);
                 config.drain.deadline = Duration::from_millis(times.2);
@@ -200,7 +279,7 @@ fn config() -> impl Strategy<Value = Config> {
                     2 if !names => Protocol::Tcp,
                     _ => Protocol::Mqtt,
                 };
-                config.limits.connect_bytes = first.2;
+                (config.limits.connect_bytes, config.limits.recheck_closes) = first.2;
                 config.admin.connections = first.3;
                 let shared = [SharedNames::Refuse, SharedNames::Accept];
                 config.shared_names = shared[usize::from(hosts.1 == first.3)];
@@ -228,7 +307,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|sharedNames|protocol|identity|backend|clientAuth|tls|timeouts|limits|drain|admin|version)",
+        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|sharedNames|protocol|identity|backend|clientAuth|crls|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));

@@ -343,6 +343,7 @@ impl Choice<'_> {
         chosen.client_auth = Some(ClientAuth {
             mode: wanted.mode,
             ca: Some(bundle.pem),
+            ..ClientAuth::default()
         });
     }
 }

@@ -17,6 +17,10 @@ pub struct Limits {
     /// Maximum size of a CONNECT with names from certificates, in bytes; 1,024 to 1,048,576.
     #[serde(skip_serializing_if = "Limits::has_default_connect_bytes")]
     pub connect_bytes: u32,
+    /// Maximum number of connections that are closed in a second because their client's certificate is not accepted any more;
+    /// 1 to 10,000.
+    #[serde(skip_serializing_if = "Limits::has_default_recheck_closes")]
+    pub recheck_closes: u32,
 }
 
 impl Limits {
@@ -28,6 +32,9 @@ impl Limits {
 
     /// Bounds of `connectBytes`.
     pub const CONNECT_BYTES_RANGE: (u32, u32) = (1024, 1024 * 1024);
+
+    /// Bounds of `recheckCloses`.
+    pub const RECHECK_CLOSES_RANGE: (u32, u32) = (1, 10_000);
 
     const CONNECTIONS: Key<u32> = Key {
         name: "connections",
@@ -54,12 +61,28 @@ impl Limits {
                   arrives",
     };
 
+    const RECHECK_CLOSES: Key<u32> = Key {
+        name: "recheckCloses",
+        values: Values::count(Self::RECHECK_CLOSES_RANGE),
+        default: || 100,
+        meaning: "connections closed in a second, over all threads, because their client's certificate is not accepted any more \
+                  when it is judged again; the others wait",
+    };
+
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "serde hands in a reference"
     )]
     fn has_default_connect_bytes(value: &u32) -> bool {
         Self::CONNECT_BYTES.is_default(value)
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands in a reference"
+    )]
+    fn has_default_recheck_closes(value: &u32) -> bool {
+        Self::RECHECK_CLOSES.is_default(value)
     }
 }
 
@@ -73,6 +96,7 @@ impl Section for Limits {
             connections: visitor.key(&Self::CONNECTIONS),
             handshakes: visitor.key(&Self::HANDSHAKES),
             connect_bytes: visitor.key(&Self::CONNECT_BYTES),
+            recheck_closes: visitor.key(&Self::RECHECK_CLOSES),
         }
     }
 }
