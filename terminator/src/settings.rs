@@ -3,6 +3,8 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod advice;
+mod clients;
 pub(crate) mod hosts;
 mod prepare;
 
@@ -11,18 +13,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, Limits, Protocol, Timeouts};
+use mqtt_tls_config::{Config, CrlUrl, Limits, Protocol, Timeouts};
 
 use crate::address;
+use crate::crls::Pool;
 use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
 use crate::tls::tickets::{Keys, NoRandom};
+pub use advice::Advice;
 use hosts::{Host, Hosts};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
-use mqtt_tls_judge::identity::{configured, shared};
+use mqtt_tls_judge::identity::{configured, rules, shared};
+use mqtt_tls_judge::revocation::crl::Issuer;
 
 /// A valid configuration.
 #[derive(Clone)]
@@ -37,6 +42,10 @@ pub struct Settings {
     pub(crate) hosts: Hosts,
     /// The session ticket keys, which all settings of this process share.
     pub(crate) tickets: Arc<Keys>,
+    /// The revocation lists, which all settings of this process share.
+    pub(crate) crls: Arc<Pool>,
+    /// Lists that are fetched.
+    pub(crate) crl_urls: Vec<CrlUrl>,
     /// What clients speak inside TLS.
     pub(crate) protocol: Protocol,
     pub(crate) timeouts: Timeouts,
@@ -74,6 +83,8 @@ enum Cause {
     #[error("{0}")]
     Naming(configured::Error),
     #[error("{0}")]
+    Rule(rules::Error),
+    #[error("{0}")]
     Shared(shared::Error),
     #[error("{0}")]
     Tls(tls::Error),
@@ -87,6 +98,7 @@ impl Problem {
             Cause::Authorities(error) => Reload::Refused(error.reason()),
             Cause::Certificate(error) => Reload::Refused(error.reason()),
             Cause::Misfit(_) => Reload::NoSuite,
+            Cause::Rule(_) => Reload::ClientRules,
             Cause::Naming(_) | Cause::Shared(_) => Reload::Identity,
             Cause::Tls(error) => error.reason(),
         }
@@ -165,6 +177,27 @@ impl fmt::Display for Warning {
     }
 }
 
+/// What outlives settings.
+struct Lasting {
+    tickets: Arc<Keys>,
+    crls: Arc<Pool>,
+}
+
+impl Lasting {
+    fn of(judgement: Judgement<'_>) -> Result<Self, Problems> {
+        Ok(match judgement {
+            Judgement::InPlaceOf(before) => Self {
+                tickets: Arc::clone(&before.tickets),
+                crls: Arc::clone(&before.crls),
+            },
+            Judgement::AtStart | Judgement::Strict => Self {
+                tickets: Arc::new(Keys::own().map_err(no_keys)?),
+                crls: Arc::default(),
+            },
+        })
+    }
+}
+
 impl Settings {
     /// Validates a configuration.
     ///
@@ -175,11 +208,8 @@ impl Settings {
     /// Returns all problems.
     pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
         let mut problems = addresses(config);
-        let tickets = match judgement {
-            Judgement::InPlaceOf(before) => Arc::clone(&before.tickets),
-            Judgement::AtStart | Judgement::Strict => Arc::new(Keys::own().map_err(no_keys)?),
-        };
-        let Some(hosts) = prepare::hosts(config, judgement, &tickets, &mut problems) else {
+        let lasting = Lasting::of(judgement)?;
+        let Some(hosts) = prepare::hosts(config, judgement, &lasting, &mut problems) else {
             return Err(Problems(problems));
         };
         if !problems.is_empty() {
@@ -191,7 +221,9 @@ impl Settings {
             also_listen: others(config),
             version: config.version.clone(),
             hosts,
-            tickets,
+            tickets: lasting.tickets,
+            crls: lasting.crls,
+            crl_urls: config.crls.clone(),
             protocol: config.protocol,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
@@ -201,6 +233,18 @@ impl Settings {
             connections: config.admin.connections,
             device_buffer: config.tls.device_buffer(),
         })
+    }
+
+    /// Returns the issuers whose revocation lists count: all CAs that client certificates chain to, each once.
+    pub(crate) fn issuers(&self) -> Vec<Issuer> {
+        let mut issuers: Vec<Issuer> = Vec::new();
+        let authorities = self.hosts.all().filter_map(|host| host.trust.authorities());
+        for issuer in authorities.flat_map(Authorities::issuers) {
+            if !issuers.contains(issuer) {
+                issuers.push(issuer.clone());
+            }
+        }
+        issuers
     }
 
     /// Returns where to listen.
