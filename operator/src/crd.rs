@@ -34,7 +34,10 @@ use serde::{Deserialize, Serialize};
 pub use admin::Admin;
 pub use alpn::{Alpn, AlpnProtocol, HostTls};
 pub use backend::{Backend, BackendAddress, BackendService};
-pub use client_auth::{CaKind, CaRef, ClientAuth, ClientAuthMode};
+pub use client_auth::{
+    CaKind, CaRef, ClientAuth, ClientAuthMode, ClientRule, CrlRef, CrlUrl, Revocation,
+    RevocationCheck, RuleField, WhenUnknown,
+};
 pub use host::{HOST_CERTIFICATES_MAX, HOSTS_MAX, Host, NAMES_MAX, SharedNames, UnknownNames};
 pub use identity::{Identity, IdentityMode, Mismatch, Naming, NamingAction, WithoutCertificate};
 pub use limits::Limits;

@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod certificates;
 pub mod checks;
 pub mod children;
+pub mod client_rules;
 pub mod conditions;
 pub mod config;
 pub mod environment;
@@ -82,7 +83,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     });
     let ports = ports::choose(&listener, world, &previous, now);
     let brokers = decision.take_brokers();
-    let config = config::of(&listener, brokers, &ports.also, environment);
+    let mut config = config::of(&listener, brokers, &ports.also, environment);
+    config.crls = std::mem::take(&mut decision.urls);
     let rendered = decision.rendered(&config, &previous, now);
     let Decision {
         mut choices,
@@ -108,6 +110,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         config: &config.text,
         sources: &sources,
         ticket_keys,
+        crls: config.crls.clone(),
     });
     let objects = children::build(
         &listener,
@@ -207,6 +210,7 @@ fn unaccepted(
             config: &config.text,
             sources: &choices.sources(),
             ticket_keys: keys.clone(),
+            crls: config.crls.clone(),
         };
         children::renew(&report.identity, world, &files)
     });

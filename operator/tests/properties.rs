@@ -19,10 +19,10 @@ use kube::core::ObjectMeta;
 use mqtt_tls_config::{ClientAuthMode as Mode, Config};
 use mqtt_tls_operator::crd::{
     Admin, Alpn, AlpnProtocol, Backend, BackendAddress, BackendService, CaKind, CaRef,
-    CertificateSource, ClientAuth, ClientAuthMode, Host, HostTls, Identity, IdentityMode, Limits,
-    Mismatch, MqttTlsListener, MqttTlsListenerSpec, Naming, NamingAction, PodTemplate, Protocol,
-    SecretRef, ServiceTemplate, SharedNames, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
-    WithoutCertificate,
+    CertificateSource, ClientAuth, ClientAuthMode, ClientRule, CrlRef, CrlUrl, Host, HostTls,
+    Identity, IdentityMode, Limits, Mismatch, MqttTlsListener, MqttTlsListenerSpec, Naming,
+    NamingAction, PodTemplate, Protocol, Revocation, RuleField, SecretRef, ServiceTemplate,
+    SharedNames, Tickets, Timeouts, Tls, TlsVersion, UnknownNames, WhenUnknown, WithoutCertificate,
 };
 use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
@@ -55,6 +55,8 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
         "@expired.pem",
         "@future.pem",
         "@ca.crt",
+        "@ca.crl",
+        "@ca-outdated.crl",
         "@demo-broken.pem",
     ];
     prop_oneof![
@@ -65,7 +67,9 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn secret() -> impl Strategy<Value = Secret> {
-    let keys = prop::sample::select(vec!["tls.crt", "tls.key", "pem", "ca.crt", "other"]);
+    let keys = prop::sample::select(vec![
+        "tls.crt", "tls.key", "pem", "ca.crt", "ca.crl", "other",
+    ]);
     let any = btree_map(
         keys.prop_map(str::to_owned),
         content().prop_map(ByteString),
@@ -91,6 +95,7 @@ fn good() -> impl Strategy<Value = BTreeMap<String, ByteString>> {
         [
             ("pem".to_owned(), bytes(name)),
             ("ca.crt".to_owned(), bytes("@ca.crt")),
+            ("ca.crl".to_owned(), bytes("@ca.crl")),
         ]
         .into()
     })
@@ -125,19 +130,91 @@ fn backend() -> impl Strategy<Value = Backend> {
     })
 }
 
-fn client_auth() -> impl Strategy<Value = ClientAuth> {
+fn client_auth() -> BoxedStrategy<ClientAuth> {
     let modes = vec![
         ClientAuthMode::None,
         ClientAuthMode::Optional,
         ClientAuthMode::Require,
+        ClientAuthMode::DryRun,
     ];
-    let ca = secret_ref().prop_map(|name| CaRef {
+    let ca = || {
+        secret_ref().prop_map(|name| CaRef {
+            kind: CaKind::Secret,
+            name,
+            key: "ca.crt".to_owned(),
+        })
+    };
+    (
+        prop::sample::select(modes),
+        option::weighted(0.95, ca()),
+        vec(ca(), 0..3),
+        any::<bool>(),
+        vec(rule(), 0..3),
+        option::weighted(0.4, revocation()),
+    )
+        .prop_map(
+            |(mode, ca_ref, ca_refs, accept_server_purpose, rules, revocation)| ClientAuth {
+                mode,
+                ca_ref,
+                ca_refs,
+                accept_server_purpose,
+                rules,
+                revocation,
+            },
+        )
+        .boxed()
+}
+
+/// Mostly valid.
+fn rule() -> impl Strategy<Value = ClientRule> {
+    let fields = vec![RuleField::CommonName, RuleField::Dns, RuleField::Ip];
+    let value = || option::weighted(0.05, Just("p7".to_owned()));
+    let exact = option::weighted(
+        0.95,
+        prop_oneof![9 => Just("192.0.2.1".to_owned()), 1 => any::<String>()],
+    );
+    (prop::sample::select(fields), exact, value(), value()).prop_map(
+        |(field, exact, prefix, suffix)| ClientRule {
+            field,
+            exact,
+            prefix,
+            suffix,
+        },
+    )
+}
+
+fn revocation() -> impl Strategy<Value = Revocation> {
+    let list = secret_ref().prop_map(|name| CrlRef {
         kind: CaKind::Secret,
         name,
-        key: "ca.crt".to_owned(),
+        key: "ca.crl".to_owned(),
     });
-    (prop::sample::select(modes), option::weighted(0.95, ca))
-        .prop_map(|(mode, ca_ref)| ClientAuth { mode, ca_ref })
+    let url = prop::sample::select(vec!["http://a.example/l", "https://b.example/l"]);
+    let refresh = prop_oneof![4 => Just(None), 1 => Just(Some("30m".to_owned())), 1 => Just(Some("1s".to_owned()))];
+    let url = (url, refresh).prop_map(|(url, refresh)| CrlUrl {
+        url: url.to_owned(),
+        ca_ref: url.starts_with("https").then(|| CaRef {
+            kind: CaKind::Secret,
+            name: "device-ca".to_owned(),
+            key: "ca.crt".to_owned(),
+        }),
+        refresh,
+    });
+    let unknown = || {
+        option::of(prop::sample::select(vec![
+            WhenUnknown::Accept,
+            WhenUnknown::Refuse,
+        ]))
+    };
+    (vec(list, 0..2), vec(url, 0..2), unknown(), unknown()).prop_map(
+        |(crl_refs, crl_urls, when_outdated, when_unlisted)| Revocation {
+            crl_refs,
+            crl_urls,
+            check: None,
+            when_outdated,
+            when_unlisted,
+        },
+    )
 }
 
 /// Mostly valid where clients have certificates.
@@ -294,11 +371,15 @@ fn timeouts() -> impl Strategy<Value = Timeouts> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let count = || option::weighted(0.2, prop_oneof![20 => 1..1_000_000_u32, 1 => any::<u32>()]);
-    (count(), count(), count()).prop_map(|(connections, handshakes, connect_bytes)| Limits {
-        connections,
-        handshakes,
-        connect_bytes,
-    })
+    let all = (count(), count(), count(), count());
+    all.prop_map(
+        |(connections, handshakes, connect_bytes, recheck_closes)| Limits {
+            connections,
+            handshakes,
+            connect_bytes,
+            recheck_closes,
+        },
+    )
 }
 
 fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
@@ -426,11 +507,27 @@ fn config(world: &World) -> Option<Config> {
     Config::parse(text).ok()
 }
 
+/// Asserts that revocation is judged by lists, wherever it is.
+fn assert_lists(world: &World, config: &Config) {
+    let hosts = config
+        .hosts
+        .iter()
+        .filter_map(|host| host.client_auth.as_ref());
+    let mut auths = std::iter::once(&config.client_auth).chain(hosts);
+    let revokes = auths.any(|auth| auth.revocation.is_some());
+    let data = world.children.config_secret().unwrap().data.as_ref();
+    let has_lists = !config.crls.is_empty() || data.unwrap().contains_key("crls");
+    assert!(!revokes || has_lists, "nothing would be revoked");
+}
+
 /// Asserts that the clients of each host are authenticated and named, and reach a broker, as it is wanted, or as they did before; and
 /// that no name of a host is taken from it.
 fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, after: &Config) {
-    let auth = |config: &Config, host: &mqtt_tls_config::Host| {
-        host.client_auth
+    // CA certificates are renewed in any case.
+    let auth = |config: &Config, host: &mqtt_tls_config::Host| mqtt_tls_config::ClientAuth {
+        ca: None,
+        ..host
+            .client_auth
             .clone()
             .unwrap_or_else(|| config.client_auth.clone())
     };
@@ -467,6 +564,7 @@ fn assert_apart(wanted: Option<&MqttTlsListenerSpec>, before: Option<&Config>, a
                     ClientAuthMode::None => Mode::None,
                     ClientAuthMode::Optional => Mode::Optional,
                     ClientAuthMode::Require => Mode::Require,
+                    ClientAuthMode::DryRun => Mode::DryRun,
                 };
                 let has_backend = one.backend.is_some();
                 let own = one.identity.as_ref().or(spec.identity.as_ref());
@@ -516,6 +614,7 @@ proptest! {
                 let is_accepted = report.problems.iter().all(|one| one.about != ConditionType::Accepted);
                 let wanted = is_accepted.then_some(&world.listener.spec);
                 assert_apart(wanted, config_before.as_ref(), &after);
+                assert_lists(&world, &after);
             }
             let running = world.children.deployment().is_some();
             prop_assert!(!running || is_served);

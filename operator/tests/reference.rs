@@ -46,6 +46,20 @@ spec:
   clientAuth:
     mode: Optional
     caRef: {kind: ConfigMap, name: device-ca, key: ca.crt}
+    caRefs:
+    - {kind: ConfigMap, name: new-device-ca}
+    acceptServerPurpose: false
+    rules:
+    - {field: san.dns, suffix: .devices.example.com}
+    - {field: cn, exact: gateway}
+    revocation:
+      crlRefs:
+      - {kind: ConfigMap, name: device-crl, key: ca.crl}
+      crlUrls:
+      - {url: 'http://pki.example.com/devices.crl', refresh: 30m}
+      check: Chain
+      whenOutdated: Accept
+      whenUnlisted: Refuse
   backend:
     service: {name: smart-mqtt, port: 1883}
   identity:
@@ -91,6 +105,7 @@ spec:
     firstPacket: 20s
   limits:
     connections: 100000
+    recheckCloses: 100
   replicas: 3
   service:
     type: LoadBalancer

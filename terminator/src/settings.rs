@@ -4,7 +4,6 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod advice;
-mod clients;
 pub(crate) mod hosts;
 mod prepare;
 

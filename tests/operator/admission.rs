@@ -68,17 +68,17 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "clientAuth: {mode: Require}",
-        "clientAuth.mode Optional and Require need clientAuth.caRef",
+        "clientAuth.mode Optional, Require and DryRun need clientAuth.caRef",
     ),
     (
         "",
         "clientAuth: {mode: Optional}",
-        "clientAuth.mode Optional and Require need clientAuth.caRef",
+        "clientAuth.mode Optional, Require and DryRun need clientAuth.caRef",
     ),
     (
         "",
         "clientAuth: {mode: Sometimes}",
-        "supported values: \"None\", \"Optional\", \"Require\"",
+        "supported values: \"None\", \"Optional\", \"Require\", \"DryRun\"",
     ),
     (
         "",
@@ -291,7 +291,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "hosts: [{names: [a], clientAuth: {mode: Require}}]",
-        "clientAuth.mode Optional and Require need clientAuth.caRef",
+        "clientAuth.mode Optional, Require and DryRun need clientAuth.caRef",
     ),
     (
         "",
@@ -354,6 +354,51 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "set clientAuth.mode to Require or Optional, or identity.mode: None",
     ),
     ("", "admin: {connections: 1}", "must be of type boolean"),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, rules: [{field: cn}]}",
+        "a rule needs one value: set one of exact, prefix and suffix",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, rules: [{field: cn, exact: a, prefix: b}]}",
+        "a rule needs one value: set one of exact, prefix and suffix",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, rules: [{field: ou, exact: a}]}",
+        "supported values: \"cn\", \"san.dns\", \"san.uri\", \"san.email\", \"san.ip\", \"spki\"",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, revocation: {check: Leaf}}",
+        "revocation has no list; add one to crlRefs or crlUrls, or remove it",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, revocation: {crlUrls: [{url: 'ftp://pki.example/l'}]}}",
+        "must begin with http:// or https://, without user name and password; it is ftp://pki.example/l",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, revocation: {crlUrls: [{url: 'http://pki.example/l', refresh: 30s}]}}",
+        "must be a duration from 1m to 1day",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, revocation: {crlRefs: [{kind: ConfigMap, name: A_B}]}}",
+        "must be the name of an object",
+    ),
+    (
+        "",
+        "hosts: [{names: [a], clientAuth: {mode: DryRun}}]",
+        "clientAuth.mode Optional, Require and DryRun need clientAuth.caRef",
+    ),
+    (
+        "",
+        "limits: {recheckCloses: 0}",
+        "should be greater than or equal to 1",
+    ),
     ("", "replicas: -1", "should be greater than or equal to 0"),
     ("", "replicas: 101", "should be less than or equal to 100"),
     (
@@ -462,6 +507,18 @@ const ACCEPTED: &[(&str, &str)] = &[
     ),
     ("", "timeouts: {handshake: 1m30s}"),
     ("", "protocol: websocket"),
+    (
+        "",
+        "clientAuth: {mode: DryRun, caRefs: [{kind: Secret, name: a}, {kind: ConfigMap, name: b, key: c}], acceptServerPurpose: true}",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, rules: [{field: spki, exact: ab}, {field: san.ip, prefix: 10.0.0.0/8}, {field: san.email, suffix: '@a.example'}]}",
+    ),
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, revocation: {crlRefs: [{kind: Secret, name: b}], crlUrls: [{url: 'https://a.example/l', caRef: {kind: Secret, name: c}, refresh: 24h}], whenOutdated: Refuse}}",
+    ),
     (
         "",
         "protocol: mqtt\n  admin: {connections: true}\n  sharedNames: Accept",

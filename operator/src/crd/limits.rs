@@ -30,6 +30,12 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connect_bytes")]
     pub connect_bytes: Option<u32>,
+
+    /// Maximum number of connections per pod that are closed in a second because their client's certificate is not accepted any
+    /// more when it is judged again; the others wait. 1 to 10000. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "recheck_closes")]
+    pub recheck_closes: Option<u32>,
 }
 
 fn connections(_: &mut SchemaGenerator) -> Schema {
@@ -42,6 +48,10 @@ fn handshakes(_: &mut SchemaGenerator) -> Schema {
 
 fn connect_bytes(_: &mut SchemaGenerator) -> Schema {
     count(File::CONNECT_BYTES_RANGE)
+}
+
+fn recheck_closes(_: &mut SchemaGenerator) -> Schema {
+    count(File::RECHECK_CLOSES_RANGE)
 }
 
 fn count((least, most): (u32, u32)) -> Schema {

@@ -51,7 +51,7 @@ fn half_close(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Schema of a duration that the API server, this program and the terminator's file parse in the same way.
-fn duration((least, most): (Duration, Duration)) -> Schema {
+pub(super) fn duration((least, most): (Duration, Duration)) -> Schema {
     let (least, most) = (show_duration(least), show_duration(most));
     let rule = format!(
         "self.matches('^([0-9]+(h|m|s|ms))+$') && duration(self) >= duration('{least}') && \

@@ -157,7 +157,7 @@ mod tests {
         let spec = crd::Limits {
             connections: Some(1),
             handshakes: Some(1_000_000),
-            connect_bytes: None,
+            ..crd::Limits::default()
         };
         let limits: Result<Limits, _> = section(&spec);
         assert_eq!(limits.map(|limits| limits.handshakes), Ok(1_000_000));

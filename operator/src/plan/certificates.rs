@@ -3,6 +3,9 @@
 
 pub mod authorities;
 pub mod choose;
+mod clients;
+pub mod entry;
+pub mod lists;
 pub mod previous;
 pub mod secret;
 pub mod served;

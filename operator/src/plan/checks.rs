@@ -2,6 +2,7 @@
 //!
 //! It must not look at other objects: whether references resolve is another condition.
 
+mod client_auth;
 mod identity;
 mod names;
 mod tls;
@@ -20,22 +21,23 @@ use super::names::Identity as Owner;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
 use crate::crd::{
-    Alpn, Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, ClientAuthMode,
-    HOST_CERTIFICATES_MAX, Identity, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
+    Alpn, Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, HOST_CERTIFICATES_MAX,
+    Identity, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
 
 /// A check returns a message if it fails.
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 16] = [
+pub const CHECKS: [(Reason, Check); 17] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
     (Reason::InvalidPort, port_is_free),
     (Reason::InvalidCertificates, certificates_are_counted),
     (Reason::DuplicateCertificate, certificates_differ),
-    (Reason::MissingCaRef, client_auth_has_a_ca),
+    (Reason::MissingCaRef, client_auth::has_a_ca),
+    (Reason::InvalidClientAuth, client_auth::is_usable),
     (Reason::InvalidHostNames, names::are_valid),
     (Reason::DuplicateHostName, names::differ),
     (Reason::InvalidIdentity, identity::gives_names),
@@ -195,19 +197,6 @@ fn certificates_differ(listener: &MqttTlsListener, _: &Environment) -> Option<St
         Some(format!(
             "{field} lists Secret {twice} twice; list each Secret once"
         ))
-    })
-}
-
-fn client_auth_has_a_ca(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
-    Part::first_wrong(listener, |part| {
-        let auth = part.client_auth?;
-        (auth.mode != ClientAuthMode::None && auth.ca_ref.is_none()).then(|| {
-            format!(
-                "{}.mode Optional and Require need {0}.caRef, the Secret or ConfigMap with the CA certificates for \
-                 devices' certificates; add it, or set mode: None",
-                part.key.field("clientAuth")
-            )
-        })
     })
 }
 

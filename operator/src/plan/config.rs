@@ -1,6 +1,7 @@
 //! Renders the terminators' configuration of a listener and what was chosen for it. It must not choose.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
 use mqtt_tls_config::{
     Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, Drain, Identity, Pem, Tickets, Tls,
 };
@@ -21,6 +22,8 @@ pub struct Rendered {
     pub port: u16,
     /// Size of the devices' TLS buffers in bytes, if they are small.
     pub device_buffer: Option<u32>,
+    /// The revocation lists beside it, if there are any.
+    pub crls: Option<ByteString>,
     /// What hosts take from the listener.
     pub inherited: Inherited,
     /// The clients that get session tickets.
@@ -127,6 +130,7 @@ pub fn render(
     };
     Some(Rendered {
         text,
+        crls: None,
         inherited: Inherited::of(&config),
         version: config.version,
         port: config.port,

@@ -14,14 +14,16 @@ use mqtt_tls_config as file;
 
 use super::backend;
 use super::certificates::choose::{Choice, Chosen, choose};
-use super::certificates::previous::{Entry, Previous};
+use super::certificates::entry::Entry;
+use super::certificates::lists::Pool;
+use super::certificates::previous::Previous;
 use super::certificates::serving::{Part, Warning};
 use super::config::Inherited;
 use super::environment::Environment;
 use super::host_key::HostKey;
 use super::listener::{Alpn, Authentication, Backend, Listener};
 use super::problem::Problem;
-use super::source::{Source, Sources};
+use super::source::{DataKey, Source, Sources};
 use super::world::World;
 use crate::crd::HostStatus;
 
@@ -68,11 +70,31 @@ pub struct Choices {
     pub listener: Chosen,
     /// The hosts.
     pub hosts: Vec<ChosenHost>,
-    /// Dates at which a certificate becomes valid or expires.
+    /// The revocation lists that were read.
+    pub crls: Pool,
+    /// Dates at which a certificate becomes valid or expires, or a revocation list is outdated.
     pub dates: Vec<Timestamp>,
 }
 
 impl Choices {
+    /// Moves the revocation lists of what is chosen to those of all.
+    fn pool(&mut self) {
+        let hosts = self.hosts.iter_mut().map(|host| &mut host.chosen);
+        for chosen in std::iter::once(&mut self.listener).chain(hosts) {
+            for lists in chosen.lists.drain(..) {
+                self.crls.add(lists);
+            }
+        }
+    }
+
+    /// Returns the lists of all sources, with those of before where one stays as it was.
+    pub fn all_crls(&self, previous: &Previous) -> Pool {
+        let hosts = self.hosts.iter().map(|host| &host.chosen);
+        let all = std::iter::once(&self.listener).chain(hosts);
+        let sources: Vec<&DataKey> = all.flat_map(|chosen| &chosen.crls).collect();
+        self.crls.of(&sources, previous.crls())
+    }
+
     /// Returns the sources of all certificates and CA bundles.
     pub fn sources(&self) -> Sources {
         let hosts = self.hosts.iter();
@@ -126,6 +148,8 @@ pub struct Decision {
     pub backend: file::Backend,
     /// The listener's protocols.
     pub alpn: file::Alpn,
+    /// The revocation lists that the pods fetch, each once.
+    pub urls: Vec<file::CrlUrl>,
     /// The problems.
     pub problems: Vec<Problem>,
     /// The hosts with problems.
@@ -133,6 +157,17 @@ pub struct Decision {
     /// Whether a configuration with it can be rendered. Otherwise devices would get no certificate, or would be served with
     /// less client authentication than wanted, or with that of another host.
     pub is_complete: bool,
+}
+
+impl Decision {
+    /// Adds lists that the pods fetch, each once.
+    fn add_urls(&mut self, urls: &[file::CrlUrl]) {
+        for url in urls {
+            if !self.urls.iter().any(|known| known.url == url.url) {
+                self.urls.push(url.clone());
+            }
+        }
+    }
 }
 
 /// The input of all choices.
@@ -174,6 +209,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         .choices
         .dates
         .extend_from_slice(&found.chosen.dates);
+    decision.add_urls(&found.chosen.urls);
     decision.choices.listener = found.chosen;
     for (index, host) in listener.hosts.iter().enumerate() {
         let key = HostKey::of_spec(index, &host.names);
@@ -187,6 +223,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         let problems = problems.into_iter();
         all.extend(problems.map(|problem| problem.about_host(&key)));
     }
+    decision.choices.pool();
     decision
 }
 
@@ -205,11 +242,14 @@ pub fn renew(world: &World, previous: &Previous, now: Timestamp) -> Option<Choic
             ..kept(chosen, before.key().clone(), before)
         });
     }
-    Some(Choices {
+    let mut choices = Choices {
         listener,
         hosts,
         dates,
-    })
+        crls: Pool::default(),
+    };
+    choices.pool();
+    Some(choices)
 }
 
 fn renewed(before: &Entry, world: &World, previous: &Previous, now: Timestamp) -> Option<Chosen> {

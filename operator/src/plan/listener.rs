@@ -4,17 +4,18 @@
 //! than a rule, and standalone mode has no API server. It must not look at other objects.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use mqtt_tls_config::{
-    ClientAuthMode as Mode, Identity as ClientIdentity, Limits, Protocol, SharedNames, Timeouts,
-    Tls, UnknownNames,
+    self as file, ClientAuthMode as Mode, Identity as ClientIdentity, Limits, Protocol,
+    SharedNames, Timeouts, Tls, UnknownNames,
 };
 
 use super::environment::Environment;
 use super::names::{Identity, Name};
 use super::problem::Problem;
-use super::source::{CaSource, Source};
-use super::{bounds, checks};
+use super::source::{DataKey, Source};
+use super::{bounds, checks, client_rules};
 use crate::crd::{
     self, CertificateSource, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate,
 };
@@ -102,10 +103,25 @@ pub enum Authentication {
 /// Mutual TLS.
 #[derive(Clone, Debug)]
 pub struct ClientAuth {
-    /// Optional or Require.
-    pub mode: Mode,
-    /// CA certificates that client certificates must chain to.
-    pub ca: CaSource,
+    /// Everything but the CA certificates; its mode is not None.
+    pub settings: file::ClientAuth,
+    /// Sources of the CA certificates that client certificates must chain to; at least one.
+    pub cas: Vec<DataKey>,
+    /// Sources of revocation lists.
+    pub crls: Vec<DataKey>,
+    /// Revocation lists that the pods fetch.
+    pub urls: Vec<CrlUrl>,
+}
+
+/// A revocation list that the pods fetch.
+#[derive(Clone, Debug)]
+pub struct CrlUrl {
+    /// Its URL.
+    pub url: String,
+    /// Source of the CA certificates of its server.
+    pub ca: Option<DataKey>,
+    /// How often it is fetched.
+    pub refresh: Duration,
 }
 
 /// The broker.
@@ -258,8 +274,31 @@ fn client_auth(spec: &crd::ClientAuth, namespace: &str) -> Option<Authentication
         ClientAuthMode::None => return Some(Authentication::Off),
         ClientAuthMode::Optional => Mode::Optional,
         ClientAuthMode::Require => Mode::Require,
+        ClientAuthMode::DryRun => Mode::DryRun,
     };
-    // The checks refuse a mode without a CA.
-    let ca = CaSource::of(spec.ca_ref.as_ref()?, namespace);
-    Some(Authentication::Mutual(ClientAuth { mode, ca }))
+    let rules = spec.rules.iter().map(client_rules::of_spec);
+    let revocation = spec.revocation.as_ref();
+    let lists = revocation.into_iter();
+    let urls = lists.clone().flat_map(|one| &one.crl_urls);
+    let urls = urls.map(|one| {
+        Some(CrlUrl {
+            url: one.url.clone(),
+            ca: one.ca_ref.as_ref().map(|ca| DataKey::of(ca, namespace)),
+            refresh: file::CrlUrl::refresh_of(one.refresh.as_deref())?,
+        })
+    });
+    let crls = lists.flat_map(|one| &one.crl_refs);
+    // The checks refuse what cannot be read, and a mode without a CA.
+    Some(Authentication::Mutual(ClientAuth {
+        settings: file::ClientAuth {
+            mode,
+            ca: None,
+            accept_server_purpose: spec.accept_server_purpose,
+            rules: rules.collect::<Option<_>>()?,
+            revocation: revocation.map(client_rules::revocation),
+        },
+        cas: spec.cas().map(|ca| DataKey::of(ca, namespace)).collect(),
+        crls: crls.map(|crl| DataKey::of_crl(crl, namespace)).collect(),
+        urls: urls.collect::<Option<_>>()?,
+    }))
 }

@@ -48,6 +48,9 @@ pub const CONFIG_KEY: &str = "config.yaml";
 /// The key in the config Secret with the session ticket keys.
 pub const TICKET_KEYS: &str = "ticket-keys";
 
+/// The key in the config Secret with the revocation lists of clients' certificates.
+pub const CRLS: &str = "crls";
+
 /// The key in the Secret with the last accepted configuration.
 pub const ACCEPTED_KEY: &str = "accepted.yaml";
 

@@ -1,7 +1,7 @@
 //! The objects that a listener references, by kind: they are read for it, and their changes trigger it. It must not
 //! read them.
 
-use crate::crd::{CaKind, MqttTlsListener};
+use crate::crd::{CaKind, ClientAuth, MqttTlsListener};
 use crate::kinds::Kind;
 
 /// Returns the objects of a kind that a listener references, by namespace and name.
@@ -10,16 +10,19 @@ pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
     let hosts = spec.hosts.iter();
     let auths = hosts.clone().filter_map(|host| host.client_auth.as_ref());
     let auths = std::iter::once(&spec.client_auth).chain(auths);
-    let ca = auths.filter_map(|auth| auth.ca_ref.as_ref());
-    let ca = |kind| ca.filter(move |ca| ca.kind == kind).map(|ca| &*ca.name);
+    let keys = auths.flat_map(keys_of);
+    let keys = |wanted| {
+        keys.filter(move |(kind, _)| *kind == wanted)
+            .map(|(_, name)| name)
+    };
     let names: Vec<&str> = match kind {
         Kind::Secret => {
             let certificates = hosts.flat_map(|host| &host.certificates);
             let certificates = spec.certificates.iter().chain(certificates);
             let certificates = certificates.map(|one| &*one.secret_ref.name);
-            certificates.chain(ca(CaKind::Secret)).collect()
+            certificates.chain(keys(CaKind::Secret)).collect()
         }
-        Kind::ConfigMap => ca(CaKind::ConfigMap).collect(),
+        Kind::ConfigMap => keys(CaKind::ConfigMap).collect(),
         Kind::Service => {
             let of_hosts = hosts.clone().filter_map(|host| host.backend.as_ref());
             let alpn = hosts.filter_map(|host| host.tls.alpn.as_ref());
@@ -37,4 +40,15 @@ pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
     };
     let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
     names.into_iter().map(|name| (namespace, name)).collect()
+}
+
+/// Returns the objects with CA certificates and revocation lists, by kind and name.
+fn keys_of(auth: &ClientAuth) -> impl Iterator<Item = (CaKind, &str)> {
+    let revocation = auth.revocation.iter();
+    let lists = revocation.clone().flat_map(|one| &one.crl_refs);
+    let urls = revocation.flat_map(|one| &one.crl_urls);
+    let servers = urls.filter_map(|one| one.ca_ref.as_ref());
+    let cas = auth.cas().chain(servers);
+    cas.map(|ca| (ca.kind, &*ca.name))
+        .chain(lists.map(|list| (list.kind, &*list.name)))
 }

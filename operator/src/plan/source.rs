@@ -1,4 +1,4 @@
-//! The sources of certificates and CA bundles, recorded in an annotation of the config Secret. It must not contain a
+//! The sources of certificates, CA bundles and revocation lists, recorded in an annotation of the config Secret. It must not contain a
 //! hash of any content, which would be an oracle for that content.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::names::{CERTIFICATE_SECRETS, CLIENT_CA, Name, SOURCES};
-use crate::crd::{CaKind, CaRef};
+use crate::crd::{CaKind, CaRef, CrlRef};
 
 /// Version of the annotation's format. An annotation of another version is ignored.
 const VERSION: u32 = 1;
@@ -38,9 +38,9 @@ impl fmt::Display for Source {
     }
 }
 
-/// The source of a CA bundle.
+/// A key of a Secret or ConfigMap: the source of CA certificates, or of revocation lists.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct CaSource {
+pub struct DataKey {
     /// Secret or ConfigMap.
     pub kind: CaKind,
     /// The object.
@@ -50,7 +50,7 @@ pub struct CaSource {
     pub key: String,
 }
 
-impl CaSource {
+impl DataKey {
     /// Returns the source that a listener in this namespace references.
     pub fn of(ca: &CaRef, namespace: &str) -> Self {
         Self {
@@ -59,10 +59,28 @@ impl CaSource {
             key: ca.key.clone(),
         }
     }
+
+    /// Returns the source of revocation lists that a listener in this namespace references.
+    pub fn of_crl(crl: &CrlRef, namespace: &str) -> Self {
+        Self {
+            kind: crl.kind,
+            object: Name::new(namespace, &crl.name),
+            key: crl.key.clone(),
+        }
+    }
+
+    /// Names sources in a message.
+    pub fn all(sources: &[Self]) -> String {
+        match sources {
+            [] => "the CA certificates".to_owned(),
+            [one] => one.to_string(),
+            [first, others @ ..] => format!("{first}, and {} more", others.len()),
+        }
+    }
 }
 
 /// Omits the namespace, which is always the listener's.
-impl fmt::Display for CaSource {
+impl fmt::Display for DataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, name) = (self.kind.name(), &self.object.name);
         write!(f, "{kind} {name}, key {}", self.key)
@@ -75,9 +93,33 @@ impl fmt::Display for CaSource {
 pub struct HostSources {
     /// Sources of the certificates, the default first.
     pub certificates: Vec<Source>,
-    /// Source of the CA bundle.
+    /// Source of the CA bundle, or of its first part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<CaSource>,
+    pub client_ca: Option<DataKey>,
+    /// Sources of its other parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_client_cas: Vec<DataKey>,
+    /// Sources of revocation lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crls: Vec<DataKey>,
+}
+
+impl HostSources {
+    /// Returns the sources of the CA bundle; none if they are unknown.
+    pub fn client_cas(&self) -> Vec<DataKey> {
+        let first = self.client_ca.iter();
+        first.chain(&self.more_client_cas).cloned().collect()
+    }
+
+    /// Sets the sources of the CA bundle.
+    #[must_use]
+    pub fn with_client_cas(self, sources: &[DataKey]) -> Self {
+        Self {
+            client_ca: sources.first().cloned(),
+            more_client_cas: sources.iter().skip(1).cloned().collect(),
+            ..self
+        }
+    }
 }
 
 /// The sources of a configuration.
@@ -138,6 +180,7 @@ impl Sources {
                 .map(|name| Source::Secret(Name::new(namespace, name)))
                 .collect(),
             client_ca: ca.and_then(|ca| ca_of_first_release(ca, namespace)),
+            ..HostSources::default()
         };
         Self {
             listener,
@@ -147,11 +190,11 @@ impl Sources {
 }
 
 /// Parses `Kind/name/key`.
-fn ca_of_first_release(text: &str, namespace: &str) -> Option<CaSource> {
+fn ca_of_first_release(text: &str, namespace: &str) -> Option<DataKey> {
     let mut parts = text.splitn(3, '/');
     let kinds = [CaKind::Secret, CaKind::ConfigMap];
     let (kind, name, key) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(CaSource {
+    Some(DataKey {
         kind: kinds.into_iter().find(|one| one.name() == kind)?,
         object: Name::new(namespace, name),
         key: key.to_owned(),
@@ -162,7 +205,7 @@ fn ca_of_first_release(text: &str, namespace: &str) -> Option<CaSource> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{CaKind, CaRef, CaSource, HostSources, Name, Source, Sources};
+    use super::{CaKind, CaRef, DataKey, HostSources, Name, Source, Sources};
 
     fn sources(names: &[&str], ca: Option<(CaKind, &str, &str)>) -> Sources {
         let certificates = names.iter();
@@ -175,7 +218,8 @@ mod tests {
             certificates: certificates
                 .map(|name| Source::Secret(Name::new("iot", name)))
                 .collect(),
-            client_ca: ca.map(|ca| CaSource::of(&ca, "iot")),
+            client_ca: ca.map(|ca| DataKey::of(&ca, "iot")),
+            ..HostSources::default()
         };
         Sources {
             listener,

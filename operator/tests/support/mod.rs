@@ -17,7 +17,10 @@ use mqtt_tls_operator::plan::objects::{Children, Objects, Wanted};
 use mqtt_tls_operator::plan::pod::Pod;
 use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_terminator::settings::{Judgement, Settings};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber,
+};
 
 /// Certificates by their names in the inputs: `@edge.crt`, `@edge.key`, `@edge.pem`.
 pub(crate) struct Pki(BTreeMap<String, String>);
@@ -29,6 +32,8 @@ impl Pki {
         let mut texts = BTreeMap::from([
             ("@ca.crt".to_owned(), ca.pem()),
             ("@other-ca.crt".to_owned(), authority("other CA").pem()),
+            ("@ca.crl".to_owned(), list(&ca, 2027)),
+            ("@ca-outdated.crl".to_owned(), list(&ca, 2026)),
             (
                 "@demo-broken.pem".to_owned(),
                 "-----BEGIN CERTIFICATE-----\nAA==\n".to_owned(),
@@ -105,10 +110,24 @@ impl Pki {
     }
 }
 
+/// A revocation list that is to be replaced at the beginning of a year.
+fn list(ca: &CertifiedIssuer<'_, KeyPair>, until: i32) -> String {
+    let params = CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2025, 1, 1),
+        next_update: rcgen::date_time_ymd(until, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(ca).unwrap().pem().unwrap()
+}
+
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 

@@ -131,7 +131,8 @@ pub(crate) fn url(value: Value) -> Option<String> {
     }
 }
 
-fn is_url(text: &str) -> bool {
+/// Reports whether a text is such a URL.
+pub(crate) fn is_url(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     if text.len() > URL_LENGTH_MAX || !text.bytes().all(is_plain) {
         return false;

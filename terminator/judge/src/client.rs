@@ -3,6 +3,7 @@
 //!
 //! It must not read a clock, nor remember a client.
 
+pub mod configured;
 pub mod refusal;
 
 use std::sync::Arc;

@@ -69,11 +69,13 @@ pub enum Reason {
     ClientAuthAvoidable,
     /// Certificates give user names, and no client IDs.
     ClientIdKept,
+    /// A revocation list was to be replaced by now.
+    CrlOutdated,
 }
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -104,6 +106,7 @@ impl Reason {
         Self::AuthorityIsLeaf,
         Self::ClientAuthAvoidable,
         Self::ClientIdKept,
+        Self::CrlOutdated,
     ];
 
     /// Reasons that can reject new material.
@@ -129,6 +132,7 @@ impl Reason {
             Self::PublicDemoKey => "PublicDemoKey",
             Self::ClientAuthAvoidable => "ClientAuthAvoidable",
             Self::ClientIdKept => "ClientIdKept",
+            Self::CrlOutdated => "CrlOutdated",
             Self::IssuerExpired => "IssuerExpired",
             Self::IssuerNotYetValid => "IssuerNotYetValid",
             Self::OddDates => "OddDates",

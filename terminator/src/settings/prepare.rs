@@ -11,12 +11,13 @@ use mqtt_tls_config::{
 };
 
 use super::hosts::{Host, Hosts, Target};
-use super::{Cause, Judgement, Lasting, Problem, clients};
+use super::{Cause, Judgement, Lasting, Problem};
 use crate::tls::tickets::{Scope, Tickets};
 use crate::tls::{ClientTrust, Offering, Served, Trust};
 use crate::verdicts::Verdicts;
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
+use mqtt_tls_judge::client;
 use mqtt_tls_judge::identity::naming::Naming;
 use mqtt_tls_judge::identity::{configured, shared};
 use mqtt_tls_judge::pem::Part;
@@ -357,7 +358,7 @@ impl Judge<'_, '_> {
                 return None;
             }
         };
-        let clients = match clients::of(client_auth, &authorities) {
+        let clients = match client::configured::of(client_auth, &authorities) {
             Ok(clients) => clients,
             Err(errors) => {
                 for (index, error) in errors {

@@ -1,4 +1,4 @@
-//! Reads a CA bundle from a Secret or ConfigMap, or returns what is wrong with it.
+//! Reads a CA bundle from Secrets and ConfigMaps, or returns what is wrong with it.
 //!
 //! It must not decide what is used instead; `choose` does.
 
@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use mqtt_tls_config::Pem;
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::pem::Part;
+use zeroize::Zeroizing;
 
 use super::serving::Warning;
 use super::text::text_of;
@@ -14,7 +15,7 @@ use crate::error::chain;
 use crate::plan::host_key::HostKey;
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
-use crate::plan::source::CaSource;
+use crate::plan::source::DataKey;
 use crate::plan::world::World;
 
 /// A usable CA bundle.
@@ -59,14 +60,72 @@ impl Bundle {
     }
 }
 
-/// Reads a CA bundle for the listener itself or one of its hosts.
+/// Reads a CA bundle, which may have several sources, for the listener itself or one of its hosts.
 ///
 /// # Errors
 ///
 /// A problem that names the object, the key, and what to do.
-pub fn read(host: &HostKey, source: &CaSource, world: &World) -> Result<Bundle, Problem> {
-    let CaSource { kind, object, key } = source;
+pub fn read(host: &HostKey, sources: &[DataKey], world: &World) -> Result<Bundle, Problem> {
+    let mut bundles = Vec::with_capacity(sources.len());
+    for (index, source) in sources.iter().enumerate() {
+        let field = if index == 0 { "caRef" } else { "caRefs" };
+        let wanted = Wanted {
+            field: host.field(&format!("clientAuth.{field}")),
+            what: "the CA certificates",
+            missing: Reason::CaNotFound,
+        };
+        bundles.push(one(source, &wanted, world)?);
+    }
+    if let [one] = &bundles[..] {
+        return Ok(one.clone());
+    }
+    let mut text = Zeroizing::new(String::new());
+    for bundle in &bundles {
+        text.push_str(bundle.pem.expose().trim_end());
+        text.push('\n');
+    }
+    let place = DataKey::all(sources);
+    judged(&place, &text)
+}
+
+/// Reads the CA certificates of a server.
+///
+/// # Errors
+///
+/// As those of [`read`].
+pub fn one(source: &DataKey, wanted: &Wanted, world: &World) -> Result<Bundle, Problem> {
+    let place = source.to_string();
+    let bytes = bytes(source, wanted, world)?;
+    let text = text_of(bytes)
+        .map_err(|error| Problem::of_reference(Reason::BrokenPem, format!("{place}: {error}")))?;
+    judged(&place, &text)
+}
+
+fn judged(place: &str, text: &str) -> Result<Bundle, Problem> {
+    Bundle::judge(place, Pem::new(text.to_owned())).map_err(|error| {
+        Problem::of_reference(error.reason().into(), format!("{place}: {}", chain(&error)))
+    })
+}
+
+/// What a source is to have.
+pub struct Wanted {
+    /// The field that references it.
+    pub field: String,
+    /// What it has, in words.
+    pub what: &'static str,
+    /// The reason if it does not exist.
+    pub missing: Reason,
+}
+
+/// Reads the bytes under a key of a Secret or ConfigMap.
+///
+/// # Errors
+///
+/// It does not exist.
+pub fn bytes<'w>(source: &DataKey, wanted: &Wanted, world: &'w World) -> Result<&'w [u8], Problem> {
+    let DataKey { kind, object, key } = source;
     let in_words = format!("{} {}", kind.name(), object.name);
+    let (field, what) = (&wanted.field, wanted.what);
     let bytes = match kind {
         CaKind::Secret => world.secrets.get(object).map(|secret| {
             let data = secret.data.as_ref();
@@ -77,24 +136,14 @@ pub fn read(host: &HostKey, source: &CaSource, world: &World) -> Result<Bundle, 
     };
     let Some(bytes) = bytes else {
         let message = format!(
-            "{in_words} does not exist in this namespace; create it with the CA certificates under key \
-             {key}, or correct {}",
-            host.field("clientAuth.caRef")
+            "{in_words} does not exist in this namespace; create it with {what} under key {key}, or correct {field}"
         );
-        return Err(Problem::of_reference(Reason::CaNotFound, message));
+        return Err(Problem::of_reference(wanted.missing, message));
     };
-    let Some(bytes) = bytes else {
-        let message = format!(
-            "{in_words} has no key {key}; put the CA certificates there, or correct {}",
-            host.field("clientAuth.caRef.key")
-        );
-        return Err(Problem::of_reference(Reason::MissingKey, message));
-    };
-    let place = source.to_string();
-    let text = text_of(bytes)
-        .map_err(|error| Problem::of_reference(Reason::BrokenPem, format!("{place}: {error}")))?;
-    Bundle::judge(&place, Pem::new((*text).to_owned())).map_err(|error| {
-        Problem::of_reference(error.reason().into(), format!("{place}: {}", chain(&error)))
+    bytes.ok_or_else(|| {
+        let message =
+            format!("{in_words} has no key {key}; put {what} there, or correct {field}.key");
+        Problem::of_reference(Reason::MissingKey, message)
     })
 }
 

@@ -4,11 +4,12 @@
 //! client authentication because a CA is missing.
 
 use jiff::Timestamp;
-use mqtt_tls_config::{ClientAuth, Pem, Tls};
+use mqtt_tls_config::{ClientAuth, CrlUrl, Pem, Tls};
 use mqtt_tls_judge::authorities::Authorities;
 
-use super::authorities::{self, Bundle};
-use super::previous::{Entry, Previous};
+use super::entry::Entry;
+use super::lists::Lists;
+use super::previous::Previous;
 use super::secret;
 use super::served::Served;
 use super::serving::Warning;
@@ -16,7 +17,7 @@ use crate::plan::host_key::HostKey;
 use crate::plan::listener::Authentication;
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
-use crate::plan::source::{CaSource, HostSources, Source};
+use crate::plan::source::{DataKey, HostSources, Source};
 use crate::plan::world::World;
 
 /// The input of a choice for the listener itself, or for one of its hosts.
@@ -48,8 +49,14 @@ pub struct Chosen {
     pub served: Vec<Served>,
     /// Mutual TLS; `None` if it is wanted and no CA is usable, or if it is the listener's.
     pub client_auth: Option<ClientAuth>,
-    /// The source of the CA bundle, if known.
-    pub ca_source: Option<CaSource>,
+    /// The sources of the CA bundle, if known.
+    pub ca_sources: Vec<DataKey>,
+    /// The sources of the revocation lists.
+    pub crls: Vec<DataKey>,
+    /// The revocation lists, as far as they were read.
+    pub lists: Vec<Lists>,
+    /// The revocation lists that the pods fetch.
+    pub urls: Vec<CrlUrl>,
     /// Warnings about the CA bundle.
     pub ca_warnings: Vec<Warning>,
     /// The CA certificates, unless they are the listener's.
@@ -70,6 +77,7 @@ impl Chosen {
             dates: served.iter().flat_map(Served::dates).collect(),
             served,
             client_auth: before.client_auth()?,
+            crls: before.crls().to_vec(),
             ..Self::default()
         };
         chosen.keep_ca(before);
@@ -79,7 +87,7 @@ impl Chosen {
     /// Takes source and warnings of the CA bundle from a previous configuration, whose bundle it has.
     pub fn keep_ca(&mut self, before: &Entry) {
         if let Some((source, bundle)) = before.authorities() {
-            self.ca_source = source.cloned();
+            self.ca_sources = source.to_vec();
             self.ca_warnings = bundle.warnings();
             self.authorities = Some(bundle.authorities.clone());
         }
@@ -108,12 +116,9 @@ impl Chosen {
         let served = self.served.iter();
         let certificates = served.map(|one| (one.pem.expose().len(), one.source.to_string()));
         let ca = self.ca();
-        let source = || {
-            let source = self.ca_source.as_ref().map(CaSource::to_string);
-            source.unwrap_or_else(|| "the CA certificates".to_owned())
-        };
+        let sources = || DataKey::all(&self.ca_sources);
         certificates
-            .chain(ca.map(|ca| (ca.expose().len(), source())))
+            .chain(ca.map(|ca| (ca.expose().len(), sources())))
             .collect()
     }
 
@@ -122,8 +127,10 @@ impl Chosen {
         let served = self.served.iter();
         HostSources {
             certificates: served.map(|one| one.source.clone()).collect(),
-            client_ca: self.ca_source.clone(),
+            crls: self.crls.clone(),
+            ..HostSources::default()
         }
+        .with_client_cas(&self.ca_sources)
     }
 }
 
@@ -191,30 +198,11 @@ impl Choice<'_> {
         self.tls.misfit(served.facts.is_rsa())
     }
 
-    /// Reads the current CA certificates, by the same rule.
-    fn bundle(&self, source: &CaSource) -> Result<Bundle, Problem> {
-        let bundle = authorities::read(self.key, source, self.world)?;
-        match bundle.refusal() {
-            Some(refusal) if !self.is_at_start && !self.previous.trusts(&bundle) => Err(refusal),
-            Some(_) | None => Ok(bundle),
-        }
-    }
-
     /// Returns the certificate that the previous configuration has from a source, if a suite fits it.
     fn last_good(&self, source: &Source) -> Option<&Served> {
         let own = self.before.and_then(|before| before.certificate(source));
         let last = own.or_else(|| self.previous.certificate(source));
         last.filter(|served| self.misfit(served).is_none())
-    }
-
-    /// Returns the CA bundle that the previous configuration has from a source, or else the one from any source that this host
-    /// had: the spec may just have named another.
-    fn last_good_bundle(&self, source: &CaSource) -> Option<(Option<&CaSource>, &Bundle)> {
-        let own = self.before.and_then(Entry::authorities);
-        let is_wanted = |(found, _): &(Option<&CaSource>, &Bundle)| *found == Some(source);
-        own.filter(is_wanted)
-            .or_else(|| self.previous.authorities(source))
-            .or(own)
     }
 
     /// Chooses between the current certificate and the previous one.
@@ -306,44 +294,5 @@ impl Choice<'_> {
         // It is still listed, at a later place, where its problems are reported.
         let fresh = self.certificate(&before.source);
         self.between(fresh, &before.source, &mut Vec::new())
-    }
-
-    /// Chooses the CA bundle.
-    fn client_auth(&self, chosen: &mut Chosen) {
-        let wanted = match self.client_auth {
-            Authentication::AsListener => return,
-            Authentication::Off => {
-                chosen.client_auth = Some(ClientAuth::default());
-                return;
-            }
-            Authentication::Mutual(wanted) => wanted,
-        };
-        let (source, bundle) = match self.bundle(&wanted.ca) {
-            Ok(bundle) => (Some(wanted.ca.clone()), bundle),
-            Err(problem) => {
-                let Some((source, bundle)) = self.last_good_bundle(&wanted.ca) else {
-                    let what = "until then no new configuration is rendered, because it would accept devices unverified";
-                    // What happens to a host is decided where it is chosen.
-                    let is_listener = self.key.name().is_none();
-                    chosen.problems.push(if is_listener {
-                        problem.until_then(what)
-                    } else {
-                        problem
-                    });
-                    return;
-                };
-                let problem = problem.until_then("the previous CA certificates stay in use");
-                chosen.problems.push(problem);
-                (source.cloned(), bundle.clone())
-            }
-        };
-        chosen.ca_source = source;
-        chosen.ca_warnings = bundle.warnings();
-        chosen.authorities = Some(bundle.authorities);
-        chosen.client_auth = Some(ClientAuth {
-            mode: wanted.mode,
-            ca: Some(bundle.pem),
-            ..ClientAuth::default()
-        });
     }
 }

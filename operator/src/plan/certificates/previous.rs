@@ -4,22 +4,19 @@
 //! It must not return what cannot be served, must not read a Secret of another owner, and must not decide what is
 //! served.
 
-use std::sync::OnceLock;
-
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use mqtt_tls_config::{
-    self as file, Alpn, Backend, ClientAuthMode, Config, Host, Pem, are_same_names,
-};
+use mqtt_tls_config::{self as file, Config, Host, Pem, are_same_names};
 
 use super::authorities::Bundle;
+use super::entry::Entry;
+use super::lists::Pool;
 use super::served::Served;
 use super::serving::{self, Serving};
 use crate::plan::host_key::HostKey;
-use crate::plan::listener::{Authentication, ClientAuth};
 use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
-use crate::plan::source::{CaSource, HostSources, Source, Sources};
+use crate::plan::source::{DataKey, HostSources, Source, Sources};
 
 /// The previous configuration.
 #[derive(Clone, Default)]
@@ -30,183 +27,8 @@ pub struct Previous {
     rest: Option<Box<Config>>,
     /// The file's text.
     text: Option<Pem>,
-}
-
-/// What a configuration has for the listener itself, or for one of its hosts.
-#[derive(Clone)]
-pub struct Entry {
-    key: HostKey,
-    /// Empty if the listener's are served.
-    certificates: Vec<Rendered>,
-    authorities: Option<RenderedBundle>,
-    /// Everything else; what a host does not have is the listener's.
-    rest: Host,
-}
-
-/// A certificate of a configuration.
-#[derive(Clone)]
-struct Rendered {
-    source: Source,
-    pem: Pem,
-    judged: OnceLock<Option<Served>>,
-}
-
-/// The CA bundle of a configuration.
-#[derive(Clone)]
-struct RenderedBundle {
-    /// None if unknown.
-    source: Option<CaSource>,
-    /// Description of the source, for messages.
-    object: String,
-    pem: Pem,
-    judged: OnceLock<Option<Bundle>>,
-}
-
-/// The source of the CA certificates is unknown: someone edited the annotation or the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unknown;
-
-impl Rendered {
-    /// Returns the certificate, or `None` if it cannot be served.
-    fn served(&self) -> Option<&Served> {
-        let judge = || Served::judge(self.source.clone(), self.pem.clone()).ok();
-        self.judged.get_or_init(judge).as_ref()
-    }
-}
-
-impl Default for Entry {
-    fn default() -> Self {
-        Self {
-            key: HostKey::LISTENER,
-            certificates: Vec::new(),
-            authorities: None,
-            rest: Host::new(Vec::new()),
-        }
-    }
-}
-
-impl Entry {
-    /// Reads what a configuration has. Sources that do not match it are ignored: someone edited the annotation or the
-    /// file.
-    fn of(key: HostKey, mut rest: Host, sources: HostSources, own: &Name) -> Self {
-        let object = sources.client_ca.as_ref().map(CaSource::to_string);
-        let ca = rest.client_auth.as_mut().and_then(|auth| auth.ca.take());
-        let authorities = ca.map(|pem| RenderedBundle {
-            object: object.unwrap_or_else(|| Source::Secret(own.clone()).to_string()),
-            source: sources.client_ca,
-            pem,
-            judged: OnceLock::new(),
-        });
-        let others = std::mem::take(&mut rest.certificates).into_iter();
-        let pems = rest.pem.take().into_iter();
-        let pems: Vec<Pem> = pems.chain(others.map(|one| one.pem)).collect();
-        let sources = if sources.certificates.len() == pems.len() {
-            sources.certificates
-        } else {
-            vec![Source::Secret(own.clone()); pems.len()]
-        };
-        let rendered = sources.into_iter().zip(pems);
-        Self {
-            key,
-            certificates: rendered
-                .map(|(source, pem)| Rendered {
-                    source,
-                    pem,
-                    judged: OnceLock::new(),
-                })
-                .collect(),
-            authorities,
-            rest,
-        }
-    }
-
-    /// Returns its key.
-    pub fn key(&self) -> &HostKey {
-        &self.key
-    }
-
-    /// Returns its names; none for the listener itself.
-    pub fn names(&self) -> &[String] {
-        &self.rest.names
-    }
-
-    /// Returns its own names from clients' certificates.
-    pub fn client_identity(&self) -> Option<&file::Identity> {
-        self.rest.identity.as_ref()
-    }
-
-    /// Returns its own backend.
-    pub fn backend(&self) -> Option<&Backend> {
-        self.rest.backend.as_ref()
-    }
-
-    /// Returns its own protocols.
-    pub fn alpn(&self) -> Option<&Alpn> {
-        self.rest.tls.alpn.as_ref()
-    }
-
-    /// Returns the sources of its certificates, the default first.
-    pub fn sources(&self) -> Vec<Source> {
-        let certificates = self.certificates.iter();
-        certificates.map(|one| one.source.clone()).collect()
-    }
-
-    /// Returns how clients are authenticated, as a spec would have it.
-    ///
-    /// # Errors
-    ///
-    /// The source of its CA certificates is unknown.
-    pub fn authentication(&self) -> Result<Authentication, Unknown> {
-        let mode = match self.rest.client_auth.as_ref().map(|auth| auth.mode) {
-            None => return Ok(Authentication::AsListener),
-            Some(ClientAuthMode::None) => return Ok(Authentication::Off),
-            Some(mode) => mode,
-        };
-        let bundle = self.authorities.as_ref().ok_or(Unknown)?;
-        let ca = bundle.source.clone().ok_or(Unknown)?;
-        Ok(Authentication::Mutual(ClientAuth { mode, ca }))
-    }
-
-    /// Returns the client authentication, which is none if it is the listener's; `None` if the CA bundle cannot be used.
-    pub fn client_auth(&self) -> Option<Option<file::ClientAuth>> {
-        let Some(auth) = &self.rest.client_auth else {
-            return Some(None);
-        };
-        let mut auth = auth.clone();
-        if auth.mode != ClientAuthMode::None {
-            auth.ca = Some(self.authorities()?.1.pem.clone());
-        }
-        Some(Some(auth))
-    }
-
-    /// Returns the text of each certificate.
-    pub fn pems(&self) -> impl Iterator<Item = &Pem> {
-        self.certificates.iter().map(|one| &one.pem)
-    }
-
-    /// Returns the text of the CA certificates.
-    pub fn ca(&self) -> Option<&Pem> {
-        self.authorities.as_ref().map(|bundle| &bundle.pem)
-    }
-
-    /// Returns the certificates that can be served, the default first.
-    pub fn served(&self) -> impl Iterator<Item = &Served> {
-        self.certificates.iter().filter_map(Rendered::served)
-    }
-
-    /// Returns the certificate from a source.
-    pub fn certificate(&self, source: &Source) -> Option<&Served> {
-        let mut certificates = self.certificates.iter();
-        certificates.find_map(|one| (one.source == *source).then(|| one.served()).flatten())
-    }
-
-    /// Returns the CA bundle, and its source if known.
-    pub fn authorities(&self) -> Option<(Option<&CaSource>, &Bundle)> {
-        let rendered = self.authorities.as_ref()?;
-        let judge = || Bundle::judge(&rendered.object, rendered.pem.clone()).ok();
-        let bundle = rendered.judged.get_or_init(judge).as_ref()?;
-        Some((rendered.source.as_ref(), bundle))
-    }
+    /// The revocation lists beside it.
+    crls: Pool,
 }
 
 impl Previous {
@@ -245,6 +67,7 @@ impl Previous {
                 .collect(),
             rest: Some(Box::new(config)),
             text,
+            crls: Pool::read(secret),
         }
     }
 
@@ -317,10 +140,20 @@ impl Previous {
             .any(|served| served.certificate.is_same(&one.certificate))
     }
 
-    /// Returns the CA bundle from a source.
-    pub fn authorities(&self, source: &CaSource) -> Option<(Option<&CaSource>, &Bundle)> {
+    /// Returns the CA bundle from these sources.
+    pub fn authorities(&self, sources: &[DataKey]) -> Option<(&[DataKey], &Bundle)> {
         let mut bundles = self.all().filter_map(Entry::authorities);
-        bundles.find(|(found, _)| *found == Some(source))
+        bundles.find(|(found, _)| *found == sources)
+    }
+
+    /// Returns the revocation lists beside it.
+    pub fn crls(&self) -> &Pool {
+        &self.crls
+    }
+
+    /// Returns the revocation lists that the pods fetch.
+    pub fn urls(&self) -> &[file::CrlUrl] {
+        self.rest().map_or(&[], |rest| &rest.crls)
     }
 
     /// Reports whether the previous configuration contains these CA certificates.
@@ -354,9 +187,7 @@ impl Previous {
     /// Returns the number of certificates that were judged.
     #[cfg(test)]
     pub(crate) fn judged(&self) -> usize {
-        let certificates = self.all().flat_map(|one| &one.certificates);
-        let judged = certificates.filter(|one| one.judged.get().is_some());
-        judged.count()
+        self.all().map(Entry::judged).sum()
     }
 }
 

@@ -28,6 +28,12 @@ pub(super) fn gives_names(listener: &MqttTlsListener, _: &Environment) -> Option
             ));
         }
         let mode = part.client_auth.unwrap_or(&spec.client_auth).mode;
+        if mode == ClientAuthMode::DryRun && identity.without_certificate.is_none() {
+            return Some(format!(
+                "{field} would refuse all devices: with clientAuth.mode DryRun each counts as one without a certificate; set \
+                 {field}.withoutCertificate, or remove identity until the mode is Require"
+            ));
+        }
         wrong(&identity, mode != ClientAuthMode::None)
             .map(|(key, message)| format!("{field}{key}: {message}"))
     })

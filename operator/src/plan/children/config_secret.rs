@@ -1,5 +1,5 @@
 //! The Secrets with configurations of the terminators, which contain private keys: the current one with the session ticket
-//! keys, and the last one that all pods accepted.
+//! keys and revocation lists, and the last one that all pods accepted.
 //!
 //! Their annotations name objects; they must not contain a hash of any content, which would be an oracle for it.
 
@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
 
 use crate::kinds::Child;
-use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, Identity, TICKET_KEYS};
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, CRLS, Identity, TICKET_KEYS};
 use crate::plan::source::Sources;
 
 /// What the config Secret contains.
@@ -21,6 +21,8 @@ pub struct Files<'f> {
     pub sources: &'f Sources,
     /// The session ticket keys, if there are any.
     pub ticket_keys: Option<ByteString>,
+    /// The revocation lists of clients' certificates, if there are any.
+    pub crls: Option<ByteString>,
 }
 
 /// Builds the Secret with the current configuration.
@@ -29,6 +31,8 @@ pub(super) fn build(identity: &Identity, files: &Files<'_>) -> Secret {
     let mut data = BTreeMap::from([(CONFIG_KEY.to_owned(), bytes)]);
     let keys = files.ticket_keys.clone();
     data.extend(keys.map(|keys| (TICKET_KEYS.to_owned(), keys)));
+    let crls = files.crls.clone();
+    data.extend(crls.map(|crls| (CRLS.to_owned(), crls)));
     let annotations = files.sources.annotations();
     secret(identity, Child::Configuration, annotations, data)
 }

@@ -21,7 +21,7 @@ use crate::crd::ADMIN_PORT;
 use crate::kinds::Child;
 use crate::plan::environment::Environment;
 use crate::plan::listener::Listener;
-use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, TICKET_KEYS};
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CRLS, TICKET_KEYS};
 
 /// Mount point of the configuration: a directory, because a file mounted by subPath is never refreshed.
 const CONFIG_DIRECTORY: &str = "/etc/mqtt-tls";
@@ -36,6 +36,9 @@ const FALLBACK: &str = "MQTT_TLS_FALLBACK";
 
 /// The terminator's setting with the file of session ticket keys.
 const TICKET_FILE: &str = "MQTT_TLS_TICKET_KEYS";
+
+/// The terminator's setting with the file of revocation lists.
+const CRL_FILE: &str = "MQTT_TLS_CRLS";
 
 /// The user and group of the terminator, as in its image.
 const USER: i64 = 65_532;
@@ -113,6 +116,7 @@ fn container(listener: &Listener, environment: &Environment) -> Container {
         env: Some(vec![
             variable(FALLBACK, ACCEPTED_KEY),
             variable(TICKET_FILE, TICKET_KEYS),
+            variable(CRL_FILE, CRLS),
         ]),
         ports: Some(vec![admin]),
         lifecycle: Some(Lifecycle {
@@ -219,7 +223,7 @@ fn resources(listener: &Listener) -> ResourceRequirements {
     }
 }
 
-/// Returns the volume with the configuration, the session ticket keys, and the last accepted configuration, as far as
+/// Returns the volume with the configuration, the session ticket keys, the revocation lists, and the last accepted configuration, as far as
 /// there are any.
 fn volume(listener: &Listener) -> Volume {
     let source = |child, key: &str, is_optional: bool| VolumeProjection {
@@ -238,6 +242,7 @@ fn volume(listener: &Listener) -> Volume {
         source(Child::Configuration, CONFIG_KEY, false),
         // Of the same Secret: a key that may be missing has to be a source of its own.
         source(Child::Configuration, TICKET_KEYS, true),
+        source(Child::Configuration, CRLS, true),
         source(Child::Accepted, ACCEPTED_KEY, true),
     ];
     Volume {

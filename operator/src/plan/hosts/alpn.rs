@@ -6,7 +6,7 @@ use mqtt_tls_config as file;
 
 use super::Input;
 use crate::plan::backend;
-use crate::plan::certificates::previous::Entry;
+use crate::plan::certificates::entry::Entry;
 use crate::plan::host_key::HostKey;
 use crate::plan::listener::{Alpn, Backend};
 use crate::plan::problem::Problem;

@@ -5,7 +5,8 @@
 use mqtt_tls_config as file;
 
 use super::{ChosenHost, Decision, Found, Input, Wish, alpn, identity, kept, renewed};
-use crate::plan::certificates::previous::{Entry, Previous};
+use crate::plan::certificates::entry::Entry;
+use crate::plan::certificates::previous::Previous;
 use crate::plan::host_key::HostKey;
 use crate::plan::listener::{Authentication, Host};
 use crate::plan::problem::Problem;
@@ -36,6 +37,7 @@ impl Input<'_> {
         let keeps_broker = (found.has_backend || !self.has_other_backend(host, &found))
             && (found.has_protocols || !self.has_other_protocols(host, &found));
         if found.has_default && found.has_client_auth && keeps_broker {
+            decision.add_urls(&found.chosen.urls);
             decision.choices.hosts.push(found.host(host, key));
             return problems;
         }
@@ -44,10 +46,12 @@ impl Input<'_> {
         let what = match kept {
             _ if had_none && found.has_client_auth => {
                 found.chosen.served.clear();
+                decision.add_urls(&found.chosen.urls);
                 decision.choices.hosts.push(found.host(host, key));
                 "until then it has the listener's certificates, as before"
             }
             Some(kept) => {
+                decision.add_urls(self.previous.urls());
                 let choices = &mut decision.choices;
                 choices.dates.extend_from_slice(&kept.chosen.dates);
                 choices.hosts.push(kept);

@@ -11,7 +11,9 @@ use mqtt_tls_config::{Alpn, Backend, Config, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZ
 use super::{Choices, ChosenHost, Decision, alpn, identity};
 use crate::crd::HostStatus;
 use crate::plan::certificates::choose::Chosen;
-use crate::plan::certificates::previous::{Entry, Previous};
+use crate::plan::certificates::entry::Entry;
+use crate::plan::certificates::lists;
+use crate::plan::certificates::previous::Previous;
 use crate::plan::config::{Rendered, render};
 use crate::plan::host_key::HostKey;
 use crate::plan::problem::Problem;
@@ -68,23 +70,49 @@ pub fn fit(
     now: Timestamp,
 ) -> Result<Fitted, Problem> {
     let mut fitted = Fitted::default();
-    let mut limit = SIZE_MAX;
+    let most = choices.size_max();
+    let mut limit = most;
     loop {
         let outgrown = &mut fitted.outgrown;
         let expected = choices.lighten(limit, previous, yielding, outgrown)?;
         fitted.rendered = render(config.clone(), choices, previous, now);
         let size = fitted.rendered.as_ref().map_or(0, Rendered::size);
-        if size <= SIZE_MAX {
+        if size <= most {
             // What was served before may have no suite any more, and terminators refuse it then.
             let mut all = choices.all();
             let fits = fitted.outgrown.is_empty() || all.all(|one| one.fits(&config.tls));
             if !fits {
                 return Err(without_suite());
             }
-            return identity::conflict(choices, config).map_or(Ok(fitted), Err);
+            if let Some(conflict) = identity::conflict(choices, config) {
+                return Err(conflict);
+            }
+            fitted.add_crls(choices, previous)?;
+            return Ok(fitted);
         }
         // Some characters need more space in the file.
-        limit = expected.saturating_mul(SIZE_MAX) / size;
+        limit = expected.saturating_mul(most) / size;
+    }
+}
+
+impl Fitted {
+    /// Adds the revocation lists; those of before stay if they have outgrown their limit.
+    fn add_crls(&mut self, choices: &Choices, previous: &Previous) -> Result<(), Problem> {
+        let mut crls = choices.all_crls(previous);
+        if let Some(problem) = crls.excess() {
+            match crls.as_in(previous.crls()) {
+                Some(before) => {
+                    let problem = problem.until_then("the previous lists stay in use");
+                    self.outgrown.push((HostKey::LISTENER, problem));
+                    crls = before;
+                }
+                None => return Err(problem),
+            }
+        }
+        if let Some(rendered) = &mut self.rendered {
+            rendered.crls = crls.text();
+        }
+        Ok(())
     }
 }
 
@@ -171,6 +199,12 @@ fn weight(pem: &Pem) -> usize {
 }
 
 impl Choices {
+    /// Returns the maximum size of the file: the Secret has the revocation lists, too.
+    fn size_max(&self) -> usize {
+        let has_crls = self.all().any(|chosen| !chosen.crls.is_empty());
+        SIZE_MAX - if has_crls { lists::SIZE_MAX } else { 0 }
+    }
+
     /// Puts what has grown back to what it was until the rest is expected to fit, and returns the expected size.
     fn lighten(
         &mut self,

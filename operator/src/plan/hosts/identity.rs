@@ -9,7 +9,7 @@ use mqtt_tls_judge::identity::{configured, shared};
 
 use super::Choices;
 use super::together::Effective;
-use crate::plan::certificates::previous::Entry;
+use crate::plan::certificates::entry::Entry;
 use crate::plan::config::Inherited;
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};

@@ -5,7 +5,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 
 const VALID: &[ConditionType] = &[ConditionType::CertificateValid];
 
-pub(super) const ROWS: [Row; 24] = [
+pub(super) const ROWS: [Row; 25] = [
     Row::new(
         Reason::AuthorityIsLeaf,
         "AuthorityIsLeaf",
@@ -33,6 +33,13 @@ pub(super) const ROWS: [Row; 24] = [
         VALID,
         "true, but clients that use rustls or Go reject the chain, for the reason in the message",
         "verify the chain with `openssl verify -x509_strict`",
+    ),
+    Row::new(
+        Reason::CrlOutdated,
+        "CrlOutdated",
+        VALID,
+        "true, but a revocation list was to be replaced by now: what its CA has revoked since is accepted, or, with `whenOutdated: Refuse`, all of its devices are refused",
+        "let the CA issue a new list, and write it to the object in the message",
     ),
     Row::new(
         Reason::DuplicateLeftOut,

@@ -18,6 +18,7 @@ impl From<Found> for Reason {
             Found::PublicDemoKey => Self::PublicDemoKey,
             Found::ClientAuthAvoidable => Self::ClientAuthAvoidable,
             Found::ClientIdKept => Self::ClientIdKept,
+            Found::CrlOutdated => Self::CrlOutdated,
             Found::IssuerExpired => Self::IssuerExpired,
             Found::IssuerNotYetValid => Self::IssuerNotYetValid,
             Found::OddDates => Self::OddDates,

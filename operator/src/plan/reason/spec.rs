@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 33] = [
+pub(super) const ROWS: [Row; 36] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
@@ -34,6 +34,13 @@ pub(super) const ROWS: [Row; 33] = [
         ACCEPTED,
         "there are no certificates, or too many",
         "list 1 to 16 Secrets, for a host 1 to 4",
+    ),
+    Row::new(
+        Reason::InvalidClientAuth,
+        "InvalidClientAuth",
+        ACCEPTED,
+        "a rule or a revocation list of `clientAuth` cannot be used, or there are too many",
+        "correct the field that the message names",
     ),
     Row::new(
         Reason::InvalidHost,
@@ -169,6 +176,13 @@ pub(super) const ROWS: [Row; 33] = [
         "reference fewer or smaller ones",
     ),
     Row::new(
+        Reason::CrlNotFound,
+        "CrlNotFound",
+        REFS,
+        "the Secret or ConfigMap with revocation lists does not exist, or has no such key; lists that are already in use stay, and without any no configuration is rendered that would accept revoked devices",
+        "create it, or correct `clientAuth.revocation.crlRefs`",
+    ),
+    Row::new(
         Reason::EncryptedPrivateKey,
         "EncryptedPrivateKey",
         REFS,
@@ -230,6 +244,13 @@ pub(super) const ROWS: [Row; 33] = [
         REFS,
         "a certificate cannot be parsed or used",
         "reissue it; the message says what is wrong",
+    ),
+    Row::new(
+        Reason::UnusableCrl,
+        "UnusableCrl",
+        REFS,
+        "a revocation list is damaged, of another CA, or of a kind that is not supported, or all lists together are too large; lists that are already in use stay",
+        "use the complete list that the CA signed; fetch a large one by `crlUrls`",
     ),
     Row::new(
         Reason::UnusablePrivateKey,

@@ -10,6 +10,7 @@ use crate::Pem;
 use crate::entries::Entries;
 use crate::key::{Key, Required, Values, Visitor};
 use crate::scalar;
+use crate::yaml::Value;
 
 /// Maximum number of `crls`.
 pub const CRLS_MAX: usize = 16;
@@ -68,6 +69,23 @@ impl CrlUrl {
 
     fn has_default_refresh(value: &Duration) -> bool {
         Self::REFRESH.is_default(value)
+    }
+
+    /// Reads `refresh`, which has a default; `None` if it is not a duration within its bounds.
+    pub fn refresh_of(text: Option<&str>) -> Option<Duration> {
+        let Some(text) = text else {
+            return Some((Self::REFRESH.default)());
+        };
+        let values = Self::REFRESH.values;
+        values
+            .is_plain(text)
+            .then(|| values.read(Value::String(text.to_owned())))
+            .flatten()
+    }
+
+    /// Reports whether a text may be a URL of a list.
+    pub fn is_url(text: &str) -> bool {
+        scalar::is_url(text)
     }
 
     /// Reports whether the server must have a certificate.

@@ -33,6 +33,11 @@ pub struct Found<'b> {
 }
 
 impl Found<'_> {
+    /// Returns the certificates (DER) beside the lists, which no one vouches for.
+    pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        self.certificates.iter().map(Vec::as_slice)
+    }
+
     /// Returns the issuers of the certificates beside the lists: CAs that one of the known issuers has issued, or another of
     /// them. A CA of the same name that no known one has issued is none.
     pub fn issuers(&self, known: &[Issuer]) -> Vec<Issuer> {

@@ -1,4 +1,4 @@
-//! Makes the judge's [`Clients`] of the file's `clientAuth`. Pure.
+//! Makes [`Clients`] of the file's `clientAuth`, for terminators and for the operator, which renders the file.
 //!
 //! It must not judge CA certificates or lists.
 
@@ -7,16 +7,18 @@ use std::sync::Arc;
 use mqtt_tls_config::{
     ClientAuth, ClientRule, RevocationCheck, RuleField, RuleMatching, WhenUnknown as Entry,
 };
-use mqtt_tls_judge::authorities::Authorities;
-use mqtt_tls_judge::client::{Clients, Depth, Purpose, Revocation, WhenUnknown};
-use mqtt_tls_judge::identity::Field;
-use mqtt_tls_judge::identity::rules::{Error, Matching, Rule, Rules};
 
-/// Makes how clients are judged, with these authorities. Each error has the index of its rule.
-pub(super) fn of(
-    entry: &ClientAuth,
-    authorities: &Authorities,
-) -> Result<Clients, Vec<(usize, Error)>> {
+use super::super::authorities::Authorities;
+use super::super::identity::Field;
+use super::super::identity::rules::{Error, Matching, Rule, Rules};
+use super::{Clients, Depth, Purpose, Revocation, WhenUnknown};
+
+/// Makes how clients are judged, with these authorities.
+///
+/// # Errors
+///
+/// Rules are invalid; each with its index.
+pub fn of(entry: &ClientAuth, authorities: &Authorities) -> Result<Clients, Vec<(usize, Error)>> {
     let revocation = entry.revocation.as_ref().map(|entry| Revocation {
         depth: match entry.check {
             RevocationCheck::Chain => Depth::Chain,
@@ -37,7 +39,12 @@ pub(super) fn of(
     })
 }
 
-fn rules(entries: &[ClientRule]) -> Result<Option<Rules>, Vec<(usize, Error)>> {
+/// Makes the rules; `None` if there are none.
+///
+/// # Errors
+///
+/// Some are invalid, each with its index, or there are too many.
+pub fn rules(entries: &[ClientRule]) -> Result<Option<Rules>, Vec<(usize, Error)>> {
     if entries.is_empty() {
         return Ok(None);
     }
