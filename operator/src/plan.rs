@@ -82,9 +82,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         now,
     });
     let ports = ports::choose(&listener, world, &previous, now);
-    let brokers = decision.take_brokers();
-    let mut config = config::of(&listener, brokers, &ports.also, environment);
-    config.crls = std::mem::take(&mut decision.urls);
+    let found = decision.take_found();
+    let config = config::of(&listener, found, &ports.also, environment);
     let rendered = decision.rendered(&config, &previous, now);
     let Decision {
         mut choices,
@@ -107,10 +106,9 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     let ticket_keys = ticket_keys(world, &identity, config.as_ref(), now);
     dates.extend(ticket_keys.as_ref().and_then(tickets::due));
     let files = config.as_ref().map(|config| Files {
-        config: &config.text,
+        config,
         sources: &sources,
         ticket_keys,
-        crls: config.crls.clone(),
     });
     let objects = children::build(
         &listener,
@@ -207,10 +205,9 @@ fn unaccepted(
     };
     let objects = written.as_ref().map(|(choices, config)| {
         let files = Files {
-            config: &config.text,
+            config,
             sources: &choices.sources(),
             ticket_keys: keys.clone(),
-            crls: config.crls.clone(),
         };
         children::renew(&report.identity, world, &files)
     });

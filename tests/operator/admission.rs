@@ -382,7 +382,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "clientAuth: {mode: Require, caRef: {kind: Secret, name: a}, revocation: {crlUrls: [{url: 'http://pki.example/l', refresh: 30s}]}}",
-        "must be a duration from 1m to 1day",
+        "must be a duration from 1m to 24h",
     ),
     (
         "",

@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use mqtt_tls_config::{
-    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, Drain, Identity, Pem, Tickets, Tls,
+    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, CrlUrl, Drain, Identity, Pem,
+    Tickets, Tls,
 };
 
 use super::certificates::previous::Previous;
@@ -62,7 +63,7 @@ impl Rendered {
 /// Returns the configuration of a listener, without hosts, certificates and CA certificates.
 pub fn of(
     listener: &Listener,
-    (backend, alpn): (Backend, Alpn),
+    (backend, alpn, crls): (Backend, Alpn, Vec<CrlUrl>),
     also_listen: &[u16],
     environment: &Environment,
 ) -> Config {
@@ -70,6 +71,7 @@ pub fn of(
         host: listener.host,
         also_listen: also_listen.to_vec(),
         backend,
+        crls,
         tls: Tls {
             alpn,
             ..listener.tls.clone()

@@ -105,6 +105,33 @@ impl Host {
     }
 }
 
+/// Lets no certificate give a name of clients without one at another host with the same backend.
+pub(super) fn reserve(hosts: &mut [&mut Host]) {
+    let guests: Vec<_> = hosts
+        .iter()
+        .filter_map(|host| {
+            let fallback = host.naming.as_ref()?.fallback()?;
+            let backends = host.targets().map(|target| Arc::clone(&target.backend));
+            Some((backends.collect::<Vec<_>>(), fallback.clone()))
+        })
+        .collect();
+    for host in hosts {
+        let is_reached = |backend: &Arc<Backend>| {
+            let mut own = host.targets();
+            own.any(|target| target.backend == *backend)
+        };
+        let others: Vec<_> = guests
+            .iter()
+            .filter(|(backends, _)| backends.iter().any(is_reached))
+            .collect();
+        if let Some(naming) = &mut host.naming {
+            for (_, names) in others {
+                naming.reserve(names.clone());
+            }
+        }
+    }
+}
+
 /// The listener itself, and its hosts by name.
 #[derive(Clone)]
 pub(crate) struct Hosts {

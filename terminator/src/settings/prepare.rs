@@ -10,7 +10,7 @@ use mqtt_tls_config::{
     Config, Identity, Pem, SharedNames, Tls,
 };
 
-use super::hosts::{Host, Hosts, Target};
+use super::hosts::{Host, Hosts, Target, reserve};
 use super::{Cause, Judgement, Lasting, Problem};
 use crate::tls::tickets::{Scope, Tickets};
 use crate::tls::{ClientTrust, Offering, Served, Trust};
@@ -82,33 +82,6 @@ pub(super) fn hosts(
         }
     }
     Some(Hosts::new(listener, others, config.unknown_names))
-}
-
-/// Lets no certificate give a name of clients without one at another host with the same backend.
-fn reserve(hosts: &mut [&mut Host]) {
-    let guests: Vec<_> = hosts
-        .iter()
-        .filter_map(|host| {
-            let fallback = host.naming.as_ref()?.fallback()?;
-            let backends = host.targets().map(|target| Arc::clone(&target.backend));
-            Some((backends.collect::<Vec<_>>(), fallback.clone()))
-        })
-        .collect();
-    for host in hosts {
-        let is_reached = |backend: &Arc<Backend>| {
-            let mut own = host.targets();
-            own.any(|target| target.backend == *backend)
-        };
-        let others: Vec<_> = guests
-            .iter()
-            .filter(|(backends, _)| backends.iter().any(is_reached))
-            .collect();
-        if let Some(naming) = &mut host.naming {
-            for (_, names) in others {
-                naming.reserve(names.clone());
-            }
-        }
-    }
 }
 
 /// Returns an identity that gives names.

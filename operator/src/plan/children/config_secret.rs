@@ -7,31 +7,29 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use mqtt_tls_config::Pem;
 
 use crate::kinds::Child;
+use crate::plan::config::Rendered;
 use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, CRLS, Identity, TICKET_KEYS};
 use crate::plan::source::Sources;
 
 /// What the config Secret contains.
 pub struct Files<'f> {
-    /// The configuration.
-    pub config: &'f Pem,
+    /// The configuration, and the revocation lists beside it.
+    pub config: &'f Rendered,
     /// The sources of its certificates and CA certificates.
     pub sources: &'f Sources,
     /// The session ticket keys, if there are any.
     pub ticket_keys: Option<ByteString>,
-    /// The revocation lists of clients' certificates, if there are any.
-    pub crls: Option<ByteString>,
 }
 
 /// Builds the Secret with the current configuration.
 pub(super) fn build(identity: &Identity, files: &Files<'_>) -> Secret {
-    let bytes = ByteString(files.config.expose().as_bytes().to_vec());
+    let bytes = ByteString(files.config.text.expose().as_bytes().to_vec());
     let mut data = BTreeMap::from([(CONFIG_KEY.to_owned(), bytes)]);
     let keys = files.ticket_keys.clone();
     data.extend(keys.map(|keys| (TICKET_KEYS.to_owned(), keys)));
-    let crls = files.crls.clone();
+    let crls = files.config.crls.clone();
     data.extend(crls.map(|crls| (CRLS.to_owned(), crls)));
     let annotations = files.sources.annotations();
     secret(identity, Child::Configuration, annotations, data)

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Alpn, Backend, Config, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
+use mqtt_tls_config::{Alpn, Backend, Config, CrlUrl, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
 
 use super::{Choices, ChosenHost, Decision, alpn, identity};
 use crate::crd::HostStatus;
@@ -133,10 +133,13 @@ pub fn report(
 }
 
 impl Decision {
-    /// Takes the listener's own broker, and its protocols with theirs.
-    pub fn take_brokers(&mut self) -> (Backend, Alpn) {
-        let alpn = std::mem::take(&mut self.alpn);
-        (std::mem::take(&mut self.backend), alpn)
+    /// Takes the listener's own broker, its protocols with theirs, and the revocation lists that the pods fetch.
+    pub fn take_found(&mut self) -> (Backend, Alpn, Vec<CrlUrl>) {
+        (
+            std::mem::take(&mut self.backend),
+            std::mem::take(&mut self.alpn),
+            std::mem::take(&mut self.urls),
+        )
     }
 
     /// Renders what is chosen, if it is complete, and adds the problems of what does not fit.
