@@ -54,6 +54,32 @@ const VALUES: &[(&str, &[&str])] = &[
         &[r#""ca.crt""#, r#""other.crt""#, r#""a/b""#],
     ),
     (
+        "caRefs[].name",
+        &[r#""device-ca""#, r#""missing""#, r#""bad-ca""#],
+    ),
+    (
+        "crlRefs[].name",
+        &[r#""device-crl""#, r#""missing""#, r#""bad-ca""#],
+    ),
+    ("crlRefs[].key", &[r#""ca.crl""#, r#""other.crl""#]),
+    (
+        "crlUrls[].url",
+        &[
+            r#""http://127.0.0.1:1/list""#,
+            r#""https://pki.example.com/list""#,
+            r#""ftp://pki.example.com/list""#,
+            r#""http://user:word@pki.example.com/list""#,
+        ],
+    ),
+    (
+        "rules",
+        &[
+            r#"[{"field": "cn", "exact": "a"}]"#,
+            r#"[{"field": "san.dns", "suffix": "a"}]"#,
+            r#"[{"field": "spki", "exact": "a"}]"#,
+        ],
+    ),
+    (
         "host",
         &[
             r#""0.0.0.0""#,
@@ -211,6 +237,30 @@ const COMPANIONS: &[(&str, &str, &str)] = &[
         "clientAuth.caRef",
         "",
         r#"{"clientAuth": {"mode": "Optional"}}"#,
+    ),
+    (
+        "clientAuth.acceptServerPurpose",
+        "",
+        r#"{"clientAuth": {"mode": "Optional", "caRef": {"kind": "ConfigMap", "name": "device-ca"}}}"#,
+    ),
+    (
+        "clientAuth.rules",
+        "",
+        r#"{"clientAuth": {
+            "mode": "Optional", "caRef": {"kind": "ConfigMap", "name": "device-ca"},
+            "rules": [{"field": "cn", "exact": "a"}]
+        }}"#,
+    ),
+    (
+        "clientAuth.revocation",
+        "",
+        r#"{"clientAuth": {
+            "mode": "Optional", "caRef": {"kind": "ConfigMap", "name": "device-ca"},
+            "revocation": {
+                "crlRefs": [{"kind": "ConfigMap", "name": "device-crl"}],
+                "crlUrls": [{"url": "http://127.0.0.1:1/list"}]
+            }
+        }}"#,
     ),
     (
         "clientAuth.mode",

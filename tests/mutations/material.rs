@@ -19,7 +19,9 @@ impl Material {
         let leaf = || ca.leaf().dns("edge.example.com").issue();
         let (edge, other) = (leaf(), leaf());
         let pair = |chain: &str, key: &str| json!({"tls.crt": chain, "tls.key": key});
-        let devices = Ca::new("device CA").cert_pem();
+        let devices = Ca::new("device CA");
+        let list = devices.crl(&[]);
+        let devices = devices.cert_pem();
         let secrets = [
             ("edge-tls", pair(&edge.chain_pem, &edge.key_pem)),
             ("other-tls", pair(&other.chain_pem, &other.key_pem)),
@@ -30,7 +32,11 @@ impl Material {
         ];
         let maps = [
             ("device-ca", json!({"ca.crt": devices})),
-            ("bad-ca", json!({"ca.crt": "no certificate"})),
+            (
+                "bad-ca",
+                json!({"ca.crt": "no certificate", "ca.crl": "no list"}),
+            ),
+            ("device-crl", json!({"ca.crl": list})),
         ];
         Self {
             ca,

@@ -13,7 +13,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::Secret;
-use mqtt_tls_terminator::{StartError, Terminator};
+use mqtt_tls_terminator::{Files, StartError, Terminator};
 use tracing::{info, warn};
 
 use super::folder::Folder;
@@ -23,7 +23,7 @@ use crate::kinds::Child;
 use crate::plan::conditions;
 use crate::plan::conditions::judged::{Judged, Outcome};
 use crate::plan::environment::Environment;
-use crate::plan::names::{CONFIG_KEY, Name};
+use crate::plan::names::{CONFIG_KEY, CRLS, Name};
 use crate::plan::notices::notices;
 use crate::plan::objects::{Applied, Children, Wanted};
 use crate::plan::reason::Reason;
@@ -184,9 +184,12 @@ impl Member {
             if self.terminator.as_mut().is_none_or(has_ended) {
                 self.terminator = None;
                 self.children.remove(Child::Deployment);
-                let file = self.directory.join(CONFIG_KEY);
-                self.terminator =
-                    Some(Terminator::start(file.as_path().into(), None).map_err(Error::Start)?);
+                let (file, crls) = (self.directory.join(CONFIG_KEY), self.directory.join(CRLS));
+                let files = Files {
+                    crls: Some(&crls),
+                    ..Files::from(file.as_path())
+                };
+                self.terminator = Some(Terminator::start(files, None).map_err(Error::Start)?);
             }
         }
         if let (Wanted::Present(deployment), true) = (deployment, self.terminator.is_some()) {
@@ -199,13 +202,18 @@ impl Member {
         })
     }
 
-    /// Writes the configuration to a new file and renames it, so that a reader never sees a partial one.
+    /// Writes the revocation lists and the configuration, each to a new file that is renamed, so that a reader never sees a
+    /// partial one. Lists that are not wanted any more become an empty file.
     fn write(&self, secret: &Secret) -> io::Result<()> {
-        let data = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
-        let bytes = data.map(|bytes| bytes.0.as_slice()).unwrap_or_default();
-        let new = self.directory.join("config.yaml.new");
-        write_private(&new, bytes)?;
-        std::fs::rename(new, self.directory.join(CONFIG_KEY))
+        let data = secret.data.as_ref();
+        for key in [CRLS, CONFIG_KEY] {
+            let bytes = data.and_then(|data| data.get(key));
+            let bytes = bytes.map(|bytes| bytes.0.as_slice()).unwrap_or_default();
+            let new = self.directory.join(format!("{key}.new"));
+            write_private(&new, bytes)?;
+            std::fs::rename(new, self.directory.join(key))?;
+        }
+        Ok(())
     }
 
     /// Logs the changes of the status.
