@@ -162,9 +162,15 @@ impl Ca {
         self.crl_of_serials(&[parsed.raw_serial()], now, now + DAY)
     }
 
-    fn crl_of_serials(&self, revoked: &[&[u8]], from: SystemTime, until: SystemTime) -> String {
+    /// Issues a revocation list like [`Ca::crl_of`], with these serial numbers.
+    pub fn crl_of_serials(
+        &self,
+        revoked: &[impl AsRef<[u8]>],
+        from: SystemTime,
+        until: SystemTime,
+    ) -> String {
         let revoked = revoked.iter().map(|serial| RevokedCertParams {
-            serial_number: SerialNumber::from_slice(serial),
+            serial_number: SerialNumber::from_slice(serial.as_ref()),
             revocation_time: from.into(),
             reason_code: None,
             invalidity_date: None,

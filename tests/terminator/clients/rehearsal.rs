@@ -22,7 +22,7 @@ fn each_client_is_served_and_counted_as_it_would_be_refused() {
         config.client_auth = ClientAuth {
             mode: DryRun,
             rules: vec![rule(RuleField::CommonName, RuleMatching::Prefix, "pump-")],
-            revocation: strict(),
+            revocation: Some(strict()),
             ..trusting(&[&devices, &unlisted])
         };
     });

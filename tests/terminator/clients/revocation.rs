@@ -14,21 +14,21 @@ use crate::fixture::{SOON, trust};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Judges revocation with these lists.
-fn gate(devices: &Ca, lists: &str, revocation: Option<Revocation>) -> Gate {
+fn gate(devices: &Ca, lists: &str, revocation: Revocation) -> Gate {
     Gate::start(lists, |config| {
         config.client_auth = ClientAuth {
-            revocation,
+            revocation: Some(revocation),
             ..trust(Require, devices)
         };
     })
 }
 
 /// Revocation that accepts what is unlisted, and refuses what may be outdated.
-fn never_outdated() -> Option<Revocation> {
-    Some(Revocation {
+fn never_outdated() -> Revocation {
+    Revocation {
         when_outdated: WhenUnknown::Refuse,
         ..Revocation::default()
-    })
+    }
 }
 
 /// A list of some hours ago.
@@ -121,7 +121,7 @@ fn lists_are_used_one_by_one() {
     let lists = list(&devices, &[], 3) + &list(&other, &[&stolen], 3);
     let gate = Gate::start(&lists, |config| {
         config.client_auth = ClientAuth {
-            revocation: strict(),
+            revocation: Some(strict()),
             ..super::trusting(&[&devices, &other])
         };
     });
@@ -143,7 +143,7 @@ fn the_list_of_a_namesake_says_nothing() {
     let lists = namesake.crl(&[&theirs, &good]) + &devices.crl(&[]);
     let gate = Gate::start(&lists, |config| {
         config.client_auth = ClientAuth {
-            revocation: strict(),
+            revocation: Some(strict()),
             ..super::trusting(&[&devices, &namesake])
         };
     });
@@ -163,7 +163,7 @@ fn without_a_good_list_devices_wait_where_outdated_lists_are_refused() {
     assert!((refused - 2.0).abs() < 0.5, "{refused}");
     gate.replace_lists(&devices.crl(&[]), "ok");
     gate.serves(&good);
-    let lenient = super::revocation::gate(&devices, "not a list", Some(Revocation::default()));
+    let lenient = super::revocation::gate(&devices, "not a list", Revocation::default());
     lenient.serves(&good);
 }
 
@@ -174,7 +174,7 @@ fn a_file_that_was_never_there_has_no_lists() {
     let good = device(&devices, "good");
     let gate = Gate::start_with(None, |config| {
         config.client_auth = ClientAuth {
-            revocation: never_outdated(),
+            revocation: Some(never_outdated()),
             ..trust(Require, &devices)
         };
     });
@@ -193,7 +193,7 @@ fn a_list_shows_when_it_is_to_be_replaced() {
     let now = SystemTime::now();
     let until = now - HOUR;
     let lists = devices.crl_of(&[], now - DAY, until);
-    let gate = gate(&devices, &lists, Some(Revocation::default()));
+    let gate = gate(&devices, &lists, Revocation::default());
     gate.serves(&good);
     let seconds = until
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -236,9 +236,9 @@ fn a_revoked_ca_ends_its_devices_unless_the_leaf_alone_is_looked_up() {
     chain.refuses(&good, 44);
     let leaf = Revocation {
         check: RevocationCheck::Leaf,
-        ..strict().unwrap()
+        ..strict()
     };
-    gate(&root, &lists, Some(leaf)).serves(&good);
+    gate(&root, &lists, leaf).serves(&good);
 }
 
 /// The program takes the file by its option, as the operator starts it.
