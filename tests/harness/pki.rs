@@ -13,6 +13,7 @@ use rcgen::{
 };
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use leaf::{Leaf, LeafBuilder};
 
@@ -144,15 +145,39 @@ impl Ca {
     /// Issues a revocation list in PEM with these leaves, valid from an hour ago until a day from now.
     pub fn crl(&self, revoked: &[&Leaf]) -> String {
         let now = SystemTime::now();
-        let revoked = revoked.iter().map(|leaf| RevokedCertParams {
-            serial_number: SerialNumber::from_slice(&leaf.serial),
-            revocation_time: (now - Duration::from_secs(3600)).into(),
+        self.crl_of(revoked, now - Duration::from_secs(3600), now + DAY)
+    }
+
+    /// Issues a revocation list in PEM with these leaves, which counts from one time until another.
+    pub fn crl_of(&self, revoked: &[&Leaf], from: SystemTime, until: SystemTime) -> String {
+        let serials: Vec<&[u8]> = revoked.iter().map(|leaf| &*leaf.serial).collect();
+        self.crl_of_serials(&serials, from, until)
+    }
+
+    /// Issues a revocation list like [`Ca::crl`], with an intermediate of this CA.
+    pub fn crl_of_ca(&self, revoked: &Self) -> String {
+        let der = revoked.cert_der();
+        let (_, parsed) = X509Certificate::from_der(&der).expect("it was issued here");
+        let now = SystemTime::now();
+        self.crl_of_serials(&[parsed.raw_serial()], now, now + DAY)
+    }
+
+    /// Issues a revocation list like [`Ca::crl_of`], with these serial numbers.
+    pub fn crl_of_serials(
+        &self,
+        revoked: &[impl AsRef<[u8]>],
+        from: SystemTime,
+        until: SystemTime,
+    ) -> String {
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial.as_ref()),
+            revocation_time: from.into(),
             reason_code: None,
             invalidity_date: None,
         });
         CertificateRevocationListParams {
-            this_update: (now - Duration::from_secs(3600)).into(),
-            next_update: (now + DAY).into(),
+            this_update: from.into(),
+            next_update: until.into(),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

@@ -202,16 +202,21 @@ impl Member {
         })
     }
 
-    /// Writes the revocation lists and the configuration, each to a new file that is renamed, so that a reader never sees a
-    /// partial one. Lists that are not wanted any more become an empty file.
+    /// Writes the revocation lists, if there are any, and the configuration, each to a new file that is renamed, so that a reader
+    /// never sees a partial one.
     fn write(&self, secret: &Secret) -> io::Result<()> {
         let data = secret.data.as_ref();
         for key in [CRLS, CONFIG_KEY] {
-            let bytes = data.and_then(|data| data.get(key));
-            let bytes = bytes.map(|bytes| bytes.0.as_slice()).unwrap_or_default();
+            let file = self.directory.join(key);
+            let Some(bytes) = data.and_then(|data| data.get(key)) else {
+                match std::fs::remove_file(file) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => continue,
+                }
+            };
             let new = self.directory.join(format!("{key}.new"));
-            write_private(&new, bytes)?;
-            std::fs::rename(new, self.directory.join(key))?;
+            write_private(&new, &bytes.0)?;
+            std::fs::rename(new, file)?;
         }
         Ok(())
     }

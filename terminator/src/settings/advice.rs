@@ -1,4 +1,4 @@
-//! Advice about settings that can be served: what has no effect at the moment. Pure.
+//! Advice about settings that can be served: what has no effect at the moment, or more than it seems to. Pure.
 //!
 //! It must not refuse anything.
 
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::Settings;
 use super::hosts::Host;
 use crate::crls;
+use crate::tls::ClientTrust;
 
 /// Advice about an active configuration, beside that about certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Settings {
         self.crls.warnings(now)
     }
 
-    /// Returns the advice: what is written and has no effect at the moment.
+    /// Returns the advice: what is written and has no effect at the moment, or more than it seems to.
     pub fn advice(&self) -> Vec<Advice> {
         let judges = |host: &&Arc<Host>| {
             let trust = host.trust.trust().filter(|_| host.has_own_trust);
@@ -51,12 +52,29 @@ impl Settings {
         };
         let hosts = self.hosts.all().filter(judges);
         let is_empty = self.crls.lists().lists().is_empty();
-        let unlisted = hosts.filter(|_| is_empty).map(|host| Advice {
+        let unlisted = hosts.filter(|_| is_empty);
+        let mut advice: Vec<Advice> = Vec::new();
+        advice.extend(unlisted.map(|host| Advice {
             host: host.name().to_owned(),
             key: format!("{}clientAuth.revocation", host.key),
             reason: "NoRevocationList",
             message: "there is no revocation list, so no certificate is known to be revoked; add one to the file `--crls`, or to `crls`",
-        });
-        unlisted.collect()
+        }));
+        let hosts = self.hosts.all().filter(|host| refuses_all(host));
+        advice.extend(hosts.map(|host| Advice {
+            host: host.name().to_owned(),
+            key: format!("{}identity", host.key),
+            reason: "DryRunRefuses",
+            message: "in a dry run no client has a certificate that counts, so `identity` refuses each of them; set \
+                `withoutCertificate`, or remove `identity` until the dry run is over",
+        }));
+        advice
     }
+}
+
+/// Reports whether a dry run serves clients that its names then refuse.
+fn refuses_all(host: &Host) -> bool {
+    let is_rehearsed = matches!(host.trust, ClientTrust::DryRun(_));
+    let naming = host.naming.as_ref().filter(|_| is_rehearsed);
+    naming.is_some_and(|naming| naming.fallback().is_none())
 }

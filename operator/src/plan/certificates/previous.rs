@@ -15,7 +15,7 @@ use super::lists::Pool;
 use super::served::Served;
 use super::serving::{self, Serving};
 use crate::plan::host_key::HostKey;
-use crate::plan::names::{CONFIG_KEY, CRLS, Identity, Name, Ownership};
+use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
 use crate::plan::source::{DataKey, HostSources, Source, Sources};
 
 /// The previous configuration.
@@ -29,8 +29,6 @@ pub struct Previous {
     text: Option<Pem>,
     /// The revocation lists beside it.
     crls: Pool,
-    /// Whether there is a place for them, even if it is empty.
-    has_crls: bool,
 }
 
 impl Previous {
@@ -70,10 +68,6 @@ impl Previous {
             rest: Some(Box::new(config)),
             text,
             crls: Pool::read(secret),
-            has_crls: secret
-                .data
-                .as_ref()
-                .is_some_and(|data| data.contains_key(CRLS)),
         }
     }
 
@@ -155,11 +149,6 @@ impl Previous {
     /// Returns the revocation lists beside it.
     pub fn crls(&self) -> &Pool {
         &self.crls
-    }
-
-    /// Reports whether there is a place for revocation lists, even if it is empty.
-    pub fn has_crls(&self) -> bool {
-        self.has_crls
     }
 
     /// Returns the revocation lists that the pods fetch.
