@@ -129,7 +129,8 @@ pub(crate) fn url(value: Value) -> Option<String> {
 }
 
 fn is_url(text: &str) -> bool {
-    if text.len() > URL_LENGTH_MAX || text.contains('#') {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if text.len() > URL_LENGTH_MAX || !text.bytes().all(is_plain) {
         return false;
     }
     let Ok(url) = text.parse::<Uri>() else {

@@ -51,13 +51,11 @@ pub enum WhenUnknown {
 }
 
 /// How revocation is judged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revocation {
-    /// The lists.
-    pub lists: Arc<Revocations>,
     /// Which certificates are looked up.
     pub depth: Depth,
-    /// If the issuer's list is outdated, or from the future.
+    /// If the issuer's list is outdated, or from the future, or may be missing.
     pub when_outdated: WhenUnknown,
     /// If the issuer has no list.
     pub when_unlisted: WhenUnknown,
@@ -70,14 +68,14 @@ pub struct Clients {
     pub roots: Arc<RootCertStore>,
     /// Accepted purposes.
     pub purpose: Purpose,
-    /// Revocation, if there are lists.
+    /// Revocation, if it is judged.
     pub revocation: Option<Revocation>,
     /// Rules, if not every name may connect.
     pub rules: Option<Rules>,
 }
 
 impl Clients {
-    /// Judges a client by its certificate and those that it sent with it.
+    /// Judges a client by its certificate, those that it sent with it, and the lists of the time.
     ///
     /// # Errors
     ///
@@ -86,11 +84,13 @@ impl Clients {
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
+        lists: &Revocations,
         now: UnixTime,
     ) -> Result<(), Refusal> {
-        match self.chain(leaf, intermediates, now, Accepted::of(self.purpose)) {
+        let chain = |accepted| self.chain((leaf, intermediates), lists, now, accepted);
+        match chain(Accepted::of(self.purpose)) {
             Err(Refusal::Purpose) => {
-                self.chain(leaf, intermediates, now, Accepted::Any)?;
+                chain(Accepted::Any)?;
                 self.rules(leaf)?;
                 Err(Refusal::Purpose)
             }
@@ -100,8 +100,8 @@ impl Clients {
 
     fn chain(
         &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
+        (leaf, intermediates): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        lists: &Revocations,
         now: UnixTime,
         accepted: Accepted,
     ) -> Result<(), Refusal> {
@@ -110,7 +110,7 @@ impl Clients {
         let at = timestamp(now);
         let revocation = self.revocation.as_ref();
         let verify = |path: &VerifiedPath<'_>| match revocation {
-            Some(revocation) => revocation.check(path, now, at),
+            Some(revocation) => revocation.check(path, lists, (now, at)),
             None => Ok(()),
         };
         let roots = &self.roots.roots;
@@ -148,10 +148,10 @@ fn timestamp(time: UnixTime) -> Timestamp {
 impl Revocation {
     /// Checks the certificates of a path. An unknown status refuses with the library's error for it.
     fn check(
-        &self,
+        self,
         path: &VerifiedPath<'_>,
-        now: UnixTime,
-        at: Timestamp,
+        lists: &Revocations,
+        time: (UnixTime, Timestamp),
     ) -> Result<(), webpki::Error> {
         let leaf = path.end_entity();
         let authorities: Vec<_> = path.intermediate_certificates().collect();
@@ -165,50 +165,52 @@ impl Revocation {
             Some(key) => der::first(key).map_or(&[][..], |(key, _)| key.content),
             None => anchor,
         };
-        self.accept(leaf.serial(), leaf.issuer(), key_above(0), false, (now, at))?;
+        let certificate = revocation::Certificate {
+            issuer: leaf.issuer(),
+            issuer_spki: key_above(0),
+            serial: leaf.serial(),
+            is_ca: false,
+        };
+        self.accept(lists.status(certificate, time.1), time)?;
         if self.depth == Depth::Leaf {
             return Ok(());
         }
         for (index, one) in authorities.iter().enumerate() {
-            let key = key_above(index + 1);
-            self.accept(one.serial(), one.issuer(), key, true, (now, at))?;
+            let certificate = revocation::Certificate {
+                issuer: one.issuer(),
+                issuer_spki: key_above(index + 1),
+                serial: one.serial(),
+                is_ca: true,
+            };
+            self.accept(lists.status(certificate, time.1), time)?;
         }
         Ok(())
     }
 
-    fn accept(
-        &self,
-        serial: &[u8],
-        issuer: &[u8],
-        issuer_spki: &[u8],
-        is_ca: bool,
-        (now, at): (UnixTime, Timestamp),
-    ) -> Result<(), webpki::Error> {
-        let certificate = revocation::Certificate {
-            issuer,
-            issuer_spki,
-            serial,
-            is_ca,
+    fn accept(self, status: Status, (now, at): (UnixTime, Timestamp)) -> Result<(), webpki::Error> {
+        let outdated = |seconds: i64| {
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            let next_update = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+            Err(webpki::Error::CrlExpired {
+                time: now,
+                next_update,
+            })
         };
-        match self.lists.status(certificate, at) {
+        let refuses_outdated = self.when_outdated == WhenUnknown::Refuse;
+        match status {
             Status::Revoked => Err(webpki::Error::CertRevoked),
             Status::Unlisted if self.when_unlisted == WhenUnknown::Refuse => {
                 Err(webpki::Error::UnknownRevocationStatus)
             }
-            Status::Outdated(date) | Status::NotYetValid(date)
-                if self.when_outdated == WhenUnknown::Refuse =>
-            {
-                let seconds = u64::try_from(date.as_second()).unwrap_or_default();
-                let next_update =
-                    UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-                Err(webpki::Error::CrlExpired {
-                    time: now,
-                    next_update,
-                })
+            Status::Outdated(date) | Status::NotYetValid(date) if refuses_outdated => {
+                outdated(date.as_second())
             }
-            Status::Good | Status::Unlisted | Status::Outdated(_) | Status::NotYetValid(_) => {
-                Ok(())
-            }
+            Status::Incomplete if refuses_outdated => outdated(at.as_second()),
+            Status::Good
+            | Status::Unlisted
+            | Status::Incomplete
+            | Status::Outdated(_)
+            | Status::NotYetValid(_) => Ok(()),
         }
     }
 }

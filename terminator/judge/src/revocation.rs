@@ -4,8 +4,9 @@
 //! bytes ─▶ source (PEM or DER) ─▶ crl (verified: issuer's key, extensions) ─▶ serials, sorted ─▶ status of a certificate
 //! ```
 //!
-//! A list is known by its issuer's name and key: one of another issuer with the same name never counts. It must not keep the
-//! list's own bytes, nor read a clock. What an unknown status means is up to the caller.
+//! A list is known by its issuer's name and key: one of another issuer with the same name never counts. A list with a
+//! distribution point's name is a part: a certificate may be in any of them, so all are needed. It must not keep the list's own
+//! bytes, nor read a clock. What an unknown status means is up to the caller.
 
 pub mod crl;
 mod entries;
@@ -22,10 +23,12 @@ use error::Error;
 /// Maximum number of lists.
 pub const LISTS_MAX: usize = 64;
 
-/// Lists of all issuers.
+/// Lists of all issuers. Without any, they are complete.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
     lists: Vec<Crl>,
+    /// Whether lists may be missing.
+    are_partial: bool,
 }
 
 /// A certificate, as lists name it.
@@ -50,8 +53,10 @@ pub enum Status {
     Revoked,
     /// No list of its issuer applies.
     Unlisted,
-    /// The newest list of its issuer was to be replaced by then.
+    /// The newest list of its issuer, or of a part of it, was to be replaced by then.
     Outdated(Date),
+    /// Lists are missing, so none may apply, or not each part that is needed.
+    Incomplete,
     /// The list of its issuer is from the future.
     NotYetValid(Date),
 }
@@ -66,7 +71,24 @@ impl Revocations {
         if lists.len() > LISTS_MAX {
             return Err(Error::TooManyLists(lists.len()));
         }
-        Ok(Self { lists })
+        Ok(Self {
+            lists,
+            are_partial: false,
+        })
+    }
+
+    /// Says that lists are missing, because a source has failed or was not read yet.
+    #[must_use]
+    pub fn partial(self) -> Self {
+        Self {
+            are_partial: true,
+            ..self
+        }
+    }
+
+    /// Reports whether lists are missing.
+    pub fn are_partial(&self) -> bool {
+        self.are_partial
     }
 
     /// Returns the lists.
@@ -75,9 +97,11 @@ impl Revocations {
     }
 
     /// Returns the status of a certificate at a time. If an issuer has several lists, as parts or because a newer one was
-    /// added, each of them can revoke, and one current list suffices.
+    /// added, each of them can revoke. One current whole list suffices for a good one; of parts, the newest of each must be
+    /// current, and none may be missing.
     pub fn status(&self, certificate: Certificate<'_>, now: Timestamp) -> Status {
-        let mut status = Status::Unlisted;
+        let mut whole = None;
+        let mut parts: Vec<&Crl> = Vec::new();
         let applying = self.lists.iter().filter(|list| list.is_of(certificate));
         for list in applying {
             if list.has(certificate.serial) {
@@ -86,20 +110,53 @@ impl Revocations {
             if !list.covers(certificate.is_ca) {
                 continue;
             }
-            status = match (status, list.status(now)) {
-                (Status::Good, _) | (_, Status::Good) => Status::Good,
-                (Status::Outdated(one), Status::Outdated(other)) => {
-                    Status::Outdated(one.max(other))
-                }
-                (_, other) => other,
-            };
+            if !list.is_part() {
+                whole = Some(better(whole, list.status(now)));
+                continue;
+            }
+            match parts.iter_mut().find(|part| part.is_same(list)) {
+                Some(part) if list.may_replace(part) => *part = list,
+                Some(_) => {}
+                None => parts.push(list),
+            }
         }
-        status
+        if whole == Some(Status::Good) {
+            return Status::Good;
+        }
+        let outdated = parts.iter().map(|part| part.status(now));
+        let worst = outdated
+            .filter(|status| *status != Status::Good)
+            .reduce(worse);
+        match (whole, worst) {
+            (Some(whole), _) if parts.is_empty() => whole,
+            (_, Some(worst)) => worst,
+            _ if self.are_partial => Status::Incomplete,
+            (None, None) if parts.is_empty() => Status::Unlisted,
+            (_, None) => Status::Good,
+        }
     }
 
     /// Returns the times at which a status may change.
     pub fn dates(&self) -> impl Iterator<Item = Date> {
         let dates = self.lists.iter();
         dates.flat_map(|list| [list.this_update(), list.next_update()])
+    }
+}
+
+/// Returns the better status of two whole lists, of which one suffices.
+fn better(one: Option<Status>, other: Status) -> Status {
+    match (one, other) {
+        (Some(Status::Good), _) | (_, Status::Good) => Status::Good,
+        (Some(Status::Outdated(one)), Status::Outdated(other)) => Status::Outdated(one.max(other)),
+        (_, other) => other,
+    }
+}
+
+/// Returns the status of two parts that are not current: what was outdated first.
+fn worse(one: Status, other: Status) -> Status {
+    match (one, other) {
+        (Status::Outdated(one), Status::Outdated(other)) => Status::Outdated(one.min(other)),
+        (Status::Outdated(_), _) => one,
+        (_, other) => other,
     }
 }

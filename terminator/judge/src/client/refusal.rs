@@ -24,8 +24,8 @@ pub enum Refusal {
     /// Another error of the library.
     #[error("the chain cannot be verified: {0:?}")]
     Other(webpki::Error),
-    /// The list of the issuer is outdated, or from the future.
-    #[error("the revocation list of the certificate's issuer is outdated")]
+    /// The list of the issuer is outdated, or from the future, or may be missing.
+    #[error("the revocation list of the certificate's issuer is outdated, or could not be loaded")]
     OutdatedList,
     /// The certificate is for servers only, or for something else. It would be accepted otherwise.
     #[error("the certificate is not for clients (its extended key usage lacks clientAuth)")]
@@ -113,7 +113,7 @@ impl Reason {
             Self::NotYetValid => "the certificate, or a CA above it, is not valid yet",
             Self::Other => "the chain cannot be verified for another cause",
             Self::OutdatedList => {
-                "the revocation list of the issuer is outdated, and outdated lists are not accepted"
+                "the revocation list of the issuer is outdated or could not be loaded, and outdated lists are not accepted"
             }
             Self::Purpose => {
                 "the certificate is not for clients, as those of public CAs; nothing else is wrong with it"
@@ -153,11 +153,13 @@ impl Refusal {
             Self::NoRuleMatches => CertificateError::ApplicationVerificationFailure,
             Self::NotYetValid => CertificateError::NotValidYet,
             Self::Other(error) => CertificateError::Other(OtherError(Arc::new(error))),
-            Self::OutdatedList => CertificateError::ExpiredRevocationList,
+            // certificate_unknown: unknown_ca would have the device's log blame its CA.
+            Self::OutdatedList | Self::Unlisted => {
+                CertificateError::Other(OtherError(Arc::new(self)))
+            }
             Self::Purpose => CertificateError::InvalidPurpose,
             Self::Revoked => CertificateError::Revoked,
             Self::UnknownIssuer => CertificateError::UnknownIssuer,
-            Self::Unlisted => CertificateError::UnknownRevocationStatus,
             Self::Unreadable => CertificateError::BadEncoding,
         }
     }

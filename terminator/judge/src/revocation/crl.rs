@@ -66,6 +66,8 @@ pub struct Crl {
     this_update: Date,
     next_update: Date,
     scope: Scope,
+    /// Name of the distribution point (DER), if it is a part.
+    part: Option<Box<[u8]>>,
     serials: Serials,
 }
 
@@ -93,7 +95,7 @@ impl Crl {
         let parts = Parts::of(signed, algorithm)?;
         let shown = parts.shown();
         let issuer = verified(list, &parts, issuers, &shown)?;
-        let scope = scope(parts.extensions, &shown)?;
+        let (scope, part) = scope(parts.extensions, &shown)?;
         let serials = serials(parts.entries, bounds.entries, &shown)?;
         let content = |der: &[u8]| der::first(der).map(|(element, _)| element.content.to_vec());
         Ok(Self {
@@ -103,6 +105,7 @@ impl Crl {
             this_update: parts.this_update,
             next_update: parts.next_update,
             scope,
+            part: part.map(Into::into),
             serials,
         })
     }
@@ -112,12 +115,23 @@ impl Crl {
         &self.shown
     }
 
-    /// Reports whether it may take the place of another list: it is of the same issuer and key, and not older. Otherwise a list
-    /// of a namesake, or an old one that is sent again, would give back what has been revoked.
+    /// Reports whether both are of the same issuer and key, about the same certificates.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.issuer == other.issuer
+            && self.issuer_spki == other.issuer_spki
+            && self.scope == other.scope
+            && self.part == other.part
+    }
+
+    /// Reports whether it may take the place of another list: it is of the same issuer and key, about the same certificates,
+    /// and not older. Otherwise a list of a namesake, or an old one that is sent again, would give back what has been revoked.
     pub fn may_replace(&self, before: &Self) -> bool {
-        self.issuer == before.issuer
-            && self.issuer_spki == before.issuer_spki
-            && self.this_update >= before.this_update
+        self.is_same(before) && self.this_update >= before.this_update
+    }
+
+    /// Reports whether it is a part of a larger list.
+    pub fn is_part(&self) -> bool {
+        self.part.is_some()
     }
 
     /// Returns the time at which it was made.

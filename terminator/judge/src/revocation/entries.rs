@@ -93,8 +93,11 @@ impl Extension<'_> {
     }
 }
 
+/// Which certificates a list is about, and the name of the distribution point (DER) if it is a part.
+type Point<'l> = (Scope, Option<&'l [u8]>);
+
 /// Reads the extensions of a list.
-pub(super) fn scope(mut rest: &[u8], shown: &str) -> Result<Scope, Error> {
+pub(super) fn scope<'l>(mut rest: &'l [u8], shown: &str) -> Result<Point<'l>, Error> {
     let mut scope = None;
     while !rest.is_empty() {
         let extension = extension(&mut rest).ok_or(Error::NotAList("its extensions"))?;
@@ -109,19 +112,19 @@ pub(super) fn scope(mut rest: &[u8], shown: &str) -> Result<Scope, Error> {
             _ => {}
         }
     }
-    Ok(scope.unwrap_or(Scope::All))
+    Ok(scope.unwrap_or((Scope::All, None)))
 }
 
 /// Reads an issuing distribution point (RFC 5280, section 5.2.5). One with a name is a part of a larger list, of which each
 /// part is needed.
-fn distribution_point(value: &[u8], shown: &str) -> Result<Scope, Error> {
+fn distribution_point<'l>(value: &'l [u8], shown: &str) -> Result<Point<'l>, Error> {
     let bad = Error::NotAList("its distribution point");
     let (point, end) = der::first(value).ok_or(bad.clone())?;
     let mut rest = point.as_tag(SEQUENCE).ok_or(bad.clone())?;
     if !end.is_empty() {
         return Err(bad);
     }
-    let mut scope = Scope::All;
+    let (mut scope, mut name) = (Scope::All, None);
     while !rest.is_empty() {
         let (element, behind) = der::first(rest).ok_or(bad.clone())?;
         rest = behind;
@@ -134,11 +137,13 @@ fn distribution_point(value: &[u8], shown: &str) -> Result<Scope, Error> {
             0x83 => return Err(Error::SomeReasons(shown.to_owned())),
             0x84 if is_set => return Err(Error::Indirect(shown.to_owned())),
             0x85 if is_set => return Err(Error::AttributeCertificates(shown.to_owned())),
-            0xA0 | 0x81 | 0x82 | 0x84 | 0x85 => {}
+            0xA0 if name.is_some() => return Err(bad),
+            0xA0 => name = Some(element.content),
+            0x81 | 0x82 | 0x84 | 0x85 => {}
             _ => return Err(bad),
         }
     }
-    Ok(scope)
+    Ok((scope, name))
 }
 
 /// Reads the serial numbers of the entries, and sorts them.
@@ -206,16 +211,23 @@ mod tests {
     #[test]
     fn a_distribution_point_has_one_meaning() {
         let leaves: &[u8] = b"\x30\x03\x81\x01\xff";
-        assert_eq!(distribution_point(leaves, "").unwrap(), Scope::Leaves);
+        assert_eq!(
+            distribution_point(leaves, "").unwrap(),
+            (Scope::Leaves, None)
+        );
+        let named: &[u8] = b"\x30\x07\xa0\x02\x01\x02\x81\x01\xff";
+        let point = distribution_point(named, "").unwrap();
+        assert_eq!(point, (Scope::Leaves, Some(&b"\x01\x02"[..])));
         for bad in [
             &b"\x30\x06\x81\x01\xff\x82\x01\xff"[..],
             b"\x30\x03\x01\x01\xff",
             b"\x30\x03\xc1\x01\xff",
+            b"\x30\x08\xa0\x02\x01\x02\xa0\x02\x01\x02",
         ] {
             assert!(distribution_point(bad, "").is_err(), "{bad:x?}");
         }
         let one = [b"\x30\x0c\x06\x03\x55\x1d\x1c\x04\x05", leaves].concat();
-        assert_eq!(scope(&one, "").unwrap(), Scope::Leaves);
+        assert_eq!(scope(&one, "").unwrap(), (Scope::Leaves, None));
         assert!(scope(&one.repeat(2), "").is_err());
     }
 

@@ -292,6 +292,80 @@ fn a_leaf_vouches_for_no_issuer() {
     assert_eq!(found.issuers(&[ca.as_issuer()]), []);
 }
 
+/// A list of January 2026 with a distribution point's name, or of another time.
+fn part(ca: &Ca, name: &str, entries: &[(&str, &str)], arguments: &[&str]) -> Crl {
+    let extensions = format!(
+        "issuingDistributionPoint = critical, @point\n[point]\nfullname = URI:http://ca.example/{name}\n"
+    );
+    let pem = ca.list_with(entries, &extensions, arguments);
+    load(pem.as_bytes(), &[ca]).unwrap()
+}
+
+/// Whoever withholds one part, or lets it age, must not give its certificates back.
+#[test]
+fn each_part_of_a_list_is_needed() {
+    let ca = Ca::root("factory");
+    let of = |lists: &Revocations, serial: u8, time: &str| {
+        let der = ca.der();
+        let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+        let certificate = Certificate {
+            issuer: content(parsed.subject().as_raw()),
+            issuer_spki: content(parsed.subject_pki.raw),
+            serial: &[serial],
+            is_ca: false,
+        };
+        lists.status(certificate, at(time))
+    };
+    let until = ["-crl_nextupdate", "20260110000000Z"];
+    let (one, old) = (
+        part(&ca, "1", &[("02", "")], &[]),
+        part(&ca, "2", &[("03", "")], &until),
+    );
+    let both = Revocations::new(vec![one.clone(), old.clone()]).unwrap();
+    assert_eq!(of(&both, 2, DURING), Status::Revoked);
+    assert_eq!(of(&both, 3, DURING), Status::Revoked);
+    assert_eq!(of(&both, 4, "2026-01-05T00:00:00Z"), Status::Good);
+    // The second one is outdated, in whatever order.
+    let outdated = Status::Outdated(old.next_update());
+    assert_eq!(of(&both, 4, DURING), outdated);
+    let swapped = Revocations::new(vec![old.clone(), one.clone()]).unwrap();
+    assert_eq!(of(&swapped, 4, DURING), outdated);
+    // A newer one of the same part takes its place, from whichever source.
+    let from = ["-crl_lastupdate", "20260111000000Z"];
+    let new = part(&ca, "2", &[], &from);
+    for lists in [
+        vec![new.clone(), old.clone(), one.clone()],
+        vec![one.clone(), old.clone(), new],
+    ] {
+        let renewed = Revocations::new(lists).unwrap();
+        assert_eq!(of(&renewed, 4, DURING), Status::Good);
+        assert_eq!(of(&renewed, 3, DURING), Status::Revoked);
+    }
+    // Parts that are not there cannot be told from those that do not exist, unless a source has failed.
+    let alone = Revocations::new(vec![one.clone()]).unwrap();
+    assert_eq!(of(&alone, 4, DURING), Status::Good);
+    assert_eq!(of(&alone.partial(), 4, DURING), Status::Incomplete);
+    // A current whole list suffices; an outdated one does not change what parts say.
+    let whole = |arguments: &[&str]| {
+        let pem = ca.list_with(&[], "authorityKeyIdentifier = keyid", arguments);
+        load(pem.as_bytes(), &[&ca]).unwrap()
+    };
+    let lists = vec![one.clone(), old, whole(&[])];
+    let lists = Revocations::new(lists).unwrap().partial();
+    assert_eq!(of(&lists, 4, DURING), Status::Good);
+    let lists = Revocations::new(vec![whole(&until), one]).unwrap();
+    assert_eq!(of(&lists, 4, DURING), Status::Good);
+}
+
+#[test]
+fn a_part_is_replaced_by_the_same_part_only() {
+    let ca = Ca::root("factory");
+    let (one, two) = (part(&ca, "1", &[], &[]), part(&ca, "2", &[], &[]));
+    assert!(one.may_replace(&one) && !one.may_replace(&two));
+    let whole = load(ca.list(&[]).as_bytes(), &[&ca]).unwrap();
+    assert!(!whole.may_replace(&one) && !one.may_replace(&whole));
+}
+
 #[test]
 fn a_list_is_replaced_by_a_newer_one_of_its_issuer_only() {
     let (ca, namesake) = (Ca::root("factory"), Ca::root("factory"));

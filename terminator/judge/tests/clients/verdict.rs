@@ -27,6 +27,10 @@ fn after() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(1_772_323_200))
 }
 
+fn none() -> Revocations {
+    Revocations::default()
+}
+
 fn clients(roots: &[&Ca]) -> Clients {
     let mut store = RootCertStore::empty();
     for root in roots {
@@ -40,20 +44,39 @@ fn clients(roots: &[&Ca]) -> Clients {
     }
 }
 
-fn with_lists(root: &Ca, lists: &[(&Ca, &[(&str, &str)])], depth: Depth) -> Clients {
+/// Clients that are judged by lists, and the lists.
+#[derive(Clone)]
+struct Listed(Clients, Revocations);
+
+impl Listed {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        self.0.judge(leaf, sent, &self.1, now)
+    }
+
+    fn revocation(&mut self) -> &mut Revocation {
+        self.0.revocation.as_mut().unwrap()
+    }
+}
+
+fn with_lists(root: &Ca, lists: &[(&Ca, &[(&str, &str)])], depth: Depth) -> Listed {
     let lists = lists.iter().map(|(ca, entries)| {
         let pem = ca.list(entries);
         load(pem.as_bytes(), &[ca]).unwrap()
     });
-    Clients {
+    let clients = Clients {
         revocation: Some(Revocation {
-            lists: Arc::new(Revocations::new(lists.collect()).unwrap()),
             depth,
             when_outdated: WhenUnknown::Refuse,
             when_unlisted: WhenUnknown::Refuse,
         }),
         ..clients(&[root])
-    }
+    };
+    Listed(clients, Revocations::new(lists.collect()).unwrap())
 }
 
 fn purposes(purposes: &[ExtendedKeyUsagePurpose]) -> impl FnOnce(&mut CertificateParams) + use<> {
@@ -89,12 +112,12 @@ fn a_certificate_for_servers_is_refused_for_its_purpose_and_accepted_on_request(
     ] {
         let certificate = ca.leaf(2, purposes(&leaf));
         assert_eq!(
-            strict.judge(&certificate, &[], during()),
+            strict.judge(&certificate, &[], &none(), during()),
             by_strict,
             "{leaf:?}"
         );
         assert_eq!(
-            lenient.judge(&certificate, &[], during()),
+            lenient.judge(&certificate, &[], &none(), during()),
             by_lenient,
             "{leaf:?}"
         );
@@ -104,10 +127,13 @@ fn a_certificate_for_servers_is_refused_for_its_purpose_and_accepted_on_request(
     let certificate = below.leaf(2, purposes(&[ServerAuth]));
     let sent = [below.der()];
     assert_eq!(
-        strict.judge(&certificate, &sent, during()),
+        strict.judge(&certificate, &sent, &none(), during()),
         Err(Refusal::Purpose)
     );
-    assert_eq!(lenient.judge(&certificate, &sent, during()), Ok(()));
+    assert_eq!(
+        lenient.judge(&certificate, &sent, &none(), during()),
+        Ok(())
+    );
 }
 
 #[test]
@@ -125,13 +151,13 @@ fn the_purpose_is_the_reason_only_if_there_is_no_other() {
 fn a_revoked_certificate_is_refused_and_the_list_of_a_namesake_is_not_asked() {
     let (ca, namesake) = (Ca::root("factory"), Ca::root("factory"));
     let own = with_lists(&ca, &[(&ca, &[("02", "")])], Depth::Leaf);
-    let judge = |clients: &Clients, serial| clients.judge(&ca.leaf(serial, |_| ()), &[], during());
+    let judge = |clients: &Listed, serial| clients.judge(&ca.leaf(serial, |_| ()), &[], during());
     assert_eq!(judge(&own, 2), Err(Refusal::Revoked));
     assert_eq!(judge(&own, 3), Ok(()));
     let theirs = with_lists(&ca, &[(&namesake, &[("02", "")])], Depth::Leaf);
     assert_eq!(judge(&theirs, 2), Err(Refusal::Unlisted));
     let mut lenient = theirs;
-    lenient.revocation.as_mut().unwrap().when_unlisted = WhenUnknown::Accept;
+    lenient.revocation().when_unlisted = WhenUnknown::Accept;
     assert_eq!(judge(&lenient, 2), Ok(()));
 }
 
@@ -144,9 +170,27 @@ fn an_outdated_list_refuses_or_not_and_goes_on_revoking() {
         clients.judge(&good, &[], after()),
         Err(Refusal::OutdatedList)
     );
-    clients.revocation.as_mut().unwrap().when_outdated = WhenUnknown::Accept;
+    clients.revocation().when_outdated = WhenUnknown::Accept;
     assert_eq!(clients.judge(&good, &[], after()), Ok(()));
     assert_eq!(clients.judge(&revoked, &[], after()), Err(Refusal::Revoked));
+}
+
+/// Without the rest, a certificate that nothing applies to may be on a list that is missing.
+#[test]
+fn lists_that_are_missing_count_as_outdated() {
+    let (ca, other) = (Ca::root("factory"), Ca::root("office"));
+    let Listed(mut clients, lists) = with_lists(&ca, &[(&ca, &[("02", "")])], Depth::Leaf);
+    let elsewhere = with_lists(&ca, &[(&other, &[])], Depth::Leaf).1.partial();
+    let partial = lists.partial();
+    let judge = |clients: &Clients, lists: &Revocations, serial| {
+        clients.judge(&ca.leaf(serial, |_| ()), &[], lists, during())
+    };
+    assert_eq!(judge(&clients, &partial, 3), Ok(()), "its list is whole");
+    assert_eq!(judge(&clients, &partial, 2), Err(Refusal::Revoked));
+    let refused = judge(&clients, &elsewhere, 3);
+    assert_eq!(refused, Err(Refusal::OutdatedList));
+    clients.revocation.as_mut().unwrap().when_outdated = WhenUnknown::Accept;
+    assert_eq!(judge(&clients, &elsewhere, 3), Ok(()));
 }
 
 #[test]
@@ -187,8 +231,11 @@ fn a_rule_must_match_and_refuses_with_access_denied() {
             params.distinguished_name.push(DnType::CommonName, name);
         })
     };
-    assert_eq!(clients.judge(&named("pump-7"), &[], during()), Ok(()));
-    let refused = clients.judge(&named("valve-7"), &[], during());
+    assert_eq!(
+        clients.judge(&named("pump-7"), &[], &none(), during()),
+        Ok(())
+    );
+    let refused = clients.judge(&named("valve-7"), &[], &none(), during());
     assert_eq!(refused, Err(Refusal::NoRuleMatches));
 }
 
@@ -199,11 +246,11 @@ fn each_refusal_has_its_alert() {
         (Refusal::Expired, AlertDescription::CertificateExpired),
         (Refusal::NoRuleMatches, AlertDescription::AccessDenied),
         (Refusal::NotYetValid, AlertDescription::CertificateExpired),
-        (Refusal::OutdatedList, AlertDescription::UnknownCA),
+        (Refusal::OutdatedList, AlertDescription::CertificateUnknown),
         (Refusal::Purpose, AlertDescription::UnsupportedCertificate),
         (Refusal::Revoked, AlertDescription::CertificateRevoked),
         (Refusal::UnknownIssuer, AlertDescription::UnknownCA),
-        (Refusal::Unlisted, AlertDescription::UnknownCA),
+        (Refusal::Unlisted, AlertDescription::CertificateUnknown),
         (Refusal::Unreadable, AlertDescription::BadCertificate),
     ] {
         assert_eq!(AlertDescription::from(refusal.into_tls()), alert);
@@ -247,7 +294,7 @@ fn without_lists_and_rules_the_verdict_is_that_of_rustls() {
         ),
         (vec![0x30, 0].into(), vec![], Err(Refusal::Unreadable)),
     ] {
-        let ours = clients.judge(&leaf, &sent, during());
+        let ours = clients.judge(&leaf, &sent, &none(), during());
         assert_eq!(ours, expected);
         let theirs = theirs.verify_client_cert(&leaf, &sent, during());
         assert_eq!(ours.is_ok(), theirs.is_ok());
