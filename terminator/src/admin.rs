@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use futures::future::join_all;
+use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -150,11 +151,18 @@ impl Board {
             *by_protocol = ProtocolStatus::all(host);
         }
         status.ticket_keys = status::whose(&settings);
+        status.revocation = settings.crls.shown();
         status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
         let warnings = self.metrics.current.warnings().into_iter();
         let advice = settings.advice().into_iter().map(Doubt::from);
-        status.warnings = warnings.map(Doubt::from).chain(advice).collect();
+        let lists = settings.crls.warnings(Timestamp::now());
+        let lists = lists.into_iter().map(Doubt::from);
+        status.warnings = warnings
+            .map(Doubt::from)
+            .chain(advice)
+            .chain(lists)
+            .collect();
         status
     }
 

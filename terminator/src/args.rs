@@ -26,6 +26,9 @@ pub(crate) enum Command {
         /// Configuration file, as the operator writes it or smart-mqtt's TLS plugin reads it. Must be a regular
         /// file.
         file: PathBuf,
+        /// File with revocation lists of clients' certificates, as for serving.
+        #[arg(long, env = "MQTT_TLS_CRLS", value_name = "FILE")]
+        crls: Option<PathBuf>,
     },
 }
 
@@ -42,6 +45,10 @@ pub(crate) struct Serve {
     /// changes [default: keys of this process]
     #[arg(long, env = "MQTT_TLS_TICKET_KEYS", value_name = "FILE")]
     pub(crate) ticket_keys: Option<PathBuf>,
+    /// File with revocation lists of clients' certificates (PEM), and certificates of their issuers, as the operator writes it;
+    /// it is watched for changes
+    #[arg(long, env = "MQTT_TLS_CRLS", value_name = "FILE")]
+    pub(crate) crls: Option<PathBuf>,
     /// Number of threads that serve connections [default: number of cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,

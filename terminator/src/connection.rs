@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use mqtt_tls_config::Protocol;
+use mqtt_tls_judge::client::Refusal;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 
@@ -25,7 +26,7 @@ use crate::roster::Entry;
 use crate::settings::Settings;
 use crate::settings::hosts::Host;
 use crate::state::Worker;
-use crate::tls::failure;
+use crate::tls::failure::{self, Failure};
 use crate::tls::handshake::{self, Attempt, Established};
 
 /// An accepted connection, before its client has sent anything.
@@ -149,6 +150,10 @@ async fn introduce(
         let turn = handshake::turn(client, place, &worker.turns).await?;
         Permit::is_left(&worker.state, settings)?;
         let shaken = attempt.shake(client, &host.tls, place, turn).await;
+        let failure = shaken.as_ref().err().map(failure::Error::failure);
+        if failure == Some(Failure::ClientCertificateMissing) {
+            host.verdicts.count(None);
+        }
         if let Some(verdict) = attempt.verdict(&host.tls, shaken.as_ref().err()) {
             worker.counts().preview.record(verdict, Instant::now());
         }
@@ -163,6 +168,11 @@ async fn introduce(
     worker
         .counts()
         .handshake(session.version(), session.is_resumed(), at.elapsed());
+    if let Some(found) = handshake::rehearse(&host.trust, session) {
+        let reason = found.refusal.as_ref().map(Refusal::reason);
+        host.verdicts.count(reason);
+        worker.state.notices.would_refuse(address, &found);
+    }
     if settings.protocol == Protocol::Mqtt {
         let rules = first_packet::Rules {
             most: settings.limits.connect_bytes,

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
+use crate::lists::Lists;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::reload::Reload;
@@ -48,6 +49,7 @@ pub enum Ended {
 pub(crate) struct Control {
     pub(crate) source: Source,
     pub(crate) ticket_keys: Option<TicketFile>,
+    pub(crate) crls: Lists,
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
@@ -128,6 +130,7 @@ impl Control {
         if let Some(file) = &mut self.ticket_keys {
             file.reload(&self.loaded.settings.tickets);
         }
+        self.crls.reload(&self.loaded.settings.crls, now);
         let text = match self.source.read() {
             Ok(text) => text,
             Err(error) => {
@@ -173,6 +176,8 @@ impl Control {
             self.admin.abort();
             self.admin = tokio::spawn(admin::serve(listener, Arc::clone(&self.board)));
         }
+        // Clients that the new settings accept need the lists of their issuers.
+        self.crls.expect(new, now);
         let settings = Arc::new(new.clone());
         let places = settings.places();
         let is_moved = places != old.places();
@@ -273,6 +278,9 @@ impl Control {
         }
         for advice in settings.advice() {
             warn!(reason = advice.reason, "{advice}");
+        }
+        for warning in settings.list_warnings(now) {
+            warn!(reason = warning.reason, "{warning}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::tls::failure::{Alert, Error};
+use crate::tls::failure::{Alert, Error, Failure};
 use crate::tls::handshake::Attempt;
 use crate::tls::hello::Offer;
 use crate::tls::names::Names;
@@ -46,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) alert: Option<Alert>,
     /// Subject of the client's certificate, if that was rejected.
     pub(crate) certificate: Option<String>,
+    /// Why it was rejected, as in the metric.
+    pub(crate) certificate_reason: Option<&'static str>,
 }
 
 impl Entry {
@@ -58,12 +60,20 @@ impl Entry {
             groups,
             schemes,
         } = Names::of(&offer);
+        let is_refused = error.failure() == Failure::ClientCertificateRefused;
+        let (message, certificate, certificate_reason) = match refused::take() {
+            Some(refused) if is_refused => {
+                let reason = refused.reason.name();
+                (refused.message, Some(refused.subject), Some(reason))
+            }
+            _ => (error.message(&offer), None, None),
+        };
         let protocols = offer.protocols.iter().take(PROTOCOLS_MAX);
         Self {
             at,
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             reason: error.failure().name(),
-            message: error.message(&offer),
+            message,
             server_name: offer.server_name.as_deref().map(shown),
             versions,
             suites,
@@ -71,7 +81,8 @@ impl Entry {
             signature_schemes: schemes,
             protocols: protocols.map(|protocol| shown(protocol)).collect(),
             alert: error.alert(attempt.alert()),
-            certificate: refused::take(),
+            certificate,
+            certificate_reason,
         }
     }
 }

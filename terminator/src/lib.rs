@@ -22,11 +22,13 @@ mod clients;
 mod connection;
 mod control;
 mod counts;
+mod crls;
 mod end;
 mod first_packet;
 mod journal;
 mod last_words;
 mod listeners;
+mod lists;
 pub mod load;
 mod metrics;
 mod notices;
@@ -46,6 +48,7 @@ pub mod source;
 mod state;
 mod ticket_file;
 mod tls;
+mod verdicts;
 pub mod watch;
 
 use std::io;
@@ -64,6 +67,7 @@ use tracing::warn;
 use crate::acceptor::Acceptor;
 use crate::admin::{Board, Status};
 use crate::control::{Control, Request};
+use crate::lists::Lists;
 use crate::metrics::Metrics;
 use crate::opened::{Opened, unreadable};
 use crate::pulse::Pulse;
@@ -119,6 +123,8 @@ pub struct Files<'f> {
     pub fallback: Option<&'f Path>,
     /// Session ticket keys that other terminators have too.
     pub ticket_keys: Option<&'f Path>,
+    /// Revocation lists of clients' certificates.
+    pub crls: Option<&'f Path>,
 }
 
 impl<'f> From<&'f Path> for Files<'f> {
@@ -128,6 +134,7 @@ impl<'f> From<&'f Path> for Files<'f> {
             configuration,
             fallback: None,
             ticket_keys: None,
+            crls: None,
         }
     }
 }
@@ -162,6 +169,7 @@ impl Terminator {
             file.reload(&settings.tickets);
             file
         });
+        let crls = Lists::first(&source, files.crls, settings, Timestamp::now());
         let mut registry = Registry::default();
         let room = Room::of(threads);
         let state = Arc::new(State::new(room, threads));
@@ -187,6 +195,7 @@ impl Terminator {
         let parts = Parts {
             source,
             ticket_keys,
+            crls,
             loaded,
             is_fallback,
             acceptors,
@@ -244,6 +253,7 @@ fn accept(
 struct Parts {
     source: Source,
     ticket_keys: Option<TicketFile>,
+    crls: Lists,
     loaded: load::Loaded,
     is_fallback: bool,
     acceptors: Vec<Acceptor>,
@@ -271,6 +281,7 @@ impl Parts {
                     let Self {
                         source,
                         ticket_keys,
+                        crls,
                         loaded,
                         is_fallback,
                         acceptors,
@@ -283,6 +294,7 @@ impl Parts {
                     let mut control = Control {
                         source,
                         ticket_keys,
+                        crls,
                         loaded,
                         acceptors,
                         metrics,
@@ -296,7 +308,7 @@ impl Parts {
                         // Reports what is wrong with the file, as a running terminator does.
                         control.reload(false);
                     }
-                    control.run(changes, received).await
+                    Box::pin(control.run(changes, received)).await
                 });
                 // The receiver may be gone.
                 let _ = end.send(how);

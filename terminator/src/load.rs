@@ -7,6 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use mqtt_tls_config::Config;
 
+use crate::lists::Lists;
 use crate::reload::Reload;
 use crate::settings::{self, Judgement, Settings, Warning};
 use crate::source::{self, Digest, Source, Text};
@@ -66,15 +67,18 @@ pub(crate) fn again(text: &Text, before: &Settings, now: Timestamp) -> Result<Lo
     Ok(Loaded { digest, settings })
 }
 
-/// Reads and validates a file as a new configuration.
+/// Reads and validates a file as a new configuration, and then a file with revocation lists, whose failures are among the
+/// [warnings](Settings::list_warnings).
 ///
 /// # Errors
 ///
 /// Returns all problems of the file.
-pub fn check(path: &Path) -> Result<Settings, Error> {
+pub fn check(path: &Path, crls: Option<&Path>) -> Result<Settings, Error> {
     let source = Source::new(path).map_err(Error::Read)?;
     let text = source.read().map_err(Error::Read)?;
-    prepare(&text.text, Judgement::Strict)
+    let settings = prepare(&text.text, Judgement::Strict)?;
+    Lists::first(&source, crls, &settings, Timestamp::now());
+    Ok(settings)
 }
 
 fn prepare(text: &str, judgement: Judgement<'_>) -> Result<Settings, Error> {

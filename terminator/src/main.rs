@@ -7,6 +7,7 @@
 mod args;
 
 use std::alloc::System;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,7 +28,7 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match (arguments.command, arguments.serve) {
-        (Some(Command::Check { file }), _) => check(&file),
+        (Some(Command::Check { file, crls }), _) => check(&file, crls.as_deref()),
         (None, Some(serve)) => run(&serve),
         // Unreachable: clap prints the help instead.
         (None, None) => ExitCode::from(2),
@@ -39,9 +40,9 @@ fn main() -> ExitCode {
     clippy::print_stderr,
     reason = "this command's result is its output"
 )]
-fn check(file: &std::path::Path) -> ExitCode {
+fn check(file: &Path, crls: Option<&Path>) -> ExitCode {
     harden();
-    match load::check(file) {
+    match load::check(file, crls) {
         Ok(settings) => {
             for warning in settings.warnings(Timestamp::now()) {
                 eprintln!("warning: {warning}");
@@ -49,8 +50,17 @@ fn check(file: &std::path::Path) -> ExitCode {
             for advice in settings.advice() {
                 eprintln!("warning: {advice}");
             }
+            let mut code = ExitCode::SUCCESS;
+            for warning in settings.list_warnings(Timestamp::now()) {
+                if warning.is_error {
+                    eprintln!("{warning}");
+                    code = ExitCode::FAILURE;
+                } else {
+                    eprintln!("warning: {warning}");
+                }
+            }
             println!("{} can be served", file.display());
-            ExitCode::SUCCESS
+            code
         }
         Err(error) => {
             eprintln!("{}", StartError::Load(error).chain());
@@ -77,6 +87,7 @@ fn run(serve: &Serve) -> ExitCode {
                 configuration: &serve.file,
                 fallback: serve.fallback.as_deref(),
                 ticket_keys: serve.ticket_keys.as_deref(),
+                crls: serve.crls.as_deref(),
             };
             match Terminator::start(files, serve.threads) {
                 Ok(terminator) => Ok(until_ended(terminator, signals).await),

@@ -4,6 +4,7 @@
 //! It must not have a label whose values come from a client. Each counter exists from the start, at 0 for each value of
 //! its labels: `rate` cannot see the first increase of a series that appears with it.
 
+mod clients;
 mod current;
 mod preview;
 mod threads;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::clients::Clients;
 use self::current::Current;
 use self::preview::Preview;
 use self::threads::Threads;
@@ -95,6 +97,7 @@ impl Metrics {
             self.not_after.clone(),
         );
         registry.register_collector(Box::new(self.current.clone()));
+        registry.register_collector(Box::new(Clients(self.current.clone())));
     }
 
     /// Counts a load of the configuration file.

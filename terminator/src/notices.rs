@@ -14,6 +14,8 @@ use crate::end::End;
 use crate::first_packet;
 use crate::journal::Entry;
 use crate::tls::failure::Error;
+use crate::tls::handshake::WouldRefuse;
+use crate::verdicts;
 use mqtt_tls_program::log::Seldom;
 
 /// Rate limits, one for each kind of line.
@@ -29,6 +31,7 @@ pub(crate) struct Notices {
     identity: Seldom,
     watched: Seldom,
     backend: Seldom,
+    dry_run: Seldom,
 }
 
 impl Notices {
@@ -71,6 +74,20 @@ impl Notices {
                 "handshake failed: {}; see /handshakes on the admin port for the last failures",
                 entry.message
             );
+        }
+    }
+
+    /// Logs a client that a dry run would refuse.
+    pub(crate) fn would_refuse(&self, address: SocketAddr, found: &WouldRefuse) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let (reason, message) = match &found.refusal {
+            Some(refusal) => (refusal.reason().name(), refusal.to_string()),
+            None => (verdicts::MISSING.0, "it sent no certificate".to_owned()),
+        };
+        let certificate = found.certificate.as_deref();
+        debug!(%address, reason, certificate, "client would be refused: {message}");
+        if let Some(suppressed) = self.dry_run.due(Instant::now()) {
+            info!(%address, reason, certificate, suppressed, "client would be refused without `DryRun`: {message}");
         }
     }
 

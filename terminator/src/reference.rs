@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mqtt_tls_program::reference;
 use prometheus_client::registry::Registry;
 
+use crate::crls::Outcome;
 use crate::end::{End, Limit};
 use crate::first_packet::TOLERATED;
 use crate::metrics::Metrics;
@@ -16,6 +17,7 @@ use crate::settings::Settings;
 use crate::sockets::Room;
 use crate::state::State;
 use crate::tls::failure::Failure;
+use crate::verdicts;
 
 /// What is explained in prose.
 const CHAPTERS: &str = include_str!("reference/chapters.md");
@@ -63,6 +65,10 @@ fn metrics(page: &mut String, example: &Settings) {
          an increase and not a new series.\n\n",
     );
     page.push_str(&reference::metrics(&registry));
+    page.push_str(
+        "\n### `mqtt_tls_client_certificates_refused_total` and `mqtt_tls_client_certificates_would_refuse_total` by `reason`\n\n",
+    );
+    table(page, verdicts::meanings());
     page.push_str("\n### `mqtt_tls_connections_ended_total` by `end`\n\n");
     table(page, End::ALL.map(|end| (end.name(), end.meaning())));
     page.push_str("\n### `mqtt_tls_connections_refused_total` by `limit`\n\n");
@@ -85,6 +91,11 @@ fn metrics(page: &mut String, example: &Settings) {
         Failure::ALL.map(|failure| (failure.name(), failure.meaning())),
     );
     reloads(page);
+    page.push_str("\n### `mqtt_tls_revocation_list_loads_total` by `outcome`\n\n");
+    table(
+        page,
+        Outcome::all().map(|outcome| (outcome.name(), outcome.meaning())),
+    );
 }
 
 fn reloads(page: &mut String) {

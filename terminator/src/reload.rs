@@ -7,8 +7,8 @@ use mqtt_tls_judge::refusal::Refusal;
 /// What came of loading the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reload {
-    /// rustls refused the CA certificates.
-    ClientVerifier,
+    /// A rule in `clientAuth` is invalid.
+    ClientRules,
     /// An expired certificate would have replaced a valid one.
     Expired,
     /// A certificate's kind of key has no suite.
@@ -44,7 +44,7 @@ pub enum Reload {
 impl Reload {
     /// Those that are not about a certificate or a CA bundle, by name.
     const OWN: [Self; 15] = [
-        Self::ClientVerifier,
+        Self::ClientRules,
         Self::Identity,
         Self::NoSuite,
         Self::Provider,
@@ -70,7 +70,7 @@ impl Reload {
     /// As the metric's label has it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::ClientVerifier => "ClientVerifier",
+            Self::ClientRules => "ClientRules",
             Self::Expired => "expired",
             Self::Identity => "Identity",
             Self::Malformed => "malformed",
@@ -92,7 +92,7 @@ impl Reload {
     /// What it means, for the reference; `None` where the reference of reasons says it.
     pub(crate) fn meaning(self) -> Option<&'static str> {
         let meaning = match self {
-            Self::ClientVerifier => "rustls refused the CA certificates",
+            Self::ClientRules => "a rule in `clientAuth.rules` is invalid",
             Self::Expired => "an expired certificate would have replaced a valid one",
             Self::Identity => {
                 "a template in `identity` is invalid, its clients have no certificates, or clients of another host could take the \

@@ -3,6 +3,8 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod advice;
+mod clients;
 pub(crate) mod hosts;
 mod naming;
 mod prepare;
@@ -13,18 +15,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, Limits, Protocol, Timeouts};
+use mqtt_tls_config::{Config, CrlUrl, Limits, Protocol, Timeouts};
 
 use crate::address;
+use crate::crls::Pool;
 use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
 use crate::tls::tickets::{Keys, NoRandom};
+pub use advice::Advice;
 use hosts::{Host, Hosts};
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, Validity};
 use mqtt_tls_judge::finding::{Finding, Reason};
-use mqtt_tls_judge::identity::naming::Naming;
+use mqtt_tls_judge::identity::rules;
+use mqtt_tls_judge::revocation::crl::Issuer;
 
 /// A valid configuration.
 #[derive(Clone)]
@@ -39,6 +44,10 @@ pub struct Settings {
     pub(crate) hosts: Hosts,
     /// The session ticket keys, which all settings of this process share.
     pub(crate) tickets: Arc<Keys>,
+    /// The revocation lists, which all settings of this process share.
+    pub(crate) crls: Arc<Pool>,
+    /// Lists that are fetched.
+    pub(crate) crl_urls: Vec<CrlUrl>,
     /// What clients speak inside TLS.
     pub(crate) protocol: Protocol,
     pub(crate) timeouts: Timeouts,
@@ -76,6 +85,8 @@ enum Cause {
     #[error("{0}")]
     Naming(naming::Error),
     #[error("{0}")]
+    Rule(rules::Error),
+    #[error("{0}")]
     Shared(shared::Error),
     #[error("{0}")]
     Tls(tls::Error),
@@ -89,6 +100,7 @@ impl Problem {
             Cause::Authorities(error) => Reload::Refused(error.reason()),
             Cause::Certificate(error) => Reload::Refused(error.reason()),
             Cause::Misfit(_) => Reload::NoSuite,
+            Cause::Rule(_) => Reload::ClientRules,
             Cause::Naming(_) | Cause::Shared(_) => Reload::Identity,
             Cause::Tls(error) => error.reason(),
         }
@@ -167,29 +179,24 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Advice about an active configuration, beside that about certificates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advice {
-    /// The first name of the host whose it is; empty for the listener itself.
-    pub host: String,
-    /// Key of the configuration.
-    pub key: String,
-    /// Reason, one of a fixed set.
-    pub reason: &'static str,
-    /// What is wrong, and what to do.
-    pub message: &'static str,
+/// What outlives settings.
+struct Lasting {
+    tickets: Arc<Keys>,
+    crls: Arc<Pool>,
 }
 
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            host, key, message, ..
-        } = self;
-        if host.is_empty() {
-            write!(f, "{key}: {message}")
-        } else {
-            write!(f, "{key} ({host}): {message}")
-        }
+impl Lasting {
+    fn of(judgement: Judgement<'_>) -> Result<Self, Problems> {
+        Ok(match judgement {
+            Judgement::InPlaceOf(before) => Self {
+                tickets: Arc::clone(&before.tickets),
+                crls: Arc::clone(&before.crls),
+            },
+            Judgement::AtStart | Judgement::Strict => Self {
+                tickets: Arc::new(Keys::own().map_err(no_keys)?),
+                crls: Arc::default(),
+            },
+        })
     }
 }
 
@@ -203,11 +210,8 @@ impl Settings {
     /// Returns all problems.
     pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
         let mut problems = addresses(config);
-        let tickets = match judgement {
-            Judgement::InPlaceOf(before) => Arc::clone(&before.tickets),
-            Judgement::AtStart | Judgement::Strict => Arc::new(Keys::own().map_err(no_keys)?),
-        };
-        let Some(hosts) = prepare::hosts(config, judgement, &tickets, &mut problems) else {
+        let lasting = Lasting::of(judgement)?;
+        let Some(hosts) = prepare::hosts(config, judgement, &lasting, &mut problems) else {
             return Err(Problems(problems));
         };
         if !problems.is_empty() {
@@ -219,7 +223,9 @@ impl Settings {
             also_listen: others(config),
             version: config.version.clone(),
             hosts,
-            tickets,
+            tickets: lasting.tickets,
+            crls: lasting.crls,
+            crl_urls: config.crls.clone(),
             protocol: config.protocol,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
@@ -229,6 +235,18 @@ impl Settings {
             connections: config.admin.connections,
             device_buffer: config.tls.device_buffer(),
         })
+    }
+
+    /// Returns the issuers whose revocation lists count: all CAs that client certificates chain to, each once.
+    pub(crate) fn issuers(&self) -> Vec<Issuer> {
+        let mut issuers: Vec<Issuer> = Vec::new();
+        let authorities = self.hosts.all().filter_map(|host| host.trust.authorities());
+        for issuer in authorities.flat_map(Authorities::issuers) {
+            if !issuers.contains(issuer) {
+                issuers.push(issuer.clone());
+            }
+        }
+        issuers
     }
 
     /// Returns where to listen.
@@ -273,21 +291,6 @@ impl Settings {
         let about = About::Authorities;
         warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
         warnings
-    }
-
-    /// Returns the advice about names from certificates: a session belongs to whom sends its client ID.
-    pub fn advice(&self) -> Vec<Advice> {
-        let hosts = self.hosts.all().filter(|host| host.has_own_naming);
-        let kept =
-            hosts.filter(|host| host.naming.as_ref().map(Naming::names) == Some((true, false)));
-        kept.map(|host| Advice {
-            host: host.names.first().cloned().unwrap_or_default(),
-            key: format!("{}identity", host.key),
-            reason: "ClientIdKept",
-            message: "only `userName` comes from certificates, so each client may send the client ID of another, and a broker \
-                ends that one's connection and may give away its session; set `clientId` as well",
-        })
-        .collect()
     }
 
     /// Checks whether these settings may replace others: an expired or not yet valid certificate never replaces

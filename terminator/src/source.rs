@@ -38,6 +38,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Reports whether there is no file.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// The file, and the key of its digests.
 pub(crate) struct Source {
     path: PathBuf,

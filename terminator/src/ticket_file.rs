@@ -83,10 +83,6 @@ impl TicketFile {
 
 impl Error {
     fn is_absent(&self) -> bool {
-        let kind = match self {
-            Self::Read(source::Error::Read { source, .. }) => Some(source.kind()),
-            _ => None,
-        };
-        kind == Some(std::io::ErrorKind::NotFound)
+        matches!(self, Self::Read(error) if error.is_absent())
     }
 }

@@ -13,5 +13,7 @@ pub(crate) mod refused;
 mod served;
 pub(crate) mod session;
 pub(crate) mod tickets;
+mod trust;
 
-pub(crate) use self::served::{ClientTrust, Error, Offering, Served};
+pub(crate) use self::served::{Error, Offering, Served};
+pub(crate) use self::trust::{ClientTrust, Trust};

@@ -84,7 +84,7 @@ fn bad_line_ends_are_reported_and_yaml_only_for_files() {
 fn checked(bytes: &[u8]) -> String {
     let file = workdir::scratch("judge").join("config.yaml");
     std::fs::write(&file, bytes).unwrap();
-    let error = load::check(&file).err();
+    let error = load::check(&file, None).err();
     error.map(|error| chain(&error)).unwrap_or_default()
 }
 

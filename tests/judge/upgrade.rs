@@ -66,7 +66,7 @@ async fn a_terminator_starts_with_a_chain_that_a_reload_would_refuse() {
         let bad = config(&material.pem());
         let file = write(&bad);
         // `check` validates the file as a new one.
-        let checked = load::check(&file).map(drop).unwrap_err();
+        let checked = load::check(&file, None).map(drop).unwrap_err();
         assert_eq!(checked.reason().name(), reason.name(), "{what}: {checked}");
         let mut terminator =
             Terminator::start(file.as_path().into(), None).unwrap_or_else(|error| {
@@ -119,7 +119,11 @@ async fn a_terminator_starts_with_authorities_that_a_reload_would_refuse() {
     old.client_auth = trust(&weak);
     let file = write(&old);
     assert_eq!(
-        load::check(&file).map(drop).unwrap_err().reason().name(),
+        load::check(&file, None)
+            .map(drop)
+            .unwrap_err()
+            .reason()
+            .name(),
         "UnusableAuthority"
     );
     let mut terminator = Terminator::start(file.as_path().into(), None).unwrap();

@@ -14,6 +14,8 @@ pub mod error;
 mod serials;
 pub mod source;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::date::Date;
@@ -26,7 +28,7 @@ pub const LISTS_MAX: usize = 64;
 /// Lists of all issuers. Without any, they are complete.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
-    lists: Vec<Crl>,
+    lists: Vec<Arc<Crl>>,
     /// Whether lists may be missing.
     are_partial: bool,
 }
@@ -67,12 +69,12 @@ impl Revocations {
     /// # Errors
     ///
     /// There are too many.
-    pub fn new(lists: Vec<Crl>) -> Result<Self, Error> {
+    pub fn new<L: Into<Arc<Crl>>>(lists: Vec<L>) -> Result<Self, Error> {
         if lists.len() > LISTS_MAX {
             return Err(Error::TooManyLists(lists.len()));
         }
         Ok(Self {
-            lists,
+            lists: lists.into_iter().map(Into::into).collect(),
             are_partial: false,
         })
     }
@@ -92,7 +94,7 @@ impl Revocations {
     }
 
     /// Returns the lists.
-    pub fn lists(&self) -> &[Crl] {
+    pub fn lists(&self) -> &[Arc<Crl>] {
         &self.lists
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::admin::preview::Preview;
 use crate::backend::health::Seen;
+use crate::crls::{self, Shown};
 use crate::settings::hosts::{Host, Target};
 use crate::settings::{Advice, Settings, Warning};
 use crate::tls::ClientTrust;
@@ -28,12 +29,15 @@ pub struct Status {
     pub by_protocol: Vec<ProtocolStatus>,
     /// What clients speak inside TLS: `mqtt`, `websocket` or `tcp`.
     pub protocol: Protocol,
-    /// Client authentication: `None`, `Optional` or `Require`.
+    /// Client authentication: `None`, `Optional`, `Require` or `DryRun`.
     pub client_auth: &'static str,
     /// The active configuration.
     pub configuration: Configuration,
     /// Whose the session ticket keys are: `Own`, or `Shared` with other terminators.
     pub ticket_keys: &'static str,
+    /// The revocation lists, if there are sources of any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Shown>,
     /// Served certificates, the default first.
     pub certificates: Vec<Arc<Facts>>,
     /// The hosts, in the order of the configuration.
@@ -60,7 +64,7 @@ pub struct HostStatus {
     /// The brokers of clients that negotiate a protocol with one of its own (ALPN).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_protocol: Vec<ProtocolStatus>,
-    /// Client authentication: `None`, `Optional` or `Require`.
+    /// Client authentication: `None`, `Optional`, `Require` or `DryRun`.
     pub client_auth: &'static str,
     /// Its own certificates, the default first; none if the listener's are served.
     pub certificates: Vec<Arc<Facts>>,
@@ -79,6 +83,7 @@ impl HostStatus {
                 ClientTrust::Disabled => "None",
                 ClientTrust::Optional(_) => "Optional",
                 ClientTrust::Required(_) => "Require",
+                ClientTrust::DryRun(_) => "DryRun",
             },
             certificates: own.map(facts).collect(),
         }
@@ -193,6 +198,17 @@ impl From<Warning> for Doubt {
     }
 }
 
+impl From<crls::Warning> for Doubt {
+    fn from(warning: crls::Warning) -> Self {
+        Self {
+            host: String::new(),
+            key: warning.key,
+            reason: warning.reason,
+            message: warning.message,
+        }
+    }
+}
+
 impl From<Advice> for Doubt {
     fn from(advice: Advice) -> Self {
         Self {
@@ -233,6 +249,7 @@ impl Status {
                 last_error: None,
             },
             ticket_keys: whose(settings),
+            revocation: None,
             certificates: listener.certificates,
             hosts: others.map(|host| HostStatus::of(host)).collect(),
             warnings: Vec::new(),

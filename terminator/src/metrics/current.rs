@@ -27,6 +27,11 @@ impl Current {
         *self.lock() = Some(settings.clone());
     }
 
+    /// Returns the active settings.
+    pub(super) fn settings(&self) -> Option<Settings> {
+        self.lock().clone()
+    }
+
     /// Returns the current warnings.
     pub(crate) fn warnings(&self) -> Vec<Warning> {
         let settings = self.lock().clone();

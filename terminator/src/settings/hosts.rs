@@ -11,6 +11,7 @@ use mqtt_tls_config::{Backend, UnknownNames, are_same_names};
 use super::{About, Warning};
 use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
+use crate::verdicts::Verdicts;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::finding::Reason;
 use mqtt_tls_judge::hosts as judge;
@@ -31,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) trust: ClientTrust,
     /// Whether the configuration has client authentication for this host.
     pub(crate) has_own_trust: bool,
+    /// Counters of refused clients, also from before a reload.
+    pub(crate) verdicts: Arc<Verdicts>,
     /// Names from clients' certificates.
     pub(crate) naming: Option<Naming>,
     /// Whether the configuration has them for this host.

@@ -11,9 +11,10 @@ use mqtt_tls_config::{
 };
 
 use super::hosts::{Host, Hosts, Target};
-use super::{Cause, Judgement, Problem, naming, shared};
-use crate::tls::tickets::{Keys, Scope, Tickets};
-use crate::tls::{ClientTrust, Offering, Served};
+use super::{Cause, Judgement, Lasting, Problem, clients, naming, shared};
+use crate::tls::tickets::{Scope, Tickets};
+use crate::tls::{ClientTrust, Offering, Served, Trust};
+use crate::verdicts::Verdicts;
 use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::certificate::{self, Certificate, TextDigest};
 use mqtt_tls_judge::identity::naming::Naming;
@@ -36,11 +37,11 @@ pub(super) fn authorities_key(host: &str) -> String {
 pub(super) fn hosts(
     config: &Config,
     judgement: Judgement<'_>,
-    tickets: &Arc<Keys>,
+    lasting: &Lasting,
     problems: &mut Vec<Problem>,
 ) -> Option<Hosts> {
     let mut judge = Judge {
-        tickets,
+        lasting,
         judgement,
         tls: &config.tls,
         problems,
@@ -112,7 +113,7 @@ struct Parts<'p> {
 /// Judges with a strictness, and collects the problems.
 struct Judge<'p, 'b> {
     judgement: Judgement<'b>,
-    tickets: &'p Arc<Keys>,
+    lasting: &'p Lasting,
     tls: &'b Tls,
     problems: &'p mut Vec<Problem>,
     /// The backends, and what is known of them.
@@ -188,10 +189,11 @@ impl Judge<'_, '_> {
     fn build(&mut self, parts: Parts<'_>) -> Option<Host> {
         let naming = self.naming(&parts);
         let (certificates, trust) = parts.certificates.zip(parts.trust)?;
-        let tickets = Tickets::new(self.tickets, Scope::of(&parts.names));
+        let tickets = Tickets::new(&self.lasting.tickets, Scope::of(&parts.names));
+        let verdicts = self.verdicts(&parts.names);
         let (tls, alpn) = (self.tls, parts.alpn);
         let offering = Offering { tls, alpn };
-        let tls = match Served::new(&certificates, &trust, offering, tickets) {
+        let tls = match Served::new(&certificates, (&trust, &verdicts), offering, tickets) {
             Ok(tls) => tls,
             Err(error) => {
                 self.add(format!("{}clientAuth", parts.key), Cause::Tls(error));
@@ -211,6 +213,7 @@ impl Judge<'_, '_> {
             tls,
             trust,
             has_own_trust: parts.has_own_trust,
+            verdicts,
             naming,
             has_own_naming: parts.has_own_identity,
             certificates,
@@ -218,6 +221,15 @@ impl Judge<'_, '_> {
             has_own_backend: parts.has_own_backend,
             has_own_protocols: parts.has_own_protocols,
         })
+    }
+
+    /// Returns the counters of the listener itself, or a host.
+    fn verdicts(&self, names: &[String]) -> Arc<Verdicts> {
+        let before = match self.judgement {
+            Judgement::InPlaceOf(before) => before.hosts.with_names(names),
+            Judgement::AtStart | Judgement::Strict => None,
+        };
+        before.map_or_else(Arc::default, |host| Arc::clone(&host.verdicts))
     }
 
     /// Returns a backend, of which all hosts that have it know the same.
@@ -310,16 +322,34 @@ impl Judge<'_, '_> {
                 authorities.strictly()
             }
         });
-        match judged {
-            Ok(authorities) if mode == ClientAuthMode::Require => {
-                Some(ClientTrust::Required(authorities))
-            }
-            Ok(authorities) => Some(ClientTrust::Optional(authorities)),
+        let authorities = match judged {
+            Ok(authorities) => authorities,
             Err(error) => {
                 self.add(authorities_key(host), Cause::Authorities(error));
-                None
+                return None;
             }
-        }
+        };
+        let clients = match clients::of(client_auth, &authorities) {
+            Ok(clients) => clients,
+            Err(errors) => {
+                for (index, error) in errors {
+                    let key = format!("{host}clientAuth.rules[{index}]");
+                    self.add(key, Cause::Rule(error));
+                }
+                return None;
+            }
+        };
+        let trust = Arc::new(Trust {
+            authorities,
+            clients,
+            pool: Arc::clone(&self.lasting.crls),
+        });
+        Some(match mode {
+            ClientAuthMode::None => ClientTrust::Disabled,
+            ClientAuthMode::Optional => ClientTrust::Optional(trust),
+            ClientAuthMode::Require => ClientTrust::Required(trust),
+            ClientAuthMode::DryRun => ClientTrust::DryRun(trust),
+        })
     }
 
     fn add(&mut self, key: String, cause: Cause) {

@@ -95,7 +95,7 @@ impl Failure {
             }
             Self::ClientCertificateMissing => "the client sent no certificate, which is required",
             Self::ClientCertificateRefused => {
-                "the client's certificate does not chain to the CA, or is expired or not yet valid"
+                "the client's certificate is not accepted, see `mqtt_tls_client_certificates_refused_total`"
             }
             Self::Cut => "the client disconnected before the first answer, as health checks do",
             Self::Evicted => "evicted for another client, see `limits.handshakes`",

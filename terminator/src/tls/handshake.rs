@@ -8,6 +8,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use mqtt_tls_judge::client::Refusal;
+use mqtt_tls_judge::name_of;
+use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -16,12 +19,12 @@ use crate::admission::{Place, Stage};
 use crate::arrival::{self, Arrival};
 use crate::backlog::Backlog;
 use crate::scratch;
-use crate::tls::Served;
 use crate::tls::failure::{Error, Failure};
 use crate::tls::hello::{self, Needs, Progress};
 use crate::tls::inbound;
 use crate::tls::policy::Verdict;
 use crate::tls::session::{Session, Version};
+use crate::tls::{ClientTrust, Served};
 
 /// Maximum size of a ClientHello with its record headers, in bytes. The largest in practice have 2 KiB.
 pub(crate) const HELLO_MAX: usize = 18 * 1024;
@@ -227,6 +230,32 @@ impl Attempt {
             to_backend,
         })
     }
+}
+
+/// What a dry run found: a client that would be refused.
+pub(crate) struct WouldRefuse {
+    /// Why; `None` if it sent no certificate.
+    pub(crate) refusal: Option<Refusal>,
+    /// The subject of its certificate, escaped.
+    pub(crate) certificate: Option<String>,
+}
+
+/// Judges the client of a new session where that is a dry run, as its certificate would have been judged in the handshake.
+pub(crate) fn rehearse(trust: &ClientTrust, session: &Session) -> Option<WouldRefuse> {
+    let ClientTrust::DryRun(trust) = trust else {
+        return None;
+    };
+    let Some((leaf, others)) = session.presented().and_then(<[_]>::split_first) else {
+        return Some(WouldRefuse {
+            refusal: None,
+            certificate: None,
+        });
+    };
+    let refusal = trust.judge(leaf, others, UnixTime::now()).err()?;
+    Some(WouldRefuse {
+        refusal: Some(refusal),
+        certificate: Some(name_of(leaf)),
+    })
 }
 
 /// Waits for the client's turn, in order of arrival, and checks that it is still connected. The turn lasts

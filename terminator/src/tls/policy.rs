@@ -246,7 +246,12 @@ mod tests {
             let offering = Offering { tls: &tls, alpn: &alpn };
             let keys = Arc::new(Keys::own().unwrap());
             let tickets = Tickets::new(&keys, Scope::of(&[]));
-            let served = Served::new(&[ecdsa], &ClientTrust::Disabled, offering, tickets).unwrap();
+            let served = Served::new(
+                &[ecdsa],
+                (&ClientTrust::Disabled, &Arc::default()),
+                offering,
+                tickets,
+            ).unwrap();
             let needs = Needs::read(&hello);
             let mut session = Session::new(served.to(&needs), served.verifies()).unwrap();
             let answered = session.receive(&mut hello, &mut Vec::new());

@@ -1,74 +1,42 @@
-//! Records the subject of a rejected client certificate. rustls calls the verifier during the handshake, and keeps
-//! nothing of a rejected certificate, so the verifier stores the subject in a thread-local for the caller.
+//! The client certificate that was refused last on this thread. rustls calls the verifier during the handshake, and keeps
+//! nothing of a refused certificate, so the verifier leaves here what the caller wants to know.
 //!
-//! It must not change the verdict, nor keep more than one subject, bounded and escaped.
+//! It must not keep more than one certificate's subject, bounded and escaped.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-
+use mqtt_tls_judge::client::{Reason, Refusal};
 use mqtt_tls_judge::name_of;
 
-thread_local! {
-    static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
+/// A refused certificate.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Its subject.
+    pub(crate) subject: String,
+    pub(crate) reason: Reason,
+    /// What is wrong with it.
+    pub(crate) message: String,
 }
 
-/// Takes the subject of the certificate that was last rejected on this thread.
-pub(crate) fn take() -> Option<String> {
+thread_local! {
+    static REFUSED: RefCell<Option<Refused>> = const { RefCell::new(None) };
+}
+
+/// Takes what is known of the certificate that was last refused on this thread.
+pub(crate) fn take() -> Option<Refused> {
     REFUSED.take()
 }
 
-/// Verifier that records which certificates it rejects.
-#[derive(Debug)]
-pub(crate) struct Recording(pub(crate) Arc<dyn ClientCertVerifier>);
+/// Forgets it, before another one is judged.
+pub(super) fn forget() {
+    REFUSED.take();
+}
 
-impl ClientCertVerifier for Recording {
-    fn offer_client_auth(&self) -> bool {
-        self.0.offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.0.client_auth_mandatory()
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let verified = self.0.verify_client_cert(end_entity, intermediates, now);
-        REFUSED.replace(verified.is_err().then(|| name_of(end_entity)));
-        verified
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+/// Keeps what is known of a certificate.
+pub(super) fn record(certificate: &[u8], refusal: &Refusal) {
+    REFUSED.replace(Some(Refused {
+        subject: name_of(certificate),
+        reason: refusal.reason(),
+        message: refusal.to_string(),
+    }));
 }

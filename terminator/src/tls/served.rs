@@ -11,55 +11,18 @@ use mqtt_tls_config::{Alpn, Group, Suite, Tickets, Tls, TlsVersion};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{
-    NoClientAuth, NoServerSessionStorage, ProducesTickets, VerifierBuilderError,
-    WebPkiClientVerifier,
-};
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::version::{TLS12, TLS13};
 
 use super::by_name::{ByName, key_kind};
 use super::hello::{Hash, Needs};
 use super::policy::Policy;
-use super::refused::Recording;
 use super::tickets::{self, NoRandom};
+use super::trust::ClientTrust;
 use crate::reload::Reload;
-use mqtt_tls_judge::authorities::Authorities;
+use crate::verdicts::Verdicts;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::provider::{aes256_first, provider};
-
-/// Client authentication of a listener.
-#[derive(Clone, Debug)]
-pub(crate) enum ClientTrust {
-    /// Clients are not asked for a certificate.
-    Disabled,
-    /// A client's certificate must chain to these authorities if it sends one.
-    Optional(Authorities),
-    /// Each client must send a certificate that chains to these authorities.
-    Required(Authorities),
-}
-
-impl ClientTrust {
-    /// Reports whether clients are not asked for a certificate.
-    pub(crate) fn is_disabled(&self) -> bool {
-        matches!(self, Self::Disabled)
-    }
-
-    /// Reports whether a certificate that a client presents has been verified once the handshake has succeeded.
-    fn verifies(&self) -> bool {
-        match self {
-            Self::Disabled => false,
-            Self::Optional(_) | Self::Required(_) => true,
-        }
-    }
-
-    /// Returns the authorities for client certificates.
-    pub(crate) fn authorities(&self) -> Option<&Authorities> {
-        match self {
-            Self::Disabled => None,
-            Self::Optional(authorities) | Self::Required(authorities) => Some(authorities),
-        }
-    }
-}
 
 /// Errors in building a TLS configuration.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +30,6 @@ pub(crate) enum Error {
     /// The ticket key cannot be generated.
     #[error("failed to generate a session ticket key")]
     Tickets(#[source] NoRandom),
-    /// The verifier for client certificates cannot be built.
-    #[error("cannot verify client certificates with these CA certificates: {0}")]
-    Verifier(VerifierBuilderError),
     /// The crypto provider does not support the configuration.
     #[error("the crypto provider does not support the TLS configuration: {0}")]
     Versions(rustls::Error),
@@ -80,7 +40,6 @@ impl Error {
     pub(crate) fn reason(&self) -> Reload {
         match self {
             Self::Tickets(_) => Reload::Tickets,
-            Self::Verifier(_) => Reload::ClientVerifier,
             Self::Versions(_) => Reload::Provider,
         }
     }
@@ -131,7 +90,7 @@ impl Served {
     /// Builds the configurations of a host.
     pub(crate) fn new(
         certificates: &[Certificate],
-        trust: &ClientTrust,
+        (trust, verdicts): (&ClientTrust, &Arc<Verdicts>),
         Offering { tls, alpn }: Offering<'_>,
         tickets: tickets::Tickets,
     ) -> Result<Self, Error> {
@@ -144,7 +103,7 @@ impl Served {
         };
         let parts = Parts {
             tls,
-            verifier: verifier(trust).map_err(Error::Verifier)?,
+            verifier: trust.verifier(verdicts),
             resolver: Arc::clone(&by_name),
             tickets,
         };
@@ -307,27 +266,5 @@ impl Parts<'_> {
             .kx_groups
             .retain(|group| is_on(group.name().into()));
         Arc::new(provider)
-    }
-}
-
-fn verifier(trust: &ClientTrust) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
-    let builder = |authorities: &Authorities| {
-        let roots = Arc::clone(authorities.roots());
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
-        match authorities.names_size() {
-            Some(_) => builder,
-            None => builder.clear_root_hint_subjects(),
-        }
-    };
-    match trust {
-        ClientTrust::Disabled => Ok(Arc::new(NoClientAuth)),
-        ClientTrust::Optional(authorities) => {
-            let verifier = builder(authorities).allow_unauthenticated().build()?;
-            Ok(Arc::new(Recording(verifier)))
-        }
-        ClientTrust::Required(authorities) => {
-            let verifier = builder(authorities).build()?;
-            Ok(Arc::new(Recording(verifier)))
-        }
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
@@ -93,9 +94,14 @@ impl Session {
         self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
+    /// Returns the certificates that the client sent, its own first, whether or not they were verified.
+    pub(crate) fn presented(&self) -> Option<&[CertificateDer<'static>]> {
+        self.tls.peer_certificates()
+    }
+
     /// Returns the client's certificate (DER), if it was verified.
     pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
-        let chain = self.tls.peer_certificates().filter(|_| self.verifies)?;
+        let chain = self.presented().filter(|_| self.verifies)?;
         chain.first().map(|certificate| &**certificate)
     }
 

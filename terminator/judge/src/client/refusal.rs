@@ -107,7 +107,7 @@ impl Reason {
     /// Returns the description for the reference.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::BadSignature => "a signature in the chain does not fit",
+            Self::BadSignature => "a signature in the chain, or the client's own, does not fit",
             Self::Expired => "the certificate, or a CA above it, has expired",
             Self::NoRuleMatches => "the certificate has no name that a rule allows",
             Self::NotYetValid => "the certificate, or a CA above it, is not valid yet",
@@ -147,11 +147,16 @@ impl Refusal {
     /// Returns the error from which rustls makes the alert.
     pub fn into_tls(self) -> CertificateError {
         match self {
-            Self::BadSignature => CertificateError::BadSignature,
             Self::Expired => CertificateError::Expired,
             // access_denied (RFC 8446, section 6.2): valid, and not permitted.
             Self::NoRuleMatches => CertificateError::ApplicationVerificationFailure,
             Self::NotYetValid => CertificateError::NotValidYet,
+            // decrypt_error, as rustls has it.
+            Self::BadSignature
+            | Self::Other(
+                webpki::Error::UnsupportedSignatureAlgorithmContext(_)
+                | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_),
+            ) => CertificateError::BadSignature,
             Self::Other(error) => CertificateError::Other(OtherError(Arc::new(error))),
             // certificate_unknown: unknown_ca would have the device's log blame its CA.
             Self::OutdatedList | Self::Unlisted => {

@@ -169,7 +169,7 @@ impl Crl {
     }
 
     /// Returns the status that it gives to certificates that it does not have.
-    pub(super) fn status(&self, now: Timestamp) -> Status {
+    pub fn status(&self, now: Timestamp) -> Status {
         if self.this_update.is_after(now) {
             return Status::NotYetValid(self.this_update);
         }

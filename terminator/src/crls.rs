@@ -1,0 +1,392 @@
+//! The pool of revocation lists, of all sources and for all hosts: which lists count now.
+//!
+//! A source that fails keeps its last good lists, and makes the pool incomplete until it is good again. Lists outlive reloads
+//! of the configuration, and new ones need no new settings: whoever judges a client takes the lists of the moment.
+//!
+//! It must not read a source, nor give back what a list has revoked for an older list, or for one of another issuer.
+
+pub(crate) mod file;
+mod shown;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
+use mqtt_tls_judge::revocation::error::{Error, Reason};
+use mqtt_tls_judge::revocation::source::{Bounds, find};
+use mqtt_tls_judge::revocation::{LISTS_MAX, Revocations};
+
+pub(crate) use shown::{Shown, Warning};
+
+/// Maximum number of entries of a list; each takes 21 bytes.
+pub(crate) const ENTRIES_MAX: usize = 2_000_000;
+
+/// Where lists come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The file of `--crls`.
+    File,
+    /// A URL in `crls`.
+    Url(String),
+}
+
+impl Source {
+    /// Kinds of sources, as metrics have them.
+    pub(crate) const KINDS: [&'static str; 2] = ["file", "url"];
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Url(_) => "url",
+        }
+    }
+}
+
+/// What came of reading a source; one of a fixed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A list that was there before is not there any more.
+    Gone,
+    /// All of its lists are used.
+    Ok,
+    /// A list is older than the one that is used.
+    Older,
+    /// A list is invalid.
+    Refused(Reason),
+    /// The file cannot be read.
+    Unreadable,
+}
+
+impl Outcome {
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let own = [Self::Gone, Self::Ok, Self::Older, Self::Unreadable];
+        own.into_iter().chain(Reason::ALL.map(Self::Refused))
+    }
+
+    /// Returns the metric label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Ok => "ok",
+            Self::Older => "older",
+            Self::Refused(reason) => reason.name(),
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// Returns the description for the reference.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Gone => {
+                "the answer of a URL lacks a list that it had before; the one from before is kept"
+            }
+            Self::Ok => "all lists of the source are used",
+            Self::Older => {
+                "a list is older than the one that is used, which is kept; the source counts as good"
+            }
+            Self::Unreadable => "the file cannot be read",
+            Self::Refused(reason) => match reason {
+                Reason::BrokenList => "there is no list, or a damaged one",
+                Reason::IssuerCannotSign => {
+                    "the CA of a list may not sign lists (its key usage lacks cRLSign)"
+                }
+                Reason::SignatureMismatch => {
+                    "the signature of a list does not fit the CA of that name, or is too weak"
+                }
+                Reason::TooLarge => "there are too many bytes, entries or lists",
+                Reason::UnknownIssuer => {
+                    "the issuer of a list is not among the CA certificates of `clientAuth`, nor issued by one of them"
+                }
+                Reason::UnsupportedList => {
+                    "a list is a delta list, an indirect one, or otherwise not a complete list"
+                }
+            },
+        }
+    }
+}
+
+/// Why a source, or a list of it, is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) outcome: Outcome,
+    pub(crate) message: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            outcome: Outcome::Refused(error.reason()),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// What a source has: lists that were verified, and why others were not.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    lists: Vec<Arc<Crl>>,
+    failures: Vec<Failure>,
+}
+
+/// The pool.
+pub(crate) struct Pool {
+    current: RwLock<Arc<Revocations>>,
+    /// How often what counts has changed.
+    generation: AtomicU64,
+    book: Mutex<Book>,
+}
+
+/// What is known of the sources.
+struct Book {
+    issuers: Arc<[Issuer]>,
+    sources: Vec<Kept>,
+    /// By kind of source and outcome.
+    loads: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// A source, and its last good lists.
+struct Kept {
+    source: Source,
+    lists: Vec<Arc<Crl>>,
+    /// When it was read last, with success.
+    loaded_at: Option<Timestamp>,
+    /// Why it is not good; neither this nor `loaded_at` before it was read.
+    failure: Option<(Failure, Timestamp)>,
+}
+
+impl Kept {
+    fn is_good(&self) -> bool {
+        self.loaded_at.is_some() && self.failure.is_none()
+    }
+}
+
+impl Default for Pool {
+    /// Without sources.
+    fn default() -> Self {
+        let kinds = Source::KINDS.into_iter();
+        let loads = kinds.flat_map(|kind| Outcome::all().map(move |one| ((kind, one.name()), 0)));
+        Self {
+            current: RwLock::default(),
+            generation: AtomicU64::new(0),
+            book: Mutex::new(Book {
+                issuers: Arc::new([]),
+                sources: Vec::new(),
+                loads: loads.collect(),
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pool").field(&self.lists()).finish()
+    }
+}
+
+impl Pool {
+    /// Returns the lists that count now.
+    pub(crate) fn lists(&self) -> Arc<Revocations> {
+        // The lists are consistent even if a holder panicked.
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    /// Returns a number that changes whenever lists do, or whether any are missing.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Sets whose lists are verified, and where lists come from, as new settings have it. Sources that stay keep their lists.
+    /// Returns whether sources must be read again: lists of an issuer that is new may have been refused.
+    pub(crate) fn expect(&self, issuers: Vec<Issuer>, sources: &[Source]) -> bool {
+        let mut book = self.lock();
+        let has_changed = *book.issuers != *issuers;
+        if has_changed {
+            book.issuers = issuers.into();
+        }
+        let mut before = std::mem::take(&mut book.sources);
+        for source in sources {
+            let known = before.iter().position(|kept| kept.source == *source);
+            book.sources.push(match known {
+                Some(index) => before.swap_remove(index),
+                None => Kept {
+                    source: source.clone(),
+                    lists: Vec::new(),
+                    loaded_at: None,
+                    failure: None,
+                },
+            });
+        }
+        self.publish(&book);
+        has_changed
+    }
+
+    /// Parses and verifies what a source has. This may take seconds, and holds nobody up.
+    pub(crate) fn examine(&self, bytes: &[u8], bounds: Bounds) -> Content {
+        let known = Arc::clone(&self.lock().issuers);
+        let mut content = Content::default();
+        let found = match find(bytes, bounds) {
+            Ok(found) => found,
+            Err(error) => {
+                content.failures.push(error.into());
+                return content;
+            }
+        };
+        let issuers = [&known[..], &found.issuers(&known)].concat();
+        for list in &found.lists {
+            match Crl::load(list, &issuers, bounds) {
+                Ok(list) => content.lists.push(Arc::new(list)),
+                Err(error) => content.failures.push(error.into()),
+            }
+        }
+        content
+    }
+
+    /// Replaces the lists of a source, as far as each may be. Returns what is wrong, of which the source may be good anyway.
+    pub(crate) fn replace(
+        &self,
+        source: &Source,
+        content: Content,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut book = self.lock();
+        let Some(index) = book.place(source) else {
+            return Ok(());
+        };
+        let others = book.lists().len() - book.sources[index].lists.len();
+        let kept = &mut book.sources[index];
+        let (lists, mut failures) = kept.merged(content);
+        if others + lists.len() > LISTS_MAX {
+            failures.insert(0, Error::TooManyLists(others + lists.len()).into());
+        } else {
+            kept.lists = lists;
+            kept.loaded_at = Some(now);
+        }
+        let is_bad = |failure: &&Failure| failure.outcome != Outcome::Older;
+        kept.failure = failures.iter().find(is_bad).map(|one| (one.clone(), now));
+        let failure = kept.failure.clone().map(|(failure, _)| failure);
+        let failure = failure.or_else(|| failures.into_iter().next());
+        let outcome = failure.as_ref().map_or(Outcome::Ok, |one| one.outcome);
+        book.count(source, outcome);
+        self.publish(&book);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Says that a source could not be read. Its lists stay.
+    pub(crate) fn fail(&self, source: &Source, failure: Failure, now: Timestamp) {
+        let mut book = self.lock();
+        book.count(source, failure.outcome);
+        if let Some(index) = book.place(source) {
+            book.sources[index].failure = Some((failure, now));
+            self.publish(&book);
+        }
+    }
+
+    /// Returns how often sources of a kind were read, by outcome.
+    pub(crate) fn loads(&self) -> Vec<((&'static str, &'static str), u64)> {
+        let book = self.lock();
+        book.loads
+            .iter()
+            .map(|(labels, count)| (*labels, *count))
+            .collect()
+    }
+
+    /// Lets the lists of all sources count, if that changes anything.
+    fn publish(&self, book: &Book) {
+        let is_whole = book.sources.iter().all(Kept::is_good);
+        let lists = book.lists();
+        let before = self.lists();
+        let are_same = before.lists().len() == lists.len()
+            && before
+                .lists()
+                .iter()
+                .zip(&lists)
+                .all(|(one, other)| Arc::ptr_eq(one, other));
+        if are_same && before.are_partial() != is_whole {
+            return;
+        }
+        // Each source's lists were counted.
+        let revocations = Revocations::new(lists).unwrap_or_default();
+        let revocations = if is_whole {
+            revocations
+        } else {
+            revocations.partial()
+        };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(revocations);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        // Each change is whole.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn place(&self, source: &Source) -> Option<usize> {
+        self.sources.iter().position(|kept| kept.source == *source)
+    }
+
+    fn lists(&self) -> Vec<Arc<Crl>> {
+        let lists = self.sources.iter().flat_map(|kept| &kept.lists);
+        lists.map(Arc::clone).collect()
+    }
+
+    fn count(&mut self, source: &Source, outcome: Outcome) {
+        *self
+            .loads
+            .entry((source.kind(), outcome.name()))
+            .or_default() += 1;
+    }
+}
+
+impl Kept {
+    /// Returns the lists that follow from new content, and what is wrong with it. A list of before goes only if another takes
+    /// its place, or if all of the file was understood and does not have it. Who serves a URL may be anyone: there it stays.
+    fn merged(&self, content: Content) -> (Vec<Arc<Crl>>, Vec<Failure>) {
+        let Content {
+            lists,
+            mut failures,
+        } = content;
+        let mut merged: Vec<Arc<Crl>> = Vec::with_capacity(lists.len());
+        for list in lists {
+            let mut before = self.lists.iter().filter(|before| before.is_same(&list));
+            match before.find(|before| !list.may_replace(before)) {
+                Some(newer) => {
+                    failures.push(Failure {
+                        outcome: Outcome::Older,
+                        message: format!(
+                            "the revocation list of {} is of {}, and the one that is used is newer, of {}; keeping that",
+                            list.issuer(),
+                            list.this_update(),
+                            newer.this_update()
+                        ),
+                    });
+                    merged.push(Arc::clone(newer));
+                }
+                None => merged.push(list),
+            }
+        }
+        let is_whole = failures.iter().all(|one| one.outcome == Outcome::Older);
+        let is_left_out = |before: &&Arc<Crl>| !merged.iter().any(|list| list.is_same(before));
+        let left_out: Vec<_> = self.lists.iter().filter(is_left_out).cloned().collect();
+        if let (Source::Url(_), Some(list)) = (&self.source, left_out.first())
+            && is_whole
+        {
+            failures.push(Failure {
+                outcome: Outcome::Gone,
+                message: format!(
+                    "the revocation list of {} is not there any more; keeping the one from before",
+                    list.issuer()
+                ),
+            });
+        }
+        if !is_whole || matches!(self.source, Source::Url(_)) {
+            merged.extend(left_out);
+        }
+        (merged, failures)
+    }
+}

@@ -1,0 +1,52 @@
+//! The sources of revocation lists, as the control thread reads them into the pool.
+//!
+//! It must not decide which lists count: the pool does.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::crls::file::CrlFile;
+use crate::crls::{self, Pool};
+use crate::settings::Settings;
+use crate::source::Source;
+
+/// The sources.
+pub(crate) struct Lists {
+    file: Option<CrlFile>,
+}
+
+impl Lists {
+    /// Reads the file, if there is one, before clients are accepted.
+    pub(crate) fn first(
+        beside: &Source,
+        file: Option<&Path>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Self {
+        let file = file.map(|path| CrlFile::new(beside, path));
+        let mut lists = Self { file };
+        lists.expect(settings, now);
+        lists.reload(&settings.crls, now);
+        lists
+    }
+
+    /// Takes the authorities and the sources of settings that are to take effect.
+    pub(crate) fn expect(&mut self, settings: &Settings, now: Timestamp) {
+        let file = self.file.iter().map(|_| crls::Source::File);
+        let urls = settings.crl_urls.iter();
+        let urls = urls.map(|entry| crls::Source::Url(entry.url.clone()));
+        let sources: Vec<_> = file.chain(urls).collect();
+        let has_new_issuers = settings.crls.expect(settings.issuers(), &sources);
+        if let Some(file) = self.file.as_mut().filter(|_| has_new_issuers) {
+            file.reload(&settings.crls, true, now);
+        }
+    }
+
+    /// Reads the file if it has changed.
+    pub(crate) fn reload(&mut self, pool: &Pool, now: Timestamp) {
+        if let Some(file) = &mut self.file {
+            file.reload(pool, false, now);
+        }
+    }
+}

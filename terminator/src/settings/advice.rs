@@ -1,0 +1,79 @@
+//! Advice about settings that can be served: what has no effect, or less than it seems to. Pure.
+//!
+//! It must not refuse anything.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mqtt_tls_judge::identity::naming::Naming;
+
+use super::Settings;
+use super::hosts::Host;
+use crate::crls;
+
+/// Advice about an active configuration, beside that about certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The first name of the host whose it is; empty for the listener itself.
+    pub host: String,
+    /// Key of the configuration.
+    pub key: String,
+    /// Reason, one of a fixed set.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: &'static str,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            host, key, message, ..
+        } = self;
+        if host.is_empty() {
+            write!(f, "{key}: {message}")
+        } else {
+            write!(f, "{key} ({host}): {message}")
+        }
+    }
+}
+
+impl Settings {
+    /// Returns the warnings about revocation lists at a time.
+    pub fn list_warnings(&self, now: Timestamp) -> Vec<crls::Warning> {
+        self.crls.warnings(now)
+    }
+
+    /// Returns the advice: what is written and has no effect, or less than it seems to.
+    pub fn advice(&self) -> Vec<Advice> {
+        let mut advice = self.advice_about_names();
+        let judges = |host: &&Arc<Host>| {
+            let trust = host.trust.trust().filter(|_| host.has_own_trust);
+            trust.is_some_and(|trust| trust.clients.revocation.is_some())
+        };
+        let hosts = self.hosts.all().filter(judges);
+        let is_empty = self.crls.lists().lists().is_empty();
+        advice.extend(hosts.filter(|_| is_empty).map(|host| Advice {
+            host: host.name().to_owned(),
+            key: format!("{}clientAuth.revocation", host.key),
+            reason: "NoRevocationList",
+            message: "there is no revocation list, so no certificate is known to be revoked; add one to the file `--crls`, or to `crls`",
+        }));
+        advice
+    }
+
+    /// Returns the advice about names from certificates: a session belongs to whom sends its client ID.
+    fn advice_about_names(&self) -> Vec<Advice> {
+        let hosts = self.hosts.all().filter(|host| host.has_own_naming);
+        let kept =
+            hosts.filter(|host| host.naming.as_ref().map(Naming::names) == Some((true, false)));
+        kept.map(|host| Advice {
+            host: host.names.first().cloned().unwrap_or_default(),
+            key: format!("{}identity", host.key),
+            reason: "ClientIdKept",
+            message: "only `userName` comes from certificates, so each client may send the client ID of another, and a broker \
+                ends that one's connection and may give away its session; set `clientId` as well",
+        })
+        .collect()
+    }
+}
