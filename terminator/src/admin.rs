@@ -154,6 +154,7 @@ impl Board {
         status.revocation = settings.crls.shown();
         status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
+        status.connections.to_recheck = self.state.to_recheck();
         let warnings = self.metrics.current.warnings().into_iter();
         let advice = settings.advice().into_iter().map(Doubt::from);
         let lists = settings.crls.warnings(Timestamp::now());

@@ -9,7 +9,6 @@ pub(crate) mod file;
 mod shown;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -19,6 +18,7 @@ use mqtt_tls_judge::revocation::source::{Bounds, find};
 use mqtt_tls_judge::revocation::{LISTS_MAX, Revocations};
 
 pub(crate) use shown::{Shown, Warning};
+use tokio::sync::watch;
 
 /// Maximum number of entries of a list; each takes 21 bytes.
 pub(crate) const ENTRIES_MAX: usize = 2_000_000;
@@ -135,7 +135,7 @@ pub(crate) struct Content {
 pub(crate) struct Pool {
     current: RwLock<Arc<Revocations>>,
     /// How often what counts has changed.
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
     book: Mutex<Book>,
 }
 
@@ -170,7 +170,7 @@ impl Default for Pool {
         let loads = kinds.flat_map(|kind| Outcome::all().map(move |one| ((kind, one.name()), 0)));
         Self {
             current: RwLock::default(),
-            generation: AtomicU64::new(0),
+            generation: watch::Sender::new(0),
             book: Mutex::new(Book {
                 issuers: Arc::new([]),
                 sources: Vec::new(),
@@ -196,7 +196,12 @@ impl Pool {
 
     /// Returns a number that changes whenever lists do, or whether any are missing.
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        *self.generation.borrow()
+    }
+
+    /// Returns the same, to wait for changes.
+    pub(crate) fn generations(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
     }
 
     /// Sets whose lists are verified, and where lists come from, as new settings have it. Sources that stay keep their lists.
@@ -316,7 +321,7 @@ impl Pool {
             revocations.partial()
         };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(revocations);
-        self.generation.fetch_add(1, Ordering::Release);
+        self.generation.send_modify(|generation| *generation += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {

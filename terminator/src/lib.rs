@@ -35,6 +35,7 @@ mod notices;
 mod opened;
 mod preview;
 mod pulse;
+mod recheck;
 mod record;
 pub mod reference;
 mod relay;

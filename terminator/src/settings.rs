@@ -6,6 +6,7 @@
 mod advice;
 mod clients;
 pub(crate) mod hosts;
+pub(crate) mod name_key;
 mod naming;
 mod prepare;
 mod shared;

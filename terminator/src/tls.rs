@@ -2,6 +2,7 @@
 //!
 //! It must not know the backend. No other module of this crate uses rustls.
 
+pub(crate) mod again;
 mod by_name;
 pub(crate) mod failure;
 pub(crate) mod handshake;

@@ -143,16 +143,28 @@ impl Ca {
 
     /// Issues a revocation list in PEM with these leaves, valid from an hour ago until a day from now.
     pub fn crl(&self, revoked: &[&Leaf]) -> String {
-        let now = SystemTime::now();
+        self.crl_between(revoked, -3600, 24 * 3600)
+    }
+
+    /// Issues a revocation list in PEM with these leaves, valid from and until so many seconds from now.
+    pub fn crl_between(&self, revoked: &[&Leaf], from: i64, until: i64) -> String {
+        let at = |seconds: i64| {
+            let distance = Duration::from_secs(seconds.unsigned_abs());
+            if seconds < 0 {
+                SystemTime::now() - distance
+            } else {
+                SystemTime::now() + distance
+            }
+        };
         let revoked = revoked.iter().map(|leaf| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&leaf.serial),
-            revocation_time: (now - Duration::from_secs(3600)).into(),
+            revocation_time: at(-3600).into(),
             reason_code: None,
             invalidity_date: None,
         });
         CertificateRevocationListParams {
-            this_update: (now - Duration::from_secs(3600)).into(),
-            next_update: (now + DAY).into(),
+            this_update: at(from).into(),
+            next_update: at(until).into(),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

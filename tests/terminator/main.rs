@@ -38,6 +38,7 @@ mod policy;
 mod probe;
 mod program;
 mod protocol;
+mod recheck;
 mod reload;
 mod replaced;
 mod slow_reader;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_tls_judge::client::{Clients, Purpose, Refusal, next_expiry};
+use mqtt_tls_judge::revocation::Revocations;
 use rcgen::date_time_ymd;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -18,7 +19,7 @@ fn at(second: u64) -> UnixTime {
 fn a_chain_expires_with_its_first_certificate() {
     let ca = Ca::root("factory");
     let line = ca.below("line", |params| {
-        params.not_after = date_time_ymd(2027, 1, 1)
+        params.not_after = date_time_ymd(2027, 1, 1);
     });
     let leaf = line.leaf(7, |params| params.not_after = date_time_ymd(2028, 1, 1));
     let chain = [leaf, line.der()];
@@ -38,7 +39,8 @@ fn a_chain_expires_with_its_first_certificate() {
         revocation: None,
         rules: None,
     };
-    let judged = |second| clients.judge(&chain[0], &chain[1..], at(second));
+    let judged =
+        |second| clients.judge(&chain[0], &chain[1..], &Revocations::default(), at(second));
     assert_eq!(judged(first - 1), Ok(()));
     assert_eq!(judged(first), Err(Refusal::Expired));
 }
