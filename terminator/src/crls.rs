@@ -7,6 +7,7 @@
 
 pub(crate) mod file;
 mod shown;
+pub(crate) mod urls;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -16,9 +17,10 @@ use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
 use mqtt_tls_judge::revocation::error::{Error, Reason};
 use mqtt_tls_judge::revocation::source::{Bounds, find};
 use mqtt_tls_judge::revocation::{LISTS_MAX, Revocations};
-
-pub(crate) use shown::{Shown, Warning};
 use tokio::sync::watch;
+
+use crate::fetch;
+pub(crate) use shown::{Shown, Warning};
 
 /// Maximum number of entries of a list; each takes 21 bytes.
 pub(crate) const ENTRIES_MAX: usize = 2_000_000;
@@ -55,6 +57,8 @@ pub(crate) enum Outcome {
     Older,
     /// A list is invalid.
     Refused(Reason),
+    /// A URL did not bring it.
+    Unfetched(fetch::error::Reason),
     /// The file cannot be read.
     Unreadable,
 }
@@ -63,7 +67,12 @@ impl Outcome {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let own = [Self::Gone, Self::Ok, Self::Older, Self::Unreadable];
-        own.into_iter().chain(Reason::ALL.map(Self::Refused))
+        let refused = Reason::ALL.map(Self::Refused).into_iter();
+        // That an answer is too large is one of both.
+        let unfetched = fetch::error::Reason::ALL.map(Self::Unfetched).into_iter();
+        let unfetched =
+            unfetched.filter(|one| *one != Self::Unfetched(fetch::error::Reason::TooLarge));
+        own.into_iter().chain(refused).chain(unfetched)
     }
 
     /// Returns the metric label.
@@ -73,6 +82,7 @@ impl Outcome {
             Self::Ok => "ok",
             Self::Older => "older",
             Self::Refused(reason) => reason.name(),
+            Self::Unfetched(reason) => reason.name(),
             Self::Unreadable => "unreadable",
         }
     }
@@ -87,6 +97,7 @@ impl Outcome {
             Self::Older => {
                 "a list is older than the one that is used, which is kept; the source counts as good"
             }
+            Self::Unfetched(reason) => reason.meaning(),
             Self::Unreadable => "the file cannot be read",
             Self::Refused(reason) => match reason {
                 Reason::BrokenList => "there is no list, or a damaged one",

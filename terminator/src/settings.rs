@@ -5,6 +5,7 @@
 
 mod advice;
 mod clients;
+mod fetched;
 pub(crate) mod hosts;
 pub(crate) mod name_key;
 mod naming;
@@ -16,10 +17,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, CrlUrl, Limits, Protocol, Timeouts};
+use mqtt_tls_config::{Config, Limits, Protocol, Timeouts};
 
 use crate::address;
 use crate::crls::Pool;
+use crate::crls::urls::Url;
 use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
@@ -48,7 +50,7 @@ pub struct Settings {
     /// The revocation lists, which all settings of this process share.
     pub(crate) crls: Arc<Pool>,
     /// Lists that are fetched.
-    pub(crate) crl_urls: Vec<CrlUrl>,
+    pub(crate) crl_urls: Vec<Url>,
     /// What clients speak inside TLS.
     pub(crate) protocol: Protocol,
     pub(crate) timeouts: Timeouts,
@@ -211,6 +213,7 @@ impl Settings {
     /// Returns all problems.
     pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
         let mut problems = addresses(config);
+        let crl_urls = fetched::urls(config, &mut problems);
         let lasting = Lasting::of(judgement)?;
         let Some(hosts) = prepare::hosts(config, judgement, &lasting, &mut problems) else {
             return Err(Problems(problems));
@@ -226,7 +229,7 @@ impl Settings {
             hosts,
             tickets: lasting.tickets,
             crls: lasting.crls,
-            crl_urls: config.crls.clone(),
+            crl_urls,
             protocol: config.protocol,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),

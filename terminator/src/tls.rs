@@ -4,6 +4,7 @@
 
 pub(crate) mod again;
 mod by_name;
+pub(crate) mod client;
 pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod hello;

@@ -17,6 +17,7 @@ mod check;
 mod client_auth;
 mod close;
 mod connections;
+mod crl_urls;
 mod devices;
 mod drain;
 mod ends;
