@@ -406,3 +406,184 @@ impl Kept {
         (merged, failures)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use mqtt_tls_judge::revocation::crl::Issuer;
+    use mqtt_tls_judge::revocation::source::Bounds;
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+        DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
+    };
+
+    use super::{Content, Failure, Outcome, Pool, Source};
+
+    const BOUNDS: Bounds = Bounds {
+        bytes: 1 << 16,
+        entries: 10,
+    };
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+    impl Ca {
+        fn new(name: &str) -> Self {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            let key = KeyPair::generate().unwrap();
+            Self(CertifiedIssuer::self_signed(params, key).unwrap())
+        }
+
+        fn issuer(&self) -> Issuer {
+            Issuer::of(self.0.der()).unwrap()
+        }
+
+        /// A list of a day in January.
+        fn list(&self, day: u8) -> String {
+            CertificateRevocationListParams {
+                this_update: date_time_ymd(2026, 1, day),
+                next_update: date_time_ymd(2026, 2, 1),
+                crl_number: SerialNumber::from(1_u64),
+                issuing_distribution_point: None,
+                revoked_certs: Vec::new(),
+                key_identifier_method: KeyIdMethod::Sha256,
+            }
+            .signed_by(&self.0)
+            .unwrap()
+            .pem()
+            .unwrap()
+        }
+    }
+
+    fn url(path: &str) -> Source {
+        Source::Url(format!("http://ca.example/{path}?token=secret"))
+    }
+
+    /// Lets a source have this text.
+    fn take(pool: &Pool, source: &Source, text: &str) -> Result<(), Outcome> {
+        let content = pool.examine(text.as_bytes(), BOUNDS);
+        let replaced = pool.replace(source, content, NOW);
+        replaced.map_err(|failure| failure.outcome)
+    }
+
+    /// The days on which the lists were made.
+    fn days(pool: &Pool) -> Vec<String> {
+        let lists = pool.lists();
+        let days = lists
+            .lists()
+            .iter()
+            .map(|list| list.this_update().to_string());
+        days.map(|date| date[8..10].to_owned()).collect()
+    }
+
+    #[test]
+    fn lists_may_be_missing_until_each_source_was_read() {
+        let ca = Ca::new("a");
+        let pool = Pool::default();
+        assert!(!pool.lists().are_partial() && pool.shown().is_none());
+        let (one, other) = (url("1"), url("2"));
+        assert!(pool.expect(vec![ca.issuer()], &[one.clone(), other.clone()]));
+        assert!(pool.lists().are_partial());
+        take(&pool, &one, &ca.list(1)).unwrap();
+        assert!(pool.lists().are_partial());
+        let before = pool.generation();
+        take(&pool, &other, &ca.list(2)).unwrap();
+        assert!(!pool.lists().are_partial());
+        assert_eq!(pool.generation(), before + 1);
+        // What stays keeps its lists, and what goes takes them along.
+        assert!(!pool.expect(vec![ca.issuer()], &[other.clone(), url("3")]));
+        assert_eq!(days(&pool), ["02"]);
+        assert!(pool.lists().are_partial());
+        pool.expect(vec![ca.issuer()], std::slice::from_ref(&other));
+        assert!(!pool.lists().are_partial());
+        // A source that is not expected any more brings nothing.
+        take(&pool, &one, &ca.list(3)).unwrap();
+        assert_eq!(days(&pool), ["02"]);
+    }
+
+    #[test]
+    fn a_source_that_fails_keeps_its_lists() {
+        let ca = Ca::new("a");
+        let pool = Pool::default();
+        let source = url("1");
+        pool.expect(vec![ca.issuer()], std::slice::from_ref(&source));
+        take(&pool, &source, &ca.list(2)).unwrap();
+        let before = pool.generation();
+        let failure = Failure {
+            outcome: Outcome::Unreadable,
+            message: "it is gone".to_owned(),
+        };
+        pool.fail(&source, failure, NOW);
+        assert_eq!(
+            (days(&pool), pool.generation()),
+            (vec!["02".to_owned()], before + 1)
+        );
+        assert!(pool.lists().are_partial());
+        let warnings = pool.warnings(NOW);
+        assert_eq!(
+            (&*warnings[0].key, warnings[0].reason),
+            ("crls[0]", "unreadable")
+        );
+        let shown = format!("{:?}", pool.shown());
+        assert!(!shown.contains("secret"), "{shown}");
+        take(&pool, &source, &ca.list(2)).unwrap();
+        assert!(!pool.lists().are_partial());
+    }
+
+    /// Who serves a URL may be anyone: neither another list nor none takes the place of one, and an older one is not used.
+    #[test]
+    fn a_url_gives_nothing_back() {
+        let (ca, other) = (Ca::new("a"), Ca::new("b"));
+        let pool = Pool::default();
+        let source = url("1");
+        pool.expect(
+            vec![ca.issuer(), other.issuer()],
+            std::slice::from_ref(&source),
+        );
+        take(&pool, &source, &ca.list(2)).unwrap();
+        assert_eq!(take(&pool, &source, &other.list(3)), Err(Outcome::Gone));
+        assert!(pool.lists().are_partial());
+        assert_eq!(days(&pool), ["03", "02"]);
+        let both = ca.list(1) + &other.list(3);
+        assert_eq!(take(&pool, &source, &both), Err(Outcome::Older));
+        assert!(!pool.lists().are_partial(), "the newer one is used");
+        assert_eq!(days(&pool), ["02", "03"]);
+        let nothing = pool.replace(&source, Content::default(), NOW);
+        assert_eq!(
+            nothing.map_err(|failure| failure.outcome),
+            Err(Outcome::Gone)
+        );
+        assert_eq!(days(&pool), ["02", "03"]);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_no_new_generation() {
+        let pool = Pool::default();
+        pool.expect(Vec::new(), &[]);
+        pool.expect(Vec::new(), &[]);
+        assert_eq!(pool.generation(), 0);
+    }
+
+    #[test]
+    fn the_lists_of_all_sources_are_bounded() {
+        let ca = Ca::new("a");
+        let pool = Pool::default();
+        let (one, other) = (url("1"), url("2"));
+        pool.expect(vec![ca.issuer()], &[one.clone(), other.clone()]);
+        take(&pool, &one, &ca.list(2).repeat(60)).unwrap();
+        let refused = take(&pool, &other, &ca.list(3).repeat(5)).unwrap_err();
+        assert_eq!(refused.name(), "TooLarge");
+        assert_eq!(days(&pool).len(), 60);
+        assert!(pool.lists().are_partial());
+    }
+
+    #[test]
+    fn outcomes_have_names_of_their_own() {
+        let names: std::collections::BTreeSet<_> = Outcome::all().map(Outcome::name).collect();
+        assert_eq!(names.len(), Outcome::all().count());
+    }
+}

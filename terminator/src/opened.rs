@@ -5,7 +5,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use mqtt_tls_config::Config;
+use mqtt_tls_config::{Authentication, Config};
 use tracing::warn;
 
 use crate::load::{self, Loaded};
@@ -37,9 +37,7 @@ impl Opened {
         let Some(path) = fallback else {
             return Err(refused);
         };
-        if let Some((wanted, found)) = parsed(source).zip(parsed(&source.beside(path)))
-            && !wanted.authenticates_as(&found)
-        {
+        if !authenticates_alike(source, &source.beside(path)) {
             // What is mounted may be older than what the operator has written.
             warn!(fallback = %path.display(), "fallback refused: it authenticates clients differently");
             return Err(refused);
@@ -76,10 +74,18 @@ impl Opened {
     }
 }
 
-/// Returns a file's configuration, if it can be parsed.
-fn parsed(source: &Source) -> Option<Config> {
-    let text = source.read().ok()?;
-    Config::parse(&text.text).ok()
+/// Reports whether a fallback authenticates clients as the file does, of which this terminator may not know each key. A file that
+/// cannot be read, or is not YAML, says nothing about them.
+fn authenticates_alike(source: &Source, fallback: &Source) -> bool {
+    let (Ok(wanted), Ok(found)) = (source.read(), fallback.read()) else {
+        return true;
+    };
+    let parsed = Config::parse(&wanted.text).ok();
+    if let Some((wanted, found)) = parsed.zip(Config::parse(&found.text).ok()) {
+        return wanted.authenticates_as(&found);
+    }
+    let wanted = Authentication::of(&wanted.text);
+    wanted.is_none_or(|wanted| Authentication::of(&found.text) == Some(wanted))
 }
 
 pub(crate) fn unreadable(error: source::Error) -> StartError {

@@ -40,8 +40,24 @@ pub(crate) enum Command {
         listen: SocketAddr,
         backend: SocketAddr,
     },
+    /// Measure revocation lists and verdicts about clients' certificates in this process, instead of what connections cost.
+    Clients(ClientsArguments),
+    /// Load a revocation list in a process of its own; the benchmark starts it.
+    #[command(hide = true)]
+    LoadList { list: PathBuf, ca: PathBuf },
     /// Measure what listeners cost the operator, instead of what connections cost the terminator.
     Operator(OperatorArguments),
+}
+
+/// Arguments of the part about clients' certificates.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct ClientsArguments {
+    /// Number of revoked certificates.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) entries: usize,
+    /// Number of look-ups and of verdicts, each.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) times: usize,
 }
 
 /// Arguments of the operator's part.

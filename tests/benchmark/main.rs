@@ -30,7 +30,7 @@
 //!   process may have. The terminator lets clients wait in a sixteenth of its descriptors only: with 20,000 it turns away
 //!   some of 2,000 clients.
 //!
-//! The command `operator` measures the operator instead, see `operator.rs`.
+//! The command `operator` measures the operator instead, see `operator.rs`, and `clients` lists and verdicts, see `clients.rs`.
 //!
 //! It must not be a test: no figure passes or fails. The exit code is 1 if a measurement failed.
 #![allow(
@@ -44,6 +44,7 @@
 mod arguments;
 mod backend;
 mod client;
+mod clients;
 mod cpus;
 mod library;
 mod load;
@@ -75,6 +76,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.command {
         Some(Command::ServeRelay { listen, backend }) => relay::serve(*listen, *backend),
+        Some(Command::LoadList { list, ca }) => {
+            clients::load(list, ca);
+            return ExitCode::SUCCESS;
+        }
+        Some(Command::Clients(arguments)) => {
+            clients::measure(*arguments);
+            return ExitCode::SUCCESS;
+        }
         Some(Command::Operator(arguments)) => {
             operator::measure(arguments);
             return ExitCode::SUCCESS;

@@ -13,6 +13,7 @@ use rcgen::{
 };
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use leaf::{Leaf, LeafBuilder};
 
@@ -143,10 +144,11 @@ impl Ca {
 
     /// Issues a revocation list in PEM with these leaves, valid from an hour ago until a day from now.
     pub fn crl(&self, revoked: &[&Leaf]) -> String {
-        self.crl_between(revoked, -3600, 24 * 3600)
+        let now = SystemTime::now();
+        self.crl_of(revoked, now - Duration::from_secs(3600), now + DAY)
     }
 
-    /// Issues a revocation list in PEM with these leaves, valid from and until so many seconds from now.
+    /// Issues a revocation list like [`Ca::crl_of`], from and until so many seconds from now.
     pub fn crl_between(&self, revoked: &[&Leaf], from: i64, until: i64) -> String {
         let at = |seconds: i64| {
             let distance = Duration::from_secs(seconds.unsigned_abs());
@@ -156,15 +158,39 @@ impl Ca {
                 SystemTime::now() + distance
             }
         };
-        let revoked = revoked.iter().map(|leaf| RevokedCertParams {
-            serial_number: SerialNumber::from_slice(&leaf.serial),
-            revocation_time: at(-3600).into(),
+        self.crl_of(revoked, at(from), at(until))
+    }
+
+    /// Issues a revocation list in PEM with these leaves, which counts from one time until another.
+    pub fn crl_of(&self, revoked: &[&Leaf], from: SystemTime, until: SystemTime) -> String {
+        let serials: Vec<&[u8]> = revoked.iter().map(|leaf| &*leaf.serial).collect();
+        self.crl_of_serials(&serials, from, until)
+    }
+
+    /// Issues a revocation list like [`Ca::crl`], with an intermediate of this CA.
+    pub fn crl_of_ca(&self, revoked: &Self) -> String {
+        let der = revoked.cert_der();
+        let (_, parsed) = X509Certificate::from_der(&der).expect("it was issued here");
+        let now = SystemTime::now();
+        self.crl_of_serials(&[parsed.raw_serial()], now, now + DAY)
+    }
+
+    /// Issues a revocation list like [`Ca::crl_of`], with these serial numbers.
+    pub fn crl_of_serials(
+        &self,
+        revoked: &[impl AsRef<[u8]>],
+        from: SystemTime,
+        until: SystemTime,
+    ) -> String {
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial.as_ref()),
+            revocation_time: from.into(),
             reason_code: None,
             invalidity_date: None,
         });
         CertificateRevocationListParams {
-            this_update: at(from).into(),
-            next_update: at(until).into(),
+            this_update: from.into(),
+            next_update: until.into(),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

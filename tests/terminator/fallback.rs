@@ -133,6 +133,26 @@ async fn a_fallback_that_authenticates_clients_differently_is_refused() {
     assert!(error.contains("192.0.2.1"), "{error}");
 }
 
+/// A later release authenticates clients in a way that this one does not know.
+#[tokio::test]
+async fn a_fallback_that_lacks_an_unknown_key_of_client_authentication_is_refused() {
+    let backend = Scripted::start().await;
+    let devices = Ca::new("devices");
+    let later = |config: &Config| {
+        let mut config = config.clone();
+        config.client_auth = trust(Require, &devices);
+        let text = config.to_yaml().expose().to_owned();
+        text.replace("clientAuth:\n", "clientAuth:\n  laterKey: 1\n")
+    };
+    let both = Both::new(&backend, later);
+    let started = Terminator::start(both.files(), None);
+    let error = started.map(drop).unwrap_err().chain();
+    assert!(
+        error.contains("clientAuth.laterKey: unknown key"),
+        "{error}"
+    );
+}
+
 /// It would give clients other names than the file.
 #[tokio::test]
 async fn a_fallback_that_names_clients_differently_is_refused() {

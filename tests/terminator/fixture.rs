@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Config, Pem};
-use mqtt_tls_terminator::Terminator;
+use mqtt_tls_terminator::{Files, Terminator};
 use tests::clients::tls::Connector;
 use tests::mqtt;
 use tests::pki::{Ca, Leaf};
@@ -39,12 +39,40 @@ impl Fixture {
 
     /// Starts a terminator with a changed configuration.
     pub(crate) fn start_with(backend: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_from(backend, change, |_| None)
+    }
+
+    /// Starts a terminator with a changed configuration, and with a file of revocation lists beside it if there are any.
+    pub(crate) fn start_with_crls(
+        backend: SocketAddr,
+        lists: Option<&str>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        Self::start_from(backend, change, |file| {
+            let crls = Self::crls_beside(file);
+            if let Some(lists) = lists {
+                workdir::replace(&crls, lists);
+            }
+            Some(crls)
+        })
+    }
+
+    fn start_from(
+        backend: SocketAddr,
+        change: impl FnOnce(&mut Config),
+        crls: impl FnOnce(&Path) -> Option<PathBuf>,
+    ) -> Self {
         let ca = Ca::new("server CA");
         let leaf = ca.leaf().dns("localhost").ip("127.0.0.1").issue();
         let mut config = config(&leaf, backend);
         change(&mut config);
         let file = write(&config);
-        let terminator = Terminator::start(file.as_path().into(), None)
+        let crls = crls(&file);
+        let files = Files {
+            crls: crls.as_deref(),
+            ..file.as_path().into()
+        };
+        let terminator = Terminator::start(files, None)
             .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
         Self {
             ca,
@@ -53,6 +81,11 @@ impl Fixture {
             file,
             terminator,
         }
+    }
+
+    /// Returns the path of the file of revocation lists.
+    pub(crate) fn crls_beside(file: &Path) -> PathBuf {
+        file.with_file_name("crls")
     }
 
     /// Starts a terminator for clients that send nothing after the handshake; it closes them soon.

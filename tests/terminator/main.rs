@@ -15,6 +15,7 @@ mod brokers;
 mod certificates;
 mod check;
 mod client_auth;
+mod clients;
 mod close;
 mod connections;
 mod crl_urls;

@@ -16,6 +16,7 @@
 //!
 //! This crate knows the file's shape. It must not judge what a PEM holds, nor depend on tokio, rustls or kube.
 
+mod authentication;
 mod entries;
 pub mod key;
 mod nesting;
@@ -36,6 +37,7 @@ use serde::Serialize;
 use key::{Key, Required, Values};
 use sections::is_default;
 
+pub use authentication::Authentication;
 pub use problem::{Problem, Problems};
 pub use scalar::{is_dns_name, is_protocol_name, show_duration, unreachable};
 pub use secret::Pem;
