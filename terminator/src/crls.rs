@@ -1,7 +1,7 @@
 //! The pool of revocation lists, of all sources and for all hosts: which lists count now.
 //!
 //! A source that fails keeps its last good lists, and makes the pool incomplete until it is good again. Lists outlive reloads
-//! of the configuration, and new ones need no new settings: whoever judges a client takes the lists of the moment.
+//! of the configuration, and new ones need no new settings: a client is judged by the lists of the moment.
 //!
 //! It must not read a source, nor give back what a list has revoked for an older list, or for one of another issuer.
 
@@ -240,7 +240,7 @@ impl Pool {
         has_changed
     }
 
-    /// Parses and verifies what a source has. This may take seconds, and holds nobody up.
+    /// Parses and verifies what a source has. This may take seconds, and locks nothing.
     pub(crate) fn examine(&self, bytes: &[u8], bounds: Bounds) -> Content {
         let known = Arc::clone(&self.lock().issuers);
         let mut content = Content::default();
@@ -361,7 +361,7 @@ impl Book {
 
 impl Kept {
     /// Returns the lists that follow from new content, and what is wrong with it. A list of before goes only if another takes
-    /// its place, or if all of the file was understood and does not have it. Who serves a URL may be anyone: there it stays.
+    /// its place, or if all of the file was understood and does not have it. A URL may be served by anyone: there it stays.
     fn merged(&self, content: Content) -> (Vec<Arc<Crl>>, Vec<Failure>) {
         let Content {
             lists,
@@ -534,7 +534,7 @@ mod tests {
         assert!(!pool.lists().are_partial());
     }
 
-    /// Who serves a URL may be anyone: neither another list nor none takes the place of one, and an older one is not used.
+    /// A URL may be served by anyone: neither another list nor none takes the place of one, and an older one is not used.
     #[test]
     fn a_url_gives_nothing_back() {
         let (ca, other) = (Ca::new("a"), Ca::new("b"));

@@ -89,7 +89,7 @@ impl Notices {
         let certificate = found.certificate.as_deref();
         debug!(%address, reason, certificate, "client would be refused: {message}");
         if let Some(suppressed) = self.dry_run.due(Instant::now()) {
-            info!(%address, reason, certificate, suppressed, "client would be refused without `DryRun`: {message}");
+            info!(%address, reason, suppressed, "client would be refused without `DryRun`: {message}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use mqtt_tls_config::{Backend, Config, Host, Pem, yaml};
+use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Config, Host, Pem, yaml};
 use mqtt_tls_operator::crd;
 use serde_json::Value;
 use tests::apiserver::ApiServer;
@@ -272,10 +272,17 @@ impl Terminator {
             backend: Some(config.backend.clone()),
             tls: mqtt_tls_config::HostTls::default(),
         }];
+        config.client_auth = ClientAuth {
+            mode: ClientAuthMode::Optional,
+            ca: Some(Pem::new(ca.cert_pem())),
+            ..ClientAuth::default()
+        };
         let file = workdir::scratch("terminator").join("config.yaml");
         write(&file, &config);
+        let crls = file.with_file_name("crls");
+        std::fs::write(&crls, ca.crl(&[])).unwrap();
         let mut command = Command::new(programs::terminator());
-        command.arg(&file);
+        command.arg(&file).arg("--crls").arg(&crls);
         let process = Process::spawn("terminator", command);
         process.wait_for_line("serving", SOON);
         Self {

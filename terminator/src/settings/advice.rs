@@ -11,6 +11,7 @@ use mqtt_tls_judge::identity::naming::Naming;
 use super::Settings;
 use super::hosts::Host;
 use crate::crls;
+use crate::tls::ClientTrust;
 
 /// Advice about an active configuration, beside that about certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,14 @@ impl Settings {
             reason: "NoRevocationList",
             message: "there is no revocation list, so no certificate is known to be revoked; add one to the file `--crls`, or to `crls`",
         }));
+        let hosts = self.hosts.all().filter(|host| refuses_all(host));
+        advice.extend(hosts.map(|host| Advice {
+            host: host.name().to_owned(),
+            key: format!("{}identity", host.key),
+            reason: "DryRunRefuses",
+            message: "in a dry run no client has a certificate that counts, so `identity` refuses each of them; set \
+                `withoutCertificate`, or remove `identity` until the dry run is over",
+        }));
         advice
     }
 
@@ -76,4 +85,11 @@ impl Settings {
         })
         .collect()
     }
+}
+
+/// Reports whether a dry run serves clients that its names then refuse.
+fn refuses_all(host: &Host) -> bool {
+    let is_rehearsed = matches!(host.trust, ClientTrust::DryRun(_));
+    let naming = host.naming.as_ref().filter(|_| is_rehearsed);
+    naming.is_some_and(|naming| naming.fallback().is_none())
 }

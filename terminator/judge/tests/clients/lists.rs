@@ -301,7 +301,7 @@ fn part(ca: &Ca, name: &str, entries: &[(&str, &str)], arguments: &[&str]) -> Cr
     load(pem.as_bytes(), &[ca]).unwrap()
 }
 
-/// Whoever withholds one part, or lets it age, must not give its certificates back.
+/// A part that is withheld, or outdated, must not give its certificates back.
 #[test]
 fn each_part_of_a_list_is_needed() {
     let ca = Ca::root("factory");
@@ -341,7 +341,7 @@ fn each_part_of_a_list_is_needed() {
         assert_eq!(of(&renewed, 4, DURING), Status::Good);
         assert_eq!(of(&renewed, 3, DURING), Status::Revoked);
     }
-    // Parts that are not there cannot be told from those that do not exist, unless a source has failed.
+    // A part that is not there may not exist, unless a source has failed.
     let alone = Revocations::new(vec![one.clone()]).unwrap();
     assert_eq!(of(&alone, 4, DURING), Status::Good);
     assert_eq!(of(&alone.partial(), 4, DURING), Status::Incomplete);
