@@ -247,6 +247,8 @@ async fn readiness_waits_for_the_first_answer() {
     let fetching = Fetching::start(devices, vec![url(&format!("http://{server}/"))]).await;
     let (status, text) = fetching.fixture.get("/readyz");
     assert_eq!((status, &*text), (503, "not ready:\nrevocation lists\n"));
+    let warnings = fetching.fixture.terminator.status().warnings;
+    assert!(warnings.is_empty(), "{warnings:?}");
     held.add_permits(1);
     eventually(SOON, "it is ready", || {
         (fetching.fixture.get("/readyz").0 == 200).then_some(())

@@ -53,7 +53,8 @@ impl Settings {
             trust.is_some_and(|trust| trust.clients.revocation.is_some())
         };
         let hosts = self.hosts.all().filter(judges);
-        let is_empty = self.crls.lists().lists().is_empty();
+        // A URL that has not brought its list is a warning of its own.
+        let is_empty = self.crl_urls.is_empty() && self.crls.lists().lists().is_empty();
         advice.extend(hosts.filter(|_| is_empty).map(|host| Advice {
             host: host.name().to_owned(),
             key: format!("{}clientAuth.revocation", host.key),
