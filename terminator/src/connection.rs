@@ -157,7 +157,7 @@ async fn introduce(
         Permit::is_left(&worker.state, settings)?;
         let shaken = attempt.shake(client, &host.tls, place, turn).await;
         let failure = shaken.as_ref().err().map(failure::Error::failure);
-        if failure == Some(Failure::ClientCertificateMissing) {
+        if failure == Some(Failure::ClientCertificateMissing) && !attempt.is_probe() {
             host.verdicts.count(None);
         }
         if let Some(verdict) = attempt.verdict(&host.tls, shaken.as_ref().err()) {

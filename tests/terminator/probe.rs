@@ -1,7 +1,7 @@
 //! The operator's probes: they get the certificate and nothing else, and no metric or journal takes them for clients.
 //! And what `/status` says of the broker, which the operator asks for.
 
-use mqtt_tls_config::ClientAuthMode::Require;
+use mqtt_tls_config::ClientAuthMode::{DryRun, Require};
 use mqtt_tls_config::PROBE_PROTOCOL;
 use serde_json::{Value, json};
 use tests::clients::tls::{Connector, End};
@@ -16,13 +16,16 @@ fn prober(fixture: &Fixture) -> Connector {
         .configure(|config| config.alpn_protocols = vec![b"mqtt".to_vec(), PROBE_PROTOCOL.to_vec()])
 }
 
+/// What the metrics about clients' certificates begin with.
+const CERTIFICATES: &str = "mqtt_tls_client_certificates_";
+
 /// Waits until a probe is counted, and checks that no other metric counts it.
 fn is_counted_as_a_probe(fixture: &Fixture) {
     fixture.wait_for_metric("mqtt_tls_connections_ended_total{end=\"probed\"}", 1.0);
     let text = fixture.get("/metrics").1;
-    let handshakes = text
-        .lines()
-        .filter(|line| line.starts_with("mqtt_tls_handshakes_total"));
+    let handshakes = text.lines().filter(|line| {
+        line.starts_with("mqtt_tls_handshakes_total") || line.starts_with(CERTIFICATES)
+    });
     for line in handshakes {
         assert!(line.ends_with(" 0"), "{line}");
     }
@@ -46,15 +49,18 @@ async fn a_probe_gets_the_certificate_and_no_broker() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_without_a_client_certificate_is_no_failed_handshake() {
-    let fixture = Fixture::start_for_handshakes(|config| {
-        config.client_auth = trust(Require, &Ca::new("devices"));
-    });
-    // In TLS 1.3 the server's certificate and signature come before the client's certificate.
-    if let Ok(mut probe) = prober(&fixture).connect(fixture.addr()).await {
-        assert_eq!(probe.server_cert(), fixture.leaf.cert_der);
-        let _ = probe.read_to_end().await;
+    for mode in [Require, DryRun] {
+        let fixture = Fixture::start_for_handshakes(|config| {
+            config.client_auth = trust(mode, &Ca::new("devices"));
+        });
+        // In TLS 1.3 the server's certificate and signature come before the client's certificate.
+        if let Ok(mut probe) = prober(&fixture).connect(fixture.addr()).await {
+            assert_eq!(probe.server_cert(), fixture.leaf.cert_der);
+            let _ = probe.read_to_end().await;
+        }
+        assert!(fixture.get("/metrics").1.contains(CERTIFICATES));
+        is_counted_as_a_probe(&fixture);
     }
-    is_counted_as_a_probe(&fixture);
 }
 
 fn backend_of(fixture: &Fixture) -> Value {

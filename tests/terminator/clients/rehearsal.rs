@@ -158,6 +158,31 @@ async fn a_client_counts_as_one_without_a_certificate() {
     }
 }
 
+/// Where names come from certificates, none of which counts, a dry run would refuse all clients: that is said.
+#[test]
+fn names_without_a_fallback_are_warned_of() {
+    let devices = Ca::new("devices");
+    let gate = Gate::start("", |config| {
+        config.client_auth = trust(DryRun, &devices);
+        config.identity = Some(Identity {
+            client_id: Some(Naming {
+                template: "{cn}".to_owned(),
+                action: NamingAction::Set,
+                mismatch: Mismatch::Overwrite,
+            }),
+            ..Identity::default()
+        });
+    });
+    let warnings = gate.status()["warnings"].clone();
+    let is_said = |warning: &serde_json::Value| {
+        warning["reason"] == "DryRunRefuses" && warning["key"] == "identity"
+    };
+    assert!(
+        warnings.as_array().unwrap().iter().any(is_said),
+        "{warnings}"
+    );
+}
+
 /// A session that was not verified must not come back as one that was.
 #[test]
 fn no_tickets_are_issued() {
