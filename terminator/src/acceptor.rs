@@ -17,6 +17,7 @@ use crate::admission::Stage;
 use crate::clients::Membership;
 use crate::connection::{self, Accepted};
 use crate::listeners::{Listeners, is_about_one};
+use crate::recheck;
 use crate::settings::Settings;
 use crate::sockets::{Bound, Place};
 use crate::state::Worker;
@@ -82,6 +83,9 @@ async fn run(
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) -> io::Result<()> {
     let mut listeners = Listeners::new(bound)?;
+    worker.clients.recheck.follow(&settings);
+    let walk = recheck::walk(Arc::clone(&worker), Arc::clone(&settings.crls));
+    tokio::spawn(walk);
     let serve = |(client, address): (TcpStream, SocketAddr), settings: &Arc<Settings>| {
         tokio::spawn(connection::serve(Accepted {
             client,
@@ -98,7 +102,10 @@ async fn run(
         tokio::select! {
             biased;
             command = commands.recv() => match command {
-                Some(Command::Settings(new)) => settings = new,
+                Some(Command::Settings(new)) => {
+                    worker.clients.recheck.follow(&new);
+                    settings = new;
+                }
                 Some(Command::Listen { opened, places }) => {
                     listeners.add(opened)?;
                     let failed = listeners.keep(&places, |accepted| serve(accepted, &settings));

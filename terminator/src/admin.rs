@@ -9,6 +9,7 @@ mod status;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,8 @@ pub(crate) struct Board {
     metrics: Metrics,
     pulse: Pulse,
     state: Arc<state::State>,
+    /// Whether lists are awaited that clients are judged by.
+    awaits_lists: AtomicBool,
     /// Held during an attempt to connect to the backend.
     attempt: Arc<Semaphore>,
     active: Mutex<Active>,
@@ -79,6 +82,7 @@ impl Board {
             metrics,
             pulse,
             state,
+            awaits_lists: AtomicBool::new(false),
             attempt: Arc::new(Semaphore::new(1)),
             active: Mutex::new(Active { settings, status }),
         }
@@ -131,17 +135,25 @@ impl Board {
 
     /// Returns the reasons for not being ready.
     fn waiting_for(&self) -> Vec<&'static str> {
-        self.lock().status.waiting_for.clone()
+        let mut reasons = self.lock().status.waiting_for.clone();
+        if self.awaits_lists.load(Ordering::Relaxed) {
+            reasons.push("revocation lists");
+        }
+        reasons
+    }
+
+    /// Says whether lists are awaited that clients are judged by.
+    pub(crate) fn await_lists(&self, are_awaited: bool) {
+        self.awaits_lists.store(are_awaited, Ordering::Relaxed);
     }
 
     /// Returns the current status.
     pub(crate) fn status(&self) -> Status {
-        use std::sync::atomic::Ordering::Relaxed;
         let Active {
             settings,
             mut status,
         } = self.lock().clone();
-        status.connections.open = self.state.open.load(Relaxed);
+        status.connections.open = self.state.open.load(Ordering::Relaxed);
         let own = (&mut status.backend, &mut status.by_protocol);
         let hosts = status.hosts.iter_mut();
         let hosts = hosts.map(|host| (&mut host.backend, &mut host.by_protocol));
@@ -150,10 +162,12 @@ impl Board {
             *backend = Backend::of(&host.target);
             *by_protocol = ProtocolStatus::all(host);
         }
+        status.waiting_for = self.waiting_for();
         status.ticket_keys = status::whose(&settings);
         status.revocation = settings.crls.shown();
         status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
+        status.connections.to_recheck = self.state.to_recheck();
         let warnings = self.metrics.current.warnings().into_iter();
         let advice = settings.advice().into_iter().map(Doubt::from);
         let lists = settings.crls.warnings(Timestamp::now());

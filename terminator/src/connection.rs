@@ -20,12 +20,14 @@ use crate::clients::Membership;
 use crate::end::{End, Limit};
 use crate::first_packet;
 use crate::last_words::{Cause, Unserved, last_words, linger};
+use crate::recheck;
 use crate::record::Record;
 use crate::relay::Relay;
 use crate::roster::Entry;
 use crate::settings::Settings;
-use crate::settings::hosts::Host;
+use crate::settings::hosts::{Host, key_of};
 use crate::state::Worker;
+use crate::tls::again;
 use crate::tls::failure::{self, Failure};
 use crate::tls::handshake::{self, Attempt, Established};
 
@@ -56,6 +58,7 @@ pub(crate) fn serve(accepted: Accepted) -> impl Future<Output = ()> {
         match opening.await {
             Ok(mut opened) => {
                 let end = run(&mut opened).await;
+                opened.membership.stop_judging();
                 worker.state.notices.ended(end);
                 if end.is_unanswered() {
                     let health = &opened.relay.known.health;
@@ -114,6 +117,9 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
     };
     match reached {
         Ok((permit, backend, established, host)) => {
+            if let Some(expires) = again::expiry(&established.session, Timestamp::now()) {
+                membership.keep_judging(key_of(attempt.server_name()), expires);
+            }
             let naming = host.naming.as_ref();
             let relay = Relay::new(client, backend, established, &settings, naming, worker);
             Ok(Box::new(Opened {
@@ -214,6 +220,9 @@ async fn run(
             && sleep.as_mut().poll(cx).is_ready()
         {
             relay.begin_drain();
+        }
+        if let Some(name) = membership.is_asked() {
+            recheck::judge(relay, membership, name);
         }
         relay.poll(cx)
     })

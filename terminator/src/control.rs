@@ -131,6 +131,9 @@ impl Control {
             file.reload(&self.loaded.settings.tickets);
         }
         self.crls.reload(&self.loaded.settings.crls, now);
+        if asked {
+            self.crls.ask_now();
+        }
         let text = match self.source.read() {
             Ok(text) => text,
             Err(error) => {

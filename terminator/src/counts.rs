@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mqtt_tls_judge::client;
 use mqtt_tls_mqtt::Reason;
 
 use crate::end::{End, Limit};
@@ -96,6 +97,8 @@ pub(crate) struct Counts {
     ended: [Count; End::ALL.len()],
     refused: [Count; Limit::ALL.len()],
     tolerated: [Count; TOLERATED.len()],
+    recheck_good: Count,
+    recheck_refused: [Count; client::Reason::ALL.len()],
     succeeded: [[Count; Kind::ALL.len()]; Version::ALL.len()],
     failed: [[Count; Version::ALL.len()]; Failure::ALL.len()],
 }
@@ -115,6 +118,14 @@ impl Counts {
     pub(crate) fn tolerate(&self, reason: Reason) {
         if let Some(index) = TOLERATED.iter().position(|known| *known == reason) {
             self.tolerated[index].add(1);
+        }
+    }
+
+    /// Counts a client that was judged again, and why it was refused.
+    pub(crate) fn recheck(&self, refused: Option<client::Reason>) {
+        match refused {
+            None => self.recheck_good.add(1),
+            Some(reason) => self.recheck_refused[reason as usize].add(1),
         }
     }
 
@@ -145,6 +156,14 @@ impl Counts {
     /// Returns the number of first packets for a reason of [`TOLERATED`], by its index.
     pub(super) fn tolerated(&self, index: usize) -> u64 {
         self.tolerated[index].get()
+    }
+
+    /// Returns the number of clients that were judged again, by the reason of a refusal.
+    pub(super) fn rechecked(&self, refused: Option<client::Reason>) -> u64 {
+        match refused {
+            None => self.recheck_good.get(),
+            Some(reason) => self.recheck_refused[reason as usize].get(),
+        }
     }
 
     pub(super) fn succeeded(&self, version: Version, kind: Kind) -> u64 {

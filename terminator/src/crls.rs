@@ -6,18 +6,21 @@
 //! It must not read a source, nor give back what a list has revoked for an older list, or for one of another issuer.
 
 pub(crate) mod file;
+mod outcome;
 mod shown;
+pub(crate) mod urls;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
-use mqtt_tls_judge::revocation::error::{Error, Reason};
+use mqtt_tls_judge::revocation::error::Error;
 use mqtt_tls_judge::revocation::source::{Bounds, find};
 use mqtt_tls_judge::revocation::{LISTS_MAX, Revocations};
+use tokio::sync::watch;
 
+pub(crate) use outcome::{Failure, Outcome};
 pub(crate) use shown::{Shown, Warning};
 
 /// Maximum number of entries of a list; each takes 21 bytes.
@@ -44,86 +47,6 @@ impl Source {
     }
 }
 
-/// What came of reading a source; one of a fixed set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// A list that was there before is not there any more.
-    Gone,
-    /// All of its lists are used.
-    Ok,
-    /// A list is older than the one that is used.
-    Older,
-    /// A list is invalid.
-    Refused(Reason),
-    /// The file cannot be read.
-    Unreadable,
-}
-
-impl Outcome {
-    /// All of them.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let own = [Self::Gone, Self::Ok, Self::Older, Self::Unreadable];
-        own.into_iter().chain(Reason::ALL.map(Self::Refused))
-    }
-
-    /// Returns the metric label.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Gone => "gone",
-            Self::Ok => "ok",
-            Self::Older => "older",
-            Self::Refused(reason) => reason.name(),
-            Self::Unreadable => "unreadable",
-        }
-    }
-
-    /// Returns the description for the reference.
-    pub(crate) fn meaning(self) -> &'static str {
-        match self {
-            Self::Gone => {
-                "the answer of a URL lacks a list that it had before; the one from before is kept"
-            }
-            Self::Ok => "all lists of the source are used",
-            Self::Older => {
-                "a list is older than the one that is used, which is kept; the source counts as good"
-            }
-            Self::Unreadable => "the file cannot be read",
-            Self::Refused(reason) => match reason {
-                Reason::BrokenList => "there is no list, or a damaged one",
-                Reason::IssuerCannotSign => {
-                    "the CA of a list may not sign lists (its key usage lacks cRLSign)"
-                }
-                Reason::SignatureMismatch => {
-                    "the signature of a list does not fit the CA of that name, or is too weak"
-                }
-                Reason::TooLarge => "there are too many bytes, entries or lists",
-                Reason::UnknownIssuer => {
-                    "the issuer of a list is not among the CA certificates of `clientAuth`, nor issued by one of them"
-                }
-                Reason::UnsupportedList => {
-                    "a list is a delta list, an indirect one, or otherwise not a complete list"
-                }
-            },
-        }
-    }
-}
-
-/// Why a source, or a list of it, is not used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) outcome: Outcome,
-    pub(crate) message: String,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self {
-            outcome: Outcome::Refused(error.reason()),
-            message: error.to_string(),
-        }
-    }
-}
-
 /// What a source has: lists that were verified, and why others were not.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
@@ -135,7 +58,7 @@ pub(crate) struct Content {
 pub(crate) struct Pool {
     current: RwLock<Arc<Revocations>>,
     /// How often what counts has changed.
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
     book: Mutex<Book>,
 }
 
@@ -170,7 +93,7 @@ impl Default for Pool {
         let loads = kinds.flat_map(|kind| Outcome::all().map(move |one| ((kind, one.name()), 0)));
         Self {
             current: RwLock::default(),
-            generation: AtomicU64::new(0),
+            generation: watch::Sender::new(0),
             book: Mutex::new(Book {
                 issuers: Arc::new([]),
                 sources: Vec::new(),
@@ -196,7 +119,12 @@ impl Pool {
 
     /// Returns a number that changes whenever lists do, or whether any are missing.
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        *self.generation.borrow()
+    }
+
+    /// Returns the same, to wait for changes.
+    pub(crate) fn generations(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
     }
 
     /// Sets whose lists are verified, and where lists come from, as new settings have it. Sources that stay keep their lists.
@@ -316,7 +244,7 @@ impl Pool {
             revocations.partial()
         };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(revocations);
-        self.generation.fetch_add(1, Ordering::Release);
+        self.generation.send_modify(|generation| *generation += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {

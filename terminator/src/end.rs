@@ -17,6 +17,7 @@ pub(crate) enum End {
     BackendUnresolved,
     BadConnect,
     BadPacket,
+    CertificateRefused,
     ClientClosed,
     ClientCut,
     ClientReset,
@@ -40,7 +41,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::BackendClosed,
         Self::BackendMute,
         Self::BackendNotMqtt,
@@ -51,6 +52,7 @@ impl End {
         Self::BackendUnresolved,
         Self::BadConnect,
         Self::BadPacket,
+        Self::CertificateRefused,
         Self::ClientClosed,
         Self::ClientCut,
         Self::ClientReset,
@@ -86,6 +88,7 @@ impl End {
             Self::BackendUnresolved => "backend_unresolved",
             Self::BadConnect => "bad_connect",
             Self::BadPacket => "bad_packet",
+            Self::CertificateRefused => "certificate_refused",
             Self::ClientClosed => "client_closed",
             Self::ClientCut => "client_cut",
             Self::ClientReset => "client_reset",
@@ -154,6 +157,10 @@ impl End {
             }
             Self::BadPacket => {
                 "`identity` is set, and the client sent a packet whose length does not end"
+            }
+            Self::CertificateRefused => {
+                "the client's certificate was judged again, and is refused now; see \
+                 `mqtt_tls_certificates_rechecked_total`"
             }
             Self::ClientClosed => "the client closed the connection with close_notify",
             Self::ClientCut => {

@@ -1,4 +1,4 @@
-//! The journal: the last failed handshakes, to find out which device failed and why.
+//! The journal: the last failed handshakes, and clients that were refused later, to find out which device failed and why.
 //!
 //! Its size is bounded ([`ENTRIES_MAX`], [`TEXT_MAX`]). It has addresses and names, so it must not be shown
 //! outside of the pod. Text from clients is escaped.
@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use mqtt_tls_judge::client::Refusal;
 use serde::Serialize;
 
+use crate::end::End;
 use crate::tls::failure::{Alert, Error, Failure};
 use crate::tls::handshake::Attempt;
 use crate::tls::hello::Offer;
@@ -25,7 +27,7 @@ const TEXT_MAX: usize = 255;
 /// Maximum number of ALPN protocols.
 const PROTOCOLS_MAX: usize = 8;
 
-/// A failed handshake.
+/// A failed handshake, or the end of a connection whose client was refused when it was judged again.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
@@ -83,6 +85,32 @@ impl Entry {
             alert: error.alert(attempt.alert()),
             certificate,
             certificate_reason,
+        }
+    }
+}
+
+impl Entry {
+    /// Makes an entry for a client that is refused while it is connected.
+    pub(crate) fn refused(
+        address: SocketAddr,
+        at: Timestamp,
+        refusal: &Refusal,
+        certificate: Option<String>,
+    ) -> Self {
+        Self {
+            at,
+            address: SocketAddr::new(address.ip().to_canonical(), address.port()),
+            reason: End::CertificateRefused.name(),
+            message: refusal.to_string(),
+            server_name: None,
+            versions: Vec::new(),
+            suites: Vec::new(),
+            groups: Vec::new(),
+            signature_schemes: Vec::new(),
+            protocols: Vec::new(),
+            alert: None,
+            certificate,
+            certificate_reason: Some(refusal.reason().name()),
         }
     }
 }

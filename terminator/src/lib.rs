@@ -24,6 +24,7 @@ mod control;
 mod counts;
 mod crls;
 mod end;
+mod fetch;
 mod first_packet;
 mod journal;
 mod last_words;
@@ -35,6 +36,7 @@ mod notices;
 mod opened;
 mod preview;
 mod pulse;
+mod recheck;
 mod record;
 pub mod reference;
 mod relay;
@@ -67,6 +69,7 @@ use tracing::warn;
 use crate::acceptor::Acceptor;
 use crate::admin::{Board, Status};
 use crate::control::{Control, Request};
+use crate::crls::urls::first_answers;
 use crate::lists::Lists;
 use crate::metrics::Metrics;
 use crate::opened::{Opened, unreadable};
@@ -249,6 +252,16 @@ fn accept(
         .collect()
 }
 
+/// Returns a future in which the admin port answers that it is not ready, until each URL of lists was asked.
+fn await_lists(settings: &Settings, board: &Arc<Board>) -> impl Future<Output = ()> + use<> {
+    let (pool, board) = (Arc::clone(&settings.crls), Arc::clone(board));
+    board.await_lists(!settings.crl_urls.is_empty());
+    async move {
+        first_answers(&pool).await;
+        board.await_lists(false);
+    }
+}
+
 /// Parts of the control thread.
 struct Parts {
     source: Source,
@@ -281,7 +294,7 @@ impl Parts {
                     let Self {
                         source,
                         ticket_keys,
-                        crls,
+                        mut crls,
                         loaded,
                         is_fallback,
                         acceptors,
@@ -290,6 +303,8 @@ impl Parts {
                         admin,
                         changes,
                     } = self;
+                    crls.ask(&loaded.settings);
+                    tokio::spawn(await_lists(&loaded.settings, &board));
                     let admin = tokio::spawn(admin::serve(admin, Arc::clone(&board)));
                     let mut control = Control {
                         source,

@@ -7,6 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::crls::file::CrlFile;
+use crate::crls::urls::Urls;
 use crate::crls::{self, Pool};
 use crate::settings::Settings;
 use crate::source::Source;
@@ -14,6 +15,8 @@ use crate::source::Source;
 /// The sources.
 pub(crate) struct Lists {
     file: Option<CrlFile>,
+    /// Once the control thread runs.
+    urls: Option<Urls>,
 }
 
 impl Lists {
@@ -25,21 +28,40 @@ impl Lists {
         now: Timestamp,
     ) -> Self {
         let file = file.map(|path| CrlFile::new(beside, path));
-        let mut lists = Self { file };
+        let mut lists = Self { file, urls: None };
         lists.expect(settings, now);
         lists.reload(&settings.crls, now);
         lists
+    }
+
+    /// Begins to ask URLs. Call it within the control thread's runtime.
+    pub(crate) fn ask(&mut self, settings: &Settings) {
+        let urls = self.urls.insert(Urls::new(&settings.crls));
+        urls.follow(&settings.crl_urls);
     }
 
     /// Takes the authorities and the sources of settings that are to take effect.
     pub(crate) fn expect(&mut self, settings: &Settings, now: Timestamp) {
         let file = self.file.iter().map(|_| crls::Source::File);
         let urls = settings.crl_urls.iter();
-        let urls = urls.map(|entry| crls::Source::Url(entry.url.clone()));
+        let urls = urls.map(|url| crls::Source::Url(url.written.url.clone()));
         let sources: Vec<_> = file.chain(urls).collect();
         let has_new_issuers = settings.crls.expect(settings.issuers(), &sources);
         if let Some(file) = self.file.as_mut().filter(|_| has_new_issuers) {
             file.reload(&settings.crls, true, now);
+        }
+        if let Some(urls) = &mut self.urls {
+            urls.follow(&settings.crl_urls);
+            if has_new_issuers {
+                urls.ask_now(true);
+            }
+        }
+    }
+
+    /// Asks all URLs now.
+    pub(crate) fn ask_now(&self) {
+        if let Some(urls) = &self.urls {
+            urls.ask_now(false);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::journal::Entry;
 use crate::tls::failure::Error;
 use crate::tls::handshake::WouldRefuse;
 use crate::verdicts;
+use mqtt_tls_judge::client::Refusal;
 use mqtt_tls_program::log::Seldom;
 
 /// Rate limits, one for each kind of line.
@@ -29,6 +30,7 @@ pub(crate) struct Notices {
     bad_connect: Seldom,
     tolerated: Seldom,
     identity: Seldom,
+    rechecked: Seldom,
     watched: Seldom,
     backend: Seldom,
     dry_run: Seldom,
@@ -88,6 +90,22 @@ impl Notices {
         debug!(%address, reason, certificate, "client would be refused: {message}");
         if let Some(suppressed) = self.dry_run.due(Instant::now()) {
             info!(%address, reason, suppressed, "client would be refused without `DryRun`: {message}");
+        }
+    }
+
+    /// Logs a client that was refused when it was judged again.
+    pub(crate) fn refused_again(&self, entry: &Entry, refusal: &Refusal) {
+        let (address, certificate) = (entry.address, entry.certificate.as_deref());
+        let reason = refusal.reason().name();
+        debug!(%address, reason, certificate, "client closed: {refusal}");
+        if let Some(suppressed) = self.rechecked.due(Instant::now()) {
+            warn!(
+                %address,
+                reason,
+                certificate,
+                suppressed,
+                "client closed, since its certificate was judged again: {refusal}"
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use mqtt_tls_judge::client::Reason;
 use mqtt_tls_program::reference;
 use prometheus_client::registry::Registry;
 
@@ -65,6 +66,10 @@ fn metrics(page: &mut String, example: &Settings) {
          an increase and not a new series.\n\n",
     );
     page.push_str(&reference::metrics(&registry));
+    page.push_str("\n### `mqtt_tls_certificates_rechecked_total` by `outcome`\n\n");
+    let rechecked = Reason::ALL.map(|reason| (reason.name(), reason.meaning()));
+    let ok = ("ok", "the client stays");
+    table(page, std::iter::once(ok).chain(rechecked));
     page.push_str(
         "\n### `mqtt_tls_client_certificates_refused_total` and `mqtt_tls_client_certificates_would_refuse_total` by `reason`\n\n",
     );

@@ -4,6 +4,7 @@
 //! It must not know about clients or limits. It owns no buffer while idle; a blocked direction owns the blocked
 //! data and reads nothing until it is sent.
 
+mod asked;
 mod broker;
 mod watch;
 
@@ -69,7 +70,7 @@ pub(crate) struct Relay {
     /// Maximum time that one direction may stay open, without data, after the other has ended.
     half_close: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
-    worker: Arc<Worker>,
+    pub(crate) worker: Arc<Worker>,
 }
 
 impl Relay {
@@ -115,15 +116,6 @@ impl Relay {
             half_close: settings.timeouts.half_close,
             deadline: None,
             worker,
-        }
-    }
-
-    /// Ends the direction to the client, as if the backend had ended it: sends close_notify, and forwards the
-    /// client's data until its own end or the deadline.
-    pub(crate) fn begin_drain(&mut self) {
-        self.first.get_or_insert(End::Drained);
-        if self.down == Direction::Open {
-            self.down = Direction::Ending;
         }
     }
 

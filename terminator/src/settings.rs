@@ -4,7 +4,9 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod advice;
+mod fetched;
 pub(crate) mod hosts;
+pub(crate) mod name_key;
 mod prepare;
 
 use std::fmt;
@@ -12,10 +14,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Config, CrlUrl, Limits, Protocol, Timeouts};
+use mqtt_tls_config::{Config, Limits, Protocol, Timeouts};
 
 use crate::address;
 use crate::crls::Pool;
+use crate::crls::urls::Url;
 use crate::reload::Reload;
 use crate::sockets::Place;
 use crate::tls;
@@ -44,7 +47,7 @@ pub struct Settings {
     /// The revocation lists, which all settings of this process share.
     pub(crate) crls: Arc<Pool>,
     /// Lists that are fetched.
-    pub(crate) crl_urls: Vec<CrlUrl>,
+    pub(crate) crl_urls: Vec<Url>,
     /// What clients speak inside TLS.
     pub(crate) protocol: Protocol,
     pub(crate) timeouts: Timeouts,
@@ -207,6 +210,7 @@ impl Settings {
     /// Returns all problems.
     pub fn prepare(config: &Config, judgement: Judgement<'_>) -> Result<Self, Problems> {
         let mut problems = addresses(config);
+        let crl_urls = fetched::urls(config, &mut problems);
         let lasting = Lasting::of(judgement)?;
         let Some(hosts) = prepare::hosts(config, judgement, &lasting, &mut problems) else {
             return Err(Problems(problems));
@@ -222,7 +226,7 @@ impl Settings {
             hosts,
             tickets: lasting.tickets,
             crls: lasting.crls,
-            crl_urls: config.crls.clone(),
+            crl_urls,
             protocol: config.protocol,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),

@@ -15,6 +15,7 @@ use crate::counts::Counts;
 use crate::journal::Journal;
 use crate::notices::Notices;
 use crate::preview::{Totals, Window};
+use crate::recheck::closes::Closes;
 use crate::sockets::Room;
 
 /// State shared by all threads.
@@ -31,6 +32,8 @@ pub(crate) struct State {
     pub(crate) notices: Notices,
     /// Registry of each thread's connections.
     pub(crate) clients: Box<[Arc<Clients>]>,
+    /// When connections may be closed whose clients are refused after all.
+    pub(crate) closes: Closes,
     /// Counters of each thread.
     pub(crate) counts: Box<[Counts]>,
 }
@@ -44,9 +47,16 @@ impl State {
             room,
             journal: Journal::default(),
             notices: Notices::default(),
+            closes: Closes::default(),
             clients: (0..threads).map(|_| Arc::default()).collect(),
             counts: (0..threads).map(|_| Counts::default()).collect(),
         }
+    }
+
+    /// Returns the number of connected clients whose certificates are still to be judged again.
+    pub(crate) fn to_recheck(&self) -> usize {
+        let clients = self.clients.iter();
+        clients.map(|clients| clients.recheck.left()).sum()
     }
 
     /// Adds up what all threads have counted about changes of what TLS offers.

@@ -2,7 +2,9 @@
 //!
 //! It must not know the backend. No other module of this crate uses rustls.
 
+pub(crate) mod again;
 mod by_name;
+pub(crate) mod client;
 pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod hello;

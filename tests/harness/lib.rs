@@ -37,4 +37,5 @@ pub mod sendqueue;
 pub mod state;
 pub mod stepped;
 pub mod wait;
+pub mod web;
 pub mod workdir;

@@ -148,6 +148,19 @@ impl Ca {
         self.crl_of(revoked, now - Duration::from_secs(3600), now + DAY)
     }
 
+    /// Issues a revocation list like [`Ca::crl_of`], from and until so many seconds from now.
+    pub fn crl_between(&self, revoked: &[&Leaf], from: i64, until: i64) -> String {
+        let at = |seconds: i64| {
+            let distance = Duration::from_secs(seconds.unsigned_abs());
+            if seconds < 0 {
+                SystemTime::now() - distance
+            } else {
+                SystemTime::now() + distance
+            }
+        };
+        self.crl_of(revoked, at(from), at(until))
+    }
+
     /// Issues a revocation list in PEM with these leaves, which counts from one time until another.
     pub fn crl_of(&self, revoked: &[&Leaf], from: SystemTime, until: SystemTime) -> String {
         let serials: Vec<&[u8]> = revoked.iter().map(|leaf| &*leaf.serial).collect();

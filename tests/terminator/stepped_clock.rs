@@ -1,12 +1,13 @@
 //! The terminator's clock is stepped while clients are connected: an hour, a day, and beyond each certificate's dates. Open
-//! connections stay, new ones are served, and time limits are as before. Only the dates of client certificates depend on it.
+//! connections stay, new ones are served, and time limits are as before. Only the dates of client certificates depend on it, also
+//! of clients that are connected.
 
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use mqtt_tls_config::{ClientAuthMode, Config};
-use tests::clients::tls::Connector;
+use tests::clients::tls::{Connector, End};
 use tests::pki::Ca;
 use tests::process::Process;
 use tests::programs;
@@ -99,4 +100,30 @@ async fn client_certificates_are_judged_by_the_clock() {
         };
         assert_eq!(opened.await.is_some(), is_served, "{ahead} s ahead");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connected_client_is_closed_when_its_certificate_has_expired_by_the_clock() {
+    let (backend, ca) = (Scripted::start().await, Ca::new("root"));
+    let leaf = ca.leaf().dns("localhost").issue();
+    let mut config = config(&leaf, backend.addr());
+    config.client_auth = trust(ClientAuthMode::Require, &ca);
+    let (_process, clock, address) = start(&config);
+    let open = async |days: u32| {
+        let device = ca
+            .leaf()
+            .client_auth()
+            .valid_for(days * tests::pki::DAY)
+            .issue();
+        let client = Connector::with_identity(&ca, &device).open(address).await;
+        (client.unwrap(), backend.accept().await)
+    };
+    let (mut short, _peer) = open(10).await;
+    let (mut long, mut peer) = open(1000).await;
+    clock.step(100 * DAY);
+    // It is noticed within ten seconds.
+    assert_eq!(short.read_to_end().await, (Vec::new(), End::CloseNotify));
+    clock.step(-100 * DAY);
+    long.send(b"up").await.unwrap();
+    assert_eq!(peer.read_exact(2).await, b"up");
 }

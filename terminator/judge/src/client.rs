@@ -4,6 +4,7 @@
 //! It must not read a clock, nor remember a client.
 
 pub mod configured;
+mod expiry;
 pub mod refusal;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::identity::Identity;
 use super::identity::rules::Rules;
 use super::provider::provider;
 use super::revocation::{self, Revocations, Status};
+pub use expiry::next_expiry;
 pub use refusal::{Reason, Refusal};
 
 /// Which purposes are accepted, if the certificate has any (extended key usage).

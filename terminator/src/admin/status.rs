@@ -228,6 +228,8 @@ pub struct Connections {
     pub open: u32,
     /// Connections in the TLS handshake.
     pub handshaking: u32,
+    /// Open connections whose client's certificate is still to be judged again.
+    pub to_recheck: usize,
 }
 
 impl Status {
@@ -256,6 +258,7 @@ impl Status {
             connections: Connections {
                 open: 0,
                 handshaking: 0,
+                to_recheck: 0,
             },
             preview: Preview::default(),
             waiting_for: Vec::new(),

@@ -4,6 +4,7 @@ use std::fmt::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use mqtt_tls_judge::client::Reason;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -76,7 +77,15 @@ impl Threads {
             let labels = vec![("reason", reason.name())];
             (labels, self.sum(|counts| counts.tolerated(index)))
         });
-        counters(encoder, ("first_packets_tolerated", help, None), tolerated)
+        counters(encoder, ("first_packets_tolerated", help, None), tolerated)?;
+        let help = "Number of times that a connected client's certificate was judged again, by outcome: ok, or the reason \
+            why the connection was closed.";
+        let outcomes = std::iter::once(None).chain(Reason::ALL.map(Some));
+        let rechecked = outcomes.map(|refused| {
+            let labels = vec![("outcome", refused.map_or("ok", Reason::name))];
+            (labels, self.sum(|counts| counts.rechecked(refused)))
+        });
+        counters(encoder, ("certificates_rechecked", help, None), rechecked)
     }
 
     fn handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -136,6 +145,11 @@ impl Threads {
                 "handshakes_in_flight",
                 "Number of TLS handshakes in progress.",
                 state.waiting.handshaking(),
+            ),
+            (
+                "certificates_to_recheck",
+                "Number of connected clients whose certificates are still to be judged again.",
+                u32::try_from(state.to_recheck()).unwrap_or(u32::MAX),
             ),
         ] {
             let gauge = ConstGauge::new(i64::from(value));

@@ -51,7 +51,8 @@ impl Settings {
             trust.is_some_and(|trust| trust.clients.revocation.is_some())
         };
         let hosts = self.hosts.all().filter(judges);
-        let is_empty = self.crls.lists().lists().is_empty();
+        // A URL that has not brought its list is a warning of its own.
+        let is_empty = self.crl_urls.is_empty() && self.crls.lists().lists().is_empty();
         let unlisted = hosts.filter(|_| is_empty);
         let mut advice: Vec<Advice> = Vec::new();
         advice.extend(unlisted.map(|host| Advice {

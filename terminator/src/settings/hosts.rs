@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mqtt_tls_config::{Backend, UnknownNames, are_same_names};
 
+use super::name_key::{NameKey, hash};
 use super::{About, Warning};
 use crate::backend::known::Known;
 use crate::tls::{ClientTrust, Served};
@@ -140,6 +141,8 @@ pub(crate) struct Hosts {
     exact: Arc<HashMap<String, usize>>,
     /// By the name after `*.`.
     wildcard: Arc<HashMap<String, usize>>,
+    /// All names by their hashes, for connections that have only these.
+    by_hash: Arc<HashMap<u64, usize>>,
     unknown: UnknownNames,
 }
 
@@ -155,7 +158,12 @@ impl Hosts {
                 };
             }
         }
+        let names = others.iter().enumerate();
+        let by_hash =
+            names.flat_map(|(index, host)| host.names.iter().map(move |name| (hash(name), index)));
+        let by_hash = by_hash.collect();
         Self {
+            by_hash: Arc::new(by_hash),
             listener: Arc::new(listener),
             others: others.into_iter().map(Arc::new).collect(),
             exact: Arc::new(exact),
@@ -221,13 +229,9 @@ impl Hosts {
     /// Returns the host for a requested name; `None` if such names are refused. An exact name comes before a wildcard,
     /// which stands for one label (RFC 6125, section 6.4.3). An address is no name.
     pub(crate) fn of(&self, requested: Option<&str>) -> Option<&Arc<Host>> {
-        let is_name = |name: &&str| name.parse::<IpAddr>().is_err();
-        let Some(name) = requested.filter(is_name) else {
+        let Some(name) = plain(requested) else {
             return Some(&self.listener);
         };
-        // Clients that resolve an absolute name may send it with its dot, which rustls ignores too.
-        let name = name.strip_suffix('.').unwrap_or(name);
-        let name = name.to_ascii_lowercase();
         let by_wildcard = || {
             let (label, parent) = name.split_once('.')?;
             self.wildcard.get(parent).filter(|_| !label.is_empty())
@@ -238,4 +242,37 @@ impl Hosts {
         let is_known = || self.listener.tls.has_name(&name);
         (self.unknown == UnknownNames::Serve || is_known()).then_some(&self.listener)
     }
+
+    /// Reports whether clients of each name are judged as by other hosts.
+    pub(crate) fn judge_as(&self, other: &Self) -> bool {
+        let is_same = |host: &Host, other: &Host| host.trust.is_same(&other.trust);
+        is_same(&self.listener, &other.listener)
+            && self.others.len() == other.others.len()
+            && self.others.iter().all(|host| {
+                let other = other.with_names(&host.names);
+                other.is_some_and(|other| is_same(host, other))
+            })
+    }
+
+    /// Returns the host to which a name belongs that a connected client has requested: the listener itself if no host has it any
+    /// more.
+    pub(crate) fn again(&self, name: NameKey) -> &Arc<Host> {
+        let mut hashes = name.hashes().into_iter();
+        let index = hashes.find_map(|hash| self.by_hash.get(&hash));
+        let host = index.and_then(|index| self.others.get(*index));
+        host.unwrap_or(&self.listener)
+    }
+}
+
+/// Returns the key of a requested name, by which its host is found again.
+pub(crate) fn key_of(requested: Option<&str>) -> NameKey {
+    plain(requested).map_or_else(NameKey::default, |name| NameKey::of(&name))
+}
+
+/// Returns a requested name as hosts have theirs; `None` for an address, which is no name.
+fn plain(requested: Option<&str>) -> Option<String> {
+    let name = requested.filter(|name| name.parse::<IpAddr>().is_err())?;
+    // Clients that resolve an absolute name may send it with its dot, which rustls ignores too.
+    let name = name.strip_suffix('.').unwrap_or(name);
+    Some(name.to_ascii_lowercase())
 }

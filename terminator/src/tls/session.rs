@@ -101,8 +101,13 @@ impl Session {
 
     /// Returns the client's certificate (DER), if it was verified.
     pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
-        let chain = self.presented().filter(|_| self.verifies)?;
+        let chain = self.peer_chain()?;
         chain.first().map(|certificate| &**certificate)
+    }
+
+    /// Returns the client's certificate and those that it sent with it, if they were verified.
+    pub(super) fn peer_chain(&self) -> Option<&[CertificateDer<'static>]> {
+        self.tls.peer_certificates().filter(|_| self.verifies)
     }
 
     /// Reports whether the client has sent close_notify; data after it is ignored (RFC 8446, section 6.1).

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use mqtt_tls_judge::authorities::Authorities;
-use mqtt_tls_judge::client::{Clients, Reason, Refusal};
+use mqtt_tls_judge::client::{Clients, Reason, Refusal, WhenUnknown};
 use mqtt_tls_judge::provider::provider;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -54,6 +54,29 @@ impl ClientTrust {
             Self::Disabled => None,
             Self::Optional(trust) | Self::Required(trust) | Self::DryRun(trust) => Some(trust),
         }
+    }
+
+    /// Reports whether clients are judged as by another, with the same lists.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let is_same = |one: &Trust, other: &Trust| {
+            let (clients, others) = (&one.clients, &other.clients);
+            one.authorities.is_same(&other.authorities)
+                && clients.purpose == others.purpose
+                && clients.revocation == others.revocation
+                && clients.rules == others.rules
+        };
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && match (self.trust(), other.trust()) {
+                (Some(one), Some(other)) => is_same(one, other),
+                _ => true,
+            }
+    }
+
+    /// Reports whether clients are refused whose list is outdated.
+    pub(crate) fn refuses_outdated(&self) -> bool {
+        let trust = self.trust().filter(|_| self.verifies());
+        let revocation = trust.and_then(|trust| trust.clients.revocation);
+        revocation.is_some_and(|revocation| revocation.when_outdated == WhenUnknown::Refuse)
     }
 
     /// Returns the authorities for client certificates.

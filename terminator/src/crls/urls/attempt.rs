@@ -1,0 +1,195 @@
+//! One attempt to get the lists of a URL, and what the log says of it: once when it changes. It must not decide when it is made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jiff::Timestamp;
+use mqtt_tls_judge::revocation::error::Reason;
+use mqtt_tls_judge::revocation::source::Bounds;
+use mqtt_tls_program::error::chain;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tracing::{debug, info, warn};
+
+use super::Url;
+use crate::crls::{Content, ENTRIES_MAX, Failure, Outcome, Pool, Source};
+use crate::fetch::error::Error;
+use crate::fetch::{self, Answer, Body, Limits, Validators};
+
+/// Maximum size of what a URL answers, in bytes: more than a million serial numbers in DER.
+const SIZE_MAX: usize = 64 * 1024 * 1024;
+
+/// Limits of a GET.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(10),
+    head: Duration::from_secs(10),
+    body: Duration::from_secs(120),
+    size: SIZE_MAX,
+};
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// Lists, or those of before.
+    Good,
+    /// Nothing.
+    Nothing,
+    /// Something that is refused.
+    Refused,
+}
+
+/// A URL that is asked again and again.
+pub(super) struct Asking {
+    pub(super) url: Url,
+    source: Source,
+    pool: Arc<Pool>,
+    turn: Arc<Semaphore>,
+    known: Known,
+    /// What was logged last; `None` before the first attempt.
+    logged: Option<Result<(), Outcome>>,
+}
+
+/// What is known of the last answer, if it was good.
+#[derive(Default)]
+struct Known {
+    validators: Validators,
+    digest: Option<Vec<u8>>,
+}
+
+impl Asking {
+    pub(super) fn new(url: Url, pool: &Arc<Pool>, turn: &Arc<Semaphore>) -> Self {
+        Self {
+            source: Source::Url(url.written.url.clone()),
+            url,
+            pool: Arc::clone(pool),
+            turn: Arc::clone(turn),
+            known: Known::default(),
+            logged: None,
+        }
+    }
+
+    /// Gets the lists, and hands them to the pool.
+    pub(super) async fn attempt(&mut self) -> Came {
+        // After a failure, what was good before is examined once more.
+        let known = std::mem::take(&mut self.known);
+        let (Url { place, client, .. }, turn) = (&self.url, &self.turn);
+        let got = fetch::get(place, client.as_ref(), &known.validators, LIMITS, turn).await;
+        let now = Timestamp::now();
+        match got {
+            Err(error) => {
+                let failure = Failure::from(error);
+                self.note(Err(&failure));
+                self.pool.fail(&self.source, failure, now);
+                Came::Nothing
+            }
+            Ok(Answer::Unchanged) => {
+                self.known = known;
+                self.is_unchanged(now)
+            }
+            Ok(Answer::Body(body)) => self.examine(body, known, now).await,
+        }
+    }
+
+    fn is_unchanged(&mut self, now: Timestamp) -> Came {
+        self.pool.confirm(&self.source, now);
+        debug!(url = self.url.place.shown(), "revocation lists unchanged");
+        Came::Good
+    }
+
+    /// Takes the lists in an answer.
+    async fn examine(&mut self, body: Body, known: Known, now: Timestamp) -> Came {
+        let Body {
+            bytes,
+            validators,
+            turn,
+        } = body;
+        let size = bytes.len();
+        let (pool, before) = (Arc::clone(&self.pool), known.digest);
+        // It takes seconds for a million entries.
+        let examined = spawn_blocking(move || {
+            let digest = digest(&SHA256, &bytes).as_ref().to_vec();
+            let is_same = before.as_ref() == Some(&digest);
+            let content = (!is_same).then(|| pool.examine(&bytes, BOUNDS));
+            // The next answer is read after that.
+            drop((bytes, turn));
+            (content, digest)
+        });
+        let Ok((content, digest)) = examined.await else {
+            return self.refuse(Failure::unexamined(), now);
+        };
+        let known = Known {
+            validators,
+            digest: Some(digest),
+        };
+        let Some(content) = content else {
+            self.known = known;
+            return self.is_unchanged(now);
+        };
+        let lists = content.lists.len();
+        match self.replace(content, now) {
+            Err(failure) if failure.outcome != Outcome::Older => {
+                self.note(Err(&failure));
+                Came::Refused
+            }
+            came => {
+                self.known = known;
+                self.note(came.as_ref().map(|()| (lists, size)));
+                Came::Good
+            }
+        }
+    }
+
+    fn replace(&self, content: Content, now: Timestamp) -> Result<(), Failure> {
+        self.pool.replace(&self.source, content, now)
+    }
+
+    fn refuse(&mut self, failure: Failure, now: Timestamp) -> Came {
+        self.note(Err(&failure));
+        self.pool.fail(&self.source, failure, now);
+        Came::Refused
+    }
+
+    /// Logs what came of an attempt: new lists, and the first of equal failures.
+    fn note(&mut self, came: Result<(usize, usize), &Failure>) {
+        let url = self.url.place.shown();
+        match came {
+            Ok((lists, bytes)) => info!(url, lists, bytes, "loaded revocation lists"),
+            Err(failure) if self.logged == Some(Err(failure.outcome)) => {
+                debug!(url, "failed to load revocation lists: {}", failure.message);
+            }
+            Err(failure) => warn!(
+                url,
+                reason = failure.outcome.name(),
+                "failed to load revocation lists; keeping the last good ones, and retrying: {}",
+                failure.message
+            ),
+        }
+        self.logged = Some(came.map(drop).map_err(|failure| failure.outcome));
+    }
+}
+
+/// Limits of lists.
+const BOUNDS: Bounds = Bounds {
+    bytes: SIZE_MAX,
+    entries: ENTRIES_MAX,
+};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            outcome: Outcome::Unfetched(error.reason()),
+            message: chain(&error),
+        }
+    }
+}
+
+impl Failure {
+    /// Parsing panicked, or the process ends.
+    fn unexamined() -> Self {
+        Self {
+            outcome: Outcome::Refused(Reason::BrokenList),
+            message: "the lists could not be parsed".to_owned(),
+        }
+    }
+}
