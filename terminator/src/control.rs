@@ -123,17 +123,22 @@ impl Control {
         }
     }
 
-    /// Reads the file, and puts it into effect if it is new and good. With `asked` the log says what came of it in any
-    /// case.
+    /// Reads all files, and puts what is new and good into effect. With `asked` the log says what came of it in any case.
     pub(crate) fn reload(&mut self, asked: bool) {
         let now = Timestamp::now();
         if let Some(file) = &mut self.ticket_keys {
             file.reload(&self.loaded.settings.tickets);
         }
+        self.reload_configuration(asked, now);
+        // Behind the configuration, which says whether there is to be a file of lists.
         self.crls.reload(&self.loaded.settings.crls, now);
         if asked {
             self.crls.ask_now();
         }
+    }
+
+    /// Reads the configuration file, and puts it into effect if it is new and good.
+    fn reload_configuration(&mut self, asked: bool, now: Timestamp) {
         let text = match self.source.read() {
             Ok(text) => text,
             Err(error) => {

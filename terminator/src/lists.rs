@@ -17,6 +17,8 @@ pub(crate) struct Lists {
     file: Option<CrlFile>,
     /// Once the control thread runs.
     urls: Option<Urls>,
+    /// Whether clients of any host are judged by lists.
+    is_judged: bool,
 }
 
 impl Lists {
@@ -28,7 +30,11 @@ impl Lists {
         now: Timestamp,
     ) -> Self {
         let file = file.map(|path| CrlFile::new(beside, path));
-        let mut lists = Self { file, urls: None };
+        let mut lists = Self {
+            file,
+            urls: None,
+            is_judged: false,
+        };
         lists.expect(settings, now);
         lists.reload(&settings.crls, now);
         lists
@@ -42,13 +48,21 @@ impl Lists {
 
     /// Takes the authorities and the sources of settings that are to take effect.
     pub(crate) fn expect(&mut self, settings: &Settings, now: Timestamp) {
-        let file = self.file.iter().map(|_| crls::Source::File);
+        // The operator removes the file together with the last `revocation`.
+        let is_judged = settings.judges_revocation();
+        let is_new = is_judged && !std::mem::replace(&mut self.is_judged, is_judged);
+        let file = self.file.iter().filter(|_| is_judged);
+        let file = file.map(|_| crls::Source::File);
         let urls = settings.crl_urls.iter();
         let urls = urls.map(|url| crls::Source::Url(url.written.url.clone()));
         let sources: Vec<_> = file.chain(urls).collect();
         let has_new_issuers = settings.crls.expect(settings.issuers(), &sources);
-        if let Some(file) = self.file.as_mut().filter(|_| has_new_issuers) {
-            file.reload(&settings.crls, true, now);
+        if let Some(file) = &mut self.file {
+            if !is_judged {
+                file.forget();
+            } else if is_new || has_new_issuers {
+                file.reload(&settings.crls, true, now);
+            }
         }
         if let Some(urls) = &mut self.urls {
             urls.follow(&settings.crl_urls);
@@ -65,9 +79,9 @@ impl Lists {
         }
     }
 
-    /// Reads the file if it has changed.
+    /// Reads the file if it has changed, and if clients are judged by it.
     pub(crate) fn reload(&mut self, pool: &Pool, now: Timestamp) {
-        if let Some(file) = &mut self.file {
+        if let Some(file) = self.file.as_mut().filter(|_| self.is_judged) {
             file.reload(pool, false, now);
         }
     }

@@ -35,6 +35,13 @@ impl CrlFile {
         }
     }
 
+    /// Forgets the file, while no client is judged by it.
+    pub(crate) fn forget(&mut self) {
+        self.read = None;
+        self.was_there = false;
+        self.unreadable = None;
+    }
+
     /// Reads the file, and takes its lists if they are new. With `again` also if they are not: their issuers may be known now.
     pub(crate) fn reload(&mut self, pool: &Pool, again: bool, now: Timestamp) {
         match self.source.read() {

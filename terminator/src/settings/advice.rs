@@ -39,6 +39,15 @@ impl fmt::Display for Advice {
 }
 
 impl Settings {
+    /// Reports whether clients of any host are judged by revocation lists.
+    pub(crate) fn judges_revocation(&self) -> bool {
+        let mut hosts = self.hosts.all();
+        hosts.any(|host| {
+            let trust = host.trust.trust();
+            trust.is_some_and(|trust| trust.clients.revocation.is_some())
+        })
+    }
+
     /// Returns the warnings about revocation lists at a time.
     pub fn list_warnings(&self, now: Timestamp) -> Vec<crls::Warning> {
         self.crls.warnings(now)

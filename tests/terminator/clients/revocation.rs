@@ -186,6 +186,36 @@ fn a_file_that_was_never_there_has_no_lists() {
     assert_eq!(gate.status()["warnings"], json!([]));
 }
 
+/// As the operator does it: the lists go with the last `revocation`, and come with the next one.
+#[test]
+fn a_file_that_is_not_needed_any_more_may_go() {
+    let devices = Ca::new("devices");
+    let lost = device(&devices, "lost");
+    let lists = list(&devices, &[&lost], 2);
+    let gate = gate(&devices, &lists, strict());
+    gate.refuses(&lost, 44);
+    let mut config = gate.fixture.config.clone();
+    let revocation = config.client_auth.revocation.take();
+    gate.fixture.rewrite(&config);
+    gate.fixture.wait_for_generation(2);
+    gate.serves(&lost);
+    remove(&gate.crls);
+    config.limits.connections = 1000;
+    gate.fixture.rewrite(&config);
+    gate.fixture.wait_for_generation(3);
+    let line = "mqtt_tls_revocation_list_loads_total{outcome=\"unreadable\",source=\"file\"}";
+    assert!(
+        gate.fixture.metric(line).abs() < 0.5,
+        "no failure is counted"
+    );
+    assert_eq!(gate.status()["warnings"], json!([]));
+    std::fs::write(&gate.crls, &lists).unwrap();
+    config.client_auth.revocation = revocation;
+    gate.fixture.rewrite(&config);
+    gate.fixture.wait_for_generation(4);
+    gate.refuses(&lost, 44);
+}
+
 #[test]
 fn a_list_shows_when_it_is_to_be_replaced() {
     let devices = Ca::new("devices");
