@@ -33,6 +33,7 @@ mod processes;
 mod readme;
 mod refused;
 mod restricted;
+mod revocation;
 mod rollout;
 mod rotation;
 mod several;
@@ -83,7 +84,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 16] = [
+const TROUBLE: [Journey; 17] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -112,6 +113,10 @@ const TROUBLE: [Journey; 16] = [
     (
         "identity::the_broker_knows_a_device_by_its_certificate",
         identity::the_broker_knows_a_device_by_its_certificate,
+    ),
+    (
+        "revocation::a_revoked_device_is_cut_off",
+        revocation::a_revoked_device_is_cut_off,
     ),
     (
         "tickets::a_session_is_resumed_at_another_pod",
