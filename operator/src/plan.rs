@@ -82,8 +82,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         now,
     });
     let ports = ports::choose(&listener, world, &previous, now);
-    let found = decision.take_found();
-    let config = config::of(&listener, found, &ports.also, environment);
+    let brokers = decision.take_brokers();
+    let config = config::of(&listener, brokers, &ports.also, environment);
     let rendered = decision.rendered(&config, &previous, now);
     let Decision {
         mut choices,
@@ -159,12 +159,11 @@ struct Renewed {
 fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<Renewed> {
     let mut choices = hosts::renew(world, previous, now)?;
     let rest = previous.rest()?;
-    let fit = |choices: &mut Choices| fit::fit(rest, choices, previous, Yielding::All, now).ok();
-    let fitted = fit(&mut choices).or_else(|| {
-        // The CA of one host may have changed, and that of another, which is to be the same, not yet.
+    // The CA of one host may have changed, and that of another, which is to be the same, not yet.
+    if choices.conflicts(rest) {
         choices.keep_authorities(previous);
-        fit(&mut choices)
-    })?;
+    }
+    let fitted = fit::fit(rest, &mut choices, previous, Yielding::All, now).ok()?;
     Some(Renewed {
         choices,
         config: fitted.rendered?,

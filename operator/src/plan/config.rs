@@ -3,8 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use mqtt_tls_config::{
-    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, CrlUrl, Drain, Identity, Pem,
-    Tickets, Tls,
+    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, Drain, Identity, Pem, Tickets, Tls,
 };
 
 use super::certificates::previous::Previous;
@@ -63,7 +62,7 @@ impl Rendered {
 /// Returns the configuration of a listener, without hosts, certificates and CA certificates.
 pub fn of(
     listener: &Listener,
-    (backend, alpn, crls): (Backend, Alpn, Vec<CrlUrl>),
+    (backend, alpn): (Backend, Alpn),
     also_listen: &[u16],
     environment: &Environment,
 ) -> Config {
@@ -71,7 +70,6 @@ pub fn of(
         host: listener.host,
         also_listen: also_listen.to_vec(),
         backend,
-        crls,
         tls: Tls {
             alpn,
             ..listener.tls.clone()
@@ -117,6 +115,7 @@ pub fn render(
     config.client_auth = client_auth.clone();
     config.pem = default.pem.clone();
     config.certificates = others.iter().map(certificate).collect();
+    config.crls = choices.urls();
     config.hosts = hosts.iter().map(ChosenHost::rendered).collect();
     config.version = previous.version().map(str::to_owned);
     let mut text = config.to_yaml();

@@ -23,7 +23,7 @@ use super::environment::Environment;
 use super::host_key::HostKey;
 use super::listener::{Alpn, Authentication, Backend, Listener};
 use super::problem::Problem;
-use super::source::{DataKey, Source, Sources};
+use super::source::{Source, Sources};
 use super::world::World;
 use crate::crd::HostStatus;
 
@@ -90,18 +90,41 @@ impl Choices {
     /// Returns the lists of all sources, with those of before where one stays as it was.
     pub fn all_crls(&self, previous: &Previous) -> Pool {
         let hosts = self.hosts.iter().map(|host| &host.chosen);
-        let all = std::iter::once(&self.listener).chain(hosts);
-        let sources: Vec<&DataKey> = all.flat_map(|chosen| &chosen.crls).collect();
-        self.crls.of(&sources, previous.crls())
+        let mut pool = Pool::default();
+        for chosen in std::iter::once(&self.listener).chain(hosts) {
+            let authorities = chosen.authorities.as_ref();
+            for source in &chosen.crls {
+                // CA certificates may have been put back, and lists that others signed not yet.
+                let fresh = self.crls.of(source);
+                let fresh = fresh.filter(|lists| authorities.is_some_and(|own| lists.are_of(own)));
+                if let Some(lists) = fresh.or_else(|| previous.crls().of(source)) {
+                    pool.add(lists.clone());
+                }
+            }
+        }
+        pool
     }
 
     /// Returns the sources of all certificates and CA bundles.
     pub fn sources(&self) -> Sources {
-        let hosts = self.hosts.iter();
+        let (urls, hosts) = (self.urls(), self.hosts.iter());
         Sources {
-            listener: self.listener.sources(),
-            hosts: hosts.map(|host| host.chosen.sources()).collect(),
+            listener: self.listener.sources(&urls),
+            hosts: hosts.map(|host| host.chosen.sources(&urls)).collect(),
         }
+    }
+
+    /// Returns the revocation lists that the pods fetch, each once.
+    pub fn urls(&self) -> Vec<file::CrlUrl> {
+        let hosts = self.hosts.iter().map(|host| &host.chosen);
+        let all = std::iter::once(&self.listener).chain(hosts);
+        let mut urls: Vec<file::CrlUrl> = Vec::new();
+        for url in all.flat_map(|chosen| &chosen.urls) {
+            if !urls.iter().any(|known| known.url == url.url) {
+                urls.push(url.clone());
+            }
+        }
+        urls
     }
 
     /// Returns the warnings about all of them together.
@@ -109,8 +132,15 @@ impl Choices {
         together::warnings(self, inherited)
     }
 
-    /// Puts all CA certificates back to those of the previous configuration, from whose objects all was chosen.
+    /// Reports whether clients of one host could take the names of another, with what a configuration says about them.
+    pub fn conflicts(&self, config: &file::Config) -> bool {
+        identity::conflict(self, config).is_some()
+    }
+
+    /// Puts all CA certificates, and the revocation lists that they have signed, back to those of the previous configuration, from
+    /// whose objects all was chosen.
     pub fn keep_authorities(&mut self, previous: &Previous) {
+        self.crls = Pool::default();
         self.listener.put_ca_back(previous.listener());
         for host in &mut self.hosts {
             if let Some(before) = previous.host(&host.names) {
@@ -148,8 +178,6 @@ pub struct Decision {
     pub backend: file::Backend,
     /// The listener's protocols.
     pub alpn: file::Alpn,
-    /// The revocation lists that the pods fetch, each once.
-    pub urls: Vec<file::CrlUrl>,
     /// The problems.
     pub problems: Vec<Problem>,
     /// The hosts with problems.
@@ -157,17 +185,6 @@ pub struct Decision {
     /// Whether a configuration with it can be rendered. Otherwise devices would get no certificate, or would be served with
     /// less client authentication than wanted, or with that of another host.
     pub is_complete: bool,
-}
-
-impl Decision {
-    /// Adds lists that the pods fetch, each once.
-    fn add_urls(&mut self, urls: &[file::CrlUrl]) {
-        for url in urls {
-            if !self.urls.iter().any(|known| known.url == url.url) {
-                self.urls.push(url.clone());
-            }
-        }
-    }
 }
 
 /// The input of all choices.
@@ -209,7 +226,6 @@ pub fn decide(input: &Input<'_>) -> Decision {
         .choices
         .dates
         .extend_from_slice(&found.chosen.dates);
-    decision.add_urls(&found.chosen.urls);
     decision.choices.listener = found.chosen;
     for (index, host) in listener.hosts.iter().enumerate() {
         let key = HostKey::of_spec(index, &host.names);

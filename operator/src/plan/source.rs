@@ -93,31 +93,49 @@ impl fmt::Display for DataKey {
 pub struct HostSources {
     /// Sources of the certificates, the default first.
     pub certificates: Vec<Source>,
-    /// Source of the CA bundle, or of its first part.
+    /// Source of the CA bundle, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<DataKey>,
-    /// Sources of its other parts.
+    /// Sources of the CA bundle, if it has several. An earlier operator takes them for unknown, and keeps the bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub more_client_cas: Vec<DataKey>,
+    pub client_cas: Vec<DataKey>,
     /// Sources of revocation lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crls: Vec<DataKey>,
+    /// The revocation lists that the pods fetch for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<UrlSource>,
+}
+
+/// A revocation list that the pods fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct UrlSource {
+    /// Its place in the configuration's `crls`.
+    pub place: usize,
+    /// Source of the CA certificates of its server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<DataKey>,
 }
 
 impl HostSources {
     /// Returns the sources of the CA bundle; none if they are unknown.
-    pub fn client_cas(&self) -> Vec<DataKey> {
-        let first = self.client_ca.iter();
-        first.chain(&self.more_client_cas).cloned().collect()
+    pub fn all_client_cas(&self) -> Vec<DataKey> {
+        let one = self.client_ca.iter();
+        one.chain(&self.client_cas).cloned().collect()
     }
 
     /// Sets the sources of the CA bundle.
     #[must_use]
     pub fn with_client_cas(self, sources: &[DataKey]) -> Self {
-        Self {
-            client_ca: sources.first().cloned(),
-            more_client_cas: sources.iter().skip(1).cloned().collect(),
-            ..self
+        match sources {
+            [one] => Self {
+                client_ca: Some(one.clone()),
+                ..self
+            },
+            several => Self {
+                client_cas: several.to_vec(),
+                ..self
+            },
         }
     }
 }

@@ -206,19 +206,22 @@ impl Member {
     /// never sees a partial one.
     fn write(&self, secret: &Secret) -> io::Result<()> {
         let data = secret.data.as_ref();
+        let found = |key| data.and_then(|data| data.get(key));
         for key in [CRLS, CONFIG_KEY] {
-            let file = self.directory.join(key);
-            let Some(bytes) = data.and_then(|data| data.get(key)) else {
-                match std::fs::remove_file(file) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => continue,
-                }
-            };
-            let new = self.directory.join(format!("{key}.new"));
-            write_private(&new, &bytes.0)?;
-            std::fs::rename(new, file)?;
+            if let Some(bytes) = found(key) {
+                let new = self.directory.join(format!("{key}.new"));
+                write_private(&new, &bytes.0)?;
+                std::fs::rename(new, self.directory.join(key))?;
+            }
         }
-        Ok(())
+        if found(CRLS).is_some() {
+            return Ok(());
+        }
+        // Behind the configuration that has no use for it any more.
+        match std::fs::remove_file(self.directory.join(CRLS)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Logs the changes of the status.

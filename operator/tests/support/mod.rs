@@ -10,6 +10,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{self as core, ConfigMap, Secret, Service};
 use mqtt_tls_config::yaml::{self, Value};
+use mqtt_tls_judge::authorities;
+use mqtt_tls_judge::pem::Part;
+use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
+use mqtt_tls_judge::revocation::source::{Bounds, find};
 use mqtt_tls_operator::kinds::{Child, Object};
 use mqtt_tls_operator::plan::environment::Environment;
 use mqtt_tls_operator::plan::names::{MANAGER, Name};
@@ -32,8 +36,9 @@ impl Pki {
         let mut texts = BTreeMap::from([
             ("@ca.crt".to_owned(), ca.pem()),
             ("@other-ca.crt".to_owned(), authority("other CA").pem()),
-            ("@ca.crl".to_owned(), list(&ca, 2027)),
-            ("@ca-outdated.crl".to_owned(), list(&ca, 2026)),
+            ("@ca.crl".to_owned(), list(&ca, 2025, 2027)),
+            ("@ca-outdated.crl".to_owned(), list(&ca, 2025, 2026)),
+            ("@ca-older.crl".to_owned(), list(&ca, 2024, 2027)),
             (
                 "@demo-broken.pem".to_owned(),
                 "-----BEGIN CERTIFICATE-----\nAA==\n".to_owned(),
@@ -110,10 +115,10 @@ impl Pki {
     }
 }
 
-/// A revocation list that is to be replaced at the beginning of a year.
-fn list(ca: &CertifiedIssuer<'_, KeyPair>, until: i32) -> String {
+/// A revocation list that was made at the beginning of a year, and is to be replaced at the beginning of another.
+fn list(ca: &CertifiedIssuer<'_, KeyPair>, made: i32, until: i32) -> String {
     let params = CertificateRevocationListParams {
-        this_update: rcgen::date_time_ymd(2025, 1, 1),
+        this_update: rcgen::date_time_ymd(made, 1, 1),
         next_update: rcgen::date_time_ymd(until, 1, 1),
         crl_number: SerialNumber::from(1_u64),
         issuing_distribution_point: None,
@@ -254,6 +259,33 @@ pub(crate) fn planned(objects: &Objects) -> Vec<(&'static str, serde_json::Value
         .collect()
 }
 
+/// Asserts that terminators can use each of the lists.
+fn assert_loads(config: &mqtt_tls_config::Config, lists: &[u8]) {
+    let hosts = config
+        .hosts
+        .iter()
+        .filter_map(|host| host.client_auth.as_ref());
+    let auths = std::iter::once(&config.client_auth).chain(hosts);
+    let bundles = auths.filter_map(|auth| auth.ca.as_ref());
+    let known: Vec<Issuer> = bundles
+        .flat_map(|ca| {
+            authorities::judge(Part::file(ca.expose()))
+                .unwrap()
+                .issuers()
+                .to_vec()
+        })
+        .collect();
+    let bounds = Bounds {
+        bytes: 256 * 1024,
+        entries: 100_000,
+    };
+    let found = find(lists, bounds).unwrap();
+    let issuers = [&known[..], &found.issuers(&known)].concat();
+    for list in &found.lists {
+        Crl::load(list, &issuers, bounds).expect("terminators take each list");
+    }
+}
+
 /// Checks the invariants of every plan.
 pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
     let uid = world.listener.metadata.uid.clone().unwrap_or_default();
@@ -305,5 +337,8 @@ pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
         // Certificates of the tests are judged elsewhere; hosts together are not.
         let prepared = Settings::prepare(&config, Judgement::AtStart);
         prepared.expect("terminators serve the rendered configuration");
+        if let Some(lists) = secret.data.as_ref().unwrap().get("crls") {
+            assert_loads(&config, &lists.0);
+        }
     }
 }

@@ -14,10 +14,10 @@ use super::secret;
 use super::served::Served;
 use super::serving::Warning;
 use crate::plan::host_key::HostKey;
-use crate::plan::listener::Authentication;
+use crate::plan::listener::{self, Authentication};
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
-use crate::plan::source::{DataKey, HostSources, Source};
+use crate::plan::source::{DataKey, HostSources, Source, UrlSource};
 use crate::plan::world::World;
 
 /// The input of a choice for the listener itself, or for one of its hosts.
@@ -57,6 +57,8 @@ pub struct Chosen {
     pub lists: Vec<Lists>,
     /// The revocation lists that the pods fetch.
     pub urls: Vec<CrlUrl>,
+    /// The same, with the sources of their servers' CA certificates.
+    pub url_sources: Vec<listener::CrlUrl>,
     /// Warnings about the CA bundle.
     pub ca_warnings: Vec<Warning>,
     /// The CA certificates, unless they are the listener's.
@@ -78,6 +80,8 @@ impl Chosen {
             served,
             client_auth: before.client_auth()?,
             crls: before.crls().to_vec(),
+            urls: before.urls().cloned().collect(),
+            url_sources: before.url_sources(),
             ..Self::default()
         };
         chosen.keep_ca(before);
@@ -122,12 +126,20 @@ impl Chosen {
             .collect()
     }
 
-    /// Returns the sources of certificates and CA bundle.
-    pub fn sources(&self) -> HostSources {
+    /// Returns the sources of certificates, CA bundle and lists; those that the pods fetch by their place among all.
+    pub fn sources(&self, all: &[CrlUrl]) -> HostSources {
         let served = self.served.iter();
+        let place = |url: &str| all.iter().position(|one| one.url == url);
+        let urls = self.url_sources.iter().filter_map(|url| {
+            Some(UrlSource {
+                place: place(&url.url)?,
+                ca: url.ca.clone(),
+            })
+        });
         HostSources {
             certificates: served.map(|one| one.source.clone()).collect(),
             crls: self.crls.clone(),
+            urls: urls.collect(),
             ..HostSources::default()
         }
         .with_client_cas(&self.ca_sources)

@@ -4,12 +4,12 @@
 //! It must never weaken client authentication because one is missing.
 
 use mqtt_tls_config::{ClientAuth, CrlUrl, Pem};
-use mqtt_tls_judge::authorities::Authorities;
 
 use super::authorities::{self, Bundle, Wanted};
 use super::choose::{Choice, Chosen};
 use super::entry::Entry;
-use super::lists;
+use super::lists::{self, Lists};
+use super::serving::Warning;
 use crate::plan::listener::{self, Authentication};
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
@@ -45,88 +45,89 @@ impl Choice<'_> {
             }
             Authentication::Mutual(wanted) => wanted,
         };
-        let (sources, bundle) = match self.bundle(&wanted.cas) {
-            Ok(bundle) => (wanted.cas.clone(), bundle),
-            Err(problem) => {
-                let Some((sources, bundle)) = self.last_good_bundle(&wanted.cas) else {
-                    chosen.problems.push(self.unverified(problem));
-                    return;
-                };
-                let problem = problem.until_then("the previous CA certificates stay in use");
-                chosen.problems.push(problem);
-                (sources.to_vec(), bundle.clone())
-            }
+        let fresh = match self.bundle(&wanted.cas) {
+            Ok(bundle) => self.with(wanted, wanted.cas.clone(), bundle),
+            Err(problem) => Err(problem),
         };
-        chosen.ca_warnings = bundle.warnings();
-        if !self.revocation(wanted, &bundle.authorities, chosen) {
-            return;
-        }
-        chosen.ca_sources = sources;
-        chosen.authorities = Some(bundle.authorities);
-        chosen.client_auth = Some(ClientAuth {
-            ca: Some(bundle.pem),
-            ..wanted.settings.clone()
+        let found = fresh.or_else(|problem| {
+            // A CA may have been replaced, and its list not yet: what was signed by the former one stays with it.
+            let last = self.last_good_bundle(&wanted.cas);
+            let last =
+                last.map(|(sources, bundle)| self.with(wanted, sources.to_vec(), bundle.clone()));
+            let Some(Ok(mut found)) = last else {
+                return Err(problem);
+            };
+            let what = "the previous CA certificates stay in use";
+            found.problems.insert(0, problem.until_then(what));
+            Ok(found)
         });
+        match found {
+            Ok(found) => chosen.take(found, wanted),
+            Err(problem) => chosen.problems.push(self.unverified(problem)),
+        }
     }
 
-    /// Chooses the revocation lists, and reports whether there are all of them: without one, revoked devices would be accepted.
-    fn revocation(
+    /// Returns CA certificates with all wanted lists: without one of them, revoked devices would be accepted.
+    fn with(
         &self,
         wanted: &listener::ClientAuth,
-        authorities: &Authorities,
-        chosen: &mut Chosen,
-    ) -> bool {
-        let stays = "the previous list stays in use";
+        sources: Vec<DataKey>,
+        bundle: Bundle,
+    ) -> Result<Found, Problem> {
+        let mut found = Found {
+            warnings: bundle.warnings(),
+            sources,
+            bundle,
+            lists: Vec::new(),
+            urls: Vec::new(),
+            problems: Vec::new(),
+        };
         for source in &wanted.crls {
-            let read = lists::read(self.key, source, authorities, self.world, self.now);
-            let found = read.or_else(|problem| {
-                let before = self.previous.crls().lists(source, authorities, self.now);
-                let Some(before) = before else {
-                    return Err(problem);
-                };
-                chosen.problems.push(problem.until_then(stays));
-                Ok(before)
-            });
-            match found {
-                Ok(found) => {
-                    chosen.ca_warnings.extend_from_slice(&found.warnings);
-                    chosen.dates.extend_from_slice(&found.dates);
-                    chosen.crls.push(source.clone());
-                    chosen.lists.push(found);
-                }
-                Err(problem) => {
-                    chosen.problems.push(self.unverified(problem));
-                    return false;
-                }
-            }
+            self.list(source, &mut found)?;
         }
         for url in &wanted.urls {
-            let read = self.server_ca(url).or_else(|problem| {
-                let mut known = self.previous.urls().iter();
-                let Some(before) = known.find(|known| known.url == url.url) else {
-                    return Err(problem);
-                };
-                let stays = "the previous CA certificates stay in use";
-                chosen.problems.push(problem.until_then(stays));
-                Ok(before.ca.clone())
+            let ca = self.server_ca(url, &mut found.problems)?;
+            found.urls.push(CrlUrl {
+                url: url.url.clone(),
+                ca,
+                refresh: url.refresh,
             });
-            match read {
-                Ok(ca) => chosen.urls.push(CrlUrl {
-                    url: url.url.clone(),
-                    ca,
-                    refresh: url.refresh,
-                }),
-                Err(problem) => {
-                    chosen.problems.push(self.unverified(problem));
-                    return false;
-                }
-            }
         }
-        true
+        Ok(found)
     }
 
-    /// Reads the CA certificates of the server of a list.
-    fn server_ca(&self, url: &listener::CrlUrl) -> Result<Option<Pem>, Problem> {
+    /// Adds the lists of a source, or those that it had.
+    fn list(&self, source: &DataKey, found: &mut Found) -> Result<(), Problem> {
+        let authorities = &found.bundle.authorities;
+        let before = || self.previous.crls().lists(source, authorities, self.now);
+        let read = lists::read(self.key, source, authorities, self.world, self.now);
+        let read = read.and_then(|read| match before() {
+            Some(before) => read.instead_of(&before).map(|()| read),
+            None => Ok(read),
+        });
+        let lists = match read {
+            Ok(read) => read,
+            Err(problem) => {
+                let Some(before) = before() else {
+                    return Err(problem);
+                };
+                let what = "the previous list stays in use";
+                found.problems.push(problem.until_then(what));
+                before
+            }
+        };
+        found.warnings.extend_from_slice(&lists.warnings);
+        found.lists.push(lists);
+        Ok(())
+    }
+
+    /// Reads the CA certificates of the server of a list, or returns those that it had. Terminators take no others than those that
+    /// can verify a server.
+    fn server_ca(
+        &self,
+        url: &listener::CrlUrl,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Option<Pem>, Problem> {
         let Some(source) = &url.ca else {
             return Ok(None);
         };
@@ -135,17 +136,58 @@ impl Choice<'_> {
             what: "the CA certificates of the server",
             missing: Reason::CaNotFound,
         };
-        authorities::one(source, &wanted, self.world).map(|bundle| Some(bundle.pem))
+        let read = authorities::one(source, &wanted, self.world);
+        let read = read.and_then(|bundle| bundle.refusal().map_or(Ok(bundle), Err));
+        match read {
+            Ok(bundle) => Ok(Some(bundle.pem)),
+            Err(problem) => {
+                let mut known = self.previous.urls().iter();
+                let before = known.find(|known| known.url == url.url);
+                let before = before.ok_or_else(|| problem.clone())?;
+                let what = "the previous CA certificates of the server stay in use";
+                problems.push(problem.until_then(what));
+                Ok(before.ca.clone())
+            }
+        }
     }
 
     /// Returns a problem without which devices would be accepted unverified. What happens to a host is decided where it is chosen.
     fn unverified(&self, problem: Problem) -> Problem {
         let is_listener = self.key.name().is_none();
         if is_listener {
-            let what = "until then no new configuration is rendered, because it would accept devices unverified";
+            let what = "until then no new configuration is rendered, because it would accept devices that are to be refused";
             problem.until_then(what)
         } else {
             problem
         }
+    }
+}
+
+/// CA certificates with all wanted lists.
+struct Found {
+    sources: Vec<DataKey>,
+    bundle: Bundle,
+    lists: Vec<Lists>,
+    urls: Vec<CrlUrl>,
+    warnings: Vec<Warning>,
+    problems: Vec<Problem>,
+}
+
+impl Chosen {
+    fn take(&mut self, found: Found, wanted: &listener::ClientAuth) {
+        self.problems.extend(found.problems);
+        self.dates
+            .extend(found.lists.iter().flat_map(|lists| &lists.dates));
+        self.ca_warnings = found.warnings;
+        self.ca_sources = found.sources;
+        self.crls.clone_from(&wanted.crls);
+        self.lists = found.lists;
+        self.urls = found.urls;
+        self.url_sources.clone_from(&wanted.urls);
+        self.authorities = Some(found.bundle.authorities);
+        self.client_auth = Some(ClientAuth {
+            ca: Some(found.bundle.pem),
+            ..wanted.settings.clone()
+        });
     }
 }

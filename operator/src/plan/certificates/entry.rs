@@ -5,12 +5,12 @@
 
 use std::sync::OnceLock;
 
-use mqtt_tls_config::{self as file, Alpn, Backend, ClientAuthMode, Host, Pem};
+use mqtt_tls_config::{self as file, Alpn, Backend, ClientAuthMode, Config, Host, Pem};
 
 use super::authorities::Bundle;
 use super::served::Served;
 use crate::plan::host_key::HostKey;
-use crate::plan::listener::{Authentication, ClientAuth};
+use crate::plan::listener::{Authentication, ClientAuth, CrlUrl};
 use crate::plan::names::Name;
 use crate::plan::source::{DataKey, HostSources, Source};
 
@@ -23,6 +23,8 @@ pub struct Entry {
     authorities: Option<RenderedBundle>,
     /// Sources of revocation lists.
     crls: Vec<DataKey>,
+    /// The revocation lists that the pods fetch for it, as a spec and as the configuration have them.
+    urls: Vec<(CrlUrl, file::CrlUrl)>,
     /// Everything else; what a host does not have is the listener's.
     rest: Host,
 }
@@ -65,6 +67,7 @@ impl Default for Entry {
             certificates: Vec::new(),
             authorities: None,
             crls: Vec::new(),
+            urls: Vec::new(),
             rest: Host::new(Vec::new()),
         }
     }
@@ -73,8 +76,14 @@ impl Default for Entry {
 impl Entry {
     /// Reads what a configuration has. Sources that do not match it are ignored: someone edited the annotation or the
     /// file.
-    pub(super) fn of(key: HostKey, mut rest: Host, sources: HostSources, own: &Name) -> Self {
-        let cas = sources.client_cas();
+    pub(super) fn of(
+        key: HostKey,
+        mut rest: Host,
+        sources: HostSources,
+        config: &Config,
+        own: &Name,
+    ) -> Self {
+        let cas = sources.all_client_cas();
         let ca = rest.client_auth.as_mut().and_then(|auth| auth.ca.take());
         let authorities = ca.map(|pem| RenderedBundle {
             object: if cas.is_empty() {
@@ -85,6 +94,15 @@ impl Entry {
             sources: cas,
             pem,
             judged: OnceLock::new(),
+        });
+        let urls = sources.urls.into_iter().filter_map(|url| {
+            let rendered = config.crls.get(url.place)?.clone();
+            let source = CrlUrl {
+                url: rendered.url.clone(),
+                ca: url.ca,
+                refresh: rendered.refresh,
+            };
+            Some((source, rendered))
         });
         let others = std::mem::take(&mut rest.certificates).into_iter();
         let pems = rest.pem.take().into_iter();
@@ -106,6 +124,7 @@ impl Entry {
                 .collect(),
             authorities,
             crls: sources.crls,
+            urls: urls.collect(),
             rest,
         }
     }
@@ -168,8 +187,7 @@ impl Entry {
             settings,
             cas: bundle.sources.clone(),
             crls: self.crls.clone(),
-            // They stay with the rest of the configuration.
-            urls: Vec::new(),
+            urls: self.url_sources(),
         }))
     }
 
@@ -209,6 +227,16 @@ impl Entry {
     /// Returns the sources of its revocation lists.
     pub fn crls(&self) -> &[DataKey] {
         &self.crls
+    }
+
+    /// Returns the revocation lists that the pods fetch for it.
+    pub fn urls(&self) -> impl Iterator<Item = &file::CrlUrl> {
+        self.urls.iter().map(|(_, rendered)| rendered)
+    }
+
+    /// Returns the sources of the CA certificates of their servers.
+    pub fn url_sources(&self) -> Vec<CrlUrl> {
+        self.urls.iter().map(|(source, _)| source.clone()).collect()
     }
 
     /// Returns the CA bundle, and its sources if known.

@@ -12,9 +12,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::finding::{Finding, Grade, Reason as Found};
-use mqtt_tls_judge::revocation::crl::Crl;
+use mqtt_tls_judge::revocation::LISTS_MAX;
+use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
 use mqtt_tls_judge::revocation::error::Error;
-use mqtt_tls_judge::revocation::source::{Bounds, find};
+use mqtt_tls_judge::revocation::source::{Bounds, CERTIFICATES_MAX, find};
 
 use super::authorities::{Wanted, bytes};
 use super::serving::Warning;
@@ -38,16 +39,31 @@ const BOUNDS: Bounds = Bounds {
 /// Characters of a line of PEM (RFC 7468, section 2).
 const LINE: usize = 64;
 
+/// What a list begins with.
+const BEGIN_LIST: &str = "BEGIN X509 CRL";
+
 /// What stands before the name of a source.
 const HEADER: &str = "# ";
 
+/// Maximum number of lists of all sources together: terminators have as many again for what they fetch.
+const COUNT_MAX: usize = LISTS_MAX / 2;
+
+/// Maximum number of certificates beside the lists of a source; each is compared with each CA.
+const BESIDE_MAX: usize = 4;
+
 /// The lists of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Lists {
     /// The source.
     pub source: DataKey,
     /// Lists and certificates of their issuers, as PEM.
     text: String,
+    /// The same.
+    loaded: Vec<Crl>,
+    /// The authorities with which they were verified.
+    verified_by: Option<Authorities>,
+    /// Number of certificates.
+    certificates: usize,
     /// When each of them is to be replaced.
     pub dates: Vec<Timestamp>,
     /// The warnings about lists that are outdated.
@@ -85,13 +101,14 @@ impl Lists {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let found = find(bytes, BOUNDS)?;
+        if found.certificates().count() > BESIDE_MAX {
+            return Err(Error::TooManyCertificates);
+        }
         let known = authorities.issuers();
         let issuers = [known, &found.issuers(known)].concat();
         let mut lists = Self {
-            source: source.clone(),
-            text: String::new(),
-            dates: Vec::new(),
-            warnings: Vec::new(),
+            verified_by: Some(authorities.clone()),
+            ..Self::empty(source.clone())
         };
         for der in &found.lists {
             let list = Crl::load(der, &issuers, BOUNDS)?;
@@ -112,11 +129,60 @@ impl Lists {
             }
             lists.dates.push(until.timestamp());
             push(&mut lists.text, "X509 CRL", der);
+            lists.loaded.push(list);
         }
-        for der in found.certificates() {
+        // Terminators have the authorities themselves.
+        let is_known = |der: &&[u8]| Issuer::of(der).is_some_and(|issuer| known.contains(&issuer));
+        for der in found.certificates().filter(|der| !is_known(der)) {
             push(&mut lists.text, "CERTIFICATE", der);
+            lists.certificates += 1;
         }
         Ok(lists)
+    }
+
+    fn empty(source: DataKey) -> Self {
+        Self {
+            source,
+            text: String::new(),
+            loaded: Vec::new(),
+            verified_by: None,
+            certificates: 0,
+            dates: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Reports whether all were verified with some of these authorities, or with CAs that they have issued.
+    pub fn are_of(&self, authorities: &Authorities) -> bool {
+        self.verified_by
+            .iter()
+            .any(|known| authorities.is_same(known))
+    }
+
+    /// Checks whether it may take the place of the lists that its source had.
+    ///
+    /// # Errors
+    ///
+    /// One of them is older, as after a rollback: it would give back what was revoked since.
+    pub fn instead_of(&self, before: &Self) -> Result<(), Problem> {
+        let older = self.loaded.iter().find_map(|list| {
+            let mut known = before.loaded.iter().filter(|known| known.is_same(list));
+            known
+                .find(|known| !list.may_replace(known))
+                .map(|known| (list, known))
+        });
+        let Some((list, known)) = older else {
+            return Ok(());
+        };
+        let message = format!(
+            "{}: the revocation list of {} is of {}, and the one that is in use is newer, of {}; let the CA issue a new one, or set \
+             another key or name to go back on purpose",
+            self.source,
+            list.issuer(),
+            list.this_update(),
+            known.this_update()
+        );
+        Err(Problem::of_reference(Reason::UnusableCrl, message))
     }
 }
 
@@ -136,7 +202,7 @@ fn push(text: &mut String, label: &str, der: &[u8]) {
 }
 
 /// The lists of all sources of a listener and its hosts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Pool(Vec<Lists>);
 
 impl Pool {
@@ -147,13 +213,9 @@ impl Pool {
         let mut pool: Vec<Lists> = Vec::new();
         for line in text.into_iter().flat_map(str::lines) {
             match line.strip_prefix(HEADER).map(serde_json::from_str) {
-                Some(Ok(source)) => pool.push(Lists {
-                    source,
-                    text: String::new(),
-                    dates: Vec::new(),
-                    warnings: Vec::new(),
-                }),
-                Some(Err(_)) => return Self::default(),
+                Some(Ok(source)) => pool.push(Lists::empty(source)),
+                // Someone edited it.
+                Some(Err(_)) => {}
                 None => {
                     if let Some(lists) = pool.last_mut() {
                         lists.text.push_str(line);
@@ -172,7 +234,7 @@ impl Pool {
         authorities: &Authorities,
         now: Timestamp,
     ) -> Option<Lists> {
-        let lists = self.0.iter().find(|lists| lists.source == *source)?;
+        let lists = self.of(source)?;
         Lists::of(source, lists.text.as_bytes(), authorities, now).ok()
     }
 
@@ -183,17 +245,9 @@ impl Pool {
         }
     }
 
-    /// Returns the lists of sources, or what another pool has of them.
-    #[must_use]
-    pub fn of(&self, sources: &[&DataKey], before: &Self) -> Self {
-        let mut pool = Self::default();
-        for source in sources {
-            let mut known = self.0.iter().chain(&before.0);
-            if let Some(lists) = known.find(|lists| lists.source == **source) {
-                pool.add(lists.clone());
-            }
-        }
-        pool
+    /// Returns the lists of a source.
+    pub fn of(&self, source: &DataKey) -> Option<&Lists> {
+        self.0.iter().find(|lists| lists.source == *source)
     }
 
     /// Returns the size of the text in bytes.
@@ -216,28 +270,63 @@ impl Pool {
         Some(ByteString(text.into_bytes()))
     }
 
-    /// Returns what is wrong with the lists together: they are too large.
-    pub fn excess(&self) -> Option<Problem> {
-        let size = self.size();
-        let largest = self.0.iter().max_by_key(|lists| lists.text.len())?;
-        (size > SIZE_MAX).then(|| {
-            let message = format!(
-                "all revocation lists together have {size} bytes of PEM; the limit is {SIZE_MAX}; let the terminators fetch the \
-                 largest, {} ({} bytes), by clientAuth.revocation.crlUrls",
-                largest.source,
-                largest.text.len()
-            );
-            Problem::of_reference(Reason::UnusableCrl, message)
-        })
+    /// Puts sources back to what another pool has of them until all fit, those that have grown most first, and returns the
+    /// problems.
+    ///
+    /// # Errors
+    ///
+    /// None of them can be put back.
+    pub fn fit(&mut self, before: &Self) -> Result<Vec<Problem>, Problem> {
+        let mut problems = Vec::new();
+        while let Some(excess) = self.excess() {
+            let had = |lists: &Lists| before.0.iter().find(|known| known.source == lists.source);
+            let growth = |lists: &Lists| {
+                let before = had(lists)?;
+                Some(lists.text.len().saturating_sub(before.text.len())).filter(|grown| *grown > 0)
+            };
+            let grown = self
+                .0
+                .iter_mut()
+                .filter_map(|lists| Some((growth(lists)?, lists)));
+            let Some((_, lists)) = grown.max_by_key(|(grown, _)| *grown) else {
+                return Err(Problem::of_reference(Reason::UnusableCrl, excess));
+            };
+            let message = format!("{}: {excess}", lists.source);
+            let problem = Problem::of_reference(Reason::UnusableCrl, message);
+            problems.push(problem.until_then("the previous list stays in use"));
+            if let Some(before) = had(lists).cloned() {
+                *lists = before;
+            }
+        }
+        Ok(problems)
     }
 
-    /// Returns the lists of another pool from the same sources; `None` if it lacks one.
-    pub fn as_in(&self, before: &Self) -> Option<Self> {
-        let lists = self.0.iter().map(|lists| {
-            let mut known = before.0.iter();
-            known.find(|known| known.source == lists.source).cloned()
-        });
-        lists.collect::<Option<_>>().map(Self)
+    /// Returns what is wrong with the lists together.
+    fn excess(&self) -> Option<String> {
+        let size = self.size();
+        let lists: usize = self
+            .0
+            .iter()
+            .map(|lists| lists.text.matches(BEGIN_LIST).count())
+            .sum();
+        let certificates: usize = self.0.iter().map(|lists| lists.certificates).sum();
+        let to_do = "let the terminators fetch large ones, by clientAuth.revocation.crlUrls";
+        if size > SIZE_MAX {
+            return Some(format!(
+                "all revocation lists together have {size} bytes of PEM; the limit is {SIZE_MAX}; {to_do}"
+            ));
+        }
+        if lists > COUNT_MAX {
+            return Some(format!(
+                "there are {lists} revocation lists; the limit is {COUNT_MAX}; {to_do}"
+            ));
+        }
+        (certificates > CERTIFICATES_MAX).then(|| {
+            format!(
+                "there are {certificates} certificates beside the revocation lists; the limit is {CERTIFICATES_MAX}; keep those of \
+                 CAs that are not in caRef"
+            )
+        })
     }
 }
 
@@ -275,6 +364,11 @@ mod tests {
 
         /// A list of so many certificates, as DER.
         fn list(&self, entries: u64) -> Vec<u8> {
+            self.list_of(entries, 2026)
+        }
+
+        /// A list that was made at the beginning of a year.
+        fn list_of(&self, entries: u64, made: i32) -> Vec<u8> {
             let revoked = (0..entries).map(|number| RevokedCertParams {
                 serial_number: SerialNumber::from(number.to_be_bytes().repeat(2)),
                 revocation_time: date_time_ymd(2026, 1, 1),
@@ -282,7 +376,7 @@ mod tests {
                 invalidity_date: None,
             });
             let params = CertificateRevocationListParams {
-                this_update: date_time_ymd(2026, 1, 1),
+                this_update: date_time_ymd(made, 1, 1),
                 next_update: date_time_ymd(2026, 2, 1),
                 crl_number: SerialNumber::from(1_u64),
                 issuing_distribution_point: None,
@@ -324,11 +418,12 @@ mod tests {
         let read = Pool::read(&secret);
         assert_eq!(read.text(), Some(text));
         let again = read.lists(&source("b"), &ca.authorities(), during());
-        assert_eq!(again, Some(of_b));
-        assert_eq!(read.lists(&source("c"), &ca.authorities(), during()), None);
+        assert_eq!(again.unwrap().text, of_b.text);
+        let of_c = read.lists(&source("c"), &ca.authorities(), during());
+        assert!(of_c.is_none());
         // Its CA is not trusted any more.
         let other = Ca::new().authorities();
-        assert_eq!(read.lists(&source("b"), &other, during()), None);
+        assert!(read.lists(&source("b"), &other, during()).is_none());
     }
 
     /// A Secret may have anything beside a list.
@@ -343,7 +438,8 @@ mod tests {
         let lists = lists("a", &ca, text.as_bytes()).unwrap();
         assert!(!lists.text.contains("PRIVATE"), "{}", lists.text);
         assert!(!lists.text.contains("comment"), "{}", lists.text);
-        assert_eq!(lists.text.matches("BEGIN").count(), 2);
+        // The CA's own certificate is known.
+        assert_eq!(lists.text.matches("BEGIN").count(), 1);
     }
 
     #[test]
@@ -363,9 +459,9 @@ mod tests {
             let host = HostKey::LISTENER;
             read(&host, &source("a"), &ca.authorities(), world, during())
         };
-        assert_eq!(read(&world).unwrap_err().reason, Reason::CrlNotFound);
+        assert_eq!(read(&world).err().unwrap().reason, Reason::CrlNotFound);
         world.config_maps.insert(Name::new("iot", "a"), map);
-        let problem = read(&world).unwrap_err();
+        let problem = read(&world).err().unwrap();
         assert_eq!(problem.reason, Reason::UnusableCrl);
         assert!(
             problem.message.starts_with("ConfigMap a, key ca.crl: "),
@@ -388,23 +484,45 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_are_too_large_together_are_named_and_those_of_before_stay() {
+    fn of_lists_that_are_too_large_together_the_one_that_has_grown_most_stays_as_it_was() {
         let ca = Ca::new();
-        let before = lists("a", &ca, &ca.list(1)).unwrap();
         let mut pool = Pool::default();
         pool.add(lists("a", &ca, &ca.list(4_000)).unwrap());
-        assert_eq!(pool.excess(), None);
-        pool.add(lists("b", &ca, &ca.list(3_500)).unwrap());
-        let problem = pool.excess().unwrap();
+        assert!(pool.fit(&Pool::default()).unwrap().is_empty());
+        let b = lists("b", &ca, &ca.list(3_500)).unwrap();
+        pool.add(b.clone());
+        let error = pool.clone().fit(&Pool::default()).unwrap_err();
+        assert_eq!(error.reason, Reason::UnusableCrl);
+        let mut before = Pool::default();
+        let a = lists("a", &ca, &ca.list(1)).unwrap();
+        before.add(a.clone());
+        let problems = pool.fit(&before).unwrap();
+        assert_eq!(problems.len(), 1);
+        let message = &problems[0].message;
         assert!(
-            problem.message.contains("ConfigMap a, key ca.crl"),
-            "{}",
-            problem.message
+            message.starts_with("ConfigMap a, key ca.crl: all"),
+            "{message}"
         );
-        let mut known = Pool::default();
-        known.add(before);
-        assert_eq!(pool.as_in(&known), None, "one is new");
-        known.add(lists("b", &ca, &ca.list(2)).unwrap());
-        assert_eq!(pool.as_in(&known), Some(known));
+        assert_eq!((&pool.0[0].text, &pool.0[1].text), (&a.text, &b.text));
+    }
+
+    /// As after a rollback of the object.
+    #[test]
+    fn an_older_list_does_not_replace_a_newer_one() {
+        let ca = Ca::new();
+        let of = |made: i32| lists("a", &ca, &ca.list_of(1, made)).unwrap();
+        assert!(of(2026).instead_of(&of(2025)).is_ok());
+        assert!(of(2026).instead_of(&of(2026)).is_ok());
+        let problem = of(2025).instead_of(&of(2026)).unwrap_err();
+        assert_eq!(problem.reason, Reason::UnusableCrl);
+        // That of another CA is another list.
+        let (other, own) = (Ca::new(), of(2026));
+        let others = Lists::of(
+            &source("a"),
+            &other.list_of(1, 2025),
+            &other.authorities(),
+            during(),
+        );
+        assert!(others.unwrap().instead_of(&own).is_ok());
     }
 }

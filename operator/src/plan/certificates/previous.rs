@@ -51,20 +51,15 @@ impl Previous {
         if of_hosts.len() != hosts.len() {
             of_hosts = vec![HostSources::default(); hosts.len()];
         }
-        let hosts = hosts.into_iter().zip(of_hosts);
+        let listener = listener(&mut config);
+        let listener = Entry::of(HostKey::LISTENER, listener, sources.listener, &config, &own);
+        let hosts = hosts.into_iter().zip(of_hosts).map(|(host, sources)| {
+            let key = HostKey::of_file(&host.names);
+            Entry::of(key, host, sources, &config, &own)
+        });
         Self {
-            listener: Entry::of(
-                HostKey::LISTENER,
-                listener(&mut config),
-                sources.listener,
-                &own,
-            ),
-            hosts: hosts
-                .map(|(host, sources)| {
-                    let key = HostKey::of_file(&host.names);
-                    Entry::of(key, host, sources, &own)
-                })
-                .collect(),
+            listener,
+            hosts: hosts.collect(),
             rest: Some(Box::new(config)),
             text,
             crls: Pool::read(secret),

@@ -101,7 +101,7 @@ fn wrong_url(url: &CrlUrl) -> Option<&'static str> {
              password and fragment",
         );
     }
-    let is_https = url.url.starts_with("https://");
+    let is_https = file::CrlUrl::is_https_url(&url.url);
     match (&url.ca_ref, is_https) {
         (None, true) => {
             return Some(
@@ -125,7 +125,8 @@ fn differing_urls(listener: &MqttTlsListener) -> Option<String> {
     let parts = Part::all(listener).filter_map(|part| part.client_auth?.revocation.as_ref());
     for url in parts.flat_map(|lists| &lists.crl_urls) {
         let first = known.entry(&url.url).or_insert(url);
-        if *first != url {
+        let refresh = |url: &CrlUrl| file::CrlUrl::refresh_of(url.refresh.as_deref());
+        if first.ca_ref != url.ca_ref || refresh(first) != refresh(url) {
             return Some(format!(
                 "clientAuth.revocation.crlUrls has {} twice, with another caRef or refresh; it is fetched once, so use the same",
                 url.url

@@ -37,7 +37,6 @@ impl Input<'_> {
         let keeps_broker = (found.has_backend || !self.has_other_backend(host, &found))
             && (found.has_protocols || !self.has_other_protocols(host, &found));
         if found.has_default && found.has_client_auth && keeps_broker {
-            decision.add_urls(&found.chosen.urls);
             decision.choices.hosts.push(found.host(host, key));
             return problems;
         }
@@ -46,12 +45,10 @@ impl Input<'_> {
         let what = match kept {
             _ if had_none && found.has_client_auth => {
                 found.chosen.served.clear();
-                decision.add_urls(&found.chosen.urls);
                 decision.choices.hosts.push(found.host(host, key));
                 "until then it has the listener's certificates, as before"
             }
             Some(kept) => {
-                decision.add_urls(self.previous.urls());
                 let choices = &mut decision.choices;
                 choices.dates.extend_from_slice(&kept.chosen.dates);
                 choices.hosts.push(kept);

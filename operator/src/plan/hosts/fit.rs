@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Alpn, Backend, Config, CrlUrl, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
+use mqtt_tls_config::{Alpn, Backend, Config, FILE_SIZE_MAX, Pem, TICKET_FILE_SIZE_MAX};
 
 use super::{Choices, ChosenHost, Decision, alpn, identity};
 use crate::crd::HostStatus;
@@ -84,9 +84,6 @@ pub fn fit(
             if !fits {
                 return Err(without_suite());
             }
-            if let Some(conflict) = identity::conflict(choices, config) {
-                return Err(conflict);
-            }
             fitted.add_crls(choices, previous)?;
             return Ok(fitted);
         }
@@ -99,16 +96,9 @@ impl Fitted {
     /// Adds the revocation lists; those of before stay if they have outgrown their limit.
     fn add_crls(&mut self, choices: &Choices, previous: &Previous) -> Result<(), Problem> {
         let mut crls = choices.all_crls(previous);
-        if let Some(problem) = crls.excess() {
-            match crls.as_in(previous.crls()) {
-                Some(before) => {
-                    let problem = problem.until_then("the previous lists stay in use");
-                    self.outgrown.push((HostKey::LISTENER, problem));
-                    crls = before;
-                }
-                None => return Err(problem),
-            }
-        }
+        let problems = crls.fit(previous.crls())?.into_iter();
+        self.outgrown
+            .extend(problems.map(|problem| (HostKey::LISTENER, problem)));
         if let Some(rendered) = &mut self.rendered {
             rendered.crls = crls.text();
         }
@@ -133,13 +123,10 @@ pub fn report(
 }
 
 impl Decision {
-    /// Takes the listener's own broker, its protocols with theirs, and the revocation lists that the pods fetch.
-    pub fn take_found(&mut self) -> (Backend, Alpn, Vec<CrlUrl>) {
-        (
-            std::mem::take(&mut self.backend),
-            std::mem::take(&mut self.alpn),
-            std::mem::take(&mut self.urls),
-        )
+    /// Takes the listener's own broker, and its protocols with theirs.
+    pub fn take_brokers(&mut self) -> (Backend, Alpn) {
+        let alpn = std::mem::take(&mut self.alpn);
+        (std::mem::take(&mut self.backend), alpn)
     }
 
     /// Renders what is chosen, if it is complete, and adds the problems of what does not fit.
@@ -153,6 +140,12 @@ impl Decision {
             return None;
         }
         let fitted = fit(config, &mut self.choices, previous, Yielding::Hosts, now);
+        let fitted = fitted.and_then(|fitted| {
+            let conflict = identity::conflict(&self.choices, config);
+            conflict
+                .or_else(|| self.choices.too_many_urls())
+                .map_or(Ok(fitted), Err)
+        });
         let fitted = fitted.map_err(|problem| self.problems.push(problem)).ok()?;
         report(fitted.outgrown, &mut self.problems, &mut self.status);
         fitted.rendered
@@ -194,6 +187,12 @@ impl Weight {
             ca: self.ca.saturating_sub(before.ca),
         }
     }
+}
+
+/// Returns the size of the rules for client certificates.
+fn rules_size(chosen: &Chosen) -> usize {
+    let rules = chosen.client_auth.iter().flat_map(|auth| &auth.rules);
+    rules.map(|rule| rule.value.len() + PER_TEXT).sum()
 }
 
 fn weight(pem: &Pem) -> usize {
@@ -250,9 +249,13 @@ impl Choices {
                 protocol.name.len() + PER_TEXT + broker
             });
             let texts = names.sum::<usize>() + protocols.sum::<usize>() + 4 * PER_TEXT;
+            let texts = texts + rules_size(&host.chosen);
             Weight::of_chosen(&host.chosen).sum() + texts
         });
-        REST + Weight::of_chosen(&self.listener).sum() + hosts.sum::<usize>()
+        let urls = self.urls().into_iter();
+        let urls = urls.map(|url| url.url.len() + PER_TEXT + url.ca.as_ref().map_or(0, weight));
+        let listener = Weight::of_chosen(&self.listener).sum() + rules_size(&self.listener);
+        REST + listener + urls.sum::<usize>() + hosts.sum::<usize>()
     }
 
     /// Puts that back to what it was which has grown most, and by more than `least` bytes, and returns the problem; `None` if
@@ -324,8 +327,10 @@ impl Choices {
         let shown: Vec<String> = shown
             .map(|(size, source)| format!("{source} ({size} bytes)"))
             .collect();
+        let most = self.size_max();
         let message = format!(
-            "the configuration with all certificates and CA certificates would have about {size} bytes; the limit is {SIZE_MAX},              that of a Secret; reference fewer or smaller ones; the largest are {}",
+            "the configuration with all certificates and CA certificates would have about {size} bytes; the limit is {most}, \
+             that of a Secret; reference fewer or smaller ones; the largest are {}",
             shown.join(", ")
         );
         Problem::of_reference(Reason::ConfigurationTooLarge, message)

@@ -1,7 +1,7 @@
 //! The listener and its hosts together: what each has, its own and what it takes from the listener, and the warnings about
 //! what one of them makes of another. It must not choose.
 
-use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Identity};
+use mqtt_tls_config::{Backend, CRLS_MAX, ClientAuth, ClientAuthMode, Identity};
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::hosts::{Host, findings};
 
@@ -10,6 +10,8 @@ use crate::plan::certificates::served::Served;
 use crate::plan::certificates::serving::Warning;
 use crate::plan::config::Inherited;
 use crate::plan::host_key::HostKey;
+use crate::plan::problem::Problem;
+use crate::plan::reason::Reason;
 
 /// What the listener itself, or one of its hosts, has.
 pub(super) struct Effective<'e> {
@@ -105,4 +107,18 @@ pub(super) fn warnings(choices: &Choices, inherited: &Inherited) -> Vec<Warning>
     found
         .map(|(index, finding)| Warning::about(all[index].key, &finding))
         .collect()
+}
+
+impl Choices {
+    /// Returns the problem with the number of lists that the pods fetch: hosts that stay as they were have some, too.
+    pub(super) fn too_many_urls(&self) -> Option<Problem> {
+        let count = self.urls().len();
+        (count > CRLS_MAX).then(|| {
+            let message = format!(
+                "clientAuth.revocation.crlUrls, with those of hosts that stay as they were, have {count} URLs; the limit is {CRLS_MAX}; until \
+                 then no new configuration is rendered; certificates are still renewed"
+            );
+            Problem::of_reference(Reason::UnusableCrl, message)
+        })
+    }
 }

@@ -152,7 +152,7 @@ pub(super) const ROWS: [Row; 36] = [
         "CaNotFound",
         REFS,
         "the Secret or ConfigMap with the CA certificates does not exist; no configuration is rendered that would accept devices unverified",
-        "create it, or correct `clientAuth.caRef`",
+        "create it, or correct `clientAuth.caRef`, or the `caRef` of a list that is fetched",
     ),
     Row::new(
         Reason::ChainOutOfOrder,
@@ -179,7 +179,7 @@ pub(super) const ROWS: [Row; 36] = [
         Reason::CrlNotFound,
         "CrlNotFound",
         REFS,
-        "the Secret or ConfigMap with revocation lists does not exist, or has no such key; lists that are already in use stay, and without any no configuration is rendered that would accept revoked devices",
+        "the Secret or ConfigMap with revocation lists does not exist; lists that are already in use stay, and without any no configuration is rendered that would accept revoked devices, or the host stays as it was",
         "create it, or correct `clientAuth.revocation.crlRefs`",
     ),
     Row::new(
@@ -201,7 +201,7 @@ pub(super) const ROWS: [Row; 36] = [
         "MissingKey",
         REFS,
         "a data key of the object is missing or empty",
-        "a Secret needs `tls.crt` and `tls.key`, or `pem`; a CA bundle needs `ca.crt`, or the key in `caRef.key`",
+        "a Secret needs `tls.crt` and `tls.key`, or `pem`; a CA bundle needs `ca.crt`, or the key in `caRef.key`; revocation lists `ca.crl`, or the key in `crlRefs.key`",
     ),
     Row::new(
         Reason::NoPrivateKey,
@@ -249,7 +249,7 @@ pub(super) const ROWS: [Row; 36] = [
         Reason::UnusableCrl,
         "UnusableCrl",
         REFS,
-        "a revocation list is damaged, of another CA, or of a kind that is not supported, or all lists together are too large; lists that are already in use stay",
+        "a revocation list is damaged, of another CA, older than the one in use, or of a kind that is not supported, or all lists together are too large or too many; lists that are already in use stay",
         "use the complete list that the CA signed; fetch a large one by `crlUrls`",
     ),
     Row::new(

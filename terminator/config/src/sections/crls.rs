@@ -83,6 +83,11 @@ impl CrlUrl {
             .flatten()
     }
 
+    /// Reports whether the server of a URL must have a certificate.
+    pub fn is_https_url(text: &str) -> bool {
+        scalar::is_https(text)
+    }
+
     /// Reports whether a text may be a URL of a list.
     pub fn is_url(text: &str) -> bool {
         scalar::is_url(text)
@@ -90,7 +95,7 @@ impl CrlUrl {
 
     /// Reports whether the server must have a certificate.
     pub fn is_https(&self) -> bool {
-        scalar::is_https(&self.url)
+        Self::is_https_url(&self.url)
     }
 
     /// Reads one entry; `None` without a URL.
