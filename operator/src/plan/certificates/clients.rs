@@ -102,7 +102,7 @@ impl Choice<'_> {
         let before = || self.previous.crls().lists(source, authorities, self.now);
         let read = lists::read(self.key, source, authorities, self.world, self.now);
         let read = read.and_then(|read| match before() {
-            Some(before) => read.instead_of(&before).map(|()| read),
+            Some(before) => read.instead_of(&before, self.now).map(|()| read),
             None => Ok(read),
         });
         let lists = match read {

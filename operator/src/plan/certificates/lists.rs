@@ -51,6 +51,20 @@ const COUNT_MAX: usize = LISTS_MAX / 2;
 /// Maximum number of certificates beside the lists of a source; each is compared with each CA.
 const BESIDE_MAX: usize = 4;
 
+/// Errors in the lists of a source.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    /// There are too many certificates beside them.
+    #[error(
+        "there are {0} certificates beside the revocation lists; the maximum is {BESIDE_MAX}; keep those of CAs that issue the lists, and \
+         that are not in caRef"
+    )]
+    Beside(usize),
+    /// They cannot be used.
+    #[error(transparent)]
+    List(#[from] Error),
+}
+
 /// The lists of a source.
 #[derive(Clone)]
 pub struct Lists {
@@ -99,10 +113,11 @@ impl Lists {
         bytes: &[u8],
         authorities: &Authorities,
         now: Timestamp,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Unusable> {
         let found = find(bytes, BOUNDS)?;
-        if found.certificates().count() > BESIDE_MAX {
-            return Err(Error::TooManyCertificates);
+        let beside = found.certificates().count();
+        if beside > BESIDE_MAX {
+            return Err(Unusable::Beside(beside));
         }
         let known = authorities.issuers();
         let issuers = [known, &found.issuers(known)].concat();
@@ -163,8 +178,18 @@ impl Lists {
     ///
     /// # Errors
     ///
-    /// One of them is older, as after a rollback: it would give back what was revoked since.
-    pub fn instead_of(&self, before: &Self) -> Result<(), Problem> {
+    /// One of them is older, as after a rollback: it would give back what was revoked since. Or it is from the future.
+    pub fn instead_of(&self, before: &Self, now: Timestamp) -> Result<(), Problem> {
+        let is_early = |list: &&Crl| list.this_update().is_after(now);
+        if let Some(list) = self.loaded.iter().find(is_early) {
+            let message = format!(
+                "{}: the revocation list of {} is of {}, which is in the future; set the CA's clock right, and let it issue a new one",
+                self.source,
+                list.issuer(),
+                list.this_update()
+            );
+            return Err(Problem::of_reference(Reason::UnusableCrl, message));
+        }
         let older = self.loaded.iter().find_map(|list| {
             let mut known = before.loaded.iter().filter(|known| known.is_same(list));
             known
@@ -377,7 +402,7 @@ mod tests {
             });
             let params = CertificateRevocationListParams {
                 this_update: date_time_ymd(made, 1, 1),
-                next_update: date_time_ymd(2026, 2, 1),
+                next_update: date_time_ymd(made.max(2026), 2, 1),
                 crl_number: SerialNumber::from(1_u64),
                 issuing_distribution_point: None,
                 revoked_certs: revoked.collect(),
@@ -399,7 +424,7 @@ mod tests {
         "2026-01-15T00:00:00Z".parse().unwrap()
     }
 
-    fn lists(name: &str, ca: &Ca, bytes: &[u8]) -> Result<Lists, Error> {
+    fn lists(name: &str, ca: &Ca, bytes: &[u8]) -> Result<Lists, Unusable> {
         Lists::of(&source(name), bytes, &ca.authorities(), during())
     }
 
@@ -511,10 +536,16 @@ mod tests {
     fn an_older_list_does_not_replace_a_newer_one() {
         let ca = Ca::new();
         let of = |made: i32| lists("a", &ca, &ca.list_of(1, made)).unwrap();
-        assert!(of(2026).instead_of(&of(2025)).is_ok());
-        assert!(of(2026).instead_of(&of(2026)).is_ok());
-        let problem = of(2025).instead_of(&of(2026)).unwrap_err();
+        assert!(of(2026).instead_of(&of(2025), during()).is_ok());
+        assert!(of(2026).instead_of(&of(2026), during()).is_ok());
+        let problem = of(2025).instead_of(&of(2026), during()).unwrap_err();
         assert_eq!(problem.reason, Reason::UnusableCrl);
+        let problem = of(2027).instead_of(&of(2026), during()).unwrap_err();
+        assert!(
+            problem.message.contains("in the future"),
+            "{}",
+            problem.message
+        );
         // That of another CA is another list.
         let (other, own) = (Ca::new(), of(2026));
         let others = Lists::of(
@@ -523,6 +554,6 @@ mod tests {
             &other.authorities(),
             during(),
         );
-        assert!(others.unwrap().instead_of(&own).is_ok());
+        assert!(others.unwrap().instead_of(&own, during()).is_ok());
     }
 }
