@@ -69,6 +69,15 @@ impl Asking {
         }
     }
 
+    /// Returns the time from now at which the first of the lists becomes outdated, in seconds, unless that was long ago.
+    pub(super) fn until(&self) -> Option<i64> {
+        let now = Timestamp::now().as_second();
+        let refresh = i64::try_from(self.url.written.refresh.as_secs()).unwrap_or(i64::MAX);
+        let dates = self.pool.next_updates(&self.source).into_iter();
+        let left = dates.map(|date| date.saturating_sub(now));
+        left.filter(|left| *left >= -refresh).min()
+    }
+
     /// Gets the lists, and hands them to the pool.
     pub(super) async fn attempt(&mut self) -> Came {
         // After a failure, what was good before is examined once more.
@@ -110,7 +119,7 @@ impl Asking {
         let examined = spawn_blocking(move || {
             let digest = digest(&SHA256, &bytes).as_ref().to_vec();
             let is_same = before.as_ref() == Some(&digest);
-            let content = (!is_same).then(|| pool.examine(&bytes, BOUNDS));
+            let content = (!is_same).then(|| pool.examine(&bytes, BOUNDS, CERTIFICATES_MAX));
             // The next answer is read after that.
             drop((bytes, turn));
             (content, digest)
@@ -128,12 +137,16 @@ impl Asking {
         };
         let lists = content.lists.len();
         match self.replace(content, now) {
-            Err(failure) if failure.outcome != Outcome::Older => {
+            Err(failure) if !failure.outcome.is_good() => {
                 self.note(Err(&failure));
                 Came::Refused
             }
             came => {
-                self.known = known;
+                // A list from the future is examined again.
+                let is_early = |failure: &Failure| failure.outcome == Outcome::NotYetValid;
+                if !came.as_ref().is_err_and(is_early) {
+                    self.known = known;
+                }
                 self.note(came.as_ref().map(|()| (lists, size)));
                 Came::Good
             }
@@ -168,6 +181,9 @@ impl Asking {
         self.logged = Some(came.map(drop).map_err(|failure| failure.outcome));
     }
 }
+
+/// Maximum number of certificates beside the lists of a URL, which anyone may serve.
+const CERTIFICATES_MAX: usize = 8;
 
 /// Limits of lists.
 const BOUNDS: Bounds = Bounds {
