@@ -216,6 +216,25 @@ fn a_file_that_is_not_needed_any_more_may_go() {
     gate.refuses(&lost, 44);
 }
 
+/// Who writes how clients are judged expects that they are.
+#[test]
+fn settings_without_effect_are_warned_of() {
+    let gate = Gate::start("", |config| {
+        config.client_auth.revocation = Some(Revocation::default());
+        config.crls = vec![mqtt_tls_config::CrlUrl {
+            url: format!("http://{}/ca.crl", tests::ports::free_addr()),
+            ca: None,
+            refresh: HOUR,
+        }];
+    });
+    let warnings = gate.status()["warnings"].clone();
+    for (key, reason) in [("crls", "RevocationOff"), ("clientAuth", "ClientAuthOff")] {
+        let mut all = warnings.as_array().unwrap().iter();
+        let is_said = all.any(|one| one["key"] == key && one["reason"] == reason);
+        assert!(is_said, "{reason}: {warnings}");
+    }
+}
+
 #[test]
 fn a_list_shows_when_it_is_to_be_replaced() {
     let devices = Ca::new("devices");
