@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
+use mqtt_tls_judge::escape;
 use mqtt_tls_judge::revocation::error::Reason;
 use mqtt_tls_judge::revocation::source::Bounds;
 use mqtt_tls_program::error::chain;
@@ -19,6 +20,9 @@ use crate::fetch::{self, Answer, Body, Limits, Validators};
 
 /// Maximum size of what a URL answers, in bytes: more than a million serial numbers in DER.
 const SIZE_MAX: usize = 64 * 1024 * 1024;
+
+/// Maximum length of what is said of a failed GET, in bytes.
+const MESSAGE_MAX: usize = 500;
 
 /// Limits of a GET.
 const LIMITS: Limits = Limits {
@@ -195,7 +199,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
             outcome: Outcome::Unfetched(error.reason()),
-            message: chain(&error),
+            // A library may quote the server's certificate, with all of its names.
+            message: escape::escaped(&chain(&error), MESSAGE_MAX),
         }
     }
 }
@@ -207,5 +212,19 @@ impl Failure {
             outcome: Outcome::Refused(Reason::BrokenList),
             message: "the lists could not be parsed".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, Failure, MESSAGE_MAX};
+
+    #[test]
+    fn what_a_library_quotes_of_the_server_is_bounded_and_escaped() {
+        let names = "a.example\n".repeat(1000);
+        let failure = Failure::from(Error::Tls(std::io::Error::other(names)));
+        assert!(failure.message.len() <= MESSAGE_MAX);
+        let is_start = |start| failure.message.starts_with(start);
+        assert!(is_start("the TLS handshake failed: a.example\\na.example"));
     }
 }
