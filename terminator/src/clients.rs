@@ -106,7 +106,12 @@ impl Clients {
 
     /// Asks a connection to judge its client again, and waits for the answer.
     pub(crate) async fn ask(&self, key: usize) -> Answer {
-        let waker = self.lock().get(key).and_then(|member| member.waker.clone());
+        let waker = {
+            let members = self.lock();
+            // One that has come in the place of another meanwhile may have no certificate.
+            let member = members.get(key).filter(|member| member.expires.is_some());
+            member.and_then(|member| member.waker.clone())
+        };
         // Otherwise it listens soon, and is expected again.
         let Some(waker) = waker else {
             return Answer::Gone;
@@ -381,6 +386,10 @@ mod tests {
         let (answer, ()) = tokio::join!(clients.ask(0), async { drop(silent) });
         assert_eq!(answer, Answer::Gone);
         assert_eq!(clients.due(0, 1, &mut 0), Due::End);
+        // In its place comes one without a certificate.
+        let without = Membership::new(&clients);
+        without.listen(Waker::noop());
+        assert_eq!(clients.ask(0).await, Answer::Gone);
     }
 
     #[tokio::test]

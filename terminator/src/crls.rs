@@ -1,11 +1,13 @@
 //! The pool of revocation lists, of all sources and for all hosts: which lists count now.
 //!
-//! A source that fails keeps its last good lists, and makes the pool incomplete until it is good again. Lists outlive reloads
-//! of the configuration, and new ones need no new settings: a client is judged by the lists of the moment.
+//! A source that fails keeps its last good lists; their dates say how long they are good. The pool is incomplete only while a
+//! source has never brought any. Lists outlive reloads of the configuration, and new ones need no new settings: a client is
+//! judged by the lists of the moment.
 //!
 //! It must not read a source, nor give back what a list has revoked for an older list, or for one of another issuer.
 
 pub(crate) mod file;
+mod kept;
 mod outcome;
 mod shown;
 pub(crate) mod urls;
@@ -15,11 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
-use mqtt_tls_judge::revocation::error::Error;
-use mqtt_tls_judge::revocation::source::{Bounds, find};
+use mqtt_tls_judge::revocation::source::{Bounds, find_first};
 use mqtt_tls_judge::revocation::{LISTS_MAX, Revocations};
 use tokio::sync::watch;
 
+use kept::Kept;
 pub(crate) use outcome::{Failure, Outcome};
 pub(crate) use shown::{Shown, Warning};
 
@@ -66,24 +68,12 @@ pub(crate) struct Pool {
 struct Book {
     issuers: Arc<[Issuer]>,
     sources: Vec<Kept>,
+    /// Sources that were removed, whose lists count until each new source has brought its own.
+    leaving: Vec<Kept>,
+    /// Whether the sources were set once.
+    was_set: bool,
     /// By kind of source and outcome.
     loads: BTreeMap<(&'static str, &'static str), u64>,
-}
-
-/// A source, and its last good lists.
-struct Kept {
-    source: Source,
-    lists: Vec<Arc<Crl>>,
-    /// When it was read last, with success.
-    loaded_at: Option<Timestamp>,
-    /// Why it is not good; neither this nor `loaded_at` before it was read.
-    failure: Option<(Failure, Timestamp)>,
-}
-
-impl Kept {
-    fn is_good(&self) -> bool {
-        self.loaded_at.is_some() && self.failure.is_none()
-    }
 }
 
 impl Default for Pool {
@@ -97,6 +87,8 @@ impl Default for Pool {
             book: Mutex::new(Book {
                 issuers: Arc::new([]),
                 sources: Vec::new(),
+                leaving: Vec::new(),
+                was_set: false,
                 loads: loads.collect(),
             }),
         }
@@ -127,36 +119,37 @@ impl Pool {
         self.generation.subscribe()
     }
 
-    /// Sets whose lists are verified, and where lists come from, as new settings have it. Sources that stay keep their lists.
-    /// Returns whether sources must be read again: lists of an issuer that is new may have been refused.
-    pub(crate) fn expect(&self, issuers: Vec<Issuer>, sources: &[Source]) -> bool {
+    /// Sets whose lists are verified, and where lists come from, as new settings have it. Sources that stay keep their lists; those
+    /// of sources that go stay until each new one has brought its own, while clients are judged by them. Returns whether sources
+    /// must be read again: lists of an issuer that is new may have been refused.
+    pub(crate) fn expect(&self, issuers: Vec<Issuer>, sources: &[Source], is_judged: bool) -> bool {
         let mut book = self.lock();
         let has_changed = *book.issuers != *issuers;
         if has_changed {
             book.issuers = issuers.into();
         }
+        let is_reload = std::mem::replace(&mut book.was_set, true);
         let mut before = std::mem::take(&mut book.sources);
+        before.append(&mut book.leaving);
         for source in sources {
             let known = before.iter().position(|kept| kept.source == *source);
             book.sources.push(match known {
-                Some(index) => before.swap_remove(index),
-                None => Kept {
-                    source: source.clone(),
-                    lists: Vec::new(),
-                    loaded_at: None,
-                    failure: None,
-                },
+                Some(index) => before.remove(index),
+                None => Kept::new(source, is_reload),
             });
         }
-        self.publish(&book);
+        before.retain(|kept| is_judged && !kept.lists.is_empty());
+        book.leaving = before;
+        self.publish(book);
         has_changed
     }
 
-    /// Parses and verifies what a source has. This may take seconds, and locks nothing.
-    pub(crate) fn examine(&self, bytes: &[u8], bounds: Bounds) -> Content {
+    /// Parses and verifies what a source has, with at most so many certificates beside its lists. This may take seconds, and
+    /// locks nothing.
+    pub(crate) fn examine(&self, bytes: &[u8], bounds: Bounds, certificates: usize) -> Content {
         let known = Arc::clone(&self.lock().issuers);
         let mut content = Content::default();
-        let found = match find(bytes, bounds) {
+        let found = match find_first(bytes, bounds, certificates) {
             Ok(found) => found,
             Err(error) => {
                 content.failures.push(error.into());
@@ -171,6 +164,9 @@ impl Pool {
             }
         }
         content
+            .failures
+            .extend(found.left_out.into_iter().map(Failure::from));
+        content
     }
 
     /// Replaces the lists of a source, as far as each may be. Returns what is wrong, of which the source may be good anyway.
@@ -184,22 +180,13 @@ impl Pool {
         let Some(index) = book.place(source) else {
             return Ok(());
         };
-        let others = book.lists().len() - book.sources[index].lists.len();
-        let kept = &mut book.sources[index];
-        let (lists, mut failures) = kept.merged(content);
-        if others + lists.len() > LISTS_MAX {
-            failures.insert(0, Error::TooManyLists(others + lists.len()).into());
-        } else {
-            kept.lists = lists;
-            kept.loaded_at = Some(now);
-        }
-        let is_bad = |failure: &&Failure| failure.outcome != Outcome::Older;
-        kept.failure = failures.iter().find(is_bad).map(|one| (one.clone(), now));
-        let failure = kept.failure.clone().map(|(failure, _)| failure);
-        let failure = failure.or_else(|| failures.into_iter().next());
+        let others = book.sources.iter().map(|kept| kept.lists.len());
+        let others = others.sum::<usize>() - book.sources[index].lists.len();
+        let room = LISTS_MAX.saturating_sub(others);
+        let failure = book.sources[index].take(content, room, now);
         let outcome = failure.as_ref().map_or(Outcome::Ok, |one| one.outcome);
         book.count(source, outcome);
-        self.publish(&book);
+        self.publish(book);
         failure.map_or(Ok(()), Err)
     }
 
@@ -209,7 +196,7 @@ impl Pool {
         book.count(source, failure.outcome);
         if let Some(index) = book.place(source) {
             book.sources[index].failure = Some((failure, now));
-            self.publish(&book);
+            self.publish(book);
         }
     }
 
@@ -223,8 +210,11 @@ impl Pool {
     }
 
     /// Lets the lists of all sources count, if that changes anything.
-    fn publish(&self, book: &Book) {
-        let is_whole = book.sources.iter().all(Kept::is_good);
+    fn publish(&self, mut book: MutexGuard<'_, Book>) {
+        if !book.sources.iter().any(Kept::may_succeed_another) {
+            book.leaving.clear();
+        }
+        let is_whole = !book.sources.iter().any(Kept::is_missing);
         let lists = book.lists();
         let before = self.lists();
         let are_same = before.lists().len() == lists.len()
@@ -236,15 +226,22 @@ impl Pool {
         if are_same && before.are_partial() != is_whole {
             return;
         }
-        // Each source's lists were counted.
+        // They were counted.
         let revocations = Revocations::new(lists).unwrap_or_default();
         let revocations = if is_whole {
             revocations
         } else {
             revocations.partial()
         };
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(revocations);
+        let revocations = Arc::new(revocations);
+        let replaced = {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, revocations)
+        };
         self.generation.send_modify(|generation| *generation += 1);
+        drop(book);
+        // Wiping a large list takes long: no one waits for it.
+        drop((before, replaced));
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -258,8 +255,10 @@ impl Book {
         self.sources.iter().position(|kept| kept.source == *source)
     }
 
+    /// Returns the lists that count. Those of sources that are removed give way to the others.
     fn lists(&self) -> Vec<Arc<Crl>> {
-        let lists = self.sources.iter().flat_map(|kept| &kept.lists);
+        let sources = self.sources.iter().chain(&self.leaving);
+        let lists = sources.flat_map(|kept| &kept.lists).take(LISTS_MAX);
         lists.map(Arc::clone).collect()
     }
 
@@ -271,54 +270,6 @@ impl Book {
     }
 }
 
-impl Kept {
-    /// Returns the lists that follow from new content, and what is wrong with it. A list of before goes only if another takes
-    /// its place, or if all of the file was understood and does not have it. A URL may be served by anyone: there it stays.
-    fn merged(&self, content: Content) -> (Vec<Arc<Crl>>, Vec<Failure>) {
-        let Content {
-            lists,
-            mut failures,
-        } = content;
-        let mut merged: Vec<Arc<Crl>> = Vec::with_capacity(lists.len());
-        for list in lists {
-            let mut before = self.lists.iter().filter(|before| before.is_same(&list));
-            match before.find(|before| !list.may_replace(before)) {
-                Some(newer) => {
-                    failures.push(Failure {
-                        outcome: Outcome::Older,
-                        message: format!(
-                            "the revocation list of {} is of {}, and the one that is used is newer, of {}; keeping that",
-                            list.issuer(),
-                            list.this_update(),
-                            newer.this_update()
-                        ),
-                    });
-                    merged.push(Arc::clone(newer));
-                }
-                None => merged.push(list),
-            }
-        }
-        let is_whole = failures.iter().all(|one| one.outcome == Outcome::Older);
-        let is_left_out = |before: &&Arc<Crl>| !merged.iter().any(|list| list.is_same(before));
-        let left_out: Vec<_> = self.lists.iter().filter(is_left_out).cloned().collect();
-        if let (Source::Url(_), Some(list)) = (&self.source, left_out.first())
-            && is_whole
-        {
-            failures.push(Failure {
-                outcome: Outcome::Gone,
-                message: format!(
-                    "the revocation list of {} is not there any more; keeping the one from before",
-                    list.issuer()
-                ),
-            });
-        }
-        if !is_whole || matches!(self.source, Source::Url(_)) {
-            merged.extend(left_out);
-        }
-        (merged, failures)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -326,7 +277,8 @@ mod tests {
     use mqtt_tls_judge::revocation::source::Bounds;
     use rcgen::{
         BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
-        DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
+        CrlDistributionPoint, CrlIssuingDistributionPoint, DnType, IsCa, KeyIdMethod, KeyPair,
+        KeyUsagePurpose, SerialNumber, date_time_ymd,
     };
 
     use super::{Content, Failure, Outcome, Pool, Source};
@@ -336,7 +288,9 @@ mod tests {
         entries: 10,
     };
 
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    fn now() -> Timestamp {
+        "2026-01-10T00:00:00Z".parse().unwrap()
+    }
 
     struct Ca(CertifiedIssuer<'static, KeyPair>);
 
@@ -356,11 +310,26 @@ mod tests {
 
         /// A list of a day in January.
         fn list(&self, day: u8) -> String {
+            self.made(day, None)
+        }
+
+        /// A part of one.
+        fn part(&self, day: u8, number: u8) -> String {
+            let point = CrlIssuingDistributionPoint {
+                distribution_point: CrlDistributionPoint {
+                    uris: vec![format!("http://ca.example/{number}")],
+                },
+                scope: None,
+            };
+            self.made(day, Some(point))
+        }
+
+        fn made(&self, day: u8, point: Option<CrlIssuingDistributionPoint>) -> String {
             CertificateRevocationListParams {
                 this_update: date_time_ymd(2026, 1, day),
                 next_update: date_time_ymd(2026, 2, 1),
                 crl_number: SerialNumber::from(1_u64),
-                issuing_distribution_point: None,
+                issuing_distribution_point: point,
                 revoked_certs: Vec::new(),
                 key_identifier_method: KeyIdMethod::Sha256,
             }
@@ -377,8 +346,8 @@ mod tests {
 
     /// Lets a source have this text.
     fn take(pool: &Pool, source: &Source, text: &str) -> Result<(), Outcome> {
-        let content = pool.examine(text.as_bytes(), BOUNDS);
-        let replaced = pool.replace(source, content, NOW);
+        let content = pool.examine(text.as_bytes(), BOUNDS, 8);
+        let replaced = pool.replace(source, content, now());
         replaced.map_err(|failure| failure.outcome)
     }
 
@@ -392,58 +361,109 @@ mod tests {
         days.map(|date| date[8..10].to_owned()).collect()
     }
 
-    #[test]
-    fn lists_may_be_missing_until_each_source_was_read() {
-        let ca = Ca::new("a");
-        let pool = Pool::default();
-        assert!(!pool.lists().are_partial() && pool.shown().is_none());
-        let (one, other) = (url("1"), url("2"));
-        assert!(pool.expect(vec![ca.issuer()], &[one.clone(), other.clone()]));
-        assert!(pool.lists().are_partial());
-        take(&pool, &one, &ca.list(1)).unwrap();
-        assert!(pool.lists().are_partial());
-        let before = pool.generation();
-        take(&pool, &other, &ca.list(2)).unwrap();
-        assert!(!pool.lists().are_partial());
-        assert_eq!(pool.generation(), before + 1);
-        // What stays keeps its lists, and what goes takes them along.
-        assert!(!pool.expect(vec![ca.issuer()], &[other.clone(), url("3")]));
-        assert_eq!(days(&pool), ["02"]);
-        assert!(pool.lists().are_partial());
-        pool.expect(vec![ca.issuer()], std::slice::from_ref(&other));
-        assert!(!pool.lists().are_partial());
-        // A source that is not expected any more brings nothing.
-        take(&pool, &one, &ca.list(3)).unwrap();
-        assert_eq!(days(&pool), ["02"]);
-    }
-
-    #[test]
-    fn a_source_that_fails_keeps_its_lists() {
-        let ca = Ca::new("a");
-        let pool = Pool::default();
-        let source = url("1");
-        pool.expect(vec![ca.issuer()], std::slice::from_ref(&source));
-        take(&pool, &source, &ca.list(2)).unwrap();
-        let before = pool.generation();
+    fn fail(pool: &Pool, source: &Source) {
         let failure = Failure {
             outcome: Outcome::Unreadable,
             message: "it is gone".to_owned(),
         };
-        pool.fail(&source, failure, NOW);
+        pool.fail(source, failure, now());
+    }
+
+    #[test]
+    fn lists_are_missing_until_each_source_of_the_start_has_brought_some() {
+        let ca = Ca::new("a");
+        let pool = Pool::default();
+        assert!(!pool.lists().are_partial() && pool.shown().is_none());
+        let (one, other) = (url("1"), url("2"));
+        assert!(pool.expect(vec![ca.issuer()], &[one.clone(), other.clone()], true));
+        assert!(pool.lists().are_partial());
+        take(&pool, &one, &ca.list(1)).unwrap();
+        // What is refused is none, and what came from another source does not replace it.
+        for text in ["no list", &Ca::new("b").list(1)] {
+            take(&pool, &other, text).unwrap_err();
+            assert!(pool.lists().are_partial(), "{text}");
+        }
+        let before = pool.generation();
+        take(&pool, &other, &ca.list(2)).unwrap();
+        assert!(!pool.lists().are_partial());
+        assert_eq!(pool.generation(), before + 1);
+        // A source that is not expected any more brings nothing.
+        assert!(!pool.expect(vec![ca.issuer()], std::slice::from_ref(&other), true));
+        assert_eq!(days(&pool), ["02"]);
+        take(&pool, &one, &ca.list(3)).unwrap();
+        assert_eq!(days(&pool), ["02"]);
+    }
+
+    /// A reload must not refuse clients before it is known whether the new source is good.
+    #[test]
+    fn a_source_that_a_reload_adds_is_missing_once_it_has_failed() {
+        let ca = Ca::new("a");
+        let pool = Pool::default();
+        let (one, added) = (url("1"), url("2"));
+        pool.expect(vec![ca.issuer()], std::slice::from_ref(&one), true);
+        take(&pool, &one, &ca.list(1)).unwrap();
+        pool.expect(vec![ca.issuer()], &[one.clone(), added.clone()], true);
+        assert!(!pool.lists().are_partial());
+        fail(&pool, &added);
+        assert!(pool.lists().are_partial());
+        take(&pool, &added, &ca.list(1)).unwrap();
+        assert!(!pool.lists().are_partial());
+    }
+
+    /// With another token in its query, or by HTTPS, a URL is another source.
+    #[test]
+    fn the_lists_of_a_source_that_goes_stay_until_the_new_one_has_its_own() {
+        let ca = Ca::new("a");
+        let pool = Pool::default();
+        let (before, after) = (url("1"), url("2"));
+        let expect = |source: &Source, is_judged| {
+            pool.expect(vec![ca.issuer()], std::slice::from_ref(source), is_judged);
+        };
+        expect(&before, true);
+        take(&pool, &before, &ca.list(1)).unwrap();
+        expect(&after, true);
+        fail(&pool, &after);
+        assert_eq!(days(&pool), ["01"]);
+        let sources = pool.shown().unwrap().sources;
+        let names: Vec<_> = sources.iter().map(|source| &*source.source).collect();
+        assert_eq!(names, ["crls[0]", "removed[0]"]);
+        // What comes back is as it was.
+        expect(&before, true);
+        assert_eq!(days(&pool), ["01"]);
+        assert!(!pool.lists().are_partial());
+        expect(&after, true);
+        take(&pool, &after, &ca.list(2)).unwrap();
+        assert_eq!(days(&pool), ["02"]);
+        // If no client is judged by lists, none stays.
+        expect(&before, false);
+        assert_eq!(days(&pool), [""; 0]);
+    }
+
+    /// What was fetched before is good until its date.
+    #[test]
+    fn a_source_that_fails_keeps_its_lists_and_misses_none() {
+        let ca = Ca::new("a");
+        let pool = Pool::default();
+        let source = url("1");
+        pool.expect(vec![ca.issuer()], std::slice::from_ref(&source), true);
+        take(&pool, &source, &ca.list(2)).unwrap();
+        let before = pool.generation();
+        fail(&pool, &source);
+        take(&pool, &source, "no list").unwrap_err();
+        take(&pool, &source, &Ca::new("removed").list(1)).unwrap_err();
         assert_eq!(
             (days(&pool), pool.generation()),
-            (vec!["02".to_owned()], before + 1)
+            (vec!["02".to_owned()], before)
         );
-        assert!(pool.lists().are_partial());
-        let warnings = pool.warnings(NOW);
+        assert!(!pool.lists().are_partial());
+        fail(&pool, &source);
+        let warnings = pool.warnings(now());
         assert_eq!(
             (&*warnings[0].key, warnings[0].reason),
             ("crls[0]", "unreadable")
         );
         let shown = format!("{:?}", pool.shown());
         assert!(!shown.contains("secret"), "{shown}");
-        take(&pool, &source, &ca.list(2)).unwrap();
-        assert!(!pool.lists().are_partial());
     }
 
     /// A URL may be served by anyone: neither another list nor none takes the place of one, and an older one is not used.
@@ -455,16 +475,20 @@ mod tests {
         pool.expect(
             vec![ca.issuer(), other.issuer()],
             std::slice::from_ref(&source),
+            true,
         );
         take(&pool, &source, &ca.list(2)).unwrap();
         assert_eq!(take(&pool, &source, &other.list(3)), Err(Outcome::Gone));
-        assert!(pool.lists().are_partial());
+        assert!(!pool.lists().are_partial());
+        assert_eq!(days(&pool), ["03", "02"]);
+        // Nor does a list that is there many times.
+        let many = other.list(3).repeat(64);
+        assert_eq!(take(&pool, &source, &many), Err(Outcome::Gone));
         assert_eq!(days(&pool), ["03", "02"]);
         let both = ca.list(1) + &other.list(3);
         assert_eq!(take(&pool, &source, &both), Err(Outcome::Older));
-        assert!(!pool.lists().are_partial(), "the newer one is used");
         assert_eq!(days(&pool), ["02", "03"]);
-        let nothing = pool.replace(&source, Content::default(), NOW);
+        let nothing = pool.replace(&source, Content::default(), now());
         assert_eq!(
             nothing.map_err(|failure| failure.outcome),
             Err(Outcome::Gone)
@@ -472,25 +496,63 @@ mod tests {
         assert_eq!(days(&pool), ["02", "03"]);
     }
 
+    /// A CA whose clock was wrong puts its list right.
+    #[test]
+    fn a_list_from_the_future_takes_no_place_and_gives_way() {
+        let ca = Ca::new("a");
+        for source in [url("1"), Source::File] {
+            let pool = Pool::default();
+            pool.expect(vec![ca.issuer()], std::slice::from_ref(&source), true);
+            take(&pool, &source, &ca.list(2)).unwrap();
+            assert_eq!(
+                take(&pool, &source, &ca.list(20)),
+                Err(Outcome::NotYetValid)
+            );
+            assert_eq!(days(&pool), ["02"]);
+            let both = [ca.list(20), ca.list(3)];
+            for both in [both.concat(), [&*both[1], &both[0]].concat()] {
+                assert_eq!(take(&pool, &source, &both), Err(Outcome::NotYetValid));
+                assert_eq!(days(&pool), ["03"]);
+            }
+            assert!(pool.warnings(now()).is_empty());
+            let content = pool.examine(ca.list(20).as_bytes(), BOUNDS, 8);
+            let later = "2026-01-20T00:00:00Z".parse().unwrap();
+            pool.replace(&source, content, later).unwrap();
+            assert_eq!(days(&pool), ["20"]);
+            take(&pool, &source, &ca.list(4)).unwrap();
+            assert_eq!(days(&pool), ["04"], "the other one is early again");
+        }
+    }
+
     #[test]
     fn what_changes_nothing_is_no_new_generation() {
         let pool = Pool::default();
-        pool.expect(Vec::new(), &[]);
-        pool.expect(Vec::new(), &[]);
+        pool.expect(Vec::new(), &[], true);
+        pool.expect(Vec::new(), &[], true);
         assert_eq!(pool.generation(), 0);
     }
 
+    /// The first ones are used, and none that was used before gives way.
     #[test]
     fn the_lists_of_all_sources_are_bounded() {
         let ca = Ca::new("a");
         let pool = Pool::default();
         let (one, other) = (url("1"), url("2"));
-        pool.expect(vec![ca.issuer()], &[one.clone(), other.clone()]);
-        take(&pool, &one, &ca.list(2).repeat(60)).unwrap();
-        let refused = take(&pool, &other, &ca.list(3).repeat(5)).unwrap_err();
+        pool.expect(vec![ca.issuer()], &[one.clone(), other.clone()], true);
+        let parts = |day, numbers: std::ops::Range<u8>| -> String {
+            numbers.map(|number| ca.part(day, number)).collect()
+        };
+        take(&pool, &one, &parts(2, 0..60)).unwrap();
+        take(&pool, &other, &ca.part(3, 100)).unwrap();
+        let refused = take(&pool, &other, &parts(4, 60..65)).unwrap_err();
         assert_eq!(refused.name(), "TooLarge");
-        assert_eq!(days(&pool).len(), 60);
-        assert!(pool.lists().are_partial());
+        assert!(!pool.lists().are_partial());
+        let all = days(&pool);
+        assert_eq!(all[60..], ["03", "04", "04", "04"]);
+        let many = parts(4, 0..70);
+        assert_eq!(take(&pool, &one, &many).unwrap_err().name(), "TooLarge");
+        assert_eq!(days(&pool)[..60], [(); 60].map(|()| "04"));
+        assert_eq!(days(&pool).len(), 64);
     }
 
     #[test]

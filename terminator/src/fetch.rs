@@ -29,6 +29,9 @@ use place::Place;
 /// Maximum size of an answer's head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
 
+/// By how much the body of an answer without a length grows, in bytes.
+const STEP: usize = 1 << 20;
+
 /// Name of this program, for the server's log.
 const USER_AGENT: &str = concat!("mqtt-tls-terminator/", env!("CARGO_PKG_VERSION"));
 
@@ -212,16 +215,60 @@ async fn body(response: Response<Incoming>, most: usize) -> Result<(Vec<u8>, Val
     if announced > most {
         return Err(Error::TooLarge(most));
     }
-    let mut bytes = Vec::with_capacity(announced);
+    let mut bytes = Steps::new(announced);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(Error::Http)?.into_data() {
-            if data.len() > most - bytes.len() {
+            if data.len() > most - bytes.length {
                 return Err(Error::TooLarge(most));
             }
-            bytes.extend_from_slice(&data);
+            bytes.push(&data);
         }
     }
-    Ok((bytes, validators))
+    Ok((bytes.joined(), validators))
+}
+
+/// Bytes of an unknown number. They grow by steps: a vector that doubles is in memory twice while it grows.
+struct Steps {
+    steps: Vec<Vec<u8>>,
+    length: usize,
+}
+
+impl Steps {
+    /// Makes room for what is announced.
+    fn new(announced: usize) -> Self {
+        Self {
+            steps: vec![Vec::with_capacity(announced)],
+            length: 0,
+        }
+    }
+
+    fn push(&mut self, mut data: &[u8]) {
+        self.length += data.len();
+        while !data.is_empty() {
+            let Some(last) = self.steps.last_mut() else {
+                return;
+            };
+            let room = last.capacity() - last.len();
+            let (now, later) = data.split_at(room.min(data.len()));
+            last.extend_from_slice(now);
+            data = later;
+            if !data.is_empty() {
+                self.steps.push(Vec::with_capacity(STEP));
+            }
+        }
+    }
+
+    /// Joins the steps, and frees each as soon as it is copied.
+    fn joined(mut self) -> Vec<u8> {
+        if let [_] = &self.steps[..] {
+            return self.steps.remove(0);
+        }
+        let mut bytes = Vec::with_capacity(self.length);
+        for step in self.steps {
+            bytes.extend_from_slice(&step);
+        }
+        bytes
+    }
 }
 
 #[cfg(test)]
@@ -236,7 +283,7 @@ mod tests {
 
     use super::error::{Error, Reason};
     use super::place::Place;
-    use super::{Answer, Limits, Validators, get};
+    use super::{Answer, Limits, STEP, Steps, Validators, get};
 
     /// No test waits so long.
     const SOON: Duration = Duration::from_secs(20);
@@ -306,6 +353,21 @@ mod tests {
             for credential in ["authorization", "cookie", "if-none-match"] {
                 assert!(!request.contains(credential), "{request}");
             }
+        }
+    }
+
+    /// Without doubling what it takes.
+    #[test]
+    fn a_body_without_a_length_grows_by_steps() {
+        let data: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
+        for announced in [0, 100_000, 3_000_000] {
+            let mut steps = Steps::new(announced);
+            for _ in 0..10 {
+                steps.push(&data);
+            }
+            let taken: usize = steps.steps.iter().map(Vec::capacity).sum();
+            assert!(taken < 3_000_000 + STEP, "{taken}");
+            assert_eq!(steps.joined(), data.repeat(10));
         }
     }
 

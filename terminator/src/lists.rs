@@ -56,7 +56,9 @@ impl Lists {
         let urls = settings.crl_urls.iter();
         let urls = urls.map(|url| crls::Source::Url(url.written.url.clone()));
         let sources: Vec<_> = file.chain(urls).collect();
-        let has_new_issuers = settings.crls.expect(settings.issuers(), &sources);
+        let has_new_issuers = settings
+            .crls
+            .expect(settings.issuers(), &sources, is_judged);
         if let Some(file) = &mut self.file {
             if !is_judged {
                 file.forget();

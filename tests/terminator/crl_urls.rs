@@ -230,10 +230,20 @@ async fn a_reload_keeps_the_list_of_a_url_that_stays() {
         fetching.refusal(&bad).await,
         Some(alert("CertificateRevoked"))
     );
+    // Under another URL, which may be the same one with another token, it stays until that has brought its own.
+    config.crls[0].url = web.url("new.crl?token=2");
+    fetching.fixture.rewrite(&config);
+    fetching.fixture.wait_for_generation(4);
+    fetching.failure(0, "StatusNotOK");
+    assert_eq!(fetching.source(1)["source"], "removed[0]");
+    assert_eq!(
+        fetching.refusal(&bad).await,
+        Some(alert("CertificateRevoked"))
+    );
     // What is removed is gone.
     config.crls.clear();
     fetching.fixture.rewrite(&config);
-    fetching.fixture.wait_for_generation(4);
+    fetching.fixture.wait_for_generation(5);
     assert_eq!(fetching.refusal(&bad).await, None);
 }
 

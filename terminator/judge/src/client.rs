@@ -56,9 +56,9 @@ pub enum WhenUnknown {
 pub struct Revocation {
     /// Which certificates are looked up.
     pub depth: Depth,
-    /// If the issuer's list is outdated, or from the future, or may be missing.
+    /// If the issuer's list is outdated, or from the future, or missing.
     pub when_outdated: WhenUnknown,
-    /// If the issuer has no list.
+    /// If the issuer has no list, also while lists are missing.
     pub when_unlisted: WhenUnknown,
 }
 
@@ -200,16 +200,17 @@ impl Revocation {
         let refuses_outdated = self.when_outdated == WhenUnknown::Refuse;
         match status {
             Status::Revoked => Err(webpki::Error::CertRevoked),
-            Status::Unlisted if self.when_unlisted == WhenUnknown::Refuse => {
-                Err(webpki::Error::UnknownRevocationStatus)
-            }
             Status::Outdated(date) | Status::NotYetValid(date) if refuses_outdated => {
                 outdated(date.as_second())
             }
-            Status::Incomplete if refuses_outdated => outdated(at.as_second()),
+            Status::Incomplete | Status::Missing if refuses_outdated => outdated(at.as_second()),
+            Status::Missing | Status::Unlisted if self.when_unlisted == WhenUnknown::Refuse => {
+                Err(webpki::Error::UnknownRevocationStatus)
+            }
             Status::Good
             | Status::Unlisted
             | Status::Incomplete
+            | Status::Missing
             | Status::Outdated(_)
             | Status::NotYetValid(_) => Ok(()),
         }

@@ -57,8 +57,10 @@ pub enum Status {
     Unlisted,
     /// The newest list of its issuer, or of a part of it, was to be replaced by then.
     Outdated(Date),
-    /// Lists are missing, so none may apply, or not each part that is needed.
+    /// Lists are missing, so not each part that is needed may be there.
     Incomplete,
+    /// Lists are missing, and none of its issuer applies.
+    Missing,
     /// The list of its issuer is from the future.
     NotYetValid(Date),
 }
@@ -79,7 +81,7 @@ impl Revocations {
         })
     }
 
-    /// Says that lists are missing, because a source has failed or was not read yet.
+    /// Says that lists are missing, because a source has not brought any yet.
     #[must_use]
     pub fn partial(self) -> Self {
         Self {
@@ -117,7 +119,7 @@ impl Revocations {
                 continue;
             }
             match parts.iter_mut().find(|part| part.is_same(list)) {
-                Some(part) if list.may_replace(part) => *part = list,
+                Some(part) if list.may_replace(part, now) => *part = list,
                 Some(_) => {}
                 None => parts.push(list),
             }
@@ -132,6 +134,7 @@ impl Revocations {
         match (whole, worst) {
             (Some(whole), _) if parts.is_empty() => whole,
             (_, Some(worst)) => worst,
+            (None, None) if parts.is_empty() && self.are_partial => Status::Missing,
             _ if self.are_partial => Status::Incomplete,
             (None, None) if parts.is_empty() => Status::Unlisted,
             (_, None) => Status::Good,

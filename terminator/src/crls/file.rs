@@ -1,12 +1,12 @@
 //! The file of `--crls`: revocation lists, and certificates of their issuers, as PEM.
 //!
-//! A file that cannot be used changes nothing: its last good lists stay, and the pool says that lists may be missing.
+//! A file that cannot be used changes nothing: its last good lists stay.
 
 use std::path::Path;
 
 use jiff::Timestamp;
 use mqtt_tls_config::FILE_SIZE_MAX;
-use mqtt_tls_judge::revocation::source::Bounds;
+use mqtt_tls_judge::revocation::source::{Bounds, CERTIFICATES_MAX};
 use mqtt_tls_program::error::chain;
 use tracing::{info, warn};
 
@@ -18,6 +18,8 @@ pub(crate) struct CrlFile {
     source: source::Source,
     /// What was read last, unless the file cannot be read now.
     read: Option<Digest>,
+    /// Whether a list of it is from the future, so that it is looked at again.
+    is_early: bool,
     /// Whether it was ever there.
     was_there: bool,
     /// Why it cannot be read, so that this is logged once.
@@ -30,6 +32,7 @@ impl CrlFile {
         Self {
             source: beside.beside(path),
             read: None,
+            is_early: false,
             was_there: false,
             unreadable: None,
         }
@@ -45,15 +48,22 @@ impl CrlFile {
     /// Reads the file, and takes its lists if they are new. With `again` also if they are not: their issuers may be known now.
     pub(crate) fn reload(&mut self, pool: &Pool, again: bool, now: Timestamp) {
         match self.source.read() {
-            Ok(text) if self.read == Some(text.digest) && !again => {}
+            Ok(text) if self.read == Some(text.digest) && !again && !self.is_early => {}
             Ok(text) => {
-                let content = pool.examine(text.text.as_bytes(), bounds());
+                let is_known = self.read == Some(text.digest);
+                let content = pool.examine(text.text.as_bytes(), bounds(), CERTIFICATES_MAX);
+                let was_early = std::mem::replace(&mut self.is_early, false);
                 match pool.replace(&Source::File, content, now) {
                     Ok(()) => info!(
                         lists = pool.lists().lists().len(),
                         "loaded revocation lists"
                     ),
-                    Err(failure) => warn(&failure),
+                    Err(failure) => {
+                        self.is_early = failure.outcome == Outcome::NotYetValid;
+                        if !(is_known && was_early && self.is_early) {
+                            warn(&failure);
+                        }
+                    }
                 }
                 self.read = Some(text.digest);
                 self.was_there = true;

@@ -11,6 +11,8 @@ use crate::fetch;
 pub(crate) enum Outcome {
     /// A list that was there before is not there any more.
     Gone,
+    /// A list is from the future, and another one is current.
+    NotYetValid,
     /// All of its lists are used.
     Ok,
     /// A list is older than the one that is used.
@@ -26,7 +28,13 @@ pub(crate) enum Outcome {
 impl Outcome {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let own = [Self::Gone, Self::Ok, Self::Older, Self::Unreadable];
+        let own = [
+            Self::Gone,
+            Self::NotYetValid,
+            Self::Ok,
+            Self::Older,
+            Self::Unreadable,
+        ];
         let refused = Reason::ALL.map(Self::Refused).into_iter();
         // That an answer is too large is one of both.
         let unfetched = fetch::error::Reason::ALL.map(Self::Unfetched).into_iter();
@@ -35,10 +43,16 @@ impl Outcome {
         own.into_iter().chain(refused).chain(unfetched)
     }
 
+    /// Reports whether the source is good: nothing that it has should be used instead.
+    pub(crate) fn is_good(self) -> bool {
+        matches!(self, Self::NotYetValid | Self::Ok | Self::Older)
+    }
+
     /// Returns the metric label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::NotYetValid => "not_yet_valid",
             Self::Ok => "ok",
             Self::Older => "older",
             Self::Refused(reason) => reason.name(),
@@ -52,6 +66,9 @@ impl Outcome {
         match self {
             Self::Gone => {
                 "the answer of a URL lacks a list that it had before; the one from before is kept"
+            }
+            Self::NotYetValid => {
+                "a list is from the future, and the current one is kept until then; the source counts as good"
             }
             Self::Ok => "all lists of the source are used",
             Self::Older => {

@@ -7,13 +7,14 @@ use mqtt_tls_judge::revocation::Status;
 use mqtt_tls_judge::revocation::crl::Crl;
 use serde::Serialize;
 
-use super::{Kept, Pool, Source};
+use super::{Pool, Source};
+use crate::crls::kept::Kept;
 
 /// The pool of revocation lists.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
-    /// Whether each source was read, and is good; otherwise lists may be missing.
+    /// Whether each source has brought lists, now or before; otherwise lists are missing.
     pub complete: bool,
     /// How often what counts has changed.
     pub generation: u64,
@@ -25,12 +26,13 @@ pub struct Shown {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownSource {
-    /// `file`, or the key of the configuration, such as `crls[0]`.
+    /// `file`, or the key of the configuration, such as `crls[0]`; `removed[0]` if it is not in it any more, and its lists count
+    /// until each new source has brought its own.
     pub source: String,
     /// The URL, without its query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// When it was read last, with success.
+    /// When it brought lists last.
     pub loaded_at: Option<Timestamp>,
     /// Why it is not good.
     pub error: Option<ShownError>,
@@ -96,7 +98,7 @@ impl Pool {
             .numbered()
             .map(|(name, kept)| kept.shown(name))
             .collect();
-        let complete = book.sources.iter().all(Kept::is_good);
+        let complete = !book.sources.iter().any(Kept::is_missing);
         (!sources.is_empty()).then_some(Shown {
             complete,
             generation: self.generation(),
@@ -114,16 +116,19 @@ impl Pool {
 }
 
 impl super::Book {
-    /// Returns the sources with their names: URLs are numbered as in the configuration.
+    /// Returns the sources with their names: URLs are numbered as in the configuration, and those that are removed by themselves.
     fn numbered(&self) -> impl Iterator<Item = (String, &Kept)> {
         let mut urls = 0..;
-        self.sources.iter().map(move |kept| {
+        let removed = self.leaving.iter().enumerate();
+        let removed = removed.map(|(index, kept)| (format!("removed[{index}]"), kept));
+        let sources = self.sources.iter().map(move |kept| {
             let name = match kept.source {
                 Source::File => "file".to_owned(),
                 Source::Url(_) => format!("crls[{}]", urls.next().unwrap_or_default()),
             };
             (name, kept)
-        })
+        });
+        sources.chain(removed)
     }
 }
 

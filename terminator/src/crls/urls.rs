@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mqtt_tls_config::CrlUrl;
+use mqtt_tls_judge::Date;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -25,6 +26,12 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Maximum time until a retry, if nothing came. What is refused is fetched no more often than what is good, in the end.
 const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// How long before a list is outdated it is fetched again at the latest, at most; half of it at least.
+const MARGIN: Duration = Duration::from_secs(300);
+
+/// Minimum time until a list is fetched again because it is about to be outdated.
+const SOONEST: Duration = Duration::from_secs(60);
 
 /// How long a terminator that starts is not ready because URLs have not answered.
 const FIRST_WAIT: Duration = Duration::from_secs(20);
@@ -51,6 +58,14 @@ impl Pool {
             let is_url = matches!(kept.source, Source::Url(_));
             is_url && kept.loaded_at.is_none() && kept.failure.is_none()
         })
+    }
+
+    /// Returns by when each list of a source is to be replaced, in Unix time.
+    fn next_updates(&self, source: &Source) -> Vec<i64> {
+        let book = self.lock();
+        let lists = book.place(source).map(|index| &book.sources[index].lists);
+        let dates = lists.into_iter().flatten().map(|list| list.next_update());
+        dates.map(Date::as_second).collect()
     }
 
     /// Takes note that a URL still has what was good before.
@@ -137,7 +152,8 @@ async fn ask(mut asking: Asking, mut now: watch::Receiver<bool>) {
         now.mark_unchanged();
         let came = asking.attempt().await;
         failures = if came == Came::Good { 0 } else { failures + 1 };
-        let wait = wait(came, failures, asking.url.written.refresh, fastrand::f64());
+        let (refresh, until) = (asking.url.written.refresh, asking.until());
+        let wait = wait(came, failures, (refresh, until), fastrand::f64());
         let asked_now = async {
             // The sender lives as long as this task.
             while now.changed().await.is_ok() {
@@ -154,16 +170,33 @@ async fn ask(mut asking: Asking, mut now: watch::Receiver<bool>) {
     }
 }
 
-/// Returns the time until the next attempt, after a number of failures. `chance` spreads it, from 0 to 1.
-fn wait(came: Came, failures: u32, refresh: Duration, chance: f64) -> Duration {
+/// Returns the time until the next attempt, after a number of failures. A list is outdated after `until` seconds. `chance`
+/// spreads it, from 0 to 1.
+fn wait(
+    came: Came,
+    failures: u32,
+    (refresh, until): (Duration, Option<i64>),
+    chance: f64,
+) -> Duration {
+    let renewal = until.map_or(Duration::MAX, |until| renewal(until, chance));
     let longest = match came {
         // Not later than it should be.
-        Came::Good => return refresh.mul_f64(1.0 - 0.2 * chance),
+        Came::Good => return refresh.mul_f64(1.0 - 0.2 * chance).min(renewal),
         Came::Nothing => RETRY_MAX.min(refresh),
-        Came::Refused => refresh,
+        Came::Refused => refresh.min(renewal),
     };
     let longer = RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16));
     longer.min(longest).mul_f64(1.0 - 0.5 * chance)
+}
+
+/// Returns the time after which a list is fetched that is outdated after so many seconds, or since then.
+fn renewal(until: i64, chance: f64) -> Duration {
+    match u64::try_from(until) {
+        Ok(left) => Duration::from_secs(left)
+            .saturating_sub(MARGIN.mul_f64(1.0 - 0.5 * chance))
+            .max(SOONEST),
+        Err(_) => RETRY_MAX,
+    }
 }
 
 #[cfg(test)]
@@ -185,9 +218,31 @@ mod tests {
             (Came::Refused, 1, 3600, 2, 5),
             (Came::Refused, u32::MAX, 3600, 1800, 3600),
         ] {
-            let wait = |chance| wait(came, failures, Duration::from_secs(refresh), chance);
+            let refresh = Duration::from_secs(refresh);
+            let wait = |chance| wait(came, failures, (refresh, None), chance);
             assert_eq!(wait(0.0).as_secs(), latest, "{came:?} {failures}");
             assert_eq!(wait(1.0).as_secs(), earliest, "{came:?} {failures}");
         }
+    }
+
+    #[test]
+    fn a_list_is_fetched_before_it_is_outdated() {
+        for (came, until, refresh, expected) in [
+            (Came::Good, 7200, 3600, 3600),
+            (Came::Good, 1800, 3600, 1500),
+            (Came::Refused, 1800, 3600, 1500),
+            (Came::Good, 200, 3600, 60),
+            (Came::Good, 0, 3600, 60),
+            (Came::Good, -1, 3600, 300),
+            (Came::Good, -1, 60, 60),
+            (Came::Nothing, 200, 3600, 300),
+        ] {
+            let refresh = Duration::from_secs(refresh);
+            let wait = wait(came, u32::MAX, (refresh, Some(until)), 0.0);
+            assert_eq!(wait.as_secs(), expected, "{came:?} {until}");
+        }
+        let refresh = Duration::from_secs(3600);
+        let spread = wait(Came::Good, 0, (refresh, Some(1800)), 1.0);
+        assert_eq!(spread.as_secs(), 1650);
     }
 }

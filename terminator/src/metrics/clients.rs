@@ -67,7 +67,7 @@ fn lists(encoder: &mut DescriptorEncoder<'_>, settings: &Settings) -> Result<(),
         ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
     }
     let shown = settings.crls.shown();
-    let help = "Whether each source of revocation lists was read, and is good; otherwise lists may be missing.";
+    let help = "Whether each source of revocation lists has brought its lists since it is configured; otherwise lists are missing.";
     let name = "revocation_lists_complete";
     let complete = shown.as_ref().is_none_or(|shown| shown.complete);
     let gauge = ConstGauge::new(i64::from(complete));

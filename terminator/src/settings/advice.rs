@@ -70,6 +70,21 @@ impl Settings {
             reason: "NoRevocationList",
             message: "there is no revocation list, so no certificate is known to be revoked; add one to the file `--crls`, or to `crls`",
         }));
+        let is_unused = !self.crl_urls.is_empty() && !self.judges_revocation();
+        advice.extend(is_unused.then(|| Advice {
+            host: String::new(),
+            key: "crls".to_owned(),
+            reason: "RevocationOff",
+            message: "no `clientAuth` has `revocation`, so these lists are fetched and revoke nothing; add `revocation`, or remove them",
+        }));
+        let hosts = self.hosts.all().filter(|host| host.has_unused_rules);
+        advice.extend(hosts.map(|host| Advice {
+            host: host.name().to_owned(),
+            key: format!("{}clientAuth", host.key),
+            reason: "ClientAuthOff",
+            message: "with `mode: None` clients are not asked for certificates, so `rules`, `revocation` and `acceptServerPurpose` \
+                have no effect; set another mode, or remove them",
+        }));
         let hosts = self.hosts.all().filter(|host| refuses_all(host));
         advice.extend(hosts.map(|host| Advice {
             host: host.name().to_owned(),

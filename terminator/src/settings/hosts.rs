@@ -34,6 +34,8 @@ pub(crate) struct Host {
     pub(crate) trust: ClientTrust,
     /// Whether the configuration has client authentication for this host.
     pub(crate) has_own_trust: bool,
+    /// Whether it is written how to judge clients that are not asked for certificates.
+    pub(crate) has_unused_rules: bool,
     /// Counters of refused clients, also from before a reload.
     pub(crate) verdicts: Arc<Verdicts>,
     /// Names from clients' certificates.

@@ -59,6 +59,7 @@ pub(super) fn hosts(
         trust,
         has_own_certificates: true,
         has_own_trust: true,
+        has_unused_rules: has_unused_rules(&config.client_auth),
         backend: &config.backend,
         alpn: &config.tls.alpn,
         brokers: &config.tls.alpn.protocols,
@@ -89,6 +90,14 @@ fn giving(identity: Option<&Identity>) -> Option<&Identity> {
     identity.filter(|identity| identity.gives_names())
 }
 
+/// Reports whether clients are not asked for certificates, although it is written how to judge them.
+fn has_unused_rules(client_auth: &ClientAuth) -> bool {
+    let judges = client_auth.revocation.is_some()
+        || !client_auth.rules.is_empty()
+        || client_auth.accept_server_purpose;
+    client_auth.mode == ClientAuthMode::None && judges
+}
+
 /// A host before its TLS configurations are built.
 #[expect(
     clippy::struct_excessive_bools,
@@ -102,6 +111,7 @@ struct Parts<'p> {
     trust: Option<ClientTrust>,
     has_own_certificates: bool,
     has_own_trust: bool,
+    has_unused_rules: bool,
     backend: &'p Backend,
     alpn: &'p Alpn,
     /// The protocols whose brokers are for it.
@@ -172,6 +182,7 @@ impl Judge<'_, '_> {
             trust,
             has_own_certificates: host.pem.is_some(),
             has_own_trust: host.client_auth.is_some(),
+            has_unused_rules: host.client_auth.as_ref().is_some_and(has_unused_rules),
             backend: host.backend.as_ref().unwrap_or(&config.backend),
             alpn: host.tls.alpn.as_ref().unwrap_or(&config.tls.alpn),
             brokers: match (&host.tls.alpn, &host.backend) {
@@ -215,6 +226,7 @@ impl Judge<'_, '_> {
             tls,
             trust,
             has_own_trust: parts.has_own_trust,
+            has_unused_rules: parts.has_unused_rules,
             verdicts,
             naming,
             has_own_naming: parts.has_own_identity,

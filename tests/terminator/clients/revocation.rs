@@ -73,7 +73,7 @@ fn a_list_takes_effect_without_a_restart_and_an_older_one_gives_nothing_back() {
     gate.serves(&lost);
 }
 
-/// A list that cannot be used changes nothing, and what it may have is unknown until there is a good one.
+/// A list that cannot be used changes nothing: the one from before is good until its date.
 #[test]
 fn the_last_good_list_stays_when_the_file_fails_or_goes() {
     let (devices, namesake) = (Ca::new("devices"), Ca::new("devices"));
@@ -93,7 +93,7 @@ fn the_last_good_list_stays_when_the_file_fails_or_goes() {
         gate.refuses(&lost, 44);
         gate.serves(&good);
         let shown = gate.status()["revocation"].clone();
-        assert_eq!(shown["complete"], false, "{shown}");
+        assert_eq!(shown["complete"], true, "{shown}");
         let source = &shown["sources"][0];
         assert_eq!(source["error"]["reason"], outcome, "{source}");
         assert_eq!(source["lists"][0]["entries"], 1, "{source}");
@@ -216,6 +216,25 @@ fn a_file_that_is_not_needed_any_more_may_go() {
     gate.refuses(&lost, 44);
 }
 
+/// Who writes how clients are judged expects that they are.
+#[test]
+fn settings_without_effect_are_warned_of() {
+    let gate = Gate::start("", |config| {
+        config.client_auth.revocation = Some(Revocation::default());
+        config.crls = vec![mqtt_tls_config::CrlUrl {
+            url: format!("http://{}/ca.crl", tests::ports::free_addr()),
+            ca: None,
+            refresh: HOUR,
+        }];
+    });
+    let warnings = gate.status()["warnings"].clone();
+    for (key, reason) in [("crls", "RevocationOff"), ("clientAuth", "ClientAuthOff")] {
+        let mut all = warnings.as_array().unwrap().iter();
+        let is_said = all.any(|one| one["key"] == key && one["reason"] == reason);
+        assert!(is_said, "{reason}: {warnings}");
+    }
+}
+
 #[test]
 fn a_list_shows_when_it_is_to_be_replaced() {
     let devices = Ca::new("devices");
@@ -246,7 +265,8 @@ fn a_list_is_read_again_when_its_issuer_becomes_known() {
     let lost = device(&next, "lost");
     let lists = devices.crl(&[]) + &next.crl(&[&lost]);
     let gate = gate(&devices, &lists, strict());
-    assert_eq!(gate.status()["revocation"]["complete"], false);
+    let source = gate.status()["revocation"]["sources"][0].clone();
+    assert_eq!(source["error"]["reason"], "UnknownIssuer", "{source}");
     let mut config = gate.fixture.config.clone();
     config.client_auth.ca = super::trusting(&[&devices, &next]).ca;
     gate.fixture.rewrite(&config);

@@ -48,15 +48,28 @@ async fn a_list_with_other_entries_closes_no_one() {
 /// The last good list covers its clients, whatever may be missing beside it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_fails_closes_no_client_of_its_last_good_list() {
+    let others = Ca::new("others");
     let judging = Judging::start(
         |ca| ca.crl(&[]),
-        |config| config.client_auth.revocation = Some(strict()),
+        |config| {
+            let ca = config.client_auth.ca.take().unwrap();
+            let both = format!("{}{}", ca.expose(), others.cert_pem());
+            config.client_auth.ca = Some(Pem::new(both));
+            config.client_auth.revocation = Some(strict());
+        },
     )
     .await;
-    let mut connected = judging.connect(&judging.device("device")).await;
+    let mut listed = judging.connect(&judging.device("listed")).await;
+    let unlisted = others.leaf().common_name("unlisted").client_auth().issue();
+    let mut unlisted = judging.connect(&unlisted).await;
     judging.list("nothing");
-    judging.wait_for("ok", 1.0);
-    connected.lives().await;
+    let broken = "mqtt_tls_revocation_list_loads_total{outcome=\"BrokenList\",source=\"file\"}";
+    judging.fixture.wait_for_metric(broken, 1.0);
+    judging.list(&judging.devices.crl_between(&[], -1, 3600));
+    judging.wait_for("ok", 2.0);
+    assert!(judging.closed().abs() < 0.5);
+    listed.lives().await;
+    unlisted.lives().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

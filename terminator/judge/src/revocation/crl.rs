@@ -20,6 +20,9 @@ use super::serials::Serials;
 use super::source::Bounds;
 use super::{Certificate, Status};
 
+/// Maximum size of an issuer's name, in bytes. Parsed, it may take fifty times as much.
+pub const NAME_MAX: usize = 4096;
+
 /// An issuer of revocation lists: a CA that client certificates chain to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
@@ -93,8 +96,8 @@ impl Crl {
         }
         let (signed, algorithm, _) = der::signed(list).ok_or(Error::NotAList("its signature"))?;
         let parts = Parts::of(signed, algorithm)?;
+        let issuer = verified(list, &parts, issuers)?;
         let shown = parts.shown();
-        let issuer = verified(list, &parts, issuers, &shown)?;
         let (scope, part) = scope(parts.extensions, &shown)?;
         let serials = serials(parts.entries, bounds.entries, &shown)?;
         let content = |der: &[u8]| der::first(der).map(|(element, _)| element.content.to_vec());
@@ -123,10 +126,22 @@ impl Crl {
             && self.part == other.part
     }
 
-    /// Reports whether it may take the place of another list: it is of the same issuer and key, about the same certificates,
-    /// and not older. Otherwise a list of a namesake, or an old one that is sent again, would give back what has been revoked.
-    pub fn may_replace(&self, before: &Self) -> bool {
-        self.is_same(before) && self.this_update >= before.this_update
+    /// Reports whether it may take the place of another list at a time: it is of the same issuer and key, about the same
+    /// certificates, and not older. Otherwise a list of a namesake, or an old one that is sent again, would give back what has
+    /// been revoked. A list from the future takes the place of another such list only, and gives way to any other: the CA's
+    /// clock was wrong.
+    pub fn may_replace(&self, before: &Self, now: Timestamp) -> bool {
+        let is_newer = match (self.is_early(now), before.is_early(now)) {
+            (true, false) => false,
+            (false, true) => true,
+            _ => self.this_update >= before.this_update,
+        };
+        self.is_same(before) && is_newer
+    }
+
+    /// Reports whether it is from the future.
+    pub fn is_early(&self, now: Timestamp) -> bool {
+        self.this_update.is_after(now)
     }
 
     /// Reports whether it is a part of a larger list.
@@ -170,7 +185,7 @@ impl Crl {
 
     /// Returns the status that it gives to certificates that it does not have.
     pub fn status(&self, now: Timestamp) -> Status {
-        if self.this_update.is_after(now) {
+        if self.is_early(now) {
             return Status::NotYetValid(self.this_update);
         }
         if self.next_update.is_before(now) {
@@ -209,6 +224,10 @@ impl<'l> Parts<'l> {
             return Err(Error::NotAList("its algorithm"));
         }
         let issuer = take(&mut rest, SEQUENCE, "its issuer")?;
+        // Before anything is parsed: the signature was not verified yet.
+        if issuer.whole.len() > NAME_MAX {
+            return Err(Error::LongName);
+        }
         let this_update = time(&mut rest).ok_or(Error::NotAList("thisUpdate"))?;
         // RFC 5280, section 5.1.2.5, demands it; a list without one would be good for ever.
         let next_update = time(&mut rest).ok_or(Error::NotAList("nextUpdate"))?;
@@ -258,7 +277,6 @@ fn verified<'i>(
     list: &[u8],
     parts: &Parts<'_>,
     issuers: &'i [Issuer],
-    shown: &str,
 ) -> Result<&'i Issuer, Error> {
     let parsed = X509Name::from_der(parts.issuer.whole).ok();
     let is_named = |issuer: &&Issuer| {
@@ -268,20 +286,21 @@ fn verified<'i>(
                 own.is_ok_and(|(_, own)| name::is_same(&own, list))
             })
     };
-    let mut error = Error::UnknownIssuer(shown.to_owned());
+    let (mut error, mut cannot_sign): (fn(String) -> Error, bool) = (Error::UnknownIssuer, false);
     for issuer in issuers.iter().filter(is_named) {
-        let found = match signature::fit_today(list, &issuer.spki) {
+        match signature::fit_today(list, &issuer.spki) {
             Fit::Fits if issuer.may_sign => return Ok(issuer),
             // A renewed CA may have the same key.
-            Fit::Fits => Error::IssuerCannotSign(shown.to_owned()),
-            Fit::Broken => Error::Signature(shown.to_owned()),
-            Fit::Unknown => Error::Algorithm(shown.to_owned()),
-        };
-        if !matches!(error, Error::IssuerCannotSign(_)) {
-            error = found;
+            Fit::Fits => cannot_sign = true,
+            Fit::Broken => error = Error::Signature,
+            Fit::Unknown => error = Error::Algorithm,
         }
     }
-    Err(error)
+    if cannot_sign {
+        error = Error::IssuerCannotSign;
+    }
+    // The name is bounded, and escaped.
+    Err(error(parts.shown()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A list that is refused revokes nothing: callers keep the last good one.
 
 use super::LISTS_MAX;
-use super::source::CERTIFICATES_MAX;
+use super::crl::NAME_MAX;
+use super::source::CERTIFICATE_SIZE_MAX;
 
 /// Errors in a revocation list. Issuers are escaped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +48,14 @@ pub enum Error {
         "{0} may not sign revocation lists (its key usage lacks cRLSign); let a CA that may sign it issue the list"
     )]
     IssuerCannotSign(String),
+    /// A certificate beside the lists is too large.
+    #[error(
+        "a certificate beside the revocation lists has more than {CERTIFICATE_SIZE_MAX} bytes; remove it"
+    )]
+    LargeCertificate,
+    /// The issuer's name is too long.
+    #[error("the name of the revocation list's issuer has more than {NAME_MAX} bytes")]
+    LongName,
     /// There is no list.
     #[error("there is no revocation list; add it as an X509 CRL block, or as DER")]
     NoList,
@@ -79,11 +88,13 @@ pub enum Error {
     },
     /// There are too many certificates beside the lists.
     #[error(
-        "there are more than {CERTIFICATES_MAX} certificates beside the revocation lists; keep those of the lists' issuers"
+        "there are more than {0} certificates beside the revocation lists; keep those of the lists' issuers"
     )]
-    TooManyCertificates,
+    TooManyCertificates(usize),
     /// There are too many lists.
-    #[error("there are {0} revocation lists or more; the maximum is {LISTS_MAX}")]
+    #[error(
+        "there are {0} revocation lists, and only the first {LISTS_MAX} are used; remove those that are not needed"
+    )]
     TooManyLists(usize),
     /// Its issuer is unknown.
     #[error(
@@ -143,9 +154,11 @@ impl Error {
             }
             Self::IssuerCannotSign(_) => Reason::IssuerCannotSign,
             Self::Algorithm(_) | Self::Signature(_) => Reason::SignatureMismatch,
-            Self::TooLarge(_)
+            Self::LargeCertificate
+            | Self::LongName
+            | Self::TooLarge(_)
             | Self::TooMany { .. }
-            | Self::TooManyCertificates
+            | Self::TooManyCertificates(_)
             | Self::TooManyLists(_) => Reason::TooLarge,
             Self::UnknownIssuer(_) => Reason::UnknownIssuer,
             Self::AttributeCertificates(_)

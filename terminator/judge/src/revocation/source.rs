@@ -1,6 +1,6 @@
 //! Finds revocation lists, and certificates of their issuers, in bytes: PEM text with blocks of both, or one list as DER.
 //!
-//! It must not verify lists, nor trust a certificate because it is beside one: who serves a list may choose both.
+//! It must not verify lists, nor parse a certificate before it is known to be small, nor trust a certificate because it is beside one: who serves a list may choose both.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,11 @@ use super::LISTS_MAX;
 use super::crl::Issuer;
 use super::error::Error;
 
-/// Maximum number of certificates beside the lists of a source.
+/// Maximum number of certificates beside lists that their owner has written down.
 pub const CERTIFICATES_MAX: usize = 64;
+
+/// Maximum size of a certificate beside lists, in bytes. Parsed, it may take fifty times as much.
+pub const CERTIFICATE_SIZE_MAX: usize = 64 * 1024;
 
 /// Limits of a source.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +33,8 @@ pub struct Found<'b> {
     pub lists: Vec<Cow<'b, [u8]>>,
     /// Certificates (DER) that were beside them.
     certificates: Vec<Vec<u8>>,
+    /// What was left out because it is too much, each reason once.
+    pub left_out: Vec<Error>,
 }
 
 impl Found<'_> {
@@ -57,12 +62,22 @@ impl Found<'_> {
     }
 }
 
-/// Finds the lists in bytes.
+/// Finds all lists in bytes.
+///
+/// # Errors
+///
+/// There is none, or there is too much.
+pub fn find(bytes: &[u8], bounds: Bounds) -> Result<Found<'_>, Error> {
+    let mut found = find_first(bytes, bounds, CERTIFICATES_MAX)?;
+    found.left_out.pop().map_or(Ok(found), Err)
+}
+
+/// Finds the first lists in bytes, and at most so many certificates beside them.
 ///
 /// # Errors
 ///
 /// There is none, or the bytes are too many.
-pub fn find(bytes: &[u8], bounds: Bounds) -> Result<Found<'_>, Error> {
+pub fn find_first(bytes: &[u8], bounds: Bounds, certificates: usize) -> Result<Found<'_>, Error> {
     if bytes.len() > bounds.bytes {
         return Err(Error::TooLarge(bounds.bytes));
     }
@@ -72,25 +87,35 @@ pub fn find(bytes: &[u8], bounds: Bounds) -> Result<Found<'_>, Error> {
         found.lists.push(Cow::Borrowed(bytes));
         return Ok(found);
     }
+    let (mut lists, mut is_large, mut are_many) = (0, false, false);
     for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
         match block.map_err(|error| Error::BrokenPem(described(&error).to_owned()))? {
-            (SectionKind::Crl, der) => found.lists.push(Cow::Owned(der)),
+            // Each of both is compared with each of the other.
+            (SectionKind::Crl, der) => {
+                lists += 1;
+                if lists <= LISTS_MAX {
+                    found.lists.push(Cow::Owned(der));
+                }
+            }
+            (SectionKind::Certificate, der) if der.len() > CERTIFICATE_SIZE_MAX => is_large = true,
             (SectionKind::Certificate, der) if kind::of(&der) == Kind::Certificate => {
-                found.certificates.push(der);
+                are_many |= found.certificates.len() == certificates;
+                if !are_many {
+                    found.certificates.push(der);
+                }
             }
             _ => {}
-        }
-        // Each of both is compared with each of the other.
-        if found.lists.len() > LISTS_MAX {
-            return Err(Error::TooManyLists(found.lists.len()));
-        }
-        if found.certificates.len() > CERTIFICATES_MAX {
-            return Err(Error::TooManyCertificates);
         }
     }
     if found.lists.is_empty() {
         return Err(Error::NoList);
     }
+    let left_out = [
+        is_large.then_some(Error::LargeCertificate),
+        are_many.then_some(Error::TooManyCertificates(certificates)),
+        (lists > LISTS_MAX).then_some(Error::TooManyLists(lists)),
+    ];
+    found.left_out = left_out.into_iter().flatten().collect();
     Ok(found)
 }
 

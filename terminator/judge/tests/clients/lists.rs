@@ -6,12 +6,12 @@ use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::pem::Part;
 use mqtt_tls_judge::revocation::crl::Crl;
 use mqtt_tls_judge::revocation::error::{Error, Reason};
-use mqtt_tls_judge::revocation::source::{Bounds, find};
+use mqtt_tls_judge::revocation::source::{Bounds, find, find_first};
 use mqtt_tls_judge::revocation::{Certificate, Revocations, Status};
 use proptest::prelude::*;
 use rcgen::{
-    CertificateRevocationListParams, IsCa, KeyIdMethod, KeyUsagePurpose, RevokedCertParams,
-    SerialNumber, date_time_ymd,
+    CertificateRevocationListParams, CustomExtension, IsCa, KeyIdMethod, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
@@ -361,9 +361,10 @@ fn each_part_of_a_list_is_needed() {
 fn a_part_is_replaced_by_the_same_part_only() {
     let ca = Ca::root("factory");
     let (one, two) = (part(&ca, "1", &[], &[]), part(&ca, "2", &[], &[]));
-    assert!(one.may_replace(&one) && !one.may_replace(&two));
+    let may_replace = |one: &Crl, other: &Crl| one.may_replace(other, at(DURING));
+    assert!(may_replace(&one, &one) && !may_replace(&one, &two));
     let whole = load(ca.list(&[]).as_bytes(), &[&ca]).unwrap();
-    assert!(!whole.may_replace(&one) && !one.may_replace(&whole));
+    assert!(!may_replace(&whole, &one) && !may_replace(&one, &whole));
 }
 
 #[test]
@@ -375,10 +376,40 @@ fn a_list_is_replaced_by_a_newer_one_of_its_issuer_only() {
         load(pem.as_bytes(), &[ca]).unwrap()
     };
     let (old, new) = (list(&ca, "20260101000000Z"), list(&ca, "20260102000000Z"));
-    assert!(new.may_replace(&old) && new.may_replace(&new));
-    assert!(!old.may_replace(&new));
+    let may_replace = |one: &Crl, other: &Crl| one.may_replace(other, at(DURING));
+    assert!(may_replace(&new, &old) && may_replace(&new, &new));
+    assert!(!may_replace(&old, &new));
     let other = list(&namesake, "20260103000000Z");
-    assert!(!other.may_replace(&old));
+    assert!(!may_replace(&other, &old));
+}
+
+/// A CA whose clock was wrong must not lock its devices out, nor keep its next lists from being used.
+#[test]
+fn a_list_from_the_future_takes_no_place_and_gives_way() {
+    let ca = Ca::root("factory");
+    let list = |from: &str| {
+        let from = ["-crl_lastupdate", from];
+        let pem = ca.list_with(&[], "authorityKeyIdentifier = keyid", &from);
+        load(pem.as_bytes(), &[&ca]).unwrap()
+    };
+    let (current, early) = (list("20260114000000Z"), list("20260120000000Z"));
+    let later = list("20260121000000Z");
+    let may_replace = |one: &Crl, other: &Crl| one.may_replace(other, at(DURING));
+    assert!(!may_replace(&early, &current) && may_replace(&current, &early));
+    assert!(may_replace(&later, &early) && !may_replace(&early, &later));
+    assert!(early.may_replace(&current, at("2026-01-20T00:00:00Z")));
+    // Nor as a part, from whichever source.
+    let early = part(&ca, "1", &[], &["-crl_lastupdate", "20260120000000Z"]);
+    let lists = Revocations::new(vec![part(&ca, "1", &[], &[]), early]).unwrap();
+    let der = ca.der();
+    let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+    let certificate = Certificate {
+        issuer: content(parsed.subject().as_raw()),
+        issuer_spki: content(parsed.subject_pki.raw),
+        serial: &[2],
+        is_ca: false,
+    };
+    assert_eq!(lists.status(certificate, at(DURING)), Status::Good);
 }
 
 /// A list without nextUpdate would never be outdated.
@@ -417,7 +448,66 @@ fn the_blocks_of_a_source_are_bounded() {
     assert_eq!(many, Some(Error::TooManyLists(65)));
     let text = [list, ca.issuer.pem().repeat(65)].concat();
     let many = find(text.as_bytes(), BOUNDS).err();
-    assert_eq!(many, Some(Error::TooManyCertificates));
+    assert_eq!(many, Some(Error::TooManyCertificates(64)));
+}
+
+/// Where too many must not disable the others, the first ones are used.
+#[test]
+fn the_first_blocks_of_a_source_can_be_used() {
+    let ca = Ca::root("factory");
+    let (list, certificate) = (ca.list(&[]), ca.issuer.pem());
+    let text = [list.repeat(70), certificate.repeat(9)].concat();
+    let found = find_first(text.as_bytes(), BOUNDS, 8).unwrap();
+    assert_eq!((found.lists.len(), found.certificates().count()), (64, 8));
+    let expected = [Error::TooManyCertificates(8), Error::TooManyLists(70)];
+    assert_eq!(found.left_out, expected);
+    let text = [list.repeat(64), certificate.repeat(8)].concat();
+    assert_eq!(find_first(text.as_bytes(), BOUNDS, 8).unwrap().left_out, []);
+}
+
+/// Makes an element of DER.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [&[tag, 0x84], &length[..], content].concat()
+}
+
+/// What no one has signed is not parsed if it is large: parsed, a name takes fifty times its size.
+#[test]
+fn a_long_name_and_a_large_certificate_are_left_alone() {
+    let ca = Ca::root("factory");
+    let bounds = Bounds {
+        bytes: 64 << 20,
+        entries: 1000,
+    };
+    // Attributes of nine bytes: SET, SEQUENCE, OID 2.5.4, and an empty string.
+    let name = |bytes: usize| [0x31, 7, 0x30, 5, 6, 1, 0x55, 0x0C, 0].repeat(bytes / 9);
+    let list = |name: &[u8]| {
+        let algorithm = element(0x30, &[6, 1, 0x55]);
+        let signed = [
+            &algorithm[..],
+            &element(0x30, name),
+            &element(0x17, b"260101000000Z"),
+            &element(0x17, b"260201000000Z"),
+        ];
+        let signed = element(0x30, &signed.concat());
+        let whole = [&signed[..], &algorithm, &element(0x03, &[0; 9])].concat();
+        element(0x30, &whole)
+    };
+    let load = |list: &[u8]| Crl::load(list, &[ca.as_issuer()], bounds).unwrap_err();
+    assert_eq!(load(&list(&name(20 << 20))), Error::LongName);
+    let Error::UnknownIssuer(shown) = load(&list(&name(4000))) else {
+        panic!("a name of 4000 bytes is parsed");
+    };
+    assert!(shown.len() <= 253, "{shown}");
+    // Even if a known CA has issued the certificate.
+    let large = ca.below("large", |params| {
+        let extension = CustomExtension::from_oid_content(&[1, 2, 3], vec![0; 0x10000]);
+        params.custom_extensions.push(extension);
+    });
+    let text = [ca.list(&[]), large.issuer.pem()].concat();
+    let found = find_first(text.as_bytes(), bounds, 8).unwrap();
+    assert_eq!(found.left_out, [Error::LargeCertificate]);
+    assert_eq!(found.issuers(&[ca.as_issuer()]), []);
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn an_outdated_list_refuses_or_not_and_goes_on_revoking() {
 
 /// Without the rest, a certificate that nothing applies to may be on a list that is missing.
 #[test]
-fn lists_that_are_missing_count_as_outdated() {
+fn a_list_that_is_missing_counts_as_outdated_and_as_none() {
     let (ca, other) = (Ca::root("factory"), Ca::root("office"));
     let Listed(mut clients, lists) = with_lists(&ca, &[(&ca, &[("02", "")])], Depth::Leaf);
     let elsewhere = with_lists(&ca, &[(&other, &[])], Depth::Leaf).1.partial();
@@ -189,8 +189,14 @@ fn lists_that_are_missing_count_as_outdated() {
     assert_eq!(judge(&clients, &partial, 2), Err(Refusal::Revoked));
     let refused = judge(&clients, &elsewhere, 3);
     assert_eq!(refused, Err(Refusal::OutdatedList));
+    // What refuses while nothing is missing does so while something is.
     clients.revocation.as_mut().unwrap().when_outdated = WhenUnknown::Accept;
+    assert_eq!(judge(&clients, &elsewhere, 3), Err(Refusal::Unlisted));
+    clients.revocation.as_mut().unwrap().when_unlisted = WhenUnknown::Accept;
     assert_eq!(judge(&clients, &elsewhere, 3), Ok(()));
+    clients.revocation.as_mut().unwrap().when_outdated = WhenUnknown::Refuse;
+    let refused = judge(&clients, &elsewhere, 3);
+    assert_eq!(refused, Err(Refusal::OutdatedList));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
+use mqtt_tls_judge::escape;
 use mqtt_tls_judge::revocation::error::Reason;
 use mqtt_tls_judge::revocation::source::Bounds;
 use mqtt_tls_program::error::chain;
@@ -19,6 +20,9 @@ use crate::fetch::{self, Answer, Body, Limits, Validators};
 
 /// Maximum size of what a URL answers, in bytes: more than a million serial numbers in DER.
 const SIZE_MAX: usize = 64 * 1024 * 1024;
+
+/// Maximum length of what is said of a failed GET, in bytes.
+const MESSAGE_MAX: usize = 500;
 
 /// Limits of a GET.
 const LIMITS: Limits = Limits {
@@ -69,6 +73,15 @@ impl Asking {
         }
     }
 
+    /// Returns the time from now at which the first of the lists becomes outdated, in seconds, unless that was long ago.
+    pub(super) fn until(&self) -> Option<i64> {
+        let now = Timestamp::now().as_second();
+        let refresh = i64::try_from(self.url.written.refresh.as_secs()).unwrap_or(i64::MAX);
+        let dates = self.pool.next_updates(&self.source).into_iter();
+        let left = dates.map(|date| date.saturating_sub(now));
+        left.filter(|left| *left >= -refresh).min()
+    }
+
     /// Gets the lists, and hands them to the pool.
     pub(super) async fn attempt(&mut self) -> Came {
         // After a failure, what was good before is examined once more.
@@ -110,7 +123,7 @@ impl Asking {
         let examined = spawn_blocking(move || {
             let digest = digest(&SHA256, &bytes).as_ref().to_vec();
             let is_same = before.as_ref() == Some(&digest);
-            let content = (!is_same).then(|| pool.examine(&bytes, BOUNDS));
+            let content = (!is_same).then(|| pool.examine(&bytes, BOUNDS, CERTIFICATES_MAX));
             // The next answer is read after that.
             drop((bytes, turn));
             (content, digest)
@@ -128,12 +141,16 @@ impl Asking {
         };
         let lists = content.lists.len();
         match self.replace(content, now) {
-            Err(failure) if failure.outcome != Outcome::Older => {
+            Err(failure) if !failure.outcome.is_good() => {
                 self.note(Err(&failure));
                 Came::Refused
             }
             came => {
-                self.known = known;
+                // A list from the future is examined again.
+                let is_early = |failure: &Failure| failure.outcome == Outcome::NotYetValid;
+                if !came.as_ref().is_err_and(is_early) {
+                    self.known = known;
+                }
                 self.note(came.as_ref().map(|()| (lists, size)));
                 Came::Good
             }
@@ -169,6 +186,9 @@ impl Asking {
     }
 }
 
+/// Maximum number of certificates beside the lists of a URL, which anyone may serve.
+const CERTIFICATES_MAX: usize = 8;
+
 /// Limits of lists.
 const BOUNDS: Bounds = Bounds {
     bytes: SIZE_MAX,
@@ -179,7 +199,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
             outcome: Outcome::Unfetched(error.reason()),
-            message: chain(&error),
+            // A library may quote the server's certificate, with all of its names.
+            message: escape::escaped(&chain(&error), MESSAGE_MAX),
         }
     }
 }
@@ -191,5 +212,19 @@ impl Failure {
             outcome: Outcome::Refused(Reason::BrokenList),
             message: "the lists could not be parsed".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, Failure, MESSAGE_MAX};
+
+    #[test]
+    fn what_a_library_quotes_of_the_server_is_bounded_and_escaped() {
+        let names = "a.example\n".repeat(1000);
+        let failure = Failure::from(Error::Tls(std::io::Error::other(names)));
+        assert!(failure.message.len() <= MESSAGE_MAX);
+        let is_start = |start| failure.message.starts_with(start);
+        assert!(is_start("the TLS handshake failed: a.example\\na.example"));
     }
 }
