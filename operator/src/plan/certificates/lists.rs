@@ -180,6 +180,9 @@ impl Lists {
     ///
     /// One of them is older, as after a rollback: it would give back what was revoked since. Or it is from the future.
     pub fn instead_of(&self, before: &Self, now: Timestamp) -> Result<(), Problem> {
+        if self.text == before.text {
+            return Ok(());
+        }
         let is_early = |list: &&Crl| list.this_update().is_after(now);
         if let Some(list) = self.loaded.iter().find(is_early) {
             let message = format!(
@@ -193,7 +196,7 @@ impl Lists {
         let older = self.loaded.iter().find_map(|list| {
             let mut known = before.loaded.iter().filter(|known| known.is_same(list));
             known
-                .find(|known| !list.may_replace(known))
+                .find(|known| !list.may_replace(known, now))
                 .map(|known| (list, known))
         });
         let Some((list, known)) = older else {
