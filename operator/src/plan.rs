@@ -163,7 +163,12 @@ fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<Renewed
     if choices.conflicts(rest) {
         choices.keep_authorities(previous);
     }
-    let fitted = fit::fit(rest, &mut choices, previous, Yielding::All, now).ok()?;
+    let mut fitted = fit::fit(rest, &mut choices, previous, Yielding::All, now).ok()?;
+    // What did not fit may have been put back in one of them only.
+    if choices.conflicts(rest) {
+        choices.keep_authorities(previous);
+        fitted = fit::fit(rest, &mut choices, previous, Yielding::All, now).ok()?;
+    }
     Some(Renewed {
         choices,
         config: fitted.rendered?,

@@ -50,7 +50,8 @@ impl Lists {
     pub(crate) fn expect(&mut self, settings: &Settings, now: Timestamp) {
         // The operator removes the file together with the last `revocation`.
         let is_judged = settings.judges_revocation();
-        let is_new = is_judged && !std::mem::replace(&mut self.is_judged, is_judged);
+        let was_judged = std::mem::replace(&mut self.is_judged, is_judged);
+        let is_new = is_judged && !was_judged;
         let file = self.file.iter().filter(|_| is_judged);
         let file = file.map(|_| crls::Source::File);
         let urls = settings.crl_urls.iter();

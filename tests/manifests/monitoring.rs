@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Config, Host, Pem, yaml};
+use mqtt_tls_config::{Backend, ClientAuth, ClientAuthMode, Config, Host, Pem, Revocation, yaml};
 use mqtt_tls_operator::crd;
 use serde_json::Value;
 use tests::apiserver::ApiServer;
@@ -275,6 +275,7 @@ impl Terminator {
         config.client_auth = ClientAuth {
             mode: ClientAuthMode::Optional,
             ca: Some(Pem::new(ca.cert_pem())),
+            revocation: Some(Revocation::default()),
             ..ClientAuth::default()
         };
         let file = workdir::scratch("terminator").join("config.yaml");

@@ -15,7 +15,7 @@ use mqtt_tls_config as file;
 use super::backend;
 use super::certificates::choose::{Choice, Chosen, choose};
 use super::certificates::entry::Entry;
-use super::certificates::lists::Pool;
+use super::certificates::lists::{Lists, Pool};
 use super::certificates::previous::Previous;
 use super::certificates::serving::{Part, Warning};
 use super::config::Inherited;
@@ -23,6 +23,7 @@ use super::environment::Environment;
 use super::host_key::HostKey;
 use super::listener::{Alpn, Authentication, Backend, Listener};
 use super::problem::Problem;
+use super::reason::Reason;
 use super::source::{Source, Sources};
 use super::world::World;
 use crate::crd::HostStatus;
@@ -87,22 +88,35 @@ impl Choices {
         }
     }
 
-    /// Returns the lists of all sources, with those of before where one stays as it was.
-    pub fn all_crls(&self, previous: &Previous) -> Pool {
+    /// Returns the lists of all sources, with those of before where CA certificates were put back.
+    ///
+    /// # Errors
+    ///
+    /// A source has none for the CA certificates that stay.
+    pub fn all_crls(&self, previous: &Previous, now: Timestamp) -> Result<Pool, Problem> {
         let hosts = self.hosts.iter().map(|host| &host.chosen);
         let mut pool = Pool::default();
         for chosen in std::iter::once(&self.listener).chain(hosts) {
-            let authorities = chosen.authorities.as_ref();
+            let Some(authorities) = &chosen.authorities else {
+                continue;
+            };
             for source in &chosen.crls {
-                // CA certificates may have been put back, and lists that others signed not yet.
-                let fresh = self.crls.of(source);
-                let fresh = fresh.filter(|lists| authorities.is_some_and(|own| lists.are_of(own)));
-                if let Some(lists) = fresh.or_else(|| previous.crls().of(source)) {
-                    pool.add(lists.clone());
-                }
+                let fresh = self.crls.read_for(source, authorities).cloned();
+                let again = || self.crls.lists(source, authorities, now);
+                let before = || previous.crls().lists(source, authorities, now);
+                // It had none of these CAs before either.
+                let none = || previous.crls().knows(source).then(|| Lists::none(source));
+                let lists = fresh.or_else(again).or_else(before).or_else(none);
+                let Some(lists) = lists else {
+                    let message = format!(
+                        "{source}: it has no list of the CA certificates that stay in use; until then no new configuration is rendered"
+                    );
+                    return Err(Problem::of_reference(Reason::UnusableCrl, message));
+                };
+                pool.add(lists);
             }
         }
-        pool
+        Ok(pool)
     }
 
     /// Returns the sources of all certificates and CA bundles.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use mqtt_tls_judge::revocation::crl::Crl;
-use mqtt_tls_judge::revocation::error::Error;
+use mqtt_tls_judge::revocation::error::{Error, Reason};
 
 use super::{Content, Failure, Outcome, Source};
 
@@ -59,7 +59,12 @@ impl Kept {
             lists.sort_by_key(|list| !self.lists.iter().any(|before| before.is_same(list)));
             lists.truncate(room);
         }
-        let has_brought = failures.is_empty() || has_lists && !lists.is_empty();
+        // Of a source that has brought nothing yet, a damaged list is a missing one. That of a CA that is not trusted is not missed.
+        let is_missed = |one: &Failure| {
+            !one.outcome.is_good() && one.outcome != Outcome::Refused(Reason::UnknownIssuer)
+        };
+        let is_whole = self.loaded_at.is_some() || !failures.iter().any(is_missed);
+        let has_brought = is_whole && (failures.is_empty() || has_lists && !lists.is_empty());
         self.lists = lists;
         let first = |outcome| failures.iter().find(|one| one.outcome == outcome).cloned();
         let older = first(Outcome::Older);

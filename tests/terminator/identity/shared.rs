@@ -184,10 +184,12 @@ async fn no_certificate_gives_the_name_of_another_hosts_guests() {
 fn a_user_name_without_a_client_id_is_warned_about() {
     let devices = Ca::new("devices");
     let start = |identity: Identity| {
-        Fixture::start_with(([127, 0, 0, 1], 1883).into(), |config| {
+        let fixture = Fixture::start_with(([127, 0, 0, 1], 1883).into(), |config| {
             config.client_auth = trust(Require, &devices);
             config.identity = Some(identity);
-        })
+        });
+        fixture.wait_for_generation(1);
+        fixture
     };
     let reasons = |fixture: &Fixture| {
         let warnings = fixture.terminator.status().warnings;

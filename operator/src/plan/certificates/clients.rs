@@ -96,21 +96,25 @@ impl Choice<'_> {
         Ok(found)
     }
 
-    /// Adds the lists of a source, or those that it had.
+    /// Adds the lists of a source, or those that it had. A CA that is not trusted any more takes its list with it.
     fn list(&self, source: &DataKey, found: &mut Found) -> Result<(), Problem> {
         let authorities = &found.bundle.authorities;
-        let before = || self.previous.crls().lists(source, authorities, self.now);
+        let before = self.previous.crls().lists(source, authorities, self.now);
         let read = lists::read(self.key, source, authorities, self.world, self.now);
-        let read = read.and_then(|read| match before() {
-            Some(before) => read.instead_of(&before, self.now).map(|()| read),
-            None => Ok(read),
+        let read = read.and_then(|read| match (read.foreign(), &before) {
+            (Some(problem), None) if self.previous.crls().knows(source) => {
+                let what = "until then no certificate is known to be revoked by it";
+                found.problems.push(problem.until_then(what));
+                Ok(read)
+            }
+            (Some(problem), _) => Err(problem),
+            (None, Some(before)) => read.instead_of(before, self.now).map(|()| read),
+            (None, None) => Ok(read),
         });
-        let lists = match read {
-            Ok(read) => read,
-            Err(problem) => {
-                let Some(before) = before() else {
-                    return Err(problem);
-                };
+        let lists = match (read, before) {
+            (Ok(read), _) => read,
+            (Err(problem), None) => return Err(problem),
+            (Err(problem), Some(before)) => {
                 let what = "the previous list stays in use";
                 found.problems.push(problem.until_then(what));
                 before

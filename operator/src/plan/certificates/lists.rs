@@ -76,6 +76,8 @@ pub struct Lists {
     loaded: Vec<Crl>,
     /// The authorities with which they were verified.
     verified_by: Option<Authorities>,
+    /// Issuers of lists that were left out, because they are not among the authorities.
+    strangers: Vec<String>,
     /// Number of certificates.
     certificates: usize,
     /// When each of them is to be replaced.
@@ -123,10 +125,16 @@ impl Lists {
         let issuers = [known, &found.issuers(known)].concat();
         let mut lists = Self {
             verified_by: Some(authorities.clone()),
-            ..Self::empty(source.clone())
+            ..Self::none(source)
         };
         for der in &found.lists {
-            let list = Crl::load(der, &issuers, BOUNDS)?;
+            let list = match Crl::load(der, &issuers, BOUNDS) {
+                Err(Error::UnknownIssuer(issuer)) => {
+                    lists.strangers.push(issuer);
+                    continue;
+                }
+                loaded => loaded?,
+            };
             let until = list.next_update();
             if until.is_before(now) {
                 let message = format!(
@@ -155,23 +163,35 @@ impl Lists {
         Ok(lists)
     }
 
-    fn empty(source: DataKey) -> Self {
+    /// Returns no lists of a source.
+    pub fn none(source: &DataKey) -> Self {
         Self {
-            source,
+            source: source.clone(),
             text: String::new(),
             loaded: Vec::new(),
             verified_by: None,
+            strangers: Vec::new(),
             certificates: 0,
             dates: Vec::new(),
             warnings: Vec::new(),
         }
     }
 
-    /// Reports whether all were verified with some of these authorities, or with CAs that they have issued.
-    pub fn are_of(&self, authorities: &Authorities) -> bool {
-        self.verified_by
-            .iter()
-            .any(|known| authorities.is_same(known))
+    /// Returns the problem if all of them were left out: their issuers are not among the authorities.
+    pub fn foreign(&self) -> Option<Problem> {
+        let stranger = self.strangers.first().filter(|_| self.loaded.is_empty())?;
+        let message = format!(
+            "{}: {}",
+            self.source,
+            Error::UnknownIssuer(stranger.clone())
+        );
+        Some(Problem::of_reference(Reason::UnusableCrl, message))
+    }
+
+    /// Reports whether they are what these authorities have signed.
+    fn are_of(&self, authorities: &Authorities) -> bool {
+        let mut known = self.verified_by.iter();
+        known.any(|known| authorities.is_same(known))
     }
 
     /// Checks whether it may take the place of the lists that its source had.
@@ -241,7 +261,14 @@ impl Pool {
         let mut pool: Vec<Lists> = Vec::new();
         for line in text.into_iter().flat_map(str::lines) {
             match line.strip_prefix(HEADER).map(serde_json::from_str) {
-                Some(Ok(source)) => pool.push(Lists::empty(source)),
+                // What several CAs of different hosts have signed is written for each of them.
+                Some(Ok(source)) => match pool.iter().position(|one| one.source == source) {
+                    Some(known) => {
+                        let known = pool.remove(known);
+                        pool.push(known);
+                    }
+                    None => pool.push(Lists::none(&source)),
+                },
                 // Someone edited it.
                 Some(Err(_)) => {}
                 None => {
@@ -262,20 +289,33 @@ impl Pool {
         authorities: &Authorities,
         now: Timestamp,
     ) -> Option<Lists> {
-        let lists = self.of(source)?;
-        Lists::of(source, lists.text.as_bytes(), authorities, now).ok()
+        let mut known = self.0.iter().filter(|lists| lists.source == *source);
+        known.find_map(|lists| {
+            let lists = Lists::of(source, lists.text.as_bytes(), authorities, now).ok()?;
+            (!lists.loaded.is_empty()).then_some(lists)
+        })
     }
 
-    /// Adds lists, if their source has none yet.
+    /// Adds lists, if there are none of their source for the same authorities yet.
     pub fn add(&mut self, lists: Lists) {
-        if !self.0.iter().any(|known| known.source == lists.source) {
+        let is_known = |known: &Lists| {
+            let own = lists.verified_by.as_ref();
+            known.source == lists.source && own.is_none_or(|own| known.are_of(own))
+        };
+        if !self.0.iter().any(is_known) {
             self.0.push(lists);
         }
     }
 
-    /// Returns the lists of a source.
-    pub fn of(&self, source: &DataKey) -> Option<&Lists> {
-        self.0.iter().find(|lists| lists.source == *source)
+    /// Returns what was read of a source for these authorities.
+    pub fn read_for(&self, source: &DataKey, authorities: &Authorities) -> Option<&Lists> {
+        let mut known = self.0.iter();
+        known.find(|lists| lists.source == *source && lists.are_of(authorities))
+    }
+
+    /// Reports whether there is anything of a source.
+    pub fn knows(&self, source: &DataKey) -> bool {
+        self.0.iter().any(|lists| lists.source == *source)
     }
 
     /// Returns the size of the text in bytes.
@@ -309,8 +349,8 @@ impl Pool {
         while let Some(excess) = self.excess() {
             let had = |lists: &Lists| before.0.iter().find(|known| known.source == lists.source);
             let growth = |lists: &Lists| {
-                let before = had(lists)?;
-                Some(lists.text.len().saturating_sub(before.text.len())).filter(|grown| *grown > 0)
+                let before = had(lists).filter(|before| before.text != lists.text)?;
+                Some(lists.text.len().saturating_sub(before.text.len()))
             };
             let grown = self
                 .0
@@ -360,7 +400,6 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ConfigMap;
     use mqtt_tls_judge::authorities;
     use mqtt_tls_judge::pem::Part;
     use rcgen::{
@@ -470,32 +509,57 @@ mod tests {
         assert_eq!(lists.text.matches("BEGIN").count(), 1);
     }
 
+    /// A list of a namesake is left out, as that of a CA that is not trusted any more; those beside it are used.
     #[test]
-    fn a_list_of_another_ca_is_refused() {
+    fn lists_of_other_cas_are_left_out() {
         let (ca, namesake) = (Ca::new(), Ca::new());
-        let map = ConfigMap {
-            binary_data: Some([("ca.crl".to_owned(), ByteString(namesake.list(0)))].into()),
-            ..ConfigMap::default()
-        };
-        let mut world = World::new(
-            serde_json::from_value(serde_json::json!({
-                "metadata": {"name": "edge"}, "spec": {"certificates": [], "backend": {}},
-            }))
-            .unwrap(),
-        );
-        let read = |world: &World| {
-            let host = HostKey::LISTENER;
-            read(&host, &source("a"), &ca.authorities(), world, during())
-        };
-        assert_eq!(read(&world).err().unwrap().reason, Reason::CrlNotFound);
-        world.config_maps.insert(Name::new("iot", "a"), map);
-        let problem = read(&world).err().unwrap();
-        assert_eq!(problem.reason, Reason::UnusableCrl);
+        let mut text = String::new();
+        push(&mut text, "X509 CRL", &namesake.list(0));
+        let alone = lists("a", &ca, text.as_bytes());
+        assert!(matches!(alone, Err(Unusable::List(Error::Signature(_)))));
+        let mut other = CertificateParams::default();
+        other.distinguished_name.push(DnType::CommonName, "others");
+        other.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let other = Ca(CertifiedIssuer::self_signed(other, KeyPair::generate().unwrap()).unwrap());
+        let mut text = String::new();
+        push(&mut text, "X509 CRL", &other.list(0));
+        let foreign = lists("a", &ca, text.as_bytes()).unwrap().foreign();
+        let message = foreign.unwrap().message;
         assert!(
-            problem.message.starts_with("ConfigMap a, key ca.crl: "),
-            "{}",
-            problem.message
+            message.starts_with("ConfigMap a, key ca.crl: the issuer"),
+            "{message}"
         );
+        push(&mut text, "X509 CRL", &ca.list(2));
+        let both = lists("a", &ca, text.as_bytes()).unwrap();
+        assert_eq!((both.loaded.len(), both.foreign().is_some()), (1, false));
+    }
+
+    /// Hosts with other authorities take what is theirs of the same object, and all of it is read back.
+    #[test]
+    fn each_host_has_what_its_cas_have_signed() {
+        let ca = Ca::new();
+        let mut other = CertificateParams::default();
+        other.distinguished_name.push(DnType::CommonName, "others");
+        other.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let other = Ca(CertifiedIssuer::self_signed(other, KeyPair::generate().unwrap()).unwrap());
+        let mut text = String::new();
+        push(&mut text, "X509 CRL", &ca.list(1));
+        push(&mut text, "X509 CRL", &other.list(1));
+        let mut pool = Pool::default();
+        for ca in [&ca, &other, &ca] {
+            pool.add(lists("a", ca, text.as_bytes()).unwrap());
+        }
+        assert_eq!(pool.0.len(), 2);
+        let secret = Secret {
+            data: Some([(CRLS.to_owned(), pool.text().unwrap())].into()),
+            ..Secret::default()
+        };
+        let read = Pool::read(&secret);
+        assert_eq!(read.0.len(), 1);
+        for ca in [&ca, &other] {
+            let own = read.lists(&source("a"), &ca.authorities(), during());
+            assert_eq!(own.unwrap().loaded.len(), 1);
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub fn fit(
             if !fits {
                 return Err(without_suite());
             }
-            fitted.add_crls(choices, previous)?;
+            fitted.add_crls(choices, previous, now)?;
             return Ok(fitted);
         }
         // Some characters need more space in the file.
@@ -94,8 +94,13 @@ pub fn fit(
 
 impl Fitted {
     /// Adds the revocation lists; those of before stay if they have outgrown their limit.
-    fn add_crls(&mut self, choices: &Choices, previous: &Previous) -> Result<(), Problem> {
-        let mut crls = choices.all_crls(previous);
+    fn add_crls(
+        &mut self,
+        choices: &Choices,
+        previous: &Previous,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let mut crls = choices.all_crls(previous, now)?;
         let problems = crls.fit(previous.crls())?.into_iter();
         self.outgrown
             .extend(problems.map(|problem| (HostKey::LISTENER, problem)));
