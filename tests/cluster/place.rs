@@ -132,10 +132,7 @@ fn a_killed_run_leaves_nothing() {
     const SCRIPT: &str = "kubectl create deployment broker --image=smart-mqtt:0.42 && \
         kubectl rollout status deployment/broker --timeout=180s && \
         kill -KILL $PPID";
-    // It starts itself again, and cargo may replace the program meanwhile: other tests are compiled beside the journeys.
-    let own = workdir::scratch("killed-run").join("node");
-    std::fs::copy(programs::node(), &own).expect("the program can be copied");
-    let mut command = Command::new(own);
+    let mut command = Command::new(programs::node());
     command.args(["bash", "-c", SCRIPT]);
     let finished = run(command, b"", NODE);
     let output = finished.stdout + &finished.stderr;
