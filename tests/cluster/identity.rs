@@ -14,7 +14,7 @@ const MOSQUITTO: &str = include_str!("mosquitto.yaml");
 
 const NAMESPACE: &str = "identity";
 
-/// Each user may write below a topic of its own; whoever has no name may read all of them.
+/// Each user may write below a topic of its own; a client without a name may read all of them.
 const RIGHTS: &str = "topic read devices/#\npattern readwrite devices/%u/#\n";
 
 const CONFIGURATION: &str =

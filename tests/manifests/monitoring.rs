@@ -264,13 +264,8 @@ impl Terminator {
         };
         config.admin.port = ports::free_port();
         config.hosts = vec![Host {
-            names: vec!["localhost".to_owned()],
-            pem: None,
-            certificates: Vec::new(),
-            client_auth: None,
-            identity: None,
             backend: Some(config.backend.clone()),
-            tls: mqtt_tls_config::HostTls::default(),
+            ..Host::new(vec!["localhost".to_owned()])
         }];
         config.client_auth = ClientAuth {
             mode: ClientAuthMode::Optional,

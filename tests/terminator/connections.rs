@@ -157,15 +157,7 @@ async fn connections_of_all_threads_and_hosts_are_listed_with_ipv6_addresses() {
     let fixture = Fixture::start_with(backend.addr(), |config| {
         config.admin.connections = true;
         config.host = Some(Ipv6Addr::LOCALHOST.into());
-        config.hosts = vec![Host {
-            tls: mqtt_tls_config::HostTls::default(),
-            names: vec!["localhost".to_owned()],
-            pem: None,
-            certificates: Vec::new(),
-            client_auth: None,
-            identity: None,
-            backend: None,
-        }];
+        config.hosts = vec![Host::new(vec!["localhost".to_owned()])];
     });
     let mut open = Vec::new();
     for index in 0..16 {

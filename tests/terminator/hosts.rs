@@ -1,7 +1,7 @@
 //! Several hosts behind one port: each has its own certificates, client authentication, backend and sessions.
 
 use mqtt_tls_config::ClientAuthMode::{Optional, Require};
-use mqtt_tls_config::{Backend, ClientAuth, Config, Host, HostTls, Pem, Tickets, UnknownNames};
+use mqtt_tls_config::{Backend, ClientAuth, Config, Host, Pem, Tickets, UnknownNames};
 use serde_json::Value;
 use tests::clients::openssl::{SClient, is_resumed};
 use tests::clients::tls::{Connector, End};
@@ -27,16 +27,12 @@ impl Tenants {
         let leaf = leaf.dns("*.open.b.example").issue();
         let fixture = Fixture::start_with(listeners.addr(), |config| {
             config.hosts = vec![Host {
-                names: vec!["a.example".to_owned(), "*.b.example".to_owned()],
                 pem: Some(Pem::new(leaf.bundle())),
-                certificates: Vec::new(),
-                client_auth: None,
-                identity: None,
                 backend: Some(Backend {
                     host: "127.0.0.1".to_owned(),
                     port: hosts.addr().port(),
                 }),
-                tls: HostTls::default(),
+                ..Host::new(vec!["a.example".to_owned(), "*.b.example".to_owned()])
             }];
             change(config);
         });

@@ -225,13 +225,8 @@ async fn a_host_has_an_identity_of_its_own() {
         };
         config.identity = Some(user_names(naming("b/{cn}")));
         config.hosts = vec![Host {
-            tls: mqtt_tls_config::HostTls::default(),
-            names: vec!["localhost".to_owned()],
-            pem: None,
-            certificates: Vec::new(),
-            client_auth: None,
             identity: Some(user_names(naming("a/{cn}"))),
-            backend: None,
+            ..Host::new(vec!["localhost".to_owned()])
         }];
     });
     let leaf = devices.leaf().common_name("p7").client_auth().issue();

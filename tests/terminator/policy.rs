@@ -109,13 +109,8 @@ async fn a_host_has_the_listeners_protocols_or_its_own() {
     let fixture = Fixture::start_with(backend.addr(), |config| {
         config.tls.alpn = alpn(&[("mqtt", None)], true);
         let host = |name: &str, alpn| Host {
-            identity: None,
-            names: vec![name.to_owned()],
-            pem: None,
-            certificates: Vec::new(),
-            client_auth: None,
-            backend: None,
             tls: HostTls { alpn },
+            ..Host::new(vec![name.to_owned()])
         };
         config.hosts = vec![
             host("as.example", None),
@@ -157,16 +152,11 @@ async fn a_host_with_a_backend_of_its_own_does_not_lead_to_that_of_the_listeners
     let fixture = Fixture::start_with(plain.addr(), |config| {
         config.tls.alpn = alpn(&[("mqtt", Some(&amzn))], false);
         let host = |name: &str, backend: Option<&Scripted>| Host {
-            identity: None,
-            names: vec![name.to_owned()],
-            pem: None,
-            certificates: Vec::new(),
-            client_auth: None,
             backend: backend.map(|backend| Backend {
                 host: "127.0.0.1".to_owned(),
                 port: backend.addr().port(),
             }),
-            tls: HostTls::default(),
+            ..Host::new(vec![name.to_owned()])
         };
         config.hosts = vec![host("localhost", Some(&tenant))];
     });

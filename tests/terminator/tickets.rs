@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mqtt_tls_config::{Config, Host, HostTls, Pem, TICKET_PERIOD, TicketKey, Tickets};
+use mqtt_tls_config::{Config, Host, Pem, TICKET_PERIOD, TicketKey, Tickets};
 use serde_json::Value;
 use tests::clients::openssl::{SClient, is_resumed};
 use tests::pki::Ca;
@@ -48,13 +48,8 @@ impl Replicas {
                 // Clients that keep their session wait for the server to close.
                 config.timeouts.first_packet = Duration::from_secs(1);
                 config.hosts = vec![Host {
-                    identity: None,
-                    names: vec!["a.example".to_owned()],
                     pem: Some(Pem::new(ca.leaf().dns("a.example").issue().bundle())),
-                    certificates: Vec::new(),
-                    client_auth: None,
-                    tls: HostTls::default(),
-                    backend: None,
+                    ..Host::new(vec!["a.example".to_owned()])
                 }];
                 config
             })

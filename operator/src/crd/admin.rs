@@ -1,7 +1,9 @@
 //! What the terminator pods show on their admin port, as users write it. It must not open the port to more than it is.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::maps;
 
 /// What the terminator pods show on their admin port.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -11,7 +13,7 @@ pub struct Admin {
     /// `/connections`, for requests from the pod itself only, such as those of `kubectl port-forward`. It takes about 100 bytes
     /// a connection; those that are open when it is switched on are not listed. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    #[schemars(schema_with = "switch")]
+    #[schemars(schema_with = "maps::switch")]
     pub connections: bool,
 }
 
@@ -20,9 +22,4 @@ impl Admin {
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// A schema without a default, which the API server would write into each listener.
-fn switch(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "boolean"})
 }

@@ -7,7 +7,7 @@ use mqtt_tls_config::{ALPN_NAME_LENGTH_MAX, PROBE_PROTOCOL};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::Backend;
+use super::{Backend, maps};
 
 /// The protocols that TLS negotiates (ALPN).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -26,7 +26,7 @@ pub struct Alpn {
 
     /// Whether devices that offer none of the protocols are refused, with the alert no_application_protocol. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    #[schemars(schema_with = "required")]
+    #[schemars(schema_with = "maps::switch")]
     pub required: bool,
 }
 
@@ -58,11 +58,6 @@ impl HostTls {
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// A schema without a default, as those of `tls`.
-fn required(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "boolean"})
 }
 
 fn name(_: &mut SchemaGenerator) -> Schema {

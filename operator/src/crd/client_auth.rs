@@ -39,7 +39,7 @@ pub struct ClientAuth {
     /// Whether a certificate for servers only (extended key usage serverAuth) is accepted, as public CAs issue them. One
     /// without a purpose is accepted anyway. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    #[schemars(schema_with = "switch")]
+    #[schemars(schema_with = "maps::switch")]
     pub accept_server_purpose: bool,
 
     /// Rules for the names in a device's certificate: it must match one of them, with any of its names. Default: each
@@ -275,11 +275,6 @@ fn default_ca_key() -> String {
 
 fn default_crl_key() -> String {
     "ca.crl".to_owned()
-}
-
-/// A schema without a default, which the API server would write into each listener.
-fn switch(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "boolean"})
 }
 
 fn value(_: &mut SchemaGenerator) -> Schema {

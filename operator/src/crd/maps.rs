@@ -11,6 +11,11 @@ const ENTRIES_MAX: u32 = 32;
 /// Maximum length of an object's name and of a key of its data, in characters.
 const NAME_LENGTH_MAX: u32 = 253;
 
+/// A switch, without a default, which the API server would write into each listener.
+pub(super) fn switch(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "boolean"})
+}
+
 /// A TCP port.
 pub(super) fn port(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535})

@@ -7,6 +7,8 @@ mod alpn;
 mod decide;
 pub mod fit;
 mod identity;
+#[cfg(test)]
+mod made;
 mod together;
 
 use jiff::Timestamp;

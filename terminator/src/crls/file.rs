@@ -18,7 +18,7 @@ pub(crate) struct CrlFile {
     source: source::Source,
     /// What was read last, unless the file cannot be read now.
     read: Option<Digest>,
-    /// Whether a list of it is from the future, so that it is looked at again.
+    /// Whether a list of it is from the future, so that the file is examined again.
     is_early: bool,
     /// Whether it was ever there.
     was_there: bool,

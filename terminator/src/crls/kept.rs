@@ -103,7 +103,7 @@ impl Kept {
                     } else {
                         (&*one, list)
                     };
-                    // It is looked at again until it is valid.
+                    // It is examined again until it is valid.
                     if other.is_early(now) && !used.is_early(now) {
                         failures.push(Failure::unused(&other, used, now));
                     }

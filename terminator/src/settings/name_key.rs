@@ -41,7 +41,7 @@ pub(super) fn hash(name: &str) -> u64 {
 mod tests {
     use std::sync::Arc;
 
-    use mqtt_tls_config::{Config, Host, HostTls, Pem};
+    use mqtt_tls_config::{Config, Host, Pem};
     use rcgen::generate_simple_self_signed;
 
     use super::super::hosts::key_of;
@@ -52,15 +52,7 @@ mod tests {
         let made = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let pem = made.cert.pem() + &made.signing_key.serialize_pem();
         let mut config = Config::new(8883, Pem::new(pem));
-        let host = |names: &[&str]| Host {
-            names: names.iter().map(|&name| name.to_owned()).collect(),
-            pem: None,
-            certificates: Vec::new(),
-            client_auth: None,
-            identity: None,
-            backend: None,
-            tls: HostTls::default(),
-        };
+        let host = |names: &[&str]| Host::new(names.iter().map(|&name| name.to_owned()).collect());
         config.hosts = vec![
             host(&["a.example", "*.b.example"]),
             host(&["c.b.example", "*.c.b.example"]),

@@ -391,7 +391,7 @@ fn severely(
 
 #[cfg(test)]
 mod tests {
-    use mqtt_tls_config::{Config, Host as HostEntry, HostTls, Pem};
+    use mqtt_tls_config::{Config, Host as HostEntry, Pem};
     use rcgen::{CertificateParams, KeyPair};
 
     use super::super::{Judgement, Settings};
@@ -406,13 +406,8 @@ mod tests {
     #[test]
     fn only_certificates_that_have_changed_are_judged_again() {
         let host = |name: &str, pem: Pem| HostEntry {
-            names: vec![name.to_owned()],
             pem: Some(pem),
-            certificates: Vec::new(),
-            client_auth: None,
-            identity: None,
-            backend: None,
-            tls: HostTls::default(),
+            ..HostEntry::new(vec![name.to_owned()])
         };
         let mut config = Config::new(8883, pem("edge.example"));
         let shared = pem("*.example");

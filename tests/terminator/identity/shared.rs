@@ -16,13 +16,9 @@ use crate::fixture::{self, Fixture, Scripted, trust};
 /// A host for `localhost`.
 fn host(client_auth: Option<ClientAuth>, identity: Option<Identity>) -> Host {
     Host {
-        tls: mqtt_tls_config::HostTls::default(),
-        names: vec!["localhost".to_owned()],
-        pem: None,
-        certificates: Vec::new(),
         client_auth,
         identity,
-        backend: None,
+        ..Host::new(vec!["localhost".to_owned()])
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt_tls_config::ClientAuthMode::{DryRun, None as Nothing, Optional, Require};
-use mqtt_tls_config::{ClientRule, Host, HostTls, Pem, RuleField, RuleMatching};
+use mqtt_tls_config::{ClientRule, Config, Host, HostTls, Pem, RuleField, RuleMatching};
 use tests::clients::tls::{Connector, End};
 use tests::pki::Ca;
 
@@ -35,6 +35,13 @@ async fn a_client_that_is_revoked_is_closed_and_others_go_on() {
     }
 }
 
+/// Adds a CA to those that clients' certificates may chain to.
+fn trust_too(config: &mut Config, others: &Ca) {
+    let ca = config.client_auth.ca.take().unwrap();
+    let both = format!("{}{}", ca.expose(), others.cert_pem());
+    config.client_auth.ca = Some(Pem::new(both));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_with_other_entries_closes_no_one() {
     let judging = Judging::start(|ca| ca.crl(&[]), |_| {}).await;
@@ -52,9 +59,7 @@ async fn a_file_that_fails_closes_no_client_of_its_last_good_list() {
     let judging = Judging::start(
         |ca| ca.crl(&[]),
         |config| {
-            let ca = config.client_auth.ca.take().unwrap();
-            let both = format!("{}{}", ca.expose(), others.cert_pem());
-            config.client_auth.ca = Some(Pem::new(both));
+            trust_too(config, &others);
             config.client_auth.revocation = Some(strict());
         },
     )
@@ -78,9 +83,7 @@ async fn a_ca_that_is_removed_closes_its_clients() {
     let judging = Judging::start(
         |ca| ca.crl(&[]),
         |config| {
-            let ca = config.client_auth.ca.take().unwrap();
-            let both = format!("{}{}", ca.expose(), others.cert_pem());
-            config.client_auth.ca = Some(Pem::new(both));
+            trust_too(config, &others);
         },
     )
     .await;

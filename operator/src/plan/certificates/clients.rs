@@ -99,8 +99,13 @@ impl Choice<'_> {
     /// Adds the lists of a source, or those that it had. A CA that is not trusted any more takes its list with it.
     fn list(&self, source: &DataKey, found: &mut Found) -> Result<(), Problem> {
         let authorities = &found.bundle.authorities;
-        let before = self.previous.crls().lists(source, authorities, self.now);
         let read = lists::read(self.key, source, authorities, self.world, self.now);
+        // Parsing them takes time, and mostly nothing has changed.
+        let is_known = read
+            .as_ref()
+            .is_ok_and(|read| self.previous.crls().has(read));
+        let before = || self.previous.crls().lists(source, authorities, self.now);
+        let before = (!is_known).then(before).flatten();
         let read = read.and_then(|read| match (read.foreign(), &before) {
             (Some(problem), None) if self.previous.crls().knows(source) => {
                 let what = "until then no certificate is known to be revoked by it";

@@ -5,8 +5,6 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -18,6 +16,7 @@ use mqtt_tls_judge::revocation::error::Error;
 use mqtt_tls_judge::revocation::source::{Bounds, CERTIFICATES_MAX, find};
 
 use super::authorities::{Wanted, bytes};
+use super::pem::push;
 use super::serving::Warning;
 use crate::error::chain;
 use crate::plan::host_key::HostKey;
@@ -35,9 +34,6 @@ const BOUNDS: Bounds = Bounds {
     bytes: SIZE_MAX,
     entries: 16 * 1024,
 };
-
-/// Characters of a line of PEM (RFC 7468, section 2).
-const LINE: usize = 64;
 
 /// What a list begins with.
 const BEGIN_LIST: &str = "BEGIN X509 CRL";
@@ -234,21 +230,6 @@ impl Lists {
     }
 }
 
-/// Adds a PEM block.
-fn push(text: &mut String, label: &str, der: &[u8]) {
-    let encoded = STANDARD.encode(der);
-    let mut rest = encoded.as_str();
-    let _ = writeln!(text, "-----BEGIN {label}-----");
-    while !rest.is_empty() {
-        // Base64 has one byte a character.
-        let (line, others) = rest.split_at(rest.len().min(LINE));
-        text.push_str(line);
-        text.push('\n');
-        rest = others;
-    }
-    let _ = writeln!(text, "-----END {label}-----");
-}
-
 /// The lists of all sources of a listener and its hosts.
 #[derive(Clone, Default)]
 pub struct Pool(Vec<Lists>);
@@ -258,21 +239,21 @@ impl Pool {
     pub fn read(secret: &Secret) -> Self {
         let bytes = secret.data.as_ref().and_then(|data| data.get(CRLS));
         let text = bytes.and_then(|bytes| std::str::from_utf8(&bytes.0).ok());
-        let mut pool: Vec<Lists> = Vec::new();
+        let (mut pool, mut at) = (Vec::<Lists>::new(), 0);
         for line in text.into_iter().flat_map(str::lines) {
             match line.strip_prefix(HEADER).map(serde_json::from_str) {
                 // What several CAs of different hosts have signed is written for each of them.
-                Some(Ok(source)) => match pool.iter().position(|one| one.source == source) {
-                    Some(known) => {
-                        let known = pool.remove(known);
-                        pool.push(known);
+                Some(Ok(source)) => {
+                    let known = pool.iter().position(|one| one.source == source);
+                    at = known.unwrap_or(pool.len());
+                    if known.is_none() {
+                        pool.push(Lists::none(&source));
                     }
-                    None => pool.push(Lists::none(&source)),
-                },
+                }
                 // Someone edited it.
                 Some(Err(_)) => {}
                 None => {
-                    if let Some(lists) = pool.last_mut() {
+                    if let Some(lists) = pool.get_mut(at) {
                         lists.text.push_str(line);
                         lists.text.push('\n');
                     }
@@ -311,6 +292,13 @@ impl Pool {
     pub fn read_for(&self, source: &DataKey, authorities: &Authorities) -> Option<&Lists> {
         let mut known = self.0.iter();
         known.find(|lists| lists.source == *source && lists.are_of(authorities))
+    }
+
+    /// Reports whether it has exactly these lists of their source, of which there are some.
+    pub fn has(&self, lists: &Lists) -> bool {
+        let mut known = self.0.iter();
+        let is_same = |one: &Lists| one.source == lists.source && one.text == lists.text;
+        !lists.loaded.is_empty() && known.any(is_same)
     }
 
     /// Reports whether there is anything of a source.
@@ -416,10 +404,12 @@ mod tests {
 
     impl Ca {
         fn new() -> Self {
+            Self::named("devices")
+        }
+
+        fn named(name: &str) -> Self {
             let mut params = CertificateParams::default();
-            params
-                .distinguished_name
-                .push(DnType::CommonName, "devices");
+            params.distinguished_name.push(DnType::CommonName, name);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -517,10 +507,7 @@ mod tests {
         push(&mut text, "X509 CRL", &namesake.list(0));
         let alone = lists("a", &ca, text.as_bytes());
         assert!(matches!(alone, Err(Unusable::List(Error::Signature(_)))));
-        let mut other = CertificateParams::default();
-        other.distinguished_name.push(DnType::CommonName, "others");
-        other.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let other = Ca(CertifiedIssuer::self_signed(other, KeyPair::generate().unwrap()).unwrap());
+        let other = Ca::named("others");
         let mut text = String::new();
         push(&mut text, "X509 CRL", &other.list(0));
         let foreign = lists("a", &ca, text.as_bytes()).unwrap().foreign();
@@ -538,10 +525,7 @@ mod tests {
     #[test]
     fn each_host_has_what_its_cas_have_signed() {
         let ca = Ca::new();
-        let mut other = CertificateParams::default();
-        other.distinguished_name.push(DnType::CommonName, "others");
-        other.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let other = Ca(CertifiedIssuer::self_signed(other, KeyPair::generate().unwrap()).unwrap());
+        let other = Ca::named("others");
         let mut text = String::new();
         push(&mut text, "X509 CRL", &ca.list(1));
         push(&mut text, "X509 CRL", &other.list(1));

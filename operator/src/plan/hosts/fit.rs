@@ -403,9 +403,9 @@ mod tests {
 
     use k8s_openapi::ByteString;
     use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
     use serde_json::{Value, json};
 
+    use super::super::made::pem;
     use crate::kinds::Child;
     use crate::plan::environment::Environment;
     use crate::plan::names::Name;
@@ -413,23 +413,13 @@ mod tests {
     use crate::plan::reason::Reason;
     use crate::plan::world::World;
     use crate::plan::{Plan, plan};
+    use rcgen::{CertificateParams, KeyPair};
 
     /// Two hosts, each with its certificate and its CA.
     struct Tenants {
         world: World,
         environment: Environment,
         certificates: Vec<String>,
-    }
-
-    fn pem(name: &str, is_ca: bool) -> String {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        if is_ca {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            return params.self_signed(&key).unwrap().pem();
-        }
-        let chain = params.self_signed(&key).unwrap().pem();
-        format!("{chain}{}", key.serialize_pem())
     }
 
     impl Tenants {

@@ -102,9 +102,9 @@ mod tests {
     use k8s_openapi::ByteString;
     use k8s_openapi::api::core::v1::Secret;
     use mqtt_tls_config::{ClientAuthMode, Config};
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
     use serde_json::{Value, json};
 
+    use super::super::made::pem;
     use super::KEPT;
     use crate::crd::ClientAuth;
     use crate::kinds::Child;
@@ -113,17 +113,6 @@ mod tests {
     use crate::plan::reason::Reason;
     use crate::plan::world::World;
     use crate::plan::{Plan, plan};
-
-    fn pem(name: &str, is_ca: bool) -> String {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        if is_ca {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            return params.self_signed(&key).unwrap().pem();
-        }
-        let chain = params.self_signed(&key).unwrap().pem();
-        format!("{chain}{}", key.serialize_pem())
-    }
 
     /// A listener with a host, in front of one broker; each has its certificate and its CA.
     struct Edge(World);
