@@ -87,6 +87,7 @@ impl Cluster {
                 backend: Backend::Unknown,
                 hosts: Vec::new(),
                 protocols: Vec::new(),
+                unloaded: None,
             };
             (format!("pod-{number}"), answer)
         });

@@ -134,6 +134,7 @@ mod tests {
             backend: Backend::Reached,
             hosts: Vec::new(),
             protocols: Vec::new(),
+            unloaded: None,
         };
         let proofs = Proofs {
             pods: vec![("a".to_owned(), answer)],

@@ -54,6 +54,20 @@ pub(super) struct Status {
     by_protocol: Vec<Protocol>,
     #[serde(default)]
     hosts: Vec<Host>,
+    revocation: Option<Revocation>,
+}
+
+/// The sources of revocation lists.
+#[derive(Debug, Deserialize)]
+struct Revocation {
+    sources: Vec<ListSource>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListSource {
+    source: String,
+    url: Option<String>,
+    error: Option<Refusal>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +116,7 @@ impl Status {
             backend,
             by_protocol,
             hosts,
+            revocation,
         } = self;
         let hosts = hosts.into_iter().take(HOSTS_MAX);
         let hosts = hosts.flat_map(|host| host.unreached(&backend.address));
@@ -122,7 +137,20 @@ impl Status {
             backend: backend.answer(),
             hosts,
             protocols,
+            unloaded: revocation.and_then(Revocation::unloaded),
         }
+    }
+}
+
+impl Revocation {
+    /// Returns the first source that is not good, with what is wrong.
+    fn unloaded(self) -> Option<String> {
+        let mut sources = self.sources.into_iter();
+        sources.find_map(|source| {
+            let Refusal { reason, message } = source.error?;
+            let name = source.url.unwrap_or(source.source);
+            Some(text(&format!("{name}: {reason}: {message}")))
+        })
     }
 }
 
@@ -199,6 +227,10 @@ mod tests {
             "backend": {"address": "broker:1883", "reachable": true},
             "hosts": [host("a", Some(true)), host("b", None), host("broker", None)],
             "byProtocol": [{"protocol": "mqtt", "backend": {"address": "c:1883", "reachable": false}}],
+            "revocation": {"complete": false, "generation": 1, "sources": [
+                {"source": "file", "loadedAt": "2026-06-01T00:00:00Z", "error": null, "lists": []},
+                {"source": "crls[0]", "url": "http://ca/list.crl", "loadedAt": null, "lists": [],
+                 "error": {"reason": "connect", "message": "refused", "at": "2026-06-01T00:00:00Z"}}]},
         });
         let status: Status = serde_json::from_value(status).unwrap();
         let answer = status.answer(&Question {
@@ -213,5 +245,7 @@ mod tests {
             panic!("{:?}", answer.protocols);
         };
         assert_eq!((&**protocol, &**address), ("mqtt", "c:1883"));
+        let unloaded = answer.unloaded.as_deref();
+        assert_eq!(unloaded, Some("http://ca/list.crl: connect: refused"));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::authorities::Authorities;
 use super::finding::{Finding, Reason};
 
 /// Maximum number of names in a finding.
@@ -15,12 +16,23 @@ pub struct Host<'h> {
     pub names: &'h [String],
     /// The DNS names of each certificate that it serves.
     pub certificates: Vec<&'h [String]>,
-    /// Whether it requires a client certificate.
-    pub requires_certificate: bool,
+    /// What it requires of clients' certificates; `None` if it does not require one.
+    pub required: Option<Required<'h>>,
     /// Whether it has names from certificates of its own, and these are user names only.
     pub keeps_client_ids: bool,
     /// The addresses of its brokers: its own, and those of protocols that clients may choose (ALPN).
     pub backends: &'h [String],
+}
+
+/// What a host requires of clients' certificates.
+#[derive(Clone, Copy, Debug)]
+pub struct Required<'h> {
+    /// The authorities that they are of.
+    pub authorities: &'h Authorities,
+    /// Whether they must match rules.
+    pub rules: bool,
+    /// Whether they must not be revoked.
+    pub revocation: bool,
 }
 
 /// Returns the findings about the listener itself, which is the first, and its hosts, each with the index of the one that it is
@@ -75,23 +87,51 @@ impl Host<'_> {
         Some(Finding::warning(Reason::NameNotCovered, message))
     }
 
-    /// Returns a finding if a device without a client certificate, which this host requires, reaches the same broker by another
-    /// name, or by none.
+    /// Returns a finding if a device that this host refuses for the lack of a client certificate, or for its certificate, reaches
+    /// the same broker by another name, or by none.
     fn detour(&self, hosts: &[Self]) -> Option<Finding> {
-        if !self.requires_certificate {
-            return None;
-        }
-        let common = |other: &&Self| {
+        let required = self.required?;
+        let common = |other: &Self| {
             let mut own = self.backends.iter();
             own.find(|own| other.backends.contains(own))
         };
-        let mut laxer = hosts.iter().filter(|other| !other.requires_certificate);
-        let (other, backend) = laxer.find_map(|other| Some((other, common(&other)?)))?;
-        let message = format!(
-            "client certificates are required, but a device without one reaches the same broker ({backend}) through {other}; require \
-             client certificates there as well, or give it another broker"
-        );
+        let mut detours = hosts.iter().filter_map(|other| {
+            let backend = common(other)?;
+            let (who, to_do) = required.avoided_at(other.required.as_ref())?;
+            Some(format!(
+                "{who} reaches the same broker ({backend}) through {other}; {to_do} there as well, or give it another broker"
+            ))
+        });
+        let message = detours.next()?;
         Some(Finding::warning(Reason::ClientAuthAvoidable, message))
+    }
+}
+
+impl Required<'_> {
+    /// Returns which device another host accepts although this one refuses it, and what to do there. Certificates of other
+    /// authorities are other devices.
+    fn avoided_at(&self, other: Option<&Self>) -> Option<(&'static str, &'static str)> {
+        let Some(other) = other else {
+            return Some((
+                "client certificates are required, but a device without one",
+                "require client certificates",
+            ));
+        };
+        let others = other.authorities.issuers();
+        let mut issuers = self.authorities.issuers().iter();
+        if !issuers.any(|issuer| others.contains(issuer)) {
+            return None;
+        }
+        if self.revocation && !other.revocation {
+            return Some((
+                "revoked client certificates are refused, but a device with one",
+                "set clientAuth.revocation",
+            ));
+        }
+        (self.rules && !other.rules).then_some((
+            "client certificates must match clientAuth.rules, but a device with any other certificate of the same CA",
+            "set rules",
+        ))
     }
 }
 
@@ -106,7 +146,11 @@ impl fmt::Display for Host<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, Reason, findings};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::{Authorities, Host, Reason, Required, findings};
+    use crate::authorities::judge;
+    use crate::pem::Part;
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -131,7 +175,7 @@ mod tests {
             let host = Host {
                 names: &own,
                 certificates: vec![&covered],
-                requires_certificate: false,
+                required: None,
                 keeps_client_ids: false,
                 backends: &[],
             };
@@ -149,10 +193,16 @@ mod tests {
     fn a_broker_that_is_reached_without_a_certificate_is_found_where_one_is_required() {
         let own = names(&["a.example"]);
         let brokers = names(&["x", "y"]);
-        let host = |requires_certificate, backend, is_host| Host {
+        let devices = authorities("devices");
+        let required = Required {
+            authorities: &devices,
+            rules: false,
+            revocation: false,
+        };
+        let host = |requires_certificate: bool, backend, is_host| Host {
             names: if is_host { &own[..] } else { &[] },
             certificates: vec![&own],
-            requires_certificate,
+            required: requires_certificate.then_some(required),
             keeps_client_ids: false,
             backends: match backend {
                 "x" => &brokers[..1],
@@ -183,6 +233,52 @@ mod tests {
                 let (index, finding) = &found[0];
                 assert_eq!((*index, finding.reason), (at, Reason::ClientAuthAvoidable));
                 assert!(finding.message.contains(shown), "{finding}");
+            }
+        }
+    }
+
+    fn authorities(name: &str) -> Authorities {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        judge(Part::file(&pem)).unwrap()
+    }
+
+    #[test]
+    fn a_host_that_asks_less_of_the_same_certificates_is_found() {
+        let own = names(&["a.example"]);
+        let brokers = names(&["x"]);
+        let (devices, others) = (authorities("devices"), authorities("others"));
+        let host = |authorities, rules, revocation| Host {
+            names: &own,
+            certificates: vec![&own],
+            required: Some(Required {
+                authorities,
+                rules,
+                revocation,
+            }),
+            keeps_client_ids: false,
+            backends: &brokers,
+        };
+        let cases = [
+            (host(&devices, true, true), None),
+            (host(&devices, false, true), Some("must match")),
+            (host(&devices, true, false), Some("revoked")),
+            (host(&devices, false, false), Some("revoked")),
+            (host(&others, false, false), None),
+        ];
+        for (other, expected) in cases {
+            let found = findings(&[host(&devices, true, true), other]);
+            let shown: Vec<_> = found.iter().map(|(at, one)| (*at, &*one.message)).collect();
+            match expected {
+                None => assert_eq!(shown, []),
+                Some(expected) => {
+                    let [(0, message)] = &*shown else {
+                        panic!("{shown:?}");
+                    };
+                    assert!(message.contains(expected), "{message}");
+                }
             }
         }
     }

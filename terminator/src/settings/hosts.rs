@@ -100,7 +100,7 @@ impl Host {
         judge::Host {
             names: &self.names,
             certificates: certificates.map(|one| &*one.facts().dns_names).collect(),
-            requires_certificate: matches!(self.trust, ClientTrust::Required(_)),
+            required: self.trust.required(),
             keeps_client_ids: self.has_own_naming
                 && self.naming.as_ref().map(Naming::names) == Some((true, false)),
             backends,

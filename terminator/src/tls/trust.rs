@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mqtt_tls_judge::authorities::Authorities;
 use mqtt_tls_judge::client::{Clients, Reason, Refusal, WhenUnknown};
+use mqtt_tls_judge::hosts::Required;
 use mqtt_tls_judge::provider::provider;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -77,6 +78,18 @@ impl ClientTrust {
         let trust = self.trust().filter(|_| self.verifies());
         let revocation = trust.and_then(|trust| trust.clients.revocation);
         revocation.is_some_and(|revocation| revocation.when_outdated == WhenUnknown::Refuse)
+    }
+
+    /// Returns what is required of clients' certificates, if they need one.
+    pub(crate) fn required(&self) -> Option<Required<'_>> {
+        let Self::Required(trust) = self else {
+            return None;
+        };
+        Some(Required {
+            authorities: &trust.authorities,
+            rules: trust.clients.rules.is_some(),
+            revocation: trust.clients.revocation.is_some(),
+        })
     }
 
     /// Returns the authorities for client certificates.

@@ -125,6 +125,7 @@ mod tests {
                     backend,
                     hosts: Vec::new(),
                     protocols: Vec::new(),
+                    unloaded: None,
                 };
                 (pod.to_owned(), answer)
             });
@@ -145,6 +146,7 @@ mod tests {
             backend: Backend::Reached,
             hosts: vec![("a.example".to_owned(), Backend::Unknown)],
             protocols: Vec::new(),
+            unloaded: None,
         };
         let finding = of_proofs(&Proofs {
             pods: vec![("a".to_owned(), answer)],
@@ -179,6 +181,7 @@ mod tests {
                 backend: Backend::Reached,
                 hosts,
                 protocols,
+                unloaded: None,
             };
             let proofs = Proofs {
                 pods: vec![("a".to_owned(), answer)],

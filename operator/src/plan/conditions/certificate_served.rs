@@ -46,7 +46,11 @@ fn of_proofs(proofs: &Proofs, age: Duration) -> Finding {
     }
     let served = count(proofs, &|found| *found == Configuration::Served);
     let message = format!("{served} of {all} ready pods serve the current configuration");
-    let Some((status, reason, detail)) = worst(proofs, age) else {
+    let unloaded = || {
+        let detail = unloaded(proofs)?;
+        Some((Status::True, Reason::RevocationListsNotLoaded, detail))
+    };
+    let Some((status, reason, detail)) = worst(proofs, age).or_else(unloaded) else {
         return Finding::holds(TYPE, message);
     };
     Finding::new(TYPE, status, reason, format!("{message}; {detail}"))
@@ -99,6 +103,17 @@ fn worst(proofs: &Proofs, age: Duration) -> Option<(Status, Reason, String)> {
         _ => None,
     });
     unasked.map(|message| (Status::Unknown, Reason::PodsNotAsked, message))
+}
+
+/// Describes the first revocation lists that a pod cannot load. A server of lists that is away must not make the listener unready.
+fn unloaded(proofs: &Proofs) -> Option<String> {
+    let mut pods = proofs.pods.iter();
+    pods.find_map(|(pod, answer)| {
+        let why = answer.unloaded.as_ref()?;
+        Some(format!(
+            "pod {pod} cannot load all revocation lists, and uses those that it had before, if any ({why})"
+        ))
+    })
 }
 
 fn count(proofs: &Proofs, is: &dyn Fn(&Configuration) -> bool) -> usize {
@@ -165,6 +180,7 @@ mod tests {
                     backend: Backend::Unknown,
                     hosts: Vec::new(),
                     protocols: Vec::new(),
+                    unloaded: None,
                 };
                 (pod.to_owned(), answer)
             });
@@ -179,5 +195,29 @@ mod tests {
             let expected = if is_patient { "Unknown" } else { status };
             assert_eq!((early.status.name(), &*early.reason), (expected, reason));
         }
+    }
+
+    #[test]
+    fn lists_that_are_not_loaded_are_a_warning() {
+        let served = Answer {
+            configuration: Configuration::Served,
+            unloaded: Some("http://ca/list.crl: connect: refused".to_owned()),
+            ..Answer::unasked("")
+        };
+        let mut proofs = Proofs {
+            pods: vec![("a".to_owned(), served)],
+        };
+        let finding = of_proofs(&proofs, DELIVERY_MAX);
+        let found = (finding.status.name(), &*finding.reason);
+        assert_eq!(found, ("True", "RevocationListsNotLoaded"));
+        assert!(
+            finding
+                .message
+                .ends_with("(http://ca/list.crl: connect: refused)")
+        );
+        let behind = Answer::unasked("timed out");
+        proofs.pods.push(("b".to_owned(), behind));
+        let finding = of_proofs(&proofs, DELIVERY_MAX);
+        assert_eq!(finding.reason, "PodsNotAsked");
     }
 }

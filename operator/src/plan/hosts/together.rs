@@ -3,7 +3,7 @@
 
 use mqtt_tls_config::{Backend, CRLS_MAX, ClientAuth, ClientAuthMode, Identity};
 use mqtt_tls_judge::authorities::Authorities;
-use mqtt_tls_judge::hosts::{Host, findings};
+use mqtt_tls_judge::hosts::{Host, Required, findings};
 
 use super::{Choices, LISTENER};
 use crate::plan::certificates::served::Served;
@@ -80,9 +80,13 @@ impl<'e> Effective<'e> {
         std::iter::once(own).chain(of_protocols).collect()
     }
 
-    fn requires_certificate(&self) -> bool {
-        self.client_auth
-            .is_some_and(|auth| auth.mode == ClientAuthMode::Require)
+    fn required(&self) -> Option<Required<'e>> {
+        let auth = self.client_auth?;
+        (auth.mode == ClientAuthMode::Require).then_some(Required {
+            authorities: self.authorities?,
+            rules: !auth.rules.is_empty(),
+            revocation: auth.revocation.is_some(),
+        })
     }
 }
 
@@ -96,7 +100,7 @@ pub(super) fn warnings(choices: &Choices, inherited: &Inherited) -> Vec<Warning>
     let hosts = all.iter().zip(&backends).map(|(one, backends)| Host {
         names: one.names,
         certificates: one.served.iter().map(|one| &*one.facts.dns_names).collect(),
-        requires_certificate: one.requires_certificate(),
+        required: one.required(),
         keeps_client_ids: one.has_own_identity
             && one
                 .identity

@@ -26,6 +26,8 @@ pub struct Answer {
     pub hosts: Vec<(String, Backend)>,
     /// The protocols of the listener whose own broker it does not reach, as far as it knows, by their names.
     pub protocols: Vec<(String, Backend)>,
+    /// The first source of revocation lists that is not good, with what is wrong. Lists that it brought before still count.
+    pub unloaded: Option<String>,
 }
 
 /// Whether a pod serves the wanted configuration.
@@ -69,6 +71,7 @@ impl Answer {
             backend: Backend::Unknown,
             hosts: Vec::new(),
             protocols: Vec::new(),
+            unloaded: None,
         }
     }
 
@@ -106,6 +109,7 @@ impl Answer {
         if let Configuration::Unasked(why) = &mut self.configuration {
             why.clear();
         }
+        self.unloaded.iter_mut().for_each(String::clear);
         let others = self.hosts.iter_mut().chain(&mut self.protocols);
         let others = others.map(|(_, backend)| backend);
         for backend in std::iter::once(&mut self.backend).chain(others) {

@@ -17,8 +17,8 @@ pub(super) const ROWS: [Row; 25] = [
         Reason::ClientAuthAvoidable,
         "ClientAuthAvoidable",
         VALID,
-        "true, but a host, or the listener itself, requires client certificates, and a device without one reaches the same broker by another name",
-        "require client certificates there as well, or give the host a broker of its own",
+        "true, but a host, or the listener itself, requires client certificates, rules or revocation, and a device that it refuses reaches the same broker by another name that does not",
+        "require the same there, or give the host a broker of its own",
     ),
     Row::new(
         Reason::ClientIdKept,

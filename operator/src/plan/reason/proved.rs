@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const SERVED: &[ConditionType] = &[ConditionType::CertificateServed];
 const REACHABLE: &[ConditionType] = &[ConditionType::BackendReachable];
 
-pub(super) const ROWS: [Row; 5] = [
+pub(super) const ROWS: [Row; 6] = [
     Row::new(
         Reason::ConfigurationRefused,
         "ConfigurationRefused",
@@ -28,6 +28,13 @@ pub(super) const ROWS: [Row; 5] = [
         "a pod runs the current configuration, but a TLS handshake returned another certificate",
         "something between the operator and the pod answers in its place: see the message, and the cluster's mesh or \
          policies",
+    ),
+    Row::new(
+        Reason::RevocationListsNotLoaded,
+        "RevocationListsNotLoaded",
+        SERVED,
+        "true, but a pod cannot load the revocation lists of a source; those that it has brought before still count",
+        "see the message, which is the pod's own: check the URL, NetworkPolicies between the pods and its server, and the list",
     ),
     Row::new(
         Reason::BackendUnreachable,

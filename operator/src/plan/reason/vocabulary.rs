@@ -122,6 +122,7 @@ pub enum Reason {
     ConfigurationRefused,
     NotServedYet,
     OtherCertificate,
+    RevocationListsNotLoaded,
     BackendUnreachable,
     NotReachedYet,
     BackendIsOwn,

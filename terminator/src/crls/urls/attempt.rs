@@ -146,9 +146,8 @@ impl Asking {
                 Came::Refused
             }
             came => {
-                // A list from the future is examined again.
-                let is_early = |failure: &Failure| failure.outcome == Outcome::NotYetValid;
-                if !came.as_ref().is_err_and(is_early) {
+                // A list from the future is examined again, and the same older one does not count as new.
+                if came.is_ok() {
                     self.known = known;
                 }
                 self.note(came.as_ref().map(|()| (lists, size)));
