@@ -206,6 +206,15 @@ fn processes_without_a_file_have_keys_of_their_own() {
     }
 }
 
+/// Early data can be replayed (RFC 8446, section 8), so no ticket permits any.
+#[test]
+fn openssl_may_send_no_early_data() {
+    let replicas = Replicas::start(&[key(1, 0)]);
+    let shown = replicas.openssl(0, "-tls1_3", "localhost", &["-ign_eof"]);
+    let line = shown.lines().find(|line| line.contains("Max Early Data"));
+    assert_eq!(line.map(str::trim), Some("Max Early Data: 0"), "{shown}");
+}
+
 /// A session of TLS 1.2 that is resumed keeps its master secret, so its ticket must not be younger.
 #[test]
 fn a_ticket_of_tls_1_2_that_renews_another_has_its_begin() {
