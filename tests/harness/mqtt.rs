@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
 /// A protocol version of the broker and the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -164,16 +166,28 @@ pub fn read_packet(stream: &mut impl Read) -> io::Result<Packet> {
     Ok(Packet { head, body })
 }
 
+/// Reads one packet from an asynchronous stream.
+pub async fn next_packet(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Packet> {
+    let head = stream.read_u8().await?;
+    let mut length = Length::default();
+    while !length.done {
+        length.push(stream.read_u8().await?)?;
+    }
+    let mut body = vec![0; length.value];
+    stream.read_exact(&mut body).await?;
+    Ok(Packet { head, body })
+}
+
 /// Decodes the remaining length byte by byte, for blocking and asynchronous readers.
 #[derive(Debug, Default)]
-pub(crate) struct Length {
-    pub(crate) value: usize,
-    pub(crate) done: bool,
+struct Length {
+    value: usize,
+    done: bool,
     shift: u32,
 }
 
 impl Length {
-    pub(crate) fn push(&mut self, byte: u8) -> io::Result<()> {
+    fn push(&mut self, byte: u8) -> io::Result<()> {
         if self.shift > 21 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,

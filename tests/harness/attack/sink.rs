@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::mqtt::{CONNACK, DISCONNECT, Length, PINGREQ, PINGRESP};
+use crate::mqtt::{self, CONNACK, DISCONNECT, PINGREQ, PINGRESP};
 
 /// It runs in its own thread for the lifetime of the process.
 #[derive(Debug)]
@@ -62,13 +62,7 @@ async fn accept(listener: std::net::TcpListener, counter: &AtomicU64) {
 async fn answer(mut client: TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
     loop {
-        let head = client.read_u8().await?;
-        let mut length = Length::default();
-        while !length.done {
-            length.push(client.read_u8().await?)?;
-        }
-        let mut body = vec![0; length.value];
-        client.read_exact(&mut body).await?;
+        let head = mqtt::next_packet(&mut client).await?.head;
         if head >> 4 == 1 {
             client.write_all(&[CONNACK, 2, 0, 0]).await?;
         } else if head == PINGREQ[0] {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::mqtt::{self, Length, Packet, Version};
+use crate::mqtt::{self, Packet, Version};
 use crate::pki::{Ca, Leaf};
 
 /// Upper bound for each operation; reaching it means that something hangs.
@@ -173,15 +173,7 @@ impl TlsClient {
 
     /// Reads one MQTT packet.
     pub async fn read_packet(&mut self) -> io::Result<Packet> {
-        let head = self.read_exact(1).await?[0];
-        let mut length = Length::default();
-        while !length.done {
-            length.push(self.read_exact(1).await?[0])?;
-        }
-        Ok(Packet {
-            head,
-            body: self.read_exact(length.value).await?,
-        })
+        soon(mqtt::next_packet(&mut self.stream)).await
     }
 
     /// Sends PINGREQ and waits for PINGRESP, which proves that the whole path works.
