@@ -6,21 +6,30 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::measure::Measure;
+use crate::setup::Setup;
 
 /// Measure the cost of connections for the terminator, compared with other servers.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Number of rounds; the figures are medians.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) rounds: u32,
     /// Servers to compare with, separated by commas; none without a value.
     #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_values_t = Peer::value_variants().to_vec())]
     pub(crate) peers: Vec<Peer>,
     /// Measures, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Measure::value_variants().to_vec())]
     pub(crate) measures: Vec<Measure>,
+    #[command(flatten)]
+    pub(crate) runs: Runs,
+}
+
+/// Arguments of measurements in rounds.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Runs {
+    /// Number of rounds; the figures are medians.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
     /// Number of clients in a storm.
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) storm: u32,
@@ -40,6 +49,8 @@ pub(crate) enum Command {
         listen: SocketAddr,
         backend: SocketAddr,
     },
+    /// Measure what connections cost with features of the terminator on, instead of beside other servers.
+    Features(FeaturesArguments),
     /// Measure revocation lists and verdicts about clients' certificates in this process, instead of what connections cost.
     Clients(ClientsArguments),
     /// Load a revocation list in a process of its own; the benchmark starts it.
@@ -47,6 +58,19 @@ pub(crate) enum Command {
     LoadList { list: PathBuf, ca: PathBuf },
     /// Measure what listeners cost the operator, instead of what connections cost the terminator.
     Operator(OperatorArguments),
+}
+
+/// Arguments of the part about the terminator's features.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FeaturesArguments {
+    /// Features that are on, separated by commas: each is measured by itself.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Setup::value_variants().to_vec())]
+    pub(crate) setups: Vec<Setup>,
+    /// Measures, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Measure::Full, Measure::Resumed, Measure::Trip, Measure::Idle])]
+    pub(crate) measures: Vec<Measure>,
+    #[command(flatten)]
+    pub(crate) runs: Runs,
 }
 
 /// Arguments of the part about clients' certificates.
@@ -140,14 +164,28 @@ mod tests {
         let all = parse(&[]);
         assert_eq!(all.peers, Peer::value_variants());
         assert_eq!(all.measures, Measure::value_variants());
-        assert!(all.terminators.is_empty() && all.command.is_none());
+        assert!(all.runs.terminators.is_empty() && all.command.is_none());
+    }
+
+    #[test]
+    fn features_have_a_command_with_options_of_its_own() {
+        let words = ["features", "--setups", "bare,all", "--rounds", "3"];
+        let Some(Command::Features(some)) = parse(&words).command else {
+            panic!("it is a command");
+        };
+        assert_eq!(some.setups, [Setup::Bare, Setup::All]);
+        assert_eq!(some.runs.rounds, 3);
+        assert!(!some.measures.contains(&Measure::Storm));
+        // They would have no effect.
+        let before = ["benchmark", "--rounds", "3", "features"];
+        assert!(Arguments::try_parse_from(before).is_err());
     }
 
     #[test]
     fn peers_may_be_selected_or_omitted() {
         let some = parse(&["--peers", "relay,envoy", "--rounds", "3"]);
         assert_eq!(some.peers, [Peer::Relay, Peer::Envoy]);
-        assert_eq!(some.rounds, 3);
+        assert_eq!(some.runs.rounds, 3);
         assert_eq!(parse(&["--peers", "--measures", "full"]).peers, []);
     }
 
@@ -158,7 +196,9 @@ mod tests {
             format!("old={}", exe.display()),
             format!("new={}", exe.display()),
         );
-        let builds = parse(&["--terminator", &old, "--terminator", &new]).terminators;
+        let builds = parse(&["--terminator", &old, "--terminator", &new])
+            .runs
+            .terminators;
         let names: Vec<_> = builds.iter().map(|build| build.name.as_str()).collect();
         assert_eq!(names, ["old", "new"]);
         assert_eq!(builds[0].path, exe);

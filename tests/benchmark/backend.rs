@@ -1,5 +1,5 @@
-//! The backend of all servers. It answers CONNECT, discards all data, and sends data on request. It must not
-//! validate MQTT.
+//! The backend of all servers. It answers CONNECT, acknowledges messages of QoS 1, sends data on request, and discards
+//! what follows anything else. It must not validate MQTT.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,18 +7,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tests::mqtt;
-use tests::wait::eventually_async;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use ::tests::mqtt::{self, Version};
+use ::tests::wait::eventually_async;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Prefix of a client ID that requests data, followed by the number of MiB.
-pub(crate) const WANTS: &str = "wants-";
+/// First bytes of packets.
+const CONNECT: u8 = 0x10;
+const PUBLISH_QOS1: u8 = 0x32;
+const SUBSCRIBE: u8 = 0x82;
+
 /// Size of a write.
 pub(crate) const CHUNK: usize = 1024 * 1024;
+/// Size of a message.
+const MESSAGE: usize = 128;
+/// Packet ID of each message of QoS 1: a client sends the next one when the last one is acknowledged.
+const ID: u16 = 1;
+
+/// The answer to a CONNECT.
+pub(crate) const ACCEPTED: [u8; 4] = [mqtt::CONNACK, 2, 0, 0];
+/// The answer to a message of QoS 1.
+pub(crate) const ACKNOWLEDGED: [u8; 4] = [mqtt::PUBACK, 2, 0, ID.to_be_bytes()[1]];
 
 /// Maximum time for a server to forward the end of a client.
 const LEAVE: Duration = Duration::from_secs(10);
@@ -101,25 +113,68 @@ async fn accept(listener: std::net::TcpListener, open: Arc<AtomicUsize>) {
     }
 }
 
-async fn answer(mut client: TcpStream) -> io::Result<()> {
+async fn answer(client: TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
     // Small at first, since a storm has 2,000 connections.
-    let mut buffer = vec![0; 1024];
-    let count = client.read(&mut buffer).await?;
-    client.write_all(&[mqtt::CONNACK, 2, 0, 0]).await?;
-    let text = String::from_utf8_lossy(&buffer[..count]);
-    let wanted = text
-        .split(WANTS)
-        .nth(1)
-        .and_then(|mib| mib.parse::<usize>().ok());
-    if let Some(mib) = wanted {
-        let chunk = vec![7; CHUNK];
-        for _ in 0..mib {
-            client.write_all(&chunk).await?;
+    let mut client = BufReader::with_capacity(1024, client);
+    let mut chunk = Vec::new();
+    loop {
+        match mqtt::next_packet(&mut client).await?.head {
+            CONNECT => client.write_all(&ACCEPTED).await?,
+            PUBLISH_QOS1 => client.write_all(&ACKNOWLEDGED).await?,
+            SUBSCRIBE => {
+                if chunk.is_empty() {
+                    chunk = messages();
+                }
+                client.write_all(&chunk).await?;
+            }
+            _ => break,
         }
     }
+    let (mut client, mut buffer) = (client.into_inner(), vec![0; 1024]);
     while client.read(&mut buffer).await? > 0 {
         buffer.resize((buffer.len() * 2).min(CHUNK), 0);
     }
     Ok(())
+}
+
+/// Returns a message, which is acknowledged with QoS 1.
+pub(crate) fn message(qos: u8) -> Vec<u8> {
+    let publish = |payload: &[u8]| mqtt::publish(Version::V311, "benchmark", qos, ID, payload);
+    let around = publish(&[]).len();
+    publish(&vec![7; MESSAGE - around])
+}
+
+/// Returns a chunk of messages that are not acknowledged.
+pub(crate) fn messages() -> Vec<u8> {
+    message(0).repeat(CHUNK / MESSAGE)
+}
+
+/// Returns a request for a number of chunks.
+pub(crate) fn request(chunks: usize) -> Vec<u8> {
+    mqtt::subscribe(Version::V311, ID, "benchmark", 0).repeat(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Load;
+
+    #[test]
+    fn messages_have_one_size() {
+        assert_eq!([0, 1].map(|qos| message(qos).len()), [MESSAGE; 2]);
+        assert_eq!(messages().len(), CHUNK);
+    }
+
+    #[tokio::test]
+    async fn clients_get_what_they_wait_for() {
+        let backend = Backends::start().listen();
+        let load = Load::plain(backend.addr());
+        load.visits(10).await.expect("each is accepted");
+        let times = load.trips(10).await.expect("each message is acknowledged");
+        assert_eq!(times.len(), 10);
+        load.send_mib(2).await.expect("data is discarded");
+        load.receive_mib(2).await.expect("data is sent");
+        backend.wait_until_left().await.expect("all have left");
+    }
 }

@@ -9,6 +9,8 @@ use tests::mqtt::{self, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::backend::ACCEPTED;
+
 /// How clients connect.
 #[derive(Clone)]
 pub(crate) enum Way {
@@ -23,7 +25,7 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    /// Connects, and waits for CONNACK.
+    /// Connects, and waits until the backend has accepted it.
     pub(crate) async fn connect(way: &Way, addr: SocketAddr, id: &str) -> io::Result<Self> {
         let mut client = match way {
             Way::Plain => {
@@ -34,15 +36,26 @@ impl Client {
             Way::Tls(connector) => Self::Tls(Box::new(connector.connect(addr).await?)),
         };
         client.send(&mqtt::connect(Version::V311, id)).await?;
-        let mut connack = [0; 4];
+        client.expect(ACCEPTED).await?;
+        Ok(client)
+    }
+
+    /// Reads this answer; any other is an error.
+    pub(crate) async fn expect(&mut self, answer: [u8; 4]) -> io::Result<()> {
+        let mut found = [0; 4];
         let mut count = 0;
-        while count < connack.len() {
-            match client.read(&mut connack[count..]).await? {
+        while count < found.len() {
+            match self.read(&mut found[count..]).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 more => count += more,
             }
         }
-        Ok(client)
+        if found == answer {
+            Ok(())
+        } else {
+            let error = format!("{found:02x?} instead of {answer:02x?}");
+            Err(io::Error::other(error))
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

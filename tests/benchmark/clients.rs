@@ -119,7 +119,7 @@ pub(crate) fn load(list: &Path, ca: &Path) {
 }
 
 /// A serial number as CAs make them: of 20 bytes that look random. Those that are not listed differ.
-fn serial(number: u64, is_listed: bool) -> [u8; 20] {
+pub(crate) fn serial(number: u64, is_listed: bool) -> [u8; 20] {
     let seed = [&number.to_be_bytes()[..], &[u8::from(is_listed)]].concat();
     let digest = digest(&SHA256, &seed);
     let mut serial = [0; 20];

@@ -1,5 +1,5 @@
-//! The load on a server: clients that connect, send, receive, are idle, or connect all at once. It must not
-//! measure the server.
+//! The load on a server: clients that connect, exchange messages, send, receive, are idle, or connect all at once. It must
+//! not measure the server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +17,9 @@ use tests::mqtt;
 use tests::pki::Ca;
 use tokio::time::sleep;
 
-use crate::backend::{CHUNK, WANTS};
+use crate::backend::{self, ACKNOWLEDGED, CHUNK};
 use crate::client::{Client, Way};
+use crate::setup::Offer;
 
 /// Number of concurrent clients, except in a storm.
 const CONCURRENCY: usize = 8;
@@ -46,10 +47,9 @@ impl Load {
         }
     }
 
-    pub(crate) fn tls(ca: &Ca, addr: SocketAddr) -> Self {
+    pub(crate) fn tls(ca: &Ca, addr: SocketAddr, offer: Offer<'_>) -> Self {
         let way = |resumption: Resumption| {
-            let connector = Connector::new(ca).configure(|config| {
-                *config = client_config(ca);
+            let connector = connector(ca, offer).configure(|config| {
                 config.resumption = resumption;
                 let unchecked = Unchecked(Arc::clone(config.crypto_provider()));
                 config
@@ -108,9 +108,24 @@ impl Load {
         Ok(is_resumed)
     }
 
+    /// Sends messages of QoS 1, each when the one before has been acknowledged; returns the time that each took.
+    pub(crate) async fn trips(&self, count: u32) -> io::Result<Vec<Duration>> {
+        let mut client = Client::connect(&self.full, self.addr, "publisher").await?;
+        let message = backend::message(1);
+        let mut times = Vec::new();
+        for _ in 0..count {
+            let began = Instant::now();
+            client.send(&message).await?;
+            client.expect(ACKNOWLEDGED).await?;
+            times.push(began.elapsed());
+        }
+        client.leave().await?;
+        Ok(times)
+    }
+
     pub(crate) async fn send_mib(&self, mib: u32) -> io::Result<()> {
         let mut client = Client::connect(&self.full, self.addr, "sender").await?;
-        let chunk = vec![7; CHUNK];
+        let chunk = backend::messages();
         for _ in 0..mib {
             client.send(&chunk).await?;
         }
@@ -118,7 +133,8 @@ impl Load {
     }
 
     pub(crate) async fn receive_mib(&self, mib: u32) -> io::Result<()> {
-        let mut client = Client::connect(&self.full, self.addr, &format!("{WANTS}{mib}")).await?;
+        let mut client = Client::connect(&self.full, self.addr, "receiver").await?;
+        client.send(&backend::request(mib as usize)).await?;
         let mut buffer = vec![0; 256 * 1024];
         let mut left = CHUNK * mib as usize;
         while left > 0 {
@@ -181,14 +197,31 @@ pub(crate) struct Storm {
     pub(crate) clients: Vec<Client>,
 }
 
-/// Returns the suite that the server chooses for a client that checks certificate, version and group.
-pub(crate) async fn look(ca: &Ca, addr: SocketAddr) -> io::Result<String> {
-    let connector = Connector::new(ca).configure(|config| *config = client_config(ca));
-    let client = connector.connect_mqtt(addr, "looks").await?;
+/// Returns the suite that the server chooses for a client that checks certificate, version, group and protocol.
+pub(crate) async fn look(ca: &Ca, addr: SocketAddr, offer: Offer<'_>) -> io::Result<String> {
+    let client = connector(ca, offer).connect_mqtt(addr, "looks").await?;
+    let protocol = client.session().alpn_protocol();
+    if protocol != offer.protocol.map(str::as_bytes) {
+        let error = format!("the protocol is {protocol:?}, not {:?}", offer.protocol);
+        return Err(io::Error::other(error));
+    }
     let suite = client.session().negotiated_cipher_suite();
     let suite = suite.expect("the handshake is complete").suite();
     let name = suite.as_str().unwrap_or("a suite without a name");
     Ok(name.trim_start_matches("TLS13_").to_owned())
+}
+
+/// Returns how clients connect with an offer.
+fn connector(ca: &Ca, offer: Offer<'_>) -> Connector {
+    Connector::build(ca, offer.identity, &[&rustls::version::TLS13])
+        .server_name(offer.name)
+        .configure(|config| {
+            let identity = Arc::clone(&config.client_auth_cert_resolver);
+            *config = client_config(ca);
+            config.client_auth_cert_resolver = identity;
+            let protocols = offer.protocol.iter();
+            config.alpn_protocols = protocols.map(|name| name.as_bytes().to_vec()).collect();
+        })
 }
 
 /// TLS 1.3 with X25519, which every server has, in rustls' order of suites.

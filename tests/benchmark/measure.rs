@@ -11,6 +11,8 @@ pub(crate) enum Measure {
     Full,
     /// Connections with a resumed session.
     Resumed,
+    /// Messages from a client to the backend, and their acknowledgements.
+    Trip,
     /// Bytes from a client to the backend.
     Up,
     /// Bytes from the backend to a client.
@@ -37,6 +39,14 @@ impl Measure {
         match self {
             Self::Full => const { &[figure("full handshake", "µs CPU")] },
             Self::Resumed => const { &[figure("resumed handshake", "µs CPU")] },
+            Self::Trip => {
+                const {
+                    &[
+                        figure("round trip", "µs CPU"),
+                        figure("round trip p50", "µs"),
+                    ]
+                }
+            }
             Self::Up => const { &[figure("to the backend", "ms CPU per GiB")] },
             Self::Down => const { &[figure("to the client", "ms CPU per GiB")] },
             Self::Idle => const { &[figure("idle connection", "bytes")] },

@@ -1,12 +1,15 @@
 //! The servers and their configurations: one worker, TLS 1.3 with X25519, session tickets, plaintext to the backend, no
-//! log of connections, and a listen queue for a storm. All else is their default. It must not start them.
+//! log of connections, and a listen queue for a storm. All else is their default, or the terminator's set-up. It must not
+//! start them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::pki::Leaf;
+use mqtt_tls_config::{Backend, Config, Pem};
 use tests::{assets, ports};
+
+use crate::setup::{Pki, Setup};
 
 /// Path in Debian's package.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -18,7 +21,7 @@ const BACKLOG: u32 = 4096;
 pub(crate) struct Place<'a> {
     /// Folder for its files.
     pub(crate) folder: &'a Path,
-    pub(crate) leaf: &'a Leaf,
+    pub(crate) pki: &'a Pki,
     pub(crate) addr: SocketAddr,
     pub(crate) backend: SocketAddr,
 }
@@ -31,26 +34,23 @@ impl Place<'_> {
     }
 }
 
-pub(crate) fn terminator(program: &Path, place: &Place<'_>) -> Command {
-    let pem: Vec<String> = place
-        .leaf
-        .bundle()
-        .lines()
-        .map(|line| format!("  {line}"))
-        .collect();
-    let text = format!(
-        "host: {}\nport: {}\nbackend: {{host: {}, port: {}}}\nadmin: {{port: {}}}\ntls: {{tickets: All}}\npem: |\n{}\n",
-        place.addr.ip(),
-        place.addr.port(),
-        place.backend.ip(),
-        place.backend.port(),
-        ports::free_port(),
-        pem.join("\n"),
-    );
+pub(crate) fn terminator(program: &Path, setup: Setup, place: &Place<'_>) -> Command {
+    let mut config = Config::new(place.addr.port(), Pem::new(place.pki.leaf.bundle()));
+    config.host = Some(place.addr.ip());
+    config.backend = Backend {
+        host: place.backend.ip().to_string(),
+        port: place.backend.port(),
+    };
+    config.admin.port = ports::free_port();
+    setup.configure(&mut config, place.pki);
     let mut command = Command::new(program);
     command
         .args(["--threads", "1"])
-        .arg(place.write("config.yaml", &text));
+        .arg(place.write("config.yaml", config.to_yaml().expose()));
+    for (option, text) in setup.files(place.pki) {
+        let name = option.trim_start_matches('-');
+        command.arg(option).arg(place.write(name, text.expose()));
+    }
     command
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn relay(place: &Place<'_>) -> Command {
 
 /// Starts one process without a master.
 pub(crate) fn nginx(place: &Place<'_>) -> Command {
-    let (cert, key) = place.leaf.write_to(place.folder);
+    let (cert, key) = place.pki.leaf.write_to(place.folder);
     let text = format!(
         "load_module {STREAM_MODULE};\n\
          daemon off; master_process off; pid {pid}; error_log stderr warn;\n\
@@ -96,7 +96,9 @@ pub(crate) fn haproxy(place: &Place<'_>) -> Command {
          listen mqtt\n  bind {addr} ssl crt {pem} ssl-min-ver TLSv1.3 curves X25519 backlog {BACKLOG}\n  \
            server broker {backend}\n",
         addr = place.addr,
-        pem = place.write("server.pem", &place.leaf.bundle()).display(),
+        pem = place
+            .write("server.pem", &place.pki.leaf.bundle())
+            .display(),
         backend = place.backend,
     );
     let mut command = assets::installed("haproxy");
@@ -121,7 +123,9 @@ pub(crate) fn hitch(place: &Place<'_>) -> Command {
         port = place.addr.port(),
         backend_host = place.backend.ip(),
         backend_port = place.backend.port(),
-        pem = place.write("server.pem", &place.leaf.bundle()).display(),
+        pem = place
+            .write("server.pem", &place.pki.leaf.bundle())
+            .display(),
     );
     let mut command = assets::installed("hitch");
     command
@@ -132,7 +136,7 @@ pub(crate) fn hitch(place: &Place<'_>) -> Command {
 
 /// Tickets are its default. So is a limit of 1,024 connections to the backend, which is raised.
 pub(crate) fn envoy(place: &Place<'_>) -> Command {
-    let (cert, key) = place.leaf.write_to(place.folder);
+    let (cert, key) = place.pki.leaf.write_to(place.folder);
     let address = |addr: SocketAddr| serde_json::json!({"socket_address": {"address": addr.ip(), "port_value": addr.port()}});
     let type_of = |name: &str| format!("type.googleapis.com/envoy.extensions.{name}");
     let tls = serde_json::json!({

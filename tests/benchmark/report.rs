@@ -213,9 +213,9 @@ fn spread(figures: &[f64]) -> Option<[f64; 3]> {
     Some([least, median, most])
 }
 
-/// Formats a number with commas between thousands; fractions below ten have one decimal place, others none.
+/// Formats a number with commas between thousands; fractions below a hundred have one decimal place, others none.
 fn number(figure: f64) -> String {
-    if figure.abs() < 9.95 && figure.fract() != 0.0 {
+    if figure.abs() < 99.95 && figure.fract() != 0.0 {
         return format!("{figure:.1}");
     }
     let digits = format!("{:.0}", figure.abs());
@@ -250,10 +250,11 @@ mod tests {
         }
         let mut relay = Row::new("relay");
         relay.cell(Measure::Resumed).unable = Some("no TLS".to_owned());
+        relay.cell(Measure::Trip).rounds.push(vec![11.24, 61.0]);
         Report {
             machine: Machine::look(Cpus { server: 0, load: 1 }, 65_536),
             rounds: 3,
-            measures: vec![Measure::Resumed, Measure::Idle],
+            measures: vec![Measure::Resumed, Measure::Trip, Measure::Idle],
             rows: vec![ours, relay, Row::missing("hitch", "no apt-get")],
         }
     }
@@ -265,11 +266,11 @@ mod tests {
         assert_eq!(
             lines[..5],
             [
-                "| | resumed handshake, µs CPU | idle connection, bytes |",
-                "|---|---|---|",
-                "| terminator | not measured | 1,500 (250–4,800) |",
-                "| relay | no TLS | not measured |",
-                "| hitch | not installed | not installed |",
+                "| | resumed handshake, µs CPU | round trip, µs CPU | round trip p50, µs | idle connection, bytes |",
+                "|---|---|---|---|---|",
+                "| terminator | not measured | not measured | not measured | 1,500 (250–4,800) |",
+                "| relay | no TLS | 11.2 | 61 | not measured |",
+                "| hitch | not installed | not installed | not installed | not installed |",
             ]
         );
         assert!(markdown.contains("| terminator | 0.1.0 | rustls 0.23.46 | AES_128_GCM_SHA256 |"));
@@ -310,10 +311,11 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        let all = [0.0, 0.26, 9.96, 999.6, 22_938.0, 1_234_567.0, -1500.0].map(number);
+        let all = [0.0, 0.26, 11.24, 99.96, 999.6, 22_938.0, 1_234_567.0].map(number);
         assert_eq!(
             all,
-            ["0", "0.3", "10", "1,000", "22,938", "1,234,567", "-1,500"]
+            ["0", "0.3", "11.2", "100", "1,000", "22,938", "1,234,567"]
         );
+        assert_eq!(number(-1500.0), "-1,500");
     }
 }

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tests::pki::Leaf;
 use tests::process::Process;
 use tests::{ports, workdir};
 
 use crate::cpus::Cpus;
 use crate::peers::Place;
+use crate::setup::Pki;
 use crate::subject::Subject;
 use crate::{library, usage};
 
@@ -22,12 +22,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it in front of `backend`, and waits until it accepts connections.
-    pub(crate) fn start(subject: &Subject, leaf: &Leaf, backend: SocketAddr, cpus: Cpus) -> Self {
+    pub(crate) fn start(subject: &Subject, pki: &Pki, backend: SocketAddr, cpus: Cpus) -> Self {
         let addr = ports::free_addr();
         let folder = workdir::scratch(&subject.name);
         let command = subject.command(&Place {
             folder: &folder,
-            leaf,
+            pki,
             addr,
             backend,
         });

@@ -7,9 +7,11 @@ use std::time::Duration;
 use ::tests::process::run;
 use ::tests::{assets, programs, workdir};
 
-use crate::arguments::{Arguments, Peer};
+use crate::arguments::{Arguments, Build, FeaturesArguments, Peer};
+use crate::measure::Measure;
 use crate::peers::{self, Place};
 use crate::report::Row;
+use crate::setup::Setup;
 
 /// Command that prints a program's version.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -22,18 +24,18 @@ pub(crate) struct Subject {
 }
 
 enum Kind {
-    Terminator(PathBuf),
+    Terminator(PathBuf, Setup),
     Peer(Peer),
 }
 
 impl Subject {
-    fn terminator(name: &str, path: PathBuf) -> Self {
+    fn terminator(name: &str, path: PathBuf, setup: Setup) -> Self {
         let mut command = Command::new(&path);
         command.arg("--version");
         Self {
             name: name.to_owned(),
             version: version(command),
-            kind: Kind::Terminator(path),
+            kind: Kind::Terminator(path, setup),
         }
     }
 
@@ -61,10 +63,29 @@ impl Subject {
         matches!(self.kind, Kind::Peer(Peer::Relay))
     }
 
+    /// Returns what its terminator is set up with; a peer is bare.
+    pub(crate) fn setup(&self) -> Setup {
+        match self.kind {
+            Kind::Terminator(_, setup) => setup,
+            Kind::Peer(_) => Setup::Bare,
+        }
+    }
+
+    /// Returns why a measure of it cannot be taken.
+    pub(crate) fn unable(&self, measure: Measure) -> Option<&'static str> {
+        match measure {
+            Measure::Resumed if self.is_plain() => Some("no TLS"),
+            Measure::Resumed if self.setup().needs_certificates() => {
+                Some("no resumption with clients' certificates")
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the command that starts it.
     pub(crate) fn command(&self, place: &Place<'_>) -> Command {
         match &self.kind {
-            Kind::Terminator(path) => peers::terminator(path, place),
+            Kind::Terminator(path, setup) => peers::terminator(path, *setup, place),
             Kind::Peer(Peer::Relay) => peers::relay(place),
             Kind::Peer(Peer::Nginx) => peers::nginx(place),
             Kind::Peer(Peer::Haproxy) => peers::haproxy(place),
@@ -77,17 +98,10 @@ impl Subject {
 /// Builds and installs the servers of the arguments; returns those, and rows for the unavailable ones.
 pub(crate) fn prepare(arguments: &Arguments) -> (Vec<Subject>, Vec<Row>) {
     let missing = install(&arguments.peers);
-    let mut subjects: Vec<_> = arguments
-        .terminators
-        .iter()
-        .map(|build| Subject::terminator(&build.name, build.path.clone()))
+    let mut subjects: Vec<_> = builds(&arguments.runs.terminators)
+        .into_iter()
+        .map(|build| Subject::terminator(&build.name, build.path, Setup::Bare))
         .collect();
-    if subjects.is_empty() {
-        subjects.push(Subject::terminator(
-            "terminator",
-            programs::terminator().to_owned(),
-        ));
-    }
     let mut rows = Vec::new();
     for &peer in &arguments.peers {
         match missing.iter().find(|(part, _)| part == name(peer)) {
@@ -96,6 +110,32 @@ pub(crate) fn prepare(arguments: &Arguments) -> (Vec<Subject>, Vec<Row>) {
         }
     }
     (subjects, rows)
+}
+
+/// Builds the terminators of the arguments, and returns them with each set-up.
+pub(crate) fn with_features(arguments: &FeaturesArguments) -> Vec<Subject> {
+    let builds = builds(&arguments.runs.terminators);
+    let subjects = builds.iter().flat_map(|build| {
+        arguments.setups.iter().map(|&setup| {
+            let name = match builds.len() {
+                1 => setup.name(),
+                _ => format!("{}-{}", build.name, setup.name()),
+            };
+            Subject::terminator(&name, build.path.clone(), setup)
+        })
+    });
+    subjects.collect()
+}
+
+/// Returns these builds, or that of cargo.
+fn builds(given: &[Build]) -> Vec<Build> {
+    if given.is_empty() {
+        return vec![Build {
+            name: "terminator".to_owned(),
+            path: programs::terminator().to_owned(),
+        }];
+    }
+    given.to_vec()
 }
 
 /// Returns its name in the table, the arguments and `tests/setup`.
@@ -150,6 +190,40 @@ fn first_version(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::Runs;
+
+    #[test]
+    fn each_build_is_measured_with_each_set_up() {
+        let arguments = |builds: &[&str]| FeaturesArguments {
+            setups: vec![Setup::Bare, Setup::All],
+            measures: vec![Measure::Resumed],
+            runs: Runs {
+                rounds: 1,
+                storm: 1,
+                terminators: builds
+                    .iter()
+                    .map(|name| Build {
+                        name: (*name).to_owned(),
+                        path: PathBuf::from("/usr/bin/env"),
+                    })
+                    .collect(),
+                json: None,
+            },
+        };
+        let names = |builds: &[&str]| -> Vec<String> {
+            let subjects = with_features(&arguments(builds));
+            subjects.into_iter().map(|subject| subject.name).collect()
+        };
+        assert_eq!(names(&["new"]), ["bare", "all"]);
+        let both = ["old-bare", "old-all", "new-bare", "new-all"];
+        assert_eq!(names(&["old", "new"]), both);
+        let subjects = with_features(&arguments(&["new"]));
+        let unable = |subject: &Subject| subject.unable(Measure::Resumed).is_some();
+        assert_eq!(
+            subjects.iter().map(unable).collect::<Vec<_>>(),
+            [false, true]
+        );
+    }
 
     #[test]
     fn versions_are_found_in_the_output_of_programs() {

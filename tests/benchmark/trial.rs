@@ -6,7 +6,6 @@ use std::io;
 use std::time::Duration;
 
 use tests::fleet::percentile;
-use tests::pki::{Ca, Leaf};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::{Backend, Backends};
@@ -15,11 +14,13 @@ use crate::load::{self, Load};
 use crate::measure::Measure;
 use crate::report::{About, Report, Row};
 use crate::server::Server;
+use crate::setup::Pki;
 use crate::subject::Subject;
 
 /// Number of connections before each measure, for lazy initialization.
 const WARM_UP: u32 = 100;
 const HANDSHAKES: u32 = 2000;
+const TRIPS: u32 = 20_000;
 const BULK_MIB: u32 = 512;
 const IDLE: u32 = 2000;
 
@@ -31,8 +32,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// Parameters of all trials.
 pub(crate) struct Trials {
-    pub(crate) ca: Ca,
-    pub(crate) leaf: Leaf,
+    pub(crate) pki: Pki,
     pub(crate) backends: Backends,
     pub(crate) cpus: Cpus,
     /// Number of clients in a storm.
@@ -56,12 +56,12 @@ impl Trials {
     }
 
     fn trial(&self, subject: &Subject, measure: Measure, row: &mut Row) {
-        if subject.is_plain() && measure == Measure::Resumed {
-            row.cell(measure).unable = Some("no TLS".to_owned());
+        if let Some(why) = subject.unable(measure) {
+            row.cell(measure).unable = Some(why.to_owned());
             return;
         }
         let backend = self.backends.listen();
-        let server = Server::start(subject, &self.leaf, backend.addr(), self.cpus);
+        let server = Server::start(subject, &self.pki, backend.addr(), self.cpus);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -69,7 +69,11 @@ impl Trials {
         let load = if subject.is_plain() {
             Load::plain(server.addr())
         } else {
-            Load::tls(&self.ca, server.addr())
+            Load::tls(
+                &self.pki.ca,
+                server.addr(),
+                subject.setup().offer(&self.pki),
+            )
         };
         let trial = Trial {
             server: &server,
@@ -97,7 +101,9 @@ impl Trials {
         let (library, suite) = if subject.is_plain() {
             ("none".to_owned(), "none".to_owned())
         } else {
-            (server.library(), load::look(&self.ca, server.addr()).await?)
+            let offer = subject.setup().offer(&self.pki);
+            let suite = load::look(&self.pki.ca, server.addr(), offer).await?;
+            (server.library(), suite)
         };
         Ok(About {
             version: subject.version.clone(),
@@ -121,12 +127,16 @@ impl Trial<'_> {
         match measure {
             Measure::Full => {
                 let (cpu, ()) = self.cpu_of(self.load.visits(HANDSHAKES)).await?;
-                Ok(vec![cpu.as_secs_f64() * 1e6 / f64::from(HANDSHAKES)])
+                Ok(vec![us(cpu) / f64::from(HANDSHAKES)])
             }
             Measure::Resumed => {
                 self.load.fetch_tickets().await?;
                 let (cpu, ()) = self.cpu_of(self.load.resumed_visits(HANDSHAKES)).await?;
-                Ok(vec![cpu.as_secs_f64() * 1e6 / f64::from(HANDSHAKES)])
+                Ok(vec![us(cpu) / f64::from(HANDSHAKES)])
+            }
+            Measure::Trip => {
+                let (cpu, times) = self.cpu_of(self.load.trips(TRIPS)).await?;
+                Ok(vec![us(cpu) / f64::from(TRIPS), us(percentile(&times, 50))])
             }
             Measure::Up => {
                 let (cpu, ()) = self.cpu_of(self.load.send_mib(BULK_MIB)).await?;
@@ -197,6 +207,10 @@ impl Trial<'_> {
             f64::from(storm.turned_away),
         ])
     }
+}
+
+fn us(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 fn ms_per_gib(cpu: Duration) -> f64 {
