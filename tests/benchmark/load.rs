@@ -22,7 +22,7 @@ use crate::client::{Client, Way};
 use crate::setup::Offer;
 
 /// Number of concurrent clients, except in a storm.
-const CONCURRENCY: usize = 8;
+pub(crate) const CONCURRENCY: u8 = 8;
 /// Number of connections that fetch tickets before sessions are resumed; rustls keeps this many for a server.
 const TICKETS: u32 = 8;
 
@@ -95,7 +95,7 @@ impl Load {
     async fn visits_by(&self, way: &Way, count: u32) -> io::Result<u32> {
         stream::iter(0..count)
             .map(|_| self.visit(way))
-            .buffer_unordered(CONCURRENCY)
+            .buffer_unordered(CONCURRENCY.into())
             .try_fold(0, async |sum, is_resumed| Ok(sum + u32::from(is_resumed)))
             .await
     }
@@ -108,8 +108,17 @@ impl Load {
         Ok(is_resumed)
     }
 
+    /// Sends so many messages of QoS 1 from each of the clients that are connected at once.
+    pub(crate) async fn trips(&self, count: u32) -> io::Result<()> {
+        stream::iter(0..CONCURRENCY)
+            .map(|_| self.trips_of_one(count))
+            .buffer_unordered(CONCURRENCY.into())
+            .try_for_each(async |_| Ok(()))
+            .await
+    }
+
     /// Sends messages of QoS 1, each when the one before has been acknowledged; returns the time that each took.
-    pub(crate) async fn trips(&self, count: u32) -> io::Result<Vec<Duration>> {
+    pub(crate) async fn trips_of_one(&self, count: u32) -> io::Result<Vec<Duration>> {
         let mut client = Client::connect(&self.full, self.addr, "publisher").await?;
         let message = backend::message(1);
         let mut times = Vec::new();
@@ -150,7 +159,7 @@ impl Load {
     pub(crate) async fn idle(&self, count: u32) -> io::Result<Vec<Client>> {
         stream::iter(0..count)
             .map(|_| Client::connect(&self.full, self.addr, "idle"))
-            .buffer_unordered(CONCURRENCY)
+            .buffer_unordered(CONCURRENCY.into())
             .try_collect()
             .await
     }

@@ -30,9 +30,9 @@
 //! - A handshake is a whole connection: TCP, TLS, CONNECT, CONNACK, DISCONNECT, close; eight at a time. The plain relay
 //!   does the same without TLS. A first client checks the server's certificate; the others skip that, to keep the load
 //!   cheaper than the server.
-//! - A round trip is a message of 128 bytes with QoS 1 and its acknowledgement. One client sends one message at a time, so each
-//!   finds the server asleep, and the CPU time has two wake-ups. Data in one direction is messages of the same size, without
-//!   acknowledgement. The p50 is wall time, of client and backend as well.
+//! - A round trip is a message of 128 bytes with QoS 1 and its acknowledgement. The CPU time is with eight clients at once,
+//!   each of which sends one message at a time; the p50 is that of one client alone, in wall time, to the backend and back. Data
+//!   in one direction is messages of the same size, without acknowledgement.
 //! - In a storm, all clients connect, from one address, before the first one sends its ClientHello. A client that is cut
 //!   off retries after a second, and its time counts from its first try. All processes have the descriptors that this
 //!   process may have. The terminator lets clients wait in a sixteenth of its descriptors only: with 20,000 it turns away

@@ -20,7 +20,8 @@ use crate::subject::Subject;
 /// Number of connections before each measure, for lazy initialization.
 const WARM_UP: u32 = 100;
 const HANDSHAKES: u32 = 2000;
-const TRIPS: u32 = 20_000;
+/// Number of messages of each client.
+const TRIPS: u32 = 10_000;
 const BULK_MIB: u32 = 512;
 const IDLE: u32 = 2000;
 
@@ -135,8 +136,10 @@ impl Trial<'_> {
                 Ok(vec![us(cpu) / f64::from(HANDSHAKES)])
             }
             Measure::Trip => {
-                let (cpu, times) = self.cpu_of(self.load.trips(TRIPS)).await?;
-                Ok(vec![us(cpu) / f64::from(TRIPS), us(percentile(&times, 50))])
+                let alone = self.load.trips_of_one(TRIPS).await?;
+                let (cpu, ()) = self.cpu_of(self.load.trips(TRIPS)).await?;
+                let all = f64::from(TRIPS) * f64::from(load::CONCURRENCY);
+                Ok(vec![us(cpu) / all, us(percentile(&alone, 50))])
             }
             Measure::Up => {
                 let (cpu, ()) = self.cpu_of(self.load.send_mib(BULK_MIB)).await?;
