@@ -1,11 +1,13 @@
 //! The folders of the harness, below cargo's target folder: logs, which stay until the next run of the same test
 //! binary, and scratch folders, which are removed when the test process ends, however it ends.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 
 use crate::inside;
@@ -45,8 +47,14 @@ pub fn output() -> &'static Path {
     })
 }
 
+/// The path of this program, also if cargo has replaced its file meanwhile.
 fn exe() -> PathBuf {
-    std::env::current_exe().expect("Linux knows the path of a program")
+    let exe = std::env::current_exe().expect("Linux knows the path of a program");
+    let bytes = exe.as_os_str().as_bytes();
+    match bytes.strip_suffix(b" (deleted)") {
+        Some(path) if !exe.exists() => PathBuf::from(OsStr::from_bytes(path)),
+        _ => exe,
+    }
 }
 
 struct Run {

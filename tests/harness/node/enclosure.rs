@@ -27,6 +27,14 @@ const REAP: &str = "trap '' INT TERM HUP; cat >/dev/null; for _ in $(seq 300); d
     left=$(find /sys/fs/cgroup -depth -type d -path \"*/$1/*\" -o -depth -type d -path \"*/$1\" 2>/dev/null); \
     [ -n \"$left\" ] || exit 0; echo \"$left\" | xargs -r rmdir 2>/dev/null; sleep 0.1; done";
 
+/// Opens the program's file, and executes the rest, which ends in [`INNER`]. Cargo may replace the file at any time: then its path
+/// leads to another program or to none, and only the kernel's link still leads to the file. Inside, process ids are others, so the
+/// link must be opened before.
+const OUTER: &str = "exec 9<\"$0\"; exec \"$@\"";
+/// Runs the program that [`OUTER`] opened. As the first process of the namespace, this shell reaps orphans. It keeps the file open:
+/// the program is started by way of it.
+const INNER: &str = "(exec \"/proc/$$/fd/9\" \"$@\" 9<&-); exit $?";
+
 /// The name of the enclosure's control group below each hierarchy's root.
 pub(super) fn control_group() -> String {
     std::env::var(INSIDE).expect("this is inside")
@@ -40,24 +48,16 @@ pub fn enter(name: &str, arguments: &[OsString], output: Option<File>) -> Ended 
     let group = format!("{GROUP}{}-{name}", std::process::id());
     let before = Footprint::take(&group);
     let mut reaper = start_reaper(&group);
-    let exe = std::env::current_exe().expect("a running program has a path");
-    let mut command = Command::new("setpriv");
-    command
-        .args([
-            "--pdeathsig",
-            "KILL",
-            "--",
-            "unshare",
-            "--net",
-            "--mount",
-            "--pid",
-        ])
-        .args(["--fork", "--mount-proc", "--kill-child=KILL", "--"])
-        // The first process of the namespace reaps orphans.
-        .args(["sh", "-c", "\"$0\" \"$@\"; exit $?"])
-        .arg(exe)
-        .args(arguments)
-        .env(INSIDE, &group);
+    let namespaces = [
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+    ];
+    let mut command = again(&[&namespaces[..], &["--kill-child=KILL", "--"]].concat());
+    command.args(arguments).env(INSIDE, &group);
     if let Some(output) = output {
         let copy = output.try_clone().expect("a file can be opened twice");
         command.stdin(Stdio::null()).stdout(output).stderr(copy);
@@ -71,6 +71,17 @@ pub fn enter(name: &str, arguments: &[OsString], output: Option<File>) -> Ended 
         code: status.code().and_then(|code| u8::try_from(code).ok()),
         left_behind: before.differences(&Footprint::take(&group)),
     }
+}
+
+/// This program, to be run by another one, with the arguments that are added.
+fn again(by: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--", "sh", "-c", OUTER])
+        .arg(format!("/proc/{}/exe", std::process::id()))
+        .args(by)
+        .args(["sh", "-c", INNER, "inside"]);
+    command
 }
 
 /// How an enclosure ended.
@@ -133,4 +144,51 @@ pub(super) fn make_control_groups() -> Vec<PathBuf> {
         .map(|hierarchy| hierarchy.join(&group))
         .filter(|path| std::fs::create_dir_all(path).is_ok())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::process::run;
+
+    const LONG: Duration = Duration::from_secs(20);
+    const GONE: &str = "node::enclosure::tests::run_again_without_a_file";
+
+    fn only(test: &str) -> [&str; 4] {
+        ["--ignored", "--exact", test, "--nocapture"]
+    }
+
+    /// Cargo replaces a program while it runs: other tests are compiled beside the journeys.
+    #[test]
+    fn a_program_whose_file_is_gone_is_run_again() {
+        let copy = workdir::scratch("gone").join("program");
+        let own = std::env::current_exe().expect("a test has a path");
+        std::fs::copy(own, &copy).expect("the folder is writable");
+        let mut command = Command::new(&copy);
+        command.args(only(GONE));
+        let printed = run(command, b"", LONG).expect_success().stdout;
+        assert!(!copy.exists(), "the program has removed its file");
+        let folder = copy.parent().expect("it is in a folder").display();
+        assert!(
+            printed.contains(&format!("again in {folder}\n")),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    #[ignore = "is run by a_program_whose_file_is_gone_is_run_again, and removes its file"]
+    fn run_again_without_a_file() {
+        const AGAIN: &str = "AGAIN";
+        if std::env::var_os(AGAIN).is_some() {
+            println!("again in {}", workdir::output().display());
+            return;
+        }
+        let own = std::env::current_exe().expect("a test has a path");
+        std::fs::remove_file(own).expect("the folder is writable");
+        let mut command = again(&["env", &format!("{AGAIN}=1")]);
+        let status = command.args(only(GONE)).status();
+        assert!(status.expect("sh and setpriv are there").success());
+    }
 }
