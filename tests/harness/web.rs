@@ -68,6 +68,11 @@ impl Web {
         workdir::replace(&self.folder.join(name), text);
     }
 
+    /// Like [`Web::put`], with content that is no text.
+    pub fn put_bytes(&self, name: &str, content: &[u8]) {
+        workdir::replace_bytes(&self.folder.join(name), content);
+    }
+
     /// Removes a file.
     pub fn remove(&self, name: &str) {
         std::fs::remove_file(self.folder.join(name)).expect("the file is there");

@@ -127,11 +127,17 @@ fn start_reaper(scratch: &Path) -> Child {
         .expect("every system has sh")
 }
 
-/// Replaces a file by a rename, so that a reader finds all of the old text or all of the new one.
+/// Replaces a file by a rename, so that a reader finds all of the old content or all of the new one.
 #[track_caller]
 pub fn replace(file: &Path, text: &str) {
+    replace_bytes(file, text.as_bytes());
+}
+
+/// Like [`replace`], with content that is no text.
+#[track_caller]
+pub fn replace_bytes(file: &Path, content: &[u8]) {
     let new = file.with_extension("new");
-    fs::write(&new, text).expect("the folder is writable");
+    fs::write(&new, content).expect("the folder is writable");
     fs::rename(&new, file).expect("the folder is writable");
 }
 

@@ -1,5 +1,6 @@
 //! Which clients are refused for their certificates, with which alert and reason, as OpenSSL and Go see it.
 
+mod openssl_ca;
 mod rehearsal;
 mod revocation;
 
