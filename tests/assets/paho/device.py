@@ -1,9 +1,10 @@
 """A device on paho-mqtt: it connects over TLS, publishes at QoS 1, and disconnects as paho-mqtt does.
 
-    python device.py HOST PORT CA-FILE [version=1.2|1.3] [echo=BYTES] [cert=FILE key=FILE]
+    python device.py HOST PORT CA-FILE [version=1.2|1.3] [mqtt=3.1.1|5] [echo=BYTES] [cert=FILE key=FILE]
 
 With `echo` it also subscribes, and waits for its own message. It prints its observations as one line of JSON, with the
-fields of ../devices/device.c; harness/clients/devices.rs reads it. It must not judge them.
+fields of ../devices/device.c, and with paho-mqtt's words for a refusal as the error; harness/clients/devices.rs reads it.
+It must not judge them.
 """
 
 import json
@@ -16,15 +17,19 @@ import paho.mqtt.client as mqtt
 
 DEADLINE = 20
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+PROTOCOLS = {"3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
 class Device:
-    def __init__(self, ca, version, echo, cert, key):
+    def __init__(self, ca, version, protocol, echo, cert, key):
         self.seen = {"error": "", "version": "", "cipher": "", "connack": -1, "acked": 0, "received": 0}
         self.topic = f"device-paho-{os.getpid()}"
         self.payload = b"x" * (echo or 4)
         self.steps = {name: threading.Event() for name in ("connack", "suback", "message")}
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.topic)
+        self.refusal = None
+        self.client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id=self.topic, protocol=PROTOCOLS[protocol]
+        )
         context = ssl.create_default_context(cafile=ca)
         if cert:
             context.load_cert_chain(cert, key)
@@ -37,6 +42,7 @@ class Device:
 
     def connected(self, client, _data, _flags, reason, _properties):
         self.seen["connack"] = reason.value
+        self.refusal = str(reason) if reason.is_failure else None
         self.seen["version"] = client.socket().version()
         self.seen["cipher"] = client.socket().cipher()[0]
         self.steps["connack"].set()
@@ -54,6 +60,8 @@ class Device:
         self.client.connect(host, port)
         self.client.loop_start()
         self.wait("connack")
+        if self.refusal:
+            raise ConnectionRefusedError(self.refusal)
         if echo:
             self.client.subscribe(self.topic)
             self.wait("suback")
@@ -70,7 +78,8 @@ def main():
     host, port, ca, *rest = sys.argv[1:]
     options = dict(option.split("=", 1) for option in rest)
     echo = int(options.pop("echo", 0))
-    device = Device(ca, options.pop("version", None), echo, options.pop("cert", None), options.pop("key", None))
+    version, protocol = options.pop("version", None), options.pop("mqtt", "3.1.1")
+    device = Device(ca, version, protocol, echo, options.pop("cert", None), options.pop("key", None))
     try:
         if options:
             raise ValueError(f"no such option: {options}")

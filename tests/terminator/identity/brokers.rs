@@ -160,6 +160,35 @@ fn paho_reaches_both_brokers_under_the_certificates_names() {
     }
 }
 
+/// mosquitto lets the user `paho-7` alone use other topics than the harness', so an echo shows the name.
+#[test]
+fn paho_gets_its_name_at_mosquitto_and_is_refused_without_a_certificate() {
+    let rights = workdir::scratch("mosquitto-rights").join("rights");
+    std::fs::write(
+        &rights,
+        "topic readwrite harness/#\n\nuser paho-7\ntopic readwrite #\n",
+    )
+    .unwrap();
+    let broker = Mosquitto::start_with(&format!("acl_file {}", rights.display()));
+    let devices = Ca::new("devices");
+    let fixture = Fixture::start_with(broker.addr(), |config| {
+        config.client_auth = trust(Optional, &devices);
+        config.identity = Some(overwritten());
+    });
+    let leaf = device(&devices, "paho-7");
+    for version in ["3.1.1", "5"] {
+        let paho = || {
+            let device = Device::new(Stack::Paho, fixture.addr(), &fixture.ca);
+            device.option("mqtt", version).echo(1000)
+        };
+        let seen = paho().identity(&leaf).run();
+        assert_eq!((seen.error.as_str(), seen.received), ("", 1), "{seen:?}");
+        let refused = paho().run();
+        let said = "paho-mqtt: ConnectionRefusedError: Not authorized";
+        assert_eq!(refused.error, said, "{version}: {refused:?}");
+    }
+}
+
 #[test]
 fn smart_mqtt_takes_each_version_with_names_from_certificates() {
     let devices = Ca::new("devices");
