@@ -158,7 +158,7 @@ async fn introduce(
         let shaken = attempt.shake(client, &host.tls, place, turn).await;
         let failure = shaken.as_ref().err().map(failure::Error::failure);
         if failure == Some(Failure::ClientCertificateMissing) && !attempt.is_probe() {
-            host.verdicts.count(None);
+            host.verdicts.refused.count(None);
         }
         if let Some(verdict) = attempt.verdict(&host.tls, shaken.as_ref().err()) {
             worker.counts().preview.record(verdict, Instant::now());
@@ -176,7 +176,7 @@ async fn introduce(
         .handshake(session.version(), session.is_resumed(), at.elapsed());
     if let Some(found) = handshake::rehearse(&host.trust, session) {
         let reason = found.refusal.as_ref().map(Refusal::reason);
-        host.verdicts.count(reason);
+        host.verdicts.would_refuse.count(reason);
         worker.state.notices.would_refuse(address, &found);
     }
     if settings.protocol == Protocol::Mqtt {

@@ -19,14 +19,21 @@ pub(crate) fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
     named.chain([MISSING])
 }
 
-/// Counters of a host, which outlive reloads. A handshake costs far more than a counter that threads share.
+/// Counters of a host, which outlive reloads, also those that change `DryRun` to another mode.
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
+    pub(crate) refused: Counters,
+    pub(crate) would_refuse: Counters,
+}
+
+/// Counters by reason. A handshake costs far more than a counter that threads share.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
     by_reason: [AtomicU64; Reason::ALL.len()],
     missing: AtomicU64,
 }
 
-impl Verdicts {
+impl Counters {
     /// Counts a client; without a reason it has no certificate.
     pub(crate) fn count(&self, reason: Option<Reason>) {
         let counter = match reason {
@@ -51,18 +58,18 @@ impl Verdicts {
 mod tests {
     use mqtt_tls_judge::client::Reason;
 
-    use super::Verdicts;
+    use super::Counters;
 
     #[test]
     fn each_reason_has_its_counter() {
-        let verdicts = Verdicts::default();
+        let counters = Counters::default();
         for (times, reason) in Reason::ALL.into_iter().enumerate() {
             for _ in 0..times {
-                verdicts.count(Some(reason));
+                counters.count(Some(reason));
             }
         }
-        verdicts.count(None);
-        let counted: Vec<_> = verdicts.all().collect();
+        counters.count(None);
+        let counted: Vec<_> = counters.all().collect();
         for (times, reason) in (0..).zip(Reason::ALL) {
             assert!(counted.contains(&(reason.name(), times)));
         }

@@ -13,7 +13,9 @@ use prometheus_client::registry::Unit;
 
 use super::current::Current;
 use crate::settings::Settings;
+use crate::settings::hosts::Host;
 use crate::tls::ClientTrust;
+use crate::verdicts::Counters;
 
 /// The active settings, whose hosts count for themselves.
 #[derive(Debug)]
@@ -26,31 +28,30 @@ impl Collector for Clients {
         };
         let help = "Number of handshakes in which a client was refused for its certificate, by host (\"\" is the listener itself) and \
             reason.";
-        let verifies = |trust: &ClientTrust| trust.verifies();
-        refused(
-            &mut encoder,
-            &settings,
-            ("client_certificates_refused", help),
-            verifies,
-        )?;
+        let name = "client_certificates_refused";
+        refused(&mut encoder, &settings, (name, help), |host| {
+            host.trust.verifies().then_some(&host.verdicts.refused)
+        })?;
         let help = "Number of handshakes in which `DryRun` served a client that `Require` would refuse, by host and reason.";
-        let is_rehearsed = |trust: &ClientTrust| matches!(trust, ClientTrust::DryRun(_));
         let name = "client_certificates_would_refuse";
-        refused(&mut encoder, &settings, (name, help), is_rehearsed)?;
+        refused(&mut encoder, &settings, (name, help), |host| {
+            let is_rehearsed = matches!(host.trust, ClientTrust::DryRun(_));
+            is_rehearsed.then_some(&host.verdicts.would_refuse)
+        })?;
         lists(&mut encoder, &settings)
     }
 }
 
-/// Writes the counters of the hosts of a kind.
+/// Writes the counters of the hosts that have them.
 fn refused(
     encoder: &mut DescriptorEncoder<'_>,
     settings: &Settings,
     (name, help): (&str, &str),
-    is_of_kind: fn(&ClientTrust) -> bool,
+    counters: fn(&Host) -> Option<&Counters>,
 ) -> Result<(), Error> {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for host in settings.hosts.all().filter(|host| is_of_kind(&host.trust)) {
-        for (reason, count) in host.verdicts.all() {
+    for host in settings.hosts.all() {
+        for (reason, count) in counters(host).into_iter().flat_map(Counters::all) {
             let labels = [("host", host.name()), ("reason", reason)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }

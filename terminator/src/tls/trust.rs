@@ -163,7 +163,7 @@ impl Verifier {
     /// Counts a client whose signature does not fit its certificate.
     fn counted<T>(&self, verified: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::InvalidCertificate(_)) = verified {
-            self.verdicts.count(Some(Reason::BadSignature));
+            self.verdicts.refused.count(Some(Reason::BadSignature));
         }
         verified
     }
@@ -192,7 +192,7 @@ impl ClientCertVerifier for Verifier {
         match self.trust.judge(end_entity, intermediates, now) {
             Ok(()) => Ok(ClientCertVerified::assertion()),
             Err(refusal) => {
-                self.verdicts.count(Some(refusal.reason()));
+                self.verdicts.refused.count(Some(refusal.reason()));
                 refused::record(end_entity, &refusal);
                 Err(Error::InvalidCertificate(refusal.into_tls()))
             }

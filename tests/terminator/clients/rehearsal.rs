@@ -1,6 +1,6 @@
 //! `DryRun`: each client is served, counted as it would be refused, and has no identity.
 
-use mqtt_tls_config::ClientAuthMode::DryRun;
+use mqtt_tls_config::ClientAuthMode::{DryRun, Require};
 use mqtt_tls_config::{
     ClientAuth, Identity, Mismatch, Naming, NamingAction, RuleField, RuleMatching, Tickets,
     WithoutCertificate,
@@ -156,6 +156,33 @@ async fn a_client_counts_as_one_without_a_certificate() {
         let (_, shown) = fixture.get("/connections");
         assert!(!shown.contains("admin"), "{shown}");
     }
+}
+
+/// What a dry run has counted was not refused, and is there again with the next one.
+#[test]
+fn refusals_are_counted_from_the_end_of_a_dry_run() {
+    let devices = Ca::new("devices");
+    let foreign = device(&Ca::new("strangers"), "pump-1");
+    let gate = Gate::start("", |config| config.client_auth = trust(DryRun, &devices));
+    let has_counted = |metric: &str, count: f64| {
+        let counted = gate.count(metric, "", "unknown_issuer");
+        assert!((counted - count).abs() < 0.5, "{metric}: {counted}");
+    };
+    gate.serves(&foreign);
+    has_counted("would_refuse", 2.0);
+    let mut config = gate.fixture.config.clone();
+    config.client_auth.mode = Require;
+    gate.fixture.rewrite(&config);
+    gate.fixture.wait_for_generation(2);
+    has_counted("refused", 0.0);
+    for count in [2.0, 4.0] {
+        gate.refuses(&foreign, 48);
+        has_counted("refused", count);
+    }
+    config.client_auth.mode = DryRun;
+    gate.fixture.rewrite(&config);
+    gate.fixture.wait_for_generation(3);
+    has_counted("would_refuse", 2.0);
 }
 
 /// Where names come from certificates, none of which counts, a dry run would refuse all clients: that is said.
