@@ -13,15 +13,13 @@ use tests::wait::{eventually, eventually_async};
 
 use crate::cluster::{Cluster, SOON};
 use crate::install;
-use crate::listener::{Edge, HOST, Terminator};
+use crate::listener::{Edge, HOST, MOSQUITTO, Terminator};
 use crate::operator::Fate;
 use crate::processes;
 
 const CLIENTS: usize = 500;
 /// A step's name and its action.
 type Step = (&'static str, fn(&Edge));
-
-const MOSQUITTO: &str = include_str!("mosquitto.yaml");
 
 pub(crate) fn pods_come_and_go(cluster: &'static Cluster) {
     journey(cluster, Fate::Lives);
@@ -77,20 +75,12 @@ pub(crate) fn brokers_restart(cluster: &'static Cluster) {
         drop(fleet);
     });
 
-    cluster.apply(&edge.namespace, MOSQUITTO);
-    edge.kubectl(&[
-        "rollout",
-        "status",
-        "deployment/mosquitto",
-        "--timeout=120s",
-    ]);
+    edge.deploy("mosquitto", MOSQUITTO);
     edge.listener_named(
         "keeping",
         "  port: 8884\n  backend: {service: {name: mosquitto, port: 1883}}",
     );
-    edge.wait_for("keeping", "Ready", |it| {
-        it.type_ == "Ready" && it.status == "True"
-    });
+    edge.ready("keeping");
     let fleet = start_fleet(&edge, "keeping", "mosquitto");
     Fate::IsKilled.strikes(cluster);
     restart_in_its_pod(&edge);

@@ -36,9 +36,7 @@ pub(crate) fn the_default_roles_apply_to_listeners(cluster: &'static Cluster) {
         assert!(!is_allowed, "{user} can {verb} listeners in {namespace}");
     }
     cluster.apply_as("editor", NAMESPACE, LISTENER);
-    edge.wait_for("theirs", "Ready", |it| {
-        it.type_ == "Ready" && it.status == "True"
-    });
+    edge.ready("theirs");
     let scale = ["scale", "mtl/theirs", "--replicas=0", "--as=editor"];
     edge.kubectl(&scale);
     edge.kubectl(&["delete", "mtl/theirs", "--as=editor"]);

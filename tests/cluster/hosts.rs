@@ -1,7 +1,7 @@
 //! Two tenants behind one port, by the sample: each has its certificate and its broker, and trouble of one does not reach
 //! the other.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::clients::tls::{Connector, End};
 use tests::mqtt::{Version, publish};
@@ -10,10 +10,9 @@ use tests::wait::eventually;
 
 use crate::cluster::{Cluster, SOON};
 use crate::install;
-use crate::listener::Edge;
+use crate::listener::{BROKER, Edge};
 
 const SAMPLE: &str = include_str!("../../deploy/samples/hosts.yaml");
-const BROKER: &str = include_str!("../../deploy/samples/smart-mqtt.yaml");
 
 const NAMESPACE: &str = "hosts";
 const TOPIC: &str = "tenants/topic";
@@ -71,19 +70,12 @@ pub(crate) fn tenants_behind_one_port_do_not_meet(cluster: &'static Cluster) {
             .is_none_or(Vec::is_empty);
         is_right.then_some(())
     });
-    edge.ready();
+    edge.ready(NAMESPACE);
 }
 
 impl Edge {
     fn at(&self, service: &str) -> Endpoint {
         Endpoint::plain(self.service(service))
-    }
-
-    #[track_caller]
-    fn ready(&self) {
-        self.wait_for(NAMESPACE, "Ready", |it| {
-            it.type_ == "Ready" && it.status == "True"
-        });
     }
 }
 
@@ -107,26 +99,14 @@ impl<'e> Tenants<'e> {
         tenants.issue("a");
         tenants.issue("b");
         let broker = BROKER.replace("name: smart-mqtt\n", "name: tenant-a-mqtt\n");
-        edge.cluster.apply(NAMESPACE, &broker);
-        // The test subscribes at the broker from outside of the cluster.
-        edge.kubectl(&["delete", "networkpolicy", "tenant-a-mqtt"]);
-        edge.kubectl(&[
-            "rollout",
-            "status",
-            "deployment/tenant-a-mqtt",
-            "--timeout=120s",
-        ]);
-        let authorities = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "tenant-a-ca"},
-            "data": {"ca.crt": tenants.devices.cert_pem()},
-        });
-        edge.cluster.apply(NAMESPACE, &authorities.to_string());
+        edge.broker("tenant-a-mqtt", &broker);
+        edge.map("tenant-a-ca", &[("ca.crt", &tenants.devices.cert_pem())]);
         let elsewhere = "host: mqtt.tenant-b.example.com\n";
         assert!(SAMPLE.contains(elsewhere), "the sample has an address");
         let here = format!("host: smart-mqtt.{NAMESPACE}.svc.cluster.local\n");
         edge.cluster
             .apply(NAMESPACE, &SAMPLE.replace(elsewhere, &here));
-        edge.ready();
+        edge.ready(NAMESPACE);
         for service in ["tenant-a-mqtt", "smart-mqtt", "hosts-mqtts"] {
             edge.forwards(service);
         }

@@ -1,16 +1,15 @@
 //! A device is for the broker who its certificate says, by the sample: mosquitto's own rules hold for it, and the pod shows
 //! who is connected.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::clients::mosquitto::{Endpoint, Subscriber};
 use tests::wait::eventually;
 
 use crate::cluster::{Cluster, SOON};
 use crate::install;
-use crate::listener::Edge;
+use crate::listener::{Edge, MOSQUITTO};
 
 const SAMPLE: &str = include_str!("../../deploy/samples/identity.yaml");
-const MOSQUITTO: &str = include_str!("mosquitto.yaml");
 
 const NAMESPACE: &str = "identity";
 
@@ -25,11 +24,7 @@ pub(crate) fn the_broker_knows_a_device_by_its_certificate(cluster: &'static Clu
     let edge = Edge::prepare(cluster, NAMESPACE);
     start_broker(&edge);
     let devices = tests::pki::Ca::new("devices");
-    let authorities = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "device-ca"},
-        "data": {"ca.crt": devices.cert_pem()},
-    });
-    cluster.apply(NAMESPACE, &authorities.to_string());
+    edge.map("device-ca", &[("ca.crt", &devices.cert_pem())]);
     let of_sample = "name: smart-mqtt\n";
     assert!(SAMPLE.contains(of_sample), "the sample has a Service");
     cluster.apply(
@@ -69,11 +64,10 @@ pub(crate) fn the_broker_knows_a_device_by_its_certificate(cluster: &'static Clu
 /// Starts mosquitto with its rules.
 #[track_caller]
 fn start_broker(edge: &Edge) {
-    let rights = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "rights"},
-        "data": {"mosquitto.conf": CONFIGURATION, "rights": RIGHTS},
-    });
-    edge.cluster.apply(NAMESPACE, &rights.to_string());
+    edge.map(
+        "rights",
+        &[("mosquitto.conf", CONFIGURATION), ("rights", RIGHTS)],
+    );
     let mut manifest = MOSQUITTO.to_owned();
     for (before, after) in [
         (
@@ -89,13 +83,7 @@ fn start_broker(edge: &Edge) {
         assert!(manifest.contains(before), "{before}");
         manifest = manifest.replace(before, after);
     }
-    edge.cluster.apply(NAMESPACE, &manifest);
-    edge.kubectl(&[
-        "rollout",
-        "status",
-        "deployment/mosquitto",
-        "--timeout=120s",
-    ]);
+    edge.deploy("mosquitto", &manifest);
 }
 
 /// Returns what a pod answers to a request from itself.

@@ -15,6 +15,11 @@ use tests::wait::eventually;
 use crate::canary;
 use crate::cluster::{Cluster, SOON};
 
+/// A real smart-mqtt.
+pub(crate) const BROKER: &str = include_str!("../../deploy/samples/smart-mqtt.yaml");
+/// A broker that keeps sessions, and listens at port 1883.
+pub(crate) const MOSQUITTO: &str = include_str!("mosquitto.yaml");
+
 /// The host name that devices connect to.
 pub(crate) const HOST: &str = "mqtt.example.com";
 
@@ -43,22 +48,8 @@ impl Edge {
             namespace: cluster.namespace(namespace),
             ca: Ca::new("device CA"),
         };
-        cluster.kubectl(&[
-            "-n",
-            namespace,
-            "apply",
-            "-f",
-            "deploy/samples/smart-mqtt.yaml",
-        ]);
-        // The fleet subscribes at the broker from outside of the cluster.
-        edge.kubectl(&["delete", "networkpolicy", "smart-mqtt"]);
         edge.certificate("edge-tls", &edge.leaf());
-        edge.kubectl(&[
-            "rollout",
-            "status",
-            "deployment/smart-mqtt",
-            "--timeout=120s",
-        ]);
+        edge.broker("smart-mqtt", BROKER);
         edge
     }
 
@@ -70,6 +61,28 @@ impl Edge {
         edge.wait("Ready", "True");
         edge.forwards("edge-mqtts");
         edge
+    }
+
+    /// Starts a broker of [`BROKER`], with this name.
+    #[track_caller]
+    pub(crate) fn broker(&self, name: &str, manifests: &str) {
+        self.cluster.apply(&self.namespace, manifests);
+        // Tests subscribe at the broker from outside of the cluster.
+        self.kubectl(&["delete", "networkpolicy", name]);
+        self.rolled_out(name);
+    }
+
+    /// Applies manifests with a Deployment, and waits until its pods are ready.
+    #[track_caller]
+    pub(crate) fn deploy(&self, deployment: &str, manifests: &str) {
+        self.cluster.apply(&self.namespace, manifests);
+        self.rolled_out(deployment);
+    }
+
+    #[track_caller]
+    fn rolled_out(&self, deployment: &str) {
+        let deployment = format!("deployment/{deployment}");
+        self.kubectl(&["rollout", "status", &deployment, "--timeout=120s"]);
     }
 
     /// Waits until a Service forwards connections to its ready pods.
@@ -115,6 +128,19 @@ impl Edge {
         self.cluster.replace(&self.namespace, &text);
     }
 
+    /// Writes a ConfigMap.
+    #[track_caller]
+    pub(crate) fn map(&self, name: &str, data: &[(&str, &str)]) {
+        let data: serde_json::Map<String, Value> = data
+            .iter()
+            .map(|&(key, text)| (key.to_owned(), text.into()))
+            .collect();
+        let map = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data,
+        });
+        self.cluster.apply(&self.namespace, &map.to_string());
+    }
+
     /// Applies the listener `edge`; `more` is YAML of its spec, each line indented by two.
     #[track_caller]
     pub(crate) fn listener(&self, more: &str) {
@@ -155,6 +181,14 @@ impl Edge {
         self.wait_for("edge", &format!("{kind} is {status}"), |condition| {
             condition.type_ == kind && condition.status == status
         })
+    }
+
+    /// Waits until a listener is Ready in its newest generation.
+    #[track_caller]
+    pub(crate) fn ready(&self, listener: &str) {
+        self.wait_for(listener, "Ready", |it| {
+            it.type_ == "Ready" && it.status == "True"
+        });
     }
 
     /// Waits until a listener has a matching condition for the newest generation, and returns it.
@@ -200,12 +234,7 @@ impl Edge {
     #[track_caller]
     pub(crate) fn settled(&self) {
         self.wait("Ready", "True");
-        self.kubectl(&[
-            "rollout",
-            "status",
-            "deployment/edge-mqtts",
-            "--timeout=120s",
-        ]);
+        self.rolled_out("edge-mqtts");
         eventually(SOON, "no pod is starting or ending", || {
             let deployment: Value = self.get("deployment", "edge-mqtts");
             let (wanted, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
@@ -221,9 +250,7 @@ impl Edge {
     /// issues a new certificate for its Service's address, in the key `pem` if that key exists.
     #[track_caller]
     pub(crate) fn endpoint(&self, listener: &str, secret: &str, ca: &Ca) -> Endpoint {
-        self.wait_for(listener, "Ready", |it| {
-            it.type_ == "Ready" && it.status == "True"
-        });
+        self.ready(listener);
         let address = self.address(listener);
         let leaf = ca.leaf().dns(HOST).ip(&address.ip().to_string()).issue();
         let now: Secret = self.get("secret", secret);
@@ -284,12 +311,40 @@ impl Edge {
         self.cluster.list("pods", &args)
     }
 
+    /// Returns what a pod's admin port answers, by way of the API server.
+    #[track_caller]
+    pub(crate) fn admin(&self, pod: &Terminator, path: &str) -> String {
+        let (namespace, name) = (&self.namespace, &pod.name);
+        let url = format!("/api/v1/namespaces/{namespace}/pods/{name}:9883/proxy/{path}");
+        self.cluster.kubectl(&["get", "--raw", &url])
+    }
+
+    /// Returns the sum of a counter, with its labels, over the pods of a listener.
+    #[track_caller]
+    pub(crate) fn count(&self, listener: &str, metric: &str) -> u64 {
+        let of_one = |pod: &Terminator| -> u64 {
+            let text = self.admin(pod, "metrics");
+            let mut lines = text.lines();
+            let value = lines.find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+            value
+                .and_then(|value| value.parse().ok())
+                .unwrap_or_else(|| panic!("{} has no {metric}:\n{text}", pod.name))
+        };
+        self.pods_of(listener).iter().map(of_one).sum()
+    }
+
     /// Runs kubectl in this namespace.
     #[track_caller]
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         self.cluster
             .kubectl(&[&["-n", &self.namespace][..], args].concat())
     }
+}
+
+/// Reports whether a device can connect and publish.
+pub(crate) fn sends(at: &Endpoint) -> bool {
+    let sending = at.publish("state").qos(1).payload("here");
+    sending.send().status.success()
 }
 
 fn service_address(service: &Service) -> SocketAddr {

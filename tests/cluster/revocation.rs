@@ -1,15 +1,14 @@
 //! A device whose certificate is revoked loses its connection and gets no other one, while other devices go on, by the sample:
 //! one list is a ConfigMap, and another one is fetched by the pods.
 
-use serde_json::json;
-use tests::clients::mosquitto::{Endpoint, Subscriber};
+use tests::clients::mosquitto::Subscriber;
 use tests::clients::tls::Connector;
 use tests::pki::{Ca, Leaf};
 use tokio::time::timeout;
 
 use crate::cluster::{Cluster, SOON};
 use crate::install;
-use crate::listener::{Edge, HOST};
+use crate::listener::{Edge, HOST, sends};
 
 const SAMPLE: &str = include_str!("../../deploy/samples/revocation.yaml");
 
@@ -19,8 +18,8 @@ pub(crate) fn a_revoked_device_is_cut_off(cluster: &'static Cluster) {
     install::ensure(cluster);
     let edge = Edge::prepare(cluster, NAMESPACE);
     let devices = Ca::new("devices");
-    map(&edge, "device-ca", "ca.crt", &devices.cert_pem());
-    map(&edge, "device-crl", "ca.crl", &devices.crl(&[]));
+    edge.map("device-ca", &[("ca.crt", &devices.cert_pem())]);
+    edge.map("device-crl", &[("ca.crl", &devices.crl(&[]))]);
     // A port of the broker that answers no HTTP: what cannot be fetched must keep no device out.
     let elsewhere = "http://pki.example.com/factory.crl";
     assert!(SAMPLE.contains(elsewhere), "the sample has a URL");
@@ -44,7 +43,7 @@ pub(crate) fn a_revoked_device_is_cut_off(cluster: &'static Cluster) {
     let connected = cluster.block_on(connector.connect_mqtt(address, "lost"));
     let mut open_lost = connected.expect("the device is not revoked yet");
     let mut open_kept = Subscriber::start(&at_kept.subscribe("orders").id("kept").qos(1));
-    map(&edge, "device-crl", "ca.crl", &devices.crl(&[&lost]));
+    edge.map("device-crl", &[("ca.crl", &devices.crl(&[&lost]))]);
     let end = cluster.block_on(async { timeout(SOON, open_lost.read_to_end()).await });
     end.expect("the connection of the revoked device is closed");
     assert!(!sends(&at_lost), "it gets no other one");
@@ -53,12 +52,8 @@ pub(crate) fn a_revoked_device_is_cut_off(cluster: &'static Cluster) {
     assert_eq!(open_kept.next_message(), "orders go on");
 
     // A list of a namesake changes nothing, and the status names the object.
-    map(
-        &edge,
-        "device-crl",
-        "ca.crl",
-        &Ca::new("devices").crl(&[&kept]),
-    );
+    let namesake = Ca::new("devices").crl(&[&kept]);
+    edge.map("device-crl", &[("ca.crl", &namesake)]);
     let refs = edge.wait_for("revocation", "ResolvedRefs", |it| {
         it.type_ == "ResolvedRefs" && it.reason == "UnusableCrl"
     });
@@ -68,19 +63,4 @@ pub(crate) fn a_revoked_device_is_cut_off(cluster: &'static Cluster) {
         refs.message
     );
     assert!(sends(&at_kept) && !sends(&at_lost));
-}
-
-/// Reports whether a device can connect and publish.
-fn sends(at: &Endpoint) -> bool {
-    let sending = at.publish("state").qos(1).payload("here");
-    sending.send().status.success()
-}
-
-/// Writes a ConfigMap.
-#[track_caller]
-fn map(edge: &Edge, name: &str, key: &str, text: &str) {
-    let map = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {key: text},
-    });
-    edge.cluster.apply(NAMESPACE, &map.to_string());
 }
