@@ -19,6 +19,7 @@
 mod bad_secrets;
 mod canary;
 mod cluster;
+mod crl_urls;
 mod diagnostics;
 mod disruption;
 mod editors;
@@ -84,7 +85,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 17] = [
+const TROUBLE: [Journey; 18] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -117,6 +118,10 @@ const TROUBLE: [Journey; 17] = [
     (
         "revocation::a_revoked_device_is_cut_off",
         revocation::a_revoked_device_is_cut_off,
+    ),
+    (
+        "crl_urls::a_device_that_is_revoked_at_a_url_is_cut_off",
+        crl_urls::a_device_that_is_revoked_at_a_url_is_cut_off,
     ),
     (
         "tickets::a_session_is_resumed_at_another_pod",

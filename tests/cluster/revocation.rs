@@ -27,6 +27,11 @@ pub(crate) fn a_revoked_device_is_cut_off(cluster: &'static Cluster) {
     cluster.apply(NAMESPACE, &SAMPLE.replace(elsewhere, &here));
     let at = edge.endpoint("revocation", "edge-tls", &edge.ca);
     edge.forwards("revocation-mqtts");
+    let warned = edge.wait_for("revocation", "the URL fails", |it| {
+        it.reason == "RevocationListsNotLoaded" && it.status == "True"
+    });
+    assert_eq!(warned.type_, "CertificateServed");
+    assert!(warned.message.contains(&here), "{}", warned.message);
     let leaf = |name: &str| -> Leaf {
         let name = format!("{name}.devices.example.com");
         devices.leaf().dns(&name).client_auth().issue()
