@@ -22,6 +22,7 @@ mod cluster;
 mod crl_urls;
 mod diagnostics;
 mod disruption;
+mod dry_run;
 mod editors;
 mod hosts;
 mod identity;
@@ -85,7 +86,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 18] = [
+const TROUBLE: [Journey; 19] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -122,6 +123,10 @@ const TROUBLE: [Journey; 18] = [
     (
         "crl_urls::a_device_that_is_revoked_at_a_url_is_cut_off",
         crl_urls::a_device_that_is_revoked_at_a_url_is_cut_off,
+    ),
+    (
+        "dry_run::a_dry_run_says_whom_require_would_refuse",
+        dry_run::a_dry_run_says_whom_require_would_refuse,
     ),
     (
         "tickets::a_session_is_resumed_at_another_pod",
