@@ -129,8 +129,8 @@ const TROUBLE: [Journey; 19] = [
         dry_run::a_dry_run_says_whom_require_would_refuse,
     ),
     (
-        "tickets::a_session_is_resumed_at_another_pod",
-        tickets::a_session_is_resumed_at_another_pod,
+        "tickets::a_session_is_resumed_at_another_pod_and_over_a_rotation",
+        tickets::a_session_is_resumed_at_another_pod_and_over_a_rotation,
     ),
     (
         "ports::a_change_of_the_port_refuses_nothing",
