@@ -40,6 +40,7 @@ mod rollout;
 mod rotation;
 mod several;
 mod tickets;
+mod tls_policy;
 mod upgrade;
 mod values;
 mod verify;
@@ -86,7 +87,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 19] = [
+const TROUBLE: [Journey; 20] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -127,6 +128,10 @@ const TROUBLE: [Journey; 19] = [
     (
         "dry_run::a_dry_run_says_whom_require_would_refuse",
         dry_run::a_dry_run_says_whom_require_would_refuse,
+    ),
+    (
+        "tls_policy::a_change_is_previewed_and_then_made",
+        tls_policy::a_change_is_previewed_and_then_made,
     ),
     (
         "tickets::a_session_is_resumed_at_another_pod_and_over_a_rotation",
