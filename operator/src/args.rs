@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqtt_tls_config::Backend;
 
 use crate::plan::environment::Environment;
+use crate::plan::issuers::{Issuers, Pattern};
 use crate::plan::names::MANAGER;
 
 /// Puts smart-mqtt behind TLS on Kubernetes: MqttTlsListener resources and Secrets in, terminators out.
@@ -75,6 +76,15 @@ pub struct Run {
     /// Watch only this namespace [default: all]
     #[arg(long, env = "MQTT_TLS_NAMESPACE")]
     pub namespace: Option<String>,
+    /// Issuers of cert-manager that listeners may name, as KIND/NAME or KIND.GROUP/NAME, separated by commas: users who may write
+    /// listeners can have certificates issued by these
+    #[arg(
+        long,
+        env = "MQTT_TLS_ISSUERS",
+        value_delimiter = ',',
+        default_value = "*/*"
+    )]
+    pub issuers: Vec<Pattern>,
     /// Maximum number of concurrent reconciliations, from 1 to 256
     #[arg(long, env = "MQTT_TLS_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
@@ -126,7 +136,10 @@ impl Run {
     /// Returns the settings that apply to all listeners.
     pub fn environment(&self) -> Environment {
         let (image, domain) = (&self.terminator_image, &self.cluster_domain);
-        Environment::cluster(image.clone(), domain.clone(), self.drain_deadline)
+        Environment {
+            issuers: Issuers::new(self.issuers.clone()),
+            ..Environment::cluster(image.clone(), domain.clone(), self.drain_deadline)
+        }
     }
 }
 

@@ -48,7 +48,7 @@ use crate::prove::prove;
 use crate::shutdown::Shutdown;
 use crate::status;
 pub use context::Context;
-use known::{Known, Meta, reference};
+use known::{Meta, reference};
 use lists::Lists;
 use pace::paced;
 use places::Place;
@@ -76,7 +76,7 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
         is_listed: Arc::clone(&is_listed),
         sights: Arc::clone(&context.sights),
         lists: Arc::clone(&lists),
-        known: Arc::new(Known::default()),
+        known: Arc::clone(&context.known),
     };
     let (store, triggers) = watches.open();
     let (changed, to_trigger) = mpsc::unbounded_channel();
@@ -218,7 +218,9 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
         recorder,
         ..
     } = context;
-    let mut world = match Box::pin(gather(client, &name.namespace, &name.name)).await? {
+    let owned = context.known.owned(name);
+    let gathered = gather(client, &name.namespace, &name.name, &owned);
+    let mut world = match Box::pin(gathered).await? {
         Gathered::World(world) => world,
         Gathered::Gone => return Ok(Action::await_change()),
         Gathered::Malformed(invalid) => {

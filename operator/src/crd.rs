@@ -15,6 +15,7 @@ mod client_auth;
 mod descriptions;
 mod host;
 mod identity;
+mod issuer;
 mod limits;
 mod maps;
 mod pod;
@@ -40,6 +41,9 @@ pub use client_auth::{
 };
 pub use host::{HOST_CERTIFICATES_MAX, HOSTS_MAX, Host, NAMES_MAX, SharedNames, UnknownNames};
 pub use identity::{Identity, IdentityMode, Mismatch, Naming, NamingAction, WithoutCertificate};
+pub use issuer::{
+    DURATION, ISSUED_NAMES_MAX, IssuerRef, KeyAlgorithm, PrivateKey, RENEW_BEFORE, Usage,
+};
 pub use limits::Limits;
 pub use pod::{PodTemplate, Resources};
 pub use protocol::Protocol;
@@ -192,10 +196,20 @@ pub struct MqttTlsListenerSpec {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(
         validation = Rule::new(
-            "self.all(one, self.exists_one(other, other.secretRef.name == one.secretRef.name))"
-        ).message("certificates lists the same Secret twice; list each Secret once")
+            "self.all(one, !has(one.secretRef) || self.exists_one(other, has(other.secretRef) && \
+             other.secretRef.name == one.secretRef.name))"
+        ).message("certificates lists the same Secret twice; list each Secret once"),
+        validation = Rule::new("!has(self[0].optional) || !self[0].optional")
+            .message("the first certificate is the default, and must not be optional")
     )]
     pub certificates: Vec<CertificateSource>,
+
+    /// Whether the CA certificates that devices are to trust are published, under `ca.crt` of the ConfigMap `NAME-mqtts-ca`: those that
+    /// have issued what is served, as far as the chains, or `ca.crt` in the Secrets, have them. Default: true if a certificate has
+    /// `issuerRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "maps::switch")]
+    pub publish_ca: Option<bool>,
 
     /// Whether devices must present a certificate (mutual TLS). Default: they need none.
     #[serde(default, deserialize_with = "client_auth::non_empty")]
@@ -262,6 +276,20 @@ pub struct MqttTlsListenerSpec {
     /// The terminator pods.
     #[serde(default)]
     pub pod: PodTemplate,
+}
+
+impl MqttTlsListenerSpec {
+    /// Reports whether a certificate of the listener, or of a host, has an issuer.
+    pub fn has_issuer(&self) -> bool {
+        let hosts = self.hosts.iter().flat_map(|host| &host.certificates);
+        let mut all = self.certificates.iter().chain(hosts);
+        all.any(|one| one.issuer_ref.is_some())
+    }
+
+    /// Reports whether the CA certificates that devices are to trust are published.
+    pub fn publishes_ca(&self) -> bool {
+        self.publish_ca.unwrap_or_else(|| self.has_issuer())
+    }
 }
 
 fn default_port() -> u16 {

@@ -15,14 +15,14 @@ use kube::core::error_boundary::InvalidObject;
 use crate::api::call::Error;
 use crate::crd::MqttTlsListener;
 use crate::error::chain;
-use crate::kinds::{Kind, Target};
+use crate::kinds::{Child, Kind, Target};
 use crate::plan::conditions::rollout::is_underway;
 use crate::plan::conditions::unread::Failure;
 use crate::plan::names::Identity;
 use crate::plan::reason::ConditionType;
 use crate::plan::tickets::Randomness;
 use crate::plan::world::World;
-use children::{children, configurations};
+use children::{certificates, children, configurations};
 use named::{get, named};
 use pods::pods;
 use replica_sets::replica_sets;
@@ -87,6 +87,18 @@ pub async fn gather_certificates(
     Ok(Some(world))
 }
 
+/// Returns the kinds of rare children that a listener wants or may own.
+fn rare(listener: &MqttTlsListener, owned: &[Kind]) -> Vec<Kind> {
+    let spec = &listener.spec;
+    let wanted = [
+        (Kind::Certificate, spec.has_issuer()),
+        (Kind::ConfigMap, spec.publishes_ca()),
+    ];
+    let wanted = wanted.into_iter().filter(|(_, is_wanted)| *is_wanted);
+    let wanted = wanted.map(|(kind, _)| kind);
+    wanted.chain(owned.iter().copied()).collect()
+}
+
 /// Returns random numbers. Without any, session ticket keys stay as they are.
 fn randomness() -> Option<Randomness> {
     let mut random = Randomness::new([0; 64]);
@@ -114,29 +126,48 @@ async fn find(client: &Client, namespace: &str, name: &str) -> Result<Found, Err
     })
 }
 
-/// Reads a listener and its related objects.
-pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gathered, Error> {
+/// Reads a listener and its related objects. Rare children are read only if the spec wants them, or if the listener may own some of
+/// these kinds.
+pub async fn gather(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    owned: &[Kind],
+) -> Result<Gathered, Error> {
     let listener = match find(client, namespace, name).await? {
         Found::Listener(listener) => *listener,
         Found::Malformed(invalid) => return Ok(Gathered::Malformed(invalid)),
         Found::Gone => return Ok(Gathered::Gone),
     };
     let identity = Identity::of(&listener);
-    let (secrets, config_maps, services, children, pods) = futures::join!(
+    let rare = rare(&listener, owned);
+    let certificates = async {
+        if rare.contains(&Kind::Certificate) {
+            certificates(client, &identity).await
+        } else {
+            Ok(None)
+        }
+    };
+    let (secrets, config_maps, services, children, pods, certificates) = futures::join!(
         named(client, Kind::Secret, &listener),
         named(client, Kind::ConfigMap, &listener),
         named(client, Kind::Service, &listener),
-        children(client, &identity),
+        children(client, &identity, &rare),
         pods(client, &identity),
+        certificates,
     );
     let named = secrets.and_then(|secrets| Ok((secrets, config_maps?, services?)));
     let named = named.map_err(|error| (ConditionType::ResolvedRefs, error));
-    let made = children.and_then(|children| Ok((children, pods?)));
+    let made = children.and_then(|children| Ok((children, pods?, certificates?)));
     let made = made.map_err(|error| (ConditionType::Programmed, error));
     // Report the first error in this order, not the first in time: otherwise the status could change with each try,
     // and each change would trigger the next try at once.
     Ok(match named.and_then(|named| Ok((named, made?))) {
-        Ok(((secrets, config_maps, services), (children, pods))) => {
+        Ok(((secrets, config_maps, services), (mut children, pods, certificates))) => {
+            let has_cert_manager = certificates.is_some();
+            for certificate in certificates.into_iter().flatten() {
+                children.put(Child::Certificate, certificate);
+            }
             let replica_sets = if children.deployment().is_some_and(is_underway) {
                 replica_sets(client, &identity).await
             } else {
@@ -148,6 +179,7 @@ pub async fn gather(client: &Client, namespace: &str, name: &str) -> Result<Gath
                 config_maps,
                 services,
                 children,
+                has_cert_manager,
                 replica_sets,
                 pods,
                 randomness: randomness(),

@@ -3,6 +3,7 @@
 //!
 //! It must not read or write an object.
 
+pub mod certificate;
 mod child;
 mod object;
 mod table;

@@ -17,6 +17,8 @@ pub mod config;
 pub mod environment;
 pub mod host_key;
 pub mod hosts;
+pub mod issued;
+pub mod issuers;
 pub mod listener;
 pub mod names;
 pub mod notices;
@@ -26,6 +28,7 @@ pub mod pod;
 pub mod ports;
 pub mod problem;
 pub mod proof;
+pub mod published;
 pub mod reason;
 pub mod references;
 pub mod replica_set;
@@ -102,12 +105,12 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         choices = renewed.choices;
         Some(renewed.config)
     });
-    let sources = choices.sources();
     let ticket_keys = ticket_keys(world, &identity, config.as_ref(), now);
     dates.extend(ticket_keys.as_ref().and_then(tickets::due));
     let files = config.as_ref().map(|config| Files {
         config,
-        sources: &sources,
+        sources: choices.sources(),
+        authorities: published::certificates(&choices, world),
         ticket_keys,
     });
     let objects = children::build(
@@ -210,7 +213,8 @@ fn unaccepted(
     let objects = written.as_ref().map(|(choices, config)| {
         let files = Files {
             config,
-            sources: &choices.sources(),
+            sources: choices.sources(),
+            authorities: None,
             ticket_keys: keys.clone(),
         };
         children::renew(&report.identity, world, &files)

@@ -89,6 +89,9 @@ fn run(name: &str, text: &str, pki: &Pki) -> String {
         let time = time.map_or_else(now, |time| time.parse().unwrap());
         let mut current = around.take().unwrap_or_else(empty);
         delete(&step, &mut current);
+        if let Some(is_served) = step.get("certManager").and_then(Value::as_bool) {
+            current.has_cert_manager = is_served;
+        }
         while let Some(object) = documents.next_if(|next| next.get("step").is_none()) {
             put(&mut current, object, pki);
         }

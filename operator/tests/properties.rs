@@ -20,13 +20,15 @@ use mqtt_tls_config::{ClientAuthMode as Mode, Config};
 use mqtt_tls_operator::crd::{
     Admin, Alpn, AlpnProtocol, Backend, BackendAddress, BackendService, CaKind, CaRef,
     CertificateSource, ClientAuth, ClientAuthMode, ClientRule, CrlRef, CrlUrl, Host, HostTls,
-    Identity, IdentityMode, Limits, Mismatch, MqttTlsListener, MqttTlsListenerSpec, Naming,
-    NamingAction, PodTemplate, Protocol, Revocation, RuleField, SecretRef, ServiceTemplate,
-    SharedNames, Tickets, Timeouts, Tls, TlsVersion, UnknownNames, WhenUnknown, WithoutCertificate,
+    Identity, IdentityMode, IssuerRef, KeyAlgorithm, Limits, Mismatch, MqttTlsListener,
+    MqttTlsListenerSpec, Naming, NamingAction, PodTemplate, PrivateKey, Protocol, Revocation,
+    RuleField, ServiceTemplate, SharedNames, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
+    WhenUnknown, WithoutCertificate,
 };
 use mqtt_tls_operator::kinds::Child;
 use mqtt_tls_operator::plan::conditions;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
+use mqtt_tls_operator::plan::issued;
 use mqtt_tls_operator::plan::names::Name;
 use mqtt_tls_operator::plan::notices::notices;
 use mqtt_tls_operator::plan::objects::Applied;
@@ -295,10 +297,37 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
 }
 
 fn certificates(names: impl Iterator<Item = String>) -> Vec<CertificateSource> {
-    let sources = names.map(|name| CertificateSource {
-        secret_ref: SecretRef { name },
+    names.map(|name| CertificateSource::secret(&name)).collect()
+}
+
+/// Certificates of Secrets, and some that cert-manager issues.
+fn sources(
+    names: impl Strategy<Value = Vec<String>>,
+) -> impl Strategy<Value = Vec<CertificateSource>> {
+    let algorithm = prop::sample::select(vec![KeyAlgorithm::Ecdsa, KeyAlgorithm::Rsa]);
+    let dns_names = prop::sample::select(vec!["", "edge.example.com", "b.example.com", "B"]);
+    let issued = (algorithm, dns_names).prop_map(|(algorithm, name)| CertificateSource {
+        issuer_ref: Some(IssuerRef {
+            name: "ca".to_owned(),
+            kind: None,
+            group: None,
+        }),
+        dns_names: (!name.is_empty())
+            .then(|| name.to_owned())
+            .into_iter()
+            .collect(),
+        private_key: Some(PrivateKey {
+            algorithm: Some(algorithm),
+            size: None,
+        }),
+        ..CertificateSource::default()
     });
-    sources.collect()
+    let issued = prop_oneof![3 => Just(Vec::new()), 1 => vec(issued, 0..3)];
+    (names, issued).prop_map(|(names, issued)| {
+        let mut sources = certificates(names.into_iter());
+        sources.splice(0..0, issued);
+        sources
+    })
 }
 
 fn alpn() -> impl Strategy<Value = Alpn> {
@@ -402,7 +431,7 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
     (
         host,
         port,
-        names,
+        (sources(names), option::weighted(0.2, any::<bool>())),
         (client_auth(), names_of_clients),
         backend(),
         (hosts(), unknown_names),
@@ -413,7 +442,7 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
             |(
                 host,
                 port,
-                names,
+                (certificates, publish_ca),
                 (client_auth, of_clients),
                 backend,
                 hosts,
@@ -423,7 +452,8 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
                 MqttTlsListenerSpec {
                     host,
                     port,
-                    certificates: certificates(names.into_iter()),
+                    certificates,
+                    publish_ca,
                     client_auth,
                     identity: of_clients.0,
                     shared_names: of_clients.1,
@@ -466,6 +496,9 @@ fn listener() -> impl Strategy<Value = MqttTlsListener> {
 enum Change {
     Secret(String, Box<Secret>),
     Gone(String),
+    /// cert-manager issues one of the certificates, well or badly.
+    Issued(usize, Box<Secret>),
+    CertManager(bool),
     Spec(Box<MqttTlsListenerSpec>),
     /// Someone edits the config Secret.
     Vandal(Vec<u8>),
@@ -476,6 +509,8 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         4 => (secret_ref(), secret()).prop_map(|(name, secret)| Change::Secret(name, Box::new(secret))),
         1 => secret_ref().prop_map(Change::Gone),
+        2 => (0..4_usize, secret()).prop_map(|(index, secret)| Change::Issued(index, Box::new(secret))),
+        1 => any::<bool>().prop_map(Change::CertManager),
         2 => spec().prop_map(|spec| Change::Spec(Box::new(spec))),
         1 => content().prop_map(Change::Vandal),
         1 => (0..4_000_000_000_i64).prop_map(Change::Time),
@@ -488,6 +523,13 @@ fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
             world.secrets.insert(Name::new(NAMESPACE, &name), *secret);
         }
         Change::Gone(name) => drop(world.secrets.remove(&Name::new(NAMESPACE, &name))),
+        Change::Issued(index, secret) => {
+            let issued = issued::all(&world.listener);
+            if let Some(one) = issued.get(index) {
+                world.secrets.insert(one.name.clone(), *secret);
+            }
+        }
+        Change::CertManager(is_served) => world.has_cert_manager = is_served,
         Change::Spec(spec) => world.listener.spec = *spec,
         Change::Vandal(bytes) => {
             if let Some(mut secret) = world.children.config_secret().cloned() {

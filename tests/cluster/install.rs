@@ -49,6 +49,8 @@ pub(crate) fn helm_and_a_first_message(cluster: &'static Cluster) {
     readme::run(cluster, "helm-test");
     readme::run(cluster, "cert-manager");
     first_message(cluster, "edge-ca.crt");
+    readme::run(cluster, "issuer");
+    first_message(cluster, "edge-ca.crt");
     canary::remember_secrets(cluster);
     cluster.kubectl(&["delete", "namespace", FIRST]);
 }

@@ -15,6 +15,7 @@ pub mod apiserver;
 pub mod assets;
 pub mod attack;
 pub mod broker;
+pub mod cert_manager;
 pub mod clients;
 pub mod controllers;
 pub mod fleet;

@@ -46,7 +46,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The API server with the CRD and `deploy/base` in it.
+/// The API server that all tests share, with the CRD and `deploy/base` in it.
 pub(crate) async fn installed() -> &'static ApiServer {
     static BASE: Once = Once::new();
     let server = ApiServer::shared();
@@ -65,7 +65,17 @@ impl Fixture {
 
     /// A namespace without an operator.
     pub(crate) async fn without_operator(prefix: &str) -> Self {
-        let server = installed().await;
+        Self::of(installed().await, prefix).await
+    }
+
+    /// The same on an API server of its own.
+    pub(crate) async fn on(server: &'static ApiServer, prefix: &str) -> Self {
+        server.install_crd_yaml(&crd::yaml()).await;
+        install_base(server);
+        Self::of(server, prefix).await
+    }
+
+    async fn of(server: &'static ApiServer, prefix: &str) -> Self {
         let client = server.client().await;
         let namespace = server.namespace(prefix).await;
         Self {

@@ -23,6 +23,7 @@ mod field;
 mod fixture;
 mod frozen;
 mod hosts;
+mod issued;
 mod lease;
 mod memory;
 mod missed;

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
 use kube::{Api, Client};
 use serde::Serialize;
@@ -37,6 +37,16 @@ impl ChildApi {
             found.map(|found| self.read(&found)).transpose()
         };
         call(Verb::Get, &self.target(name), get).await
+    }
+
+    /// Returns the children that a selector selects.
+    pub async fn list(&self, owner: &str, selector: &str) -> Result<Vec<Arc<dyn Object>>, Error> {
+        let params = ListParams::default().labels(selector);
+        let list = async {
+            let found = self.api.list(&params).await?;
+            found.items.iter().map(|found| self.read(found)).collect()
+        };
+        call(Verb::List, &Target::of(self.kind, owner), list).await
     }
 
     /// Creates or changes a child.

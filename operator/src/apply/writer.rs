@@ -26,11 +26,17 @@ impl Writer<'_> {
     /// Runs all steps in order, updates `children`, and returns the first error.
     pub(super) async fn all(&self, steps: Vec<Step>, children: &mut Children) -> Result<(), Error> {
         let mut all = Ok(());
-        for Step { child, wanted } in steps {
-            let found = children.of(child).cloned();
+        for Step {
+            child,
+            name,
+            wanted,
+        } in steps
+        {
+            let name = name.as_deref();
+            let found = children.of_step(child, name).cloned();
             match self.one(child.row(), &wanted, found).await {
                 Ok(Some(object)) => children.put(child, object),
-                Ok(None) => children.remove(child),
+                Ok(None) => children.remove_step(child, name),
                 Err(error) => all = all.and(Err(error)),
             }
         }

@@ -8,6 +8,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use tokio::sync::watch;
 
 use super::keeper::Keeper;
+use super::known::Known;
 use super::places::Places;
 use super::retry::{Failures, Spread};
 use super::sight::Sights;
@@ -36,6 +37,8 @@ pub struct Context {
     pub(super) failures: Failures,
     /// Consecutive failures to keep each listener's accepted configuration.
     pub(super) unkept: Failures,
+    /// What the watches know of each listener.
+    pub(super) known: Arc<Known>,
     /// What the last reconciliation of each listener has taken into account.
     pub(super) sights: Arc<Sights>,
     /// Listeners whose children others change back.
@@ -82,6 +85,7 @@ impl Context {
             recorder,
             failures: Failures::default(),
             unkept: Failures::default(),
+            known: Arc::default(),
             sights: Arc::default(),
             undone: Undone::default(),
             latest: Latest::default(),

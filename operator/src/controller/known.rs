@@ -1,7 +1,7 @@
 //! What the watches remember of each listener: which objects it references. An event about an object costs a look-up, and not
 //! a walk through all listeners. It must not hold whole listeners: there may be thousands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::core::{ObjectMeta, PartialObjectMeta};
@@ -30,6 +30,8 @@ struct Inner {
     by_object: HashMap<Object, Vec<Arc<Name>>>,
     /// Number of the current list.
     list: u64,
+    /// The listeners that had children that few have, by kind. They may not have them any more.
+    owners: HashMap<Name, BTreeSet<Kind>>,
 }
 
 impl Known {
@@ -72,7 +74,9 @@ impl Known {
 
     /// Removes a listener.
     pub fn forget(&self, name: &Name) {
-        self.lock().remove(name);
+        let mut inner = self.lock();
+        inner.remove(name);
+        inner.owners.remove(name);
     }
 
     /// Returns the listeners that reference an object, the one that owns it, and the one that has a child of its name: an
@@ -95,6 +99,22 @@ impl Known {
         let by_name = by_name.map(|listener| reference(&Name::new(namespace, listener)));
         found.extend(by_name.filter(|by_name| !found.contains(by_name)));
         found
+    }
+
+    /// Notes that a listener has a child that few listeners have.
+    pub fn note_owner(&self, kind: Kind, child: &ObjectMeta) {
+        let owner = listener_of(child).zip(child.namespace.as_deref());
+        if let Some((owner, namespace)) = owner {
+            let owner = Name::new(namespace, &owner);
+            self.lock().owners.entry(owner).or_default().insert(kind);
+        }
+    }
+
+    /// Returns the kinds of such children that a listener may have.
+    pub fn owned(&self, listener: &Name) -> Vec<Kind> {
+        let inner = self.lock();
+        let kinds = inner.owners.get(listener).into_iter();
+        kinds.flatten().copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -125,16 +145,12 @@ pub(super) fn reference(listener: &Name) -> ObjectRef<Meta> {
 }
 
 fn references(listener: &MqttTlsListener) -> Vec<Object> {
-    let mut objects: Vec<Object> = KINDS
-        .iter()
-        .flat_map(|row| {
-            let named = named(row.kind, listener).into_iter();
-            named.map(|(namespace, name)| (row.kind, Name::new(namespace, name)))
-        })
-        .collect();
-    objects.sort();
-    objects.dedup();
-    objects
+    let rows = KINDS.iter();
+    rows.flat_map(|row| {
+        let named = named(row.kind, listener).into_iter();
+        named.map(|name| (row.kind, name))
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -201,7 +217,7 @@ mod tests {
         let names = |kind| names(&known, kind, "one-mqtts", "iot");
         assert_eq!(names(Kind::Service), ["one"]);
         assert_eq!(names(Kind::Secret), ["one"]);
-        assert_eq!(names(Kind::ConfigMap), [""; 0]);
+        assert_eq!(names(Kind::Pod), [""; 0]);
     }
 
     #[test]

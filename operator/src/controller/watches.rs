@@ -14,7 +14,7 @@ use kube::runtime::watcher::{Config, Error, Event};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::known::{Known, Meta};
 use super::lists::Lists;
@@ -25,7 +25,7 @@ use crate::crd::Guarded;
 use crate::error::chain;
 use crate::kinds::{KINDS, Kind, Row, Version, Watched};
 use crate::metrics::Metrics;
-use crate::plan::names::{Name, all_pods, listener_of};
+use crate::plan::names::{Name, listener_of, of_listeners};
 use crate::plan::pod::RUNNING;
 
 /// Duration of one watch request in seconds. It bounds how long a healthy API server is silent.
@@ -115,7 +115,8 @@ impl Watches {
             let config = match row.watched {
                 Watched::No => return None,
                 Watched::All => watch_config(),
-                Watched::Terminators => watch_config().labels(&all_pods()).fields(RUNNING),
+                Watched::Terminators => watch_config().labels(&of_listeners()).fields(RUNNING),
+                Watched::OfListenersIfServed => watch_config().labels(&of_listeners()),
             };
             Some(self.triggers(store, row, config))
         })
@@ -147,6 +148,9 @@ impl Watches {
                 let found = match event {
                     Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
                         let found = known.listeners_of(kind, &object.metadata);
+                        if kind.is_rarely_owned() {
+                            known.note_owner(kind, &object.metadata);
+                        }
                         // A child's event follows from our own write.
                         let is_child = listener_of(&object.metadata).is_some();
                         if kind == Kind::Secret && is_change && !is_child {
@@ -184,12 +188,19 @@ impl Watches {
     {
         let (metrics, lists) = (self.metrics.clone(), Arc::clone(&self.lists));
         let sights = Arc::clone(&self.sights);
+        let is_optional = kind.row().watched == Watched::OfListenersIfServed;
         metrics.watching(kind);
         // Each watch has its own backoff: on the merged stream, one forbidden watch would delay the others.
         relisting(api, config)
             .default_backoff()
             .filter_map(move |event| {
                 let event = event.map_err(|error| {
+                    if is_optional && is_unknown(&error) {
+                        // There is nothing to list, until someone installs it.
+                        lists.listed(kind);
+                        debug!(kind = kind.name(), "not served by the cluster; retrying");
+                        return;
+                    }
                     metrics.watch_failed(kind);
                     lists.failed();
                     warn!(

@@ -44,8 +44,11 @@ pub struct Host {
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(
         validation = Rule::new(
-            "self.all(one, self.exists_one(other, other.secretRef.name == one.secretRef.name))"
-        ).message("certificates lists the same Secret twice; list each Secret once")
+            "self.all(one, !has(one.secretRef) || self.exists_one(other, has(other.secretRef) && \
+             other.secretRef.name == one.secretRef.name))"
+        ).message("certificates lists the same Secret twice; list each Secret once"),
+        validation = Rule::new("!has(self[0].optional) || !self[0].optional")
+            .message("the first certificate is the default, and must not be optional")
     )]
     pub certificates: Vec<CertificateSource>,
 

@@ -76,7 +76,7 @@ pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
 
 /// A text with a form, which a rule explains: a pattern would be shown as it is. The value is quoted by the rule, because
 /// older versions of Kubernetes quote none.
-fn text(length_max: u32, pattern: &str, explanation: &str) -> Schema {
+pub(super) fn text(length_max: u32, pattern: &str, explanation: &str) -> Schema {
     json_schema!({
         "type": "string",
         "minLength": 1,

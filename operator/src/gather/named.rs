@@ -1,6 +1,6 @@
 //! Reads the objects that a listener references. It must not read any other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use futures::{StreamExt, stream};
@@ -46,12 +46,11 @@ where
         + DeserializeOwned
         + Debug,
 {
-    let names = references::named(kind, listener).into_iter();
-    let names: BTreeSet<_> = names.collect();
-    let gets = names.into_iter().map(async |(namespace, name)| {
-        let target = Target::one(kind, name);
-        let found = get::<K>(client, &target, namespace, name).await?;
-        Ok::<_, Error>(found.map(|object| (Name::new(namespace, name), object)))
+    let names = references::named(kind, listener);
+    let gets = names.into_iter().map(async |name| {
+        let target = Target::one(kind, &name.name);
+        let found = get::<K>(client, &target, &name.namespace, &name.name).await?;
+        Ok::<_, Error>(found.map(|object| (name, object)))
     });
     let gets: Vec<_> = gets.collect();
     // Wait for all reads, so that the same one of several errors is reported each time.

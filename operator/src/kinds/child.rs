@@ -2,14 +2,15 @@
 //! a column of the table can.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::de::DeserializeOwned;
 
+use super::certificate::Certificate;
 use super::object::{self, Object, Parse};
 use super::table::Kind;
 
-/// An object that each listener owns.
+/// An object that each listener owns, or one of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Child {
     /// The Secret with the terminators' configuration.
@@ -22,6 +23,10 @@ pub enum Child {
     DisruptionBudget,
     /// The terminators.
     Deployment,
+    /// The ConfigMap with the CA certificates that devices are to trust.
+    Authorities,
+    /// The certificates that cert-manager issues.
+    Certificate,
 }
 
 /// When a child is written: all children of a wave before those of the next.
@@ -48,13 +53,17 @@ pub struct ChildRow {
     pub wave: Wave,
     /// How it is parsed.
     pub parse: Parse,
+    /// Whether a listener may have several.
+    pub is_plural: bool,
+    /// Whether few listeners have it, so that it is read only for those that may.
+    pub is_rare: bool,
 }
 
 /// All children.
-pub static CHILDREN: [ChildRow; 5] = TABLE;
+pub static CHILDREN: [ChildRow; 7] = TABLE;
 
 /// In the order of [`Child`].
-const TABLE: [ChildRow; 5] = [
+const TABLE: [ChildRow; 7] = [
     row::<Secret>(Child::Configuration, Kind::Secret, Wave::Configuration),
     row::<Secret>(Child::Accepted, Kind::Secret, Wave::Fallback),
     row::<Service>(Child::Service, Kind::Service, Wave::Surroundings),
@@ -64,6 +73,10 @@ const TABLE: [ChildRow; 5] = [
         Wave::Surroundings,
     ),
     row::<Deployment>(Child::Deployment, Kind::Deployment, Wave::Terminators),
+    row::<ConfigMap>(Child::Authorities, Kind::ConfigMap, Wave::Surroundings).rare(),
+    row::<Certificate>(Child::Certificate, Kind::Certificate, Wave::Surroundings)
+        .rare()
+        .plural(),
 ];
 
 const fn row<K: Object + DeserializeOwned>(child: Child, kind: Kind, wave: Wave) -> ChildRow {
@@ -72,6 +85,24 @@ const fn row<K: Object + DeserializeOwned>(child: Child, kind: Kind, wave: Wave)
         kind,
         wave,
         parse: object::parse::<K>,
+        is_plural: false,
+        is_rare: false,
+    }
+}
+
+impl ChildRow {
+    const fn rare(self) -> Self {
+        Self {
+            is_rare: true,
+            ..self
+        }
+    }
+
+    const fn plural(self) -> Self {
+        Self {
+            is_plural: true,
+            ..self
+        }
     }
 }
 
@@ -87,6 +118,12 @@ impl Kind {
     pub fn is_owned(self) -> bool {
         CHILDREN.iter().any(|row| row.kind == self)
     }
+
+    /// Reports whether few listeners own objects of it.
+    pub fn is_rarely_owned(self) -> bool {
+        let mut rows = CHILDREN.iter();
+        rows.any(|row| row.kind == self && row.is_rare)
+    }
 }
 
 // Fails to compile if a child has no row, or if its row is out of order.
@@ -96,5 +133,5 @@ const _: () = {
         assert!(TABLE[index].child as usize == index);
         index += 1;
     }
-    assert!(TABLE.len() == Child::Deployment as usize + 1);
+    assert!(TABLE.len() == Child::Certificate as usize + 1);
 };

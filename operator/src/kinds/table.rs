@@ -9,13 +9,16 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Resource;
 use kube::core::ApiResource;
 
+use super::certificate::Certificate;
 use super::verb::Verb;
 use crate::crd::MqttTlsListener;
 
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Referenced by listeners; another has the records of the last results.
+    /// Issued by cert-manager, for listeners that name an issuer.
+    Certificate,
+    /// Referenced by listeners, and the CA certificates for devices; another has the records of the last results.
     ConfigMap,
     /// The definition of listeners.
     CustomResourceDefinition,
@@ -46,6 +49,8 @@ pub enum Watched {
     No,
     /// All.
     All,
+    /// Those of listeners, if the cluster serves the kind.
+    OfListenersIfServed,
     /// The pods of terminators.
     Terminators,
 }
@@ -98,12 +103,15 @@ const MADE_AND_TAKEN: &[Verb] = &[
 ];
 
 /// All kinds.
-pub static KINDS: [Row; 11] = TABLE;
+pub static KINDS: [Row; 12] = TABLE;
 
 /// In the order of [`Kind`].
-const TABLE: [Row; 11] = [
-    Row::of::<ConfigMap>(Kind::ConfigMap, NAMED)
-        .watched(Watched::All)
+const TABLE: [Row; 12] = [
+    Row::of::<Certificate>(Kind::Certificate, MADE_AND_TAKEN)
+        .owned()
+        .watched(Watched::OfListenersIfServed),
+    Row::of::<ConfigMap>(Kind::ConfigMap, MADE_AND_TAKEN)
+        .owned()
         .with_own(&[Verb::Get, Verb::Apply]),
     Row::of::<CustomResourceDefinition>(Kind::CustomResourceDefinition, &[Verb::Get, Verb::Apply])
         .granted(Grant::Installation),
@@ -127,6 +135,7 @@ impl Kind {
     /// Returns its name as in manifests.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Certificate => "Certificate",
             Self::ConfigMap => "ConfigMap",
             Self::CustomResourceDefinition => "CustomResourceDefinition",
             Self::Deployment => "Deployment",

@@ -6,7 +6,7 @@ pub mod choose;
 mod clients;
 pub mod entry;
 pub mod lists;
-mod pem;
+pub mod pem;
 pub mod previous;
 pub mod secret;
 pub mod served;

@@ -4,6 +4,7 @@
 
 mod client_auth;
 mod identity;
+mod issued;
 mod names;
 mod tls;
 
@@ -29,13 +30,14 @@ use crate::crd::{
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 17] = [
+pub const CHECKS: [(Reason, Check); 18] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
     (Reason::InvalidPort, port_is_free),
-    (Reason::InvalidCertificates, certificates_are_counted),
+    (Reason::InvalidCertificates, certificates_are_usable),
     (Reason::DuplicateCertificate, certificates_differ),
+    (Reason::IssuerNotPermitted, issued::are_permitted),
     (Reason::MissingCaRef, client_auth::has_a_ca),
     (Reason::InvalidClientAuth, client_auth::is_usable),
     (Reason::InvalidHostNames, names::are_valid),
@@ -175,7 +177,7 @@ fn port_is_free(listener: &MqttTlsListener, environment: &Environment) -> Option
     })
 }
 
-fn certificates_are_counted(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
+fn certificates_are_usable(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     Part::first_wrong(listener, |part| {
         let (least, most) = match part.key.name() {
             None => (1, CERTIFICATES_MAX),
@@ -186,12 +188,14 @@ fn certificates_are_counted(listener: &MqttTlsListener, _: &Environment) -> Opti
         (!(least..=most).contains(&count))
             .then(|| format!("{field} has {count} entries; it must have 1 to {most}"))
     })
+    .or_else(|| issued::are_valid(listener))
 }
 
 fn certificates_differ(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
     Part::first_wrong(listener, |part| {
         let mut seen = BTreeSet::new();
-        let mut names = part.certificates.iter().map(|one| &*one.secret_ref.name);
+        let certificates = part.certificates.iter();
+        let mut names = certificates.filter_map(|one| Some(&*one.secret_ref.as_ref()?.name));
         let twice = names.find(|name| !seen.insert(*name))?;
         let field = part.key.field("certificates");
         Some(format!(

@@ -1,5 +1,6 @@
 //! Builds the wanted children, with one builder per kind. A builder must not look at existing objects.
 
+mod authorities;
 mod config_secret;
 mod deployment;
 mod disruption;
@@ -10,6 +11,7 @@ pub use config_secret::{Files, accepted_secret};
 
 use super::accepted;
 use super::environment::Environment;
+use super::issued;
 use super::listener::Listener;
 use super::names::{Identity, Ownership};
 use super::objects::{Objects, Wanted};
@@ -79,6 +81,10 @@ pub fn build(
             },
         ),
         deployment: claim.wanted(found.deployment(), deployment),
+        authorities: claim.wanted(found.authorities(), authorities::wanted(listener, files)),
+        certificates: issued::children(&listener.issued, world, &mut claim)
+            .into_iter()
+            .collect(),
         pods: marks(&world.pods),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mqtt_tls_config::Backend;
 
+use super::issuers::Issuers;
 use crate::crd::ADMIN_PORT;
 
 /// Settings for all listeners.
@@ -25,6 +26,8 @@ pub struct Environment {
     pub reserved_port: Option<u16>,
     /// Whether devices can reach a loopback address.
     pub is_loopback_reached: bool,
+    /// Issuers of cert-manager that listeners may name.
+    pub issuers: Issuers,
     /// Whether certificates may have been served before the start, although nothing records that.
     pub is_at_start: bool,
 }
@@ -46,6 +49,7 @@ impl Environment {
             reserved_port: Some(ADMIN_PORT),
             is_loopback_reached: false,
             is_at_start: false,
+            issuers: Issuers::default(),
         }
     }
 
@@ -65,6 +69,7 @@ impl Environment {
             reserved_port: None,
             is_loopback_reached: true,
             is_at_start,
+            issuers: Issuers::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod fit;
 mod identity;
 #[cfg(test)]
 mod made;
+mod renewed;
 mod together;
 
 use jiff::Timestamp;
@@ -23,12 +24,16 @@ use super::certificates::serving::{Part, Warning};
 use super::config::Inherited;
 use super::environment::Environment;
 use super::host_key::HostKey;
+use super::issued;
 use super::listener::{Alpn, Authentication, Backend, Listener};
 use super::problem::Problem;
 use super::reason::Reason;
 use super::source::{Source, Sources};
 use super::world::World;
 use crate::crd::HostStatus;
+
+pub use renewed::renew;
+use renewed::{kept, renewed};
 
 static LISTENER: HostKey = HostKey::LISTENER;
 
@@ -226,6 +231,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
     let found = input.find(&Wish {
         key: &LISTENER,
         certificates: &listener.certificates,
+        optional: &listener.optional,
         client_auth: &listener.client_auth,
         backend: Some(&listener.backend),
         alpn: Some(&listener.alpn),
@@ -238,6 +244,9 @@ pub fn decide(input: &Input<'_>) -> Decision {
         problems: found.problems,
         ..Decision::default()
     };
+    // It is the cause of others.
+    let missing = issued::without_cert_manager(&listener.issued, input.world);
+    decision.problems.splice(0..0, missing);
     decision
         .choices
         .dates
@@ -259,67 +268,12 @@ pub fn decide(input: &Input<'_>) -> Decision {
     decision
 }
 
-/// Chooses again what the previous configuration serves, from the same sources as far as they were read; `None` if any of
-/// it would be lost.
-pub fn renew(world: &World, previous: &Previous, now: Timestamp) -> Option<Choices> {
-    let listener = renewed(previous.listener(), world, previous, now)?;
-    let mut dates = listener.dates.clone();
-    let mut hosts = Vec::with_capacity(previous.hosts().len());
-    for before in previous.hosts() {
-        let chosen = renewed(before, world, previous, now)?;
-        dates.extend_from_slice(&chosen.dates);
-        hosts.push(ChosenHost {
-            alpn: before.alpn().cloned(),
-            client_identity: before.client_identity().cloned(),
-            ..kept(chosen, before.key().clone(), before)
-        });
-    }
-    let mut choices = Choices {
-        listener,
-        hosts,
-        dates,
-        crls: Pool::default(),
-    };
-    choices.pool();
-    Some(choices)
-}
-
-fn renewed(before: &Entry, world: &World, previous: &Previous, now: Timestamp) -> Option<Chosen> {
-    let certificates = before.sources();
-    let client_auth = before.authentication().ok()?;
-    let choice = Choice {
-        key: before.key(),
-        certificates: &certificates,
-        client_auth: &client_auth,
-        tls: &previous.rest()?.tls,
-        world,
-        previous,
-        before: Some(before),
-        is_at_start: false,
-        now,
-    };
-    let chosen = choose(&choice);
-    let is_all = chosen.served.len() == certificates.len() && choice.has_client_auth(&chosen);
-    is_all.then_some(chosen)
-}
-
-/// Returns a host with the names and the backend that it had.
-fn kept(chosen: Chosen, key: HostKey, before: &Entry) -> ChosenHost {
-    ChosenHost {
-        alpn: None,
-        client_identity: None,
-        key,
-        names: before.names().to_vec(),
-        chosen,
-        backend: before.backend().cloned(),
-    }
-}
-
 /// What is wanted for the listener itself, or for one of its hosts.
 #[derive(Clone, Copy)]
 struct Wish<'w> {
     key: &'w HostKey,
     certificates: &'w [Source],
+    optional: &'w [Source],
     client_auth: &'w Authentication,
     /// The listener's if none.
     backend: Option<&'w Backend>,
@@ -355,6 +309,7 @@ impl Input<'_> {
         let choice = Choice {
             key: wish.key,
             certificates: wish.certificates,
+            optional: wish.optional,
             client_auth: wish.client_auth,
             tls: &self.listener.tls,
             world: self.world,

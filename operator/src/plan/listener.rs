@@ -12,6 +12,8 @@ use mqtt_tls_config::{
 };
 
 use super::environment::Environment;
+use super::host_key::HostKey;
+use super::issued::{self, Issued};
 use super::names::{Identity, Name};
 use super::problem::Problem;
 use super::source::{DataKey, Source};
@@ -31,6 +33,12 @@ pub struct Listener {
     pub port: u16,
     /// Sources of the certificates, the default first; never empty.
     pub certificates: Vec<Source>,
+    /// Those of them that may be missing.
+    pub optional: Vec<Source>,
+    /// The certificates that cert-manager issues for it and its hosts.
+    pub issued: Vec<Issued>,
+    /// Whether the CA certificates that devices are to trust are published.
+    pub publishes_ca: bool,
     /// Mutual TLS.
     pub client_auth: Authentication,
     /// Names from clients' certificates.
@@ -70,6 +78,8 @@ pub struct Host {
     pub names: Vec<String>,
     /// Sources of its certificates, the default first; the listener's if empty.
     pub certificates: Vec<Source>,
+    /// Those of them that may be missing.
+    pub optional: Vec<Source>,
     /// Mutual TLS.
     pub client_auth: Authentication,
     /// Names from clients' certificates; as by the listener if none.
@@ -156,7 +166,8 @@ pub fn parse(
     let (spec, identity) = (&listener.spec, Identity::of(listener));
     let namespace = identity.namespace.as_str();
     // The checks report everything that makes this fail.
-    let hosts = spec.hosts.iter().map(|one| host(one, namespace));
+    let hosts = spec.hosts.iter().enumerate();
+    let hosts = hosts.map(|(index, one)| host(one, index, &identity));
     let of_listener = spec.tls.alpn.as_ref();
     let of_listener = of_listener.map_or(Some(Alpn::default()), |own| alpn(own, namespace));
     let (
@@ -184,7 +195,10 @@ pub fn parse(
     Ok(Listener {
         host: spec.host.as_ref().and_then(|host| host.parse().ok()),
         port: spec.port,
-        certificates: certificates(&spec.certificates, namespace),
+        certificates: certificates(&spec.certificates, &HostKey::LISTENER, &identity),
+        optional: optional(&spec.certificates, &HostKey::LISTENER, &identity),
+        issued: issued::all(listener),
+        publishes_ca: spec.publishes_ca(),
         client_auth,
         client_identity: spec.identity.as_ref().map(crd::Identity::to_file),
         hosts,
@@ -214,10 +228,13 @@ pub fn parse(
     })
 }
 
-fn host(host: &crd::Host, namespace: &str) -> Option<Host> {
+fn host(host: &crd::Host, index: usize, listener: &Identity) -> Option<Host> {
+    let namespace = &listener.namespace;
+    let key = HostKey::of_spec(index, &host.names);
     Some(Host {
         names: host.names.clone(),
-        certificates: certificates(&host.certificates, namespace),
+        certificates: certificates(&host.certificates, &key, listener),
+        optional: optional(&host.certificates, &key, listener),
         client_auth: match &host.client_auth {
             Some(own) => client_auth(own, namespace)?,
             None => Authentication::AsListener,
@@ -248,11 +265,21 @@ fn alpn(spec: &crd::Alpn, namespace: &str) -> Option<Alpn> {
     })
 }
 
-fn certificates(sources: &[CertificateSource], namespace: &str) -> Vec<Source> {
-    let names = sources.iter().map(|one| &one.secret_ref.name);
-    names
-        .map(|name| Source::Secret(Name::new(namespace, name)))
-        .collect()
+fn certificates(sources: &[CertificateSource], host: &HostKey, listener: &Identity) -> Vec<Source> {
+    let sources = sources.iter();
+    sources.map(|one| source(one, host, listener)).collect()
+}
+
+fn optional(sources: &[CertificateSource], host: &HostKey, listener: &Identity) -> Vec<Source> {
+    let optional = sources.iter().filter(|one| one.optional);
+    optional.map(|one| source(one, host, listener)).collect()
+}
+
+fn source(source: &CertificateSource, host: &HostKey, listener: &Identity) -> Source {
+    match &source.secret_ref {
+        Some(secret) => Source::Secret(Name::new(&listener.namespace, &secret.name)),
+        None => Source::Issued(issued::name_of(listener, host, source)),
+    }
 }
 
 fn backend(backend: &crd::Backend, namespace: &str) -> Option<Backend> {

@@ -21,6 +21,9 @@ const CHILD: &str = "-mqtts";
 /// The end of the name of the Secret with the last accepted configuration.
 const ACCEPTED: &str = "-mqtts-accepted";
 
+/// The end of the name of the ConfigMap with the CA certificates for devices.
+const AUTHORITIES: &str = "-mqtts-ca";
+
 const LABEL_NAME: &str = "app.kubernetes.io/name";
 const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
 const LABEL_MANAGER: &str = "app.kubernetes.io/managed-by";
@@ -51,11 +54,14 @@ pub const TICKET_KEYS: &str = "ticket-keys";
 /// The key in the config Secret with the revocation lists of clients' certificates.
 pub const CRLS: &str = "crls";
 
+/// The key in the ConfigMap with the CA certificates for devices.
+pub const CA_KEY: &str = "ca.crt";
+
 /// The key in the Secret with the last accepted configuration.
 pub const ACCEPTED_KEY: &str = "accepted.yaml";
 
-/// Returns the selector of all pods of all listeners, for the watch.
-pub fn all_pods() -> String {
+/// Returns the selector of all children and pods of all listeners, for watches.
+pub fn of_listeners() -> String {
     format!("{LABEL_NAME}={APPLICATION},{LABEL_MANAGER}={MANAGER}")
 }
 
@@ -135,13 +141,16 @@ impl Identity {
         format!("{}{CHILD}", self.name)
     }
 
-    /// Returns the name of a child.
+    /// Returns the name of a child; of several, the beginning of their names.
     pub fn name_of(&self, child: Child) -> String {
         match child {
             Child::Accepted => format!("{}{ACCEPTED}", self.name),
-            Child::Configuration | Child::Service | Child::DisruptionBudget | Child::Deployment => {
-                self.child_name()
-            }
+            Child::Authorities => format!("{}{AUTHORITIES}", self.name),
+            Child::Configuration
+            | Child::Service
+            | Child::DisruptionBudget
+            | Child::Deployment
+            | Child::Certificate => self.child_name(),
         }
     }
 
@@ -270,7 +279,8 @@ fn is_applied(object: &ObjectMeta) -> bool {
 
 /// Returns the name of the listener that has a child of this name.
 pub fn listener_of_child(name: &str) -> Option<&str> {
-    name.strip_suffix(CHILD).or(name.strip_suffix(ACCEPTED))
+    let mut ends = [CHILD, ACCEPTED, AUTHORITIES].into_iter();
+    ends.find_map(|end| name.strip_suffix(end))
 }
 
 /// Returns the name of the listener that owns an object, by owner reference or label.

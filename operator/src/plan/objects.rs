@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
+use crate::kinds::certificate::Certificate;
 use crate::kinds::{Child, Object, Version, Wave};
 
 /// The wanted children; by default all are kept.
@@ -24,6 +25,10 @@ pub struct Objects {
     pub disruption_budget: Wanted<PodDisruptionBudget>,
     /// The terminators.
     pub deployment: Wanted<Deployment>,
+    /// The ConfigMap with the CA certificates that devices are to trust.
+    pub authorities: Wanted<ConfigMap>,
+    /// The certificates that cert-manager issues, by name.
+    pub certificates: BTreeMap<String, Wanted<Certificate>>,
     /// The pods to mark with the configuration's version.
     pub pods: Vec<PodMark>,
 }
@@ -32,6 +37,8 @@ pub struct Objects {
 pub struct Step {
     /// The child.
     pub child: Child,
+    /// Its name, if there may be several.
+    pub name: Option<String>,
     /// Its wanted state.
     pub wanted: Wanted<dyn Object>,
 }
@@ -53,6 +60,8 @@ impl Objects {
             service,
             disruption_budget,
             deployment,
+            authorities,
+            certificates,
             pods,
         } = self;
         let mut steps = vec![
@@ -61,7 +70,12 @@ impl Objects {
             service.step(Child::Service),
             disruption_budget.step(Child::DisruptionBudget),
             deployment.step(Child::Deployment),
+            authorities.step(Child::Authorities),
         ];
+        steps.extend(certificates.into_iter().map(|(name, wanted)| Step {
+            name: Some(name),
+            ..wanted.step(Child::Certificate)
+        }));
         steps.sort_by_key(Step::wave);
         (steps, pods)
     }
@@ -112,7 +126,11 @@ impl<K: Object> Wanted<K> {
             Self::Absent => Wanted::Absent,
             Self::Kept => Wanted::Kept,
         };
-        Step { child, wanted }
+        Step {
+            child,
+            name: None,
+            wanted,
+        }
     }
 }
 
@@ -127,12 +145,24 @@ pub struct PodMark {
 
 /// The existing children, including those of other owners.
 #[derive(Clone, Default)]
-pub struct Children(BTreeMap<Child, Arc<dyn Object>>);
+pub struct Children(BTreeMap<(Child, String), Arc<dyn Object>>);
 
 impl Children {
-    /// Returns a child.
+    /// Returns a child; of several, the first by name.
     pub fn of(&self, child: Child) -> Option<&Arc<dyn Object>> {
-        self.0.get(&child)
+        self.all(child).next()
+    }
+
+    /// Returns all children of a row of the table, by name.
+    fn all(&self, child: Child) -> impl Iterator<Item = &Arc<dyn Object>> {
+        let all = self.0.iter().filter(move |((one, _), _)| *one == child);
+        all.map(|(_, object)| object)
+    }
+
+    /// Returns the child of a step.
+    pub fn of_step(&self, child: Child, name: Option<&str>) -> Option<&Arc<dyn Object>> {
+        let name = name.unwrap_or_default().to_owned();
+        self.0.get(&(child, name))
     }
 
     fn get<K: Object>(&self, child: Child) -> Option<&K> {
@@ -168,17 +198,43 @@ impl Children {
     /// Returns the versions of the children.
     pub fn versions(&self) -> impl Iterator<Item = Version> {
         let children = self.0.iter();
-        children.filter_map(|(child, object)| Version::of(child.row().kind, object.metadata()))
+        children.filter_map(|((child, _), object)| Version::of(child.row().kind, object.metadata()))
+    }
+
+    /// Returns the ConfigMap with the CA certificates that devices are to trust.
+    pub fn authorities(&self) -> Option<&ConfigMap> {
+        self.get(Child::Authorities)
+    }
+
+    /// Returns the certificates that cert-manager issues, by name.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let all = self.all(Child::Certificate);
+        all.filter_map(|object| {
+            let object: &dyn Any = &**object;
+            object.downcast_ref()
+        })
     }
 
     /// Adds or replaces a child.
     pub fn put(&mut self, child: Child, object: Arc<dyn Object>) {
-        self.0.insert(child, object);
+        // The only one of its kind is found by whatever name it has.
+        let name = if child.row().is_plural {
+            object.name().to_owned()
+        } else {
+            String::new()
+        };
+        self.0.insert((child, name), object);
     }
 
-    /// Removes a child.
+    /// Removes a child, or all of several.
     pub fn remove(&mut self, child: Child) {
-        self.0.remove(&child);
+        self.remove_step(child, None);
+    }
+
+    /// Removes the child of a step.
+    pub fn remove_step(&mut self, child: Child, name: Option<&str>) {
+        self.0
+            .retain(|(one, found), _| *one != child || name.is_some_and(|name| name != found));
     }
 }
 

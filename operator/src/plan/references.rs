@@ -1,11 +1,15 @@
 //! The objects that a listener references, by kind: they are read for it, and their changes trigger it. It must not
 //! read them.
 
+use std::collections::BTreeSet;
+
+use super::issued;
+use super::names::Name;
 use crate::crd::{CaKind, ClientAuth, MqttTlsListener};
 use crate::kinds::Kind;
 
 /// Returns the objects of a kind that a listener references, by namespace and name.
-pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
+pub fn named(kind: Kind, listener: &MqttTlsListener) -> BTreeSet<Name> {
     let spec = &listener.spec;
     let hosts = spec.hosts.iter();
     let auths = hosts.clone().filter_map(|host| host.client_auth.as_ref());
@@ -15,11 +19,16 @@ pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
         keys.filter(move |(kind, _)| *kind == wanted)
             .map(|(_, name)| name)
     };
+    let mut issued = BTreeSet::new();
     let names: Vec<&str> = match kind {
         Kind::Secret => {
             let certificates = hosts.flat_map(|host| &host.certificates);
             let certificates = spec.certificates.iter().chain(certificates);
-            let certificates = certificates.map(|one| &*one.secret_ref.name);
+            let certificates = certificates.filter_map(|one| Some(&*one.secret_ref.as_ref()?.name));
+            issued = issued::all(listener)
+                .into_iter()
+                .map(|one| one.name)
+                .collect();
             certificates.chain(keys(CaKind::Secret)).collect()
         }
         Kind::ConfigMap => keys(CaKind::ConfigMap).collect(),
@@ -39,7 +48,8 @@ pub fn named(kind: Kind, listener: &MqttTlsListener) -> Vec<(&str, &str)> {
         _ => Vec::new(),
     };
     let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
-    names.into_iter().map(|name| (namespace, name)).collect()
+    let names = names.into_iter().map(|name| Name::new(namespace, name));
+    names.chain(issued).collect()
 }
 
 /// Returns the objects with CA certificates and revocation lists, by kind and name.

@@ -18,13 +18,20 @@ const VERSION: u32 = 1;
 pub enum Source {
     /// A Secret.
     Secret(Name),
+    /// A Certificate that cert-manager issues, and its Secret of the same name.
+    Issued(Name),
 }
 
 impl Source {
     /// Returns the object's name, for the status.
     pub fn name(&self) -> &str {
+        &self.secret().name
+    }
+
+    /// Returns its Secret.
+    pub fn secret(&self) -> &Name {
         match self {
-            Self::Secret(name) => &name.name,
+            Self::Secret(name) | Self::Issued(name) => name,
         }
     }
 }
@@ -34,6 +41,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Secret(name) => write!(f, "Secret {}", name.name),
+            Self::Issued(name) => write!(f, "Certificate {}", name.name),
         }
     }
 }

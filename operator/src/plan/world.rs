@@ -25,6 +25,8 @@ pub struct World {
     pub services: BTreeMap<Name, Service>,
     /// The existing children, including those of other owners.
     pub children: Children,
+    /// Whether the cluster serves cert-manager's Certificates, as far as the listener needs them.
+    pub has_cert_manager: bool,
     /// The ReplicaSets of its Deployment, while a rollout needs an explanation.
     pub replica_sets: Vec<ReplicaSet>,
     /// The listener's pods.
@@ -68,6 +70,7 @@ impl World {
             config_maps: BTreeMap::new(),
             services: BTreeMap::new(),
             children: Children::default(),
+            has_cert_manager: false,
             replica_sets: Vec::new(),
             pods: Vec::new(),
             randomness: None,

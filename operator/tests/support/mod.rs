@@ -14,6 +14,7 @@ use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::pem::Part;
 use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
 use mqtt_tls_judge::revocation::source::{Bounds, find};
+use mqtt_tls_operator::kinds::certificate::Certificate;
 use mqtt_tls_operator::kinds::{Child, Object};
 use mqtt_tls_operator::plan::environment::Environment;
 use mqtt_tls_operator::plan::names::{MANAGER, Name};
@@ -204,6 +205,12 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
             let deployment: Deployment = read(document);
             world.children.put(Child::Deployment, Arc::new(deployment));
         }
+        "Certificate" => {
+            let certificate: Certificate = read(document);
+            world
+                .children
+                .put(Child::Certificate, Arc::new(certificate));
+        }
         "Pod" => world.pods.push(Pod::of(read::<core::Pod>(document))),
         other => panic!("unsupported kind: {other}"),
     }
@@ -219,11 +226,12 @@ pub(crate) fn applied(before: &Children, objects: &Objects, now: Timestamp) -> C
     for step in objects.clone().steps().0 {
         match step.wanted {
             Wanted::Present(object) => {
-                let written = written(object.json(), before.of(step.child), now);
+                let found = before.of_step(step.child, step.name.as_deref());
+                let written = written(object.json(), found, now);
                 let parse = step.child.row().parse;
                 children.put(step.child, parse(written).unwrap());
             }
-            Wanted::Absent => children.remove(step.child),
+            Wanted::Absent => children.remove_step(step.child, step.name.as_deref()),
             Wanted::Kept => {}
         }
     }
@@ -243,6 +251,10 @@ fn written(
         metadata.as_object_mut().unwrap().remove("managedFields");
     }
     let fields = serde_json::json!([{"manager": MANAGER, "operation": "Apply", "time": now}]);
+    if found["kind"] == "Certificate" {
+        // Applying does not touch it.
+        wanted["status"] = found["status"].clone();
+    }
     let is_same = plain == wanted && !field(&found).is_null();
     wanted["metadata"]["managedFields"] = if is_same { field(&found) } else { fields };
     wanted
@@ -298,7 +310,8 @@ pub(crate) fn check(world: &World, objects: &Objects, pki: &Pki) {
         let name = metadata["name"].as_str().unwrap();
         let label = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
         assert!(
-            (name.len() <= 63 || kind == "Secret") && name.chars().all(label),
+            (name.len() <= 63 || ["Certificate", "Secret"].contains(&kind))
+                && name.chars().all(label),
             "{kind}: {name} is not a DNS label"
         );
         assert!(

@@ -24,7 +24,7 @@ use super::finding::{self, Finding, Reason};
 use super::kind::{self, Encoding};
 use super::pem::{self, Part};
 use super::sorted::{Candidate, FoundKey, NO_CERTIFICATE, sort};
-use super::term::Term;
+use super::term::{self, Term};
 use super::{leaf, rehearsal};
 
 pub use super::error::{CHAIN_MAX, Error};
@@ -290,7 +290,7 @@ impl Certificate {
                     facts.not_before
                 ),
             )),
-            Validity::Valid => None,
+            Validity::Valid => self.expires_soon(now),
         });
         if facts.is_public_demo {
             findings.push(Finding::warning(
@@ -319,9 +319,25 @@ impl Certificate {
         })
     }
 
+    fn expires_soon(&self, now: Timestamp) -> Option<Finding> {
+        let facts = &self.facts;
+        let soon = term::renewal(facts.not_before, facts.not_after);
+        soon.is_before(now).then(|| {
+            Finding::warning(
+                Reason::ExpiresSoon,
+                format!(
+                    "the certificate of {} expires at {}, and should have been renewed by now; renew it",
+                    facts.name(),
+                    facts.not_after
+                ),
+            )
+        })
+    }
+
     /// Returns the times at which the findings change.
     pub fn dates(&self) -> impl Iterator<Item = Date> {
-        let own = [self.facts.not_before, self.facts.not_after];
+        let (from, until) = (self.facts.not_before, self.facts.not_after);
+        let own = [from, term::renewal(from, until), until];
         own.into_iter()
             .chain(self.terms.iter().flat_map(Term::dates))
     }

@@ -57,6 +57,8 @@ pub enum Reason {
     LargeHandshake,
     /// No host name selects an additional certificate.
     NeverChosen,
+    /// The certificate expires soon.
+    ExpiresSoon,
     /// An issuer expires soon.
     IssuerExpiresSoon,
     /// A block is not used.
@@ -75,7 +77,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
@@ -100,6 +102,7 @@ impl Reason {
         Self::StapleRequired,
         Self::LargeHandshake,
         Self::NeverChosen,
+        Self::ExpiresSoon,
         Self::IssuerExpiresSoon,
         Self::BlockLeftOut,
         Self::DuplicateLeftOut,
@@ -149,6 +152,7 @@ impl Reason {
             Self::StapleRequired => "StapleRequired",
             Self::LargeHandshake => "LargeHandshake",
             Self::NeverChosen => "NeverChosen",
+            Self::ExpiresSoon => "ExpiresSoon",
             Self::IssuerExpiresSoon => "IssuerExpiresSoon",
             Self::BlockLeftOut => "BlockLeftOut",
             Self::DuplicateLeftOut => "DuplicateLeftOut",

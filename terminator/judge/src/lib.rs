@@ -15,6 +15,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod algorithm;
+pub mod anchors;
 pub mod any_chain;
 pub mod authorities;
 pub mod certificate;

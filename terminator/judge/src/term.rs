@@ -1,4 +1,4 @@
-//! Validity periods of the issuers in a chain: not yet valid, expiring soon, expired.
+//! Validity periods of the certificates in a chain: not yet valid, expiring soon, expired.
 //!
 //! It must not read a clock.
 
@@ -15,11 +15,26 @@ pub(super) struct Term {
     not_after: Date,
 }
 
-/// Maximum time between the first warning and an issuer's expiry, in seconds: 30 days, enough to get a new one.
+/// Maximum time between the first warning and the expiry of a certificate, in seconds: 30 days, enough to get a new one.
 const SOON_MAX: i64 = 30 * 86_400;
 
-/// The last sixth of the life of a short-lived issuer counts as "soon".
-const SOON_PART: i64 = 6;
+/// The share of the life of a short-lived issuer, in thousandths, that counts as "soon": a sixth.
+const ISSUER_SOON: i64 = 167;
+
+/// The same of a leaf. cert-manager renews when a third is left, and other clients of ACME when a sixth is. The alert
+/// MqttTlsCertificateNotRenewed has the same share.
+const LEAF_SOON: i64 = 150;
+
+/// Returns from when on a leaf with this validity period should have been renewed.
+pub(super) fn renewal(not_before: Date, not_after: Date) -> Date {
+    soon(not_before, not_after, LEAF_SOON)
+}
+
+fn soon(not_before: Date, not_after: Date, thousandths: i64) -> Date {
+    let (from, until) = (not_before.as_second(), not_after.as_second());
+    let last = until.saturating_sub(from).saturating_mul(thousandths) / 1000;
+    Date::from_second(until.saturating_sub(last.clamp(0, SOON_MAX)))
+}
 
 impl Term {
     pub(super) fn of(issuer: &Link<'_>) -> Self {
@@ -32,9 +47,7 @@ impl Term {
 
     /// Returns the times at which the finding changes.
     pub(super) fn dates(&self) -> [Date; 3] {
-        let (from, until) = (self.not_before.as_second(), self.not_after.as_second());
-        let last = (until.saturating_sub(from) / SOON_PART).clamp(0, SOON_MAX);
-        let soon = Date::from_second(until.saturating_sub(last));
+        let soon = soon(self.not_before, self.not_after, ISSUER_SOON);
         [self.not_before, soon, self.not_after]
     }
 

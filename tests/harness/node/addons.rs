@@ -1,12 +1,11 @@
 //! Add-ons of the cluster: CoreDNS as the Service `kube-dns`, the role of kube-proxy, cert-manager.
 
-use std::path::Path;
 use std::process::Command;
 
 use super::{ADDRESS, DNS_SERVICE, START, write};
-use crate::apiserver::{ApiServer, SERVICE_CIDR, kubectl_command};
-use crate::assets;
-use crate::process::{Process, run};
+use crate::apiserver::{ApiServer, SERVICE_CIDR};
+use crate::process::Process;
+use crate::{assets, cert_manager};
 
 /// CoreDNS runs as a process on the node, so its Service has an EndpointSlice and no selector.
 const MANIFESTS: &str = r"
@@ -38,10 +37,6 @@ metadata: {name: kube-proxy}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:node-proxier}
 subjects:
 - {apiGroup: rbac.authorization.k8s.io, kind: User, name: system:kube-proxy}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: cert-manager}
 ";
 
 pub(super) fn start(server: &ApiServer) -> Vec<Process> {
@@ -51,8 +46,7 @@ pub(super) fn start(server: &ApiServer) -> Vec<Process> {
     server
         .kubectl_with_input(&["apply", "-f", "-"], &manifests)
         .expect_success();
-    let kubeconfig = server.kubeconfig_for("cert-manager", &["system:masters"]);
-    vec![coredns(server), cert_manager(&kubeconfig)]
+    vec![coredns(server), cert_manager::start(server)]
 }
 
 fn coredns(server: &ApiServer) -> Process {
@@ -70,29 +64,4 @@ fn coredns(server: &ApiServer) -> Process {
     let process = Process::spawn("coredns", command);
     process.wait_for_port((ADDRESS, 53).into(), START);
     process
-}
-
-/// Starts cert-manager's controllers on this machine for the cluster of `kubeconfig`, without the validating webhook.
-///
-/// # Panics
-///
-/// If the cluster rejects its resource definitions.
-fn cert_manager(kubeconfig: &Path) -> Process {
-    let crds = assets::cert_manager_crds();
-    let crds = crds.to_str().expect("the cache's path is plain text");
-    for args in [
-        &["apply", "--server-side", "-f", crds][..],
-        &[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "-f",
-            crds,
-        ],
-    ] {
-        run(kubectl_command(kubeconfig, args), b"", START).expect_success();
-    }
-    let mut command = Command::new(assets::cert_manager("controller"));
-    command.arg("--kubeconfig").arg(kubeconfig);
-    Process::spawn("cert-manager", command)
 }

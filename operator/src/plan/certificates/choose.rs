@@ -26,6 +26,8 @@ pub struct Choice<'c> {
     pub key: &'c HostKey,
     /// Sources of the certificates, the default first; empty for a host that has the listener's.
     pub certificates: &'c [Source],
+    /// Those of them that may be missing.
+    pub optional: &'c [Source],
     /// Mutual TLS.
     pub client_auth: &'c Authentication,
     /// TLS options, whose suites the certificates must fit: terminators refuse a file with another.
@@ -151,6 +153,12 @@ pub fn choose(choice: &Choice<'_>) -> Chosen {
     let mut chosen = Chosen::default();
     for (index, source) in choice.certificates.iter().enumerate() {
         let fresh = choice.certificate(source);
+        if fresh
+            .as_ref()
+            .is_err_and(|problem| choice.is_left_out(source, problem))
+        {
+            continue;
+        }
         if let Ok(fresh) = &fresh {
             chosen.dates.extend(fresh.dates());
         }
@@ -190,11 +198,19 @@ impl Choice<'_> {
             || before().is_some_and(|before| before.source == first.source)
     }
 
+    /// Reports whether a problem is that a certificate is missing that may be.
+    fn is_left_out(&self, source: &Source, problem: &Problem) -> bool {
+        let is_missing = matches!(
+            problem.reason,
+            Reason::SecretNotFound | Reason::CertificateNotIssued
+        );
+        is_missing && self.optional.contains(source)
+    }
+
     /// Reads the current certificate. One that can never verify is refused unless it already serves: an upgrade must
     /// not take a listener down.
     fn certificate(&self, source: &Source) -> Result<Served, Problem> {
-        let Source::Secret(name) = source;
-        let served = secret::read(self.key, name, self.world.secrets.get(name))?;
+        let served = secret::read(self.key, source, self.world)?;
         if let Some(misfit) = self.misfit(&served) {
             let message = format!("{source}: {misfit}");
             return Err(Problem::of_reference(Reason::NoSuite, message));

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 const LINE: usize = 64;
 
 /// Adds a PEM block.
-pub(super) fn push(text: &mut String, label: &str, der: &[u8]) {
+pub fn push(text: &mut String, label: &str, der: &[u8]) {
     let encoded = STANDARD.encode(der);
     let mut rest = encoded.as_str();
     let _ = writeln!(text, "-----BEGIN {label}-----");

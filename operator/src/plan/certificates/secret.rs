@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Pem;
 use mqtt_tls_judge::certificate::{self, Certificate};
 use mqtt_tls_judge::pem::Part;
@@ -15,19 +14,22 @@ use super::served::Served;
 use super::text::{Text, text_of};
 use crate::error::chain;
 use crate::plan::host_key::HostKey;
-use crate::plan::names::Name;
+use crate::plan::issued;
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
 use crate::plan::source::Source;
+use crate::plan::world::World;
 
 /// Reads the certificate in a Secret for the listener itself or one of its hosts.
 ///
 /// # Errors
 ///
 /// A problem that names the object, the key, and what to do.
-pub fn read(key: &HostKey, name: &Name, secret: Option<&Secret>) -> Result<Served, Problem> {
-    let source = Source::Secret(name.clone());
-    let Some(secret) = secret else {
+pub fn read(key: &HostKey, source: &Source, world: &World) -> Result<Served, Problem> {
+    let Some(secret) = world.secrets.get(source.secret()) else {
+        if matches!(source, Source::Issued(_)) {
+            return Err(issued::missing(source, world));
+        }
         let message = format!(
             "{source} does not exist in this namespace; create it with tls.crt and tls.key, or \
              correct the name in {}",
@@ -36,9 +38,9 @@ pub fn read(key: &HostKey, name: &Name, secret: Option<&Secret>) -> Result<Serve
         return Err(Problem::of_reference(Reason::SecretNotFound, message));
     };
     let empty = BTreeMap::new();
-    let (keys, pem, judged) = pem_of(&source, secret.data.as_ref().unwrap_or(&empty))?;
+    let (keys, pem, judged) = pem_of(source, secret.data.as_ref().unwrap_or(&empty))?;
     match judged {
-        Ok(certificate) => Ok(Served::of(source, pem, certificate)),
+        Ok(certificate) => Ok(Served::of(source.clone(), pem, certificate)),
         Err(error) => {
             let message = format!("{source}, {keys}: {}", chain(&error));
             Err(Problem::of_reference(error.reason().into(), message))

@@ -61,7 +61,7 @@ pub(super) fn differ(listener: &MqttTlsListener, _: &Environment) -> Option<Stri
 }
 
 /// Reports whether devices can request a name, or one that a wildcard stands for.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let plain = name.strip_prefix("*.").unwrap_or(name);
     is_dns_name(plain) && !plain.ends_with('.') && !name.contains(char::is_uppercase)
 }

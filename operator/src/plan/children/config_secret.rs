@@ -18,7 +18,9 @@ pub struct Files<'f> {
     /// The configuration, and the revocation lists beside it.
     pub config: &'f Rendered,
     /// The sources of its certificates and CA certificates.
-    pub sources: &'f Sources,
+    pub sources: Sources,
+    /// The CA certificates that devices are to trust, as PEM, if they are known.
+    pub authorities: Option<String>,
     /// The session ticket keys, if there are any.
     pub ticket_keys: Option<ByteString>,
 }

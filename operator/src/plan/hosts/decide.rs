@@ -23,6 +23,7 @@ impl Input<'_> {
         let wish = Wish {
             key,
             certificates: &host.certificates,
+            optional: &host.optional,
             client_auth: &host.client_auth,
             backend: host.backend.as_ref(),
             alpn: host.alpn.as_ref(),

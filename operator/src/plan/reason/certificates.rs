@@ -5,7 +5,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 
 const VALID: &[ConditionType] = &[ConditionType::CertificateValid];
 
-pub(super) const ROWS: [Row; 25] = [
+pub(super) const ROWS: [Row; 26] = [
     Row::new(
         Reason::AuthorityIsLeaf,
         "AuthorityIsLeaf",
@@ -54,6 +54,13 @@ pub(super) const ROWS: [Row; 25] = [
         VALID,
         "a certificate has expired",
         "renew it; the previous certificate stays in use if it is valid, else the expired one is still served, for devices without a clock",
+    ),
+    Row::new(
+        Reason::ExpiresSoon,
+        "ExpiresSoon",
+        VALID,
+        "true, but a certificate has less than 15 % of its lifetime left, or less than 30 days of a long one: its renewal is late",
+        "renew it; with cert-manager see `kubectl describe certificate`",
     ),
     Row::new(
         Reason::IssuerCannotSign,

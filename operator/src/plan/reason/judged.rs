@@ -35,6 +35,7 @@ impl From<Found> for Reason {
             Found::StapleRequired => Self::StapleRequired,
             Found::LargeHandshake => Self::LargeHandshake,
             Found::NeverChosen => Self::NeverChosen,
+            Found::ExpiresSoon => Self::ExpiresSoon,
             Found::IssuerExpiresSoon => Self::IssuerExpiresSoon,
             Found::BlockLeftOut => Self::BlockLeftOut,
             Found::DuplicateLeftOut => Self::DuplicateLeftOut,

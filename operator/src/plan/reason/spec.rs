@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 36] = [
+pub(super) const ROWS: [Row; 39] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
@@ -106,6 +106,13 @@ pub(super) const ROWS: [Row; 36] = [
         "correct the field that the message names",
     ),
     Row::new(
+        Reason::IssuerNotPermitted,
+        "IssuerNotPermitted",
+        ACCEPTED,
+        "the operator's option `--issuers` does not permit an issuer that the spec names",
+        "name another issuer, or permit it: Helm's value `issuers`",
+    ),
+    Row::new(
         Reason::MissingCaRef,
         "MissingCaRef",
         ACCEPTED,
@@ -153,6 +160,20 @@ pub(super) const ROWS: [Row; 36] = [
         REFS,
         "the Secret or ConfigMap with the CA certificates does not exist; no configuration is rendered that would accept devices unverified",
         "create it, or correct `clientAuth.caRef`, or the `caRef` of a list that is fetched",
+    ),
+    Row::new(
+        Reason::CertManagerNotFound,
+        "CertManagerNotFound",
+        REFS,
+        "a certificate has an issuer of cert-manager, and the cluster does not serve cert-manager's resource Certificate; what is served stays,          and is not renewed",
+        "install cert-manager; the operator notices it within a minute",
+    ),
+    Row::new(
+        Reason::CertificateNotIssued,
+        "CertificateNotIssued",
+        REFS,
+        "cert-manager has not issued a certificate yet; the message has its words",
+        "wait, or see `kubectl describe certificate` and its CertificateRequest: usually the issuer does not exist or is not ready",
     ),
     Row::new(
         Reason::ChainOutOfOrder,
