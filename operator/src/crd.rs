@@ -47,7 +47,7 @@ pub use issuer::{
 pub use limits::Limits;
 pub use pod::{PodTemplate, Resources};
 pub use protocol::Protocol;
-pub use references::{CertificateSource, SecretRef};
+pub use references::{CertificateSource, GRACE, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus};
 pub use timeouts::Timeouts;
@@ -197,12 +197,19 @@ pub struct MqttTlsListenerSpec {
     #[x_kube(
         validation = Rule::new(
             "self.all(one, !has(one.secretRef) || self.exists_one(other, has(other.secretRef) && \
-             other.secretRef.name == one.secretRef.name))"
+             other.secretRef == one.secretRef))"
         ).message("certificates lists the same Secret twice; list each Secret once"),
         validation = Rule::new("!has(self[0].optional) || !self[0].optional")
             .message("the first certificate is the default, and must not be optional")
     )]
     pub certificates: Vec<CertificateSource>,
+
+    /// How long a certificate of another namespace stays in use after its ReferenceGrant was withdrawn, from 0s to 720h. Afterwards
+    /// it is not served any more; if the default is gone, the next certificate takes its place, and without one the pods are stopped.
+    /// CA certificates and revocation lists stay in use. Default: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "references::grace")]
+    pub reference_grace: Option<String>,
 
     /// Whether the CA certificates that devices are to trust are published, under `ca.crt` of the ConfigMap `NAME-mqtts-ca`: those that
     /// have issued what is served, as far as the chains, or `ca.crt` in the Secrets, have them. Default: true if a certificate has

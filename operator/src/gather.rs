@@ -4,6 +4,7 @@
 //! stay in memory for longer than a reconciliation.
 
 mod children;
+mod grants;
 mod named;
 mod pods;
 mod replica_sets;
@@ -23,6 +24,7 @@ use crate::plan::reason::ConditionType;
 use crate::plan::tickets::Randomness;
 use crate::plan::world::World;
 use children::{certificates, children, configurations};
+use grants::grants;
 use named::{get, named};
 use pods::pods;
 use replica_sets::replica_sets;
@@ -76,14 +78,16 @@ pub async fn gather_certificates(
         return Ok(None);
     };
     let identity = Identity::of(&listener);
+    let grants = grants(client, &listener).await?;
+    let allowed = (&*listener, &grants);
     let (secrets, config_maps, children) = futures::join!(
-        named(client, Kind::Secret, &listener),
-        named(client, Kind::ConfigMap, &listener),
+        named(client, Kind::Secret, allowed),
+        named(client, Kind::ConfigMap, allowed),
         configurations(client, &identity),
     );
     let mut world = World::new(*listener);
     (world.secrets, world.config_maps, world.children) = (secrets?, config_maps?, children?);
-    world.randomness = randomness();
+    (world.grants, world.randomness) = (grants, randomness());
     Ok(Some(world))
 }
 
@@ -148,10 +152,15 @@ pub async fn gather(
             Ok(None)
         }
     };
+    let grants = match grants(client, &listener).await {
+        Ok(grants) => grants,
+        Err(error) => return Ok(unread(listener, (ConditionType::ResolvedRefs, error))),
+    };
+    let allowed = (&listener, &grants);
     let (secrets, config_maps, services, children, pods, certificates) = futures::join!(
-        named(client, Kind::Secret, &listener),
-        named(client, Kind::ConfigMap, &listener),
-        named(client, Kind::Service, &listener),
+        named(client, Kind::Secret, allowed),
+        named(client, Kind::ConfigMap, allowed),
+        named(client, Kind::Service, allowed),
         children(client, &identity, &rare),
         pods(client, &identity),
         certificates,
@@ -179,16 +188,21 @@ pub async fn gather(
                 config_maps,
                 services,
                 children,
+                grants,
                 has_cert_manager,
                 replica_sets,
                 pods,
                 randomness: randomness(),
             }))
         }
-        Err((about, error)) => Gathered::Unread(Box::new(Unread {
-            listener,
-            about,
-            error,
-        })),
+        Err(failed) => unread(listener, failed),
     })
+}
+
+fn unread(listener: MqttTlsListener, (about, error): (ConditionType, Error)) -> Gathered {
+    Gathered::Unread(Box::new(Unread {
+        listener,
+        about,
+        error,
+    }))
 }

@@ -5,6 +5,7 @@
 
 pub mod certificate;
 mod child;
+pub mod grant;
 mod object;
 mod table;
 mod target;

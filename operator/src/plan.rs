@@ -15,6 +15,7 @@ pub mod client_rules;
 pub mod conditions;
 pub mod config;
 pub mod environment;
+pub mod grants;
 pub mod host_key;
 pub mod hosts;
 pub mod issued;
@@ -84,6 +85,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         previous: &previous,
         now,
     });
+    let listener = listener.stopped_if(decision.is_suspended);
     let ports = ports::choose(&listener, world, &previous, now);
     let brokers = decision.take_brokers();
     let config = config::of(&listener, brokers, &ports.also, environment);
@@ -122,9 +124,8 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         &mut problems,
     );
     // Without a Secret to write, or with another owner's in its place, the current configuration stays.
-    let written = objects.config_secret.present();
-    let planned = written.and(config.as_ref());
-    let planned = planned.map(|config| serving(&choices, config, now));
+    let written = objects.config_secret.present().and(config.as_ref());
+    let planned = written.map(|config| serving(&choices, config, now));
     let report = Report {
         identity,
         problems,

@@ -30,7 +30,7 @@ use mqtt_tls_operator::plan::reason::Reason;
 use mqtt_tls_operator::plan::report::Report;
 use mqtt_tls_operator::plan::world::World;
 use mqtt_tls_operator::plan::{Plan, plan};
-use support::{NAMESPACE, Pki, applied, check, environment, now, planned, put};
+use support::{ELSEWHERE, NAMESPACE, Pki, applied, check, environment, grants, now, planned, put};
 
 /// The case whose output contains the complete children.
 const FULL: &str = "full";
@@ -89,6 +89,12 @@ fn run(name: &str, text: &str, pki: &Pki) -> String {
         let time = time.map_or_else(now, |time| time.parse().unwrap());
         let mut current = around.take().unwrap_or_else(empty);
         delete(&step, &mut current);
+        if let Some(is_granted) = step.get("granted").and_then(Value::as_bool) {
+            current.grants = grants(is_granted);
+            current
+                .secrets
+                .retain(|name, _| is_granted || name.namespace != ELSEWHERE);
+        }
         if let Some(is_served) = step.get("certManager").and_then(Value::as_bool) {
             current.has_cert_manager = is_served;
         }

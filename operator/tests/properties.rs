@@ -25,7 +25,7 @@ use mqtt_tls_operator::crd::{
     RuleField, ServiceTemplate, SharedNames, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
     WhenUnknown, WithoutCertificate,
 };
-use mqtt_tls_operator::kinds::Child;
+use mqtt_tls_operator::kinds::{Child, Kind};
 use mqtt_tls_operator::plan::conditions;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::issued;
@@ -40,7 +40,7 @@ use mqtt_tls_operator::plan::{Plan, plan};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use support::{NAMESPACE, Pki, applied, check, environment, planned};
+use support::{ELSEWHERE, NAMESPACE, Pki, applied, check, environment, grants, planned};
 
 static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
 
@@ -141,6 +141,7 @@ fn client_auth() -> BoxedStrategy<ClientAuth> {
     ];
     let ca = || {
         secret_ref().prop_map(|name| CaRef {
+            namespace: None,
             kind: CaKind::Secret,
             name,
             key: "ca.crt".to_owned(),
@@ -187,6 +188,7 @@ fn rule() -> impl Strategy<Value = ClientRule> {
 
 fn revocation() -> impl Strategy<Value = Revocation> {
     let list = secret_ref().prop_map(|name| CrlRef {
+        namespace: None,
         kind: CaKind::Secret,
         name,
         key: "ca.crl".to_owned(),
@@ -196,6 +198,7 @@ fn revocation() -> impl Strategy<Value = Revocation> {
     let url = (url, refresh).prop_map(|(url, refresh)| CrlUrl {
         url: url.to_owned(),
         ca_ref: url.starts_with("https").then(|| CaRef {
+            namespace: None,
             kind: CaKind::Secret,
             name: "device-ca".to_owned(),
             key: "ca.crt".to_owned(),
@@ -322,6 +325,12 @@ fn sources(
         }),
         ..CertificateSource::default()
     });
+    let foreign = prop::sample::select(SECRETS.to_vec()).prop_map(|name| {
+        let mut source = CertificateSource::secret(name);
+        source.secret_ref.as_mut().unwrap().namespace = Some(ELSEWHERE.to_owned());
+        source
+    });
+    let issued = prop_oneof![1 => issued, 1 => foreign];
     let issued = prop_oneof![3 => Just(Vec::new()), 1 => vec(issued, 0..3)];
     (names, issued).prop_map(|(names, issued)| {
         let mut sources = certificates(names.into_iter());
@@ -431,7 +440,12 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
     (
         host,
         port,
-        (sources(names), option::weighted(0.2, any::<bool>())),
+        (
+            sources(names),
+            option::weighted(0.2, any::<bool>()),
+            option::weighted(0.2, prop::sample::select(vec!["0s", "24h", "1d"]))
+                .prop_map(|text| text.map(str::to_owned)),
+        ),
         (client_auth(), names_of_clients),
         backend(),
         (hosts(), unknown_names),
@@ -442,7 +456,7 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
             |(
                 host,
                 port,
-                (certificates, publish_ca),
+                (certificates, publish_ca, reference_grace),
                 (client_auth, of_clients),
                 backend,
                 hosts,
@@ -454,6 +468,7 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
                     port,
                     certificates,
                     publish_ca,
+                    reference_grace,
                     client_auth,
                     identity: of_clients.0,
                     shared_names: of_clients.1,
@@ -499,6 +514,9 @@ enum Change {
     /// cert-manager issues one of the certificates, well or badly.
     Issued(usize, Box<Secret>),
     CertManager(bool),
+    /// A Secret of another namespace, which is read while a grant permits it.
+    Foreign(String, Box<Secret>),
+    Grant(bool),
     Spec(Box<MqttTlsListenerSpec>),
     /// Someone edits the config Secret.
     Vandal(Vec<u8>),
@@ -511,6 +529,8 @@ fn change() -> impl Strategy<Value = Change> {
         1 => secret_ref().prop_map(Change::Gone),
         2 => (0..4_usize, secret()).prop_map(|(index, secret)| Change::Issued(index, Box::new(secret))),
         1 => any::<bool>().prop_map(Change::CertManager),
+        2 => (secret_ref(), secret()).prop_map(|(name, secret)| Change::Foreign(name, Box::new(secret))),
+        1 => any::<bool>().prop_map(Change::Grant),
         2 => spec().prop_map(|spec| Change::Spec(Box::new(spec))),
         1 => content().prop_map(Change::Vandal),
         1 => (0..4_000_000_000_i64).prop_map(Change::Time),
@@ -528,6 +548,18 @@ fn happen(world: &mut World, now: &mut Timestamp, change: Change) {
             if let Some(one) = issued.get(index) {
                 world.secrets.insert(one.name.clone(), *secret);
             }
+        }
+        Change::Foreign(name, secret) => {
+            let name = Name::new(ELSEWHERE, &name);
+            if world.permits(Kind::Secret, &name) {
+                world.secrets.insert(name, *secret);
+            }
+        }
+        Change::Grant(is_granted) => {
+            world.grants = grants(is_granted);
+            world
+                .secrets
+                .retain(|name, _| is_granted || name.namespace != ELSEWHERE);
         }
         Change::CertManager(is_served) => world.has_cert_manager = is_served,
         Change::Spec(spec) => world.listener.spec = *spec,

@@ -106,6 +106,16 @@ pub fn cert_manager_crds() -> PathBuf {
     tool("crds/cert-manager.yaml")
 }
 
+/// The definition of the Gateway API's ReferenceGrant.
+pub fn reference_grant_crd() -> PathBuf {
+    named_after(
+        &[PROGRAMS],
+        "gateway-api",
+        "referencegrants.yaml",
+        "gateway-api",
+    )
+}
+
 /// The first process of a pod's sandbox, the only file in its folder.
 pub fn pause() -> PathBuf {
     named_after(&[PAUSE], "pause", "pause", "node")

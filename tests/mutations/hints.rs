@@ -36,6 +36,12 @@ const VALUES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "certificates[]",
+        &[r#"{"secretRef": {"name": "edge-tls"}}"#],
+    ),
+    ("dnsNames[]", &[r#""issued.example.com""#, r#""Issued""#]),
+    ("ipAddresses[]", &[r#""192.0.2.1""#, r#""192.0.2.300""#]),
+    (
         "certificates[].secretRef.name",
         &[
             r#""edge-tls""#,
@@ -230,9 +236,21 @@ const VALUES: &[(&str, &[&str])] = &[
     ("maxSkew", &["1", "2"]),
 ];
 
+/// A certificate of an issuer, which never comes: what is served stays.
+const ISSUED: &str = r#"{"certificates": [
+    {"issuerRef": {"name": "ca"}, "dnsNames": ["issued.example.com"]}, {"secretRef": {"name": "edge-tls"}}
+]}"#;
+
 /// What a field needs beside it, as a patch of the spec, by the beginning and the end of its path.
 const COMPANIONS: &[(&str, &str, &str)] = &[
     ("backend.address", "", r#"{"backend": {"service": null}}"#),
+    ("certificates[].dnsNames", "", ISSUED),
+    ("certificates[].duration", "", ISSUED),
+    ("certificates[].ipAddresses", "", ISSUED),
+    ("certificates[].issuerRef", "", ISSUED),
+    ("certificates[].privateKey", "", ISSUED),
+    ("certificates[].renewBefore", "", ISSUED),
+    ("certificates[].usages", "", ISSUED),
     (
         "clientAuth.caRef",
         "",

@@ -66,6 +66,46 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "Required value",
     ),
     (
+        "certificates",
+        "certificates: [{}]",
+        "a certificate needs one source",
+    ),
+    (
+        "certificates",
+        "certificates: [{secretRef: {name: a}, issuerRef: {name: ca}}]",
+        "a certificate needs one source",
+    ),
+    (
+        "certificates",
+        "certificates: [{secretRef: {name: a}, dnsNames: [a.example.com]}]",
+        "are for certificates with issuerRef",
+    ),
+    (
+        "certificates",
+        "certificates: [{issuerRef: {name: ca}, dnsNames: [a.example.com], duration: 59m}]",
+        "must be a duration from 1h to 876000h, such as 30s, 1m30s or 500ms; it is 59m",
+    ),
+    (
+        "certificates",
+        "certificates: [{issuerRef: {name: ca}, dnsNames: [a.example.com], renewBefore: 2160h}]",
+        "renewBefore must be shorter than duration",
+    ),
+    (
+        "certificates",
+        "certificates: [{issuerRef: {name: ca}, dnsNames: [a.example.com], privateKey: {size: 2048}}]",
+        "size must be 256 or 384 with ECDSA",
+    ),
+    (
+        "certificates",
+        "certificates: [{secretRef: {name: a}, optional: true}]",
+        "the first certificate is the default, and must not be optional",
+    ),
+    (
+        "",
+        "referenceGrace: 721h",
+        "must be a duration from 0s to 720h",
+    ),
+    (
         "",
         "clientAuth: {mode: Require}",
         "clientAuth.mode Optional, Require and DryRun need clientAuth.caRef",
@@ -469,6 +509,14 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 const ACCEPTED: &[(&str, &str)] = &[
+    (
+        "certificates",
+        "certificates: [{secretRef: {name: a}}, {secretRef: {namespace: b, name: a}, optional: true}]",
+    ),
+    (
+        "certificates",
+        "certificates: [{issuerRef: {name: ca, kind: ClusterIssuer}, dnsNames: ['*.a.example.com'], duration: 720h, renewBefore: 5m, privateKey: {algorithm: RSA}, usages: [server auth]}]",
+    ),
     ("", "port: 1"),
     ("", "host: '::'"),
     ("", "host: 0.0.0.0"),

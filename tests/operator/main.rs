@@ -22,6 +22,7 @@ mod faults;
 mod field;
 mod fixture;
 mod frozen;
+mod grants;
 mod hosts;
 mod issued;
 mod lease;

@@ -86,7 +86,13 @@ impl Known {
         else {
             return Vec::new();
         };
-        let by_reference = (kind, Name::new(namespace, name));
+        // A grant is found by its namespace.
+        let referenced = if kind == Kind::ReferenceGrant {
+            ""
+        } else {
+            name
+        };
+        let by_reference = (kind, Name::new(namespace, referenced));
         let mut found: Vec<ObjectRef<Meta>> = {
             let inner = self.lock();
             let listeners = inner.by_object.get(&by_reference).into_iter().flatten();

@@ -101,7 +101,7 @@ impl Watches {
         let api: Api<Guarded> = self.scope.api(&self.client, &());
         let (known, metrics) = (Arc::clone(&self.known), self.metrics.clone());
         let config = watch_config().page_size(LISTENERS_PAGE);
-        self.settled(Kind::MqttTlsListener, api, config, move |error| {
+        self.settled(Kind::MqttTlsListener, vec![api], config, move |error| {
             hold_up(&board, error)
         })
         .map(move |event| learn(event, &known, &metrics))
@@ -114,7 +114,7 @@ impl Watches {
         rows.filter_map(|row| {
             let config = match row.watched {
                 Watched::No => return None,
-                Watched::All => watch_config(),
+                Watched::All | Watched::IfServed => watch_config(),
                 Watched::Terminators => watch_config().labels(&of_listeners()).fields(RUNNING),
                 Watched::OfListenersIfServed => watch_config().labels(&of_listeners()),
             };
@@ -129,8 +129,11 @@ impl Watches {
         let (store, kind, metrics) = (store.clone(), row.kind, self.metrics.clone());
         let (sights, lists) = (Arc::clone(&self.sights), Arc::clone(&self.lists));
         let (known, begun) = (Arc::clone(&self.known), Arc::clone(&self.lists));
-        let api: Api<PartialObjectMeta> = self.scope.api(&self.client, &(row.resource)());
-        let events = self.settled(kind, api, config, plain);
+        let apis = row.resources();
+        let apis = apis
+            .iter()
+            .map(|one| self.scope.api::<PartialObjectMeta>(&self.client, one));
+        let events = self.settled(kind, apis.collect(), config, plain);
         let events = async move {
             begun.wait_for(Kind::MqttTlsListener).await;
             events
@@ -162,9 +165,8 @@ impl Watches {
                     Event::InitDone if lists.listed(kind) => Vec::new(),
                     // An object that was deleted while the watch was down is only missing from the list.
                     Event::InitDone => {
-                        let listeners = store.state();
-                        let listeners = listeners.iter();
-                        listeners.map(|one| ObjectRef::from_obj(&**one)).collect()
+                        let all = store.state().into_iter();
+                        all.map(|one| ObjectRef::from_obj(&*one)).collect()
                     }
                     Event::Init => Vec::new(),
                 };
@@ -174,11 +176,12 @@ impl Watches {
             .boxed()
     }
 
-    /// A watch that never ends: it retries after each failure, and logs what `why` returns for it.
+    /// A watch that never ends: it retries after each failure, and logs what `why` returns for it. Of several versions of an API, the
+    /// cluster may serve any.
     fn settled<K, F>(
         &self,
         kind: Kind,
-        api: Api<K>,
+        apis: Vec<Api<K>>,
         config: Config,
         why: F,
     ) -> impl Stream<Item = Event<K>> + Send + use<K, F>
@@ -188,18 +191,17 @@ impl Watches {
     {
         let (metrics, lists) = (self.metrics.clone(), Arc::clone(&self.lists));
         let sights = Arc::clone(&self.sights);
-        let is_optional = kind.row().watched == Watched::OfListenersIfServed;
+        let is_optional = kind.row().is_optional();
         metrics.watching(kind);
         // Each watch has its own backoff: on the merged stream, one forbidden watch would delay the others.
-        relisting(api, config)
+        relisting(apis, config)
             .default_backoff()
             .filter_map(move |event| {
                 let event = event.map_err(|error| {
                     if is_optional && is_unknown(&error) {
                         // There is nothing to list, until someone installs it.
                         lists.listed(kind);
-                        debug!(kind = kind.name(), "not served by the cluster; retrying");
-                        return;
+                        return debug!(kind = kind.name(), "not served by the cluster; retrying");
                     }
                     metrics.watch_failed(kind);
                     lists.failed();
@@ -217,17 +219,24 @@ impl Watches {
     }
 }
 
-/// A watch that lists again after a "not found". kube's watcher would resume silently from the old version, but an
+/// A watch that lists again after a "not found", by the next of the APIs. kube's watcher would resume silently from the old version, but an
 /// API server that has just started does not serve custom resources for a moment.
 fn relisting<K>(
-    api: Api<K>,
+    apis: Vec<Api<K>>,
     config: Config,
 ) -> impl Stream<Item = Result<Event<K>, Error>> + Send + use<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let begin = move || watcher(api.clone(), config.clone()).boxed();
-    stream::unfold((begin(), begin), async |(mut watch, begin)| {
+    let mut apis = apis.into_iter().cycle();
+    let mut begin = move || {
+        let api = apis.next();
+        api.map_or_else(
+            || stream::empty().boxed(),
+            |api| watcher(api, config.clone()).boxed(),
+        )
+    };
+    stream::unfold((begin(), begin), async |(mut watch, mut begin)| {
         let event = watch.next().await?;
         if event.as_ref().is_err_and(is_unknown) {
             watch = begin();

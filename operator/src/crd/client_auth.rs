@@ -149,7 +149,11 @@ pub struct Revocation {
 pub struct CrlRef {
     /// The kind of the object: Secret or ConfigMap.
     pub kind: CaKind,
-    /// The object's name, in the listener's namespace.
+    /// The object's namespace. In another one than the listener's, a ReferenceGrant there must permit it. Default: the listener's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "maps::namespace")]
+    pub namespace: Option<String>,
+    /// The object's name.
     #[schemars(schema_with = "maps::object_name")]
     pub name: String,
     /// The key in the object. Default: ca.crl.
@@ -219,7 +223,11 @@ pub enum ClientAuthMode {
 pub struct CaRef {
     /// The kind of the object: Secret or ConfigMap.
     pub kind: CaKind,
-    /// The object's name, in the listener's namespace.
+    /// The object's namespace. In another one than the listener's, a ReferenceGrant there must permit it. Default: the listener's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "maps::namespace")]
+    pub namespace: Option<String>,
+    /// The object's name.
     #[schemars(schema_with = "maps::object_name")]
     pub name: String,
     /// The key in the object. Default: ca.crt.

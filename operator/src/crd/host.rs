@@ -45,7 +45,7 @@ pub struct Host {
     #[x_kube(
         validation = Rule::new(
             "self.all(one, !has(one.secretRef) || self.exists_one(other, has(other.secretRef) && \
-             other.secretRef.name == one.secretRef.name))"
+             other.secretRef == one.secretRef))"
         ).message("certificates lists the same Secret twice; list each Secret once"),
         validation = Rule::new("!has(self[0].optional) || !self[0].optional")
             .message("the first certificate is the default, and must not be optional")

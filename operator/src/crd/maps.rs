@@ -37,6 +37,15 @@ pub(super) fn object_name(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
+/// A namespace.
+pub(super) fn namespace(_: &mut SchemaGenerator) -> Schema {
+    text(
+        63,
+        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "must be a namespace: a-z, 0-9 and -, first and last a letter or digit",
+    )
+}
+
 /// The name of a Service.
 pub(super) fn service_name(_: &mut SchemaGenerator) -> Schema {
     text(

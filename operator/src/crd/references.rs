@@ -1,11 +1,14 @@
 //! How a listener references its server certificates. It must not describe their content beyond the keys.
 
+use std::time::Duration;
+
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::issuer::{self, IssuerRef, PrivateKey, Usage};
 use super::maps;
+use super::timeouts::duration;
 
 /// The source of one server certificate: a Secret, or an issuer of cert-manager, from which the operator requests it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -26,7 +29,7 @@ use super::maps;
         .field_path(".renewBefore")
 )]
 pub struct CertificateSource {
-    /// A Secret in the listener's namespace with the certificate chain (leaf first) and its private
+    /// A Secret with the certificate chain (leaf first) and its private
     /// key: either the keys `tls.crt` and `tls.key` (as in type kubernetes.io/tls), or one key `pem` with both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
@@ -75,11 +78,20 @@ pub struct CertificateSource {
     pub usages: Vec<Usage>,
 }
 
+/// Bounds of `referenceGrace`.
+pub const GRACE: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(720 * 3600));
+
+/// The time for which a certificate stays in use after its ReferenceGrant was withdrawn.
+pub(super) fn grace(_: &mut SchemaGenerator) -> Schema {
+    duration(GRACE)
+}
+
 impl CertificateSource {
     /// Returns the source of a certificate in a Secret.
     pub fn secret(name: &str) -> Self {
         Self {
             secret_ref: Some(SecretRef {
+                namespace: None,
                 name: name.to_owned(),
             }),
             ..Self::default()
@@ -87,10 +99,14 @@ impl CertificateSource {
     }
 }
 
-/// The name of a Secret in the listener's namespace.
+/// The name of a Secret.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
+    /// The Secret's namespace. In another one than the listener's, a ReferenceGrant there must permit it. Default: the listener's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "maps::namespace")]
+    pub namespace: Option<String>,
     /// The Secret's name.
     #[schemars(schema_with = "maps::object_name")]
     pub name: String,

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::api::call::{Error, call};
 use crate::crd::MqttTlsListener;
 use crate::kinds::{Kind, Target, Verb};
+use crate::plan::grants::Grants;
 use crate::plan::names::Name;
 use crate::plan::references;
 
@@ -38,7 +39,7 @@ where
 pub(super) async fn named<K>(
     client: &Client,
     kind: Kind,
-    listener: &MqttTlsListener,
+    (listener, grants): (&MqttTlsListener, &Grants),
 ) -> Result<BTreeMap<Name, K>, Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -46,7 +47,10 @@ where
         + DeserializeOwned
         + Debug,
 {
-    let names = references::named(kind, listener);
+    let own = listener.metadata.namespace.as_deref().unwrap_or_default();
+    let mut names = references::named(kind, listener);
+    // What the listener may not use is not read either.
+    names.retain(|name| grants.permit(own, kind, name));
     let gets = names.into_iter().map(async |name| {
         let target = Target::one(kind, &name.name);
         let found = get::<K>(client, &target, &name.namespace, &name.name).await?;
@@ -72,7 +76,7 @@ mod tests {
     use serde_json::json;
     use tower::service_fn;
 
-    use super::{READS_AT_ONCE, named};
+    use super::{Grants, READS_AT_ONCE, named};
     use crate::kinds::Kind;
 
     /// All objects of a listener with many hosts at once would be a burst of hundreds of requests.
@@ -105,7 +109,7 @@ mod tests {
             }
         });
         let client = Client::new(server, "iot");
-        let found = named::<Secret>(&client, Kind::Secret, &listener)
+        let found = named::<Secret>(&client, Kind::Secret, (&listener, &Grants::default()))
             .await
             .unwrap();
         assert_eq!(found.len(), 64);

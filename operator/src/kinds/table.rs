@@ -10,6 +10,7 @@ use kube::Resource;
 use kube::core::ApiResource;
 
 use super::certificate::Certificate;
+use super::grant::ReferenceGrant;
 use super::verb::Verb;
 use crate::crd::MqttTlsListener;
 
@@ -34,6 +35,8 @@ pub enum Kind {
     Pod,
     /// Limits disruptions of terminators.
     PodDisruptionBudget,
+    /// Permits references to another namespace (Gateway API).
+    ReferenceGrant,
     /// Explains a rollout.
     ReplicaSet,
     /// Referenced by listeners, and the terminators' configuration.
@@ -51,6 +54,8 @@ pub enum Watched {
     All,
     /// Those of listeners, if the cluster serves the kind.
     OfListenersIfServed,
+    /// All, if the cluster serves the kind.
+    IfServed,
     /// The pods of terminators.
     Terminators,
 }
@@ -73,6 +78,8 @@ pub struct Row {
     pub kind: Kind,
     /// Its group, version and plural.
     pub resource: fn() -> ApiResource,
+    /// The version that clusters serve instead which do not serve that one.
+    pub older: Option<&'static str>,
     /// Verbs on its objects.
     pub verbs: &'static [Verb],
     /// Verbs on the status of its objects.
@@ -103,10 +110,10 @@ const MADE_AND_TAKEN: &[Verb] = &[
 ];
 
 /// All kinds.
-pub static KINDS: [Row; 12] = TABLE;
+pub static KINDS: [Row; 13] = TABLE;
 
 /// In the order of [`Kind`].
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 13] = [
     Row::of::<Certificate>(Kind::Certificate, MADE_AND_TAKEN)
         .owned()
         .watched(Watched::OfListenersIfServed),
@@ -126,6 +133,9 @@ const TABLE: [Row; 12] = [
         .watched(Watched::Terminators)
         .counted(&[Verb::Patch]),
     Row::of::<PodDisruptionBudget>(Kind::PodDisruptionBudget, MADE_AND_TAKEN).owned(),
+    Row::of::<ReferenceGrant>(Kind::ReferenceGrant, &[Verb::List, Verb::Watch])
+        .watched(Watched::IfServed)
+        .with_older(ReferenceGrant::OLDER),
     Row::of::<ReplicaSet>(Kind::ReplicaSet, &[Verb::List]),
     Row::of::<Secret>(Kind::Secret, MADE).owned(),
     Row::of::<Service>(Kind::Service, MADE).owned(),
@@ -144,6 +154,7 @@ impl Kind {
             Self::MqttTlsListener => "MqttTlsListener",
             Self::Pod => "Pod",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::ReferenceGrant => "ReferenceGrant",
             Self::ReplicaSet => "ReplicaSet",
             Self::Secret => "Secret",
             Self::Service => "Service",
@@ -171,6 +182,7 @@ impl Row {
         Self {
             kind,
             resource: resource::<K>,
+            older: None,
             verbs,
             status_verbs: &[],
             grant: Grant::Work,
@@ -186,6 +198,13 @@ impl Row {
             watched: Watched::All,
             // What apply cannot remove is replaced by a patch.
             counted: &[Verb::Apply, Verb::Delete, Verb::Patch],
+            ..self
+        }
+    }
+
+    const fn with_older(self, version: &'static str) -> Self {
+        Self {
+            older: Some(version),
             ..self
         }
     }
@@ -211,6 +230,25 @@ impl Row {
             status_verbs,
             ..self
         }
+    }
+
+    /// Returns its group and plural with each version, the newest first.
+    pub fn resources(&self) -> Vec<ApiResource> {
+        let newest = (self.resource)();
+        let older = self.older.map(|version| ApiResource {
+            version: version.to_owned(),
+            api_version: format!("{}/{version}", newest.group),
+            ..newest.clone()
+        });
+        std::iter::once(newest).chain(older).collect()
+    }
+
+    /// Reports whether a cluster need not serve the kind.
+    pub fn is_optional(&self) -> bool {
+        matches!(
+            self.watched,
+            Watched::OfListenersIfServed | Watched::IfServed
+        )
     }
 
     /// Returns the RBAC verbs on its objects.

@@ -10,9 +10,11 @@ mod tls;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use kube::ResourceExt;
-use mqtt_tls_config::{Limits, Timeouts, is_dns_name, unreachable};
+use mqtt_tls_config::{Limits, Timeouts, is_dns_name, show_duration, unreachable};
+use mqtt_tls_judge::escape::escaped;
 
 use super::backend::protocol_backend;
 use super::bounds;
@@ -21,9 +23,10 @@ use super::host_key::HostKey;
 use super::names::Identity as Owner;
 use super::problem::Problem;
 use super::reason::{ConditionType, Reason};
+use super::source::Source;
 use crate::crd::{
-    Alpn, Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, HOST_CERTIFICATES_MAX,
-    Identity, MqttTlsListener, NAME_LENGTH_MAX, REPLICAS_MAX,
+    Alpn, Backend, CERTIFICATES_MAX, CertificateSource, ClientAuth, GRACE, HOST_CERTIFICATES_MAX,
+    Identity, MqttTlsListener, MqttTlsListenerSpec, NAME_LENGTH_MAX, REPLICAS_MAX,
 };
 
 /// A check returns a message if it fails.
@@ -189,17 +192,35 @@ fn certificates_are_usable(listener: &MqttTlsListener, _: &Environment) -> Optio
             .then(|| format!("{field} has {count} entries; it must have 1 to {most}"))
     })
     .or_else(|| issued::are_valid(listener))
+    .or_else(|| {
+        let written = listener.spec.reference_grace.as_ref()?;
+        let (least, most) = (show_duration(GRACE.0), show_duration(GRACE.1));
+        grace(&listener.spec).is_none().then(|| {
+            let written = escaped(written, 32);
+            format!(
+                "spec.referenceGrace is {written}; it must be a duration from {least} to {most}, such as 24h"
+            )
+        })
+    })
+}
+
+/// Returns how long certificates of other namespaces stay in use after their ReferenceGrant was withdrawn, if it is set and valid.
+pub(super) fn grace(spec: &MqttTlsListenerSpec) -> Option<Duration> {
+    let grace = issued::duration(spec.reference_grace.as_ref()?)?;
+    (GRACE.0..=GRACE.1).contains(&grace).then_some(grace)
 }
 
 fn certificates_differ(listener: &MqttTlsListener, _: &Environment) -> Option<String> {
+    let namespace = Owner::of(listener).namespace;
     Part::first_wrong(listener, |part| {
         let mut seen = BTreeSet::new();
         let certificates = part.certificates.iter();
-        let mut names = certificates.filter_map(|one| Some(&*one.secret_ref.as_ref()?.name));
-        let twice = names.find(|name| !seen.insert(*name))?;
+        let secrets = certificates.filter_map(|one| one.secret_ref.as_ref());
+        let mut sources = secrets.map(|secret| Source::of_secret(secret, &namespace));
+        let twice = sources.find(|source| !seen.insert(source.clone()))?;
         let field = part.key.field("certificates");
         Some(format!(
-            "{field} lists Secret {twice} twice; list each Secret once"
+            "{field} lists {twice} twice; list each Secret once"
         ))
     })
 }
@@ -329,11 +350,11 @@ fn is_service_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::{Value, json};
 
-    use super::{CHECKS, Environment, Reason, is_host, is_loopback, is_service_name, run};
+    use super::{
+        CHECKS, Duration, Environment, Reason, is_host, is_loopback, is_service_name, run,
+    };
 
     #[test]
     fn checks_are_ordered_and_have_distinct_reasons() {

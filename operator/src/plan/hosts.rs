@@ -203,6 +203,8 @@ pub struct Decision {
     pub problems: Vec<Problem>,
     /// The hosts with problems.
     pub status: Vec<HostStatus>,
+    /// Whether no certificate is left to be served, because the listener may not use them any more.
+    pub is_suspended: bool,
     /// Whether a configuration with it can be rendered. Otherwise devices would get no certificate, or would be served with
     /// less client authentication than wanted, or with that of another host.
     pub is_complete: bool,
@@ -239,6 +241,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
     });
     let mut decision = Decision {
         is_complete: found.has_default && found.has_client_auth,
+        is_suspended: found.chosen.served.is_empty() && !found.chosen.gone.is_empty(),
         backend: found.backend.unwrap_or_default(),
         alpn: found.alpn.unwrap_or_default(),
         problems: found.problems,
@@ -310,6 +313,7 @@ impl Input<'_> {
             key: wish.key,
             certificates: wish.certificates,
             optional: wish.optional,
+            grace: Some(self.listener.grace),
             client_auth: wish.client_auth,
             tls: &self.listener.tls,
             world: self.world,

@@ -22,6 +22,9 @@ use crate::crd::{
     self, CertificateSource, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate,
 };
 
+/// How long a certificate stays in use by default after its ReferenceGrant was withdrawn.
+const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3600);
+
 /// A valid MqttTlsListener.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -39,6 +42,8 @@ pub struct Listener {
     pub issued: Vec<Issued>,
     /// Whether the CA certificates that devices are to trust are published.
     pub publishes_ca: bool,
+    /// How long a certificate stays in use after its ReferenceGrant was withdrawn.
+    pub grace: Duration,
     /// Mutual TLS.
     pub client_auth: Authentication,
     /// Names from clients' certificates.
@@ -69,6 +74,15 @@ pub struct Listener {
     pub service: ServiceTemplate,
     /// The user's settings for the pods.
     pub pod: PodTemplate,
+}
+
+impl Listener {
+    /// Returns it without pods if it is stopped.
+    #[must_use]
+    pub fn stopped_if(self, is_stopped: bool) -> Self {
+        let replicas = if is_stopped { 0 } else { self.replicas };
+        Self { replicas, ..self }
+    }
 }
 
 /// A host of a listener.
@@ -199,6 +213,7 @@ pub fn parse(
         optional: optional(&spec.certificates, &HostKey::LISTENER, &identity),
         issued: issued::all(listener),
         publishes_ca: spec.publishes_ca(),
+        grace: checks::grace(spec).unwrap_or(DEFAULT_GRACE),
         client_auth,
         client_identity: spec.identity.as_ref().map(crd::Identity::to_file),
         hosts,
@@ -277,7 +292,7 @@ fn optional(sources: &[CertificateSource], host: &HostKey, listener: &Identity) 
 
 fn source(source: &CertificateSource, host: &HostKey, listener: &Identity) -> Source {
     match &source.secret_ref {
-        Some(secret) => Source::Secret(Name::new(&listener.namespace, &secret.name)),
+        Some(secret) => Source::of_secret(secret, &listener.namespace),
         None => Source::Issued(issued::name_of(listener, host, source)),
     }
 }

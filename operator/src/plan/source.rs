@@ -4,25 +4,71 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::names::{CERTIFICATE_SECRETS, CLIENT_CA, Name, SOURCES};
-use crate::crd::{CaKind, CaRef, CrlRef};
+use crate::crd::{CaKind, CaRef, CrlRef, SecretRef};
 
 /// Version of the annotation's format. An annotation of another version is ignored.
 const VERSION: u32 = 1;
 
 /// The source of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(tag = "kind")]
+#[serde(from = "Recorded", into = "Recorded")]
 pub enum Source {
-    /// A Secret.
+    /// A Secret in the listener's namespace.
     Secret(Name),
+    /// A Secret in another namespace.
+    Foreign(Name),
     /// A Certificate that cert-manager issues, and its Secret of the same name.
     Issued(Name),
 }
 
+/// A source as it is recorded. Whether it is in another namespace is known from the listener's.
+#[derive(Deserialize, Serialize)]
+#[serde(tag = "kind")]
+enum Recorded {
+    Secret(Name),
+    Issued(Name),
+}
+
+impl From<Source> for Recorded {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Secret(name) | Source::Foreign(name) => Self::Secret(name),
+            Source::Issued(name) => Self::Issued(name),
+        }
+    }
+}
+
+impl From<Recorded> for Source {
+    fn from(recorded: Recorded) -> Self {
+        match recorded {
+            Recorded::Secret(name) => Self::Secret(name),
+            Recorded::Issued(name) => Self::Issued(name),
+        }
+    }
+}
+
 impl Source {
+    /// Returns the source of a listener in this namespace that is a Secret.
+    pub fn of_secret(secret: &SecretRef, namespace: &str) -> Self {
+        let place = secret.namespace.as_deref().unwrap_or(namespace);
+        Self::Secret(Name::new(place, &secret.name)).seen_from(namespace)
+    }
+
+    /// Distinguishes whether it is in the namespace of the listener.
+    fn seen_from(self, namespace: &str) -> Self {
+        match self {
+            Self::Secret(name) | Self::Foreign(name) if name.namespace == namespace => {
+                Self::Secret(name)
+            }
+            Self::Secret(name) | Self::Foreign(name) => Self::Foreign(name),
+            Self::Issued(name) => Self::Issued(name),
+        }
+    }
+
     /// Returns the object's name, for the status.
     pub fn name(&self) -> &str {
         &self.secret().name
@@ -31,16 +77,17 @@ impl Source {
     /// Returns its Secret.
     pub fn secret(&self) -> &Name {
         match self {
-            Self::Secret(name) | Self::Issued(name) => name,
+            Self::Secret(name) | Self::Foreign(name) | Self::Issued(name) => name,
         }
     }
 }
 
-/// Omits the namespace, which is always the listener's.
+/// Omits the namespace if it is the listener's.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Secret(name) => write!(f, "Secret {}", name.name),
+            Self::Foreign(name) => write!(f, "Secret {}/{}", name.namespace, name.name),
             Self::Issued(name) => write!(f, "Certificate {}", name.name),
         }
     }
@@ -56,25 +103,48 @@ pub struct DataKey {
     pub object: Name,
     /// The key in the object.
     pub key: String,
+    /// Whether the object is in another namespace than the listener.
+    #[serde(skip)]
+    pub is_foreign: bool,
 }
 
 impl DataKey {
+    /// Distinguishes whether it is in the namespace of the listener.
+    fn seen_from(self, namespace: &str) -> Self {
+        let is_foreign = self.object.namespace != namespace;
+        Self { is_foreign, ..self }
+    }
+
+    /// Describes the object, without the key.
+    pub fn object(&self) -> String {
+        let (kind, Name { namespace, name }) = (self.kind.name(), &self.object);
+        if self.is_foreign {
+            format!("{kind} {namespace}/{name}")
+        } else {
+            format!("{kind} {name}")
+        }
+    }
+
     /// Returns the source that a listener in this namespace references.
     pub fn of(ca: &CaRef, namespace: &str) -> Self {
         Self {
             kind: ca.kind,
-            object: Name::new(namespace, &ca.name),
+            object: Name::new(ca.namespace.as_deref().unwrap_or(namespace), &ca.name),
             key: ca.key.clone(),
+            is_foreign: false,
         }
+        .seen_from(namespace)
     }
 
     /// Returns the source of revocation lists that a listener in this namespace references.
     pub fn of_crl(crl: &CrlRef, namespace: &str) -> Self {
         Self {
             kind: crl.kind,
-            object: Name::new(namespace, &crl.name),
+            object: Name::new(crl.namespace.as_deref().unwrap_or(namespace), &crl.name),
             key: crl.key.clone(),
+            is_foreign: false,
         }
+        .seen_from(namespace)
     }
 
     /// Names sources in a message.
@@ -87,11 +157,10 @@ impl DataKey {
     }
 }
 
-/// Omits the namespace, which is always the listener's.
+/// Omits the namespace if it is the listener's.
 impl fmt::Display for DataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, name) = (self.kind.name(), &self.object.name);
-        write!(f, "{kind} {name}, key {}", self.key)
+        write!(f, "{}, key {}", self.object(), self.key)
     }
 }
 
@@ -101,6 +170,9 @@ impl fmt::Display for DataKey {
 pub struct HostSources {
     /// Sources of the certificates, the default first.
     pub certificates: Vec<Source>,
+    /// Those of them whose ReferenceGrant was withdrawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<Withdrawn>,
     /// Source of the CA bundle, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<DataKey>,
@@ -115,6 +187,16 @@ pub struct HostSources {
     pub urls: Vec<UrlSource>,
 }
 
+/// A certificate that is still in use although its ReferenceGrant was withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Withdrawn {
+    /// Its source.
+    #[serde(flatten)]
+    pub source: Source,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// A revocation list that the pods fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct UrlSource {
@@ -126,6 +208,31 @@ pub struct UrlSource {
 }
 
 impl HostSources {
+    /// Distinguishes which are in the namespace of the listener.
+    fn seen_from(self, namespace: &str) -> Self {
+        let key = |key: DataKey| key.seen_from(namespace);
+        let certificates = self.certificates.into_iter();
+        let urls = self.urls.into_iter().map(|url| UrlSource {
+            ca: url.ca.map(key),
+            ..url
+        });
+        Self {
+            certificates: certificates.map(|one| one.seen_from(namespace)).collect(),
+            withdrawn: self
+                .withdrawn
+                .into_iter()
+                .map(|one| Withdrawn {
+                    source: one.source.seen_from(namespace),
+                    ..one
+                })
+                .collect(),
+            client_ca: self.client_ca.map(key),
+            client_cas: self.client_cas.into_iter().map(key).collect(),
+            crls: self.crls.into_iter().map(key).collect(),
+            urls: urls.collect(),
+        }
+    }
+
     /// Returns the sources of the CA bundle; none if they are unknown.
     pub fn all_client_cas(&self) -> Vec<DataKey> {
         let one = self.client_ca.iter();
@@ -191,9 +298,12 @@ impl Sources {
         let record: Option<Record> = serde_json::from_str(text).ok();
         record
             .filter(|record| record.version == VERSION)
-            .map_or_else(Self::default, |record| Self {
-                listener: record.listener,
-                hosts: record.hosts,
+            .map_or_else(Self::default, |record| {
+                let hosts = record.hosts.into_iter();
+                Self {
+                    listener: record.listener.seen_from(namespace),
+                    hosts: hosts.map(|host| host.seen_from(namespace)).collect(),
+                }
             })
     }
 
@@ -224,6 +334,7 @@ fn ca_of_first_release(text: &str, namespace: &str) -> Option<DataKey> {
         kind: kinds.into_iter().find(|one| one.name() == kind)?,
         object: Name::new(namespace, name),
         key: key.to_owned(),
+        is_foreign: false,
     })
 }
 
@@ -237,6 +348,7 @@ mod tests {
         let certificates = names.iter();
         let ca = ca.map(|(kind, name, key)| CaRef {
             kind,
+            namespace: None,
             name: name.to_owned(),
             key: key.to_owned(),
         });
@@ -266,11 +378,15 @@ mod tests {
             sources(&["a", "b.c"], Some((CaKind::ConfigMap, "ca", "ca.crt"))).annotations();
         let text = r#"{"version":1,"certificates":[{"kind":"Secret","namespace":"iot","name":"a"},{"kind":"Secret","namespace":"iot","name":"b.c"}],"clientCa":{"kind":"ConfigMap","namespace":"iot","name":"ca","key":"ca.crt"}}"#;
         assert_eq!(written, annotations(&[("sources", text)]));
-        let read = Sources::read(&written, "other");
+        let read = Sources::read(&written, "iot");
         assert_eq!(
             read,
             sources(&["a", "b.c"], Some((CaKind::ConfigMap, "ca", "ca.crt")))
         );
+        let elsewhere = Sources::read(&written, "other").listener;
+        assert_eq!(elsewhere.certificates[0].to_string(), "Secret iot/a");
+        let ca = elsewhere.client_ca.unwrap().to_string();
+        assert_eq!(ca, "ConfigMap iot/ca, key ca.crt");
         let plain = sources(&["a"], None);
         assert_eq!(Sources::read(&plain.annotations(), "iot"), plain);
         let with_hosts = Sources {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 
+use super::grants::Grants;
 use super::names::Name;
 use super::objects::Children;
 use super::pod::Pod;
@@ -25,6 +26,8 @@ pub struct World {
     pub services: BTreeMap<Name, Service>,
     /// The existing children, including those of other owners.
     pub children: Children,
+    /// What it may reference in other namespaces.
+    pub grants: Grants,
     /// Whether the cluster serves cert-manager's Certificates, as far as the listener needs them.
     pub has_cert_manager: bool,
     /// The ReplicaSets of its Deployment, while a rollout needs an explanation.
@@ -57,9 +60,15 @@ impl World {
         let services = self.services.values();
         let services = services.map(|one| (Kind::Service, &one.metadata));
         let named = secrets.chain(maps).chain(services);
-        named
-            .filter_map(|(kind, metadata)| Version::of(kind, metadata))
-            .collect()
+        let named = named.filter_map(|(kind, metadata)| Version::of(kind, metadata));
+        named.chain(self.grants.versions()).collect()
+    }
+
+    /// Reports whether the listener may reference an object.
+    pub fn permits(&self, kind: Kind, object: &Name) -> bool {
+        let namespace = self.listener.metadata.namespace.as_deref();
+        self.grants
+            .permit(namespace.unwrap_or_default(), kind, object)
     }
 
     /// Returns a world with a listener and nothing else.
@@ -70,6 +79,7 @@ impl World {
             config_maps: BTreeMap::new(),
             services: BTreeMap::new(),
             children: Children::default(),
+            grants: Grants::default(),
             has_cert_manager: false,
             replica_sets: Vec::new(),
             pods: Vec::new(),

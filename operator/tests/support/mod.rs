@@ -17,6 +17,7 @@ use mqtt_tls_judge::revocation::source::{Bounds, find};
 use mqtt_tls_operator::kinds::certificate::Certificate;
 use mqtt_tls_operator::kinds::{Child, Object};
 use mqtt_tls_operator::plan::environment::Environment;
+use mqtt_tls_operator::plan::grants::{Grant, Grants};
 use mqtt_tls_operator::plan::names::{MANAGER, Name};
 use mqtt_tls_operator::plan::objects::{Children, Objects, Wanted};
 use mqtt_tls_operator::plan::pod::Pod;
@@ -140,6 +141,21 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 /// The namespace of all objects.
 pub(crate) const NAMESPACE: &str = "iot";
 
+/// Another namespace.
+pub(crate) const ELSEWHERE: &str = "elsewhere";
+
+/// Returns the grants in the other namespace, if it has any.
+pub(crate) fn grants(is_granted: bool) -> Grants {
+    let from = serde_json::json!({"group": "mqtt.smartboot.tech", "kind": "MqttTlsListener", "namespace": NAMESPACE});
+    let to = ["Secret", "ConfigMap"].map(|kind| serde_json::json!({"group": "", "kind": kind}));
+    let grant = Grant {
+        namespace: ELSEWHERE.to_owned(),
+        version: None,
+        spec: serde_json::from_value(serde_json::json!({"from": [from], "to": to})).unwrap(),
+    };
+    Grants::new(is_granted.then_some(grant).into_iter().collect())
+}
+
 /// Returns the settings of a cluster.
 pub(crate) fn environment() -> Environment {
     Environment::cluster(
@@ -176,10 +192,12 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
                 secret.data.get_or_insert_default().insert(key, bytes);
             }
             let name = secret.metadata.name.clone().unwrap();
+            let namespace = secret.metadata.namespace.clone();
             if name.ends_with("-mqtts") {
                 world.children.put(Child::Configuration, Arc::new(secret));
             } else {
-                world.secrets.insert(Name::new(NAMESPACE, &name), secret);
+                let namespace = namespace.as_deref().unwrap_or(NAMESPACE);
+                world.secrets.insert(Name::new(namespace, &name), secret);
             }
         }
         "ConfigMap" => {

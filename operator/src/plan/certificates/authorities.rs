@@ -8,10 +8,12 @@ use mqtt_tls_judge::authorities::{self, Authorities};
 use mqtt_tls_judge::pem::Part;
 use zeroize::Zeroizing;
 
+use super::secret::not_permitted;
 use super::serving::Warning;
 use super::text::text_of;
 use crate::crd::CaKind;
 use crate::error::chain;
+use crate::kinds::Kind;
 use crate::plan::host_key::HostKey;
 use crate::plan::problem::Problem;
 use crate::plan::reason::Reason;
@@ -123,8 +125,10 @@ pub struct Wanted {
 ///
 /// It does not exist.
 pub fn bytes<'w>(source: &DataKey, wanted: &Wanted, world: &'w World) -> Result<&'w [u8], Problem> {
-    let DataKey { kind, object, key } = source;
-    let in_words = format!("{} {}", kind.name(), object.name);
+    let DataKey {
+        kind, object, key, ..
+    } = source;
+    let in_words = source.object();
     let (field, what) = (&wanted.field, wanted.what);
     let bytes = match kind {
         CaKind::Secret => world.secrets.get(object).map(|secret| {
@@ -135,6 +139,13 @@ pub fn bytes<'w>(source: &DataKey, wanted: &Wanted, world: &'w World) -> Result<
         CaKind::ConfigMap => world.config_maps.get(object).map(|map| bytes_of(map, key)),
     };
     let Some(bytes) = bytes else {
+        let kind = match kind {
+            CaKind::Secret => Kind::Secret,
+            CaKind::ConfigMap => Kind::ConfigMap,
+        };
+        if !world.permits(kind, object) {
+            return Err(not_permitted(&in_words, kind, world));
+        }
         let message = format!(
             "{in_words} does not exist in this namespace; create it with {what} under key {key}, or correct {field}"
         );

@@ -3,6 +3,8 @@
 //! An invalid or missing object never takes down what serves: its last good content stays. It must never weaken
 //! client authentication because a CA is missing.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use mqtt_tls_config::{ClientAuth, CrlUrl, Pem, Tls};
 use mqtt_tls_judge::authorities::Authorities;
@@ -17,7 +19,7 @@ use crate::plan::host_key::HostKey;
 use crate::plan::listener::{self, Authentication};
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
-use crate::plan::source::{DataKey, HostSources, Source, UrlSource};
+use crate::plan::source::{DataKey, HostSources, Source, UrlSource, Withdrawn};
 use crate::plan::world::World;
 
 /// The input of a choice for the listener itself, or for one of its hosts.
@@ -32,6 +34,8 @@ pub struct Choice<'c> {
     pub client_auth: &'c Authentication,
     /// TLS options, whose suites the certificates must fit: terminators refuse a file with another.
     pub tls: &'c Tls,
+    /// How long a certificate stays in use after its ReferenceGrant was withdrawn; `None` for ever.
+    pub grace: Option<Duration>,
     /// The current objects.
     pub world: &'c World,
     /// The previous configuration.
@@ -49,6 +53,10 @@ pub struct Choice<'c> {
 pub struct Chosen {
     /// The certificates, the default first.
     pub served: Vec<Served>,
+    /// Those of them whose ReferenceGrant was withdrawn.
+    pub withdrawn: Vec<Withdrawn>,
+    /// Sources of which nothing is served any more, because their ReferenceGrant was withdrawn for too long.
+    pub gone: Vec<Source>,
     /// Mutual TLS; `None` if it is wanted and no CA is usable, or if it is the listener's.
     pub client_auth: Option<ClientAuth>,
     /// The sources of the CA bundle, if known.
@@ -80,6 +88,7 @@ impl Chosen {
         let mut chosen = Self {
             dates: served.iter().flat_map(Served::dates).collect(),
             served,
+            withdrawn: before.withdrawn().to_vec(),
             client_auth: before.client_auth()?,
             crls: before.crls().to_vec(),
             urls: before.urls().cloned().collect(),
@@ -140,6 +149,7 @@ impl Chosen {
         });
         HostSources {
             certificates: served.map(|one| one.source.clone()).collect(),
+            withdrawn: self.withdrawn.clone(),
             crls: self.crls.clone(),
             urls: urls.collect(),
             ..HostSources::default()
@@ -162,9 +172,18 @@ pub fn choose(choice: &Choice<'_>) -> Chosen {
         if let Ok(fresh) = &fresh {
             chosen.dates.extend(fresh.dates());
         }
-        let one = choice.between(fresh, source, &mut chosen.problems);
+        let one = match fresh {
+            Err(problem) if problem.reason == Reason::RefNotPermitted => {
+                choice.withdrawn(problem, source, &mut chosen)
+            }
+            fresh => choice.between(fresh, source, &mut chosen.problems),
+        };
         // Only the default has a stand-in: it serves devices that request no name.
-        let stand_in = || (index == 0).then(|| choice.stand_in()).flatten();
+        let stand_in = || {
+            (index == 0)
+                .then(|| choice.stand_in(&chosen.gone))
+                .flatten()
+        };
         let Some(one) = one.or_else(stand_in) else {
             continue;
         };
@@ -187,14 +206,17 @@ impl Choice<'_> {
     /// Reports whether the first chosen certificate may be the default; others serve only devices that request
     /// their names.
     pub fn has_default(&self, chosen: &Chosen) -> bool {
-        if self.certificates.is_empty() {
+        let mut left = self.certificates.iter();
+        let wanted = left.find(|source| !chosen.gone.contains(source));
+        // A host without any has the listener's.
+        if wanted.is_none() && self.key.name().is_some() {
             return true;
         }
         let Some(first) = chosen.served.first() else {
             return false;
         };
         let before = || self.before?.served().next();
-        self.certificates.first() == Some(&first.source)
+        wanted == Some(&first.source)
             || before().is_some_and(|before| before.source == first.source)
     }
 
@@ -219,6 +241,28 @@ impl Choice<'_> {
             Some(refusal) if !self.is_at_start && !self.previous.serves(&served) => Err(refusal),
             Some(_) | None => Ok(served),
         }
+    }
+
+    /// Returns the last good certificate from a source that the listener may not use any more, for the time of grace.
+    fn withdrawn(&self, problem: Problem, source: &Source, chosen: &mut Chosen) -> Option<Served> {
+        let Some(before) = self.last_good(source) else {
+            chosen.problems.push(problem);
+            return None;
+        };
+        let since = self.previous.withdrawn(source).unwrap_or(self.now);
+        let end = self.grace.and_then(|grace| since.checked_add(grace).ok());
+        if end.is_some_and(|end| end <= self.now) {
+            chosen.problems.push(problem);
+            chosen.gone.push(source.clone());
+            return None;
+        }
+        let until = end.map_or_else(String::new, |end| format!(" until {end:.0}"));
+        let kept = format!("the previous certificate stays in use{until}");
+        chosen.problems.push(problem.until_then(&kept));
+        chosen.dates.extend(end);
+        let source = source.clone();
+        chosen.withdrawn.push(Withdrawn { source, since });
+        Some(before.clone())
     }
 
     /// Returns why no suite fits a certificate, if so.
@@ -311,8 +355,9 @@ impl Choice<'_> {
     }
 
     /// Returns the previous default certificate, which came from another source than the wanted one.
-    fn stand_in(&self) -> Option<Served> {
-        let before = self.before?.served().next()?;
+    fn stand_in(&self, gone: &[Source]) -> Option<Served> {
+        let before = self.before?.served().next();
+        let before = before.filter(|before| !gone.contains(&before.source))?;
         if self.misfit(before).is_some() {
             return None;
         }

@@ -12,7 +12,7 @@ use super::served::Served;
 use crate::plan::host_key::HostKey;
 use crate::plan::listener::{Authentication, ClientAuth, CrlUrl};
 use crate::plan::names::Name;
-use crate::plan::source::{DataKey, HostSources, Source};
+use crate::plan::source::{DataKey, HostSources, Source, Withdrawn};
 
 /// What a configuration has for the listener itself, or for one of its hosts.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct Entry {
     key: HostKey,
     /// Empty if the listener's are served.
     certificates: Vec<Rendered>,
+    /// Certificates whose ReferenceGrant was withdrawn.
+    withdrawn: Vec<Withdrawn>,
     authorities: Option<RenderedBundle>,
     /// Sources of revocation lists.
     crls: Vec<DataKey>,
@@ -65,6 +67,7 @@ impl Default for Entry {
         Self {
             key: HostKey::LISTENER,
             certificates: Vec::new(),
+            withdrawn: Vec::new(),
             authorities: None,
             crls: Vec::new(),
             urls: Vec::new(),
@@ -122,6 +125,7 @@ impl Entry {
                     judged: OnceLock::new(),
                 })
                 .collect(),
+            withdrawn: sources.withdrawn,
             authorities,
             crls: sources.crls,
             urls: urls.collect(),
@@ -140,6 +144,11 @@ impl Entry {
     /// Returns its key.
     pub fn key(&self) -> &HostKey {
         &self.key
+    }
+
+    /// Returns its certificates whose ReferenceGrant was withdrawn.
+    pub fn withdrawn(&self) -> &[Withdrawn] {
+        &self.withdrawn
     }
 
     /// Returns its names; none for the listener itself.

@@ -449,6 +449,7 @@ mod tests {
             kind: CaKind::ConfigMap,
             object: Name::new("iot", name),
             key: "ca.crl".to_owned(),
+            is_foreign: false,
         }
     }
 

@@ -129,6 +129,13 @@ impl Previous {
         self.all().find_map(|one| one.certificate(source))
     }
 
+    /// Returns since when the ReferenceGrant of a certificate is withdrawn, if it is.
+    pub fn withdrawn(&self, source: &Source) -> Option<Timestamp> {
+        let mut all = self.all().flat_map(Entry::withdrawn);
+        let withdrawn = all.find(|one| one.source == *source)?;
+        Some(withdrawn.since)
+    }
+
     /// Reports whether the previous configuration contains this chain, from any source.
     pub fn serves(&self, one: &Served) -> bool {
         self.served()

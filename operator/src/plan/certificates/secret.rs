@@ -13,6 +13,7 @@ use mqtt_tls_judge::pem::Part;
 use super::served::Served;
 use super::text::{Text, text_of};
 use crate::error::chain;
+use crate::kinds::Kind;
 use crate::plan::host_key::HostKey;
 use crate::plan::issued;
 use crate::plan::problem::Problem;
@@ -27,6 +28,9 @@ use crate::plan::world::World;
 /// A problem that names the object, the key, and what to do.
 pub fn read(key: &HostKey, source: &Source, world: &World) -> Result<Served, Problem> {
     let Some(secret) = world.secrets.get(source.secret()) else {
+        if !world.permits(Kind::Secret, source.secret()) {
+            return Err(not_permitted(&source.to_string(), Kind::Secret, world));
+        }
         if matches!(source, Source::Issued(_)) {
             return Err(issued::missing(source, world));
         }
@@ -46,6 +50,18 @@ pub fn read(key: &HostKey, source: &Source, world: &World) -> Result<Served, Pro
             Err(Problem::of_reference(error.reason().into(), message))
         }
     }
+}
+
+/// Returns the problem of an object in another namespace that no grant permits to use.
+pub fn not_permitted(object: &str, kind: Kind, world: &World) -> Problem {
+    let namespace = world.listener.metadata.namespace.as_deref();
+    let message = format!(
+        "{object}: no ReferenceGrant in its namespace permits MqttTlsListeners of namespace {from} to use this {to}; create one there, with \
+         `from` {{group: mqtt.smartboot.tech, kind: MqttTlsListener, namespace: {from}}} and `to` {{group: \"\", kind: {to}}}",
+        from = namespace.unwrap_or_default(),
+        to = kind.name()
+    );
+    Problem::of_reference(Reason::RefNotPermitted, message)
 }
 
 type Judged = Result<Certificate, certificate::Error>;

@@ -19,7 +19,7 @@ pub(super) fn find(judged: &Judged<'_>) -> Finding {
         return finding(Status::Unknown, Reason::Progressing, message);
     };
     if rollout.wanted == 0 {
-        let message = "spec.replicas is 0, so nothing is served";
+        let message = "no pods are wanted, so nothing is served";
         return finding(Status::False, Reason::ScaledToZero, message);
     }
     let Rollout { wanted, ready, .. } = rollout;

@@ -47,6 +47,7 @@ pub(super) fn renewed(
         key: before.key(),
         certificates: &certificates,
         optional: &[],
+        grace: None,
         client_auth: &client_auth,
         tls: &previous.rest()?.tls,
         world,

@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 39] = [
+pub(super) const ROWS: [Row; 40] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
@@ -244,6 +244,13 @@ pub(super) const ROWS: [Row; 39] = [
         REFS,
         "the CA bundle contains a private key",
         "remove it, and treat it as compromised by everyone who could read the object",
+    ),
+    Row::new(
+        Reason::RefNotPermitted,
+        "RefNotPermitted",
+        REFS,
+        "a Secret or ConfigMap is in another namespace, and no ReferenceGrant there permits its use",
+        "let its owner create the ReferenceGrant in the message, or use an object of the listener's namespace",
     ),
     Row::new(
         Reason::SecretNotFound,

@@ -64,6 +64,7 @@ pub enum Reason {
     NoPrivateKey,
     NoSuite,
     PrivateKeyInBundle,
+    RefNotPermitted,
     SecretNotFound,
     SeveralPrivateKeys,
     UnusableCertificate,
