@@ -6,7 +6,9 @@ mod known;
 mod lists;
 mod pace;
 mod places;
+mod presence;
 pub mod records;
+mod relisting;
 mod renew;
 pub mod retry;
 pub mod scope;
@@ -66,6 +68,10 @@ const IN_PROGRESS_MAX: u16 = 1024;
 
 /// Runs reconciliations until the first signal; then waits for those in progress.
 pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Shutdown) {
+    let is_namespaced = matches!(scope, Scope::Namespace(_));
+    context
+        .is_namespaced
+        .store(is_namespaced, Ordering::Relaxed);
     let context = Arc::new(context);
     let (is_listed, lists) = (Arc::new(AtomicBool::new(false)), Arc::new(Lists::default()));
     let watches = Watches {
@@ -218,8 +224,8 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
         recorder,
         ..
     } = context;
-    let owned = context.known.owned(name);
-    let gathered = gather(client, &name.namespace, &name.name, &owned);
+    let seen = context.seen(name);
+    let gathered = gather(client, &name.namespace, &name.name, &seen);
     let mut world = match Box::pin(gathered).await? {
         Gathered::World(world) => world,
         Gathered::Gone => return Ok(Action::await_change()),
@@ -262,7 +268,7 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let keeper = context
         .keeper
         .as_ref()
-        .filter(|_| is_settled && is_as_read && again.is_none());
+        .filter(|_| is_settled && is_as_read && again.is_none() && !report.awaits_a_kind());
     let record = keeper.map(|keeper| Record {
         digest: keeper.salt().digest(&now),
         // Rounded up: it must have passed.

@@ -29,6 +29,17 @@ use named::{get, named};
 use pods::pods;
 use replica_sets::replica_sets;
 
+/// What the watches know for the reads of a listener.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The kinds of rare children that it may own.
+    pub owned: Vec<Kind>,
+    /// The kinds that the cluster does not serve.
+    pub unserved: Vec<Kind>,
+    /// Whether the operator works on one namespace, and cannot read others.
+    pub is_namespaced: bool,
+}
+
 /// The result of gathering.
 pub enum Gathered {
     /// The listener and its related objects.
@@ -73,12 +84,13 @@ pub async fn gather_certificates(
     client: &Client,
     namespace: &str,
     name: &str,
+    seen: &Seen,
 ) -> Result<Option<World>, Error> {
     let Found::Listener(listener) = find(client, namespace, name).await? else {
         return Ok(None);
     };
     let identity = Identity::of(&listener);
-    let grants = grants(client, &listener).await?;
+    let grants = grants(client, &listener, seen).await?;
     let allowed = (&*listener, &grants);
     let (secrets, config_maps, children) = futures::join!(
         named(client, Kind::Secret, allowed),
@@ -130,13 +142,12 @@ async fn find(client: &Client, namespace: &str, name: &str) -> Result<Found, Err
     })
 }
 
-/// Reads a listener and its related objects. Rare children are read only if the spec wants them, or if the listener may own some of
-/// these kinds.
+/// Reads a listener and its related objects. Rare children are read only if the spec wants them, or if the listener may own some.
 pub async fn gather(
     client: &Client,
     namespace: &str,
     name: &str,
-    owned: &[Kind],
+    seen: &Seen,
 ) -> Result<Gathered, Error> {
     let listener = match find(client, namespace, name).await? {
         Found::Listener(listener) => *listener,
@@ -144,15 +155,15 @@ pub async fn gather(
         Found::Gone => return Ok(Gathered::Gone),
     };
     let identity = Identity::of(&listener);
-    let rare = rare(&listener, owned);
+    let rare = rare(&listener, &seen.owned);
     let certificates = async {
         if rare.contains(&Kind::Certificate) {
-            certificates(client, &identity).await
+            certificates(client, &identity, seen).await
         } else {
             Ok(None)
         }
     };
-    let grants = match grants(client, &listener).await {
+    let grants = match grants(client, &listener, seen).await {
         Ok(grants) => grants,
         Err(error) => return Ok(unread(listener, (ConditionType::ResolvedRefs, error))),
     };

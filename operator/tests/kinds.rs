@@ -20,7 +20,7 @@ use kube::client::Body;
 use mqtt_tls_config::yaml;
 use mqtt_tls_operator::apply::apply;
 use mqtt_tls_operator::crd::MqttTlsListener;
-use mqtt_tls_operator::gather::{Gathered, gather};
+use mqtt_tls_operator::gather::{Gathered, Seen, gather};
 use mqtt_tls_operator::kinds::{CHILDREN, Child, Grant, KINDS, Kind, Verb, Watched};
 use mqtt_tls_operator::metrics::Metrics;
 use mqtt_tls_operator::plan::environment::Environment;
@@ -265,10 +265,11 @@ fn path(child: Child) -> String {
 }
 
 async fn gathered(client: &Client) -> Children {
-    match gather(client, "iot", "edge", &[Kind::ConfigMap])
-        .await
-        .unwrap()
-    {
+    let seen = Seen {
+        owned: vec![Kind::ConfigMap],
+        ..Seen::default()
+    };
+    match gather(client, "iot", "edge", &seen).await.unwrap() {
         Gathered::World(world) => world.children,
         _ => panic!("expected a world"),
     }

@@ -1,7 +1,7 @@
 //! What all reconciliations share. It must not decide anything.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
@@ -14,9 +14,10 @@ use super::retry::{Failures, Spread};
 use super::sight::Sights;
 use super::undone::Undone;
 use crate::api::clock::Clock;
+use crate::gather::Seen;
 use crate::metrics::Metrics;
 use crate::plan::environment::Environment;
-use crate::plan::names::MANAGER;
+use crate::plan::names::{MANAGER, Name};
 use crate::prove::latest::Latest;
 
 /// Shared state of all reconciliations.
@@ -55,11 +56,21 @@ pub struct Context {
     pub(super) is_open: watch::Sender<bool>,
     /// Whether the records of an earlier process are no longer needed.
     pub(super) is_restored: AtomicBool,
+    /// Whether the operator works on one namespace.
+    pub(super) is_namespaced: AtomicBool,
     /// Whether a signal has come, so that no reconciliation begins.
     pub(super) is_ending: AtomicBool,
 }
 
 impl Context {
+    /// Returns what is known for the reads of a listener.
+    pub(super) fn seen(&self, listener: &Name) -> Seen {
+        Seen {
+            is_namespaced: self.is_namespaced.load(Ordering::Relaxed),
+            ..self.known.seen(listener)
+        }
+    }
+
     /// Creates the context. `clock` reads the client's responses. `instance` names this process in events. At most
     /// `concurrency` reconciliations use the API server at the same time. Without a keeper, each start reads everything.
     pub fn new(
@@ -94,6 +105,7 @@ impl Context {
             keeper,
             is_open: watch::Sender::new(false),
             is_restored: AtomicBool::new(false),
+            is_namespaced: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
         }
     }

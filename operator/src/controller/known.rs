@@ -8,6 +8,7 @@ use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 
 use crate::crd::MqttTlsListener;
+use crate::gather::Seen;
 use crate::kinds::{KINDS, Kind};
 use crate::plan::names::{Name, listener_of, listener_of_child};
 use crate::plan::references::named;
@@ -32,6 +33,8 @@ struct Inner {
     list: u64,
     /// The listeners that had children that few have, by kind. They may not have them any more.
     owners: HashMap<Name, BTreeSet<Kind>>,
+    /// The kinds that the cluster does not serve.
+    unserved: BTreeSet<Kind>,
 }
 
 impl Known {
@@ -112,15 +115,33 @@ impl Known {
         let owner = listener_of(child).zip(child.namespace.as_deref());
         if let Some((owner, namespace)) = owner {
             let owner = Name::new(namespace, &owner);
-            self.lock().owners.entry(owner).or_default().insert(kind);
+            let mut inner = self.lock();
+            // Anyone may write the labels.
+            if inner.listeners.contains_key(&owner) {
+                inner.owners.entry(owner).or_default().insert(kind);
+            }
         }
     }
 
-    /// Returns the kinds of such children that a listener may have.
-    pub fn owned(&self, listener: &Name) -> Vec<Kind> {
+    /// Notes whether the cluster serves a kind, as its watch has found again and again.
+    pub fn note_served(&self, kind: Kind, is_served: bool) {
+        let mut inner = self.lock();
+        if is_served {
+            inner.unserved.remove(&kind);
+        } else {
+            inner.unserved.insert(kind);
+        }
+    }
+
+    /// Returns what is known for the reads of a listener.
+    pub fn seen(&self, listener: &Name) -> Seen {
         let inner = self.lock();
-        let kinds = inner.owners.get(listener).into_iter();
-        kinds.flatten().copied().collect()
+        let owned = inner.owners.get(listener).into_iter().flatten();
+        Seen {
+            owned: owned.copied().collect(),
+            unserved: inner.unserved.iter().copied().collect(),
+            is_namespaced: false,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -29,7 +29,8 @@ async fn renewed(name: &Name, context: &Context) -> Result<(), call::Error> {
     let Context {
         client, metrics, ..
     } = context;
-    let world = gather_certificates(client, &name.namespace, &name.name).await?;
+    let seen = context.seen(name);
+    let world = gather_certificates(client, &name.namespace, &name.name, &seen).await?;
     let Some(world) = world else {
         return Ok(());
     };

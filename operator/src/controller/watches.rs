@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, SelectAll, select_all};
 use futures::{Stream, StreamExt};
-use kube::core::{ObjectMeta, PartialObjectMeta, Status};
+use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{Config, Error, Event};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tracing::{debug, info, warn};
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::known::{Known, Meta};
 use super::lists::Lists;
+use super::presence::Presence;
+use super::relisting::{is_unknown, refusal, relisting};
 use super::scope::Scope;
 use super::sight::Sights;
 use crate::admin::{Board, Stage};
@@ -151,7 +154,7 @@ impl Watches {
                 let found = match event {
                     Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
                         let found = known.listeners_of(kind, &object.metadata);
-                        if kind.is_rarely_owned() {
+                        if kind.is_rarely_owned() && version.is_some() {
                             known.note_owner(kind, &object.metadata);
                         }
                         // A child's event follows from our own write.
@@ -191,17 +194,16 @@ impl Watches {
     {
         let (metrics, lists) = (self.metrics.clone(), Arc::clone(&self.lists));
         let sights = Arc::clone(&self.sights);
-        let is_optional = kind.row().is_optional();
+        let known = Arc::clone(&self.known);
+        let mut presence = Presence::new(kind, known, Arc::clone(&lists));
         metrics.watching(kind);
         // Each watch has its own backoff: on the merged stream, one forbidden watch would delay the others.
         relisting(apis, config)
             .default_backoff()
             .filter_map(move |event| {
                 let event = event.map_err(|error| {
-                    if is_optional && is_unknown(&error) {
-                        // There is nothing to list, until someone installs it.
-                        lists.listed(kind);
-                        return debug!(kind = kind.name(), "not served by the cluster; retrying");
+                    if presence.is_optional() && is_unknown(&error) {
+                        return presence.missed();
                     }
                     metrics.watch_failed(kind);
                     lists.failed();
@@ -211,38 +213,21 @@ impl Watches {
                         "watch failed; retrying"
                     );
                 });
-                if matches!(event, Ok(Event::Init)) {
+                if matches!(event, Ok(Event::Init)) && presence.is_there() {
                     sights.drop_unechoed();
                 }
-                std::future::ready(event.ok())
+                if matches!(event, Ok(Event::InitDone | Event::Apply(_))) {
+                    presence.found();
+                }
+                let pause = presence.pause();
+                async move {
+                    if event.is_err() && !pause.is_zero() {
+                        sleep(pause).await;
+                    }
+                    event.ok()
+                }
             })
     }
-}
-
-/// A watch that lists again after a "not found", by the next of the APIs. kube's watcher would resume silently from the old version, but an
-/// API server that has just started does not serve custom resources for a moment.
-fn relisting<K>(
-    apis: Vec<Api<K>>,
-    config: Config,
-) -> impl Stream<Item = Result<Event<K>, Error>> + Send + use<K>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let mut apis = apis.into_iter().cycle();
-    let mut begin = move || {
-        let api = apis.next();
-        api.map_or_else(
-            || stream::empty().boxed(),
-            |api| watcher(api, config.clone()).boxed(),
-        )
-    };
-    stream::unfold((begin(), begin), async |(mut watch, mut begin)| {
-        let event = watch.next().await?;
-        if event.as_ref().is_err_and(is_unknown) {
-            watch = begin();
-        }
-        Some((event, (watch, begin)))
-    })
 }
 
 fn watch_config() -> Config {
@@ -382,32 +367,16 @@ fn plain(error: &Error) -> String {
     }
 }
 
-/// Reports whether the API server does not serve the watched resource.
-fn is_unknown(error: &Error) -> bool {
-    refusal(error).is_some_and(|status| status.code == 404)
-}
-
-/// Returns the API server's response, if it refused.
-fn refusal(error: &Error) -> Option<&Status> {
-    match error {
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status))
-        | Error::WatchError(status) => Some(status),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use kube::core::DeserializeGuard;
+    use kube::core::{DeserializeGuard, Status};
     use kube::runtime::watcher::Event;
     use mqtt_tls_config::yaml;
     use prometheus_client::registry::Registry;
 
-    use super::{Error, Guarded, Meta, Status, plain, reduced, trigger};
+    use super::{Error, Guarded, Meta, plain, reduced, trigger};
     use crate::admin::{Board, Stage};
 
     #[test]

@@ -35,7 +35,8 @@ pub struct CertificateSource {
     pub secret_ref: Option<SecretRef>,
 
     /// An issuer of cert-manager. The operator makes a Certificate, which belongs to the listener, and cert-manager writes and renews
-    /// its Secret of the same name.
+    /// its Secret of the same name. Another first name or algorithm makes another Certificate; the one of before serves until that is
+    /// issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer_ref: Option<IssuerRef>,
 
@@ -56,8 +57,8 @@ pub struct CertificateSource {
     #[schemars(schema_with = "issuer::lifetime")]
     pub duration: Option<String>,
 
-    /// How long before its end the issued certificate is renewed, from 5m. Default: that of cert-manager, a third of the
-    /// lifetime.
+    /// How long before its end the issued certificate is renewed, from 5m. With less than 15 % of the lifetime, the warning
+    /// `ExpiresSoon` comes before the renewal. Default: that of cert-manager, a third of the lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "issuer::renewal")]
     pub renew_before: Option<String>,
@@ -66,8 +67,8 @@ pub struct CertificateSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<PrivateKey>,
 
-    /// Whether a certificate that does not exist, or is not issued yet, is left out without a problem. One that exists and cannot be served
-    /// is a problem. Not for the first certificate of the listener or of a host, which is the default. Default: false.
+    /// Whether a certificate that does not exist yet, or is not issued yet, is left out without a problem. One that is served stays, and
+    /// that it is missing or cannot be served is a problem. Not for the first certificate of the listener or of a host, which is the default. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(schema_with = "maps::switch")]
     pub optional: bool,

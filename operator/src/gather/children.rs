@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use kube::Client;
 
+use super::Seen;
 use crate::api::call::Error;
 use crate::api::child::ChildApi;
 use crate::kinds::{CHILDREN, Child, ChildRow, Kind, Object};
@@ -26,12 +27,16 @@ pub(super) async fn children(
 pub(super) async fn certificates(
     client: &Client,
     identity: &Identity,
+    seen: &Seen,
 ) -> Result<Option<Vec<Arc<dyn Object>>>, Error> {
     let api = ChildApi::new(client, &identity.namespace, Child::Certificate.row());
     let (owner, selector) = (identity.child_name(), identity.selector_text());
     match api.list(&owner, &selector).await {
         Ok(found) => Ok(Some(found)),
-        Err(error) if error.is_not_found() => Ok(None),
+        // An API server that has just started serves none for a moment.
+        Err(error) if error.is_not_found() && seen.unserved.contains(&Kind::Certificate) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -4,6 +4,7 @@ use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::{Api, Client};
 
+use super::Seen;
 use crate::api::call::{Error, call};
 use crate::crd::MqttTlsListener;
 use crate::kinds::{Kind, Target, Verb, Version};
@@ -11,22 +12,33 @@ use crate::plan::grants::{Grant, Grants};
 use crate::plan::references;
 
 /// Reads the ReferenceGrants in the namespaces that a listener references. A cluster without the Gateway API has none.
-pub(super) async fn grants(client: &Client, listener: &MqttTlsListener) -> Result<Grants, Error> {
+pub(super) async fn grants(
+    client: &Client,
+    listener: &MqttTlsListener,
+    seen: &Seen,
+) -> Result<Grants, Error> {
     let mut all = Vec::new();
-    for place in references::named(Kind::ReferenceGrant, listener) {
-        all.extend(of_namespace(client, &place.namespace).await?);
+    let places = references::named(Kind::ReferenceGrant, listener).into_iter();
+    // An operator for one namespace has no rights in others.
+    for place in places.filter(|_| !seen.is_namespaced) {
+        all.extend(of_namespace(client, &place.namespace, seen).await?);
     }
     Ok(Grants::new(all))
 }
 
-async fn of_namespace(client: &Client, namespace: &str) -> Result<Vec<Grant>, Error> {
+async fn of_namespace(client: &Client, namespace: &str, seen: &Seen) -> Result<Vec<Grant>, Error> {
+    let mut found = Ok(Vec::new());
     for resource in Kind::ReferenceGrant.row().resources() {
-        match listed(client, namespace, &resource).await {
-            Err(error) if error.is_not_found() => {}
-            found => return found,
+        found = listed(client, namespace, &resource).await;
+        if !found.as_ref().is_err_and(Error::is_not_found) {
+            return found;
         }
     }
-    Ok(Vec::new())
+    // An API server that has just started serves none for a moment.
+    if seen.unserved.contains(&Kind::ReferenceGrant) {
+        return Ok(Vec::new());
+    }
+    found
 }
 
 async fn listed(

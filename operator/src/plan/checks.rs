@@ -204,8 +204,17 @@ fn certificates_are_usable(listener: &MqttTlsListener, _: &Environment) -> Optio
     })
 }
 
+/// How long a certificate stays in use by default after its ReferenceGrant was withdrawn.
+const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3600);
+
+/// Returns how long certificates of other namespaces stay in use after their ReferenceGrant was withdrawn. An invalid value is a problem
+/// of the spec.
+pub fn grace_of(spec: &MqttTlsListenerSpec) -> Duration {
+    grace(spec).unwrap_or(DEFAULT_GRACE)
+}
+
 /// Returns how long certificates of other namespaces stay in use after their ReferenceGrant was withdrawn, if it is set and valid.
-pub(super) fn grace(spec: &MqttTlsListenerSpec) -> Option<Duration> {
+fn grace(spec: &MqttTlsListenerSpec) -> Option<Duration> {
     let grace = issued::duration(spec.reference_grace.as_ref()?)?;
     (GRACE.0..=GRACE.1).contains(&grace).then_some(grace)
 }

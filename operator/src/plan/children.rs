@@ -82,9 +82,14 @@ pub fn build(
         ),
         deployment: claim.wanted(found.deployment(), deployment),
         authorities: claim.wanted(found.authorities(), authorities::wanted(listener, files)),
-        certificates: issued::children(&listener.issued, world, &mut claim)
-            .into_iter()
-            .collect(),
+        certificates: issued::children(
+            &listener.issued,
+            world,
+            files.map(|one| &one.sources),
+            &mut claim,
+        )
+        .into_iter()
+        .collect(),
         pods: marks(&world.pods),
     }
 }

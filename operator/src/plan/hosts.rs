@@ -210,6 +210,20 @@ pub struct Decision {
     pub is_complete: bool,
 }
 
+impl Decision {
+    /// Lets the certificate of a host take the place of the listener's, if those are all gone: the others must go on.
+    fn replace_default(&mut self) {
+        let hosts = self.choices.hosts.iter();
+        let mut served = hosts.flat_map(|host| &host.chosen.served);
+        let Some(one) = served.next().filter(|_| self.is_suspended) else {
+            return;
+        };
+        self.choices.listener.served.push(one.clone());
+        self.is_complete = self.choices.listener.client_auth.is_some();
+        self.is_suspended = false;
+    }
+}
+
 /// The input of all choices.
 #[derive(Clone, Copy)]
 pub struct Input<'i> {
@@ -250,6 +264,8 @@ pub fn decide(input: &Input<'_>) -> Decision {
     // It is the cause of others.
     let missing = issued::without_cert_manager(&listener.issued, input.world);
     decision.problems.splice(0..0, missing);
+    let failing = issued::failing(&listener.issued, input.world);
+    decision.problems.extend(failing);
     decision
         .choices
         .dates
@@ -267,6 +283,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         let problems = problems.into_iter();
         all.extend(problems.map(|problem| problem.about_host(&key)));
     }
+    decision.replace_default();
     decision.choices.pool();
     decision
 }
@@ -313,7 +330,7 @@ impl Input<'_> {
             key: wish.key,
             certificates: wish.certificates,
             optional: wish.optional,
-            grace: Some(self.listener.grace),
+            grace: self.listener.grace,
             client_auth: wish.client_auth,
             tls: &self.listener.tls,
             world: self.world,

@@ -12,7 +12,7 @@ use super::objects::Wanted;
 use super::owned::Claim;
 use super::problem::Problem;
 use super::reason::Reason;
-use super::source::Source;
+use super::source::{Source, Sources};
 use super::world::World;
 use crate::crd::{CertificateSource, KeyAlgorithm, MqttTlsListener, Usage};
 use crate::kinds::Child;
@@ -128,11 +128,12 @@ impl Issued {
     }
 }
 
-/// Returns the Certificates of a listener: those that are wanted, and those that are not any more. Without cert-manager there is
-/// nothing to write.
+/// Returns the Certificates of a listener: those that are wanted, and those that are not any more, as far as the sources of what is
+/// rendered have them no more. Without cert-manager there is nothing to write.
 pub fn children(
     issued: &[Issued],
     world: &World,
+    served: Option<&Sources>,
     claim: &mut Claim<'_>,
 ) -> Vec<(String, Wanted<Certificate>)> {
     if !world.has_cert_manager {
@@ -151,12 +152,24 @@ pub fn children(
     let mut all: Vec<(String, Wanted<Certificate>)> = wanted.collect();
     for certificate in world.children.certificates() {
         let name = certificate.metadata.name.clone().unwrap_or_default();
-        if !all.iter().any(|(known, _)| *known == name) {
+        // What still serves must be renewed, and what someone has copied is not ours.
+        let is_in_use = served.is_none_or(|served| served.has_issued(&name));
+        let is_known = all.iter().any(|(known, _)| *known == name);
+        if !is_known && !is_in_use && is_name(&name, claim.identity) {
             let wanted = claim.wanted(Some(certificate), Wanted::Absent);
             all.push((name, wanted));
         }
     }
     all
+}
+
+/// Reports whether a name is one that the operator gives.
+fn is_name(name: &str, listener: &Identity) -> bool {
+    let digits = name.strip_prefix(&listener.child_name());
+    let digits = digits.and_then(|rest| rest.strip_prefix('-'));
+    digits.is_some_and(|digits| {
+        digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 impl Issued {
@@ -181,6 +194,30 @@ pub fn without_cert_manager(issued: &[Issued], world: &World) -> Option<Problem>
                 .to_owned(),
         )
     })
+}
+
+/// Returns the problems of certificates that are there, and that cert-manager cannot issue again as they are wanted.
+pub fn failing(issued: &[Issued], world: &World) -> Vec<Problem> {
+    let found = |name: &Name| {
+        let mut all = world.children.certificates();
+        all.find(|one| one.metadata.name.as_ref() == Some(&name.name))
+    };
+    let there = issued
+        .iter()
+        .filter(|one| world.secrets.contains_key(&one.name));
+    let failing = there.filter_map(|one| {
+        let ready = found(&one.name)?.condition("Ready")?;
+        (ready.status == "False").then(|| {
+            let said = format!("{}: {}", ready.reason, ready.message);
+            let (name, said) = (&one.name.name, shortened(said, SAID_MAX));
+            let message = format!(
+                "Certificate {name} is not issued as it is wanted: {said}; see `kubectl describe certificate {name}` and its \
+                 CertificateRequest; the certificate of before stays in use"
+            );
+            Problem::of_reference(Reason::CertificateNotIssued, message)
+        })
+    });
+    failing.collect()
 }
 
 /// Returns the problem of an issued certificate that is not there.

@@ -22,9 +22,6 @@ use crate::crd::{
     self, CertificateSource, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate,
 };
 
-/// How long a certificate stays in use by default after its ReferenceGrant was withdrawn.
-const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3600);
-
 /// A valid MqttTlsListener.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -213,7 +210,7 @@ pub fn parse(
         optional: optional(&spec.certificates, &HostKey::LISTENER, &identity),
         issued: issued::all(listener),
         publishes_ca: spec.publishes_ca(),
-        grace: checks::grace(spec).unwrap_or(DEFAULT_GRACE),
+        grace: checks::grace_of(spec),
         client_auth,
         client_identity: spec.identity.as_ref().map(crd::Identity::to_file),
         hosts,

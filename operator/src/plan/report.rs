@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::certificates::serving::Serving;
 use super::names::Identity;
 use super::problem::Problem;
+use super::reason::Reason;
 use crate::crd::HostStatus;
 
 /// Longest interval of reconciliations without events, in case one was missed.
@@ -31,4 +32,17 @@ pub struct Report {
     pub look_again: Duration,
     /// The next date on which the plan changes by itself.
     pub date: Option<Timestamp>,
+}
+
+impl Report {
+    /// Reports whether something is missing that has no version: whether a cluster serves a kind is in no record.
+    pub fn awaits_a_kind(&self) -> bool {
+        let mut reasons = self.problems.iter().map(|problem| problem.reason);
+        reasons.any(|reason| {
+            matches!(
+                reason,
+                Reason::CertManagerNotFound | Reason::RefNotPermitted
+            )
+        })
+    }
 }

@@ -74,6 +74,15 @@ impl Source {
         &self.secret().name
     }
 
+    /// Returns its Secret's name, for the status: with the namespace if that is another one.
+    pub fn shown(&self) -> String {
+        let Name { namespace, name } = self.secret();
+        match self {
+            Self::Foreign(_) => format!("{namespace}/{name}"),
+            Self::Secret(_) | Self::Issued(_) => name.clone(),
+        }
+    }
+
     /// Returns its Secret.
     pub fn secret(&self) -> &Name {
         match self {
@@ -287,6 +296,13 @@ impl Sources {
         // Strings and numbers always serialize.
         let text = serde_json::to_string(&record).unwrap_or_default();
         BTreeMap::from([(SOURCES.to_owned(), text)])
+    }
+
+    /// Reports whether a certificate is that of a Certificate of cert-manager.
+    pub fn has_issued(&self, name: &str) -> bool {
+        let all = std::iter::once(&self.listener).chain(&self.hosts);
+        let mut sources = all.flat_map(|host| &host.certificates);
+        sources.any(|one| matches!(one, Source::Issued(issued) if issued.name == name))
     }
 
     /// Parses the annotations, including those of the first release, for a listener in this namespace. Malformed

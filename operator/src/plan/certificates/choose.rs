@@ -15,6 +15,7 @@ use super::previous::Previous;
 use super::secret;
 use super::served::Served;
 use super::serving::Warning;
+use crate::kinds::Kind;
 use crate::plan::host_key::HostKey;
 use crate::plan::listener::{self, Authentication};
 use crate::plan::problem::Problem;
@@ -34,8 +35,8 @@ pub struct Choice<'c> {
     pub client_auth: &'c Authentication,
     /// TLS options, whose suites the certificates must fit: terminators refuse a file with another.
     pub tls: &'c Tls,
-    /// How long a certificate stays in use after its ReferenceGrant was withdrawn; `None` for ever.
-    pub grace: Option<Duration>,
+    /// How long a certificate stays in use after its ReferenceGrant was withdrawn.
+    pub grace: Duration,
     /// The current objects.
     pub world: &'c World,
     /// The previous configuration.
@@ -178,11 +179,10 @@ pub fn choose(choice: &Choice<'_>) -> Chosen {
             }
             fresh => choice.between(fresh, source, &mut chosen.problems),
         };
-        // Only the default has a stand-in: it serves devices that request no name.
-        let stand_in = || {
-            (index == 0)
-                .then(|| choice.stand_in(&chosen.gone))
-                .flatten()
+        // The default always has a stand-in: it serves devices that request no name.
+        let stand_in = || match index {
+            0 => choice.stand_in(),
+            _ => choice.predecessor(source, &chosen.served),
         };
         let Some(one) = one.or_else(stand_in) else {
             continue;
@@ -226,7 +226,8 @@ impl Choice<'_> {
             problem.reason,
             Reason::SecretNotFound | Reason::CertificateNotIssued
         );
-        is_missing && self.optional.contains(source)
+        // What serves stays: it may have been deleted by mistake.
+        is_missing && self.optional.contains(source) && self.last_good(source).is_none()
     }
 
     /// Reads the current certificate. One that can never verify is refused unless it already serves: an upgrade must
@@ -250,7 +251,7 @@ impl Choice<'_> {
             return None;
         };
         let since = self.previous.withdrawn(source).unwrap_or(self.now);
-        let end = self.grace.and_then(|grace| since.checked_add(grace).ok());
+        let end = since.checked_add(self.grace).ok();
         if end.is_some_and(|end| end <= self.now) {
             chosen.problems.push(problem);
             chosen.gone.push(source.clone());
@@ -355,10 +356,9 @@ impl Choice<'_> {
     }
 
     /// Returns the previous default certificate, which came from another source than the wanted one.
-    fn stand_in(&self, gone: &[Source]) -> Option<Served> {
-        let before = self.before?.served().next();
-        let before = before.filter(|before| !gone.contains(&before.source))?;
-        if self.misfit(before).is_some() {
+    fn stand_in(&self) -> Option<Served> {
+        let before = self.before?.served().next()?;
+        if self.misfit(before).is_some() || !self.may_use(&before.source) {
             return None;
         }
         if !self.certificates.contains(&before.source) {
@@ -367,5 +367,21 @@ impl Choice<'_> {
         // It is still listed, at a later place, where its problems are reported.
         let fresh = self.certificate(&before.source);
         self.between(fresh, &before.source, &mut Vec::new())
+    }
+
+    /// Returns the previous certificate in whose place another one is to be issued, until that is there.
+    fn predecessor(&self, source: &Source, chosen: &[Served]) -> Option<Served> {
+        let is_issued = |source: &Source| matches!(source, Source::Issued(_));
+        let mut before = self.before?.served().filter(|before| {
+            let is_known = chosen.iter().any(|one| one.source == before.source);
+            is_issued(&before.source) && !is_known && !self.certificates.contains(&before.source)
+        });
+        let before = before.find(|before| self.misfit(before).is_none());
+        before.filter(|_| is_issued(source)).cloned()
+    }
+
+    /// Reports whether the listener may use the Secret of a certificate.
+    fn may_use(&self, source: &Source) -> bool {
+        self.world.permits(Kind::Secret, source.secret())
     }
 }

@@ -101,7 +101,7 @@ impl Served {
         let addresses = facts.ip_addresses.iter().map(IpAddr::to_string);
         let names = facts.dns_names.iter().cloned().chain(addresses);
         CertificateStatus {
-            secret_name: self.source.name().to_owned(),
+            secret_name: self.source.shown(),
             dns_names: names.take(NAMES_SHOWN_MAX).map(shown).collect(),
             not_before: facts.not_before.to_string(),
             not_after: facts.not_after.to_string(),

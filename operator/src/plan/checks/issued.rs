@@ -2,6 +2,7 @@
 //!
 //! It must not look at other objects: whether an issuer exists is cert-manager's to say.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -27,8 +28,8 @@ const SHOWN_MAX: usize = 253;
 pub(super) fn are_valid(listener: &MqttTlsListener) -> Option<String> {
     let identity = Identity::of(listener);
     let issued = issued::all(listener);
+    let known = RefCell::new(BTreeMap::new());
     Part::first_wrong(listener, |part| {
-        let mut known = BTreeMap::new();
         if part.certificates.first().is_some_and(|one| one.optional) {
             let field = part.key.field("certificates");
             return Some(format!(
@@ -47,10 +48,9 @@ pub(super) fn are_valid(listener: &MqttTlsListener) -> Option<String> {
             if let Some(wrong) = issued.and_then(unnamed) {
                 return Some(format!("{field}.{wrong}"));
             }
-            let first = known.insert(name, index)?;
+            let first = known.borrow_mut().insert(name, field.clone())?;
             Some(format!(
-                "{field} and certificates[{first}] request the same certificate; they must differ in the first name or in \
-                 privateKey.algorithm"
+                "{field} and {first} request the same certificate; they must differ in the first name or in privateKey.algorithm"
             ))
         })
     })
@@ -133,16 +133,15 @@ fn wrong_times(source: &CertificateSource) -> Option<String> {
         let Some(text) = text else {
             return Ok(None);
         };
-        match duration(text).filter(|found| (least..=most).contains(found)) {
-            Some(found) => Ok(Some(found)),
-            None => {
-                let (least, most) = (show_duration(least), show_duration(most));
-                Err(format!(
-                    "{field} is {}; it must be a duration from {least} to {most}, such as 720h",
-                    escaped(text, SHOWN_MAX)
-                ))
-            }
+        let found = duration(text).filter(|found| (least..=most).contains(found));
+        if found.is_some() {
+            return Ok(found);
         }
+        let (least, most) = (show_duration(least), show_duration(most));
+        Err(format!(
+            "{field} is {}; it must be a duration from {least} to {most}, such as 720h",
+            escaped(text, SHOWN_MAX)
+        ))
     };
     let lifetime = match read("duration", &source.duration, DURATION) {
         Ok(lifetime) => lifetime.unwrap_or(LIFETIME),
@@ -272,7 +271,7 @@ mod tests {
         }
         let twice = are_valid(&listener(&json!([fine, fine]))).unwrap();
         assert!(
-            twice.contains("certificates[1] and certificates[0] request the same"),
+            twice.contains("certificates[1] and spec.certificates[0] request the same"),
             "{twice}"
         );
         let other = issuer(&json!({"privateKey": {"algorithm": "RSA"}}));

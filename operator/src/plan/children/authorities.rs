@@ -10,13 +10,16 @@ use crate::plan::listener::Listener;
 use crate::plan::names::{CA_KEY, Identity};
 use crate::plan::objects::Wanted;
 
-/// Returns the ConfigMap, if certificates are published. While none is known, it stays as it is.
+/// Returns the ConfigMap, if certificates are published and known. While nothing is rendered, it stays as it is.
 pub(super) fn wanted(listener: &Listener, files: Option<&Files<'_>>) -> Wanted<ConfigMap> {
     if !listener.publishes_ca {
         return Wanted::Absent;
     }
-    let certificates = files.and_then(|files| files.authorities.as_deref());
-    certificates.map_or(Wanted::Kept, |text| {
+    let Some(files) = files else {
+        return Wanted::Kept;
+    };
+    let certificates = files.authorities.as_deref();
+    certificates.map_or(Wanted::Absent, |text| {
         Wanted::new(build(&listener.identity, text))
     })
 }

@@ -7,6 +7,7 @@ use crate::plan::certificates::choose::{Choice, Chosen, choose};
 use crate::plan::certificates::entry::Entry;
 use crate::plan::certificates::lists::Pool;
 use crate::plan::certificates::previous::Previous;
+use crate::plan::checks;
 use crate::plan::host_key::HostKey;
 use crate::plan::world::World;
 
@@ -47,7 +48,7 @@ pub(super) fn renewed(
         key: before.key(),
         certificates: &certificates,
         optional: &[],
-        grace: None,
+        grace: checks::grace_of(&world.listener.spec),
         client_auth: &client_auth,
         tls: &previous.rest()?.tls,
         world,
@@ -57,8 +58,10 @@ pub(super) fn renewed(
         now,
     };
     let chosen = choose(&choice);
-    let is_all = chosen.served.len() == certificates.len() && choice.has_client_auth(&chosen);
-    is_all.then_some(chosen)
+    // A host of which all are gone has the listener's.
+    let is_left = !chosen.served.is_empty() || before.key().name().is_some();
+    let is_all = chosen.served.len() + chosen.gone.len() == certificates.len();
+    (is_all && is_left && choice.has_client_auth(&chosen)).then_some(chosen)
 }
 
 /// Returns a host with the names and the backend that it had.

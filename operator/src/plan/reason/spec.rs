@@ -165,7 +165,7 @@ pub(super) const ROWS: [Row; 40] = [
         Reason::CertManagerNotFound,
         "CertManagerNotFound",
         REFS,
-        "a certificate has an issuer of cert-manager, and the cluster does not serve cert-manager's resource Certificate; what is served stays,          and is not renewed",
+        "a certificate has an issuer of cert-manager, and the cluster does not serve cert-manager's resource Certificate; what is served stays, and is not renewed",
         "install cert-manager; the operator notices it within a minute",
     ),
     Row::new(
