@@ -56,6 +56,7 @@ fn programs() -> Vec<(String, String)> {
         "terminator/src",
         "terminator/config/src",
         "terminator/judge/src",
+        "terminator/mqtt/src",
         "terminator/program/src",
     ];
     sources(&folders)

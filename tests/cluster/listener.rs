@@ -303,6 +303,14 @@ impl Edge {
         pods
     }
 
+    /// Waits until `edge` has no pod any more.
+    #[track_caller]
+    pub(crate) fn none_runs(&self) {
+        eventually(SOON, "all pods have ended", || {
+            self.all_pods_of("edge").is_empty().then_some(())
+        });
+    }
+
     #[track_caller]
     fn all_pods_of(&self, listener: &str) -> Vec<Pod> {
         let name = "app.kubernetes.io/name=mqtt-tls-terminator";

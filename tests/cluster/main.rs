@@ -24,6 +24,7 @@ mod diagnostics;
 mod disruption;
 mod dry_run;
 mod editors;
+mod grants;
 mod hosts;
 mod identity;
 mod install;
@@ -87,7 +88,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 20] = [
+const TROUBLE: [Journey; 21] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -124,6 +125,10 @@ const TROUBLE: [Journey; 20] = [
     (
         "crl_urls::a_device_that_is_revoked_at_a_url_is_cut_off",
         crl_urls::a_device_that_is_revoked_at_a_url_is_cut_off,
+    ),
+    (
+        "grants::a_certificate_of_another_namespace_is_served_while_it_is_granted",
+        grants::a_certificate_of_another_namespace_is_served_while_it_is_granted,
     ),
     (
         "dry_run::a_dry_run_says_whom_require_would_refuse",

@@ -148,7 +148,12 @@ async fn a_secret_elsewhere_is_used_under_a_reference_grant() {
         (deployment.spec?.replicas == Some(0)).then_some(())
     };
     eventually_async(SOON, "the pods are stopped", look).await;
-    let status = cluster.listener("edge").await.status.unwrap();
-    let ready = status.conditions.iter().find(|one| one.type_ == "Ready");
-    assert_eq!(ready.unwrap().reason, "RefNotPermitted");
+    // The status follows the pods.
+    let is_ready = || async {
+        let status = cluster.listener("edge").await.status.unwrap_or_default();
+        let mut conditions = status.conditions.into_iter();
+        conditions.find(|one| one.type_ == "Ready" && one.reason == "RefNotPermitted")
+    };
+    let ready = eventually_async(SOON, "Ready is RefNotPermitted", is_ready).await;
+    assert_eq!(ready.status, "False");
 }

@@ -292,6 +292,8 @@ async fn forbidden_records_hold_up_nothing() {
     };
     stage.start(&[]);
     stage.cluster.programmed("edge", "").await;
+    // A result whose own writes have not come back by the watches is no record.
+    stage.settle().await;
     let operator = stage.stop();
     operator.wait_for_line("failed to write the records of the last results", SOON);
     assert_eq!(stage.read_after_a_start(&[]).await, names(&["edge"]));
