@@ -47,6 +47,7 @@ fn example(folder: &Path) -> Settings {
     config.hosts.push(Host {
         names: vec!["new.example".to_owned()],
         pem: None,
+        candidate: None,
         certificates: Vec::new(),
         client_auth: Some(trust(ClientAuthMode::DryRun)),
         identity: None,

@@ -9,9 +9,7 @@ use tests::pki::{Ca, KeyKind, Leaf};
 use crate::fixture::Fixture;
 
 fn certificate(leaf: &Leaf) -> Certificate {
-    Certificate {
-        pem: Pem::new(leaf.bundle()),
-    }
+    Certificate::new(Pem::new(leaf.bundle()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -272,6 +272,7 @@ fn hosts_with_authorities_of_their_own_share_the_lists() {
         config.hosts = vec![mqtt_tls_config::Host {
             names: vec!["tenant.example".to_owned()],
             pem: None,
+            candidate: None,
             certificates: Vec::new(),
             client_auth: Some(ClientAuth {
                 revocation: Some(strict()),

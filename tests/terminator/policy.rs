@@ -262,9 +262,7 @@ fn a_certificate_without_a_suite_is_refused_at_its_place() {
         .issue();
     let mut config = fixture.config.clone();
     config.tls.suites = vec![Suite::Aes128, Suite::EcdsaAes128];
-    config.certificates = vec![Certificate {
-        pem: Pem::new(rsa.bundle()),
-    }];
+    config.certificates = vec![Certificate::new(Pem::new(rsa.bundle()))];
     fixture.rewrite(&config);
     let (reason, message) = fixture.wait_for_refusal();
     assert_eq!(reason, "NoSuite");
@@ -288,9 +286,7 @@ fn with_tls_1_3_off_the_certificate_fits_the_suites_of_tls_1_2() {
     let fixture = Fixture::start_for_handshakes(|config| {
         let leaf = ca.leaf().dns("localhost").key(KeyKind::Rsa2048).issue();
         config.tls.max_version = TlsVersion::Tls12;
-        config.certificates = vec![Certificate {
-            pem: Pem::new(leaf.bundle()),
-        }];
+        config.certificates = vec![Certificate::new(Pem::new(leaf.bundle()))];
         rsa = Some(leaf);
     });
     let client = SClient::new(fixture.addr(), &ca).arg("-cipher");
@@ -419,9 +415,7 @@ fn with_two_kinds_of_keys() -> Fixture {
     };
     let mut fixture = Fixture::start_for_handshakes(|config: &mut Config| {
         config.pem = pem(KeyKind::P256);
-        config.certificates = vec![Certificate {
-            pem: pem(KeyKind::Rsa2048),
-        }];
+        config.certificates = vec![Certificate::new(pem(KeyKind::Rsa2048))];
     });
     fixture.ca = ca;
     fixture

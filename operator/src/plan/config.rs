@@ -109,9 +109,7 @@ pub fn render(
     else {
         return None;
     };
-    let certificate = |one: &Served| Certificate {
-        pem: one.pem.clone(),
-    };
+    let certificate = |one: &Served| Certificate::new(one.pem.clone());
     config.client_auth = client_auth.clone();
     config.pem = default.pem.clone();
     config.certificates = others.iter().map(certificate).collect();

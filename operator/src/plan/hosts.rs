@@ -60,7 +60,8 @@ impl ChosenHost {
         file::Host {
             names: self.names.clone(),
             pem: pems.next(),
-            certificates: pems.map(|pem| file::Certificate { pem }).collect(),
+            candidate: None,
+            certificates: pems.map(file::Certificate::new).collect(),
             client_auth: self.chosen.client_auth.clone(),
             identity: self.client_identity.clone(),
             backend: self.backend.clone(),

@@ -316,6 +316,13 @@ impl Values<String> {
         |_, protocol| protocol.clone(),
     );
 
+    /// The ID of a trial.
+    pub const TRIAL: Self = Self::of(
+        "a text of 1 to 40 of a-z, 0-9 and hyphens",
+        |_, value| scalar::trial_id(value),
+        |_, id| id.clone(),
+    );
+
     /// A template for a name.
     pub const TEMPLATE: Self = Self::of(
         "a text of at most 1,024 bytes without control characters",

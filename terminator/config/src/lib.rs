@@ -28,6 +28,7 @@ mod scalar;
 mod secret;
 mod sections;
 mod tickets;
+mod trials;
 pub mod yaml;
 
 use std::net::IpAddr;
@@ -43,12 +44,16 @@ pub use scalar::{is_client_name, is_dns_name, is_protocol_name, show_duration, u
 pub use secret::Pem;
 pub use sections::{
     ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, CLIENT_RULES_MAX,
-    CRLS_MAX, ClientAuth, ClientAuthMode, ClientRule, Conflict, CrlUrl, Drain, Group, Host,
-    HostTls, Identity, IdentityMode, Limits, Mismatch, Naming, NamingAction, Protocol, Revocation,
-    RevocationCheck, RuleField, RuleMatching, SharedNames, Suite, Tickets, Timeouts, Tls,
-    TlsVersion, URL_LENGTH_MAX, UnknownNames, WhenUnknown, WithoutCertificate, are_same_names,
+    CRLS_MAX, Candidate, ClientAuth, ClientAuthMode, ClientRule, Conflict, CrlUrl, Drain, Group,
+    Host, HostTls, Identity, IdentityMode, Limits, Mismatch, Naming, NamingAction, Protocol,
+    Revocation, RevocationCheck, RuleField, RuleMatching, SharedNames, Suite, Tickets, Timeouts,
+    Tls, TlsVersion, URL_LENGTH_MAX, UnknownNames, WhenUnknown, WithoutCertificate, are_same_names,
 };
 pub use tickets::{TICKET_FILE_SIZE_MAX, TICKET_PERIOD, TicketKey, TicketsError};
+pub use trials::{
+    AVOIDED_MAX, Avoided, REMEMBER_RANGE, SHARE_ALL, TRIAL_ID_LENGTH_MAX, TRIALS_FILE_SIZE_MAX,
+    TRIALS_MAX, Trial, TrialsError, is_trial_id, show_key,
+};
 
 /// Maximum size of a file, in bytes: what a Secret of Kubernetes can hold.
 pub const FILE_SIZE_MAX: u64 = 1024 * 1024;
@@ -112,6 +117,9 @@ pub struct Config {
     pub admin: Admin,
     /// The certificate chain and its key, served where no other certificate matches the client's SNI.
     pub pem: Pem,
+    /// The certificate that may take its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
     /// More certificates, chosen by SNI and by key type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
@@ -129,6 +137,9 @@ pub struct Config {
 /// The ALPN protocol (RFC 7301) that marks the operator's probes: the terminator completes the handshake, closes the
 /// connection, and does not count it as a client's.
 pub const PROBE_PROTOCOL: &[u8] = b"mqtt-tls-probe";
+
+/// The ALPN protocol that a probe offers beside [`PROBE_PROTOCOL`] to get the candidate of a certificate, if there is one.
+pub const PROBE_CANDIDATE_PROTOCOL: &[u8] = b"mqtt-tls-probe-candidate";
 
 /// The list of further certificates.
 const CERTIFICATES: &str = "certificates";
@@ -229,6 +240,7 @@ impl Config {
             drain: Drain::default(),
             admin: Admin::default(),
             pem,
+            candidate: None,
             certificates: Vec::new(),
             hosts: Vec::new(),
             unknown_names: UnknownNames::default(),
@@ -276,9 +288,20 @@ impl Config {
 pub struct Certificate {
     /// The certificate chain and its key.
     pub pem: Pem,
+    /// The certificate that may take its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
 }
 
 impl Certificate {
+    /// Returns an entry without a candidate.
+    pub fn new(pem: Pem) -> Self {
+        Self {
+            pem,
+            candidate: None,
+        }
+    }
+
     const PEM: Required<Pem> = Required {
         name: "pem",
         values: Values::pem("the text of a PEM"),

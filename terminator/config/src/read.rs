@@ -8,8 +8,8 @@ use crate::problem::{Problem, Problems};
 use crate::sections::{conflict, repeated};
 use crate::yaml::{self, Value};
 use crate::{
-    CERTIFICATES, CERTIFICATES_MAX, CRLS_MAX, Certificate, ClientAuth, Config, CrlUrl, HOSTS,
-    HOSTS_MAX, Host, Identity, Pem, Protocol, Tls, paste,
+    CERTIFICATES, CERTIFICATES_MAX, CRLS_MAX, Candidate, Certificate, ClientAuth, Config, CrlUrl,
+    HOSTS, HOSTS_MAX, Host, Identity, Pem, Protocol, Tls, paste,
 };
 
 /// Reads the file's text.
@@ -44,6 +44,7 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
     // A file without them has problems, and these stand-ins are never seen.
     let port = file.required(&Config::PORT).unwrap_or_default();
     let pem = file.required(&Config::PEM);
+    let candidate = Candidate::read_if_any(&mut file);
     let pem = pem.unwrap_or_else(|| Pem::new(String::new()));
     let config = Config {
         host: file.key(&Config::HOST),
@@ -61,6 +62,7 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
         drain: file.section(),
         admin: file.section(),
         pem,
+        candidate,
         certificates: certificates(&mut file),
         hosts: hosts(&mut file),
         unknown_names: file.key(&Config::UNKNOWN_NAMES),
@@ -80,8 +82,12 @@ fn top(root: Value, report: &mut Report<'_>) -> Option<Config> {
 
 fn certificates(file: &mut Entries<'_, '_>) -> Vec<Certificate> {
     file.list(CERTIFICATES, CERTIFICATES_MAX, |entry| {
-        let pem = entry.required(&Certificate::PEM)?;
-        Some(Certificate { pem })
+        let pem = entry.required(&Certificate::PEM);
+        let candidate = Candidate::read_if_any(entry);
+        Some(Certificate {
+            pem: pem?,
+            candidate,
+        })
     })
 }
 

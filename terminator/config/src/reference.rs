@@ -5,9 +5,9 @@
 use crate::key::{Key, Required, Section, Visitor};
 use crate::{
     ALPN_PROTOCOLS_MAX, Admin, Alpn, AlpnProtocol, Backend, CERTIFICATES, CERTIFICATES_MAX,
-    CLIENT_RULES_MAX, CRLS_MAX, Certificate, ClientAuth, ClientRule, Config, CrlUrl, Drain, HOSTS,
-    HOSTS_MAX, Host, Identity, Limits, Naming, Revocation, RuleMatching, Timeouts, Tls,
-    WithoutCertificate,
+    CLIENT_RULES_MAX, CRLS_MAX, Candidate, Certificate, ClientAuth, ClientRule, Config, CrlUrl,
+    Drain, HOSTS, HOSTS_MAX, Host, Identity, Limits, Naming, Revocation, RuleMatching, Timeouts,
+    Tls, WithoutCertificate,
 };
 
 /// One key.
@@ -30,6 +30,7 @@ pub fn rows() -> Vec<Row> {
     rows.required(&Config::PORT);
     rows.key(&Config::ALSO_LISTEN);
     rows.required(&Config::PEM);
+    rows.candidate();
     rows.0.push(Row {
         key: CERTIFICATES.to_owned(),
         values: format!("a list of at most {CERTIFICATES_MAX} entries"),
@@ -39,6 +40,12 @@ pub fn rows() -> Vec<Row> {
     let mut entry = Rows::default();
     entry.required(&Certificate::PEM);
     rows.within(&format!("{CERTIFICATES}[]"), entry);
+    rows.as_above(
+        &format!("{CERTIFICATES}[].{}", Candidate::NAME),
+        Candidate::NAME,
+        "none",
+        "a renewed certificate in its place",
+    );
     rows.0.push(Row {
         key: HOSTS.to_owned(),
         values: format!("a list of at most {HOSTS_MAX} entries"),
@@ -51,6 +58,12 @@ pub fn rows() -> Vec<Row> {
     host.required(&Host::NAMES);
     host.key(&Host::PEM);
     rows.within(&format!("{HOSTS}[]"), host);
+    rows.as_above(
+        &format!("{HOSTS}[].{}", Candidate::NAME),
+        Candidate::NAME,
+        "none",
+        "a renewed certificate in place of the host's `pem`",
+    );
     rows.0.push(Row {
         key: format!("{HOSTS}[].{}", Tls::NAME),
         values: String::new(),
@@ -59,7 +72,10 @@ pub fn rows() -> Vec<Row> {
     });
     let of_tls = format!("{}.{}", Tls::NAME, Alpn::NAME);
     for (key, meaning) in [
-        (CERTIFICATES, "more certificates of the host, with `pem`"),
+        (
+            CERTIFICATES,
+            "more certificates of the host, with `pem` and `candidate`",
+        ),
         (ClientAuth::NAME, "mutual TLS of the host"),
         (
             Identity::NAME,
@@ -68,12 +84,7 @@ pub fn rows() -> Vec<Row> {
         (Backend::NAME, "the broker of the host"),
         (&of_tls, "the protocols of the host"),
     ] {
-        rows.0.push(Row {
-            key: format!("{HOSTS}[].{key}"),
-            values: format!("as `{key}`"),
-            default: Some("the file's".to_owned()),
-            meaning: meaning.to_owned(),
-        });
+        rows.as_above(&format!("{HOSTS}[].{key}"), key, "the file's", meaning);
     }
     rows.key(&Config::UNKNOWN_NAMES);
     rows.key(&Config::SHARED_NAMES);
@@ -124,6 +135,25 @@ impl Rows {
         let mut keys = Self::default();
         S::visit(&mut keys);
         self.within(S::NAME, keys);
+    }
+
+    /// Adds `candidate`, as a whole.
+    fn candidate(&mut self) {
+        self.parent(Candidate::NAME, Candidate::MEANING);
+        let mut keys = Self::default();
+        keys.required(&Candidate::ID);
+        keys.required(&Candidate::PEM);
+        self.within(Candidate::NAME, keys);
+    }
+
+    /// Adds a row for what has the keys of another one.
+    fn as_above(&mut self, key: &str, other: &str, default: &str, meaning: &str) {
+        self.0.push(Row {
+            key: key.to_owned(),
+            values: format!("as `{other}`"),
+            default: Some(default.to_owned()),
+            meaning: meaning.to_owned(),
+        });
     }
 
     /// Adds what `clientAuth` has beside its plain keys.

@@ -11,7 +11,9 @@ use http::uri::Scheme;
 use serde::Serializer;
 
 use crate::yaml::Value;
-use crate::{ALPN_NAME_LENGTH_MAX, NAME_LENGTH_MAX, Pem, URL_LENGTH_MAX, VERSION_LENGTH_MAX};
+use crate::{
+    ALPN_NAME_LENGTH_MAX, NAME_LENGTH_MAX, Pem, URL_LENGTH_MAX, VERSION_LENGTH_MAX, is_trial_id,
+};
 
 /// Reads a text without copying it.
 pub(crate) fn text(value: Value) -> Option<Pem> {
@@ -108,6 +110,14 @@ pub(crate) fn version(value: Value) -> Option<String> {
     };
     let fits = text.chars().count() <= VERSION_LENGTH_MAX && !text.chars().any(char::is_control);
     fits.then_some(text)
+}
+
+/// Reads the ID of a trial.
+pub(crate) fn trial_id(value: Value) -> Option<String> {
+    match value {
+        Value::String(id) => is_trial_id(&id).then_some(id),
+        _ => None,
+    }
 }
 
 /// Reads a name or a template for one.

@@ -5,6 +5,7 @@
 mod admin;
 mod alpn;
 mod backend;
+mod candidate;
 mod client_auth;
 mod crls;
 mod drain;
@@ -19,6 +20,7 @@ mod tls;
 pub use admin::Admin;
 pub use alpn::{ALPN_NAME_LENGTH_MAX, ALPN_PROTOCOLS_MAX, Alpn, AlpnProtocol, HostTls};
 pub use backend::Backend;
+pub use candidate::Candidate;
 pub use client_auth::{
     CLIENT_RULES_MAX, ClientAuth, ClientAuthMode, ClientRule, Revocation, RevocationCheck,
     RuleField, RuleMatching, WhenUnknown,

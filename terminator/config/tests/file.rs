@@ -293,7 +293,8 @@ fn keys_of(config: &Config) -> Vec<String> {
             keys.push(key.clone());
             // What a host has is explained where the file has it.
             let is_of_host = key.starts_with("hosts[].") && key != "hosts[].tls";
-            let is_as_the_file = is_of_host || key.ends_with("[].backend");
+            let is_as_the_file =
+                is_of_host || key.ends_with("[].backend") || key == "certificates[].candidate";
             if is_as_the_file {
                 continue;
             }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use mqtt_tls_config::key::Named;
 use mqtt_tls_config::{
-    Alpn, AlpnProtocol, Backend, Certificate, ClientAuth, ClientAuthMode, ClientRule, Config,
-    CrlUrl, Group, Host, HostTls, Identity, IdentityMode, Mismatch, Naming, NamingAction, Pem,
-    Protocol, Revocation, RevocationCheck, RuleField, RuleMatching, SharedNames, Suite, Tickets,
-    Tls, UnknownNames, WhenUnknown, WithoutCertificate,
+    Alpn, AlpnProtocol, Avoided, Backend, Candidate, Certificate, ClientAuth, ClientAuthMode,
+    ClientRule, Config, CrlUrl, Group, Host, HostTls, Identity, IdentityMode, Mismatch, Naming,
+    NamingAction, Pem, Protocol, Revocation, RevocationCheck, RuleField, RuleMatching, SharedNames,
+    Suite, Tickets, Tls, Trial, UnknownNames, WhenUnknown, WithoutCertificate,
 };
 use proptest::prelude::*;
 
@@ -16,9 +16,21 @@ fn pem() -> impl Strategy<Value = Pem> {
     "[ -~\n]{0,200}".prop_map(Pem::new)
 }
 
+fn candidate() -> impl Strategy<Value = Option<Candidate>> {
+    let candidate = ("[a-z0-9-]{1,40}", pem()).prop_map(|(id, pem)| Candidate { id, pem });
+    proptest::option::weighted(0.3, candidate)
+}
+
+fn certificate() -> impl Strategy<Value = Certificate> {
+    (pem(), candidate()).prop_map(|(pem, candidate)| Certificate { pem, candidate })
+}
+
 /// A host whose names are its own.
 fn host(index: usize) -> impl Strategy<Value = Host> {
-    let own = (pem(), proptest::collection::vec(pem(), 0..3));
+    let own = (
+        certificate(),
+        proptest::collection::vec(certificate(), 0..3),
+    );
     (
         proptest::collection::btree_set(r"(\*\.)?[a-z]{1,9}\.", 1..4),
         proptest::option::of(own),
@@ -30,14 +42,17 @@ fn host(index: usize) -> impl Strategy<Value = Host> {
         ),
     )
         .prop_map(move |(names, own, auth, port, (alpn, identity))| {
-            let (pem, more) = own.map_or((None, Vec::new()), |(pem, more)| (Some(pem), more));
+            let (own, certificates) =
+                own.map_or((None, Vec::new()), |(own, more)| (Some(own), more));
+            let (pem, candidate) = own.map_or((None, None), |own| (Some(own.pem), own.candidate));
             Host {
                 names: names
                     .into_iter()
                     .map(|name| format!("{name}h{index}.example"))
                     .collect(),
                 pem,
-                certificates: more.into_iter().map(|pem| Certificate { pem }).collect(),
+                candidate,
+                certificates,
                 client_auth: auth,
                 identity,
                 backend: port.map(backend),
@@ -232,8 +247,8 @@ fn config() -> impl Strategy<Value = Config> {
         proptest::option::of(any::<IpAddr>()),
         1..=u16::MAX,
         proptest::option::of("[ -~]{0,253}"),
-        pem(),
-        proptest::collection::vec(pem(), 0..4),
+        certificate(),
+        proptest::collection::vec(certificate(), 0..4),
         (client_auth(), crls()),
         (100..600_000_u64, 100..3_600_000_u64, 0..3_600_000_u64),
         (
@@ -254,11 +269,12 @@ fn config() -> impl Strategy<Value = Config> {
         ),
     )
         .prop_map(
-            |(host, port, version, pem, more, auth, times, new, hosts, first)| {
-                let mut config = Config::new(port, pem);
+            |(host, port, version, own, more, auth, times, new, hosts, first)| {
+                let mut config = Config::new(port, own.pem);
+                config.candidate = own.candidate;
                 config.host = host;
                 config.version = version;
-                config.certificates = more.into_iter().map(|pem| Certificate { pem }).collect();
+                config.certificates = more;
                 (config.client_auth, config.crls) = auth;
                 config.timeouts.dial = Duration::from_millis(times.0);
                 config.timeouts.half_close = Duration::from_millis(times.1);
@@ -293,7 +309,34 @@ fn config() -> impl Strategy<Value = Config> {
         )
 }
 
+fn trials() -> impl Strategy<Value = Vec<Trial>> {
+    let avoided = proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..5);
+    let trial = (0..=10_000_u16, 1..=604_800_u32, avoided);
+    proptest::collection::btree_map("[a-z0-9-]{1,40}", trial, 0..9).prop_map(|trials| {
+        let trials = trials.into_iter();
+        let avoided = |(key, until)| Avoided { key, until };
+        trials
+            .map(|(id, (share, remember, devices))| Trial {
+                id,
+                share,
+                remember,
+                avoided: devices.into_iter().map(avoided).collect(),
+            })
+            .collect()
+    })
+}
+
 proptest! {
+    #[test]
+    fn trials_that_are_written_are_read_back(trials in trials()) {
+        prop_assert_eq!(Trial::parse(&Trial::file(&trials)), Ok(trials));
+    }
+
+    #[test]
+    fn any_text_as_a_file_of_trials_is_answered(lines in "(mqtt-tls trials, version 1\n)?((trial|avoid|x) [ -~]{0,30}\n|\\PC{0,40}\n){0,6}") {
+        let _ = Trial::parse(&lines);
+    }
+
     #[test]
     fn what_is_written_is_read_back(config in config()) {
         let text = config.to_yaml();
@@ -307,7 +350,7 @@ proptest! {
 
     #[test]
     fn any_text_beside_known_keys_is_answered(
-        key in "(host|port|alsoListen|pem|certificates|hosts|unknownNames|sharedNames|protocol|identity|backend|clientAuth|crls|tls|timeouts|limits|drain|admin|version)",
+        key in "(host|port|alsoListen|pem|candidate|certificates|hosts|unknownNames|sharedNames|protocol|identity|backend|clientAuth|crls|tls|timeouts|limits|drain|admin|version)",
         value in "[ -~\n]{0,100}",
     ) {
         let _ = Config::parse(&format!("{key}: {value}\n"));
@@ -316,7 +359,8 @@ proptest! {
     #[test]
     fn debug_shows_no_key(key in "[A-Za-z0-9+/]{24,60}") {
         let mut config = Config::new(8883, Pem::new(key.clone()));
-        config.certificates.push(Certificate { pem: Pem::new(key.clone()) });
+        config.certificates.push(Certificate::new(Pem::new(key.clone())));
+        config.candidate = Some(Candidate { id: "a".to_owned(), pem: Pem::new(key.clone()) });
         config.client_auth.ca = Some(Pem::new(key.clone()));
         let shown = format!("{config:?}");
         prop_assert!(!shown.contains(&key));

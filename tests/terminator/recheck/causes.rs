@@ -197,6 +197,7 @@ async fn clients_are_judged_by_the_host_that_has_their_name() {
     let host = |ca: &Ca| Host {
         names: vec!["a.example".to_owned(), "*.b.example".to_owned()],
         pem: None,
+        candidate: None,
         certificates: Vec::new(),
         client_auth: Some(trust(Require, ca)),
         identity: None,
@@ -245,6 +246,7 @@ async fn clients_of_a_host_that_is_removed_are_judged_by_the_listener() {
             config.hosts = vec![Host {
                 names: vec!["localhost".to_owned()],
                 pem: None,
+                candidate: None,
                 certificates: Vec::new(),
                 client_auth: Some(trust(Require, &tenants)),
                 identity: None,

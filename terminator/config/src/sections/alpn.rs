@@ -5,9 +5,9 @@
 use serde::Serialize;
 
 use super::{Backend, is_default};
-use crate::PROBE_PROTOCOL;
 use crate::entries::Entries;
 use crate::key::{Key, Required, Section, Values, Visitor};
+use crate::{PROBE_CANDIDATE_PROTOCOL, PROBE_PROTOCOL};
 
 /// Maximum number of `tls.alpn.protocols`.
 pub const ALPN_PROTOCOLS_MAX: usize = 8;
@@ -73,8 +73,10 @@ impl Alpn {
     pub fn conflict(&self) -> Option<&'static str> {
         let names = self.protocols.iter().map(|protocol| &protocol.name);
         for (index, name) in names.clone().enumerate() {
-            if name.as_bytes() == PROBE_PROTOCOL {
-                return Some("has mqtt-tls-probe, which marks the operator's probes; remove it");
+            if [PROBE_PROTOCOL, PROBE_CANDIDATE_PROTOCOL].contains(&name.as_bytes()) {
+                return Some(
+                    "has mqtt-tls-probe or mqtt-tls-probe-candidate, which mark the operator's probes; remove it",
+                );
             }
             if names.clone().take(index).any(|earlier| earlier == name) {
                 return Some("has the same name twice; remove one of them");

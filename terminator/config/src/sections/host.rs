@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::is_default;
 use crate::entries::Entries;
 use crate::key::{Key, Required, Section, Values, Visitor};
-use crate::{Backend, Certificate, ClientAuth, HostTls, Identity, NAMES_MAX, Pem};
+use crate::{Backend, Candidate, Certificate, ClientAuth, HostTls, Identity, NAMES_MAX, Pem};
 
 /// Names with settings of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +20,9 @@ pub struct Host {
     /// Its default certificate; without one, the file's certificates are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pem: Option<Pem>,
+    /// The certificate that may take the place of the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
     /// More certificates, chosen by SNI and by key type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
@@ -68,6 +71,7 @@ impl Host {
         Self {
             names,
             pem: None,
+            candidate: None,
             certificates: Vec::new(),
             client_auth: None,
             identity: None,
@@ -97,8 +101,12 @@ impl Host {
     ) -> Option<Self> {
         let names = entry.required(&Self::NAMES);
         let pem = entry.key(&Self::PEM);
+        let candidate = Candidate::read_if_any(entry);
         let certificates = certificates(entry);
-        if pem.is_none() && !certificates.is_empty() {
+        if pem.is_none() && candidate.is_some() {
+            let message = "missing: a host with a `candidate` needs the certificate whose place that may take";
+            entry.complain(Self::PEM.name, message.to_owned());
+        } else if pem.is_none() && !certificates.is_empty() {
             let message = "missing: a host with `certificates` needs a default one";
             entry.complain(Self::PEM.name, message.to_owned());
         }
@@ -109,6 +117,7 @@ impl Host {
         Some(Self {
             names: names?,
             pem,
+            candidate,
             certificates,
             client_auth,
             identity,
