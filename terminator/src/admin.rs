@@ -165,6 +165,7 @@ impl Board {
         status.waiting_for = self.waiting_for();
         status.ticket_keys = status::whose(&settings);
         status.revocation = settings.crls.shown();
+        status.trials = self.state.trials.shown();
         status.preview = Preview::of(&self.state, Instant::now());
         status.connections.handshaking = self.state.waiting.handshaking();
         status.connections.to_recheck = self.state.to_recheck();

@@ -49,6 +49,10 @@ pub(crate) struct Serve {
     /// it is watched for changes
     #[arg(long, env = "MQTT_TLS_CRLS", value_name = "FILE")]
     pub(crate) crls: Option<PathBuf>,
+    /// File with trials of renewed certificates: which share of the clients gets the candidates in the configuration, and which
+    /// devices must not, as the operator writes it; it is watched for changes
+    #[arg(long, env = "MQTT_TLS_TRIALS", value_name = "FILE")]
+    pub(crate) trials: Option<PathBuf>,
     /// Number of threads that serve connections [default: number of cores]
     #[arg(long, env = "MQTT_TLS_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,

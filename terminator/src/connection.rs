@@ -120,8 +120,8 @@ async fn open(accepted: Accepted) -> Result<Box<Opened>, Box<Unserved>> {
             if let Some(expires) = again::expiry(&established.session, Timestamp::now()) {
                 membership.keep_judging(key_of(attempt.server_name()), expires);
             }
-            let naming = host.naming.as_ref();
-            let relay = Relay::new(client, backend, established, &settings, naming, worker);
+            let watched = (host.naming.as_ref(), attempt.drawn());
+            let relay = Relay::new(client, backend, established, &settings, watched, worker);
             Ok(Box::new(Opened {
                 relay,
                 membership,
@@ -155,6 +155,7 @@ async fn introduce(
         let host = host.ok_or_else(|| attempt.refuse_name())?;
         let turn = handshake::turn(client, place, &worker.turns).await?;
         Permit::is_left(&worker.state, settings)?;
+        attempt.draw(&worker.state.trials, address.ip(), &host.tls);
         let shaken = attempt.shake(client, &host.tls, place, turn).await;
         let failure = shaken.as_ref().err().map(failure::Error::failure);
         if failure == Some(Failure::ClientCertificateMissing) && !attempt.is_probe() {
@@ -196,6 +197,12 @@ async fn introduce(
                 return Err(Cause::FirstPacket(error, Box::new(established.session)));
             }
         }
+    }
+    // Of another protocol, the relay waits for the first bytes.
+    if !established.to_backend.is_empty()
+        && let Some(draw) = attempt.drawn()
+    {
+        draw.served();
     }
     worker.counts().opened.add(1);
     let permit = Permit::take(&worker.state, settings)?;

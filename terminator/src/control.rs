@@ -24,6 +24,7 @@ use crate::sockets::{self, Bound, Sharing};
 use crate::source::{Digest, Source};
 use crate::state::State;
 use crate::ticket_file::TicketFile;
+use crate::trial_file::TrialFile;
 use crate::watch::Watch;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_program::error::chain;
@@ -50,6 +51,7 @@ pub(crate) struct Control {
     pub(crate) source: Source,
     pub(crate) ticket_keys: Option<TicketFile>,
     pub(crate) crls: Lists,
+    pub(crate) trials: Option<TrialFile>,
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
@@ -134,6 +136,9 @@ impl Control {
         self.crls.reload(&self.loaded.settings.crls, now);
         if asked {
             self.crls.ask_now();
+        }
+        if let Some(file) = &mut self.trials {
+            file.reload(&self.state.trials);
         }
     }
 
@@ -264,6 +269,7 @@ impl Control {
         self.metrics
             .allowing(self.state.room.connections(&settings.limits));
         self.metrics.serving(settings);
+        self.state.trials.expect(settings.hosts.trials());
         let generation = self
             .board
             .update(|status| status.configuration.generation + 1);

@@ -20,6 +20,7 @@ use crate::scratch;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 use crate::tls::session::Session;
+use crate::trial::Abort;
 
 /// Maximum number of bytes to wait for before dialing, if no names are set. A longer CONNECT (a will may have any
 /// length) is forwarded as it arrives.
@@ -113,6 +114,15 @@ impl Error {
             Self::Timeout => End::FirstPacketTimeout,
             Self::Tls(_) => End::TlsError,
             Self::Unreadable(..) => End::NoIdentity,
+        }
+    }
+
+    /// Returns how the client ended the connection, if it did. One whose first packet is refused has taken the certificate.
+    pub(crate) fn abort(&self) -> Option<Abort> {
+        match self {
+            Self::Closed | Self::Cut | Self::Reset(_) | Self::Timeout => Some(Abort::NoFirstPacket),
+            Self::Tls(error) => error.alert().map(Abort::Alert),
+            _ => None,
         }
     }
 

@@ -84,8 +84,9 @@ impl Unserved {
     }
 
     /// Counts and logs the reason, and closes the client's connection.
-    pub(crate) async fn close(self: Box<Self>, worker: Arc<Worker>) {
+    pub(crate) async fn close(mut self: Box<Self>, worker: Arc<Worker>) {
         self.count(&worker);
+        self.settle(&worker);
         let Self {
             cause,
             client,
@@ -146,6 +147,22 @@ impl Unserved {
                     worker.counts().handshake_failed(Failure::Evicted, version);
                 }
             }
+        }
+    }
+
+    /// Counts a client that aborted after it was shown a certificate that is on trial.
+    fn settle(&mut self, worker: &Worker) {
+        let abort = match &self.cause {
+            Cause::FirstPacket(error, _) => error.abort(),
+            Cause::Handshake(error) => error.abort(),
+            Cause::Backend(..) | Cause::Probe(_) | Cause::Refused(_) => None,
+        };
+        // Otherwise the draw says nothing, and is dropped.
+        if let (Some(draw), Some(abort)) = (self.attempt.drawn(), abort)
+            && let Some(trial) = draw.aborted(abort)
+        {
+            let notices = &worker.state.notices;
+            notices.candidate_refused(self.address, &trial, abort);
         }
     }
 

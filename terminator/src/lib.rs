@@ -50,6 +50,8 @@ pub mod source;
 mod state;
 mod ticket_file;
 mod tls;
+mod trial;
+mod trial_file;
 mod verdicts;
 pub mod watch;
 
@@ -79,6 +81,7 @@ use crate::sockets::{Bound, Room};
 use crate::source::Source;
 use crate::state::{State, Worker};
 use crate::ticket_file::TicketFile;
+use crate::trial_file::TrialFile;
 use crate::watch::Watch;
 
 pub use control::Ended;
@@ -128,6 +131,8 @@ pub struct Files<'f> {
     pub ticket_keys: Option<&'f Path>,
     /// Revocation lists of clients' certificates.
     pub crls: Option<&'f Path>,
+    /// Trials of renewed certificates.
+    pub trials: Option<&'f Path>,
 }
 
 impl<'f> From<&'f Path> for Files<'f> {
@@ -138,6 +143,7 @@ impl<'f> From<&'f Path> for Files<'f> {
             fallback: None,
             ticket_keys: None,
             crls: None,
+            trials: None,
         }
     }
 }
@@ -176,6 +182,11 @@ impl Terminator {
         let mut registry = Registry::default();
         let room = Room::of(threads);
         let state = Arc::new(State::new(room, threads));
+        let trials = files.trials.map(|path| {
+            let mut file = TrialFile::new(&source, path);
+            file.reload(&state.trials);
+            file
+        });
         let metrics = Metrics::new(&mut registry, &state);
         let status = Status::of(settings, control::listen(settings), 0, Timestamp::now());
         let possible = room.connections(&settings.limits);
@@ -199,6 +210,7 @@ impl Terminator {
             source,
             ticket_keys,
             crls,
+            trials,
             loaded,
             is_fallback,
             acceptors,
@@ -267,6 +279,7 @@ struct Parts {
     source: Source,
     ticket_keys: Option<TicketFile>,
     crls: Lists,
+    trials: Option<TrialFile>,
     loaded: load::Loaded,
     is_fallback: bool,
     acceptors: Vec<Acceptor>,
@@ -295,6 +308,7 @@ impl Parts {
                         source,
                         ticket_keys,
                         mut crls,
+                        trials,
                         loaded,
                         is_fallback,
                         acceptors,
@@ -310,6 +324,7 @@ impl Parts {
                         source,
                         ticket_keys,
                         crls,
+                        trials,
                         loaded,
                         acceptors,
                         metrics,

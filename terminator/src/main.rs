@@ -88,6 +88,7 @@ fn run(serve: &Serve) -> ExitCode {
                 fallback: serve.fallback.as_deref(),
                 ticket_keys: serve.ticket_keys.as_deref(),
                 crls: serve.crls.as_deref(),
+                trials: serve.trials.as_deref(),
             };
             match Terminator::start(files, serve.threads) {
                 Ok(terminator) => Ok(until_ended(terminator, signals).await),

@@ -26,6 +26,11 @@ use crate::reload::Reload;
 use crate::settings::Settings;
 use crate::state::State;
 
+/// Returns the label `index` of the candidate of a certificate.
+fn candidate_index(index: usize) -> String {
+    format!("{index}.candidate")
+}
+
 type CertificateLabels = [(&'static str, String); 3];
 
 /// Metrics of the configuration.
@@ -119,11 +124,15 @@ impl Metrics {
         self.not_after.clear();
         let hosts = settings.hosts.all();
         for host in hosts.filter(|host| host.has_own_certificates) {
-            for (index, certificate) in host.certificates.iter().enumerate() {
+            let own = host.certificates.iter().enumerate();
+            let own = own.map(|(index, one)| (index.to_string(), one));
+            let candidates = host.candidates.iter();
+            let candidates = candidates.map(|one| (candidate_index(one.index), &one.certificate));
+            for (index, certificate) in own.chain(candidates) {
                 let facts = certificate.facts();
                 let labels = [
                     ("host", host.name().to_owned()),
-                    ("index", index.to_string()),
+                    ("index", index),
                     ("fingerprint", facts.fingerprint.clone()),
                 ];
                 let (from, until) = (facts.not_before.as_second(), facts.not_after.as_second());

@@ -15,6 +15,7 @@ use crate::first_packet;
 use crate::journal::Entry;
 use crate::tls::failure::Error;
 use crate::tls::handshake::WouldRefuse;
+use crate::trial::Abort;
 use crate::verdicts;
 use mqtt_tls_judge::client::Refusal;
 use mqtt_tls_program::log::Seldom;
@@ -34,6 +35,7 @@ pub(crate) struct Notices {
     watched: Seldom,
     backend: Seldom,
     dry_run: Seldom,
+    candidate: Seldom,
 }
 
 impl Notices {
@@ -90,6 +92,22 @@ impl Notices {
         debug!(%address, reason, certificate, "client would be refused: {message}");
         if let Some(suppressed) = self.dry_run.due(Instant::now()) {
             info!(%address, reason, suppressed, "client would be refused without `DryRun`: {message}");
+        }
+    }
+
+    /// Logs a client that aborted on a candidate.
+    pub(crate) fn candidate_refused(&self, address: SocketAddr, trial: &str, abort: Abort) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let alert = abort.name();
+        debug!(%address, trial, alert, "client refused the candidate of a certificate");
+        if let Some(suppressed) = self.candidate.due(Instant::now()) {
+            info!(
+                %address,
+                trial,
+                alert,
+                suppressed,
+                "client refused the candidate of a certificate; it gets the current one for a time"
+            );
         }
     }
 

@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use crate::sockets::Room;
 use crate::state::State;
 use crate::tls::failure::Failure;
+use crate::trial;
 use crate::verdicts;
 
 /// What is explained in prose.
@@ -100,6 +101,11 @@ fn metrics(page: &mut String, example: &Settings) {
     table(
         page,
         Outcome::all().map(|outcome| (outcome.name(), outcome.meaning())),
+    );
+    page.push_str("\n### `mqtt_tls_trial_handshakes_total` by `outcome`\n\n");
+    table(
+        page,
+        trial::Outcome::ALL.map(|outcome| (outcome.name(), outcome.meaning())),
     );
 }
 

@@ -27,6 +27,7 @@ use crate::state::Worker;
 use crate::tls::handshake::Established;
 use crate::tls::inbound::{self, Read};
 use crate::tls::session::Session;
+use crate::trial::Draw;
 use broker::Broker;
 use watch::Watch;
 
@@ -79,7 +80,7 @@ impl Relay {
         (backend, known): (TcpStream, Arc<Known>),
         established: Established,
         settings: &Settings,
-        naming: Option<&Naming>,
+        (naming, draw): (Option<&Naming>, Option<Box<Draw>>),
         worker: Arc<Worker>,
     ) -> Self {
         let Established {
@@ -112,7 +113,7 @@ impl Relay {
             backend_failed: false,
             backend_ended: false,
             watch,
-            broker: Broker::new(settings.protocol),
+            broker: Broker::new(settings.protocol, draw),
             half_close: settings.timeouts.half_close,
             deadline: None,
             worker,
@@ -147,8 +148,9 @@ impl Relay {
     }
 
     /// Returns how the connection ended.
-    fn end(&self) -> End {
-        self.broker.end(self.first.unwrap_or(End::BackendClosed))
+    fn end(&mut self) -> End {
+        let first = self.first.unwrap_or(End::BackendClosed);
+        self.broker.end(first)
     }
 
     /// Reports whether a direction has ended and the other one was idle for too long.
@@ -201,6 +203,9 @@ impl Relay {
                 return Step::Blocked;
             };
             self.has_moved();
+            if !scratch.plain.is_empty() {
+                self.broker.hears();
+            }
             if let Some(end) = self.watch.go_on(&mut scratch.plain) {
                 self.end_up(end);
                 self.down = self.down.max(Direction::Ending);

@@ -147,10 +147,24 @@ pub enum Judgement<'b> {
 pub enum About {
     /// A certificate, by its index among those of the listener or host; 0 is the default.
     Certificate(usize),
+    /// The candidate of such a certificate, by that one's index.
+    Candidate(usize),
     /// The authorities for client certificates.
     Authorities,
     /// The listener or host as a whole.
     Host,
+}
+
+impl About {
+    /// Returns the key of the configuration, of a host with this key.
+    fn key(self, host: &str) -> String {
+        match self {
+            Self::Certificate(index) => prepare::certificate_key(host, index),
+            Self::Candidate(index) => prepare::candidate_key(host, index),
+            Self::Authorities => prepare::authorities_key(host),
+            Self::Host => host.to_owned(),
+        }
+    }
 }
 
 /// Warning about an active configuration.
@@ -275,21 +289,25 @@ impl Settings {
         };
         let mut warnings = Vec::new();
         let own = host.certificates.iter().enumerate();
-        for (index, certificate) in own.filter(|_| host.has_own_certificates) {
+        let own = own.map(|(index, one)| (About::Certificate(index), one));
+        let candidates = host.candidates.iter();
+        let candidates = candidates.map(|one| (About::Candidate(one.index), &one.certificate));
+        let own = own.chain(candidates);
+        for (about, certificate) in own.filter(|_| host.has_own_certificates) {
+            let key = about.key(&host.key);
+            let is_default = matches!(about, About::Certificate(0) | About::Candidate(0));
             let findings = certificate.findings_at(now).into_iter();
-            let never_chosen = certificate.never_chosen().filter(|_| index > 0);
+            let never_chosen = certificate.never_chosen().filter(|_| !is_default);
             let authorities = host.trust.authorities();
             let outgrows = |buffer| certificate.outgrows(buffer, authorities);
             let large = self.device_buffer.and_then(outgrows);
             let findings = findings.chain(large).chain(never_chosen);
-            let key = prepare::certificate_key(&host.key, index);
-            let about = About::Certificate(index);
             warnings.extend(findings.map(|finding| warning(about, key.clone(), finding)));
         }
         let authorities = host.trust.authorities().filter(|_| host.has_own_trust);
         let findings = authorities.into_iter().flat_map(Authorities::findings);
-        let key = prepare::authorities_key(&host.key);
         let about = About::Authorities;
+        let key = about.key(&host.key);
         warnings.extend(findings.map(|finding| warning(about, key.clone(), finding.clone())));
         warnings
     }
@@ -307,11 +325,11 @@ impl Settings {
             let before = before.hosts.with_names(&host.names);
             before.is_some_and(|before| before.certificates.iter().all(is_valid))
         };
+        // A candidate takes no place yet, and an operator that has stopped must not block other changes.
         let out_of_date = |warning: &Warning| {
-            matches!(
-                warning.finding.reason,
-                Reason::Expired | Reason::NotYetValid
-            )
+            let reason = warning.finding.reason;
+            matches!(reason, Reason::Expired | Reason::NotYetValid)
+                && !matches!(warning.about, About::Candidate(_))
         };
         let hosts = self.hosts.all().filter(|host| was_valid(host));
         let mut warnings = hosts.flat_map(|host| self.of_host(host, now));

@@ -17,6 +17,7 @@ use crate::notices::Notices;
 use crate::preview::{Totals, Window};
 use crate::recheck::closes::Closes;
 use crate::sockets::Room;
+use crate::trial::Trials;
 
 /// State shared by all threads.
 pub(crate) struct State {
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) room: Room,
     /// The last failed handshakes.
     pub(crate) journal: Journal,
+    /// Trials of renewed certificates.
+    pub(crate) trials: Arc<Trials>,
     /// Rate limits of log lines about clients.
     pub(crate) notices: Notices,
     /// Registry of each thread's connections.
@@ -46,6 +49,7 @@ impl State {
             waiting: Arc::default(),
             room,
             journal: Journal::default(),
+            trials: Arc::default(),
             notices: Notices::default(),
             closes: Closes::default(),
             clients: (0..threads).map(|_| Arc::default()).collect(),

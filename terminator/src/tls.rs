@@ -5,6 +5,7 @@
 pub(crate) mod again;
 mod by_name;
 pub(crate) mod client;
+mod drawn;
 pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod hello;
@@ -17,5 +18,6 @@ pub(crate) mod session;
 pub(crate) mod tickets;
 mod trust;
 
+pub(crate) use self::by_name::Candidate;
 pub(crate) use self::served::{Error, Offering, Served};
 pub(crate) use self::trust::{ClientTrust, Trust};

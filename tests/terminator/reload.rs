@@ -92,7 +92,7 @@ async fn the_swap_of_a_mounted_secret_is_noticed() {
     swap(&mount, "..2026_02", config.to_yaml().expose());
     std::fs::remove_dir_all(mount.join("..2026_01")).unwrap();
     eventually(SOON, "the second certificate is served", || {
-        let served = &terminator.status().certificates[0].fingerprint;
+        let served = &terminator.status().certificates[0].facts.fingerprint;
         (*served == second.fingerprint()).then_some(())
     });
 }
@@ -182,7 +182,9 @@ async fn an_expired_certificate_is_served_at_startup_and_can_be_replaced() {
         config.pem = Pem::new(expired.bundle());
     });
     assert_eq!(
-        fixture.terminator.status().certificates[0].fingerprint,
+        fixture.terminator.status().certificates[0]
+            .facts
+            .fingerprint,
         expired.fingerprint()
     );
     fixture.rewrite(&renewed(&fixture).1);

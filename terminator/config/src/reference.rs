@@ -46,46 +46,7 @@ pub fn rows() -> Vec<Row> {
         "none",
         "a renewed certificate in its place",
     );
-    rows.0.push(Row {
-        key: HOSTS.to_owned(),
-        values: format!("a list of at most {HOSTS_MAX} entries"),
-        default: Some("none".to_owned()),
-        meaning: "names with certificates, mutual TLS and a broker of their own, behind the same port; what an entry leaves out, \
-                  it takes from the file. A session is resumed under the host that issued it only"
-            .to_owned(),
-    });
-    let mut host = Rows::default();
-    host.required(&Host::NAMES);
-    host.key(&Host::PEM);
-    rows.within(&format!("{HOSTS}[]"), host);
-    rows.as_above(
-        &format!("{HOSTS}[].{}", Candidate::NAME),
-        Candidate::NAME,
-        "none",
-        "a renewed certificate in place of the host's `pem`",
-    );
-    rows.0.push(Row {
-        key: format!("{HOSTS}[].{}", Tls::NAME),
-        values: String::new(),
-        default: None,
-        meaning: "what the host has of `tls`".to_owned(),
-    });
-    let of_tls = format!("{}.{}", Tls::NAME, Alpn::NAME);
-    for (key, meaning) in [
-        (
-            CERTIFICATES,
-            "more certificates of the host, with `pem` and `candidate`",
-        ),
-        (ClientAuth::NAME, "mutual TLS of the host"),
-        (
-            Identity::NAME,
-            "user names and client IDs of the host's clients",
-        ),
-        (Backend::NAME, "the broker of the host"),
-        (&of_tls, "the protocols of the host"),
-    ] {
-        rows.as_above(&format!("{HOSTS}[].{key}"), key, "the file's", meaning);
-    }
+    rows.hosts();
     rows.key(&Config::UNKNOWN_NAMES);
     rows.key(&Config::SHARED_NAMES);
     rows.key(&Config::VERSION);
@@ -135,6 +96,50 @@ impl Rows {
         let mut keys = Self::default();
         S::visit(&mut keys);
         self.within(S::NAME, keys);
+    }
+
+    /// Adds `hosts`, as a whole.
+    fn hosts(&mut self) {
+        self.0.push(Row {
+            key: HOSTS.to_owned(),
+            values: format!("a list of at most {HOSTS_MAX} entries"),
+            default: Some("none".to_owned()),
+            meaning: "names with certificates, mutual TLS and a broker of their own, behind the same port; what an entry leaves out, \
+                      it takes from the file. A session is resumed under the host that issued it only"
+                .to_owned(),
+        });
+        let mut host = Self::default();
+        host.required(&Host::NAMES);
+        host.key(&Host::PEM);
+        self.within(&format!("{HOSTS}[]"), host);
+        self.as_above(
+            &format!("{HOSTS}[].{}", Candidate::NAME),
+            Candidate::NAME,
+            "none",
+            "a renewed certificate in place of the host's `pem`",
+        );
+        self.0.push(Row {
+            key: format!("{HOSTS}[].{}", Tls::NAME),
+            values: String::new(),
+            default: None,
+            meaning: "what the host has of `tls`".to_owned(),
+        });
+        let of_tls = format!("{}.{}", Tls::NAME, Alpn::NAME);
+        for (key, meaning) in [
+            (
+                CERTIFICATES,
+                "more certificates of the host, with `pem` and `candidate`",
+            ),
+            (ClientAuth::NAME, "mutual TLS of the host"),
+            (
+                Identity::NAME,
+                "user names and client IDs of the host's clients",
+            ),
+            (Backend::NAME, "the broker of the host"),
+            (&of_tls, "the protocols of the host"),
+        ] {
+            self.as_above(&format!("{HOSTS}[].{key}"), key, "the file's", meaning);
+        }
     }
 
     /// Adds `candidate`, as a whole.

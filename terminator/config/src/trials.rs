@@ -15,14 +15,16 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
+use crate::FILE_SIZE_MAX;
+
 /// Maximum number of trials in a file.
 pub const TRIALS_MAX: usize = 64;
 
 /// Maximum number of avoided devices of a trial.
 pub const AVOIDED_MAX: usize = 4096;
 
-/// Maximum size of a file in bytes, with all its trials.
-pub const TRIALS_FILE_SIZE_MAX: u64 = 1024 * 1024;
+/// Maximum size of a file in bytes, with all its trials: what any file of a terminator may have.
+pub const TRIALS_FILE_SIZE_MAX: u64 = FILE_SIZE_MAX;
 
 /// Maximum length of an ID, in characters.
 pub const TRIAL_ID_LENGTH_MAX: usize = 40;

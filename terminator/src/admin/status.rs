@@ -12,6 +12,7 @@ use crate::crls::{self, Shown};
 use crate::settings::hosts::{Host, Target};
 use crate::settings::{Advice, Settings, Warning};
 use crate::tls::ClientTrust;
+use crate::trial;
 use mqtt_tls_judge::certificate::{Certificate, Facts};
 
 /// Content of `/status`.
@@ -38,11 +39,14 @@ pub struct Status {
     /// The revocation lists, if there are sources of any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Shown>,
-    /// Served certificates, the default first.
-    pub certificates: Vec<Arc<Facts>>,
+    /// Served certificates, the default first, and then their candidates.
+    pub certificates: Vec<CertificateStatus>,
     /// The hosts, in the order of the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostStatus>,
+    /// Trials of renewed certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trials: Vec<trial::Shown>,
     /// Warnings at the time of the request.
     pub warnings: Vec<Doubt>,
     /// Number of connections.
@@ -66,15 +70,41 @@ pub struct HostStatus {
     pub by_protocol: Vec<ProtocolStatus>,
     /// Client authentication: `None`, `Optional`, `Require` or `DryRun`.
     pub client_auth: &'static str,
-    /// Its own certificates, the default first; none if the listener's are served.
-    pub certificates: Vec<Arc<Facts>>,
+    /// Its own certificates, the default first, and then their candidates; none if the listener's are served.
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Serialize)]
+pub struct CertificateStatus {
+    /// What is known of it.
+    #[serde(flatten)]
+    pub facts: Arc<Facts>,
+    /// The ID of its trial, if it is a candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+}
+
+impl CertificateStatus {
+    fn of(certificate: &Certificate, candidate: Option<&str>) -> Self {
+        Self {
+            facts: Arc::clone(certificate.facts()),
+            candidate: candidate.map(str::to_owned),
+        }
+    }
+
+    /// Returns those that a host has of its own.
+    fn all(host: &Host) -> Vec<Self> {
+        let own = host.certificates.iter().map(|one| Self::of(one, None));
+        let candidates = host.candidates.iter();
+        let candidates = candidates.map(|one| Self::of(&one.certificate, Some(&one.id)));
+        let all = own.chain(candidates);
+        all.filter(|_| host.has_own_certificates).collect()
+    }
 }
 
 impl HostStatus {
     fn of(host: &Host) -> Self {
-        let facts = |certificate: &Certificate| Arc::clone(certificate.facts());
-        let own = host.certificates.iter();
-        let own = own.filter(|_| host.has_own_certificates);
         Self {
             names: host.names.clone(),
             backend: Backend::of(&host.target),
@@ -85,7 +115,7 @@ impl HostStatus {
                 ClientTrust::Required(_) => "Require",
                 ClientTrust::DryRun(_) => "DryRun",
             },
-            certificates: own.map(facts).collect(),
+            certificates: CertificateStatus::all(host),
         }
     }
 }
@@ -254,6 +284,7 @@ impl Status {
             revocation: None,
             certificates: listener.certificates,
             hosts: others.map(|host| HostStatus::of(host)).collect(),
+            trials: Vec::new(),
             warnings: Vec::new(),
             connections: Connections {
                 open: 0,

@@ -107,6 +107,7 @@ impl Collector for Current {
 fn index(about: About) -> String {
     match about {
         About::Certificate(index) => index.to_string(),
+        About::Candidate(index) => super::candidate_index(index),
         About::Authorities => "ca".to_owned(),
         About::Host => "host".to_owned(),
     }

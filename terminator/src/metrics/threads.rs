@@ -19,6 +19,7 @@ use crate::first_packet::TOLERATED;
 use crate::state::State;
 use crate::tls::failure::Failure;
 use crate::tls::session::Version;
+use crate::trial::{Arm, Outcome};
 
 /// All threads.
 pub(super) struct Threads(pub(super) Arc<State>);
@@ -131,10 +132,42 @@ impl Threads {
             .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
     }
 
+    fn trials(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let sums = self.0.trials.sums();
+        let counted = Arm::ALL.into_iter().flat_map(|arm| {
+            let outcomes = Outcome::ALL.into_iter();
+            // Only who would get the candidate can be unable to verify it.
+            let is_counted =
+                move |outcome: &Outcome| arm == Arm::Candidate || *outcome != Outcome::Unable;
+            outcomes
+                .filter(is_counted)
+                .map(move |outcome| (arm, outcome))
+        });
+        let counted = counted.map(|(arm, outcome)| {
+            let labels = vec![("arm", arm.name()), ("outcome", outcome.name())];
+            (labels, sums[arm as usize][outcome as usize])
+        });
+        let help = "Number of clients in trials of renewed certificates, by the certificate that they got and what became of them.";
+        counters(encoder, ("trial_handshakes", help, None), counted)
+    }
+
     /// Writes the gauges.
     fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let state = &self.0;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (trials_on, trials_held) = state.trials.on_and_held();
         for (name, help, value) in [
+            (
+                "trials_on",
+                "Number of trials in which a share of the clients gets a renewed certificate.",
+                count(trials_on),
+            ),
+            (
+                "trials_held",
+                "Number of these trials in which all clients get the current certificate, because no further device could be \
+                remembered.",
+                count(trials_held),
+            ),
             (
                 "connections_open",
                 "Number of open connections: those whose client has sent its first packet; with another `protocol` \
@@ -149,7 +182,7 @@ impl Threads {
             (
                 "certificates_to_recheck",
                 "Number of connected clients whose certificates are still to be judged again.",
-                u32::try_from(state.to_recheck()).unwrap_or(u32::MAX),
+                count(state.to_recheck()),
             ),
         ] {
             let gauge = ConstGauge::new(i64::from(value));
@@ -186,6 +219,7 @@ impl Collector for Threads {
         let encoder = &mut encoder;
         self.connections(encoder)?;
         self.handshakes(encoder)?;
+        self.trials(encoder)?;
         let name = "handshake_duration";
         let help = "Time from accept to the end of a successful handshake.";
         self.durations(encoder, (name, help), |counts| &counts.handshake_duration)?;

@@ -1,5 +1,5 @@
 //! What the backend's first byte says: whether a broker answers the CONNECT, and how a connection ended that it closed, or
-//! that the client gave up.
+//! that the client gave up. Of another protocol also whether the client has said anything, if it was shown a certificate on trial.
 //!
 //! It must not examine a backend of another protocol than MQTT.
 
@@ -11,14 +11,15 @@ use tokio::time::Instant;
 
 use crate::backend::known::Known;
 use crate::end::End;
+use crate::trial::{Abort, Draw};
 
 /// How long a client waits for the broker's answer at least, before its leaving counts against the broker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The backend of a connection. It is small, since idle connections have one.
 pub(super) enum Broker {
-    /// A backend of another protocol.
-    Other,
+    /// A backend of another protocol, and the draw of a client that has sent nothing.
+    Other(Option<Box<Draw>>),
     /// A broker that has sent nothing, since then.
     Silent(Instant),
     /// Kind of the broker's first byte.
@@ -26,10 +27,24 @@ pub(super) enum Broker {
 }
 
 impl Broker {
-    pub(super) fn new(protocol: Protocol) -> Self {
+    pub(super) fn new(protocol: Protocol, mut draw: Option<Box<Draw>>) -> Self {
         match protocol {
             Protocol::Mqtt => Self::Silent(Instant::now()),
-            Protocol::Websocket | Protocol::Tcp => Self::Other,
+            Protocol::Websocket | Protocol::Tcp => {
+                if let Some(draw) = &mut draw {
+                    draw.relax();
+                }
+                Self::Other(draw)
+            }
+        }
+    }
+
+    /// Takes note of data from the client.
+    pub(super) fn hears(&mut self) {
+        if let Self::Other(draw) = self
+            && let Some(draw) = draw.take()
+        {
+            draw.served();
         }
     }
 
@@ -39,26 +54,39 @@ impl Broker {
             *self = Self::Heard(mqtt_tls_mqtt::answer(first));
         }
         // Of another protocol than MQTT, anything is an answer.
-        if let Self::Heard(Answer::Mqtt) | Self::Other = self {
+        if let Self::Heard(Answer::Mqtt) | Self::Other(_) = self {
             known.health.answered();
         }
     }
 
     /// Returns how the client ended its direction: perhaps it has waited long enough for an answer.
     pub(super) fn left(&self, end: End) -> End {
-        let is_clients = matches!(end, End::ClientClosed | End::ClientCut | End::ClientReset);
         match self {
-            Self::Silent(since) if is_clients && since.elapsed() >= PATIENCE => End::BackendMute,
+            Self::Silent(since) if is_clients(end) && since.elapsed() >= PATIENCE => {
+                End::BackendMute
+            }
             _ => end,
         }
     }
 
     /// Returns how a connection ended, of which `first` is the first event that led to it.
-    pub(super) fn end(&self, first: End) -> End {
+    pub(super) fn end(&mut self, first: End) -> End {
         match self {
-            Self::Other => first,
+            Self::Other(draw) => {
+                if let Some(draw) = draw.take()
+                    && (is_clients(first) || first == End::TlsError)
+                {
+                    draw.aborted(Abort::NoFirstPacket);
+                }
+                first
+            }
             Self::Silent(_) => first.with(None),
             Self::Heard(answer) => first.with(Some(*answer)),
         }
     }
+}
+
+/// Reports whether the client has ended the connection.
+fn is_clients(end: End) -> bool {
+    matches!(end, End::ClientClosed | End::ClientCut | End::ClientReset)
 }

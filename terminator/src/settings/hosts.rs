@@ -2,7 +2,7 @@
 //!
 //! It must not judge certificates, and must not know sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use mqtt_tls_config::{Backend, UnknownNames, are_same_names};
 use super::name_key::{NameKey, hash};
 use super::{About, Warning};
 use crate::backend::known::Known;
-use crate::tls::{ClientTrust, Served};
+use crate::tls::{Candidate, ClientTrust, Served};
 use crate::verdicts::Verdicts;
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_judge::finding::Reason;
@@ -44,6 +44,8 @@ pub(crate) struct Host {
     pub(crate) has_own_naming: bool,
     /// Its certificates, the default first.
     pub(crate) certificates: Vec<Certificate>,
+    /// What may take their places.
+    pub(crate) candidates: Vec<Candidate>,
     /// Whether the configuration has certificates for this host.
     pub(crate) has_own_certificates: bool,
     pub(crate) target: Target,
@@ -222,10 +224,19 @@ impl Hosts {
             .collect()
     }
 
-    /// Returns all certificates, each once: the listener's, the default first, and then those of its hosts.
+    /// Returns all certificates, each once: the listener's, the default first, and its candidates, and then those of its hosts.
     pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         let owners = self.all().filter(|host| host.has_own_certificates);
-        owners.flat_map(|host| &host.certificates)
+        owners.flat_map(|host| {
+            let candidates = host.candidates.iter().map(|one| &one.certificate);
+            host.certificates.iter().chain(candidates)
+        })
+    }
+
+    /// Returns the IDs of all candidates.
+    pub(crate) fn trials(&self) -> BTreeSet<String> {
+        let candidates = self.all().flat_map(|host| &host.candidates);
+        candidates.map(|one| one.id.clone()).collect()
     }
 
     /// Returns the host for a requested name; `None` if such names are refused. An exact name comes before a wildcard,

@@ -2,14 +2,17 @@
 //!
 //! It must not judge addresses.
 
+mod chains;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use mqtt_tls_config::{
-    Alpn, AlpnProtocol, Backend, Certificate as CertificateEntry, ClientAuth, ClientAuthMode,
-    Config, Identity, Pem, SharedNames, Tls,
+    Alpn, AlpnProtocol, Backend, ClientAuth, ClientAuthMode, Config, Identity, Pem, SharedNames,
+    Tls,
 };
 
+use self::chains::Chains;
 use super::hosts::{Host, Hosts, Target, reserve};
 use super::{Cause, Judgement, Lasting, Problem};
 use crate::tls::tickets::{Scope, Tickets};
@@ -27,6 +30,14 @@ pub(super) fn certificate_key(host: &str, index: usize) -> String {
     match index.checked_sub(1) {
         None => format!("{host}pem"),
         Some(index) => format!("{host}certificates[{index}].pem"),
+    }
+}
+
+/// Returns the configuration's key of the candidate of such a certificate.
+pub(super) fn candidate_key(host: &str, index: usize) -> String {
+    match index.checked_sub(1) {
+        None => format!("{host}candidate.pem"),
+        Some(index) => format!("{host}certificates[{index}].candidate.pem"),
     }
 }
 
@@ -50,12 +61,13 @@ pub(super) fn hosts(
         targets: targets(judgement),
         judged: judged(judgement),
     };
-    let certificates = judge.certificates("", &config.pem, &config.certificates);
+    let default = (&config.pem, config.candidate.as_ref());
+    let chains = judge.chains("", default, &config.certificates);
     let trust = judge.trust("", &config.client_auth);
     let listener = Parts {
         key: String::new(),
         names: Vec::new(),
-        certificates,
+        chains,
         trust,
         has_own_certificates: true,
         has_own_trust: true,
@@ -107,7 +119,7 @@ struct Parts<'p> {
     key: String,
     names: Vec<String>,
     /// `None` if they have problems, as has `trust`.
-    certificates: Option<Vec<Certificate>>,
+    chains: Option<Chains>,
     trust: Option<ClientTrust>,
     has_own_certificates: bool,
     has_own_trust: bool,
@@ -167,9 +179,9 @@ impl Judge<'_, '_> {
         host: &mqtt_tls_config::Host,
     ) -> Option<Host> {
         let key = format!("hosts[{index}].");
-        let certificates = match &host.pem {
-            Some(pem) => self.certificates(&key, pem, &host.certificates),
-            None => listener.map(|listener| listener.certificates.clone()),
+        let chains = match &host.pem {
+            Some(pem) => self.chains(&key, (pem, host.candidate.as_ref()), &host.certificates),
+            None => listener.map(Chains::of),
         };
         let trust = match &host.client_auth {
             Some(own) => self.trust(&key, own),
@@ -178,7 +190,7 @@ impl Judge<'_, '_> {
         self.build(Parts {
             key,
             names: host.names.clone(),
-            certificates,
+            chains,
             trust,
             has_own_certificates: host.pem.is_some(),
             has_own_trust: host.client_auth.is_some(),
@@ -201,12 +213,21 @@ impl Judge<'_, '_> {
     /// Builds the TLS configurations of a host.
     fn build(&mut self, parts: Parts<'_>) -> Option<Host> {
         let naming = self.naming(&parts);
-        let (certificates, trust) = parts.certificates.zip(parts.trust)?;
+        let (chains, trust) = parts.chains.zip(parts.trust)?;
+        let Chains {
+            certificates,
+            candidates,
+        } = chains;
         let tickets = Tickets::new(&self.lasting.tickets, Scope::of(&parts.names));
         let verdicts = self.verdicts(&parts.names);
         let (tls, alpn) = (self.tls, parts.alpn);
         let offering = Offering { tls, alpn };
-        let tls = match Served::new(&certificates, (&trust, &verdicts), offering, tickets) {
+        let tls = match Served::new(
+            (&certificates, &candidates),
+            (&trust, &verdicts),
+            offering,
+            tickets,
+        ) {
             Ok(tls) => tls,
             Err(error) => {
                 self.add(format!("{}clientAuth", parts.key), Cause::Tls(error));
@@ -231,6 +252,7 @@ impl Judge<'_, '_> {
             naming,
             has_own_naming: parts.has_own_identity,
             certificates,
+            candidates,
             has_own_certificates: parts.has_own_certificates,
             has_own_backend: parts.has_own_backend,
             has_own_protocols: parts.has_own_protocols,
@@ -270,32 +292,6 @@ impl Judge<'_, '_> {
                 None
             }
         }
-    }
-
-    fn certificates(
-        &mut self,
-        host: &str,
-        default: &Pem,
-        others: &[CertificateEntry],
-    ) -> Option<Vec<Certificate>> {
-        let pems = std::iter::once(default).chain(others.iter().map(|one| &one.pem));
-        let mut certificates = Some(Vec::new());
-        for (index, pem) in pems.enumerate() {
-            let judged = self.certificate(pem).map_err(Cause::Certificate);
-            let misfit = |one: &Certificate| self.tls.misfit(one.facts().is_rsa());
-            let judged =
-                judged.and_then(|one| misfit(&one).map_or(Ok(one), |why| Err(Cause::Misfit(why))));
-            match judged {
-                Ok(certificate) => certificates
-                    .iter_mut()
-                    .for_each(|all| all.push(certificate.clone())),
-                Err(cause) => {
-                    self.add(certificate_key(host, index), cause);
-                    certificates = None;
-                }
-            }
-        }
-        certificates
     }
 
     fn certificate(&mut self, pem: &Pem) -> Result<Certificate, certificate::Error> {

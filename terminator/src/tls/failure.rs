@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::hello::Offer;
 use crate::arrival::Arrival;
+use crate::trial::Abort;
 
 /// Cause of a failed handshake, the metric's `outcome`; one of a fixed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +206,16 @@ impl Error {
                 rustls::Error::PeerIncompatible(_) => Failure::Incompatible,
                 _ => Failure::BadMessage,
             },
+        }
+    }
+
+    /// Returns how the client ended the handshake, if it did.
+    pub(crate) fn abort(&self) -> Option<Abort> {
+        match self {
+            Self::Tls(rustls::Error::AlertReceived(alert)) => Some(Abort::Alert((*alert).into())),
+            Self::Left | Self::Io(_) => Some(Abort::Cut),
+            Self::Timeout => Some(Abort::Timeout),
+            _ => None,
         }
     }
 

@@ -5,7 +5,9 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use mqtt_tls_judge::client::Refusal;
@@ -19,12 +21,15 @@ use crate::admission::{Place, Stage};
 use crate::arrival::{self, Arrival};
 use crate::backlog::Backlog;
 use crate::scratch;
+use crate::tls::drawn;
 use crate::tls::failure::{Error, Failure};
+use crate::tls::hello::fingerprint::fingerprint;
 use crate::tls::hello::{self, Needs, Progress};
 use crate::tls::inbound;
 use crate::tls::policy::Verdict;
 use crate::tls::session::{Session, Version};
 use crate::tls::{ClientTrust, Served};
+use crate::trial::{Draw, Trials};
 
 /// Maximum size of a ClientHello with its record headers, in bytes. The largest in practice have 2 KiB.
 pub(crate) const HELLO_MAX: usize = 18 * 1024;
@@ -52,6 +57,8 @@ pub(crate) struct Attempt {
     alert: Backlog,
     /// What follows from the ClientHello, once it is complete.
     needs: Needs,
+    /// Which certificate it gets of one with a candidate, while there is a trial.
+    draw: Option<Box<Draw>>,
     is_done: bool,
 }
 
@@ -89,6 +96,27 @@ impl Attempt {
                 (error.failure() == Failure::Incompatible).then_some(Verdict::Incompatible)
             }
         }
+    }
+
+    /// Draws for the client, if a certificate of its host is on trial. A probe gets the candidate only if it asks for it.
+    pub(crate) fn draw(&mut self, trials: &Arc<Trials>, address: IpAddr, served: &Served) {
+        if !served.has_candidates() {
+            return;
+        }
+        let draw = if self.needs.is_probe {
+            self.needs.is_of_candidate.then(Draw::of_probe)
+        } else {
+            trials.draw(address, || fingerprint(&self.hello))
+        };
+        self.draw = draw.map(Box::new);
+    }
+
+    /// Takes the draw of a client that was shown a certificate.
+    pub(crate) fn drawn(&mut self) -> Option<Box<Draw>> {
+        let draw = self.draw.take()?;
+        let session = self.session.as_ref();
+        let is_shown = session.is_some_and(|one| one.has_shown_certificate(draw.chosen));
+        (self.is_done || is_shown).then_some(draw)
     }
 
     /// Returns the host name that the client requests.
@@ -207,19 +235,28 @@ impl Attempt {
             scratch.plain.clear();
             let hello = &mut scratch.cipher[..self.hello.len()];
             hello.copy_from_slice(&self.hello);
-            session.receive(hello, &mut scratch.plain)
+            drawn::lend(&mut self.draw, || {
+                session.receive(hello, &mut scratch.plain)
+            })
         })
         .map_err(|error| Error::of(error, &self.hello))?;
         drop(turn);
         while session.is_handshaking() {
             poll_fn(|cx| {
-                let polled = step(client, session, &mut to_backend, cx);
+                // After a HelloRetryRequest the certificate is chosen again.
+                let polled = drawn::lend(&mut self.draw, || {
+                    step(client, session, &mut to_backend, cx)
+                });
                 if polled.is_pending() {
                     place.wait(Stage::Handshake);
                 }
                 polled
             })
             .await?;
+        }
+        if session.is_resumed() {
+            // It has shown no certificate.
+            self.draw = None;
         }
         self.is_done = true;
         let session = self.session.take();

@@ -7,12 +7,15 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 // With a path, because the fuzz target includes this file by its path.
+#[path = "hello/fingerprint.rs"]
+pub(crate) mod fingerprint;
 #[path = "hello/offered.rs"]
 pub(crate) mod offered;
 
-use mqtt_tls_config::PROBE_PROTOCOL;
+use mqtt_tls_config::{PROBE_CANDIDATE_PROTOCOL, PROBE_PROTOCOL};
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 
+use fingerprint::is_grease;
 use offered::{KeyKind, Offered};
 
 /// Content type of handshake records (RFC 8446, section 5.1).
@@ -158,6 +161,8 @@ pub(crate) struct Needs {
     pub(crate) session: Option<Hash>,
     /// Whether it is a probe of the operator.
     pub(crate) is_probe: bool,
+    /// Whether it is a probe of the candidate of a certificate.
+    pub(crate) is_of_candidate: bool,
     /// ALPN protocols (RFC 7301), as received.
     pub(crate) protocols: Vec<Vec<u8>>,
     /// What it offers of what can be served.
@@ -206,8 +211,9 @@ impl Needs {
                 13 => self.offered.schemes(body.vector()?.numbers()),
                 16 => {
                     self.protocols = body.vector()?.texts();
-                    let mut protocols = self.protocols.iter();
-                    self.is_probe = protocols.any(|protocol| protocol == PROBE_PROTOCOL);
+                    let offers = |mark: &[u8]| self.protocols.iter().any(|one| one == mark);
+                    self.is_probe = offers(PROBE_PROTOCOL);
+                    self.is_of_candidate = self.is_probe && offers(PROBE_CANDIDATE_PROTOCOL);
                 }
                 28 => {
                     let limit = body.number().filter(|limit| *limit >= RECORD_LIMIT_MIN);
@@ -314,10 +320,8 @@ impl<'b> Reader<'b> {
     }
 
     fn numbers(mut self) -> impl Iterator<Item = u16> + use<'b> {
-        // GREASE values have two equal bytes that end in `a`.
-        let is_grease = |number: &u16| number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff;
         std::iter::from_fn(move || self.number())
-            .filter(move |number| !is_grease(number))
+            .filter(|number| !is_grease(*number))
             .take(LISTED_MAX)
     }
 

@@ -40,6 +40,16 @@ pub(crate) enum Error {
     Tls(#[source] rustls::Error),
 }
 
+impl Error {
+    /// Returns the number of the alert that the client sent, if that is the error.
+    pub(crate) fn alert(&self) -> Option<u8> {
+        match self {
+            Self::Tls(rustls::Error::AlertReceived(alert)) => Some((*alert).into()),
+            _ => None,
+        }
+    }
+}
+
 /// Reads once and decrypts into [`Scratch::plain`]. If this fails, the plaintext of complete records before the
 /// failure is still there: it is authentic.
 pub(crate) fn poll_read(

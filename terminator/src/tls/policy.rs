@@ -247,7 +247,7 @@ mod tests {
             let keys = Arc::new(Keys::own().unwrap());
             let tickets = Tickets::new(&keys, Scope::of(&[]));
             let served = Served::new(
-                &[ecdsa],
+                (&[ecdsa], &[]),
                 (&ClientTrust::Disabled, &Arc::default()),
                 offering,
                 tickets,

@@ -14,7 +14,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::version::{TLS12, TLS13};
 
-use super::by_name::{ByName, key_kind};
+use super::by_name::{ByName, Candidate, key_kind};
 use super::hello::{Hash, Needs};
 use super::policy::Policy;
 use super::tickets::{self, NoRandom};
@@ -68,6 +68,8 @@ pub(crate) struct Served {
     record_max: u16,
     policy: Policy,
     by_name: Arc<ByName>,
+    /// Whether a certificate has a candidate.
+    has_candidates: bool,
     verifies: bool,
 }
 
@@ -89,12 +91,12 @@ pub(crate) struct Offering<'o> {
 impl Served {
     /// Builds the configurations of a host.
     pub(crate) fn new(
-        certificates: &[Certificate],
+        (certificates, candidates): (&[Certificate], &[Candidate]),
         (trust, verdicts): (&ClientTrust, &Arc<Verdicts>),
         Offering { tls, alpn }: Offering<'_>,
         tickets: tickets::Tickets,
     ) -> Result<Self, Error> {
-        let by_name = Arc::new(ByName::new(certificates, tls));
+        let by_name = Arc::new(ByName::new(certificates, candidates, tls));
         let is_resumed = tls.tickets != Tickets::None && trust.is_disabled();
         let tickets: Option<Arc<dyn ProducesTickets>> = if is_resumed {
             Some(Arc::new(tickets))
@@ -116,7 +118,7 @@ impl Served {
             let parts = Parts {
                 tls: &of_tls12,
                 verifier: Arc::clone(&parts.verifier),
-                resolver: Arc::new(ByName::new(certificates, &of_tls12)),
+                resolver: Arc::new(ByName::new(certificates, candidates, &of_tls12)),
                 tickets: parts.tickets.clone(),
             };
             let config = |protocols| parts.config(&provider(), false, protocols);
@@ -135,6 +137,7 @@ impl Served {
             policy,
             protocols,
             by_name,
+            has_candidates: !candidates.is_empty(),
             verifies: trust.verifies(),
         })
     }
@@ -142,6 +145,11 @@ impl Served {
     /// Reports whether a session's client certificate counts as verified.
     pub(crate) fn verifies(&self) -> bool {
         self.verifies
+    }
+
+    /// Reports whether a certificate has a candidate.
+    pub(crate) fn has_candidates(&self) -> bool {
+        self.has_candidates
     }
 
     /// Reports whether a client must be refused because it offers none of the protocols.

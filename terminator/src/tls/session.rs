@@ -94,6 +94,16 @@ impl Session {
         self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
+    /// Reports whether the client was shown a certificate, of which this is the number of times that one was chosen: a
+    /// HelloRetryRequest shows none.
+    pub(crate) fn has_shown_certificate(&self, chosen: u8) -> bool {
+        match self.tls.handshake_kind() {
+            Some(rustls::HandshakeKind::Full) => true,
+            Some(rustls::HandshakeKind::FullWithHelloRetryRequest) => chosen > 1,
+            Some(rustls::HandshakeKind::Resumed) | None => false,
+        }
+    }
+
     /// Returns the certificates that the client sent, its own first, whether or not they were verified.
     pub(crate) fn presented(&self) -> Option<&[CertificateDer<'static>]> {
         self.tls.peer_certificates()

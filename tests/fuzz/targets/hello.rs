@@ -15,6 +15,7 @@ mod arrival;
 mod hello;
 
 use arrival::Arrival;
+use hello::fingerprint::fingerprint;
 use hello::{Needs, Offer, Progress};
 
 /// The terminator's limit, in bytes.
@@ -23,6 +24,8 @@ const MOST: usize = 18 * 1024;
 fuzz_target!(|bytes: &[u8]| {
     let (arrival, progress) = (arrival::name(bytes), hello::progress(bytes, MOST));
     let (offer, _) = (Offer::read(bytes), Needs::read(bytes));
+    let print = fingerprint(bytes);
+    assert_eq!(fingerprint(bytes), print);
     // Prefixes: each within the first record's headers, and one that the input chooses.
     let chosen = bytes.iter().map(|byte| usize::from(*byte)).sum::<usize>();
     for end in (0..24).chain([chosen]).filter(|end| *end < bytes.len()) {

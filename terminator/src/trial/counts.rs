@@ -1,0 +1,366 @@
+//! What is counted of a trial: clients that were served and that aborted, of those that got the candidate and of those that got the
+//! current certificate. Pure.
+//!
+//! It must not decide anything: the operator compares the two. A device's retries count as one abort, so its memory has an end.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use super::abort::Abort;
+
+/// Maximum number of shares whose counts are kept; the oldest goes first.
+const SHARES_MAX: usize = 8;
+
+/// Maximum number of devices of an arm that are known to have aborted.
+pub(super) const MARKS_MAX: usize = 16_384;
+
+/// Which certificate a client got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arm {
+    Current,
+    Candidate,
+}
+
+impl Arm {
+    pub(crate) const ALL: [Self; 2] = [Self::Current, Self::Candidate];
+
+    /// Returns the metric label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// What became of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Served,
+    Aborted,
+    Confirmed,
+    Unable,
+}
+
+impl Outcome {
+    pub(crate) const ALL: [Self; 4] = [Self::Served, Self::Aborted, Self::Confirmed, Self::Unable];
+
+    /// Returns the metric label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Aborted => "aborted",
+            Self::Confirmed => "confirmed",
+            Self::Unable => "unable",
+        }
+    }
+
+    /// Returns the description for the reference.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Served => "the client sent its first packet",
+            Self::Aborted => {
+                "the client sent an alert, closed the connection or stopped after it was shown the certificate, or sent no first packet; \
+                 each device counts once in an arm of a trial"
+            }
+            Self::Confirmed => {
+                "a device that had aborted in this arm was served with the current certificate later, by the same pod: it is a device, and \
+                 works"
+            }
+            Self::Unable => {
+                "a client was drawn that cannot verify signatures by the candidate's key, and was served with the current certificate; \
+                 each device counts once"
+            }
+        }
+    }
+}
+
+/// Numbers by arm and outcome.
+pub(crate) type Sums = [[u64; Outcome::ALL.len()]; Arm::ALL.len()];
+
+/// The counts of a share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OfShare {
+    /// The share of the clients that got the candidate, of 10,000.
+    pub share: u16,
+    /// Clients that got the current certificate.
+    pub current: OfCurrent,
+    /// Clients that got the candidate, or would have.
+    pub candidate: OfCandidate,
+}
+
+/// Clients that got the current certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OfCurrent {
+    /// Connections with a first packet.
+    pub served: u64,
+    /// Devices that aborted.
+    pub aborted: u64,
+    /// Those of them that were served with the current certificate later.
+    pub confirmed: u64,
+}
+
+/// Clients that got the candidate, or would have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OfCandidate {
+    /// Connections with a first packet.
+    pub served: u64,
+    /// Devices that aborted.
+    pub aborted: u64,
+    /// Those of them that were served with the current certificate later.
+    pub confirmed: u64,
+    /// Devices that cannot verify signatures by its key.
+    pub unable: u64,
+}
+
+/// A device that has aborted.
+struct Mark {
+    share: u16,
+    /// Until when its success confirms it; 0 if it is confirmed, or cannot be.
+    until: u64,
+}
+
+/// All counts of a trial.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// In the order of their first use.
+    shares: Vec<OfShare>,
+    /// Of all shares, also of those that are not kept.
+    sums: Sums,
+    marks: [HashMap<u64, Mark>; Arm::ALL.len()],
+    alerts: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Counts a client that was served.
+    pub(super) fn served(&mut self, arm: Arm, share: u16) {
+        self.add(arm, Outcome::Served, share);
+    }
+
+    /// Counts a device that aborted, once.
+    pub(super) fn aborted(&mut self, arm: Arm, share: u16, device: u64, abort: Abort, until: u64) {
+        if !self.mark(arm, device, Mark { share, until }) {
+            return;
+        }
+        self.add(arm, Outcome::Aborted, share);
+        if arm == Arm::Candidate {
+            *self.alerts.entry(abort.name()).or_default() += 1;
+        }
+    }
+
+    /// Counts a device that cannot verify the candidate, once.
+    pub(super) fn unable(&mut self, share: u16, device: u64) {
+        if self.mark(Arm::Candidate, device, Mark { share, until: 0 }) {
+            self.add(Arm::Candidate, Outcome::Unable, share);
+        }
+    }
+
+    /// Takes note of a device that was served with the current certificate.
+    pub(super) fn confirm(&mut self, device: u64, now: u64) {
+        for arm in Arm::ALL {
+            let mark = self.marks[arm as usize].get_mut(&device);
+            if let Some(mark) = mark.filter(|mark| now < mark.until) {
+                mark.until = 0;
+                let share = mark.share;
+                self.add(arm, Outcome::Confirmed, share);
+            }
+        }
+    }
+
+    /// Marks a device; returns false if it was marked before, or there is no room.
+    fn mark(&mut self, arm: Arm, device: u64, mark: Mark) -> bool {
+        let marks = &mut self.marks[arm as usize];
+        if marks.contains_key(&device) || marks.len() >= MARKS_MAX {
+            return false;
+        }
+        marks.insert(device, mark);
+        true
+    }
+
+    fn add(&mut self, arm: Arm, outcome: Outcome, share: u16) {
+        self.sums[arm as usize][outcome as usize] += 1;
+        let OfShare {
+            current, candidate, ..
+        } = self.of(share);
+        let count = match (arm, outcome) {
+            (Arm::Current, Outcome::Served) => &mut current.served,
+            (Arm::Current, Outcome::Aborted) => &mut current.aborted,
+            (Arm::Current, Outcome::Confirmed) => &mut current.confirmed,
+            (Arm::Candidate, Outcome::Served) => &mut candidate.served,
+            (Arm::Candidate, Outcome::Aborted) => &mut candidate.aborted,
+            (Arm::Candidate, Outcome::Confirmed) => &mut candidate.confirmed,
+            (_, Outcome::Unable) => &mut candidate.unable,
+        };
+        *count += 1;
+    }
+
+    /// Returns the counts of a share.
+    fn of(&mut self, share: u16) -> &mut OfShare {
+        let index = self.shares.iter().position(|known| known.share == share);
+        let index = index.unwrap_or_else(|| {
+            if self.shares.len() == SHARES_MAX {
+                self.shares.remove(0);
+            }
+            self.shares.push(OfShare {
+                share,
+                current: OfCurrent::default(),
+                candidate: OfCandidate::default(),
+            });
+            self.shares.len() - 1
+        });
+        &mut self.shares[index]
+    }
+
+    /// Reports whether no further device can be counted as aborted in one of the arms.
+    pub(super) fn is_full(&self) -> bool {
+        self.marks.iter().any(|marks| marks.len() >= MARKS_MAX)
+    }
+
+    pub(super) fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    pub(super) fn shares(&self) -> &[OfShare] {
+        &self.shares
+    }
+
+    /// Returns how devices aborted on the candidate.
+    pub(super) fn alerts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.alerts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Abort, Arm, Counts, MARKS_MAX, OfCandidate, OfCurrent, Outcome, SHARES_MAX};
+
+    const UNKNOWN_CA: Abort = Abort::Alert(48);
+
+    #[test]
+    fn a_devices_retries_count_once_in_each_arm() {
+        let mut counts = Counts::default();
+        for share in [100, 500] {
+            for abort in [UNKNOWN_CA, Abort::Cut] {
+                counts.aborted(Arm::Candidate, share, 7, abort, 99);
+                counts.aborted(Arm::Current, share, 7, abort, 99);
+            }
+        }
+        let shares = counts.shares();
+        assert_eq!((shares.len(), shares[0].share), (1, 100));
+        assert_eq!(
+            (shares[0].current.aborted, shares[0].candidate.aborted),
+            (1, 1)
+        );
+        let alerts: Vec<_> = counts.alerts().iter().collect();
+        assert_eq!(alerts, [(&"unknown_ca", &1)]);
+    }
+
+    #[test]
+    fn an_abort_is_confirmed_once_and_in_time_under_the_share_at_which_it_was() {
+        let mut counts = Counts::default();
+        counts.aborted(Arm::Candidate, 100, 1, UNKNOWN_CA, 50);
+        counts.aborted(Arm::Current, 100, 2, Abort::Cut, 50);
+        counts.aborted(Arm::Candidate, 100, 3, Abort::Cut, 50);
+        counts.served(Arm::Current, 500);
+        for (device, now) in [(1, 49), (1, 49), (2, 49), (3, 50), (4, 49)] {
+            counts.confirm(device, now);
+        }
+        let [first, second] = counts.shares() else {
+            panic!("{:?}", counts.shares());
+        };
+        let current = OfCurrent {
+            served: 0,
+            aborted: 1,
+            confirmed: 1,
+        };
+        let candidate = OfCandidate {
+            served: 0,
+            aborted: 2,
+            confirmed: 1,
+            unable: 0,
+        };
+        assert_eq!((first.current, first.candidate), (current, candidate));
+        assert_eq!((second.share, second.current.served), (500, 1));
+    }
+
+    #[test]
+    fn who_cannot_verify_the_candidate_counts_once_and_is_not_confirmed() {
+        let mut counts = Counts::default();
+        for _ in 0..3 {
+            counts.unable(100, 1);
+            counts.confirm(1, 1);
+        }
+        let candidate = counts.shares()[0].candidate;
+        assert_eq!(
+            (candidate.unable, candidate.confirmed, candidate.aborted),
+            (1, 0, 0)
+        );
+    }
+
+    #[test]
+    fn its_memory_is_bounded() {
+        let mut counts = Counts::default();
+        let most = u64::try_from(MARKS_MAX).unwrap();
+        for device in 0..most + 10 {
+            assert_eq!(counts.is_full(), device >= most);
+            counts.aborted(Arm::Current, 1, device, Abort::Cut, 9);
+        }
+        assert_eq!(counts.shares()[0].current.aborted, most);
+        counts.aborted(Arm::Candidate, 1, most + 5, Abort::Cut, 9);
+        assert_eq!(
+            counts.shares()[0].candidate.aborted,
+            1,
+            "the other arm goes on"
+        );
+        for share in 0..20 {
+            counts.served(Arm::Candidate, share);
+        }
+        let kept: Vec<u16> = counts.shares().iter().map(|one| one.share).collect();
+        assert_eq!(kept.len(), SHARES_MAX);
+        assert_eq!(kept, (12..20).collect::<Vec<u16>>(), "the newest");
+        assert_eq!(
+            counts.sums()[Arm::Candidate as usize][Outcome::Served as usize],
+            20
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn shares_add_up_and_no_more_is_confirmed_than_aborted(
+            steps in proptest::collection::vec((0..5_u8, 0..4_u16, 0..20_u64, 0..30_u64), 0..300),
+        ) {
+            let mut counts = Counts::default();
+            for (kind, share, device, now) in steps {
+                match kind {
+                    0 => counts.aborted(Arm::Current, share, device, Abort::Timeout, now + 5),
+                    1 => counts.aborted(Arm::Candidate, share, device, UNKNOWN_CA, now + 5),
+                    2 => counts.unable(share, device),
+                    3 => counts.served(Arm::Current, share),
+                    _ => counts.confirm(device, now),
+                }
+            }
+            let mut sums = [[0; 4]; 2];
+            for one in counts.shares() {
+                prop_assert!(one.current.confirmed <= one.current.aborted);
+                prop_assert!(one.candidate.confirmed <= one.candidate.aborted);
+                let (current, candidate) = (one.current, one.candidate);
+                let of_share = [
+                    [current.served, current.aborted, current.confirmed, 0],
+                    [candidate.served, candidate.aborted, candidate.confirmed, candidate.unable],
+                ];
+                for (sums, of_share) in sums.iter_mut().zip(of_share) {
+                    sums.iter_mut().zip(of_share).for_each(|(sum, count)| *sum += count);
+                }
+            }
+            prop_assert_eq!(&sums, counts.sums());
+            prop_assert!(sums[0][1] <= 20 && sums[1][1] + sums[1][3] <= 20);
+            let alerts: u64 = counts.alerts().values().sum();
+            prop_assert_eq!(alerts, sums[1][1]);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The draw of one connection: which certificate its client gets, fixed when that is chosen first, and what came of it.
+//!
+//! It must be told the end at most once; a draw that is dropped counts nothing.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::abort::Abort;
+use super::ledger::{Fit, Seat, Ticket};
+use super::{Trial, Trials};
+
+/// A draw.
+pub(crate) struct Draw {
+    /// `None` for a probe of the candidate.
+    ballot: Option<Ballot>,
+    /// What was drawn, once a certificate with a candidate was chosen.
+    taken: Option<Taken>,
+    /// How often a certificate was chosen: twice after a HelloRetryRequest.
+    pub(crate) chosen: u8,
+}
+
+/// What a client's draw depends on.
+struct Ballot {
+    trials: Arc<Trials>,
+    address: IpAddr,
+    fingerprint: Vec<u8>,
+    number: u16,
+}
+
+/// What was drawn. It leaves its trial when it is dropped.
+struct Taken {
+    trial: Arc<Trial>,
+    ticket: Ticket,
+}
+
+impl Draw {
+    /// Returns the draw of a probe, which gets the candidate and counts nothing.
+    pub(crate) fn of_probe() -> Self {
+        Self {
+            ballot: None,
+            taken: None,
+            chosen: 0,
+        }
+    }
+
+    /// Returns the draw of a client, with a random number below [`SHARE_ALL`](mqtt_tls_config::SHARE_ALL).
+    pub(super) fn of_client(
+        trials: &Arc<Trials>,
+        address: IpAddr,
+        fingerprint: Vec<u8>,
+        number: u16,
+    ) -> Self {
+        let ballot = Ballot {
+            trials: Arc::clone(trials),
+            address,
+            fingerprint,
+            number,
+        };
+        Self {
+            ballot: Some(ballot),
+            ..Self::of_probe()
+        }
+    }
+
+    /// Reports whether a client gets the candidate of a trial, as whose certificate's it was chosen. Later answers are the same.
+    pub(crate) fn choose(&mut self, id: &str, fit: Fit) -> bool {
+        let Some(ballot) = &self.ballot else {
+            return fit == Fit::Fits;
+        };
+        self.chosen = self.chosen.saturating_add(1);
+        if self.taken.is_none() {
+            self.taken = ballot.take(id, fit);
+        }
+        let taken = self.taken.as_ref();
+        taken.is_some_and(|taken| taken.trial.id == id && taken.ticket.seat == Seat::Candidate)
+    }
+
+    /// Takes note that the client was served.
+    pub(crate) fn served(self) {
+        if let Some(mut taken) = self.taken {
+            let ticket = taken.over();
+            taken.trial.lock().served(ticket, super::now());
+        }
+    }
+
+    /// Gives back the place that is kept for a client which may take any time, such as one that waits for the other side.
+    pub(crate) fn relax(&mut self) {
+        if let Some(taken) = &mut self.taken {
+            taken.leave();
+        }
+    }
+
+    /// Takes note that the client aborted; returns the trial's ID if it aborted on the candidate.
+    pub(crate) fn aborted(self, abort: Abort) -> Option<String> {
+        let mut taken = self.taken?;
+        let ticket = taken.over();
+        taken.trial.lock().aborted(ticket, abort, super::now());
+        (ticket.seat == Seat::Candidate).then(|| taken.trial.id.clone())
+    }
+}
+
+impl Ballot {
+    fn take(&self, id: &str, fit: Fit) -> Option<Taken> {
+        let trial = self.trials.find(id)?;
+        let keys = trial.keyer.keys(self.address, &self.fingerprint);
+        let ticket = trial.lock().draw(self.number, keys, fit, super::now())?;
+        Some(Taken { trial, ticket })
+    }
+}
+
+impl Taken {
+    /// Takes the ticket, with the place that is kept for it.
+    fn over(&mut self) -> Ticket {
+        let ticket = self.ticket;
+        self.ticket.keeps = false;
+        ticket
+    }
+
+    fn leave(&mut self) {
+        if self.ticket.keeps {
+            self.trial.lock().leave(&mut self.ticket);
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
