@@ -9,6 +9,7 @@ mod odd;
 mod policy;
 mod records;
 mod tickets;
+mod trials;
 
 use std::net::SocketAddr;
 

@@ -46,3 +46,4 @@ mod replaced;
 mod slow_reader;
 mod stepped_clock;
 mod tickets;
+mod trials;

@@ -6,9 +6,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::scalar;
 use crate::yaml::Value;
-use crate::{ALSO_LISTEN_MAX, Pem};
+use crate::{ALSO_LISTEN_MAX, Pem, scalar};
 
 /// A key that may be left out.
 #[derive(Debug)]
@@ -306,9 +305,7 @@ impl Values<String> {
         |_, value| scalar::host(&value),
         |_, host| host.clone(),
     );
-}
 
-impl Values<String> {
     /// The name of an ALPN protocol.
     pub const PROTOCOL: Self = Self::of(
         "a text of 1 to 64 letters, digits and other printable ASCII characters, without spaces",
@@ -329,9 +326,7 @@ impl Values<String> {
         |_, value| scalar::name(value),
         |_, name| name.clone(),
     );
-}
 
-impl Values<String> {
     /// A URL.
     pub const URL: Self = Self::of(
         "a URL that begins with `http://` or `https://`, at most 2,048 bytes, without user name, password and `#`",
@@ -347,6 +342,13 @@ impl Values<Option<String>> {
         |_, value| scalar::name(value).map(Some),
         |_, name| or_none(name.as_ref()),
     );
+
+    /// A text of the writer's own, or none.
+    pub const VERSION: Self = Self::of(
+        "a text of at most 253 printable characters",
+        |_, value| scalar::version(value).map(Some),
+        |_, version| or_none(version.as_ref()),
+    );
 }
 
 impl Values<Vec<String>> {
@@ -360,15 +362,6 @@ impl Values<Vec<String>> {
             _ => None,
         },
         |_, names| format!("[{}]", names.join(", ")),
-    );
-}
-
-impl Values<Option<String>> {
-    /// A text of the writer's own, or none.
-    pub const VERSION: Self = Self::of(
-        "a text of at most 253 printable characters",
-        |_, value| scalar::version(value).map(Some),
-        |_, version| or_none(version.as_ref()),
     );
 }
 

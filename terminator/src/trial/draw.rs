@@ -1,6 +1,6 @@
 //! The draw of one connection: which certificate its client gets, fixed when that is chosen first, and what came of it.
 //!
-//! It must be told the end at most once; a draw that is dropped counts nothing.
+//! It must count a connection at most once; a draw that is dropped counts nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;

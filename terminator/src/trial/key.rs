@@ -1,7 +1,7 @@
 //! The keys by which a trial remembers a device: of its address and its ClientHello's fingerprint, and of its address alone. Pure.
 //!
 //! All pods compute the same keys, which are different in each trial. A key hides an address from a glance and not from a search:
-//! whoever knows the ID can try all addresses.
+//! who knows the ID can try all addresses.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ pub(super) struct Keyer(hmac::Key);
 /// The keys of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Keys {
-    /// Of the device, as far as devices behind one address can be told apart.
+    /// Of the device, as far as devices behind one address can be distinguished.
     pub(super) device: u64,
     /// Of all devices at its address, of which IPv6 has a prefix of 64 bits.
     pub(super) address: u64,

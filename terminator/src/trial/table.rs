@@ -10,7 +10,7 @@ use mqtt_tls_config::{AVOIDED_MAX, Avoided};
 
 use super::key::Keys;
 
-/// Maximum number of devices that are told apart behind one address; with more, all of them are avoided. An attacker would
+/// Maximum number of devices that are distinguished behind one address; with more, all of them are avoided. An attacker would
 /// otherwise fill the table from one address, by other ClientHellos.
 pub(super) const PER_ADDRESS_MAX: usize = 16;
 

@@ -2,7 +2,7 @@
 //! records, and the end of the connection. It must know no MQTT beyond sending and reading packets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObjec
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -28,12 +28,18 @@ pub struct Connector {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     one_byte_segments: bool,
+    from: Option<IpAddr>,
 }
 
 impl Connector {
     /// Trusts `ca`, connects to `localhost`, offers TLS 1.2 and 1.3 and no client certificate.
     pub fn new(ca: &Ca) -> Self {
         Self::build(ca, None, rustls::ALL_VERSIONS)
+    }
+
+    /// Trusts several CAs.
+    pub fn trusting(cas: &[&Ca]) -> Self {
+        Self::build_of(cas, None, rustls::ALL_VERSIONS)
     }
 
     /// With a client certificate.
@@ -47,10 +53,20 @@ impl Connector {
         identity: Option<&Leaf>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Self {
+        Self::build_of(&[ca], identity, versions)
+    }
+
+    /// [`Connector::build`] with several CAs.
+    pub fn build_of(
+        cas: &[&Ca],
+        identity: Option<&Leaf>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from(ca.cert_der()))
-            .expect("the CA is valid");
+        for ca in cas {
+            let added = roots.add(CertificateDer::from(ca.cert_der()));
+            added.expect("the CA is valid");
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -74,7 +90,15 @@ impl Connector {
             config: Arc::new(config),
             name,
             one_byte_segments: false,
+            from: None,
         }
+    }
+
+    /// Connects from this address, such as another one of loopback.
+    #[must_use]
+    pub fn bound_to(mut self, address: IpAddr) -> Self {
+        self.from = Some(address);
+        self
     }
 
     /// Uses another name for SNI and verification; an address is verified, but not sent.
@@ -100,7 +124,7 @@ impl Connector {
 
     /// Connects and completes the handshake. In TLS 1.3 a rejected client certificate shows later, at the first read.
     pub async fn connect(&self, addr: SocketAddr) -> io::Result<TlsClient> {
-        let tcp = soon(TcpStream::connect(addr)).await?;
+        let tcp = soon(connect_from(self.from, addr)).await?;
         tcp.set_nodelay(true)?;
         let socket = Socket {
             tcp,
@@ -131,6 +155,19 @@ impl Connector {
             Err(io::Error::other(format!("{connack:?}")))
         }
     }
+}
+
+/// Connects by TCP, from this address if there is one.
+pub async fn connect_from(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(from) = from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    socket.connect(to).await
 }
 
 /// An open TLS connection. Dropping it closes TCP (FIN) without close_notify.

@@ -1,5 +1,5 @@
 //! The fingerprint of a ClientHello: what a TLS stack with its settings sends alike in each connection, so that devices behind
-//! one address are told apart as far as their stacks differ. Pure.
+//! one address are distinguished as far as their stacks differ. Pure.
 //!
 //! It must not contain what differs between two connections of one device, nor what a client may choose freely: random, session
 //! ID, shares, tickets, and the requested name. Some stacks change the order of extensions at random (rustls, browsers), so

@@ -1,0 +1,202 @@
+//! Who has refused the candidate gets the current certificate from then on: here at once, and at other terminators by the file.
+
+use mqtt_tls_config::{AVOIDED_MAX, Avoided};
+use rustls::version::{TLS12, TLS13};
+use serde_json::json;
+use tests::clients::tls::Connector;
+use tests::hello::Hello;
+
+use super::aborts::hear;
+use super::{Got, REMEMBER, Trying, loopback, now, trial};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_trusts_the_old_root_only_is_out_for_one_try() {
+    let one = Trying::start(10_000).await;
+    for (count, version) in (1..).zip([&TLS12, &TLS13]) {
+        let before = now();
+        let device = Connector::build(&one.fixture.ca, None, &[version]);
+        assert!(
+            one.connect(&device).await.is_err(),
+            "it refuses the candidate"
+        );
+        // Its alert may still be on the way.
+        one.wait_for("/candidate/aborted", count);
+        for _ in 0..3 {
+            assert_eq!(one.connect(&device).await.unwrap(), Got::Current);
+        }
+        one.wait_for("/candidate/confirmed", count);
+        let newest = one.avoided()[0].until;
+        let expected = before + u64::from(REMEMBER)..=now() + u64::from(REMEMBER);
+        assert!(expected.contains(&newest), "{newest} {expected:?}");
+    }
+    let shown = one.shown();
+    // In TLS 1.3 tokio-rustls disconnects without an alert, as small stacks and modems do.
+    assert_eq!(shown["alerts"], json!({"cut": 1, "unknown_ca": 1}));
+    let current = json!({"served": 0, "aborted": 0, "confirmed": 0});
+    assert_eq!(
+        shown["counts"][0]["current"], current,
+        "who is avoided is not drawn"
+    );
+    assert_eq!(
+        (&shown["held"], &shown["full"]),
+        (&json!(false), &json!(false))
+    );
+
+    // Another terminator has the same certificates, and the same keys of devices.
+    let other = Trying::start_with(super::broker().await, 10_000, |config| {
+        config.pem = one.fixture.config.pem.clone();
+        config.candidate.clone_from(&one.fixture.config.candidate);
+    });
+    other.follow(10_000, one.avoided());
+    for version in [&TLS12, &TLS13] {
+        let device = Connector::build(&one.fixture.ca, None, &[version]);
+        let connected = device.connect_mqtt(other.fixture.addr(), "device").await;
+        assert_eq!(connected.unwrap().server_cert(), one.fixture.leaf.cert_der);
+    }
+    assert!(other.avoided().is_empty(), "it has found none itself");
+    assert!(other.counts().is_null(), "{}", other.shown());
+}
+
+/// Behind one address devices are distinguished as far as their TLS stacks differ.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stacks_behind_one_address_are_two_devices() {
+    let trying = Trying::start(10_000).await;
+    let stack = |device: Connector, name: &str| {
+        let name = name.as_bytes().to_vec();
+        device.configure(|config| config.alpn_protocols = vec![name])
+    };
+    assert!(trying.connect(&stack(trying.old(), "a")).await.is_err());
+    trying.wait_for("/candidate/aborted", 1);
+    let good = stack(trying.both(), "b");
+    assert_eq!(trying.connect(&good).await.unwrap(), Got::Candidate);
+    let same = stack(trying.both(), "a");
+    assert_eq!(trying.connect(&same).await.unwrap(), Got::Current);
+    // With many of them, all devices at the address are avoided.
+    for count in 2..=17 {
+        let device = stack(trying.old(), &format!("c{count}"));
+        assert!(trying.connect(&device).await.is_err(), "{count}");
+        trying.wait_for("/candidate/aborted", count);
+    }
+    assert_eq!(trying.avoided().len(), 1, "one entry for all");
+    assert_eq!(trying.connect(&good).await.unwrap(), Got::Current);
+    let elsewhere = good.bound_to(loopback(1));
+    assert_eq!(trying.connect(&elsewhere).await.unwrap(), Got::Candidate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_table_holds_the_trial_and_forgets_no_device() {
+    let trying = Trying::start(10_000).await;
+    assert!(trying.connect(&trying.old()).await.is_err());
+    trying.wait_for("/candidate/aborted", 1);
+    let strangers = |count: usize, until| -> Vec<Avoided> {
+        let keys = (1..).take(count);
+        keys.map(|key| Avoided { key, until }).collect()
+    };
+    let soon = now() + 1_000;
+    trying.follow(10_000, strangers(AVOIDED_MAX - 2, soon));
+    assert_eq!(trying.shown()["held"], false);
+    assert_eq!(
+        trying
+            .connect(&trying.both().bound_to(loopback(1)))
+            .await
+            .unwrap(),
+        Got::Candidate
+    );
+    trying.follow(10_000, strangers(AVOIDED_MAX - 1, soon));
+    assert_eq!(trying.shown()["held"], true);
+    assert_eq!(
+        trying
+            .connect(&trying.both().bound_to(loopback(1)))
+            .await
+            .unwrap(),
+        Got::Current
+    );
+    assert_eq!(trying.connect(&trying.old()).await.unwrap(), Got::Current);
+    assert!(trying.fixture.metric("mqtt_tls_trials_held") > 0.5);
+    // They have ended.
+    trying.follow(10_000, strangers(AVOIDED_MAX, now() - 1));
+    assert_eq!(trying.shown()["held"], false);
+    assert_eq!(
+        trying
+            .connect(&trying.both().bound_to(loopback(1)))
+            .await
+            .unwrap(),
+        Got::Candidate
+    );
+    assert_eq!(
+        trying.connect(&trying.old()).await.unwrap(),
+        Got::Current,
+        "it is still remembered"
+    );
+}
+
+/// Who aborts everything from many addresses can hold a trial up, and nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attacker_from_many_addresses_harms_no_device() {
+    const ADDRESSES: u32 = 400;
+    let trying = Trying::start(5_000).await;
+    let mut failed_in_a_row = 0;
+    let device = trying.old();
+    for address in 0..ADDRESSES {
+        drop(hear(&trying, loopback(address), &Hello::default()).await);
+        if address % 20 == 0 {
+            match trying.connect(&device).await {
+                Ok(got) => {
+                    assert_eq!(got, Got::Current);
+                    failed_in_a_row = 0;
+                }
+                Err(_) => failed_in_a_row += 1,
+            }
+            assert!(failed_in_a_row < 2, "it is out for one try");
+        }
+    }
+    let counted = |counts: &serde_json::Value, count: &str| -> u64 {
+        ["current", "candidate"]
+            .map(|arm| counts[arm][count].as_u64().unwrap_or(0))
+            .iter()
+            .sum()
+    };
+    tests::wait::eventually(crate::fixture::SOON, "all are counted", || {
+        (counted(&trying.counts(), "aborted") >= ADDRESSES.into()).then_some(())
+    });
+    let counts = trying.counts();
+    assert!(
+        counted(&counts, "aborted") <= u64::from(ADDRESSES) + 1,
+        "{counts}"
+    );
+    assert!(
+        counted(&counts, "confirmed") <= 1,
+        "no attacker is taken for a device: {counts}"
+    );
+    let avoided = trying.avoided();
+    assert!(avoided.len() > 100, "{counts}");
+    // From a full table on, all get the current certificate.
+    let others = (1..).take(AVOIDED_MAX - avoided.len());
+    let others = others.map(|key| Avoided {
+        key,
+        until: now() + 1_000,
+    });
+    trying.follow(10_000, avoided.into_iter().chain(others).collect());
+    assert_eq!(trying.shown()["held"], true);
+    let fresh = trying.old().bound_to(loopback(70_000));
+    assert_eq!(trying.connect(&fresh).await.unwrap(), Got::Current);
+}
+
+/// A file that leaves a trial out ends it, and one that brings it back goes on with what this terminator knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_survives_reloads() {
+    let trying = Trying::start(10_000).await;
+    assert!(trying.connect(&trying.old()).await.is_err());
+    trying.wait_for("/candidate/aborted", 1);
+    trying.follow(0, Vec::new());
+    let generation = trying.fixture.terminator.status().configuration.generation;
+    let mut config = trying.fixture.config.clone();
+    config.version = Some("another".to_owned());
+    trying.fixture.rewrite(&config);
+    trying.fixture.wait_for_generation(generation + 1);
+    assert_eq!(trying.connect(&trying.both()).await.unwrap(), Got::Current);
+    trying.follow(10_000, Vec::new());
+    assert_eq!(trying.connect(&trying.old()).await.unwrap(), Got::Current);
+    trying.wait_for("/candidate/confirmed", 1);
+    assert_eq!(trying.shown()["share"], trial(10_000, Vec::new()).share);
+}
