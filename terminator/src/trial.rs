@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mqtt_tls_config::{self as config, SHARE_ALL};
+use mqtt_tls_config::{self as config, AVOIDED_MAX, SHARE_ALL};
 
 pub(crate) use self::abort::Abort;
 pub(crate) use self::counts::{Arm, Outcome, Sums};
@@ -28,6 +28,9 @@ pub(crate) use self::shown::Shown;
 
 use self::key::Keyer;
 use self::ledger::Ledger;
+
+/// Maximum number of devices of all trials together that `/status` has: an answer must stay readable.
+const SHOWN_MAX: usize = 4 * AVOIDED_MAX;
 
 /// The trials of this process, which outlive reloads.
 #[derive(Default)]
@@ -111,8 +114,11 @@ impl Trials {
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let now = now();
         let known = self.read();
+        let most = SHOWN_MAX / known.trials.len().max(1);
         let trials = known.trials.iter();
-        trials.map(|one| one.lock().shown(&one.id, now)).collect()
+        trials
+            .map(|one| one.lock().shown(&one.id, most, now))
+            .collect()
     }
 
     /// Returns what all trials have counted, also those that are gone.
@@ -192,7 +198,7 @@ mod tests {
 
     use mqtt_tls_config as config;
 
-    use super::{Abort, Arm, Draw, Fit, Outcome, Trials};
+    use super::{Abort, Arm, Draw, Fit, Outcome, SHOWN_MAX, Trials};
 
     const CUT: Abort = Abort::Cut;
 
@@ -306,6 +312,24 @@ mod tests {
         );
         trials.follow(&file(&[("a", 1)]));
         assert!(trials.shown()[0].counts.is_empty(), "it is a new trial");
+    }
+
+    #[test]
+    fn what_is_shown_is_bounded_over_all_trials() {
+        let ids: Vec<String> = (0..64).map(|id| format!("t{id}")).collect();
+        let all: Vec<(&str, u16)> = ids.iter().map(|id| (&**id, 10_000)).collect();
+        let trials = on(&all);
+        for id in &ids {
+            for device in 0..300_u32 {
+                let address = Ipv4Addr::from_bits(device).into();
+                let mut one = trials.draw(address, Vec::new).unwrap();
+                assert!(one.choose(id, Fit::Fits));
+                one.aborted(CUT);
+            }
+        }
+        let shown = trials.shown();
+        let devices: usize = shown.iter().map(|one| one.avoided.len()).sum();
+        assert_eq!((shown[0].avoided.len(), devices), (256, SHOWN_MAX));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is counted of a trial: clients that were served and that aborted, of those that got the candidate and of those that got the
 //! current certificate. Pure.
 //!
-//! It must not decide anything: the operator compares the two. A device's retries count as one abort, so its memory has an end.
+//! It must not decide anything: the operator compares the two. A device's retries count as one abort, so it is marked for a time,
+//! and that memory has an end.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -14,7 +15,7 @@ use super::abort::Abort;
 /// Maximum number of shares whose counts are kept; the oldest goes first.
 const SHARES_MAX: usize = 8;
 
-/// Maximum number of devices of an arm that are known to have aborted.
+/// Maximum number of devices that are marked because they have aborted.
 pub(super) const MARKS_MAX: usize = 16_384;
 
 /// Which certificate a client got.
@@ -64,15 +65,14 @@ impl Outcome {
             Self::Served => "the client sent its first packet",
             Self::Aborted => {
                 "the client sent an alert, closed the connection or stopped after it was shown the certificate, or sent no first packet; \
-                 each device counts once in an arm of a trial"
+                 each device counts once while it is remembered"
             }
             Self::Confirmed => {
                 "a device that had aborted in this arm was served with the current certificate later, by the same pod: it is a device, and \
                  works"
             }
             Self::Unable => {
-                "a client was drawn that cannot verify signatures by the candidate's key, and was served with the current certificate; \
-                 each device counts once"
+                "a client was drawn that cannot verify signatures by the candidate's key, and was served with the current certificate"
             }
         }
     }
@@ -112,15 +112,16 @@ pub struct OfCandidate {
     pub aborted: u64,
     /// Those of them that were served with the current certificate later.
     pub confirmed: u64,
-    /// Devices that cannot verify signatures by its key.
+    /// Connections of clients that cannot verify signatures by its key, and were served with the current certificate.
     pub unable: u64,
 }
 
 /// A device that has aborted.
 struct Mark {
+    arm: Arm,
     share: u16,
-    /// Until when its success confirms it; 0 if it is confirmed, or cannot be.
     until: u64,
+    is_confirmed: bool,
 }
 
 /// All counts of a trial.
@@ -130,7 +131,9 @@ pub(super) struct Counts {
     shares: Vec<OfShare>,
     /// Of all shares, also of those that are not kept.
     sums: Sums,
-    marks: [HashMap<u64, Mark>; Arm::ALL.len()],
+    marks: HashMap<u64, Mark>,
+    /// When the next mark ends, or earlier.
+    next_end: u64,
     alerts: BTreeMap<&'static str, u64>,
 }
 
@@ -140,44 +143,52 @@ impl Counts {
         self.add(arm, Outcome::Served, share);
     }
 
-    /// Counts a device that aborted, once.
+    /// Counts a client that cannot verify the candidate, and was served.
+    pub(super) fn unable(&mut self, share: u16) {
+        self.add(Arm::Candidate, Outcome::Unable, share);
+    }
+
+    /// Counts a device that aborted, and marks it until a time. One that is marked does not count.
     pub(super) fn aborted(&mut self, arm: Arm, share: u16, device: u64, abort: Abort, until: u64) {
-        if !self.mark(arm, device, Mark { share, until }) {
+        if self.is_marked(device) || self.is_full() {
             return;
         }
+        let mark = Mark {
+            arm,
+            share,
+            until,
+            is_confirmed: false,
+        };
+        self.marks.insert(device, mark);
+        self.next_end = self.next_end.min(until);
         self.add(arm, Outcome::Aborted, share);
         if arm == Arm::Candidate {
             *self.alerts.entry(abort.name()).or_default() += 1;
         }
     }
 
-    /// Counts a device that cannot verify the candidate, once.
-    pub(super) fn unable(&mut self, share: u16, device: u64) {
-        if self.mark(Arm::Candidate, device, Mark { share, until: 0 }) {
-            self.add(Arm::Candidate, Outcome::Unable, share);
-        }
-    }
-
     /// Takes note of a device that was served with the current certificate.
-    pub(super) fn confirm(&mut self, device: u64, now: u64) {
-        for arm in Arm::ALL {
-            let mark = self.marks[arm as usize].get_mut(&device);
-            if let Some(mark) = mark.filter(|mark| now < mark.until) {
-                mark.until = 0;
-                let share = mark.share;
-                self.add(arm, Outcome::Confirmed, share);
-            }
+    pub(super) fn confirm(&mut self, device: u64) {
+        let mark = self.marks.get_mut(&device);
+        if let Some(mark) = mark.filter(|mark| !mark.is_confirmed) {
+            mark.is_confirmed = true;
+            let (arm, share) = (mark.arm, mark.share);
+            self.add(arm, Outcome::Confirmed, share);
         }
     }
 
-    /// Marks a device; returns false if it was marked before, or there is no room.
-    fn mark(&mut self, arm: Arm, device: u64, mark: Mark) -> bool {
-        let marks = &mut self.marks[arm as usize];
-        if marks.contains_key(&device) || marks.len() >= MARKS_MAX {
-            return false;
+    /// Reports whether a device has aborted, in either arm.
+    pub(super) fn is_marked(&self, device: u64) -> bool {
+        self.marks.contains_key(&device)
+    }
+
+    /// Removes the marks that have ended.
+    pub(super) fn expire(&mut self, now: u64) {
+        if now >= self.next_end {
+            self.marks.retain(|_, mark| mark.until > now);
+            let ends = self.marks.values().map(|mark| mark.until);
+            self.next_end = ends.min().unwrap_or(u64::MAX);
         }
-        marks.insert(device, mark);
-        true
     }
 
     fn add(&mut self, arm: Arm, outcome: Outcome, share: u16) {
@@ -214,9 +225,9 @@ impl Counts {
         &mut self.shares[index]
     }
 
-    /// Reports whether no further device can be counted as aborted in one of the arms.
+    /// Reports whether no further device can be counted as aborted.
     pub(super) fn is_full(&self) -> bool {
-        self.marks.iter().any(|marks| marks.len() >= MARKS_MAX)
+        self.marks.len() >= MARKS_MAX
     }
 
     pub(super) fn sums(&self) -> &Sums {
@@ -242,22 +253,25 @@ mod tests {
     const UNKNOWN_CA: Abort = Abort::Alert(48);
 
     #[test]
-    fn a_devices_retries_count_once_in_each_arm() {
+    fn a_devices_retries_count_once_until_its_mark_ends() {
         let mut counts = Counts::default();
         for share in [100, 500] {
             for abort in [UNKNOWN_CA, Abort::Cut] {
                 counts.aborted(Arm::Candidate, share, 7, abort, 99);
-                counts.aborted(Arm::Current, share, 7, abort, 99);
+                counts.aborted(Arm::Current, share, 7, abort, 199);
             }
         }
+        counts.expire(98);
+        assert!(counts.is_marked(7) && !counts.is_marked(8));
         let shares = counts.shares();
         assert_eq!((shares.len(), shares[0].share), (1, 100));
-        assert_eq!(
-            (shares[0].current.aborted, shares[0].candidate.aborted),
-            (1, 1)
-        );
+        let aborted = (shares[0].current.aborted, shares[0].candidate.aborted);
+        assert_eq!(aborted, (0, 1));
         let alerts: Vec<_> = counts.alerts().iter().collect();
         assert_eq!(alerts, [(&"unknown_ca", &1)]);
+        counts.expire(99);
+        counts.aborted(Arm::Current, 500, 7, Abort::Cut, 199);
+        assert_eq!(counts.shares()[1].current.aborted, 1);
     }
 
     #[test]
@@ -265,10 +279,11 @@ mod tests {
         let mut counts = Counts::default();
         counts.aborted(Arm::Candidate, 100, 1, UNKNOWN_CA, 50);
         counts.aborted(Arm::Current, 100, 2, Abort::Cut, 50);
-        counts.aborted(Arm::Candidate, 100, 3, Abort::Cut, 50);
+        counts.aborted(Arm::Candidate, 100, 3, Abort::Cut, 40);
         counts.served(Arm::Current, 500);
-        for (device, now) in [(1, 49), (1, 49), (2, 49), (3, 50), (4, 49)] {
-            counts.confirm(device, now);
+        counts.expire(40);
+        for device in [1, 1, 2, 3, 4] {
+            counts.confirm(device);
         }
         let [first, second] = counts.shares() else {
             panic!("{:?}", counts.shares());
@@ -289,59 +304,45 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_verify_the_candidate_counts_once_and_is_not_confirmed() {
-        let mut counts = Counts::default();
-        for _ in 0..3 {
-            counts.unable(100, 1);
-            counts.confirm(1, 1);
-        }
-        let candidate = counts.shares()[0].candidate;
-        assert_eq!(
-            (candidate.unable, candidate.confirmed, candidate.aborted),
-            (1, 0, 0)
-        );
-    }
-
-    #[test]
     fn its_memory_is_bounded() {
         let mut counts = Counts::default();
         let most = u64::try_from(MARKS_MAX).unwrap();
         for device in 0..most + 10 {
             assert_eq!(counts.is_full(), device >= most);
-            counts.aborted(Arm::Current, 1, device, Abort::Cut, 9);
+            counts.aborted(Arm::Current, 1, device, Abort::Cut, 9 + device % 2);
         }
         assert_eq!(counts.shares()[0].current.aborted, most);
-        counts.aborted(Arm::Candidate, 1, most + 5, Abort::Cut, 9);
-        assert_eq!(
-            counts.shares()[0].candidate.aborted,
-            1,
-            "the other arm goes on"
-        );
+        counts.expire(9);
+        assert!(!counts.is_full(), "half of them have ended");
+        counts.aborted(Arm::Candidate, 1, most + 5, Abort::Cut, 90);
+        assert_eq!(counts.shares()[0].candidate.aborted, 1);
         for share in 0..20 {
             counts.served(Arm::Candidate, share);
         }
         let kept: Vec<u16> = counts.shares().iter().map(|one| one.share).collect();
         assert_eq!(kept.len(), SHARES_MAX);
         assert_eq!(kept, (12..20).collect::<Vec<u16>>(), "the newest");
-        assert_eq!(
-            counts.sums()[Arm::Candidate as usize][Outcome::Served as usize],
-            20
-        );
+        let served = counts.sums()[Arm::Candidate as usize][Outcome::Served as usize];
+        assert_eq!(served, 20);
     }
 
     proptest! {
         #[test]
         fn shares_add_up_and_no_more_is_confirmed_than_aborted(
-            steps in proptest::collection::vec((0..5_u8, 0..4_u16, 0..20_u64, 0..30_u64), 0..300),
+            steps in proptest::collection::vec((0..6_u8, 0..4_u16, 0..20_u64), 0..300),
         ) {
-            let mut counts = Counts::default();
-            for (kind, share, device, now) in steps {
+            let (mut counts, mut now) = (Counts::default(), 0);
+            for (kind, share, device) in steps {
                 match kind {
                     0 => counts.aborted(Arm::Current, share, device, Abort::Timeout, now + 5),
                     1 => counts.aborted(Arm::Candidate, share, device, UNKNOWN_CA, now + 5),
-                    2 => counts.unable(share, device),
+                    2 => counts.unable(share),
                     3 => counts.served(Arm::Current, share),
-                    _ => counts.confirm(device, now),
+                    4 => counts.confirm(device),
+                    _ => {
+                        now += 1;
+                        counts.expire(now);
+                    }
                 }
             }
             let mut sums = [[0; 4]; 2];
@@ -358,9 +359,11 @@ mod tests {
                 }
             }
             prop_assert_eq!(&sums, counts.sums());
-            prop_assert!(sums[0][1] <= 20 && sums[1][1] + sums[1][3] <= 20);
+            prop_assert!(sums[0][1] + sums[1][1] <= 20 * (now / 5 + 1));
             let alerts: u64 = counts.alerts().values().sum();
             prop_assert_eq!(alerts, sums[1][1]);
+            counts.expire(now + 5);
+            prop_assert!(counts.marks.is_empty());
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Seat {
     Candidate,
     /// The current certificate, although the candidate was drawn.
     Unable,
-    /// The current certificate without a draw: the device is avoided, or the trial is held.
+    /// The current certificate without a draw: the device has aborted, or the trial is held.
     Apart,
 }
 
@@ -69,8 +69,11 @@ impl Ledger {
         if self.share == 0 {
             return None;
         }
-        let is_held = self.is_held_at(now);
-        let seat = if is_held || self.table.has(keys) {
+        self.expire(now);
+        // Who has aborted on either certificate is set apart, so that both arms lose it alike.
+        let has_aborted = self.table.has(keys) || self.counts.is_marked(keys.device);
+        let has_place = self.table.len() + self.kept < AVOIDED_MAX;
+        let seat = if has_aborted || !has_place {
             Seat::Apart
         } else if number >= self.share {
             Seat::Current
@@ -88,27 +91,29 @@ impl Ledger {
         })
     }
 
-    /// Reports whether there is no place for a further device that would refuse the candidate.
-    fn is_held(&self) -> bool {
-        self.table.len() + self.kept >= AVOIDED_MAX
+    fn expire(&mut self, now: u64) {
+        self.table.expire(now);
+        self.counts.expire(now);
     }
 
     /// Takes note that a client was served.
     pub(super) fn served(&mut self, mut ticket: Ticket, now: u64) {
         self.leave(&mut ticket);
+        self.expire(now);
         let (device, share) = (ticket.keys.device, ticket.share);
         match ticket.seat {
             Seat::Candidate => return self.counts.served(Arm::Candidate, share),
             Seat::Current => self.counts.served(Arm::Current, share),
-            Seat::Unable => self.counts.unable(share, device),
+            Seat::Unable => self.counts.unable(share),
             Seat::Apart => {}
         }
-        self.counts.confirm(device, now);
+        self.counts.confirm(device);
     }
 
-    /// Takes note that a client aborted, and remembers it if that was on the candidate.
+    /// Takes note that a client aborted. It gets the current certificate from then on for a time.
     pub(super) fn aborted(&mut self, mut ticket: Ticket, abort: Abort, now: u64) {
         self.leave(&mut ticket);
+        self.expire(now);
         let until = now.saturating_add(self.remember);
         let arm = match ticket.seat {
             Seat::Candidate => Arm::Candidate,
@@ -116,7 +121,6 @@ impl Ledger {
             Seat::Unable | Seat::Apart => return,
         };
         if arm == Arm::Candidate {
-            self.table.expire(now);
             self.table.add(ticket.keys, until);
         }
         let device = ticket.keys.device;
@@ -136,16 +140,18 @@ impl Ledger {
 
     /// Reports whether all get the current certificate, because there is no place for a further device.
     pub(super) fn is_held_at(&mut self, now: u64) -> bool {
-        self.table.expire(now);
-        self.is_held()
+        self.expire(now);
+        self.table.len() >= AVOIDED_MAX
     }
 
     pub(super) fn sums(&self) -> &Sums {
         self.counts.sums()
     }
 
-    /// Returns what `/status` has of it.
-    pub(super) fn shown(&mut self, id: &str, now: u64) -> Shown {
+    /// Returns what `/status` has of it, with at most so many devices.
+    pub(super) fn shown(&mut self, id: &str, most: usize, now: u64) -> Shown {
+        self.expire(now);
+        let avoided = self.table.own(most).into_iter();
         Shown {
             id: id.to_owned(),
             share: self.share,
@@ -153,7 +159,7 @@ impl Ledger {
             full: self.counts.is_full(),
             counts: self.counts.shares().to_vec(),
             alerts: self.counts.alerts().clone(),
-            avoided: self.table.own().into_iter().map(ShownDevice::of).collect(),
+            avoided: avoided.map(ShownDevice::of).collect(),
         }
     }
 }
@@ -221,7 +227,7 @@ mod tests {
         assert_eq!(next.seat, Seat::Apart);
         ledger.served(next, 109);
         assert_eq!(draw(&mut ledger, 0, 1, 110).seat, Seat::Candidate);
-        let shown = ledger.shown("a", 109);
+        let shown = ledger.shown("a", 5000, 109);
         let candidate = shown.counts[0].candidate;
         assert_eq!((candidate.aborted, candidate.confirmed), (1, 1));
         assert_eq!(
@@ -231,12 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn who_aborts_on_the_current_one_is_not_remembered() {
+    fn who_aborts_on_the_current_one_is_set_apart_here_and_not_shown() {
         let mut ledger = on(500);
         let ticket = draw(&mut ledger, 9999, 1, 0);
         ledger.aborted(ticket, Abort::Cut, 0);
-        assert_eq!(draw(&mut ledger, 0, 1, 0).seat, Seat::Candidate);
-        let shown = ledger.shown("a", 0);
+        assert_eq!(draw(&mut ledger, 0, 1, 99).seat, Seat::Apart);
+        assert_eq!(draw(&mut ledger, 0, 1, 100).seat, Seat::Candidate);
+        let shown = ledger.shown("a", 5000, 0);
         assert_eq!(
             (shown.counts[0].current.aborted, shown.avoided.len()),
             (1, 0)
@@ -249,9 +256,12 @@ mod tests {
         let ticket = ledger.draw(0, keys(1), Fit::Unable, 0).unwrap();
         assert_eq!(ticket.seat, Seat::Unable);
         ledger.aborted(ticket, Abort::Cut, 0);
-        assert!(ledger.shown("a", 0).counts.is_empty(), "it proves nothing");
+        assert!(
+            ledger.shown("a", 5000, 0).counts.is_empty(),
+            "it proves nothing"
+        );
         ledger.served(ticket, 0);
-        assert_eq!(ledger.shown("a", 0).counts[0].candidate.unable, 1);
+        assert_eq!(ledger.shown("a", 5000, 0).counts[0].candidate.unable, 1);
         let mut few = on(1);
         let ticket = few.draw(1, keys(1), Fit::Unable, 0).unwrap();
         assert_eq!(ticket.seat, Seat::Current, "it was not drawn");
@@ -266,7 +276,7 @@ mod tests {
         assert!(ledger.draw(0, keys(2), Fit::Fits, 1).is_none());
         ledger.follow(Some(&trial(100, Vec::new())), 2);
         assert_eq!(draw(&mut ledger, 0, 1, 2).seat, Seat::Apart);
-        assert_eq!(ledger.shown("a", 2).counts[0].share, 10_000);
+        assert_eq!(ledger.shown("a", 5000, 2).counts[0].share, 10_000);
     }
 
     #[test]
@@ -276,17 +286,17 @@ mod tests {
         let one = draw(&mut ledger, 0, 1, 0);
         ledger.aborted(one, UNKNOWN_CA, 0);
         for device in 2..=most {
-            assert!(!ledger.shown("a", 50).held, "{device}");
+            assert!(!ledger.is_held_at(50), "{device}");
             let ticket = draw(&mut ledger, 0, device, 50);
             assert_eq!(ticket.seat, Seat::Candidate);
             ledger.aborted(ticket, Abort::Cut, 50);
         }
-        assert!(ledger.shown("a", 99).held);
+        assert!(ledger.shown("a", 5000, 99).held);
         assert_eq!(draw(&mut ledger, 0, most + 1, 99).seat, Seat::Apart);
         for device in 1..=most {
             assert!(ledger.table.has(keys(device)), "{device}");
         }
-        assert!(!ledger.shown("a", 100).held, "the first has ended");
+        assert!(!ledger.shown("a", 5000, 100).held, "the first has ended");
         assert_eq!(draw(&mut ledger, 0, most + 1, 100).seat, Seat::Candidate);
     }
 
@@ -308,7 +318,7 @@ mod tests {
         for ticket in &tickets[2..] {
             ledger.aborted(*ticket, Abort::Cut, 0);
         }
-        let own = ledger.shown("a", 0).avoided.len();
+        let own = ledger.shown("a", 5000, 0).avoided.len();
         assert_eq!(own, AVOIDED_MAX - 2, "each of them is remembered");
     }
 
@@ -318,7 +328,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.follow(Some(&trial(10_000, avoided.collect())), 0);
         assert_eq!(draw(&mut ledger, 0, 9999, 0).seat, Seat::Apart);
-        let shown = ledger.shown("a", 0);
+        let shown = ledger.shown("a", 5000, 0);
         assert!(
             shown.held && shown.avoided.is_empty(),
             "it shows its own only"
@@ -326,8 +336,43 @@ mod tests {
         assert_eq!(draw(&mut ledger, 0, 9999, 50).seat, Seat::Candidate);
     }
 
+    /// If the candidate is no worse, its arm must not seem worse. Counting each device once for ever would do that: who aborts
+    /// everything is drawn for the current certificate at once, and for the candidate sooner or later.
+    #[test]
+    fn both_arms_have_the_same_rate_of_aborts_if_the_certificates_are_alike() {
+        let mut ledger = on(1000);
+        let mut random = fastrand::Rng::with_seed(7);
+        for now in (0..3000).step_by(10) {
+            for device in 0..250 {
+                let ticket = draw(&mut ledger, random.u16(..10_000), device, now);
+                // 50 abort everything, and the others one in a hundred times.
+                if device < 50 || random.u8(..100) == 0 {
+                    ledger.aborted(ticket, Abort::Cut, now);
+                } else {
+                    ledger.served(ticket, now);
+                }
+            }
+        }
+        let counts = &ledger.shown("a", 5000, 3000).counts[0];
+        let (current, candidate) = (counts.current, counts.candidate);
+        assert!(candidate.aborted > 150, "{counts:?}");
+        // Rates differ by less than a third, four standard deviations.
+        let products = [
+            candidate.aborted * current.served,
+            current.aborted * candidate.served,
+        ];
+        let (least, most) = (products[0].min(products[1]), products[0].max(products[1]));
+        assert!(most * 3 < least * 4, "{counts:?}");
+        let products = [
+            candidate.confirmed * current.aborted,
+            current.confirmed * candidate.aborted,
+        ];
+        let (least, most) = (products[0].min(products[1]), products[0].max(products[1]));
+        assert!(most * 2 < least * 3, "{counts:?}");
+    }
+
     proptest! {
-        /// Whatever a client does in whatever order, it is not shown the candidate again within its time, and no place is lost.
+        /// Whatever clients do in whatever order, none is drawn again within its time, and no place is lost.
         #[test]
         fn no_device_meets_the_candidate_twice_within_its_time(
             steps in proptest::collection::vec((0..12_u64, 0..3_u8, 0..10_u64, 0..10_000_u16), 0..300),
@@ -346,7 +391,7 @@ mod tests {
                     0 => ledger.served(ticket, now),
                     1 => {
                         ledger.aborted(ticket, UNKNOWN_CA, now);
-                        if ticket.seat == Seat::Candidate {
+                        if ticket.seat != Seat::Apart {
                             refused[index] = Some(now);
                         }
                     }

@@ -18,7 +18,7 @@ pub struct Shown {
     pub share: u16,
     /// Whether all get the current certificate, because no further device could be remembered.
     pub held: bool,
-    /// Whether no further device can be counted as aborted in one of the arms.
+    /// Whether no further device can be counted as aborted.
     pub full: bool,
     /// The counts by share, in the order in which the shares were first used.
     pub counts: Vec<OfShare>,

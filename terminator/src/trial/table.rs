@@ -121,11 +121,11 @@ impl Table {
         self.next_end = self.next_end.min(until);
     }
 
-    /// Returns the entries that were made here, the newest first.
-    pub(super) fn own(&self) -> Vec<Avoided> {
+    /// Returns the entries that were made here, the newest first, at most so many, and no more than the file takes.
+    pub(super) fn own(&self, most: usize) -> Vec<Avoided> {
         let mut own: Vec<_> = self.own.iter().collect();
         own.sort_unstable_by_key(|(_, entry)| std::cmp::Reverse(entry.number));
-        let own = own.into_iter().take(AVOIDED_MAX);
+        let own = own.into_iter().take(most.min(AVOIDED_MAX));
         own.map(|(key, entry)| Avoided {
             key: *key,
             until: entry.until,
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(table.len(), 2);
         table.share(&[], 20);
         assert_eq!(table.len(), 2, "own entries stay without the file's");
-        let own: Vec<u64> = table.own().iter().map(|one| one.until).collect();
+        let own: Vec<u64> = table.own(9).iter().map(|one| one.until).collect();
         assert_eq!(own, [90, 100], "the newest first");
         let all = Avoided {
             key: keys(7, 0).address,
@@ -217,7 +217,9 @@ mod tests {
             table.add(keys(address, 1), 100);
         }
         assert_eq!(table.len(), OWN_MAX);
-        assert_eq!(table.own().len(), AVOIDED_MAX);
+        assert_eq!(table.own(usize::MAX).len(), AVOIDED_MAX);
+        let newest = table.own(1)[0].key;
+        assert_eq!(newest, keys(u64::try_from(OWN_MAX).unwrap() - 1, 1).device);
     }
 
     /// What happens to a table.

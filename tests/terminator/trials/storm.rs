@@ -5,12 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tests::clients::tls::Connector;
+use tests::wait::eventually_async;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::{Got, Trying, broker, loopback};
+use crate::fixture::SOON;
 
 const DEVICES: u32 = 500;
+
+/// How often a device reconnects.
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// One in this many trusts the old root only: 3 %.
 const OLD_EVERY: u32 = 33;
@@ -30,16 +35,19 @@ async fn reconnect(
     is_over: Arc<AtomicBool>,
 ) {
     while !is_over.load(Ordering::Relaxed) {
-        match device.connect_mqtt(addr, "device").await {
-            Ok(_) => tries.failed_in_a_row.store(0, Ordering::Relaxed),
-            Err(_) => {
-                let failed = tries.failed_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-                tries.most_failed.fetch_max(failed, Ordering::Relaxed);
-            }
+        if device.connect_mqtt(addr, "device").await.is_ok() {
+            tries.failed_in_a_row.store(0, Ordering::Relaxed);
+        } else {
+            let failed = tries.failed_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+            tries.most_failed.fetch_max(failed, Ordering::Relaxed);
         }
         tries.done.fetch_add(1, Ordering::Relaxed);
-        sleep(Duration::from_millis(500)).await;
+        sleep(PERIOD).await;
     }
+}
+
+fn done(tries: &Tries) -> u32 {
+    tries.done.load(Ordering::Relaxed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,16 +77,15 @@ async fn a_fleet_loses_no_device_while_the_share_rises() {
         .collect();
     for share in [100, 500, 2_500, 10_000] {
         trying.follow(share, trying.avoided());
-        // Each device has begun two tries under this share.
-        let before: Vec<u32> = fleet
-            .iter()
-            .map(|one| one.done.load(Ordering::Relaxed))
-            .collect();
-        let has_tried =
-            |(one, before): (&Arc<Tries>, &u32)| one.done.load(Ordering::Relaxed) >= before + 3;
-        while !fleet.iter().zip(&before).all(has_tried) {
-            sleep(Duration::from_millis(50)).await;
-        }
+        // Each device has begun two tries or more under this share.
+        let before: Vec<u32> = fleet.iter().map(|one| done(one)).collect();
+        eventually_async(SOON, "each device has tried again", async || {
+            let mut fleet = fleet.iter().zip(&before);
+            fleet
+                .all(|(one, before)| done(one) >= before + 3)
+                .then_some(())
+        })
+        .await;
     }
     is_over.store(true, Ordering::Relaxed);
     tasks.join_all().await;
