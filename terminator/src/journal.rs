@@ -46,6 +46,9 @@ pub(crate) struct Entry {
     pub(crate) signature_schemes: Vec<String>,
     pub(crate) protocols: Vec<String>,
     pub(crate) alert: Option<Alert>,
+    /// ID of the trial whose candidate the client was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<String>,
     /// Subject of the client's certificate, if that was rejected.
     pub(crate) certificate: Option<String>,
     /// Why it was rejected, as in the metric.
@@ -83,6 +86,7 @@ impl Entry {
             signature_schemes: schemes,
             protocols: protocols.map(|protocol| shown(protocol)).collect(),
             alert: error.alert(attempt.alert()),
+            candidate: attempt.candidate().map(str::to_owned),
             certificate,
             certificate_reason,
         }
@@ -109,6 +113,7 @@ impl Entry {
             signature_schemes: Vec::new(),
             protocols: Vec::new(),
             alert: None,
+            candidate: None,
             certificate,
             certificate_reason: Some(refusal.reason().name()),
         }

@@ -114,9 +114,18 @@ impl Attempt {
     /// Takes the draw of a client that was shown a certificate.
     pub(crate) fn drawn(&mut self) -> Option<Box<Draw>> {
         let draw = self.draw.take()?;
+        self.has_shown(&draw).then_some(draw)
+    }
+
+    /// Returns the ID of the trial whose candidate the client was shown.
+    pub(crate) fn candidate(&self) -> Option<&str> {
+        let draw = self.draw.as_ref().filter(|draw| self.has_shown(draw))?;
+        draw.candidate()
+    }
+
+    fn has_shown(&self, draw: &Draw) -> bool {
         let session = self.session.as_ref();
-        let is_shown = session.is_some_and(|one| one.has_shown_certificate(draw.chosen));
-        (self.is_done || is_shown).then_some(draw)
+        self.is_done || session.is_some_and(|one| one.has_shown_certificate(draw.chosen))
     }
 
     /// Returns the host name that the client requests.

@@ -75,6 +75,12 @@ impl Draw {
         taken.is_some_and(|taken| taken.trial.id == id && taken.ticket.seat == Seat::Candidate)
     }
 
+    /// Returns the trial's ID, if the client gets its candidate.
+    pub(crate) fn candidate(&self) -> Option<&str> {
+        let taken = self.taken.as_ref()?;
+        (taken.ticket.seat == Seat::Candidate).then_some(&taken.trial.id)
+    }
+
     /// Takes note that the client was served.
     pub(crate) fn served(self) {
         if let Some(mut taken) = self.taken {
@@ -92,10 +98,11 @@ impl Draw {
 
     /// Takes note that the client aborted; returns the trial's ID if it aborted on the candidate.
     pub(crate) fn aborted(self, abort: Abort) -> Option<String> {
+        let candidate = self.candidate().map(str::to_owned);
         let mut taken = self.taken?;
         let ticket = taken.over();
         taken.trial.lock().aborted(ticket, abort, super::now());
-        (ticket.seat == Seat::Candidate).then(|| taken.trial.id.clone())
+        candidate
     }
 }
 

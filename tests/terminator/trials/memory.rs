@@ -7,7 +7,7 @@ use tests::clients::tls::Connector;
 use tests::hello::Hello;
 
 use super::aborts::hear;
-use super::{Got, REMEMBER, Trying, loopback, now, trial};
+use super::{Got, ID, REMEMBER, Trying, loopback, now, trial};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_trusts_the_old_root_only_is_out_for_one_try() {
@@ -32,6 +32,12 @@ async fn a_device_that_trusts_the_old_root_only_is_out_for_one_try() {
     let shown = one.shown();
     // In TLS 1.3 tokio-rustls disconnects without an alert, as small stacks and modems do.
     assert_eq!(shown["alerts"], json!({"cut": 1, "unknown_ca": 1}));
+    let failed: serde_json::Value =
+        serde_json::from_str(&one.fixture.get("/handshakes").1).unwrap();
+    assert_eq!(
+        (&failed[0]["candidate"], &failed[1]["candidate"]),
+        (&json!(ID), &json!(ID))
+    );
     let current = json!({"served": 0, "aborted": 0, "confirmed": 0});
     assert_eq!(
         shown["counts"][0]["current"], current,
