@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixDatagram};
 use std::sync::{LazyLock, Mutex};
+
+use socket2::{Domain, Socket, Type};
 
 /// The first and the last ephemeral port of this network namespace.
 const OUTGOING: &str = "/proc/sys/net/ipv4/ip_local_port_range";
@@ -82,15 +84,26 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
     Some(ports.next()?.ok()?..=ports.next()?.ok()?)
 }
 
-/// Binding the wildcard address fails if the port is in use on any address. IPv6 may be unavailable.
+/// Binding the wildcard address fails if another socket listens on the port, on any address. IPv6 may be unavailable. These sockets
+/// do not listen: a program that another thread starts at this moment has copies of them until it runs, and those must not keep the
+/// port.
 fn is_free(port: u16) -> bool {
-    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
-        && v6.map_or_else(|error| error.kind() != ErrorKind::AddrInUse, |_| true)
+    let bind = |address: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())
+    };
+    let v6 = bind((Ipv6Addr::LOCALHOST, port).into());
+    bind((Ipv4Addr::UNSPECIFIED, port).into()).is_ok()
+        && v6.map_or_else(|error| error.kind() != ErrorKind::AddrInUse, |()| true)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -99,6 +112,28 @@ mod tests {
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it was free");
         assert!(!is_free(first));
         assert_ne!(free_port(), first);
+    }
+
+    /// A program that another thread starts has a copy of each open socket until it runs.
+    #[test]
+    fn a_free_port_can_be_bound_while_programs_start() {
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        Command::new("true").status().expect("it is installed");
+                    }
+                });
+            }
+            // Other tests get none of these.
+            let taken = (11_000..13_000).filter(|port| {
+                is_free(*port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err()
+            });
+            let taken: Vec<u16> = taken.collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(taken, [0_u16; 0]);
+        });
     }
 
     #[test]
