@@ -50,7 +50,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "MQTT_TLS_CRLS", value_name = "FILE")]
     pub(crate) crls: Option<PathBuf>,
     /// File with trials of renewed certificates: which share of the clients gets the candidates in the configuration, and which
-    /// devices must not, as the operator writes it; it is watched for changes
+    /// devices must not; it is watched for changes
     #[arg(long, env = "MQTT_TLS_TRIALS", value_name = "FILE")]
     pub(crate) trials: Option<PathBuf>,
     /// Number of threads that serve connections [default: number of cores]

@@ -223,7 +223,8 @@ impl Relay {
                 // Many clients do not answer close_notify with their own.
                 Ok(Read::End) => self.end_up(End::ClientCut),
                 Err(inbound::Error::Io(_)) => self.lose_client(),
-                Err(inbound::Error::Tls(_) | inbound::Error::TooLarge(_)) => {
+                Err(error @ (inbound::Error::Tls(_) | inbound::Error::TooLarge(_))) => {
+                    self.broker.fails(error.alert());
                     self.end_up(End::TlsError);
                     // Nothing may follow the queued alert.
                     self.down = self.down.max(Direction::Ending);

@@ -1,7 +1,7 @@
 //! Trials of renewed certificates: which clients get the candidate of a certificate, and what comes of it.
 //!
 //! All threads share one [`Trials`]. Without a trial, a handshake costs one load of a flag; with one, a lock that is held for a look-up.
-//! It must not decide how a trial goes on: the operator does, by the file.
+//! It must not decide how a trial goes on: the writer of the file does.
 
 mod abort;
 mod counts;
@@ -22,7 +22,7 @@ use mqtt_tls_config::{self as config, AVOIDED_MAX, SHARE_ALL};
 
 pub(crate) use self::abort::Abort;
 pub(crate) use self::counts::{Arm, Outcome, Sums};
-pub(crate) use self::draw::Draw;
+pub(crate) use self::draw::{Draw, Term};
 pub(crate) use self::ledger::Fit;
 pub(crate) use self::shown::Shown;
 
@@ -35,7 +35,7 @@ const SHOWN_MAX: usize = 4 * AVOIDED_MAX;
 /// The trials of this process, which outlive reloads.
 #[derive(Default)]
 pub(crate) struct Trials {
-    /// Whether a trial of the file has a share.
+    /// Whether a trial has a share, or remembers devices.
     is_on: AtomicBool,
     known: RwLock<Known>,
 }
@@ -86,7 +86,7 @@ impl Trials {
             one.lock().follow(trial, now);
         }
         known.forget();
-        let is_on = file.iter().any(|trial| trial.share > 0);
+        let is_on = known.trials.iter().any(|one| one.lock().is_needed());
         self.is_on.store(is_on, Ordering::Relaxed);
     }
 
@@ -114,10 +114,14 @@ impl Trials {
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let now = now();
         let known = self.read();
-        let most = SHOWN_MAX / known.trials.len().max(1);
+        let all: usize = known.trials.iter().map(|one| one.lock().found()).sum();
         let trials = known.trials.iter();
         trials
-            .map(|one| one.lock().shown(&one.id, most, now))
+            .map(|one| {
+                let mut ledger = one.lock();
+                let most = ledger.found() * SHOWN_MAX / all.max(SHOWN_MAX);
+                ledger.shown(&one.id, most, now)
+            })
             .collect()
     }
 
@@ -198,9 +202,10 @@ mod tests {
 
     use mqtt_tls_config as config;
 
-    use super::{Abort, Arm, Draw, Fit, Outcome, SHOWN_MAX, Trials};
+    use super::{Abort, Arm, Draw, Fit, Outcome, SHOWN_MAX, Term, Trials};
 
     const CUT: Abort = Abort::Cut;
+    const ALWAYS: Term = 0..=u64::MAX;
 
     fn file(trials: &[(&str, u16)]) -> Vec<config::Trial> {
         let trial = |(id, share): &(&str, u16)| config::Trial {
@@ -244,21 +249,24 @@ mod tests {
     fn a_draw_is_fixed_when_it_is_taken() {
         let trials = on(&[("a", 10_000), ("b", 0)]);
         let mut first = draw(&trials, 1);
-        assert!(first.choose("a", Fit::Fits) && first.choose("a", Fit::Fits));
+        assert!(first.choose("a", Fit::Fits, &ALWAYS) && first.choose("a", Fit::Fits, &ALWAYS));
         assert!(
-            !first.choose("other", Fit::Fits),
+            !first.choose("other", Fit::Fits, &ALWAYS),
             "it is not for another trial"
         );
         trials.follow(&file(&[("a", 0)]));
-        assert!(first.choose("a", Fit::Fits), "after a HelloRetryRequest");
+        assert!(
+            first.choose("a", Fit::Fits, &ALWAYS),
+            "after a HelloRetryRequest"
+        );
         assert_eq!(first.aborted(CUT).as_deref(), Some("a"));
         trials.follow(&file(&[("a", 10_000), ("b", 0)]));
         let mut second = draw(&trials, 1);
-        assert!(!second.choose("a", Fit::Fits), "it is remembered");
+        assert!(!second.choose("a", Fit::Fits, &ALWAYS), "it is remembered");
         second.served();
         for id in ["b", "unknown"] {
             let mut other = draw(&trials, 2);
-            assert!(!other.choose(id, Fit::Fits));
+            assert!(!other.choose(id, Fit::Fits, &ALWAYS));
             assert_eq!(other.aborted(CUT), None);
         }
         let counted = [Outcome::Served, Outcome::Aborted, Outcome::Confirmed];
@@ -268,11 +276,39 @@ mod tests {
     }
 
     #[test]
+    fn a_candidate_is_drawn_within_its_dates_only() {
+        let trials = on(&[("a", 10_000)]);
+        let now = super::now();
+        for (term, expected) in [
+            (now - 10..=now + 10, true),
+            (now + 10..=now + 20, false),
+            (now - 20..=now - 10, false),
+        ] {
+            let mut one = draw(&trials, 1);
+            assert_eq!(one.choose("a", Fit::Fits, &term), expected, "{term:?}");
+        }
+    }
+
+    /// It would see the candidate again in a session that began with it.
+    #[test]
+    fn a_device_that_is_remembered_is_known_without_a_share_too() {
+        let trials = on(&[("a", 10_000)]);
+        let mut first = draw(&trials, 1);
+        assert!(first.choose("a", Fit::Fits, &ALWAYS) && !first.is_avoided());
+        first.aborted(CUT);
+        trials.follow(&file(&[("a", 0)]));
+        let mut again = draw(&trials, 1);
+        assert!(!again.choose("a", Fit::Fits, &ALWAYS) && again.is_avoided());
+        let mut other = draw(&trials, 2);
+        assert!(!other.choose("a", Fit::Fits, &ALWAYS) && !other.is_avoided());
+    }
+
+    #[test]
     fn a_draw_that_is_dropped_counts_nothing_and_frees_its_place() {
         let trials = on(&[("a", 10_000)]);
         for _ in 0..5000 {
             let mut one = draw(&trials, 1);
-            assert!(one.choose("a", Fit::Fits));
+            assert!(one.choose("a", Fit::Fits, &ALWAYS));
         }
         assert_eq!(trials.sums(), [[0; 4]; 2]);
     }
@@ -280,7 +316,7 @@ mod tests {
     #[test]
     fn a_probe_gets_the_candidate_that_it_can_verify() {
         let mut probe = Draw::of_probe();
-        assert!(probe.choose("a", Fit::Fits) && !probe.choose("b", Fit::Unable));
+        assert!(probe.choose("a", Fit::Fits, &ALWAYS) && !probe.choose("b", Fit::Unable, &ALWAYS));
         probe.served();
     }
 
@@ -289,7 +325,7 @@ mod tests {
         let trials = on(&[("a", 10_000)]);
         trials.expect(BTreeSet::from(["a".to_owned()]));
         let mut one = draw(&trials, 1);
-        one.choose("a", Fit::Fits);
+        one.choose("a", Fit::Fits, &ALWAYS);
         one.served();
         trials.follow(&file(&[("b", 10_000)]));
         let shown = trials.shown();
@@ -300,7 +336,7 @@ mod tests {
         assert_eq!(trials.on_and_held(), (1, 0));
         // A connection may outlive its trial.
         let mut late = draw(&trials, 2);
-        late.choose("b", Fit::Fits);
+        late.choose("b", Fit::Fits, &ALWAYS);
         trials.expect(BTreeSet::new());
         trials.follow(&[]);
         assert!(trials.shown().is_empty());
@@ -323,7 +359,7 @@ mod tests {
             for device in 0..300_u32 {
                 let address = Ipv4Addr::from_bits(device).into();
                 let mut one = trials.draw(address, Vec::new).unwrap();
-                assert!(one.choose(id, Fit::Fits));
+                assert!(one.choose(id, Fit::Fits, &ALWAYS));
                 one.aborted(CUT);
             }
         }
@@ -335,7 +371,7 @@ mod tests {
     #[test]
     fn about_the_share_gets_the_candidate() {
         let trials = on(&[("a", 5_000)]);
-        let drawn = (0..2000).filter(|_| draw(&trials, 1).choose("a", Fit::Fits));
+        let drawn = (0..2000).filter(|_| draw(&trials, 1).choose("a", Fit::Fits, &ALWAYS));
         let drawn = drawn.count();
         // Further from half than ten standard deviations.
         assert!((776..1224).contains(&drawn), "{drawn}");

@@ -48,7 +48,7 @@ impl TrialFile {
                 info!(trials = new.len(), avoided, "loaded trials of certificates");
                 self.read = Some(digest);
             }
-            // Without a trial, the operator writes no file.
+            // Without a trial there is no file.
             Err(Error::Read(error)) if error.is_absent() => {
                 if self.read.take().is_some() {
                     trials.follow(&[]);

@@ -1,4 +1,4 @@
-//! The trials of renewed certificates, as the operator writes them and terminators read them: which share of the clients gets
+//! The trials of renewed certificates, as a file has them that terminators read: which share of the clients gets
 //! a certificate's candidate, and which devices must not get it.
 //!
 //! ```text

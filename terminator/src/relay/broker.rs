@@ -48,6 +48,15 @@ impl Broker {
         }
     }
 
+    /// Takes note of a TLS error: perhaps the client has sent an alert.
+    pub(super) fn fails(&mut self, alert: Option<u8>) {
+        if let Self::Other(draw) = self
+            && let (Some(draw), Some(alert)) = (draw.take(), alert)
+        {
+            draw.aborted(Abort::Alert(alert));
+        }
+    }
+
     /// Takes note of data from the backend, by its first byte.
     pub(super) fn says(&mut self, first: u8, known: &Known) {
         if let Self::Silent(_) = self {
@@ -74,7 +83,7 @@ impl Broker {
         match self {
             Self::Other(draw) => {
                 if let Some(draw) = draw.take()
-                    && (is_clients(first) || first == End::TlsError)
+                    && is_clients(first)
                 {
                     draw.aborted(Abort::NoFirstPacket);
                 }
@@ -89,4 +98,58 @@ impl Broker {
 /// Reports whether the client has ended the connection.
 fn is_clients(end: End) -> bool {
     matches!(end, End::ClientClosed | End::ClientCut | End::ClientReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use mqtt_tls_config::Trial;
+
+    use super::*;
+    use crate::trial::{Arm, Fit, Outcome, Trials};
+
+    /// Returns how often devices aborted of which `act` made one the client of a backend of another protocol.
+    fn aborted(act: impl FnOnce(&mut Broker)) -> u64 {
+        let trials = Arc::<Trials>::default();
+        trials.follow(&[Trial {
+            id: "a".to_owned(),
+            share: 10_000,
+            remember: 60,
+            avoided: Vec::new(),
+        }]);
+        let draw = trials.draw(Ipv4Addr::LOCALHOST.into(), Vec::new);
+        let mut draw = Box::new(draw.expect("a trial is on"));
+        assert!(draw.choose("a", Fit::Fits, &(0..=u64::MAX)));
+        act(&mut Broker::new(Protocol::Tcp, draw.settled()));
+        trials.sums()[Arm::Candidate as usize][Outcome::Aborted as usize]
+    }
+
+    #[test]
+    fn an_alert_is_an_abort_and_an_error_of_ours_is_none() {
+        for (alert, expected) in [(Some(48), 1), (None, 0)] {
+            let fails = |broker: &mut Broker| {
+                broker.fails(alert);
+                broker.end(End::TlsError);
+            };
+            assert_eq!(aborted(fails), expected, "{alert:?}");
+        }
+    }
+
+    #[test]
+    fn who_leaves_before_the_first_byte_aborts() {
+        for (end, expected) in [(End::ClientReset, 1), (End::BackendClosed, 0)] {
+            let ends = |broker: &mut Broker| {
+                broker.end(end);
+            };
+            assert_eq!(aborted(ends), expected, "{end:?}");
+        }
+        let speaks = |broker: &mut Broker| {
+            broker.hears();
+            broker.fails(Some(48));
+            broker.end(End::TlsError);
+        };
+        assert_eq!(aborted(speaks), 0);
+    }
 }

@@ -13,7 +13,8 @@ use rustls::{CipherSuite, NamedGroup, SignatureScheme};
 
 use super::drawn;
 use super::hello::offered::KeyKind;
-use crate::trial::Fit;
+use crate::trial::{Fit, Term};
+use mqtt_tls_judge::Date;
 use mqtt_tls_judge::certificate::Certificate;
 
 /// A certificate that may take the place of another.
@@ -54,6 +55,8 @@ impl Entry {
 
 #[derive(Debug)]
 struct Chain {
+    /// When it is valid.
+    term: Term,
     names: Vec<String>,
     /// Curve of an ECDSA key.
     curve: Option<NamedGroup>,
@@ -62,8 +65,11 @@ struct Chain {
 
 impl Chain {
     fn of(certificate: &Certificate) -> Self {
+        let facts = certificate.facts();
+        let seconds = |date: Date| u64::try_from(date.as_second()).unwrap_or(0);
         Self {
-            names: certificate.facts().dns_names.clone(),
+            term: seconds(facts.not_before)..=seconds(facts.not_after),
+            names: facts.dns_names.clone(),
             curve: match key_kind(certificate) {
                 Some(KeyKind::P256) => Some(NamedGroup::secp256r1),
                 Some(KeyKind::P384) => Some(NamedGroup::secp384r1),
@@ -198,9 +204,9 @@ impl ResolvesServerCert for ByName {
         // verify none (RFC 8446, section 6.2).
         let index = self.choose(&hello, &name, None)?;
         let Entry { current, candidate } = self.entries.get(index)?;
-        let drawn = candidate
-            .as_ref()
-            .filter(|(id, _)| drawn::gets_candidate(id, || self.fit(&hello, &name, (index, id))));
+        let drawn = candidate.as_ref().filter(|(id, chain)| {
+            drawn::gets_candidate(id, &chain.term, || self.fit(&hello, &name, (index, id)))
+        });
         let chain = drawn.map_or(current, |(_, candidate)| candidate);
         Some(Arc::clone(&chain.certified))
     }

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use crate::trial::{Draw, Fit};
+use crate::trial::{Draw, Fit, Term};
 
 thread_local! {
     static DRAW: RefCell<Option<Box<Draw>>> = const { RefCell::new(None) };
@@ -20,14 +20,20 @@ pub(super) fn lend<T>(draw: &mut Option<Box<Draw>>, meanwhile: impl FnOnce() -> 
     done
 }
 
-/// Reports whether the client gets the candidate of a trial; `fit` says whether it can, and `None` if the trial is not about it.
-pub(super) fn gets_candidate(id: &str, fit: impl FnOnce() -> Option<Fit>) -> bool {
+/// Reports whether the client gets the candidate of a trial, which is valid in a time; `fit` says whether it can, and `None` if the trial
+/// is not about it.
+pub(super) fn gets_candidate(id: &str, term: &Term, fit: impl FnOnce() -> Option<Fit>) -> bool {
     DRAW.with_borrow_mut(|draw| {
         let Some(draw) = draw else {
             return false;
         };
-        fit().is_some_and(|fit| draw.choose(id, fit))
+        fit().is_some_and(|fit| draw.choose(id, fit, term))
     })
+}
+
+/// Reports whether the client is remembered because it has refused a candidate. The certificate is chosen before a session is opened.
+pub(super) fn is_avoided() -> bool {
+    DRAW.with_borrow(|draw| draw.as_ref().is_some_and(|draw| draw.is_avoided()))
 }
 
 #[cfg(test)]
@@ -38,15 +44,17 @@ mod tests {
     use crate::trial::{Draw, Fit};
 
     fn gets() -> bool {
-        gets_candidate("a", || Some(Fit::Fits))
+        gets_candidate("a", &(0..=0), || Some(Fit::Fits))
     }
 
     #[test]
     fn a_draw_is_there_while_it_is_lent() {
         let mut draw = Some(Box::new(Draw::of_probe()));
-        assert!(!gets_candidate("a", || panic!("it is not needed")));
+        assert!(!gets_candidate("a", &(0..=0), || panic!(
+            "it is not needed"
+        )));
         assert!(lend(&mut draw, gets));
-        assert!(!lend(&mut draw, || gets_candidate("a", || None)));
+        assert!(!lend(&mut draw, || gets_candidate("a", &(0..=0), || None)));
         assert!(draw.is_some() && !gets());
     }
 

@@ -114,7 +114,7 @@ impl Attempt {
     /// Takes the draw of a client that was shown a certificate.
     pub(crate) fn drawn(&mut self) -> Option<Box<Draw>> {
         let draw = self.draw.take()?;
-        self.has_shown(&draw).then_some(draw)
+        self.has_shown(&draw).then(|| draw.settled()).flatten()
     }
 
     /// Returns the ID of the trial whose candidate the client was shown.

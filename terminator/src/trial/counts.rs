@@ -1,8 +1,8 @@
 //! What is counted of a trial: clients that were served and that aborted, of those that got the candidate and of those that got the
 //! current certificate. Pure.
 //!
-//! It must not decide anything: the operator compares the two. A device's retries count as one abort, so it is marked for a time,
-//! and that memory has an end.
+//! It must not decide anything: the writer of the file compares the two. A device's retries count as one abort, so it is marked for
+//! a time, and that memory has an end.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::abort::Abort;
+use super::key::Keys;
+use super::table::PER_ADDRESS_MAX;
 
 /// Maximum number of shares whose counts are kept; the oldest goes first.
 const SHARES_MAX: usize = 8;
@@ -118,6 +120,8 @@ pub struct OfCandidate {
 
 /// A device that has aborted.
 struct Mark {
+    /// The key of its address, unless it is that itself.
+    address: Option<u64>,
     arm: Arm,
     share: u16,
     until: u64,
@@ -132,6 +136,8 @@ pub(super) struct Counts {
     /// Of all shares, also of those that are not kept.
     sums: Sums,
     marks: HashMap<u64, Mark>,
+    /// How many marks there are of an address.
+    by_address: HashMap<u64, usize>,
     /// When the next mark ends, or earlier.
     next_end: u64,
     alerts: BTreeMap<&'static str, u64>,
@@ -148,12 +154,23 @@ impl Counts {
         self.add(Arm::Candidate, Outcome::Unable, share);
     }
 
-    /// Counts a device that aborted, and marks it until a time. One that is marked does not count.
-    pub(super) fn aborted(&mut self, arm: Arm, share: u16, device: u64, abort: Abort, until: u64) {
-        if self.is_marked(device) || self.is_full() {
+    /// Counts a device that aborted, and marks it until a time. One that is marked does not count. Behind an address with many such
+    /// devices, all others are one: anyone can make further ClientHellos. The marks of the candidate need no limit, because a draw
+    /// keeps a place for each.
+    pub(super) fn aborted(&mut self, arm: Arm, share: u16, keys: Keys, abort: Abort, until: u64) {
+        let has_room = arm == Arm::Candidate || !self.is_full();
+        if self.is_marked(keys) || !has_room {
             return;
         }
+        let of_address = self.by_address.entry(keys.address).or_default();
+        let (device, address) = if *of_address < PER_ADDRESS_MAX {
+            *of_address += 1;
+            (keys.device, Some(keys.address))
+        } else {
+            (keys.address, None)
+        };
         let mark = Mark {
+            address,
             arm,
             share,
             until,
@@ -177,15 +194,28 @@ impl Counts {
         }
     }
 
-    /// Reports whether a device has aborted, in either arm.
-    pub(super) fn is_marked(&self, device: u64) -> bool {
-        self.marks.contains_key(&device)
+    /// Reports whether a device has aborted, in either arm, or too many at its address.
+    pub(super) fn is_marked(&self, keys: Keys) -> bool {
+        self.marks.contains_key(&keys.device) || self.marks.contains_key(&keys.address)
+    }
+
+    /// Keeps the counts of a share that is in effect, whatever others come.
+    pub(super) fn prefer(&mut self, share: u16) {
+        let index = self.shares.iter().position(|known| known.share == share);
+        if let Some(index) = index {
+            let known = self.shares.remove(index);
+            self.shares.push(known);
+        }
     }
 
     /// Removes the marks that have ended.
     pub(super) fn expire(&mut self, now: u64) {
         if now >= self.next_end {
             self.marks.retain(|_, mark| mark.until > now);
+            self.by_address.clear();
+            for address in self.marks.values().filter_map(|mark| mark.address) {
+                *self.by_address.entry(address).or_default() += 1;
+            }
             let ends = self.marks.values().map(|mark| mark.until);
             self.next_end = ends.min().unwrap_or(u64::MAX);
         }
@@ -248,21 +278,32 @@ impl Counts {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Abort, Arm, Counts, MARKS_MAX, OfCandidate, OfCurrent, Outcome, SHARES_MAX};
+    use super::{
+        Abort, Arm, Counts, Keys, MARKS_MAX, OfCandidate, OfCurrent, Outcome, PER_ADDRESS_MAX,
+        SHARES_MAX,
+    };
 
     const UNKNOWN_CA: Abort = Abort::Alert(48);
+
+    /// A device at an address of its own.
+    fn keys(device: u64) -> Keys {
+        Keys {
+            device,
+            address: u64::MAX - device,
+        }
+    }
 
     #[test]
     fn a_devices_retries_count_once_until_its_mark_ends() {
         let mut counts = Counts::default();
         for share in [100, 500] {
             for abort in [UNKNOWN_CA, Abort::Cut] {
-                counts.aborted(Arm::Candidate, share, 7, abort, 99);
-                counts.aborted(Arm::Current, share, 7, abort, 199);
+                counts.aborted(Arm::Candidate, share, keys(7), abort, 99);
+                counts.aborted(Arm::Current, share, keys(7), abort, 199);
             }
         }
         counts.expire(98);
-        assert!(counts.is_marked(7) && !counts.is_marked(8));
+        assert!(counts.is_marked(keys(7)) && !counts.is_marked(keys(8)));
         let shares = counts.shares();
         assert_eq!((shares.len(), shares[0].share), (1, 100));
         let aborted = (shares[0].current.aborted, shares[0].candidate.aborted);
@@ -270,16 +311,16 @@ mod tests {
         let alerts: Vec<_> = counts.alerts().iter().collect();
         assert_eq!(alerts, [(&"unknown_ca", &1)]);
         counts.expire(99);
-        counts.aborted(Arm::Current, 500, 7, Abort::Cut, 199);
+        counts.aborted(Arm::Current, 500, keys(7), Abort::Cut, 199);
         assert_eq!(counts.shares()[1].current.aborted, 1);
     }
 
     #[test]
     fn an_abort_is_confirmed_once_and_in_time_under_the_share_at_which_it_was() {
         let mut counts = Counts::default();
-        counts.aborted(Arm::Candidate, 100, 1, UNKNOWN_CA, 50);
-        counts.aborted(Arm::Current, 100, 2, Abort::Cut, 50);
-        counts.aborted(Arm::Candidate, 100, 3, Abort::Cut, 40);
+        counts.aborted(Arm::Candidate, 100, keys(1), UNKNOWN_CA, 50);
+        counts.aborted(Arm::Current, 100, keys(2), Abort::Cut, 50);
+        counts.aborted(Arm::Candidate, 100, keys(3), Abort::Cut, 40);
         counts.served(Arm::Current, 500);
         counts.expire(40);
         for device in [1, 1, 2, 3, 4] {
@@ -309,12 +350,12 @@ mod tests {
         let most = u64::try_from(MARKS_MAX).unwrap();
         for device in 0..most + 10 {
             assert_eq!(counts.is_full(), device >= most);
-            counts.aborted(Arm::Current, 1, device, Abort::Cut, 9 + device % 2);
+            counts.aborted(Arm::Current, 1, keys(device), Abort::Cut, 9 + device % 2);
         }
         assert_eq!(counts.shares()[0].current.aborted, most);
         counts.expire(9);
         assert!(!counts.is_full(), "half of them have ended");
-        counts.aborted(Arm::Candidate, 1, most + 5, Abort::Cut, 90);
+        counts.aborted(Arm::Candidate, 1, keys(most + 5), Abort::Cut, 90);
         assert_eq!(counts.shares()[0].candidate.aborted, 1);
         for share in 0..20 {
             counts.served(Arm::Candidate, share);
@@ -326,6 +367,38 @@ mod tests {
         assert_eq!(served, 20);
     }
 
+    /// Anyone can make further ClientHellos.
+    #[test]
+    fn devices_behind_one_address_are_one_from_some_number_on() {
+        let mut counts = Counts::default();
+        let at = |device| Keys {
+            device,
+            address: 1 << 40,
+        };
+        for device in 0..1000 {
+            counts.aborted(Arm::Current, 1, at(device), Abort::Cut, 9);
+        }
+        let most = u64::try_from(PER_ADDRESS_MAX).unwrap();
+        assert_eq!(counts.shares()[0].current.aborted, most + 1);
+        assert!(counts.is_marked(at(5000)), "each other one is marked");
+        counts.expire(9);
+        assert!(!counts.is_marked(at(5000)));
+        counts.aborted(Arm::Current, 1, at(5000), Abort::Cut, 19);
+        assert_eq!(counts.shares()[0].current.aborted, most + 2);
+    }
+
+    #[test]
+    fn the_counts_of_the_share_in_effect_are_not_dropped() {
+        let mut counts = Counts::default();
+        for share in 0..20 {
+            counts.served(Arm::Candidate, share);
+            counts.served(Arm::Candidate, 100);
+            counts.prefer(100);
+        }
+        let last = counts.shares().last().unwrap();
+        assert_eq!((last.share, last.candidate.served), (100, 20));
+    }
+
     proptest! {
         #[test]
         fn shares_add_up_and_no_more_is_confirmed_than_aborted(
@@ -334,8 +407,8 @@ mod tests {
             let (mut counts, mut now) = (Counts::default(), 0);
             for (kind, share, device) in steps {
                 match kind {
-                    0 => counts.aborted(Arm::Current, share, device, Abort::Timeout, now + 5),
-                    1 => counts.aborted(Arm::Candidate, share, device, UNKNOWN_CA, now + 5),
+                    0 => counts.aborted(Arm::Current, share, keys(device), Abort::Timeout, now + 5),
+                    1 => counts.aborted(Arm::Candidate, share, keys(device), UNKNOWN_CA, now + 5),
                     2 => counts.unable(share),
                     3 => counts.served(Arm::Current, share),
                     4 => counts.confirm(device),

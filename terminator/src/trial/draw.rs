@@ -3,11 +3,15 @@
 //! It must count a connection at most once; a draw that is dropped counts nothing.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::abort::Abort;
 use super::ledger::{Fit, Seat, Ticket};
 use super::{Trial, Trials};
+
+/// When a candidate is valid, in Unix time.
+pub(crate) type Term = RangeInclusive<u64>;
 
 /// A draw.
 pub(crate) struct Draw {
@@ -62,17 +66,31 @@ impl Draw {
         }
     }
 
-    /// Reports whether a client gets the candidate of a trial, as whose certificate's it was chosen. Later answers are the same.
-    pub(crate) fn choose(&mut self, id: &str, fit: Fit) -> bool {
+    /// Reports whether a client gets the candidate of a trial, as whose certificate's it was chosen, which is valid in a time. Later
+    /// answers are the same.
+    pub(crate) fn choose(&mut self, id: &str, fit: Fit, term: &Term) -> bool {
         let Some(ballot) = &self.ballot else {
             return fit == Fit::Fits;
         };
         self.chosen = self.chosen.saturating_add(1);
         if self.taken.is_none() {
-            self.taken = ballot.take(id, fit);
+            self.taken = ballot.take(id, fit, term);
         }
         let taken = self.taken.as_ref();
         taken.is_some_and(|taken| taken.trial.id == id && taken.ticket.seat == Seat::Candidate)
+    }
+
+    /// Reports whether the device is remembered. A session that began with the candidate would show that again.
+    pub(crate) fn is_avoided(&self) -> bool {
+        self.taken
+            .as_ref()
+            .is_some_and(|taken| taken.ticket.is_avoided)
+    }
+
+    /// Returns what is left of it once the certificate is shown, if anything was drawn.
+    pub(crate) fn settled(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.ballot = None;
+        self.taken.is_some().then_some(self)
     }
 
     /// Returns the trial's ID, if the client gets its candidate.
@@ -107,10 +125,14 @@ impl Draw {
 }
 
 impl Ballot {
-    fn take(&self, id: &str, fit: Fit) -> Option<Taken> {
+    fn take(&self, id: &str, fit: Fit, term: &Term) -> Option<Taken> {
+        let now = super::now();
+        if !term.contains(&now) {
+            return None;
+        }
         let trial = self.trials.find(id)?;
         let keys = trial.keyer.keys(self.address, &self.fingerprint);
-        let ticket = trial.lock().draw(self.number, keys, fit, super::now())?;
+        let ticket = trial.lock().draw(self.number, keys, fit, now)?;
         Some(Taken { trial, ticket })
     }
 }

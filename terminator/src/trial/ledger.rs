@@ -41,6 +41,8 @@ pub(super) struct Ticket {
     share: u16,
     /// Whether a place in the table is kept for it.
     pub(super) keeps: bool,
+    /// Whether the device is remembered, and must not see the candidate in a resumed session either.
+    pub(super) is_avoided: bool,
 }
 
 /// A trial.
@@ -60,20 +62,23 @@ impl Ledger {
     pub(super) fn follow(&mut self, trial: Option<&Trial>, now: u64) {
         self.share = trial.map_or(0, |trial| trial.share);
         self.remember = trial.map_or(self.remember, |trial| trial.remember.into());
+        self.counts.prefer(self.share);
         let avoided = trial.map(|trial| &*trial.avoided);
         self.table.share(avoided.unwrap_or_default(), now);
     }
 
-    /// Decides what a client gets; `number` is a random one below [`SHARE_ALL`](mqtt_tls_config::SHARE_ALL). `None` without a share.
+    /// Decides what a client gets; `number` is a random one below [`SHARE_ALL`](mqtt_tls_config::SHARE_ALL). Without a share, only
+    /// devices that are remembered get a ticket.
     pub(super) fn draw(&mut self, number: u16, keys: Keys, fit: Fit, now: u64) -> Option<Ticket> {
-        if self.share == 0 {
+        self.expire(now);
+        let is_avoided = self.table.has(keys);
+        if self.share == 0 && !is_avoided {
             return None;
         }
-        self.expire(now);
         // Who has aborted on either certificate is set apart, so that both arms lose it alike.
-        let has_aborted = self.table.has(keys) || self.counts.is_marked(keys.device);
-        let has_place = self.table.len() + self.kept < AVOIDED_MAX;
-        let seat = if has_aborted || !has_place {
+        let has_aborted = is_avoided || self.counts.is_marked(keys);
+        // What could not be counted would make the candidate look good.
+        let seat = if has_aborted || self.is_held() {
             Seat::Apart
         } else if number >= self.share {
             Seat::Current
@@ -88,6 +93,7 @@ impl Ledger {
             seat,
             share: self.share,
             keeps: seat == Seat::Candidate,
+            is_avoided,
         })
     }
 
@@ -123,8 +129,8 @@ impl Ledger {
         if arm == Arm::Candidate {
             self.table.add(ticket.keys, until);
         }
-        let device = ticket.keys.device;
-        self.counts.aborted(arm, ticket.share, device, abort, until);
+        self.counts
+            .aborted(arm, ticket.share, ticket.keys, abort, until);
     }
 
     /// Gives back the place that is kept for a client.
@@ -138,10 +144,24 @@ impl Ledger {
         self.share
     }
 
-    /// Reports whether all get the current certificate, because there is no place for a further device.
+    /// Reports whether its draws are needed: it has a share, or remembers devices.
+    pub(super) fn is_needed(&self) -> bool {
+        self.share > 0 || self.table.len() > 0
+    }
+
+    /// Returns the number of devices that it has found.
+    pub(super) fn found(&self) -> usize {
+        self.table.found()
+    }
+
+    /// Reports whether all get the current certificate, because no further device could be remembered or counted.
     pub(super) fn is_held_at(&mut self, now: u64) -> bool {
         self.expire(now);
-        self.table.len() >= AVOIDED_MAX
+        self.is_held()
+    }
+
+    fn is_held(&self) -> bool {
+        self.table.len() + self.kept >= AVOIDED_MAX || self.counts.is_full()
     }
 
     pub(super) fn sums(&self) -> &Sums {

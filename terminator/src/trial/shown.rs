@@ -1,4 +1,4 @@
-//! What `/status` shows of a trial; the operator adds up what all pods show.
+//! What `/status` shows of a trial, which is added up over all pods.
 //!
 //! It must not show an address.
 
@@ -16,7 +16,7 @@ pub struct Shown {
     pub id: String,
     /// The share of the clients that get the candidate, of 10,000; 0 while it is not in the file.
     pub share: u16,
-    /// Whether all get the current certificate, because no further device could be remembered.
+    /// Whether all get the current certificate, because no further device could be remembered or counted.
     pub held: bool,
     /// Whether no further device can be counted as aborted.
     pub full: bool,

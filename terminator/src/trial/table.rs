@@ -82,6 +82,11 @@ impl Table {
         self.count
     }
 
+    /// Returns the number of entries that were made here.
+    pub(super) fn found(&self) -> usize {
+        self.own.len()
+    }
+
     /// Adds a device until a time. One that is there keeps its time.
     pub(super) fn add(&mut self, keys: Keys, mut until: u64) {
         let has = |key| self.own.contains_key(&key);

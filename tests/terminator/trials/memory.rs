@@ -1,6 +1,9 @@
 //! Who has refused the candidate gets the current certificate from then on: here at once, and at other terminators by the file.
 
-use mqtt_tls_config::{AVOIDED_MAX, Avoided};
+use std::time::Duration;
+
+use mqtt_tls_config::{AVOIDED_MAX, Avoided, Tickets};
+use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 use tests::clients::tls::Connector;
@@ -61,6 +64,38 @@ async fn a_device_that_trusts_the_old_root_only_is_out_for_one_try() {
     }
     assert!(other.avoided().is_empty(), "it has found none itself");
     assert!(other.counts().is_null(), "{}", other.shown());
+}
+
+/// It has a session that began with the candidate, and would see that again without a handshake that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_remembered_resumes_no_session() {
+    let trying = Trying::start_with(super::broker().await, 10_000, |config| {
+        config.timeouts.first_packet = Duration::from_millis(500);
+        config.tls.tickets = Tickets::All;
+    });
+    for (count, version) in (1..).zip([&TLS12, &TLS13]) {
+        let cas = [&trying.fixture.ca, &trying.new_ca];
+        let device = |address| Connector::build_of(&cas, None, &[version]).bound_to(address);
+        let content = device(loopback(1));
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let client = content.connect_mqtt(trying.fixture.addr(), "a").await;
+            let client = client.unwrap();
+            assert_eq!(client.session().handshake_kind(), Some(kind));
+            assert_eq!(trying.got(&client), Got::Candidate);
+        }
+        // It checks afterwards: it reads its ticket, and sends nothing.
+        let wary = device(loopback(2));
+        let mut client = wary.connect(trying.fixture.addr()).await.unwrap();
+        client.read_to_end().await;
+        trying.wait_for("/candidate/aborted", count);
+        for share in [10_000, 0] {
+            trying.follow(share, Vec::new());
+            let client = wary.connect_mqtt(trying.fixture.addr(), "b").await;
+            let client = client.unwrap();
+            assert_eq!(trying.got(&client), Got::Current, "share {share}");
+        }
+        trying.follow(10_000, Vec::new());
+    }
 }
 
 /// Behind one address devices are distinguished as far as their TLS stacks differ.

@@ -10,8 +10,8 @@
 use super::{LISTED_MAX, Reader, message};
 
 /// Kinds of extensions that come and go with the name, with padding, and with the session that is resumed: server_name, padding,
-/// session_ticket, pre_shared_key, early_data and cookie.
-const UNSTABLE: [u16; 6] = [0, 21, 35, 41, 42, 44];
+/// session_ticket, pre_shared_key, early_data, cookie and psk_key_exchange_modes.
+const UNSTABLE: [u16; 7] = [0, 21, 35, 41, 42, 44, 45];
 
 /// Returns the fingerprint of a ClientHello, as far as it can be parsed: some hundred bytes, to be hashed.
 pub(crate) fn fingerprint(records: &[u8]) -> Vec<u8> {
