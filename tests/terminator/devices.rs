@@ -14,7 +14,6 @@ mod trials;
 use std::net::SocketAddr;
 
 use mqtt_tls_config::Config;
-use mqtt_tls_terminator::Terminator;
 use tests::broker::{Mosquitto, SmartMqtt};
 use tests::clients::devices::Stack;
 use tests::pki::{Ca, KeyKind, Leaf};
@@ -36,8 +35,7 @@ fn start(ca: Ca, leaf: Leaf, backend: SocketAddr, change: impl FnOnce(&mut Confi
     let mut config = fixture::config(&leaf, backend);
     change(&mut config);
     let file = fixture::write(&config);
-    let terminator = Terminator::start(file.as_path().into(), None)
-        .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
+    let terminator = fixture::start(file.as_path().into());
     Fixture {
         ca,
         leaf,

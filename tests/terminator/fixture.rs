@@ -72,8 +72,7 @@ impl Fixture {
             crls: crls.as_deref(),
             ..file.as_path().into()
         };
-        let terminator = Terminator::start(files, None)
-            .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
+        let terminator = start(files);
         Self {
             ca,
             leaf,
@@ -161,6 +160,13 @@ impl Fixture {
             ((self.metric(line) - expected).abs() < 0.5).then_some(())
         });
     }
+}
+
+/// Starts a terminator, which must succeed.
+#[track_caller]
+pub(crate) fn start(files: Files<'_>) -> Terminator {
+    Terminator::start(files, None)
+        .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()))
 }
 
 /// Makes a configuration on free loopback ports.

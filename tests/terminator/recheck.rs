@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mqtt_tls_config::ClientAuthMode::Require;
 use mqtt_tls_config::{Config, Revocation, WhenUnknown};
-use mqtt_tls_terminator::{Files, Terminator};
+use mqtt_tls_terminator::Files;
 use tests::clients::tls::{Connector, End, TlsClient};
 use tests::pki::{Ca, Leaf};
 use tests::workdir;
@@ -48,7 +48,7 @@ impl Judging {
             crls: Some(&lists),
             ..Files::from(file.as_path())
         };
-        let terminator = Terminator::start(files, None).unwrap();
+        let terminator = fixture::start(files);
         let fixture = Fixture {
             ca,
             leaf,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mqtt_tls_config::{Avoided, Candidate, Config, Pem, Trial};
-use mqtt_tls_terminator::{Files, Terminator};
+use mqtt_tls_terminator::Files;
 use serde_json::Value;
 use tests::clients::tls::{Connector, TlsClient};
 use tests::pki::{Ca, KeyKind, Leaf};
@@ -128,8 +128,7 @@ impl Trying {
             trials: Some(&trials),
             ..Files::from(file.as_path())
         };
-        let terminator = Terminator::start(files, None)
-            .unwrap_or_else(|error| panic!("the terminator does not start: {}", error.chain()));
+        let terminator = fixture::start(files);
         let fixture = Fixture {
             ca,
             leaf,
@@ -216,6 +215,13 @@ impl Trying {
             assert_eq!(client.server_cert(), self.fixture.leaf.cert_der);
             Got::Current
         }
+    }
+
+    /// Connects a device that refuses the candidate, and waits until that counts: its alert may still be on the way.
+    pub(crate) async fn is_refused_by(&self, device: &Connector, count: u64) {
+        let connected = self.connect(device).await;
+        assert!(connected.is_err(), "{count}: it refuses the candidate");
+        self.wait_for("/candidate/aborted", count);
     }
 
     /// Connects a device until it gets its CONNACK.

@@ -175,7 +175,7 @@ impl Ledger {
         Shown {
             id: id.to_owned(),
             share: self.share,
-            held: self.is_held_at(now),
+            held: self.is_held(),
             full: self.counts.is_full(),
             counts: self.counts.shares().to_vec(),
             alerts: self.counts.alerts().clone(),

@@ -12,18 +12,19 @@ use tests::hello::Hello;
 use super::aborts::hear;
 use super::{Got, ID, REMEMBER, Trying, loopback, now, trial};
 
+/// Returns devices that no terminator has seen.
+fn strangers(count: usize, until: u64) -> Vec<Avoided> {
+    let keys = (1..).take(count);
+    keys.map(|key| Avoided { key, until }).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_trusts_the_old_root_only_is_out_for_one_try() {
     let one = Trying::start(10_000).await;
     for (count, version) in (1..).zip([&TLS12, &TLS13]) {
         let before = now();
         let device = Connector::build(&one.fixture.ca, None, &[version]);
-        assert!(
-            one.connect(&device).await.is_err(),
-            "it refuses the candidate"
-        );
-        // Its alert may still be on the way.
-        one.wait_for("/candidate/aborted", count);
+        one.is_refused_by(&device, count).await;
         for _ in 0..3 {
             assert_eq!(one.connect(&device).await.unwrap(), Got::Current);
         }
@@ -106,8 +107,7 @@ async fn two_stacks_behind_one_address_are_two_devices() {
         let name = name.as_bytes().to_vec();
         device.configure(|config| config.alpn_protocols = vec![name])
     };
-    assert!(trying.connect(&stack(trying.old(), "a")).await.is_err());
-    trying.wait_for("/candidate/aborted", 1);
+    trying.is_refused_by(&stack(trying.old(), "a"), 1).await;
     let good = stack(trying.both(), "b");
     assert_eq!(trying.connect(&good).await.unwrap(), Got::Candidate);
     let same = stack(trying.both(), "a");
@@ -115,8 +115,7 @@ async fn two_stacks_behind_one_address_are_two_devices() {
     // With many of them, all devices at the address are avoided.
     for count in 2..=17 {
         let device = stack(trying.old(), &format!("c{count}"));
-        assert!(trying.connect(&device).await.is_err(), "{count}");
-        trying.wait_for("/candidate/aborted", count);
+        trying.is_refused_by(&device, count).await;
     }
     assert_eq!(trying.avoided().len(), 1, "one entry for all");
     assert_eq!(trying.connect(&good).await.unwrap(), Got::Current);
@@ -127,43 +126,20 @@ async fn two_stacks_behind_one_address_are_two_devices() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_table_holds_the_trial_and_forgets_no_device() {
     let trying = Trying::start(10_000).await;
-    assert!(trying.connect(&trying.old()).await.is_err());
-    trying.wait_for("/candidate/aborted", 1);
-    let strangers = |count: usize, until| -> Vec<Avoided> {
-        let keys = (1..).take(count);
-        keys.map(|key| Avoided { key, until }).collect()
-    };
-    let soon = now() + 1_000;
+    trying.is_refused_by(&trying.old(), 1).await;
+    let (fresh, soon) = (trying.both().bound_to(loopback(1)), now() + 1_000);
     trying.follow(10_000, strangers(AVOIDED_MAX - 2, soon));
     assert_eq!(trying.shown()["held"], false);
-    assert_eq!(
-        trying
-            .connect(&trying.both().bound_to(loopback(1)))
-            .await
-            .unwrap(),
-        Got::Candidate
-    );
+    assert_eq!(trying.connect(&fresh).await.unwrap(), Got::Candidate);
     trying.follow(10_000, strangers(AVOIDED_MAX - 1, soon));
     assert_eq!(trying.shown()["held"], true);
-    assert_eq!(
-        trying
-            .connect(&trying.both().bound_to(loopback(1)))
-            .await
-            .unwrap(),
-        Got::Current
-    );
+    assert_eq!(trying.connect(&fresh).await.unwrap(), Got::Current);
     assert_eq!(trying.connect(&trying.old()).await.unwrap(), Got::Current);
     assert!(trying.fixture.metric("mqtt_tls_trials_held") > 0.5);
     // They have ended.
     trying.follow(10_000, strangers(AVOIDED_MAX, now() - 1));
     assert_eq!(trying.shown()["held"], false);
-    assert_eq!(
-        trying
-            .connect(&trying.both().bound_to(loopback(1)))
-            .await
-            .unwrap(),
-        Got::Candidate
-    );
+    assert_eq!(trying.connect(&fresh).await.unwrap(), Got::Candidate);
     assert_eq!(
         trying.connect(&trying.old()).await.unwrap(),
         Got::Current,
@@ -212,12 +188,8 @@ async fn an_attacker_from_many_addresses_harms_no_device() {
     let avoided = trying.avoided();
     assert!(avoided.len() > 100, "{counts}");
     // From a full table on, all get the current certificate.
-    let others = (1..).take(AVOIDED_MAX - avoided.len());
-    let others = others.map(|key| Avoided {
-        key,
-        until: now() + 1_000,
-    });
-    trying.follow(10_000, avoided.into_iter().chain(others).collect());
+    let others = strangers(AVOIDED_MAX - avoided.len(), now() + 1_000);
+    trying.follow(10_000, [avoided, others].concat());
     assert_eq!(trying.shown()["held"], true);
     let fresh = trying.old().bound_to(loopback(70_000));
     assert_eq!(trying.connect(&fresh).await.unwrap(), Got::Current);
@@ -227,8 +199,7 @@ async fn an_attacker_from_many_addresses_harms_no_device() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_survives_reloads() {
     let trying = Trying::start(10_000).await;
-    assert!(trying.connect(&trying.old()).await.is_err());
-    trying.wait_for("/candidate/aborted", 1);
+    trying.is_refused_by(&trying.old(), 1).await;
     trying.follow(0, Vec::new());
     let generation = trying.fixture.terminator.status().configuration.generation;
     let mut config = trying.fixture.config.clone();
