@@ -25,6 +25,7 @@ mod service;
 mod status;
 mod timeouts;
 mod tls;
+mod trial;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::DeserializeGuard;
@@ -52,6 +53,7 @@ pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus};
 pub use timeouts::Timeouts;
 pub use tls::{Tickets, Tls, TlsVersion};
+pub use trial::{Trial, TrialStrategy};
 
 /// The definition's annotation with its release.
 pub const RELEASE: &str = "mqtt.smartboot.tech/release";
@@ -217,6 +219,12 @@ pub struct MqttTlsListenerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "maps::switch")]
     pub publish_ca: Option<bool>,
+
+    /// How a renewed certificate of another class is tried, of the listener and of each host: one of another issuer or root, with
+    /// another type of key or signature, a longer chain, or without a name of the previous one. Devices may refuse it, so a share of
+    /// them gets it first, and more in each step. Any other renewed certificate is served at once. Default: in four steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 
     /// Whether devices must present a certificate (mutual TLS). Default: they need none.
     #[serde(default, deserialize_with = "client_auth::non_empty")]

@@ -36,6 +36,7 @@ pub mod replica_set;
 pub mod report;
 pub mod source;
 pub mod tickets;
+pub mod trials;
 pub mod world;
 
 use std::time::Duration;

@@ -22,8 +22,8 @@ use mqtt_tls_operator::crd::{
     CertificateSource, ClientAuth, ClientAuthMode, ClientRule, CrlRef, CrlUrl, Host, HostTls,
     Identity, IdentityMode, IssuerRef, KeyAlgorithm, Limits, Mismatch, MqttTlsListener,
     MqttTlsListenerSpec, Naming, NamingAction, PodTemplate, PrivateKey, Protocol, Revocation,
-    RuleField, ServiceTemplate, SharedNames, Tickets, Timeouts, Tls, TlsVersion, UnknownNames,
-    WhenUnknown, WithoutCertificate,
+    RuleField, ServiceTemplate, SharedNames, Tickets, Timeouts, Tls, TlsVersion, Trial,
+    TrialStrategy, UnknownNames, WhenUnknown, WithoutCertificate,
 };
 use mqtt_tls_operator::kinds::{Child, Kind};
 use mqtt_tls_operator::plan::conditions;
@@ -420,14 +420,62 @@ fn limits() -> impl Strategy<Value = Limits> {
     )
 }
 
+/// Mostly valid.
+fn trial() -> impl Strategy<Value = Trial> {
+    let steps = prop::sample::select(vec![vec![100], vec![1, 5, 25, 100], vec![50, 100]]);
+    let steps = prop_oneof![20 => steps, 1 => vec(any::<u16>(), 0..10)];
+    let count = prop_oneof![20 => 10..=1_000_000_u32, 1 => any::<u32>()];
+    let good = prop::sample::select(vec!["1m", "10m", "24h"]).prop_map(str::to_owned);
+    let duration = || option::weighted(0.2, prop_oneof![20 => good.clone(), 1 => any::<String>()]);
+    let gradual = (
+        option::of(Just(TrialStrategy::Gradual)),
+        option::of(steps),
+        option::of(count),
+        (duration(), duration(), duration()),
+    );
+    let gradual = gradual.prop_map(
+        |(strategy, steps, min_handshakes, (min_step, max_step, remember))| Trial {
+            strategy,
+            steps,
+            min_handshakes,
+            min_step,
+            max_step,
+            remember,
+        },
+    );
+    let immediate = Just(Trial {
+        strategy: Some(TrialStrategy::Immediate),
+        ..Trial::default()
+    });
+    prop_oneof![4 => gradual, 1 => immediate]
+}
+
+/// The fields about server certificates.
+fn served() -> impl Strategy<
+    Value = (
+        Vec<CertificateSource>,
+        Option<bool>,
+        Option<String>,
+        Option<Trial>,
+    ),
+> {
+    let distinct = prop::sample::subsequence(SECRETS.to_vec(), 1..3);
+    let distinct = distinct.prop_map(|names| names.into_iter().map(str::to_owned).collect());
+    let names = prop_oneof![9 => distinct, 1 => vec(secret_ref(), 0..4)];
+    let grace = prop::sample::select(vec!["0s", "24h", "1d"]).prop_map(str::to_owned);
+    (
+        sources(names),
+        option::weighted(0.2, any::<bool>()),
+        option::weighted(0.2, grace),
+        option::weighted(0.2, trial()),
+    )
+}
+
 fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
     let any_host = prop_oneof![9 => Just("0.0.0.0".to_owned()), 1 => any::<String>()];
     let host = option::weighted(0.2, any_host);
     let port = prop_oneof![20 => 1..9000_u16, 1 => any::<u16>()];
     let replicas = prop_oneof![20 => 0..5, 1 => any::<i32>()];
-    let distinct = prop::sample::subsequence(SECRETS.to_vec(), 1..3);
-    let distinct = distinct.prop_map(|names| names.into_iter().map(str::to_owned).collect());
-    let names = prop_oneof![9 => distinct, 1 => vec(secret_ref(), 0..4)];
     let protocol = prop::sample::select(vec![Protocol::Mqtt, Protocol::Websocket, Protocol::Tcp]);
     let connections = (tls(), timeouts(), limits(), option::weighted(0.1, protocol));
     let shared = prop::sample::select(vec![SharedNames::Refuse, SharedNames::Accept]);
@@ -440,12 +488,7 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
     (
         host,
         port,
-        (
-            sources(names),
-            option::weighted(0.2, any::<bool>()),
-            option::weighted(0.2, prop::sample::select(vec!["0s", "24h", "1d"]))
-                .prop_map(|text| text.map(str::to_owned)),
-        ),
+        served(),
         (client_auth(), names_of_clients),
         backend(),
         (hosts(), unknown_names),
@@ -456,7 +499,7 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
             |(
                 host,
                 port,
-                (certificates, publish_ca, reference_grace),
+                (certificates, publish_ca, reference_grace, trial),
                 (client_auth, of_clients),
                 backend,
                 hosts,
@@ -469,6 +512,7 @@ fn spec() -> BoxedStrategy<MqttTlsListenerSpec> {
                     certificates,
                     publish_ca,
                     reference_grace,
+                    trial,
                     client_auth,
                     identity: of_clients.0,
                     shared_names: of_clients.1,

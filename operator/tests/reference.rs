@@ -43,6 +43,12 @@ spec:
   certificates:
   - secretRef: {name: edge-tls}
   - secretRef: {name: factory-tls}
+  trial:
+    steps: [1, 10, 100]
+    minHandshakes: 1000
+    minStep: 1h
+    maxStep: 48h
+    remember: 24h
   clientAuth:
     mode: Optional
     caRef: {kind: ConfigMap, name: device-ca, key: ca.crt}

@@ -7,6 +7,7 @@ mod identity;
 mod issued;
 mod names;
 mod tls;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use kube::ResourceExt;
 use mqtt_tls_config::{Limits, Timeouts, is_dns_name, show_duration, unreachable};
 use mqtt_tls_judge::escape::escaped;
 
+pub(super) use self::issued::duration;
 use super::backend::protocol_backend;
 use super::bounds;
 use super::environment::Environment;
@@ -33,7 +35,7 @@ use crate::crd::{
 type Check = fn(&MqttTlsListener, &Environment) -> Option<String>;
 
 /// Every check with its reason, in the order in which problems are reported.
-pub const CHECKS: [(Reason, Check); 18] = [
+pub const CHECKS: [(Reason, Check); 19] = [
     (Reason::InvalidName, name_fits),
     (Reason::InvalidHost, host_is_an_address),
     (Reason::UnreachableHost, host_is_reachable),
@@ -41,6 +43,7 @@ pub const CHECKS: [(Reason, Check); 18] = [
     (Reason::InvalidCertificates, certificates_are_usable),
     (Reason::DuplicateCertificate, certificates_differ),
     (Reason::IssuerNotPermitted, issued::are_permitted),
+    (Reason::InvalidTrial, trial::is_usable),
     (Reason::MissingCaRef, client_auth::has_a_ca),
     (Reason::InvalidClientAuth, client_auth::is_usable),
     (Reason::InvalidHostNames, names::are_valid),

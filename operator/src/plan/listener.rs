@@ -17,6 +17,7 @@ use super::issued::{self, Issued};
 use super::names::{Identity, Name};
 use super::problem::Problem;
 use super::source::{DataKey, Source};
+use super::trials::settings::Settings;
 use super::{bounds, checks, client_rules};
 use crate::crd::{
     self, CertificateSource, ClientAuthMode, MqttTlsListener, PodTemplate, ServiceTemplate,
@@ -41,6 +42,8 @@ pub struct Listener {
     pub publishes_ca: bool,
     /// How long a certificate stays in use after its ReferenceGrant was withdrawn.
     pub grace: Duration,
+    /// How a renewed certificate of another class is tried.
+    pub trial: Settings,
     /// Mutual TLS.
     pub client_auth: Authentication,
     /// Names from clients' certificates.
@@ -211,6 +214,7 @@ pub fn parse(
         issued: issued::all(listener),
         publishes_ca: spec.publishes_ca(),
         grace: checks::grace_of(spec),
+        trial: Settings::of(spec),
         client_auth,
         client_identity: spec.identity.as_ref().map(crd::Identity::to_file),
         hosts,

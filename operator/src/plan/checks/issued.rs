@@ -160,7 +160,7 @@ fn wrong_times(source: &CertificateSource) -> Option<String> {
 }
 
 /// Parses a duration as the API server's rule and Go do.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(in crate::plan) fn duration(text: &str) -> Option<Duration> {
     let is_plain = text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || b"hms".contains(&byte));

@@ -6,7 +6,7 @@ use super::vocabulary::{ConditionType, Reason, Row};
 const ACCEPTED: &[ConditionType] = &[ConditionType::Accepted];
 const REFS: &[ConditionType] = &[ConditionType::ResolvedRefs];
 
-pub(super) const ROWS: [Row; 40] = [
+pub(super) const ROWS: [Row; 41] = [
     Row::new(
         Reason::DuplicateCertificate,
         "DuplicateCertificate",
@@ -104,6 +104,13 @@ pub(super) const ROWS: [Row; 40] = [
         ACCEPTED,
         "`spec.tls` has an unknown value, or a combination with which no device of a version could connect",
         "correct the field that the message names",
+    ),
+    Row::new(
+        Reason::InvalidTrial,
+        "InvalidTrial",
+        ACCEPTED,
+        "a value in `spec.trial` is out of bounds, the steps do not rise to 100, or the strategy is `Immediate` with other fields",
+        "correct the field that the message names, or remove it",
     ),
     Row::new(
         Reason::IssuerNotPermitted,

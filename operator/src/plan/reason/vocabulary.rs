@@ -44,6 +44,7 @@ pub enum Reason {
     InvalidReplicas,
     InvalidTimeouts,
     InvalidTls,
+    InvalidTrial,
     IssuerNotPermitted,
     MissingCaRef,
     SharedNames,
