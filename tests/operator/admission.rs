@@ -107,6 +107,86 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "",
+        "trial: {strategy: Later}",
+        "supported values: \"Gradual\", \"Immediate\"",
+    ),
+    (
+        "",
+        "trial: {strategy: Immediate, minStep: 10m}",
+        "with trial.strategy Immediate nothing is tried; remove the other fields, or strategy",
+    ),
+    (
+        "",
+        "trial: {steps: []}",
+        "spec.trial.steps in body should have at least 1 items",
+    ),
+    (
+        "",
+        "trial: {steps: [1, 2, 3, 4, 5, 6, 7, 8, 100]}",
+        "must have at most 8 items",
+    ),
+    (
+        "",
+        "trial: {steps: [0, 100]}",
+        "should be greater than or equal to 1",
+    ),
+    (
+        "",
+        "trial: {steps: [100, 101]}",
+        "should be less than or equal to 100",
+    ),
+    (
+        "",
+        "trial: {steps: [5, 1, 100]}",
+        "steps must rise to 100, such as 1, 5, 25, 100",
+    ),
+    (
+        "",
+        "trial: {steps: [5, 5, 100]}",
+        "steps must rise to 100, such as 1, 5, 25, 100",
+    ),
+    (
+        "",
+        "trial: {steps: [1, 5]}",
+        "steps must rise to 100, such as 1, 5, 25, 100",
+    ),
+    (
+        "",
+        "trial: {minHandshakes: 9}",
+        "should be greater than or equal to 10",
+    ),
+    (
+        "",
+        "trial: {minHandshakes: 1000001}",
+        "should be less than or equal to 1000000",
+    ),
+    (
+        "",
+        "trial: {minStep: 999ms}",
+        "must be a duration from 1s to 168h, such as 30s, 1m30s or 500ms; it is 999ms",
+    ),
+    (
+        "",
+        "trial: {maxStep: 721h}",
+        "must be a duration from 1s to 720h, such as 30s, 1m30s or 500ms; it is 721h",
+    ),
+    (
+        "",
+        "trial: {remember: 59s}",
+        "must be a duration from 1m to 168h, such as 30s, 1m30s or 500ms; it is 59s",
+    ),
+    (
+        "",
+        "trial: {minStep: 25h}",
+        "minStep, whose default is 10m, must not be longer than maxStep, whose default is 24h",
+    ),
+    (
+        "",
+        "trial: {maxStep: 9m}",
+        "minStep, whose default is 10m, must not be longer than maxStep, whose default is 24h",
+    ),
+    (
+        "",
         "clientAuth: {mode: Require}",
         "clientAuth.mode Optional, Require and DryRun need clientAuth.caRef",
     ),
@@ -522,6 +602,16 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("", "host: 0.0.0.0"),
     ("", "host: 192.0.2.1"),
     ("", "host: 'fd00::1'"),
+    ("", "trial: {}"),
+    ("", "trial: {strategy: Immediate}"),
+    (
+        "",
+        "trial: {strategy: Gradual, steps: [1, 2, 3, 4, 5, 6, 7, 100], minHandshakes: 10, minStep: 1s, maxStep: 1s, remember: 1m}",
+    ),
+    (
+        "",
+        "trial: {steps: [100], minHandshakes: 1000000, minStep: 168h, maxStep: 720h, remember: 168h}",
+    ),
     ("", "clientAuth: {mode: None}"),
     (
         "",
