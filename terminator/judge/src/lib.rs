@@ -20,6 +20,7 @@ pub mod any_chain;
 pub mod authorities;
 pub mod certificate;
 mod chain;
+pub mod class;
 pub mod client;
 mod date;
 mod der;
