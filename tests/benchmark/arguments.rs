@@ -58,6 +58,8 @@ pub(crate) enum Command {
     LoadList { list: PathBuf, ca: PathBuf },
     /// Measure what listeners cost the operator, instead of what connections cost the terminator.
     Operator(OperatorArguments),
+    /// Simulate trials of renewed certificates, instead of measuring what connections cost.
+    Trials(TrialsArguments),
 }
 
 /// Arguments of the part about the terminator's features.
@@ -102,6 +104,23 @@ pub(crate) struct OperatorArguments {
     /// File for all figures, as JSON.
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// Arguments of the simulation of trials.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct TrialsArguments {
+    /// Number of trials of each kind.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) trials: u32,
+    /// Seed of the random numbers.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Number of devices in a fleet.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) devices: u32,
+    /// Number of rounds for which a device that aborted is set apart.
+    #[arg(long, default_value_t = 7)]
+    pub(crate) apart: u32,
 }
 
 /// Servers to compare with.

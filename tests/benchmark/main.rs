@@ -38,7 +38,8 @@
 //!   process may have. The terminator lets clients wait in a sixteenth of its descriptors only: with 20,000 it turns away
 //!   some of 2,000 clients.
 //!
-//! The command `operator` measures the operator instead, see `operator.rs`, and `clients` lists and verdicts, see `clients.rs`.
+//! The command `operator` measures the operator instead, see `operator.rs`, and `clients` lists and verdicts, see `clients.rs`;
+//! `trials` simulates trials of renewed certificates, see `rollout.rs`.
 //!
 //! It must not be a test: no figure passes or fails. The exit code is 1 if a measurement failed.
 #![allow(
@@ -62,6 +63,7 @@ mod operator;
 mod peers;
 mod relay;
 mod report;
+mod rollout;
 mod server;
 mod setup;
 mod subject;
@@ -97,6 +99,10 @@ fn main() -> ExitCode {
         }
         Some(Command::Operator(arguments)) => {
             operator::measure(arguments);
+            return ExitCode::SUCCESS;
+        }
+        Some(Command::Trials(arguments)) => {
+            rollout::simulate(arguments);
             return ExitCode::SUCCESS;
         }
         Some(Command::Features(arguments)) => {
