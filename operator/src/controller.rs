@@ -111,7 +111,7 @@ pub async fn run(context: Context, scope: Scope, board: Arc<Board>, shutdown: Sh
     });
     tokio::select! {
         () = work => {}
-        () = asking.latest.ask_again(changed) => {}
+        () = asking.latest.ask_again(&asking.clock, changed) => {}
         () = keep(&keeping, &lists, opening) => {}
         () = end_soon(&ending, signalled) => {}
         () = end_before_beginning(shutdown, &is_listed) => {}
@@ -236,8 +236,9 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
                 context.spread.wait(LOOK_AGAIN, Instant::now()),
             ));
         }
-        Gathered::Unread(unread) => return report(*unread, context).await,
+        Gathered::Unread(unread) => return Box::pin(report(*unread, context)).await,
     };
+    world.seen = context.latest.seen(name);
     let now = context.clock.now();
     let Plan {
         objects,
@@ -268,7 +269,7 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let keeper = context
         .keeper
         .as_ref()
-        .filter(|_| is_settled && is_as_read && again.is_none() && !report.awaits_a_kind());
+        .filter(|_| is_settled && is_as_read && again.is_none() && !report.is_passing());
     let record = keeper.map(|keeper| Record {
         digest: keeper.salt().digest(&now),
         // Rounded up: it must have passed.
@@ -339,8 +340,11 @@ async fn prove_with(
     };
     drop(place);
     let proofs = prove(&question, &pods).await;
-    let kept = (question, pods, proofs.clone());
-    context.latest.keep(listener, kept.0, kept.1, kept.2);
+    let trials = judged.report.trials.watched.clone();
+    let kept = proofs.clone();
+    context
+        .latest
+        .keep(listener, (question, pods), kept, trials);
     proofs
 }
 

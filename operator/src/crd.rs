@@ -50,7 +50,10 @@ pub use pod::{PodTemplate, Resources};
 pub use protocol::Protocol;
 pub use references::{CertificateSource, GRACE, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
-pub use status::{Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus};
+pub use status::{
+    Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus, TrialCounts,
+    TrialState, TrialStatus,
+};
 pub use timeouts::Timeouts;
 pub use tls::{Tickets, Tls, TlsVersion};
 pub use trial::{Trial, TrialStrategy};

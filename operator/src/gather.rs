@@ -22,6 +22,7 @@ use crate::plan::conditions::unread::Failure;
 use crate::plan::names::Identity;
 use crate::plan::reason::ConditionType;
 use crate::plan::tickets::Randomness;
+use crate::plan::trials::seen::Seen as TrialsSeen;
 use crate::plan::world::World;
 use children::{certificates, children, configurations};
 use grants::grants;
@@ -203,6 +204,7 @@ pub async fn gather(
                 has_cert_manager,
                 replica_sets,
                 pods,
+                seen: TrialsSeen::default(),
                 randomness: randomness(),
             }))
         }

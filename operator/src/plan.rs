@@ -56,6 +56,8 @@ use names::Identity;
 use objects::Objects;
 use problem::Problem;
 use report::{LOOK_AGAIN, Report};
+use trials::stage::Trials;
+use trials::tried::Tried;
 use world::World;
 
 /// Delay of a reconciliation after a certificate's date, so that the date has certainly passed.
@@ -73,48 +75,43 @@ pub struct Plan {
 
 /// Plans one listener.
 pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
-    let identity = Identity::of(&world.listener);
-    let previous = Previous::read(&identity, world.children.config_secret());
+    let (identity, previous) = before(world);
+    let trials = Trials::advanced(world, &previous, environment.has_trials, now);
     let listener = match listener::parse(&world.listener, environment) {
         Ok(listener) => listener,
-        Err(problems) => return unaccepted(world, now, previous, problems),
+        Err(problems) => return unaccepted(world, (previous, &trials), now, problems),
     };
     let mut decision = hosts::decide(&Input {
         listener: &listener,
         world,
         environment,
         previous: &previous,
+        trials: &trials,
         now,
     });
     let listener = listener.stopped_if(decision.is_suspended);
     let ports = ports::choose(&listener, world, &previous, now);
-    let brokers = decision.take_brokers();
-    let config = config::of(&listener, brokers, &ports.also, environment);
+    let config = config::of(&listener, decision.take_brokers(), &ports.also, environment);
     let rendered = decision.rendered(&config, &previous, now);
-    let Decision {
-        mut choices,
-        mut problems,
-        mut status,
-        ..
-    } = decision;
-    let mut dates = choices.dates.clone();
-    dates.extend(ports.due.filter(|_| rendered.is_some()));
     let is_rendered = rendered.is_some();
+    let mut dates = decision.choices.dates.clone();
     // What keeps one host from being served as wanted must not let the certificates of all others expire.
-    let config = rendered.or_else(|| {
-        let renewed = renewed(world, &previous, now)?;
-        fit::report(renewed.outgrown, &mut problems, &mut status);
-        dates.extend_from_slice(&renewed.choices.dates);
-        choices = renewed.choices;
-        Some(renewed.config)
-    });
+    let config = rendered.or_else(|| instead(&mut decision, world, (&previous, &trials), now));
+    dates.extend_from_slice(&decision.choices.dates);
     let ticket_keys = ticket_keys(world, &identity, config.as_ref(), now);
-    dates.extend(ticket_keys.as_ref().and_then(tickets::due));
+    let tried = Tried::of(&trials, &decision.choices);
+    dates.extend(ports.due.filter(|_| is_rendered));
+    dates.extend(
+        [ticket_keys.as_ref().and_then(tickets::due), tried.due]
+            .into_iter()
+            .flatten(),
+    );
     let files = config.as_ref().map(|config| Files {
         config,
-        sources: choices.sources(),
-        authorities: published::certificates(&choices, world),
+        sources: decision.choices.sources(),
+        authorities: published::certificates(&decision.choices, world),
         ticket_keys,
+        tried: &tried,
     });
     let objects = children::build(
         &listener,
@@ -122,18 +119,18 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
         files.as_ref(),
         &ports,
         environment,
-        &mut problems,
+        &mut decision.problems,
     );
     // Without a Secret to write, or with another owner's in its place, the current configuration stays.
     let written = objects.config_secret.present().and(config.as_ref());
-    let planned = written.map(|config| serving(&choices, config, now));
     let report = Report {
         identity,
-        problems,
-        hosts: status,
-        planned,
+        problems: decision.problems,
+        hosts: decision.status,
+        planned: written.map(|config| serving(&decision.choices, config, now)),
         rendered: is_rendered,
         opening: ports.opening(listener.port),
+        trials: tried.report.clone(),
         look_again: look_again(&dates, now),
         date: next(&dates, now),
     };
@@ -144,11 +141,35 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
     }
 }
 
-/// Plans the renewal of what is served, and nothing else.
-pub fn renew(world: &World, now: Timestamp) -> Plan {
+/// Returns whose plan it is, and what was served before.
+fn before(world: &World) -> (Identity, Previous) {
     let identity = Identity::of(&world.listener);
     let previous = Previous::read(&identity, world.children.config_secret());
-    unaccepted(world, now, previous, Vec::new())
+    (identity, previous)
+}
+
+/// Plans the renewal of what is served, and nothing else.
+pub fn renew(world: &World, now: Timestamp) -> Plan {
+    let (_, previous) = before(world);
+    let trials = Trials::frozen(world, &previous, now);
+    unaccepted(world, (previous, &trials), now, Vec::new())
+}
+
+/// Decides for what is served, with renewed certificates and CA certificates.
+fn instead(
+    decision: &mut Decision,
+    world: &World,
+    before: (&Previous, &Trials<'_>),
+    now: Timestamp,
+) -> Option<Rendered> {
+    let renewed = renewed(world, before, now)?;
+    fit::report(
+        renewed.outgrown,
+        &mut decision.problems,
+        &mut decision.status,
+    );
+    decision.choices = renewed.choices;
+    Some(renewed.config)
 }
 
 /// What is served, with renewed certificates and CA certificates.
@@ -161,8 +182,12 @@ struct Renewed {
 
 /// Renders what is served again, with renewed certificates and CA certificates; `None` if nothing is served, or if it cannot
 /// be kept as it is.
-fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<Renewed> {
-    let mut choices = hosts::renew(world, previous, now)?;
+fn renewed(
+    world: &World,
+    (previous, trials): (&Previous, &Trials<'_>),
+    now: Timestamp,
+) -> Option<Renewed> {
+    let mut choices = hosts::renew(world, (previous, trials), now)?;
     let rest = previous.rest()?;
     // The CA of one host may have changed, and that of another, which is to be the same, not yet.
     if choices.conflicts(rest) {
@@ -184,14 +209,14 @@ fn renewed(world: &World, previous: &Previous, now: Timestamp) -> Option<Renewed
 /// Returns the plan for an invalid listener: what runs stays, and its certificates and CA certificates are renewed.
 fn unaccepted(
     world: &World,
+    (previous, trials): (Previous, &Trials<'_>),
     now: Timestamp,
-    previous: Previous,
     mut problems: Vec<Problem>,
 ) -> Plan {
     let identity = Identity::of(&world.listener);
     let mut hosts = Vec::new();
     // The problems of an invalid listener are those of its spec.
-    let written = renewed(world, &previous, now).map(|renewed| {
+    let written = renewed(world, (&previous, trials), now).map(|renewed| {
         fit::report(renewed.outgrown, &mut problems, &mut hosts);
         (renewed.choices, renewed.config)
     });
@@ -200,8 +225,14 @@ fn unaccepted(
     let dates = written.as_ref().map(|(choices, _)| choices.dates.clone());
     let mut dates = dates.unwrap_or_default();
     dates.extend(keys.as_ref().and_then(tickets::due));
+    let tried = written
+        .as_ref()
+        .map(|(choices, _)| Tried::of(trials, choices));
+    let tried = tried.unwrap_or_default();
+    dates.extend(tried.due);
     let report = Report {
         problems,
+        trials: tried.report.clone(),
         hosts,
         planned: written
             .as_ref()
@@ -218,6 +249,7 @@ fn unaccepted(
             sources: choices.sources(),
             authorities: None,
             ticket_keys: keys.clone(),
+            tried: &tried,
         };
         children::renew(&report.identity, world, &files)
     });

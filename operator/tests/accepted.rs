@@ -88,6 +88,7 @@ impl Cluster {
                 hosts: Vec::new(),
                 protocols: Vec::new(),
                 unloaded: None,
+                said: None,
             };
             (format!("pod-{number}"), answer)
         });

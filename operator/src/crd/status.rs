@@ -1,5 +1,7 @@
 //! The listener's status. It must not contain key material, or a hash of it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ pub struct MqttTlsListenerStatus {
     /// `CertificateValid`: all certificates are currently valid. `Programmed`: the children match the spec.
     /// `Available`: all pods are ready and of the current template. `CertificateServed`: the ready pods have proved that
     /// they serve the current configuration. `BackendReachable`: they reach the broker. `Ready`: all of these.
+    /// `Trial`, only with a trial: a renewed certificate is tried, or was rolled back.
     /// `Reconciling` or `Stalled`, only while true: a change is in progress, or does not proceed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -29,6 +32,11 @@ pub struct MqttTlsListenerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub certificates: Vec<CertificateStatus>,
+
+    /// The renewed certificates of another class that are tried, or were rolled back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub trials: Vec<TrialStatus>,
 
     /// The hosts that are not right: their certificates, CA certificates or broker, as the conditions say in full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -82,6 +90,75 @@ pub struct CertificateStatus {
     /// Since when it is served, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+}
+
+/// The trial of a renewed certificate.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialStatus {
+    /// Its ID, which `kubectl annotate` needs; absent if it has not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The Secret that contains the certificate.
+    pub secret_name: String,
+    /// `Running`, `Held`, `Waiting` or `RolledBack`.
+    pub state: TrialState,
+    /// The share of the full handshakes in which devices get it, in percent.
+    pub percent: u16,
+    /// Since when, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When the previous certificate expires, in RFC 3339: then all devices get this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// How it differs from the previous certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
+    /// The SHA-256 fingerprint of the certificate (not of its key), in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Its issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// End of its validity, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+    /// Handshakes with it, as of the last change of the trial, and at most five minutes old.
+    pub renewed: TrialCounts,
+    /// Handshakes with the previous certificate in the same time.
+    pub previous: TrialCounts,
+    /// How devices aborted on it, by alert.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alerts: BTreeMap<String, u64>,
+    /// Percentage of the last day's clients that cannot verify its kind of key, rounded up, as the pods have seen it in their
+    /// ClientHellos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast_percent: Option<u64>,
+}
+
+/// The state of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum TrialState {
+    /// A share of the devices gets the certificate.
+    Running,
+    /// The same, and it does not go on for now.
+    Held,
+    /// It cannot begin, or go on, yet.
+    Waiting,
+    /// All get the previous certificate.
+    RolledBack,
+}
+
+/// Handshakes with a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialCounts {
+    /// Connections with a first packet.
+    pub served: u64,
+    /// Devices that aborted; each counts once.
+    pub aborted: u64,
+    /// Those of them that were served with the previous certificate later.
+    pub confirmed: u64,
 }
 
 /// A host that is not right.

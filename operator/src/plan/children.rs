@@ -4,7 +4,7 @@ mod authorities;
 mod config_secret;
 mod deployment;
 mod disruption;
-mod pod;
+pub mod pod;
 mod service;
 
 pub use config_secret::{Files, accepted_secret};

@@ -17,6 +17,8 @@ mod programmed;
 mod ready;
 mod resolved_refs;
 pub mod rollout;
+mod trial;
+mod trials;
 pub mod unread;
 
 use k8s_openapi::api::apps::v1::DeploymentStatus;
@@ -44,8 +46,10 @@ const FINDERS: [Find; 7] = [
 pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
     let identity = &judged.report.identity;
     let mut findings: Vec<Finding> = FINDERS.iter().map(|find| find(judged)).collect();
+    // Devices are served in any case, so `Ready` does not depend on it.
+    let trial = trial::find(judged);
     let derived = [Some(ready::find(&findings)), kstatus::find(&findings)];
-    findings.extend(derived.into_iter().flatten());
+    findings.extend(trial.into_iter().chain(derived.into_iter().flatten()));
     let proof = findings
         .iter()
         .find(|one| one.type_ == ConditionType::CertificateServed);
@@ -63,6 +67,7 @@ pub fn status(judged: &Judged<'_>) -> MqttTlsListenerStatus {
             .map(|finding| finding.condition(judged.before, identity.generation, judged.now))
             .collect(),
         certificates,
+        trials: trials::trials(judged),
         hosts: hosts::hosts(judged),
         addresses: addresses::addresses(identity, judged.service),
         replicas: Some(count(|status| status.replicas)),

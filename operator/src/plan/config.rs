@@ -3,11 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use mqtt_tls_config::{
-    Admin, Alpn, Backend, Certificate, ClientAuthMode, Config, Drain, Identity, Pem, Tickets, Tls,
+    Admin, Alpn, Backend, ClientAuthMode, Config, Drain, Identity, Pem, Tickets, Tls,
 };
 
 use super::certificates::previous::Previous;
-use super::certificates::served::Served;
 use super::environment::Environment;
 use super::hosts::{Choices, ChosenHost};
 use super::listener::Listener;
@@ -104,15 +103,13 @@ pub fn render(
     let Choices {
         listener, hosts, ..
     } = choices;
-    let (Some((default, others)), Some(client_auth)) =
-        (listener.served.split_first(), &listener.client_auth)
-    else {
+    let mut certificates = listener.rendered();
+    let (Some(default), Some(client_auth)) = (certificates.next(), &listener.client_auth) else {
         return None;
     };
-    let certificate = |one: &Served| Certificate::new(one.pem.clone());
     config.client_auth = client_auth.clone();
-    config.pem = default.pem.clone();
-    config.certificates = others.iter().map(certificate).collect();
+    (config.pem, config.candidate) = (default.pem, default.candidate);
+    config.certificates = certificates.collect();
     config.crls = choices.urls();
     config.hosts = hosts.iter().map(ChosenHost::rendered).collect();
     config.version = previous.version().map(str::to_owned);

@@ -28,6 +28,8 @@ pub struct Environment {
     pub is_loopback_reached: bool,
     /// Issuers of cert-manager that listeners may name.
     pub issuers: Issuers,
+    /// Whether renewed certificates of another class can be tried: pods report what comes of it.
+    pub has_trials: bool,
     /// Whether certificates may have been served before the start, although nothing records that.
     pub is_at_start: bool,
 }
@@ -48,6 +50,7 @@ impl Environment {
             admin: SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), ADMIN_PORT),
             reserved_port: Some(ADMIN_PORT),
             is_loopback_reached: false,
+            has_trials: true,
             is_at_start: false,
             issuers: Issuers::default(),
         }
@@ -68,6 +71,7 @@ impl Environment {
             admin,
             reserved_port: None,
             is_loopback_reached: true,
+            has_trials: false,
             is_at_start,
             issuers: Issuers::default(),
         }

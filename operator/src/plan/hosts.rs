@@ -29,6 +29,7 @@ use super::listener::{Alpn, Authentication, Backend, Listener};
 use super::problem::Problem;
 use super::reason::Reason;
 use super::source::{Source, Sources};
+use super::trials::stage::{Staged, Trials};
 use super::world::World;
 use crate::crd::HostStatus;
 
@@ -56,12 +57,14 @@ pub struct ChosenHost {
 impl ChosenHost {
     /// Returns its entry in the configuration.
     pub fn rendered(&self) -> file::Host {
-        let mut pems = self.chosen.served.iter().map(|one| one.pem.clone());
+        let mut certificates = self.chosen.rendered();
+        let default = certificates.next();
+        let (pem, candidate) = default.map_or((None, None), |one| (Some(one.pem), one.candidate));
         file::Host {
             names: self.names.clone(),
-            pem: pems.next(),
-            candidate: None,
-            certificates: pems.map(file::Certificate::new).collect(),
+            pem,
+            candidate,
+            certificates: certificates.collect(),
             client_auth: self.chosen.client_auth.clone(),
             identity: self.client_identity.clone(),
             backend: self.backend.clone(),
@@ -147,6 +150,21 @@ impl Choices {
             }
         }
         urls
+    }
+
+    /// Returns the renewed certificates that are not served in place of those before.
+    pub fn staged(&self) -> impl Iterator<Item = &Staged> {
+        let hosts = self.hosts.iter().map(|host| &host.chosen);
+        std::iter::once(&self.listener)
+            .chain(hosts)
+            .flat_map(|chosen| &chosen.staged)
+    }
+
+    /// Returns the same, to be changed.
+    fn staged_mut(&mut self) -> impl Iterator<Item = &mut Staged> {
+        let hosts = self.hosts.iter_mut().map(|host| &mut host.chosen);
+        let all = std::iter::once(&mut self.listener).chain(hosts);
+        all.flat_map(|chosen| &mut chosen.staged)
     }
 
     /// Returns the warnings about all of them together.
@@ -236,6 +254,8 @@ pub struct Input<'i> {
     pub environment: &'i Environment,
     /// The previous configuration.
     pub previous: &'i Previous,
+    /// The trials of renewed certificates.
+    pub trials: &'i Trials<'i>,
     /// The current time.
     pub now: Timestamp,
 }
@@ -286,6 +306,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
     }
     decision.replace_default();
     decision.choices.pool();
+    input.trials.limit(decision.choices.staged_mut());
     decision
 }
 
@@ -336,6 +357,7 @@ impl Input<'_> {
             tls: &self.listener.tls,
             world: self.world,
             previous: self.previous,
+            trials: self.trials,
             before: wish.before,
             is_at_start: self.environment.is_at_start,
             now: self.now,

@@ -35,6 +35,12 @@ pub const CONFIG_VERSION: &str = "mqtt.smartboot.tech/config-version";
 /// The config Secret's annotation with the sources of its certificates and its CA bundle.
 pub const SOURCES: &str = "mqtt.smartboot.tech/sources";
 
+/// The config Secret's annotation with what is remembered of trials.
+pub const TRIALS: &str = "mqtt.smartboot.tech/trials";
+
+/// The annotation of a listener with what a user asks of a trial.
+pub const TRIAL: &str = "mqtt.smartboot.tech/trial";
+
 /// The annotation of the first release with the sources of the certificates: names of Secrets in order, separated
 /// by commas. It is read, and never written.
 pub const CERTIFICATE_SECRETS: &str = "mqtt.smartboot.tech/certificate-secrets";
@@ -53,6 +59,9 @@ pub const TICKET_KEYS: &str = "ticket-keys";
 
 /// The key in the config Secret with the revocation lists of clients' certificates.
 pub const CRLS: &str = "crls";
+
+/// The key in the config Secret with the trials of renewed certificates.
+pub const TRIALS_KEY: &str = "trials";
 
 /// The key in the ConfigMap with the CA certificates for devices.
 pub const CA_KEY: &str = "ca.crt";

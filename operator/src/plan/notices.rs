@@ -80,7 +80,8 @@ fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
         || USUAL.iter().any(|usual| usual.name() == now.reason);
     let is_warning = is(Status::False) || is_doubtful;
     let was_wrong = before.is_some_and(|before| before.status == Status::False.name());
-    let is_news = is_warning || (is(Status::True) && was_wrong);
+    let is_trial = is_about(ConditionType::Trial) && is(Status::True);
+    let is_news = is_warning || is_trial || (is(Status::True) && was_wrong);
     if unchanged || is_usual || !is_news {
         return None;
     }

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{self as core, ContainerState, ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{
+    self as core, ContainerState, ContainerStatus, PodSpec, PodStatus,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mqtt_tls_judge::escape::{escaped, shown};
 
+use super::children::pod::TRIAL_FILE;
 use crate::kinds::{Kind, Version};
 
 /// Maximum length of the words of a pod, a container or a controller, in bytes. A terminator's last words may contain a
@@ -39,6 +42,8 @@ pub struct Pod {
     pub version: Option<Version>,
     /// Whether it is being deleted.
     pub is_leaving: bool,
+    /// Whether its terminator reads the file of trials.
+    pub reads_trials: bool,
     /// What keeps it from becoming ready, if it says so.
     pub trouble: Option<Trouble>,
 }
@@ -69,8 +74,11 @@ impl Pod {
     /// Reduces a pod.
     pub fn of(pod: core::Pod) -> Self {
         let core::Pod {
-            metadata, status, ..
+            metadata,
+            spec,
+            status,
         } = pod;
+        let spec = spec.unwrap_or_default();
         let version = Version::of(Kind::Pod, &metadata);
         let ObjectMeta {
             name,
@@ -96,9 +104,19 @@ impl Pod {
             is_ready,
             version,
             is_leaving: deletion_timestamp.is_some(),
+            reads_trials: reads_trials(&spec),
             trouble: if is_ready { None } else { trouble(&status) },
         }
     }
+}
+
+fn reads_trials(spec: &PodSpec) -> bool {
+    let variables = spec
+        .containers
+        .iter()
+        .flat_map(|one| one.env.iter().flatten());
+    let mut names = variables.map(|variable| variable.name.as_str());
+    names.any(|name| name == TRIAL_FILE)
 }
 
 fn condition<'s>(status: &'s PodStatus, type_: &str) -> Option<&'s core::PodCondition> {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::pod::Pod;
+use super::trials::seen::Said;
 use answer::{Answer, Configuration, DELIVERY_MAX};
 
 /// A ready pod that can be asked.
@@ -40,6 +41,12 @@ pub struct Proofs {
 }
 
 impl Proofs {
+    /// Returns what each pod says about trials; `None` if it could not be asked.
+    pub fn said(&self) -> impl Iterator<Item = (&str, Option<&Said>)> {
+        let pods = self.pods.iter();
+        pods.map(|(pod, answer)| (pod.as_str(), answer.said.as_ref()))
+    }
+
     /// Reports whether nothing is expected to change soon.
     pub fn are_settled(&self) -> bool {
         self.pods.iter().all(|(_, answer)| answer.is_settled())

@@ -7,6 +7,7 @@ mod judged;
 mod proved;
 mod several;
 mod spec;
+mod tried;
 mod vocabulary;
 
 use vocabulary::{COUNT, Row};
@@ -14,7 +15,7 @@ pub use vocabulary::{ConditionType, Reason};
 
 impl ConditionType {
     /// All of them, in the order of the status.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Accepted,
         Self::ResolvedRefs,
         Self::CertificateValid,
@@ -22,6 +23,7 @@ impl ConditionType {
         Self::Available,
         Self::CertificateServed,
         Self::BackendReachable,
+        Self::Trial,
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
@@ -48,6 +50,7 @@ impl ConditionType {
             Self::Available => "Available",
             Self::CertificateServed => "CertificateServed",
             Self::BackendReachable => "BackendReachable",
+            Self::Trial => "Trial",
             Self::Ready => "Ready",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
@@ -74,8 +77,12 @@ impl ConditionType {
                 "every ready pod runs the current configuration, and answers TLS handshakes with its certificates"
             }
             Self::BackendReachable => "every ready pod reaches the broker, and it answers",
+            Self::Trial => {
+                "a renewed certificate of another class is tried on a share of the devices; false if it was rolled back, and absent \
+                 without a trial. It does not count for `Ready`"
+            }
             Self::Ready => {
-                "all of the conditions above are true; an unknown `CertificateServed` or `BackendReachable` does not \
+                "all of the conditions above but `Trial` are true; an unknown `CertificateServed` or `BackendReachable` does not \
                  count, because it is no evidence"
             }
             Self::Reconciling => {
@@ -141,11 +148,12 @@ static ROWS: [Row; COUNT] = TABLE;
 
 /// All rows. Fails to compile if a reason has no row, or if its row is out of order.
 const TABLE: [Row; COUNT] = {
-    let tables: [&[Row]; 5] = [
+    let tables: [&[Row]; 6] = [
         &spec::ROWS,
         &certificates::ROWS,
         &children::ROWS,
         &proved::ROWS,
+        &tried::ROWS,
         &several::ROWS,
     ];
     let mut all = [spec::ROWS[0]; COUNT];

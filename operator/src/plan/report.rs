@@ -8,6 +8,7 @@ use super::certificates::serving::Serving;
 use super::names::Identity;
 use super::problem::Problem;
 use super::reason::Reason;
+use super::trials;
 use crate::crd::HostStatus;
 
 /// Longest interval of reconciliations without events, in case one was missed.
@@ -28,6 +29,8 @@ pub struct Report {
     pub rendered: bool,
     /// Describes a change of the port that the Service follows later.
     pub opening: Option<String>,
+    /// The trials of renewed certificates.
+    pub trials: trials::tried::Report,
     /// Time until the next reconciliation without events.
     pub look_again: Duration,
     /// The next date on which the plan changes by itself.
@@ -35,14 +38,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Reports whether something is missing that has no version: whether a cluster serves a kind is in no record.
-    pub fn awaits_a_kind(&self) -> bool {
+    /// Reports whether it rests on something that has no version: whether a cluster serves a kind, and what pods say about a trial, is in
+    /// no record.
+    pub fn is_passing(&self) -> bool {
         let mut reasons = self.problems.iter().map(|problem| problem.reason);
-        reasons.any(|reason| {
-            matches!(
-                reason,
-                Reason::CertManagerNotFound | Reason::RefNotPermitted
-            )
-        })
+        self.trials.watched.is_some()
+            || reasons.any(|reason| {
+                matches!(
+                    reason,
+                    Reason::CertManagerNotFound | Reason::RefNotPermitted
+                )
+            })
     }
 }

@@ -59,7 +59,7 @@ impl Source {
     }
 
     /// Distinguishes whether it is in the namespace of the listener.
-    fn seen_from(self, namespace: &str) -> Self {
+    pub(super) fn seen_from(self, namespace: &str) -> Self {
         match self {
             Self::Secret(name) | Self::Foreign(name) if name.namespace == namespace => {
                 Self::Secret(name)

@@ -10,6 +10,7 @@ use super::objects::Children;
 use super::pod::Pod;
 use super::replica_set::ReplicaSet;
 use super::tickets::Randomness;
+use super::trials::seen::Seen;
 use crate::crd::MqttTlsListener;
 use crate::kinds::{Kind, Version};
 
@@ -34,6 +35,8 @@ pub struct World {
     pub replica_sets: Vec<ReplicaSet>,
     /// The listener's pods.
     pub pods: Vec<Pod>,
+    /// What the pods have said about trials, as far as this process has asked them.
+    pub seen: Seen,
     /// Random numbers for session ticket keys, if the system has any.
     pub randomness: Option<Randomness>,
 }
@@ -71,6 +74,13 @@ impl World {
             .permit(namespace.unwrap_or_default(), kind, object)
     }
 
+    /// Returns a pod that was started by an earlier release, and reads no trials.
+    pub fn old_pod(&self) -> Option<String> {
+        let mut pods = self.pods.iter().filter(|pod| !pod.is_leaving);
+        pods.find(|pod| !pod.reads_trials)
+            .map(|pod| pod.name.clone())
+    }
+
     /// Returns a world with a listener and nothing else.
     pub fn new(listener: MqttTlsListener) -> Self {
         Self {
@@ -83,6 +93,7 @@ impl World {
             has_cert_manager: false,
             replica_sets: Vec::new(),
             pods: Vec::new(),
+            seen: Seen::default(),
             randomness: None,
         }
     }

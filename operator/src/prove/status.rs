@@ -1,5 +1,7 @@
 //! Reads a pod's `/status`. It must not trust it: texts are escaped and bounded, and its size is limited.
 
+mod trials;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,11 +14,13 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
-use mqtt_tls_config::ALPN_PROTOCOLS_MAX;
+use mqtt_tls_config::{ALPN_PROTOCOLS_MAX, TRIALS_MAX};
 
 use crate::crd::HOSTS_MAX;
 use crate::plan::proof::answer::{self, Answer, text};
 use crate::plan::proof::question::Question;
+use crate::plan::trials::seen::Said;
+use trials::{Preview, Trial};
 
 /// Maximum size of an answer in bytes. Hundreds of certificates with dozens of names fit.
 const SIZE_MAX: usize = 4 * 1024 * 1024;
@@ -55,6 +59,10 @@ pub(super) struct Status {
     #[serde(default)]
     hosts: Vec<Host>,
     revocation: Option<Revocation>,
+    #[serde(default)]
+    trials: Vec<Trial>,
+    #[serde(default)]
+    preview: Preview,
 }
 
 /// The sources of revocation lists.
@@ -117,6 +125,8 @@ impl Status {
             by_protocol,
             hosts,
             revocation,
+            trials,
+            preview,
         } = self;
         let hosts = hosts.into_iter().take(HOSTS_MAX);
         let hosts = hosts.flat_map(|host| host.unreached(&backend.address));
@@ -138,6 +148,14 @@ impl Status {
             hosts,
             protocols,
             unloaded: revocation.and_then(Revocation::unloaded),
+            said: Some(Said {
+                trials: trials
+                    .into_iter()
+                    .take(TRIALS_MAX)
+                    .map(Trial::report)
+                    .collect(),
+                day: preview.day.day(),
+            }),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! An invalid or missing object never takes down what serves: its last good content stays. It must never weaken
 //! client authentication because a CA is missing.
 
+mod staged;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +23,7 @@ use crate::plan::listener::{self, Authentication};
 use crate::plan::problem::Problem;
 use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::source::{DataKey, HostSources, Source, UrlSource, Withdrawn};
+use crate::plan::trials::stage::{Staged, Trials};
 use crate::plan::world::World;
 
 /// The input of a choice for the listener itself, or for one of its hosts.
@@ -41,6 +44,8 @@ pub struct Choice<'c> {
     pub world: &'c World,
     /// The previous configuration.
     pub previous: &'c Previous,
+    /// The trials of renewed certificates.
+    pub trials: &'c Trials<'c>,
     /// What it has for the same names, if anything.
     pub before: Option<&'c Entry>,
     /// Whether this process has just started and does not know what was served before.
@@ -54,6 +59,8 @@ pub struct Choice<'c> {
 pub struct Chosen {
     /// The certificates, the default first.
     pub served: Vec<Served>,
+    /// Renewed certificates of another class, which are not served in place of those before.
+    pub staged: Vec<Staged>,
     /// Those of them whose ReferenceGrant was withdrawn.
     pub withdrawn: Vec<Withdrawn>,
     /// Sources of which nothing is served any more, because their ReferenceGrant was withdrawn for too long.
@@ -177,7 +184,7 @@ pub fn choose(choice: &Choice<'_>) -> Chosen {
             Err(problem) if problem.reason == Reason::RefNotPermitted => {
                 choice.withdrawn(problem, source, &mut chosen)
             }
-            fresh => choice.between(fresh, source, &mut chosen.problems),
+            fresh => choice.staged(fresh, source, &mut chosen),
         };
         // The default always has a stand-in: it serves devices that request no name.
         let stand_in = || match index {
@@ -285,7 +292,7 @@ impl Choice<'_> {
         source: &Source,
         problems: &mut Vec<Problem>,
     ) -> Option<Served> {
-        let before = || self.last_good(source);
+        let before = || self.newest_good(source);
         match fresh {
             Ok(fresh) => {
                 let Some(reason) = fresh.invalidity(self.now) else {
@@ -366,7 +373,7 @@ impl Choice<'_> {
         }
         // It is still listed, at a later place, where its problems are reported.
         let fresh = self.certificate(&before.source);
-        self.between(fresh, &before.source, &mut Vec::new())
+        self.staged(fresh, &before.source, &mut Chosen::default())
     }
 
     /// Returns the previous certificate in whose place another one is to be issued, until that is there.

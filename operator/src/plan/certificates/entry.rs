@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use mqtt_tls_config::{self as file, Alpn, Backend, ClientAuthMode, Config, Host, Pem};
+use mqtt_tls_config::{self as file, Alpn, Backend, Candidate, ClientAuthMode, Config, Host, Pem};
 
 use super::authorities::Bundle;
 use super::served::Served;
@@ -37,6 +37,15 @@ struct Rendered {
     source: Source,
     pem: Pem,
     judged: OnceLock<Option<Served>>,
+    candidate: Option<RenderedCandidate>,
+}
+
+/// The candidate of a certificate.
+#[derive(Clone)]
+struct RenderedCandidate {
+    id: String,
+    pem: Pem,
+    judged: OnceLock<Option<Served>>,
 }
 
 /// The CA bundle of a configuration.
@@ -59,6 +68,24 @@ impl Rendered {
     fn served(&self) -> Option<&Served> {
         let judge = || Served::judge(self.source.clone(), self.pem.clone()).ok();
         self.judged.get_or_init(judge).as_ref()
+    }
+
+    /// Returns the candidate, or `None` if there is none that can be served.
+    fn candidate(&self) -> Option<&Served> {
+        let RenderedCandidate { pem, judged, .. } = self.candidate.as_ref()?;
+        let judge = || Served::judge(self.source.clone(), pem.clone()).ok();
+        judged.get_or_init(judge).as_ref()
+    }
+}
+
+impl RenderedCandidate {
+    fn of(candidate: Candidate) -> Self {
+        let Candidate { id, pem } = candidate;
+        Self {
+            id,
+            pem,
+            judged: OnceLock::new(),
+        }
     }
 }
 
@@ -108,8 +135,14 @@ impl Entry {
             Some((source, rendered))
         });
         let others = std::mem::take(&mut rest.certificates).into_iter();
-        let pems = rest.pem.take().into_iter();
-        let pems: Vec<Pem> = pems.chain(others.map(|one| one.pem)).collect();
+        let candidate = rest.candidate.take();
+        let default = rest
+            .pem
+            .take()
+            .into_iter()
+            .map(|pem| (pem, candidate.clone()));
+        let others = others.map(|one| (one.pem, one.candidate));
+        let pems: Vec<(Pem, Option<Candidate>)> = default.chain(others).collect();
         let certificates = if sources.certificates.len() == pems.len() {
             sources.certificates
         } else {
@@ -119,10 +152,11 @@ impl Entry {
         Self {
             key,
             certificates: rendered
-                .map(|(source, pem)| Rendered {
+                .map(|(source, (pem, candidate))| Rendered {
                     source,
                     pem,
                     judged: OnceLock::new(),
+                    candidate: candidate.map(RenderedCandidate::of),
                 })
                 .collect(),
             withdrawn: sources.withdrawn,
@@ -215,6 +249,27 @@ impl Entry {
     /// Returns the text of each certificate.
     pub fn pems(&self) -> impl Iterator<Item = &Pem> {
         self.certificates.iter().map(|one| &one.pem)
+    }
+
+    /// Returns the text of the certificate from a source.
+    pub fn pem(&self, source: &Source) -> Option<&Pem> {
+        let mut certificates = self.certificates.iter();
+        certificates.find_map(|one| (one.source == *source).then_some(&one.pem))
+    }
+
+    /// Returns the candidate of the certificate from a source.
+    pub fn candidate(&self, source: &Source) -> Option<&Served> {
+        let mut certificates = self.certificates.iter();
+        certificates.find_map(|one| (one.source == *source).then(|| one.candidate()).flatten())
+    }
+
+    /// Returns the IDs of the trials of all candidates, with their texts.
+    pub fn candidates(&self) -> impl Iterator<Item = (&str, &Pem)> {
+        let candidates = self
+            .certificates
+            .iter()
+            .filter_map(|one| one.candidate.as_ref());
+        candidates.map(|one| (one.id.as_str(), &one.pem))
     }
 
     /// Returns the text of the CA certificates.

@@ -4,6 +4,8 @@
 //! It must not return what cannot be served, must not read a Secret of another owner, and must not decide what is
 //! served.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -15,8 +17,9 @@ use super::lists::Pool;
 use super::served::Served;
 use super::serving::{self, Serving};
 use crate::plan::host_key::HostKey;
-use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership};
+use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership, TRIALS_KEY};
 use crate::plan::source::{DataKey, HostSources, Source, Sources};
+use crate::plan::trials::state::State;
 
 /// The previous configuration.
 #[derive(Clone, Default)]
@@ -29,6 +32,8 @@ pub struct Previous {
     text: Option<Pem>,
     /// The revocation lists beside it.
     crls: Pool,
+    /// The trials beside it.
+    trials: State,
 }
 
 impl Previous {
@@ -38,8 +43,7 @@ impl Previous {
         let Some(secret) = secret.filter(is_ours) else {
             return Self::default();
         };
-        let bytes = secret.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
-        let text = bytes.and_then(|bytes| std::str::from_utf8(&bytes.0).ok());
+        let text = text_of(secret, CONFIG_KEY);
         let Some(Ok(mut config)) = text.map(Config::parse) else {
             return Self::default();
         };
@@ -63,7 +67,33 @@ impl Previous {
             rest: Some(Box::new(config)),
             text,
             crls: Pool::read(secret),
+            trials: State::read(
+                secret.annotations(),
+                text_of(secret, TRIALS_KEY),
+                &identity.namespace,
+            ),
         }
+    }
+
+    /// Returns what is remembered of trials.
+    pub fn trials(&self) -> &State {
+        &self.trials
+    }
+
+    /// Returns the text of the certificate from a source.
+    pub fn pem(&self, source: &Source) -> Option<&Pem> {
+        self.all().find_map(|one| one.pem(source))
+    }
+
+    /// Returns the candidate of the certificate from a source.
+    pub fn candidate(&self, source: &Source) -> Option<&Served> {
+        self.all().find_map(|one| one.candidate(source))
+    }
+
+    /// Returns the IDs of the trials of all candidates.
+    pub fn candidates(&self) -> BTreeSet<String> {
+        let candidates = self.all().flat_map(Entry::candidates);
+        candidates.map(|(id, _)| id.to_owned()).collect()
     }
 
     /// Returns the configuration without hosts, certificates and CA certificates.
@@ -193,12 +223,19 @@ impl Previous {
     }
 }
 
+/// Returns the text under a key of the config Secret.
+fn text_of<'s>(secret: &'s Secret, key: &str) -> Option<&'s str> {
+    let bytes = secret.data.as_ref()?.get(key)?;
+    std::str::from_utf8(&bytes.0).ok()
+}
+
 /// Moves what a configuration has for the listener itself out of it, as far as that is certificates and CA certificates.
 fn listener(config: &mut Config) -> Host {
     let ca = config.client_auth.ca.take();
     let pem = std::mem::replace(&mut config.pem, Pem::new(String::new()));
     Host {
         pem: Some(pem),
+        candidate: config.candidate.take(),
         certificates: std::mem::take(&mut config.certificates),
         client_auth: Some(file::ClientAuth {
             ca,

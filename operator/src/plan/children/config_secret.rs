@@ -10,8 +10,11 @@ use k8s_openapi::api::core::v1::Secret;
 
 use crate::kinds::Child;
 use crate::plan::config::Rendered;
-use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, CRLS, Identity, TICKET_KEYS};
+use crate::plan::names::{
+    ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, CRLS, Identity, TICKET_KEYS, TRIALS, TRIALS_KEY,
+};
 use crate::plan::source::Sources;
+use crate::plan::trials::tried::Tried;
 
 /// What the config Secret contains.
 pub struct Files<'f> {
@@ -23,6 +26,8 @@ pub struct Files<'f> {
     pub authorities: Option<String>,
     /// The session ticket keys, if there are any.
     pub ticket_keys: Option<ByteString>,
+    /// The trials of renewed certificates.
+    pub tried: &'f Tried,
 }
 
 /// Builds the Secret with the current configuration.
@@ -33,7 +38,12 @@ pub(super) fn build(identity: &Identity, files: &Files<'_>) -> Secret {
     data.extend(keys.map(|keys| (TICKET_KEYS.to_owned(), keys)));
     let crls = files.config.crls.clone();
     data.extend(crls.map(|crls| (CRLS.to_owned(), crls)));
-    let annotations = files.sources.annotations();
+    let trials = files.tried.file.clone();
+    let trials = trials.map(|file| (TRIALS_KEY.to_owned(), ByteString(file.into_bytes())));
+    data.extend(trials);
+    let mut annotations = files.sources.annotations();
+    let remembered = files.tried.annotation.clone();
+    annotations.extend(remembered.map(|text| (TRIALS.to_owned(), text)));
     secret(identity, Child::Configuration, annotations, data)
 }
 

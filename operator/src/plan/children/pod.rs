@@ -21,7 +21,7 @@ use crate::crd::ADMIN_PORT;
 use crate::kinds::Child;
 use crate::plan::environment::Environment;
 use crate::plan::listener::Listener;
-use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CRLS, TICKET_KEYS};
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, CRLS, TICKET_KEYS, TRIALS_KEY};
 
 /// Mount point of the configuration: a directory, because a file mounted by subPath is never refreshed.
 const CONFIG_DIRECTORY: &str = "/etc/mqtt-tls";
@@ -39,6 +39,9 @@ const TICKET_FILE: &str = "MQTT_TLS_TICKET_KEYS";
 
 /// The terminator's setting with the file of revocation lists.
 const CRL_FILE: &str = "MQTT_TLS_CRLS";
+
+/// The terminator's setting with the file of trials. Terminators without it refuse a configuration with a candidate.
+pub const TRIAL_FILE: &str = "MQTT_TLS_TRIALS";
 
 /// The user and group of the terminator, as in its image.
 const USER: i64 = 65_532;
@@ -117,6 +120,7 @@ fn container(listener: &Listener, environment: &Environment) -> Container {
             variable(FALLBACK, ACCEPTED_KEY),
             variable(TICKET_FILE, TICKET_KEYS),
             variable(CRL_FILE, CRLS),
+            variable(TRIAL_FILE, TRIALS_KEY),
         ]),
         ports: Some(vec![admin]),
         lifecycle: Some(Lifecycle {
@@ -223,7 +227,7 @@ fn resources(listener: &Listener) -> ResourceRequirements {
     }
 }
 
-/// Returns the volume with the configuration, the session ticket keys, the revocation lists, and the last accepted configuration, as far as
+/// Returns the volume with the configuration, the session ticket keys, the revocation lists, the trials, and the last accepted configuration, as far as
 /// there are any.
 fn volume(listener: &Listener) -> Volume {
     let source = |child, key: &str, is_optional: bool| VolumeProjection {
@@ -243,6 +247,7 @@ fn volume(listener: &Listener) -> Volume {
         // Of the same Secret: a key that may be missing has to be a source of its own.
         source(Child::Configuration, TICKET_KEYS, true),
         source(Child::Configuration, CRLS, true),
+        source(Child::Configuration, TRIALS_KEY, true),
         source(Child::Accepted, ACCEPTED_KEY, true),
     ];
     Volume {

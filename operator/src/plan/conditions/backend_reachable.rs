@@ -126,6 +126,7 @@ mod tests {
                     hosts: Vec::new(),
                     protocols: Vec::new(),
                     unloaded: None,
+                    said: None,
                 };
                 (pod.to_owned(), answer)
             });
@@ -147,6 +148,7 @@ mod tests {
             hosts: vec![("a.example".to_owned(), Backend::Unknown)],
             protocols: Vec::new(),
             unloaded: None,
+            said: None,
         };
         let finding = of_proofs(&Proofs {
             pods: vec![("a".to_owned(), answer)],
@@ -182,6 +184,7 @@ mod tests {
                 hosts,
                 protocols,
                 unloaded: None,
+                said: None,
             };
             let proofs = Proofs {
                 pods: vec![("a".to_owned(), answer)],

@@ -181,6 +181,7 @@ mod tests {
                     hosts: Vec::new(),
                     protocols: Vec::new(),
                     unloaded: None,
+                    said: None,
                 };
                 (pod.to_owned(), answer)
             });

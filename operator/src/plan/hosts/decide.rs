@@ -96,7 +96,7 @@ impl Input<'_> {
         if would_change {
             return None;
         }
-        let chosen = renewed(before, self.world, self.previous, self.now)?;
+        let chosen = renewed(before, self.world, (self.previous, self.trials), self.now)?;
         // Terminators refuse a certificate without a suite.
         chosen.fits(&self.listener.tls).then_some(())?;
         // What it took from the listener stays, too.

@@ -3,6 +3,8 @@
 //!
 //! It must not leave out a host that is served.
 
+mod size;
+
 use std::cmp::Reverse;
 
 use jiff::Timestamp;
@@ -12,7 +14,6 @@ use super::{Choices, ChosenHost, Decision, alpn, identity};
 use crate::crd::HostStatus;
 use crate::plan::certificates::choose::Chosen;
 use crate::plan::certificates::entry::Entry;
-use crate::plan::certificates::lists;
 use crate::plan::certificates::previous::Previous;
 use crate::plan::config::{Rendered, render};
 use crate::plan::host_key::HostKey;
@@ -70,6 +71,7 @@ pub fn fit(
     now: Timestamp,
 ) -> Result<Fitted, Problem> {
     let mut fitted = Fitted::default();
+    choices.fit_candidates(previous);
     let most = choices.size_max();
     let mut limit = most;
     loop {
@@ -173,12 +175,18 @@ impl Weight {
     }
 
     fn of_chosen(chosen: &Chosen) -> Self {
-        let served = chosen.served.iter().map(|one| weight(&one.pem));
+        let served = chosen.rendered().map(|one| {
+            let candidate = one.candidate.map_or(0, |one| weight(&one.pem) + PER_TEXT);
+            weight(&one.pem) + candidate
+        });
         Self::of(served, chosen.ca().map(weight))
     }
 
     fn of_entry(entry: &Entry) -> Self {
-        Self::of(entry.pems().map(weight), entry.ca().map(weight))
+        let candidates = entry.candidates();
+        let candidates = candidates.map(|(_, pem)| weight(pem) + PER_TEXT);
+        let certificates = entry.pems().map(weight).chain(candidates);
+        Self::of(certificates, entry.ca().map(weight))
     }
 
     fn sum(self) -> usize {
@@ -206,12 +214,6 @@ fn weight(pem: &Pem) -> usize {
 }
 
 impl Choices {
-    /// Returns the maximum size of the file: the Secret has the revocation lists, too.
-    fn size_max(&self) -> usize {
-        let has_crls = self.all().any(|chosen| !chosen.crls.is_empty());
-        SIZE_MAX - if has_crls { lists::SIZE_MAX } else { 0 }
-    }
-
     /// Puts what has grown back to what it was until the rest is expected to fit, and returns the expected size.
     fn lighten(
         &mut self,
@@ -241,26 +243,6 @@ impl Choices {
     fn all(&self) -> impl Iterator<Item = &Chosen> {
         let hosts = self.hosts.iter().map(|host| &host.chosen);
         std::iter::once(&self.listener).chain(hosts)
-    }
-
-    /// Returns the expected size of the file, which is at least that of any usual one.
-    fn size(&self) -> usize {
-        let hosts = self.hosts.iter().map(|host| {
-            let names = host.names.iter().map(|name| name.len() + PER_LINE);
-            let protocols = host.alpn.iter().flat_map(|alpn| &alpn.protocols);
-            let protocols = protocols.map(|protocol| {
-                let backend = protocol.backend.as_ref();
-                let broker = backend.map_or(0, |backend| backend.host.len() + 2 * PER_TEXT);
-                protocol.name.len() + PER_TEXT + broker
-            });
-            let texts = names.sum::<usize>() + protocols.sum::<usize>() + 4 * PER_TEXT;
-            let texts = texts + rules_size(&host.chosen);
-            Weight::of_chosen(&host.chosen).sum() + texts
-        });
-        let urls = self.urls().into_iter();
-        let urls = urls.map(|url| url.url.len() + PER_TEXT + url.ca.as_ref().map_or(0, weight));
-        let listener = Weight::of_chosen(&self.listener).sum() + rules_size(&self.listener);
-        REST + listener + urls.sum::<usize>() + hosts.sum::<usize>()
     }
 
     /// Puts that back to what it was which has grown most, and by more than `least` bytes, and returns the problem; `None` if
@@ -368,7 +350,9 @@ impl ChosenHost {
         if would_change {
             return None;
         }
-        self.chosen = chosen;
+        // Trials have their own places.
+        let staged = std::mem::take(&mut self.chosen.staged);
+        self.chosen = Chosen { staged, ..chosen };
         self.backend = before.backend().cloned();
         // Whatever the listener's become.
         self.alpn = Some(alpn::effective(before, listener));
@@ -435,6 +419,8 @@ mod tests {
                 "metadata": {"name": "edge", "namespace": "iot", "uid": "u", "generation": 1},
                 "spec": {"certificates": [{"secretRef": {"name": "edge"}}],
                          "backend": {"address": {"host": "broker"}},
+                         // Each is issued by itself, so a renewed one is of another class.
+                         "trial": {"strategy": "Immediate"},
                          "hosts": [host("a.example"), host("b.example")]},
             });
             let (image, domain) = ("image".to_owned(), "cluster.local".to_owned());

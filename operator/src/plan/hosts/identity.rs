@@ -183,6 +183,8 @@ mod tests {
         listener["spec"] = json!({
             "certificates": [{"secretRef": {"name": "edge"}}],
             "backend": {"address": {"host": "broker"}},
+            // Each is issued by itself, so a renewed one is of another class.
+            "trial": {"strategy": "Immediate"},
             "clientAuth": auth("edge-ca"),
             "hosts": [host],
         });

@@ -9,16 +9,21 @@ use crate::plan::certificates::lists::Pool;
 use crate::plan::certificates::previous::Previous;
 use crate::plan::checks;
 use crate::plan::host_key::HostKey;
+use crate::plan::trials::stage::Trials;
 use crate::plan::world::World;
 
 /// Chooses again what the previous configuration serves, from the same sources as far as they were read; `None` if any of
 /// it would be lost.
-pub fn renew(world: &World, previous: &Previous, now: Timestamp) -> Option<Choices> {
-    let listener = renewed(previous.listener(), world, previous, now)?;
+pub fn renew(
+    world: &World,
+    (previous, trials): (&Previous, &Trials<'_>),
+    now: Timestamp,
+) -> Option<Choices> {
+    let listener = renewed(previous.listener(), world, (previous, trials), now)?;
     let mut dates = listener.dates.clone();
     let mut hosts = Vec::with_capacity(previous.hosts().len());
     for before in previous.hosts() {
-        let chosen = renewed(before, world, previous, now)?;
+        let chosen = renewed(before, world, (previous, trials), now)?;
         dates.extend_from_slice(&chosen.dates);
         hosts.push(ChosenHost {
             alpn: before.alpn().cloned(),
@@ -33,13 +38,14 @@ pub fn renew(world: &World, previous: &Previous, now: Timestamp) -> Option<Choic
         crls: Pool::default(),
     };
     choices.pool();
+    trials.limit(choices.staged_mut());
     Some(choices)
 }
 
 pub(super) fn renewed(
     before: &Entry,
     world: &World,
-    previous: &Previous,
+    (previous, trials): (&Previous, &Trials<'_>),
     now: Timestamp,
 ) -> Option<Chosen> {
     let certificates = before.sources();
@@ -53,6 +59,7 @@ pub(super) fn renewed(
         tls: &previous.rest()?.tls,
         world,
         previous,
+        trials,
         before: Some(before),
         is_at_start: false,
         now,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use mqtt_tls_judge::escape::escaped;
 
+use crate::plan::trials::seen::Said;
+
 /// Maximum length of a pod's text in a condition, in bytes.
 const TEXT_MAX: usize = 512;
 
@@ -28,6 +30,8 @@ pub struct Answer {
     pub protocols: Vec<(String, Backend)>,
     /// The first source of revocation lists that is not good, with what is wrong. Lists that it brought before still count.
     pub unloaded: Option<String>,
+    /// What it says about trials; `None` if it could not be asked.
+    pub said: Option<Said>,
 }
 
 /// Whether a pod serves the wanted configuration.
@@ -72,6 +76,7 @@ impl Answer {
             hosts: Vec::new(),
             protocols: Vec::new(),
             unloaded: None,
+            said: None,
         }
     }
 
@@ -102,7 +107,7 @@ impl Answer {
         is_served && !self.backends().any(|(_, backend)| is_unreached(backend))
     }
 
-    /// Returns the answer without texts that may change with each try, and with the time of an outage replaced by
+    /// Returns the answer without what pods say about trials, without texts that may change with each try, and with the time of an outage replaced by
     /// whether it is over [`OUTAGE_MIN`].
     #[must_use]
     pub fn outline(mut self) -> Self {
@@ -110,6 +115,8 @@ impl Answer {
             why.clear();
         }
         self.unloaded.iter_mut().for_each(String::clear);
+        // What they mean is asked of the trials.
+        self.said = None;
         let others = self.hosts.iter_mut().chain(&mut self.protocols);
         let others = others.map(|(_, backend)| backend);
         for backend in std::iter::once(&mut self.backend).chain(others) {

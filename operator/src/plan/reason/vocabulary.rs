@@ -17,7 +17,9 @@ pub enum ConditionType {
     CertificateServed,
     /// Whether the pods reach the broker.
     BackendReachable,
-    /// All of those above.
+    /// The trials of renewed certificates.
+    Trial,
+    /// All of those above, but for trials.
     Ready,
     /// A change that goes on.
     Reconciling,
@@ -131,6 +133,10 @@ pub enum Reason {
     RevocationListsNotLoaded,
     BackendUnreachable,
     NotReachedYet,
+    RolledBack,
+    TrialHeld,
+    TrialRunning,
+    TrialWaiting,
     BackendIsOwn,
     BlockLeftOut,
     Forbidden,

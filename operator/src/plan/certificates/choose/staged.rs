@@ -1,0 +1,67 @@
+//! Chooses between a renewed certificate and the one that is served, where both are good: at once, or as a candidate beside it. It must
+//! not decide how a trial goes on.
+
+use mqtt_tls_config as file;
+
+use super::{Choice, Chosen};
+use crate::plan::certificates::served::Served;
+use crate::plan::problem::Problem;
+use crate::plan::source::Source;
+
+impl Chosen {
+    /// Returns the certificates as the configuration has them, the default first.
+    pub fn rendered(&self) -> impl Iterator<Item = file::Certificate> {
+        self.served.iter().map(|one| file::Certificate {
+            pem: one.pem.clone(),
+            candidate: self.candidate(&one.source),
+        })
+    }
+
+    /// Returns the candidate of a certificate, as the configuration has it.
+    fn candidate(&self, source: &Source) -> Option<file::Candidate> {
+        let mut staged = self.staged.iter();
+        staged.find(|one| one.source == *source)?.rendered()
+    }
+}
+
+impl Choice<'_> {
+    /// Chooses between the current certificate and the previous one. A renewed one of another class is tried beside the one before.
+    pub(super) fn staged(
+        &self,
+        fresh: Result<Served, Problem>,
+        source: &Source,
+        chosen: &mut Chosen,
+    ) -> Option<Served> {
+        let current = fresh.as_ref().ok().map(|one| one.certificate.clone());
+        let newest = self.between(fresh, source, &mut chosen.problems)?;
+        let is_fresh = current.is_some_and(|one| one.is_same(&newest.certificate));
+        // Judging the one before takes a while, and is seldom needed.
+        if is_fresh && self.is_served(&newest) {
+            return Some(newest);
+        }
+        let stage = self.trials.stage(newest, is_fresh, self.last_good(source));
+        if let Some(staged) = stage.staged {
+            let candidate = staged.candidate.iter();
+            chosen
+                .dates
+                .extend(candidate.flat_map(|(one, _)| one.dates()));
+            chosen.staged.push(staged);
+        }
+        Some(stage.served)
+    }
+
+    /// Reports whether the previous configuration has the text of a certificate from its source.
+    fn is_served(&self, one: &Served) -> bool {
+        let own = self.before.and_then(|before| before.pem(&one.source));
+        let before = own.or_else(|| self.previous.pem(&one.source));
+        before == Some(&one.pem)
+    }
+
+    /// Returns the last good certificate from a source: the candidate of a trial, or else the one that is served.
+    pub(super) fn newest_good(&self, source: &Source) -> Option<&Served> {
+        let own = self.before.and_then(|before| before.candidate(source));
+        let candidate = own.or_else(|| self.previous.candidate(source));
+        let candidate = candidate.filter(|served| self.misfit(served).is_none());
+        candidate.or_else(|| self.last_good(source))
+    }
+}

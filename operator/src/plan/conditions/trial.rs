@@ -1,0 +1,150 @@
+//! `Trial`: where the trials of renewed certificates stand; absent without one. It must not decide how they go on.
+
+use super::finding::{Finding, Status};
+use super::judged::Judged;
+use super::trials::{of_arm, state};
+use crate::crd::{TrialCounts, TrialState};
+use crate::plan::names::TRIAL;
+use crate::plan::reason::{ConditionType, Reason};
+use crate::plan::trials::advance::Hold;
+use crate::plan::trials::command::Action;
+use crate::plan::trials::stage::Standing;
+use crate::plan::trials::state::{Phase, Why};
+use crate::plan::trials::tried::Shown;
+
+const TYPE: ConditionType = ConditionType::Trial;
+
+/// Number of trials that the message is about; `status.trials` has all.
+const SHOWN_MAX: usize = 3;
+
+pub(super) fn find(judged: &Judged<'_>) -> Option<Finding> {
+    let report = &judged.report.trials;
+    let mut all: Vec<&Shown> = report.shown.iter().collect();
+    all.sort_by_key(|one| rank(state(one)));
+    let worst = state(all.first()?);
+    let (status, reason) = match worst {
+        TrialState::RolledBack => (Status::False, Reason::RolledBack),
+        TrialState::Held => (Status::True, Reason::TrialHeld),
+        TrialState::Waiting => (Status::Unknown, Reason::TrialWaiting),
+        TrialState::Running => (Status::True, Reason::TrialRunning),
+    };
+    let identity = &judged.report.identity;
+    let listener = format!("-n {} {}", identity.namespace, identity.name);
+    let mut messages: Vec<String> = all
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|one| message(one, &listener))
+        .collect();
+    if all.len() > SHOWN_MAX {
+        messages.push(format!("{} more in status.trials", all.len() - SHOWN_MAX));
+    }
+    if report.is_misunderstood {
+        let actions = Action::ALL.map(|action| format!("{}:ID", action.word()));
+        messages.push(format!(
+            "the annotation {TRIAL} is none of {}",
+            actions.join(", ")
+        ));
+    }
+    Some(Finding::new(TYPE, status, reason, messages.join("; ")))
+}
+
+/// Returns a number that is less for a state that needs more attention.
+fn rank(state: TrialState) -> usize {
+    match state {
+        TrialState::RolledBack => 0,
+        TrialState::Held => 1,
+        TrialState::Waiting => 2,
+        TrialState::Running => 3,
+    }
+}
+
+/// Describes a trial.
+fn message(shown: &Shown, listener: &str) -> String {
+    let changes = if shown.changes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", shown.changes.join(", "))
+    };
+    let renewed = format!("{}: the renewed certificate{changes}", shown.source);
+    let until = shown
+        .record
+        .as_ref()
+        .map_or_else(String::new, |record| format!(" until {:.0}", record.until));
+    let previous = format!("all devices get the previous one{until}");
+    match (&shown.standing, shown.record.as_ref().map(|one| one.phase)) {
+        (_, Some(Phase::RolledBack { why, .. })) => {
+            let what = match why {
+                Why::Worse => format!(
+                    "is refused by devices that take the previous one: {}",
+                    counts(shown)
+                ),
+                Why::Ended => "was taken back, because its trial was ended".to_owned(),
+            };
+            let id = shown.record.as_ref().map_or("", |one| &one.id);
+            format!(
+                "{renewed} {what}; {previous}. Correct the issuer, or run `kubectl annotate mtl {listener} --overwrite {TRIAL}={}:{id}` to try \
+                 it again, or with {}:{id} to serve it to all",
+                Action::Resume.word(),
+                Action::Skip.word()
+            )
+        }
+        (Standing::Tried, Some(Phase::Running { since, .. })) => {
+            let id = shown.record.as_ref().map_or("", |one| &one.id);
+            let held = shown.hold.map_or("", |hold| match hold {
+                Hold::Full => "; it is held, because a pod can remember no further device that aborts",
+                Hold::Doubtful => {
+                    "; it is held, because devices seem to refuse it, which so few handshakes do not prove"
+                }
+            });
+            let percent = shown.share / 100;
+            format!(
+                "{renewed} is served in {percent} % of the full handshakes since {since:.0}, trial {id}{held}"
+            )
+        }
+        (Standing::OldPod(pod), _) => format!(
+            "{renewed} waits: pod {pod} was started by an earlier release and cannot try it; {previous}"
+        ),
+        (Standing::TooLarge, _) => format!(
+            "{renewed} waits: the configuration with both would not fit into a Secret; reference fewer or smaller certificates; {previous}"
+        ),
+        (Standing::Unusable, _) => format!("{renewed} cannot be read at present; {previous}"),
+        (Standing::Waits | Standing::Tried | Standing::RolledBack, _) => {
+            format!("{renewed} waits until other trials have ended; {previous}")
+        }
+    }
+}
+
+/// Describes what was counted.
+fn counts(shown: &Shown) -> String {
+    let Some(record) = &shown.record else {
+        return String::new();
+    };
+    let renewed = of_arm(&record.counted, |share| share.candidate);
+    let previous = of_arm(&record.counted, |share| share.current);
+    let shares = record.counted.shares.iter();
+    let unable = shares.fold(0_u64, |sum, share| sum.saturating_add(share.unable));
+    let alerts = record.counted.alerts.iter();
+    let alerts: Vec<String> = alerts
+        .map(|(alert, count)| format!("{alert} {count}"))
+        .collect();
+    let alerts = if alerts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", alerts.join(", "))
+    };
+    let unable = if unable == 0 {
+        String::new()
+    } else {
+        format!(", {unable} connections of clients that cannot verify its key")
+    };
+    format!(
+        "{} with it{alerts}{unable}, and {} with the previous one",
+        aborted(renewed),
+        aborted(previous)
+    )
+}
+
+fn aborted(counts: TrialCounts) -> String {
+    let all = counts.served.saturating_add(counts.aborted);
+    format!("{} of {all} handshakes aborted", counts.aborted)
+}

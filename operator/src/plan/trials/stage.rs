@@ -1,0 +1,297 @@
+//! Stages a renewed certificate: at once in place of the one before, or beside it as the candidate of a trial.
+//!
+//! It must never stage a certificate of another class in place of one that is valid without a trial, unless a user wants that.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use mqtt_tls_config::{self as file, TRIALS_MAX, Trial as FileTrial};
+use mqtt_tls_judge::class::{Change, Class};
+
+use super::advance::{self, Input};
+use super::command::Command;
+use super::id;
+use super::seen::Seen;
+use super::settings::Settings;
+use super::state::{Counted, Phase, Record, State};
+use crate::plan::certificates::previous::Previous;
+use crate::plan::certificates::served::Served;
+use crate::plan::source::Source;
+use crate::plan::world::World;
+
+/// The trials of a listener in one reconciliation.
+pub struct Trials<'t> {
+    state: State,
+    settings: Settings,
+    seen: &'t Seen,
+    /// Whether the annotation with what a user asks is understood, if there is one.
+    is_understood: bool,
+    /// A pod that was started by an earlier release, and refuses a file with a candidate.
+    old_pod: Option<String>,
+    /// The candidates that are in the configuration, if nothing may begin or go on now: only certificates of the same class are renewed.
+    frozen: Option<BTreeSet<String>>,
+    now: Timestamp,
+}
+
+/// Where a renewed certificate of another class stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A share of the clients gets it.
+    Tried,
+    /// It was rolled back.
+    RolledBack,
+    /// Its trial has not begun, or cannot go on, until this pod is replaced.
+    OldPod(String),
+    /// Its trial begins when there are fewer of them, or with the next reconciliation.
+    Waits,
+    /// The configuration with both certificates is too large.
+    TooLarge,
+    /// Its Secret cannot be used at present.
+    Unusable,
+}
+
+/// A renewed certificate that is not served in place of the one before.
+#[derive(Clone)]
+pub struct Staged {
+    /// Its source.
+    pub source: Source,
+    /// The trial, unless it has not begun.
+    pub record: Option<Record>,
+    /// The certificate and how its class differs, if it can be read.
+    pub candidate: Option<(Served, Vec<Change>)>,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// What is served of a source.
+pub struct Stage {
+    /// The certificate.
+    pub served: Served,
+    /// The renewed one, if it is not that.
+    pub staged: Option<Staged>,
+}
+
+impl Staged {
+    /// Returns its entry in the configuration, if a share of the clients is to get it.
+    pub fn rendered(&self) -> Option<file::Candidate> {
+        let (record, (candidate, _)) = (self.record.as_ref()?, self.candidate.as_ref()?);
+        (self.standing == Standing::Tried).then(|| file::Candidate {
+            id: record.id.clone(),
+            pem: candidate.pem.clone(),
+        })
+    }
+
+    /// Takes it out of the configuration, because there is no place for it. A trial that has begun stays where it is.
+    pub fn make_room(&mut self, is_known: bool) {
+        self.standing = Standing::TooLarge;
+        self.record = self.record.take().filter(|_| is_known);
+    }
+}
+
+impl<'t> Trials<'t> {
+    /// Lets the trials go on as far as they are due. Without `is_possible`, none begins, and those that have begun end.
+    pub fn advanced(
+        world: &'t World,
+        previous: &Previous,
+        is_possible: bool,
+        now: Timestamp,
+    ) -> Self {
+        let mut settings = Settings::of(&world.listener.spec);
+        settings.is_gradual &= is_possible;
+        let command = Command::read(world.listener.metadata.annotations.as_ref());
+        let input = Input {
+            seen: &world.seen,
+            settings: &settings,
+            command: command.as_ref().ok().and_then(Option::as_ref),
+            now,
+        };
+        Self {
+            state: advance::advance(previous.trials(), &input),
+            is_understood: command.is_ok(),
+            settings,
+            seen: &world.seen,
+            old_pod: world.old_pod(),
+            frozen: None,
+            now,
+        }
+    }
+
+    /// Leaves the trials as they are, with those candidates that are in the configuration.
+    pub fn frozen(world: &'t World, previous: &Previous, now: Timestamp) -> Self {
+        Self {
+            state: previous.trials().clone(),
+            is_understood: true,
+            settings: Settings::of(&world.listener.spec),
+            seen: &world.seen,
+            old_pod: world.old_pod(),
+            frozen: Some(previous.candidates()),
+            now,
+        }
+    }
+
+    /// Returns how certificates are tried.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns what pods have said.
+    pub fn seen(&self) -> &Seen {
+        self.seen
+    }
+
+    /// Reports whether what a user asks is understood.
+    pub fn is_understood(&self) -> bool {
+        self.is_understood
+    }
+
+    /// Decides between the newest certificate of a source and the one that is served. `is_fresh`: the newest one is that of the
+    /// Secret now, and not the last good one.
+    pub fn stage(&self, newest: Served, is_fresh: bool, before: Option<&Served>) -> Stage {
+        let source = newest.source.clone();
+        let known = self.state.of(&source);
+        let Some(before) = before.filter(|before| before.is_valid(self.now)) else {
+            return Stage::at_once(newest);
+        };
+        if newest.certificate.is_same(&before.certificate) {
+            let kept = known.filter(|_| !is_fresh).map(|record| Staged {
+                source,
+                record: Some(record.clone()),
+                candidate: None,
+                standing: Standing::Unusable,
+            });
+            return Stage {
+                served: newest,
+                staged: kept,
+            };
+        }
+        if !self.settings.is_gradual {
+            return Stage::at_once(newest);
+        }
+        let class = Class::of(&newest.certificate);
+        let changes = Class::of(&before.certificate).changes(&class);
+        if changes.is_empty() {
+            return Stage::at_once(newest);
+        }
+        let known = known.filter(|record| record.class == class.digest());
+        if known.is_some_and(|record| record.phase == Phase::Promoted) {
+            return Stage::at_once(newest);
+        }
+        let record = known
+            .cloned()
+            .or_else(|| self.begun(&source, &class, before));
+        Stage {
+            served: before.clone(),
+            staged: Some(Staged {
+                source,
+                standing: self.standing(record.as_ref()),
+                record,
+                candidate: Some((newest, changes)),
+            }),
+        }
+    }
+
+    /// Returns a trial that begins now, if it may.
+    fn begun(&self, source: &Source, class: &Class, before: &Served) -> Option<Record> {
+        let may_begin = self.frozen.is_none() && self.old_pod.is_none();
+        may_begin.then(|| Record {
+            id: id::of(source, self.now),
+            source: source.clone(),
+            class: class.digest(),
+            began: self.now,
+            until: before.facts.not_after.timestamp(),
+            phase: Phase::Running {
+                step: 0,
+                since: self.now,
+            },
+            counted: Counted::default(),
+        })
+    }
+
+    fn standing(&self, record: Option<&Record>) -> Standing {
+        let is_back = |record: &Record| matches!(record.phase, Phase::RolledBack { .. });
+        match (record, &self.old_pod) {
+            (Some(record), _) if is_back(record) => Standing::RolledBack,
+            (_, Some(pod)) => Standing::OldPod(pod.clone()),
+            (Some(record), None) if self.may_show(record) => Standing::Tried,
+            (Some(_) | None, None) => Standing::Waits,
+        }
+    }
+
+    /// Reports whether a candidate may be in the configuration.
+    fn may_show(&self, record: &Record) -> bool {
+        let frozen = self.frozen.as_ref();
+        frozen.is_none_or(|candidates| candidates.contains(&record.id))
+    }
+
+    /// Lets only as many trials begin as a file may have. Those that have begun keep their places.
+    pub fn limit<'s>(&self, staged: impl Iterator<Item = &'s mut Staged>) {
+        let mut ids: BTreeSet<String> = self
+            .state
+            .records
+            .iter()
+            .map(|one| one.id.clone())
+            .collect();
+        for one in staged {
+            let Some(record) = &one.record else {
+                continue;
+            };
+            if !ids.contains(&record.id) && ids.len() >= TRIALS_MAX {
+                (one.record, one.standing) = (None, Standing::Waits);
+            } else {
+                ids.insert(record.id.clone());
+            }
+        }
+    }
+
+    /// Returns what is to be written, with what is staged in the end.
+    pub fn state<'s>(&self, staged: impl Iterator<Item = &'s Staged>) -> State {
+        let before = &self.state;
+        let mut records: Vec<Record> = Vec::new();
+        for record in staged.filter_map(|one| one.record.as_ref()) {
+            if !records.iter().any(|known| known.id == record.id) {
+                records.push(record.clone());
+            }
+        }
+        records.sort_by(|one, other| (one.began, &one.id).cmp(&(other.began, &other.id)));
+        let is_known = |id: &str| records.iter().any(|record| record.id == id);
+        let avoided = before.avoided.iter().filter(|(id, _)| is_known(id));
+        let avoided = avoided.map(|(id, devices)| (id.clone(), devices.clone()));
+        let avoided = avoided.collect();
+        let at = if records == before.records {
+            before.at
+        } else {
+            Some(self.now)
+        };
+        State {
+            at,
+            records,
+            avoided,
+        }
+    }
+
+    /// Returns the file that the pods read, if there is a trial to read.
+    pub fn file(&self, state: &State) -> Option<String> {
+        let trials = state.records.iter().filter_map(|record| {
+            let Phase::Running { step, .. } = record.phase else {
+                return None;
+            };
+            Some(FileTrial {
+                id: record.id.clone(),
+                share: self.settings.share(step),
+                remember: self.settings.remembered(),
+                avoided: state.avoided.get(&record.id).cloned().unwrap_or_default(),
+            })
+        });
+        let trials: Vec<FileTrial> = trials.collect();
+        (!trials.is_empty()).then(|| FileTrial::file(&trials))
+    }
+}
+
+impl Stage {
+    fn at_once(served: Served) -> Self {
+        Self {
+            served,
+            staged: None,
+        }
+    }
+}

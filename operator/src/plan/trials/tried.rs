@@ -1,0 +1,182 @@
+//! What is written and reported of trials, in the end: after all that is served was chosen. It must not hold key material.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::advance::{self, Hold, Input};
+use super::seen::{Day, Seen};
+use super::settings::Settings;
+use super::stage::{Staged, Standing, Trials};
+use super::state::{Phase, Record, State};
+use crate::crd::CertificateStatus;
+use crate::plan::certificates::served::Served;
+use crate::plan::hosts::Choices;
+use crate::plan::source::Source;
+
+/// The trials of a plan.
+#[derive(Default)]
+pub struct Tried {
+    /// What is remembered of them.
+    pub annotation: Option<String>,
+    /// The file that the pods read.
+    pub file: Option<String>,
+    /// When the next one goes on at the latest.
+    pub due: Option<Timestamp>,
+    /// What is reported.
+    pub report: Report,
+}
+
+/// What is reported of trials.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What is shown of each.
+    pub shown: Vec<Shown>,
+    /// Whether the annotation of the listener with what a user asks is no command.
+    pub is_misunderstood: bool,
+    /// What is watched while a trial is running.
+    pub watched: Option<Watched>,
+}
+
+/// A trial, or a renewed certificate that waits for one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// The source of the renewed certificate.
+    pub source: Source,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The trial, unless it has not begun.
+    pub record: Option<Record>,
+    /// The share of the full handshakes that get it, of 10,000.
+    pub share: u16,
+    /// Why it does not go on, if so.
+    pub hold: Option<Hold>,
+    /// The certificate, if its Secret can be used.
+    pub certificate: Option<CertificateStatus>,
+    /// How its class differs.
+    pub changes: Vec<String>,
+    /// Percentage of the last day's clients that cannot verify it, if known.
+    pub forecast: Option<u64>,
+}
+
+/// Trials that are running, and all that decides how they go on, but what pods say.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    state: State,
+    settings: Settings,
+}
+
+impl Watched {
+    /// Reports whether one goes on now, or something of it is to be written.
+    pub fn is_due(&self, seen: &Seen, now: Timestamp) -> bool {
+        let input = Input {
+            seen,
+            settings: &self.settings,
+            command: None,
+            now,
+        };
+        advance::advance(&self.state, &input) != self.state
+    }
+
+    /// Reports whether a trial is one of them.
+    pub fn knows(&self, id: &str) -> bool {
+        self.state.records.iter().any(|record| record.id == id)
+    }
+}
+
+impl Tried {
+    /// Returns what is written and reported of what is staged.
+    pub fn of(trials: &Trials<'_>, choices: &Choices) -> Self {
+        let state = trials.state(choices.staged());
+        let mut shown: Vec<Shown> = Vec::new();
+        for staged in choices.staged() {
+            if !shown.iter().any(|known| known.source == staged.source) {
+                shown.push(trials.shown(staged));
+            }
+        }
+        let running = state
+            .records
+            .iter()
+            .filter_map(|record| match record.phase {
+                Phase::Running { step, since } => {
+                    let longest = trials.settings().longest(step, since, record.until);
+                    since
+                        .checked_add(SignedDuration::try_from(longest).ok()?)
+                        .ok()
+                }
+                Phase::RolledBack { .. } | Phase::Promoted => None,
+            });
+        Self {
+            annotation: state.annotation(),
+            file: trials.file(&state),
+            due: running.min(),
+            report: Report {
+                shown,
+                is_misunderstood: !trials.is_understood(),
+                watched: state.is_running().then(|| Watched {
+                    settings: trials.settings().clone(),
+                    state,
+                }),
+            },
+        }
+    }
+}
+
+impl Trials<'_> {
+    fn shown(&self, staged: &Staged) -> Shown {
+        let record = staged.record.clone();
+        let phase = record.as_ref().map(|record| record.phase);
+        let is_tried = staged.standing == Standing::Tried;
+        let candidate = staged.candidate.as_ref();
+        Shown {
+            source: staged.source.clone(),
+            standing: staged.standing.clone(),
+            share: match phase {
+                Some(Phase::Running { step, .. }) if is_tried => self.settings().share(step),
+                _ => 0,
+            },
+            hold: record
+                .as_ref()
+                .filter(|_| is_tried)
+                .and_then(|record| advance::hold(record, self.seen())),
+            record,
+            certificate: candidate.map(|(served, _)| served.status()),
+            changes: candidate
+                .map(|(_, changes)| changes.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            forecast: candidate.and_then(|(served, _)| forecast(served, self.seen().day())),
+        }
+    }
+}
+
+/// Returns the percentage of clients that cannot verify a certificate, rounded up.
+fn forecast(served: &Served, day: Day) -> Option<u64> {
+    let unable = match served.facts.key {
+        "ECDSA P-256" => day.without_p256,
+        "RSA" => day.without_rsa,
+        _ => return None,
+    };
+    (day.served > 0).then(|| unable.saturating_mul(100).div_ceil(day.served))
+}
+
+impl Settings {
+    /// Returns the share of a step, of 10,000: of the last one, if there are fewer.
+    pub fn share(&self, step: usize) -> u16 {
+        let share = self.steps.get(step).or(self.steps.last());
+        share.copied().unwrap_or_default()
+    }
+
+    /// Returns how long a step that has begun may last: `max_step`, and not so long that the steps that are left could not end before
+    /// the certificate before expires.
+    pub fn longest(&self, step: usize, since: Timestamp, until: Timestamp) -> Duration {
+        let left = Duration::try_from(until.duration_since(since)).unwrap_or_default();
+        let steps = self.steps.len().saturating_sub(step).saturating_add(1);
+        let part = left / u32::try_from(steps).unwrap_or(u32::MAX);
+        self.max_step.min(part)
+    }
+
+    /// Returns for how many seconds a device is remembered.
+    pub fn remembered(&self) -> u32 {
+        u32::try_from(self.remember.as_secs()).unwrap_or(u32::MAX)
+    }
+}
