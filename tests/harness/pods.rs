@@ -25,6 +25,8 @@ pub struct StandIn {
     pub ip: IpAddr,
     /// Its configuration file.
     pub file: PathBuf,
+    /// Its file of trials, which need not be there.
+    pub trials: PathBuf,
     _terminator: Process,
 }
 
@@ -35,13 +37,15 @@ impl StandIn {
         let (ip, file) = (address(), workdir::scratch("pod").join("config.yaml"));
         let config = placed(config, ip, broker);
         write(&file, &config);
+        let trials = file.with_file_name("trials");
         let mut command = Command::new(programs::terminator());
-        command.arg(&file);
+        command.arg(&file).arg("--trials").arg(&trials);
         let terminator = Process::spawn("terminator", command);
         terminator.wait_for_port(SocketAddr::new(ip, config.port), START);
         Self {
             ip,
             file,
+            trials,
             _terminator: terminator,
         }
     }

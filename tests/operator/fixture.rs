@@ -139,9 +139,10 @@ impl Fixture {
         self.apply(&listener(name, &format!("{name}-tls"), more));
     }
 
-    /// A leaf for `name.example.com`.
+    /// A leaf for `name.example.com`. The wildcard covers the names of all others, so a renewal loses no name, and is not tried first.
     pub(crate) fn leaf(&self, name: &str) -> Leaf {
-        self.ca.leaf().dns(&format!("{name}.example.com")).issue()
+        let name = format!("{name}.example.com");
+        self.ca.leaf().dns(&name).dns("*.example.com").issue()
     }
 
     /// Puts chain and key into a Secret of type kubernetes.io/tls.

@@ -45,6 +45,7 @@ mod shrink;
 mod stepped_clock;
 mod tickets;
 mod token;
+mod trials;
 mod unread;
 mod unwritten;
 mod verify;

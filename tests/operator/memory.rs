@@ -23,7 +23,8 @@ async fn unserved_keys_do_not_stay_in_memory() {
             .wait_for_config("edge", "it is rendered", is_new)
             .await;
     };
-    cluster.apply_listener("edge", "");
+    // Keys of other kinds would be tried first.
+    cluster.apply_listener("edge", "  trial: {strategy: Immediate}");
     for kind in KeyKind::ALL {
         let leaf = leaf(kind);
         put(&leaf).await;
