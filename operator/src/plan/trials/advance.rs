@@ -30,6 +30,8 @@ pub struct Input<'i> {
     pub settings: &'i Settings,
     /// What a user asks.
     pub command: Option<&'i Command>,
+    /// The trials whose candidates are in the configuration. Others do not go on.
+    pub shown: &'i BTreeSet<String>,
     /// The current time.
     pub now: Timestamp,
 }
@@ -141,7 +143,8 @@ impl Input<'_> {
             };
         }
         let stays = Phase::Running { step, since };
-        if verdict == Verdict::Doubtful || self.seen.is_held(&record.id) {
+        let is_held = self.seen.is_held(&record.id) || !self.shown.contains(&record.id);
+        if verdict == Verdict::Doubtful || is_held {
             return stays;
         }
         let step = step.min(self.settings.steps.len().saturating_sub(1));

@@ -28,8 +28,10 @@ pub struct Trials<'t> {
     is_understood: bool,
     /// A pod that was started by an earlier release, and refuses a file with a candidate.
     old_pod: Option<String>,
-    /// The candidates that are in the configuration, if nothing may begin or go on now: only certificates of the same class are renewed.
-    frozen: Option<BTreeSet<String>>,
+    /// The trials whose candidates are in the configuration.
+    shown: BTreeSet<String>,
+    /// Whether nothing may begin or go on now: only certificates of the same class are renewed.
+    is_frozen: bool,
     now: Timestamp,
 }
 
@@ -99,10 +101,12 @@ impl<'t> Trials<'t> {
         let mut settings = Settings::of(&world.listener.spec);
         settings.is_gradual &= is_possible;
         let command = Command::read(world.listener.metadata.annotations.as_ref());
+        let shown = previous.candidates();
         let input = Input {
             seen: &world.seen,
             settings: &settings,
             command: command.as_ref().ok().and_then(Option::as_ref),
+            shown: &shown,
             now,
         };
         Self {
@@ -111,7 +115,8 @@ impl<'t> Trials<'t> {
             settings,
             seen: &world.seen,
             old_pod: world.old_pod(),
-            frozen: None,
+            shown,
+            is_frozen: false,
             now,
         }
     }
@@ -124,7 +129,8 @@ impl<'t> Trials<'t> {
             settings: Settings::of(&world.listener.spec),
             seen: &world.seen,
             old_pod: world.old_pod(),
-            frozen: Some(previous.candidates()),
+            shown: previous.candidates(),
+            is_frozen: true,
             now,
         }
     }
@@ -192,7 +198,7 @@ impl<'t> Trials<'t> {
 
     /// Returns a trial that begins now, if it may.
     fn begun(&self, source: &Source, class: &Class, before: &Served) -> Option<Record> {
-        let may_begin = self.frozen.is_none() && self.old_pod.is_none();
+        let may_begin = !self.is_frozen && self.old_pod.is_none();
         may_begin.then(|| Record {
             id: id::of(source, self.now),
             source: source.clone(),
@@ -219,8 +225,7 @@ impl<'t> Trials<'t> {
 
     /// Reports whether a candidate may be in the configuration.
     fn may_show(&self, record: &Record) -> bool {
-        let frozen = self.frozen.as_ref();
-        frozen.is_none_or(|candidates| candidates.contains(&record.id))
+        !self.is_frozen || self.shown.contains(&record.id)
     }
 
     /// Lets only as many trials begin as a file may have. Those that have begun keep their places.
@@ -247,9 +252,11 @@ impl<'t> Trials<'t> {
     pub fn state<'s>(&self, staged: impl Iterator<Item = &'s Staged>) -> State {
         let before = &self.state;
         let mut records: Vec<Record> = Vec::new();
-        for record in staged.filter_map(|one| one.record.as_ref()) {
-            if !records.iter().any(|known| known.id == record.id) {
-                records.push(record.clone());
+        for one in staged {
+            let record = one.record.as_ref();
+            let is_new = |record: &&Record| !records.iter().any(|known| known.id == record.id);
+            if let Some(record) = record.filter(is_new) {
+                records.push(self.begun_again(record, &one.standing));
             }
         }
         records.sort_by(|one, other| (one.began, &one.id).cmp(&(other.began, &other.id)));
@@ -267,6 +274,19 @@ impl<'t> Trials<'t> {
             records,
             avoided,
         }
+    }
+
+    /// Returns a record; a trial whose candidate comes back into the configuration begins its step again.
+    fn begun_again(&self, record: &Record, standing: &Standing) -> Record {
+        let was_shown = self.is_frozen || self.shown.contains(&record.id);
+        let mut record = record.clone();
+        if let Phase::Running { since, .. } = &mut record.phase
+            && *standing == Standing::Tried
+            && !was_shown
+        {
+            *since = self.now;
+        }
+        record
     }
 
     /// Returns the file that the pods read, if there is a trial to read.

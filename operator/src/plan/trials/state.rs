@@ -67,8 +67,8 @@ pub enum Phase {
         /// Why.
         why: Why,
     },
-    /// All clients get the renewed certificate, and it takes the place of the one before. It is not written.
-    #[serde(skip)]
+    /// All clients get the renewed certificate, in place of the one before. It is written only if its Secret cannot be used at
+    /// present.
     Promoted,
 }
 

@@ -1,5 +1,6 @@
 //! What is written and reported of trials, in the end: after all that is served was chosen. It must not hold key material.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -64,18 +65,23 @@ pub struct Shown {
 pub struct Watched {
     state: State,
     settings: Settings,
+    /// The trials whose candidates are in the configuration.
+    shown: BTreeSet<String>,
+    /// Those of them that a pod holds.
+    held: BTreeSet<String>,
 }
 
 impl Watched {
-    /// Reports whether one goes on now, or something of it is to be written.
+    /// Reports whether one goes on now, or something of it is to be written or shown.
     pub fn is_due(&self, seen: &Seen, now: Timestamp) -> bool {
         let input = Input {
             seen,
             settings: &self.settings,
             command: None,
+            shown: &self.shown,
             now,
         };
-        advance::advance(&self.state, &input) != self.state
+        advance::advance(&self.state, &input) != self.state || held(&self.shown, seen) != self.held
     }
 
     /// Reports whether a trial is one of them.
@@ -88,10 +94,12 @@ impl Tried {
     /// Returns what is written and reported of what is staged.
     pub fn of(trials: &Trials<'_>, choices: &Choices) -> Self {
         let state = trials.state(choices.staged());
+        let rendered = choices.staged().filter_map(Staged::rendered);
+        let rendered: BTreeSet<String> = rendered.map(|one| one.id).collect();
         let mut shown: Vec<Shown> = Vec::new();
         for staged in choices.staged() {
             if !shown.iter().any(|known| known.source == staged.source) {
-                shown.push(trials.shown(staged));
+                shown.push(trials.shown(staged, &state));
             }
         }
         let running = state
@@ -115,6 +123,8 @@ impl Tried {
                 is_misunderstood: !trials.is_understood(),
                 watched: state.is_running().then(|| Watched {
                     settings: trials.settings().clone(),
+                    held: held(&rendered, trials.seen()),
+                    shown: rendered,
                     state,
                 }),
             },
@@ -123,8 +133,10 @@ impl Tried {
 }
 
 impl Trials<'_> {
-    fn shown(&self, staged: &Staged) -> Shown {
-        let record = staged.record.clone();
+    fn shown(&self, staged: &Staged, state: &State) -> Shown {
+        let id = staged.record.as_ref().map(|record| &record.id);
+        let mut records = state.records.iter();
+        let record = records.find(|record| Some(&record.id) == id).cloned();
         let phase = record.as_ref().map(|record| record.phase);
         let is_tried = staged.standing == Standing::Tried;
         let candidate = staged.candidate.as_ref();
@@ -147,6 +159,11 @@ impl Trials<'_> {
             forecast: candidate.and_then(|(served, _)| forecast(served, self.seen().day())),
         }
     }
+}
+
+/// Returns those of some trials that a pod holds.
+fn held(ids: &BTreeSet<String>, seen: &Seen) -> BTreeSet<String> {
+    ids.iter().filter(|id| seen.is_held(id)).cloned().collect()
 }
 
 /// Returns the percentage of clients that cannot verify a certificate, rounded up.

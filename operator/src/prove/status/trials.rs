@@ -58,7 +58,7 @@ impl Trial {
             avoided,
         } = self;
         let alerts = alerts.into_iter().filter(|(name, _)| is_name(name));
-        let avoided = avoided.into_iter().take(4 * AVOIDED_MAX);
+        let avoided = avoided.into_iter().take(AVOIDED_MAX);
         Report {
             id,
             is_held: held,
