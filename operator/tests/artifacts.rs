@@ -79,6 +79,19 @@ fn the_crd_matches_the_types() {
     }
 }
 
+/// Of others it warns, at each installation.
+#[test]
+fn the_crd_has_formats_that_the_api_server_knows() {
+    let lines = crd::yaml();
+    let formats = lines
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("format: "));
+    let unknown: Vec<&str> = formats
+        .filter(|format| !["int32", "int64", "date-time"].contains(format))
+        .collect();
+    assert_eq!(unknown, [""; 0]);
+}
+
 #[test]
 fn files_are_short_and_documented() {
     let mut faults = Vec::new();

@@ -53,7 +53,8 @@ pub(crate) fn tenants_behind_one_port_do_not_meet(cluster: &'static Cluster) {
     });
     assert_eq!(host["name"], "tenant-a.example.com");
     assert_eq!(host["reason"], "SecretNotFound");
-    let renewed = tenants.b.leaf().dns("tenant-b.example.com").issue();
+    let renewed = tenants.b.leaf().dns("tenant-b.example.com");
+    let renewed = renewed.dns("*.tenant-b.example.com").issue();
     edge.certificate("tenant-b-tls", &renewed);
     let connector = tenants.second();
     eventually(SOON, "tenant B's renewed certificate is served", || {

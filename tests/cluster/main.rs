@@ -42,6 +42,7 @@ mod rotation;
 mod several;
 mod tickets;
 mod tls_policy;
+mod trial;
 mod upgrade;
 mod values;
 mod verify;
@@ -88,7 +89,7 @@ const ORDER: [Journey; 8] = [
         upgrade::upgrade_rollback_and_uninstall_with_clients_connected,
     ),
 ];
-const TROUBLE: [Journey; 21] = [
+const TROUBLE: [Journey; 22] = [
     // First, because it is about all listeners, and later journeys leave some that are not ready.
     (
         "verify::helm_test_says_whether_the_release_works",
@@ -141,6 +142,10 @@ const TROUBLE: [Journey; 21] = [
     (
         "tickets::a_session_is_resumed_at_another_pod_and_over_a_rotation",
         tickets::a_session_is_resumed_at_another_pod_and_over_a_rotation,
+    ),
+    (
+        "trial::what_devices_refuse_is_rolled_back_until_it_is_resumed",
+        trial::what_devices_refuse_is_rolled_back_until_it_is_resumed,
     ),
     (
         "ports::a_change_of_the_port_refuses_nothing",

@@ -14,6 +14,7 @@ mod runtime;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 use std::time::Duration;
 
 use crate::apiserver::ApiServer;
@@ -27,6 +28,12 @@ pub const NAME: &str = "node";
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);
 /// The network of pods.
 const POD_CIDR: &str = "10.244.0.0/16";
+/// The network from which kube-proxy leaves addresses as they are: that of pods, and [`VISITORS`].
+const CLUSTER_CIDR: &str = "10.244.0.0/15";
+/// The network of visitors. It is not the pods' own, where each pod would keep an entry for each visitor, and the kernel has few.
+const VISITORS: Ipv4Addr = Ipv4Addr::new(10, 245, 0, 0);
+/// Length of its prefix.
+const VISITORS_PREFIX: u8 = 20;
 /// The address of the Service `kube-dns`.
 const DNS_SERVICE: &str = "10.96.0.10";
 /// The node's folder, on a file system in memory that is visible only inside.
@@ -90,6 +97,19 @@ impl Node {
                 .arg(&image.file);
             run(ctr, b"", START).expect_success();
         }
+    }
+
+    /// Returns an address from which clients in this process can connect to Services as if each were another machine: pods see it.
+    #[track_caller]
+    pub fn visitor(&self, number: u16) -> IpAddr {
+        static ROUTE: Once = Once::new();
+        let count = 1 << (32 - VISITORS_PREFIX);
+        assert!(number < count, "there are {count} addresses");
+        ROUTE.call_once(|| {
+            let network = format!("{VISITORS}/{VISITORS_PREFIX}");
+            system("ip", &["route", "add", "local", &network, "dev", "lo"]);
+        });
+        Ipv4Addr::from_bits(VISITORS.to_bits() + u32::from(number)).into()
     }
 
     /// The folder of the node's files, for checks of their content.

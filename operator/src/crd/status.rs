@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The status of a listener.
@@ -104,6 +104,7 @@ pub struct TrialStatus {
     /// `Running`, `Held`, `Waiting` or `RolledBack`.
     pub state: TrialState,
     /// The share of the full handshakes in which devices get it, in percent.
+    #[schemars(schema_with = "percent")]
     pub percent: u16,
     /// Since when, in RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,11 +130,26 @@ pub struct TrialStatus {
     pub previous: TrialCounts,
     /// How devices aborted on it, by alert.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "counts")]
     pub alerts: BTreeMap<String, u64>,
     /// Percentage of the last day's clients that cannot verify its kind of key, rounded up, as the pods have seen it in their
     /// ClientHellos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "count")]
     pub forecast_percent: Option<u64>,
+}
+
+/// Schemas with formats that the API server knows; it warns of unsigned ones.
+fn percent(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int32", "minimum": 0, "maximum": 100})
+}
+
+fn count(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int64", "minimum": 0})
+}
+
+fn counts(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "additionalProperties": count(generator)})
 }
 
 /// The state of a trial.
@@ -154,10 +170,13 @@ pub enum TrialState {
 #[serde(rename_all = "camelCase")]
 pub struct TrialCounts {
     /// Connections with a first packet.
+    #[schemars(schema_with = "count")]
     pub served: u64,
     /// Devices that aborted; each counts once.
+    #[schemars(schema_with = "count")]
     pub aborted: u64,
     /// Those of them that were served with the previous certificate later.
+    #[schemars(schema_with = "count")]
     pub confirmed: u64,
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::enclosure::{control_group, make_control_groups};
-use super::{ADDRESS, DNS_SERVICE, FOLDER, NAME, POD_CIDR, START, write};
+use super::{ADDRESS, CLUSTER_CIDR, DNS_SERVICE, FOLDER, NAME, POD_CIDR, START, write};
 use crate::apiserver::ApiServer;
 use crate::process::{Process, run};
 use crate::{assets, pki};
@@ -189,7 +189,7 @@ fn kube_proxy(server: &ApiServer) -> Process {
         "mode": "nftables",
         "bindAddress": ADDRESS,
         "clientConnection": {"kubeconfig": kubeconfig},
-        "clusterCIDR": POD_CIDR,
+        "clusterCIDR": CLUSTER_CIDR,
         // A setting of the whole machine, left unchanged.
         "conntrack": {"maxPerCore": 0},
         "hostnameOverride": NAME,

@@ -125,7 +125,7 @@ fn counts(shown: &Shown) -> String {
     let unable = shares.fold(0_u64, |sum, share| sum.saturating_add(share.unable));
     let alerts = record.counted.alerts.iter();
     let alerts: Vec<String> = alerts
-        .map(|(alert, count)| format!("{alert} {count}"))
+        .map(|(alert, count)| format!("{} {count}", abort(alert)))
         .collect();
     let alerts = if alerts.is_empty() {
         String::new()
@@ -142,6 +142,16 @@ fn counts(shown: &Shown) -> String {
         aborted(renewed),
         aborted(previous)
     )
+}
+
+/// Describes how devices aborted, if that is no alert.
+fn abort(name: &str) -> &str {
+    match name {
+        "cut" => "closed without an alert",
+        "timeout" => "stopped",
+        "no_first_packet" => "no first packet",
+        other => other,
+    }
 }
 
 fn aborted(counts: TrialCounts) -> String {
