@@ -261,7 +261,10 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let accepted = accepted::proven(&judged).step(Child::Accepted);
     let mut applied = applied.map_err(|failed| failed.error)?;
     let again = keep_accepted(context, name, accepted, &report.identity, &mut applied).await;
-    slow_down(context, name, &read, &applied);
+    // What a trial has found is written as it comes: that is no fight with another writer.
+    if !report.trials.is_new {
+        slow_down(context, name, &read, &applied);
+    }
     let wait = context.spread.wait(report.look_again, Instant::now());
     let wait = wait.min(proved).min(again.unwrap_or(wait));
     let is_as_read = written.as_ref().is_none_or(|written| written.is_as_read);

@@ -22,6 +22,8 @@ use crate::plan::world::World;
 /// The trials of a listener in one reconciliation.
 pub struct Trials<'t> {
     state: State,
+    /// What was written.
+    before: State,
     settings: Settings,
     seen: &'t Seen,
     /// Whether the annotation with what a user asks is understood, if there is one.
@@ -111,6 +113,7 @@ impl<'t> Trials<'t> {
         };
         Self {
             state: advance::advance(previous.trials(), &input),
+            before: previous.trials().clone(),
             is_understood: command.is_ok(),
             settings,
             seen: &world.seen,
@@ -125,6 +128,7 @@ impl<'t> Trials<'t> {
     pub fn frozen(world: &'t World, previous: &Previous, now: Timestamp) -> Self {
         Self {
             state: previous.trials().clone(),
+            before: previous.trials().clone(),
             is_understood: true,
             settings: Settings::of(&world.listener.spec),
             seen: &world.seen,
@@ -287,6 +291,11 @@ impl<'t> Trials<'t> {
             *since = self.now;
         }
         record
+    }
+
+    /// Reports whether trials are not as they were written.
+    pub fn differ(&self, state: &State) -> bool {
+        *state != self.before
     }
 
     /// Returns the file that the pods read, if there is a trial to read.

@@ -33,6 +33,8 @@ pub struct Tried {
 pub struct Report {
     /// What is shown of each.
     pub shown: Vec<Shown>,
+    /// Whether something of them is written that was not before.
+    pub is_new: bool,
     /// Whether the annotation of the listener with what a user asks is no command.
     pub is_misunderstood: bool,
     /// What is watched while a trial is running.
@@ -120,6 +122,7 @@ impl Tried {
             due: running.min(),
             report: Report {
                 shown,
+                is_new: trials.differ(&state),
                 is_misunderstood: !trials.is_understood(),
                 watched: state.is_running().then(|| Watched {
                     settings: trials.settings().clone(),
