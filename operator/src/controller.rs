@@ -343,7 +343,11 @@ async fn prove_with(
     };
     drop(place);
     let proofs = prove(&question, &pods).await;
-    let trials = judged.report.trials.watched.clone();
+    let trials = if judged.is_written() {
+        judged.report.trials.watched.clone()
+    } else {
+        context.latest.watched(listener)
+    };
     let kept = proofs.clone();
     context
         .latest

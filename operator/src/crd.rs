@@ -224,7 +224,7 @@ pub struct MqttTlsListenerSpec {
     pub publish_ca: Option<bool>,
 
     /// How a renewed certificate of another class is tried, of the listener and of each host: one of another issuer or root, with
-    /// another type of key or signature, a longer chain, or without a name of the previous one. Devices may refuse it, so a share of
+    /// another type of key or signature, another chain, or without a name of the previous one. Devices may refuse it, so a share of
     /// them gets it first, and more in each step. Any other renewed certificate is served at once. Default: in four steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,

@@ -16,6 +16,7 @@ use tests::clients::mosquitto::Endpoint;
 use tests::pki::{Ca, Leaf, LeafBuilder};
 use tests::process::Process;
 use tests::prometheus::{Prometheus, Scrape, at_once, dashboard, promtool, without_annotations};
+use tests::wait::eventually_ok;
 use tests::{ports, programs, workdir};
 
 const ALERTS: &str = include_str!("../../charts/smart-mqtt-tls/files/alerts.yaml");
@@ -367,8 +368,46 @@ async fn start_operator(server: &ApiServer) -> (Process, SocketAddr, String) {
     (process, admin, namespace)
 }
 
-/// With a listener whose Secret is missing, and a terminator whose certificate some clients reject: only the alerts for
-/// these fire.
+/// Puts a leaf into the Secret `edge-tls`.
+#[track_caller]
+fn put_secret(server: &ApiServer, namespace: &str, leaf: &Leaf) {
+    let secret = serde_json::json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "edge-tls"}, "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": leaf.chain_pem, "tls.key": leaf.key_pem},
+    });
+    let apply = ["apply", "-n", namespace, "-f", "-"];
+    server
+        .kubectl_with_input(&apply, &secret.to_string())
+        .expect_success();
+}
+
+/// Renews the certificate of the listener `edge` by another CA, and ends its trial.
+#[track_caller]
+fn roll_back(server: &ApiServer, namespace: &str) {
+    for ca in ["old CA", "new CA"] {
+        put_secret(server, namespace, &Ca::new(ca).leaf().dns("edge").issue());
+        // The first one is written before it is renewed.
+        eventually_ok(SOON, "the certificate is written", || {
+            let path = "jsonpath={.metadata.annotations}";
+            let args = ["get", "-n", namespace, "secret", "edge-mqtts", "-o", path];
+            let written = server.kubectl(&args).stdout;
+            let is_it = written.contains("smartboot.tech/trials") == (ca == "new CA");
+            (!written.is_empty() && is_it).then_some(()).ok_or(written)
+        });
+    }
+    let id = eventually_ok(SOON, "the trial has an ID", || {
+        let path = "jsonpath={.status.trials[0].id}";
+        let args = ["get", "-n", namespace, "mtl", "edge", "-o", path];
+        let id = server.kubectl(&args).stdout;
+        if id.is_empty() { Err(id) } else { Ok(id) }
+    });
+    let end = format!("mqtt.smartboot.tech/trial=end:{id}");
+    let args = ["annotate", "-n", namespace, "mtl", "edge", &end];
+    server.kubectl(&args).expect_success();
+}
+
+/// With a listener without pods whose Secret is missing at first, and whose certificate is then rolled back, and a terminator whose
+/// certificate some clients reject: only the alerts for these fire.
 #[tokio::test(flavor = "multi_thread")]
 async fn dashboard_and_alerts_have_data() {
     let terminator = Terminator::start(Mosquitto::shared(), |leaf| {
@@ -391,6 +430,9 @@ async fn dashboard_and_alerts_have_data() {
                     backend: {address: {host: broker.example.com}}\n";
     let apply = ["apply", "-n", &namespace, "-f", "-"];
     server.kubectl_with_input(&apply, listener).expect_success();
+    let labels = [("namespace", namespace.as_str()), ("listener", "edge")];
+    prometheus.wait_for_alert("MqttTlsListenerNotReady", &labels, SOON);
+    roll_back(server, &namespace);
 
     prometheus.wait_for_dashboard(DASHBOARD, SOON);
     let board = dashboard::queries(DASHBOARD);
@@ -408,8 +450,8 @@ async fn dashboard_and_alerts_have_data() {
         prometheus.wait_for_data(&series, SOON);
     }
 
-    let labels = [("namespace", namespace.as_str()), ("listener", "edge")];
-    prometheus.wait_for_alert("MqttTlsListenerNotReady", &labels, SOON);
+    let rolled_back = "MqttTlsTrialRolledBack";
+    prometheus.wait_for_alert(rolled_back, &labels, SOON);
     let doubtful = "MqttTlsCertificateDoubtful";
-    prometheus.wait_for_only(&["MqttTlsListenerNotReady", doubtful], SOON);
+    prometheus.wait_for_only(&["MqttTlsListenerNotReady", doubtful, rolled_back], SOON);
 }

@@ -81,6 +81,12 @@ impl Latest {
         self.lock().insert(listener.clone(), Arc::new(asked));
     }
 
+    /// Returns the trials that are running.
+    pub fn watched(&self, listener: &Name) -> Option<Watched> {
+        let listeners = self.lock();
+        listeners.get(listener)?.trials.clone()
+    }
+
     /// Returns what the pods have said about trials.
     pub fn seen(&self, listener: &Name) -> Seen {
         let listeners = self.lock();
@@ -95,6 +101,7 @@ impl Latest {
         };
         let mut seen = asked.seen.clone();
         seen.take(proofs.said());
+        seen.keep_only(|id| trials.knows(id));
         let is_due = trials.is_due(&seen, now);
         let heard = Asked {
             question: asked.question.clone(),

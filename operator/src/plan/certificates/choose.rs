@@ -257,6 +257,7 @@ impl Choice<'_> {
             chosen.problems.push(problem);
             return None;
         };
+        chosen.staged.extend(self.trials.kept(source));
         let since = self.previous.withdrawn(source).unwrap_or(self.now);
         let end = since.checked_add(self.grace).ok();
         if end.is_some_and(|end| end <= self.now) {

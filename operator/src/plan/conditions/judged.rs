@@ -85,6 +85,15 @@ impl<'j> Judged<'j> {
         }
     }
 
+    /// Reports whether what is planned was written. Otherwise the pods do as before.
+    pub fn is_written(&self) -> bool {
+        let is_configured = match self.outcome {
+            Outcome::Done(_) => true,
+            Outcome::Failed { is_configured, .. } => *is_configured,
+        };
+        is_configured && self.report.planned.is_some()
+    }
+
     /// Returns what a rollout is explained with, if there is a Deployment.
     pub(super) fn witnesses(&self) -> Option<Witnesses<'_>> {
         Some(Witnesses {

@@ -1,8 +1,8 @@
 //! `Trial`: where the trials of renewed certificates stand; absent without one. It must not decide how they go on.
 
-use super::finding::{Finding, Status};
+use super::finding::{Finding, Status, find as find_condition};
 use super::judged::Judged;
-use super::trials::{of_arm, state};
+use super::trials::{of_arm, rank, state};
 use crate::crd::{TrialCounts, TrialState};
 use crate::plan::names::TRIAL;
 use crate::plan::reason::{ConditionType, Reason};
@@ -18,6 +18,10 @@ const TYPE: ConditionType = ConditionType::Trial;
 const SHOWN_MAX: usize = 3;
 
 pub(super) fn find(judged: &Judged<'_>) -> Option<Finding> {
+    if !judged.is_written() {
+        let before = judged.before?;
+        return find_condition(before, TYPE).map(|kept| Finding::kept(TYPE, kept));
+    }
     let report = &judged.report.trials;
     let mut all: Vec<&Shown> = report.shown.iter().collect();
     all.sort_by_key(|one| rank(state(one)));
@@ -48,16 +52,6 @@ pub(super) fn find(judged: &Judged<'_>) -> Option<Finding> {
     Some(Finding::new(TYPE, status, reason, messages.join("; ")))
 }
 
-/// Returns a number that is less for a state that needs more attention.
-fn rank(state: TrialState) -> usize {
-    match state {
-        TrialState::RolledBack => 0,
-        TrialState::Held => 1,
-        TrialState::Waiting => 2,
-        TrialState::Running => 3,
-    }
-}
-
 /// Describes a trial.
 fn message(shown: &Shown, listener: &str) -> String {
     let changes = if shown.changes.is_empty() {
@@ -82,7 +76,7 @@ fn message(shown: &Shown, listener: &str) -> String {
             };
             let id = shown.record.as_ref().map_or("", |one| &one.id);
             format!(
-                "{renewed} {what}; {previous}. Correct the issuer, or run `kubectl annotate mtl {listener} --overwrite {TRIAL}={}:{id}` to try \
+                "{renewed} {what}; {previous}, and then this one. Correct the issuer, or run `kubectl annotate mtl {listener} --overwrite {TRIAL}={}:{id}` to try \
                  it again, or with {}:{id} to serve it to all",
                 Action::Resume.word(),
                 Action::Skip.word()

@@ -8,11 +8,31 @@ use crate::plan::trials::stage::Standing;
 use crate::plan::trials::state::{Counted, Phase};
 use crate::plan::trials::tried::Shown;
 
+/// Maximum number of trials in a status, as in its schema; those that need attention come first.
+const TRIALS_MAX: usize = 128;
+
+/// Returns a number that is less for a state that needs more attention.
+pub(super) fn rank(state: TrialState) -> usize {
+    match state {
+        TrialState::RolledBack => 0,
+        TrialState::Held => 1,
+        TrialState::Waiting => 2,
+        TrialState::Running => 3,
+    }
+}
+
 /// Parts of a share in a percent.
 const PERCENT: u16 = 100;
 
 pub(super) fn trials(judged: &Judged<'_>) -> Vec<TrialStatus> {
-    judged.report.trials.shown.iter().map(trial).collect()
+    if !judged.is_written() {
+        let before = judged.before.map(|before| before.trials.clone());
+        return before.unwrap_or_default();
+    }
+    let mut all: Vec<TrialStatus> = judged.report.trials.shown.iter().map(trial).collect();
+    all.sort_by_key(|one| rank(one.state));
+    all.truncate(TRIALS_MAX);
+    all
 }
 
 fn trial(shown: &Shown) -> TrialStatus {

@@ -106,6 +106,8 @@ pub fn status(
         conditions.push(finding.condition(before, generation, now));
         findings.push(finding);
     }
+    let trial = before.and_then(|before| find(before, ConditionType::Trial));
+    conditions.extend(trial.cloned());
     let derived = [Some(ready::find(&findings)), kstatus::find(&findings)];
     let derived = derived.iter().flatten();
     conditions.extend(derived.map(|finding| finding.condition(before, generation, now)));

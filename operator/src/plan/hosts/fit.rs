@@ -71,7 +71,7 @@ pub fn fit(
     now: Timestamp,
 ) -> Result<Fitted, Problem> {
     let mut fitted = Fitted::default();
-    choices.fit_candidates(previous);
+    choices.fit_candidates();
     let most = choices.size_max();
     let mut limit = most;
     loop {
@@ -334,6 +334,7 @@ impl Chosen {
         }
         let kept = Self::of(before).filter(|kept| !kept.served.is_empty())?;
         self.served = kept.served;
+        self.untry();
         self.dates.extend(kept.dates);
         let what = "the previous certificates stay in use";
         Some(too_large("certificates", grown.certificates, what))
@@ -353,6 +354,7 @@ impl ChosenHost {
         // Trials have their own places.
         let staged = std::mem::take(&mut self.chosen.staged);
         self.chosen = Chosen { staged, ..chosen };
+        self.chosen.untry();
         self.backend = before.backend().cloned();
         // Whatever the listener's become.
         self.alpn = Some(alpn::effective(before, listener));

@@ -61,7 +61,7 @@ pub fn advance(before: &State, input: &Input<'_>) -> State {
         .map(phase)
         .eq(before.records.iter().map(phase));
     let is_counted = records != before.records && is_past(COUNTS_EVERY);
-    let is_found = has_more(&avoided, &before.avoided) && is_past(AVOIDED_EVERY);
+    let is_found = has_more(&avoided, &before.avoided, input.now) && is_past(AVOIDED_EVERY);
     if !has_moved && !is_counted && !is_found {
         return before.clone();
     }
@@ -74,12 +74,20 @@ pub fn advance(before: &State, input: &Input<'_>) -> State {
 
 /// Returns why a trial does not go on, if so.
 pub fn hold(record: &Record, seen: &Seen) -> Option<Hold> {
-    let counted = record.counted.or_more(&seen.counted(&record.id));
     if seen.is_held(&record.id) {
         return Some(Hold::Full);
     }
-    let verdict = evidence::judge(&counted.shares);
+    let verdict = verdict(record, seen);
     (verdict != Verdict::Clear).then_some(Hold::Doubtful)
+}
+
+/// Compares the certificates by all that is known: after a restart of all pods, what was written may hide what is seen now.
+fn verdict(record: &Record, seen: &Seen) -> Verdict {
+    let seen = seen.counted(&record.id);
+    let both = record.counted.or_more(&seen);
+    let all = [&record.counted, &seen, &both];
+    let verdicts = all.map(|counted| evidence::judge(&counted.shares));
+    verdicts.into_iter().max().unwrap_or(Verdict::Clear)
 }
 
 impl Input<'_> {
@@ -135,7 +143,7 @@ impl Input<'_> {
 
     /// Returns the phase after a step, or the step itself.
     fn next(&self, record: &Record, counted: &Counted, (step, since): (usize, Timestamp)) -> Phase {
-        let verdict = evidence::judge(&counted.shares);
+        let verdict = verdict(record, self.seen);
         if verdict == Verdict::Worse {
             return Phase::RolledBack {
                 since: self.now,
@@ -169,38 +177,468 @@ impl Input<'_> {
         Phase::Promoted
     }
 
-    /// Returns the devices that must not get the candidates of running trials. A device stays when all places are taken.
+    /// Returns the devices that must not get the candidates of running trials. A device stays when all places are taken, and no trial
+    /// takes the places of another one.
     fn avoided(&self, before: &State, records: &[Record]) -> BTreeMap<String, Vec<Avoided>> {
         let now = u64::try_from(self.now.as_second()).unwrap_or(0);
-        let mut left = AVOIDED_MAX;
-        let mut all = BTreeMap::new();
         let running = records.iter();
-        let running = running.filter(|one| matches!(one.phase, Phase::Running { .. }));
-        for record in running {
-            let known = before.avoided.get(&record.id).into_iter().flatten();
-            let found = known.copied().chain(self.seen.avoided(&record.id));
-            let mut devices: BTreeMap<u64, u64> = BTreeMap::new();
-            for device in found.filter(|device| device.until > now) {
-                if let Some(until) = devices.get_mut(&device.key) {
-                    *until = device.until.max(*until);
-                } else if devices.len() < left {
-                    devices.insert(device.key, device.until);
-                }
+        let running = running.filter(|one| {
+            let is_running = matches!(one.phase, Phase::Running { .. });
+            is_running && self.shown.contains(&one.id)
+        });
+        let ids: Vec<&str> = running.map(|record| record.id.as_str()).collect();
+        let known = ids.iter().flat_map(|id| {
+            let devices = before.avoided.get(*id).into_iter().flatten();
+            devices.map(|device| (*id, *device))
+        });
+        let found = ids
+            .iter()
+            .flat_map(|id| self.seen.avoided(id).map(|device| (*id, device)));
+        let mut all: BTreeMap<&str, BTreeMap<u64, u64>> =
+            ids.iter().map(|id| (*id, BTreeMap::new())).collect();
+        let mut left = AVOIDED_MAX;
+        for (id, Avoided { key, until }) in known.chain(found).filter(|(_, one)| one.until > now) {
+            let devices = all.entry(id).or_default();
+            if let Some(known) = devices.get_mut(&key) {
+                *known = until.max(*known);
+            } else if left > 0 {
+                devices.insert(key, until);
+                left -= 1;
             }
-            left -= devices.len();
-            let devices = devices.into_iter();
-            let devices = devices.map(|(key, until)| Avoided { key, until });
-            all.insert(record.id.clone(), devices.collect());
         }
-        all
+        let listed = |devices: BTreeMap<u64, u64>| {
+            let devices = devices.into_iter();
+            devices.map(|(key, until)| Avoided { key, until }).collect()
+        };
+        let all = all.into_iter();
+        all.map(|(id, devices)| (id.to_owned(), listed(devices)))
+            .collect()
     }
 }
 
 /// Reports whether devices were added. That others have ended needs no write: each has its time.
-fn has_more(now: &BTreeMap<String, Vec<Avoided>>, before: &BTreeMap<String, Vec<Avoided>>) -> bool {
+fn has_more(
+    now: &BTreeMap<String, Vec<Avoided>>,
+    before: &BTreeMap<String, Vec<Avoided>>,
+    time: Timestamp,
+) -> bool {
+    let time = u64::try_from(time.as_second()).unwrap_or(0);
     now.iter().any(|(id, devices)| {
         let known = before.get(id).into_iter().flatten();
+        let known = known.filter(|device| device.until > time);
         let known: BTreeSet<u64> = known.map(|device| device.key).collect();
         devices.iter().any(|device| !known.contains(&device.key))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::{
+        AVOIDED_MAX, Action, Avoided, BTreeMap, BTreeSet, Command, Counted, Duration, Hold, Input,
+        Phase, Record, Seen, Settings, State, Timestamp, Why, advance, hold,
+    };
+    use crate::plan::names::Name;
+    use crate::plan::source::Source;
+    use crate::plan::trials::evidence::{Arm, OfShare};
+    use crate::plan::trials::seen::{Report, Said};
+
+    const ID: &str = "edge-tls-1";
+    const OTHER: &str = "second-tls-1";
+    const RUNNING: Phase = Phase::Running {
+        step: 0,
+        since: Timestamp::UNIX_EPOCH,
+    };
+    const BACK: Phase = Phase::RolledBack {
+        since: Timestamp::UNIX_EPOCH,
+        why: Why::Worse,
+    };
+
+    fn settings() -> Settings {
+        Settings {
+            steps: vec![100, 500, 10_000],
+            min_handshakes: 10,
+            min_step: Duration::from_secs(60),
+            max_step: Duration::from_secs(3600),
+            ..Settings::default()
+        }
+    }
+
+    /// As many seconds after the start.
+    fn after(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn record(id: &str, phase: Phase) -> Record {
+        Record {
+            id: id.to_owned(),
+            source: Source::Secret(Name::new("iot", "edge-tls")),
+            class: String::new(),
+            began: Timestamp::UNIX_EPOCH,
+            until: after(30 * 24 * 3600),
+            phase,
+            counted: Counted::default(),
+        }
+    }
+
+    fn state(phase: Phase) -> State {
+        State {
+            at: Some(Timestamp::UNIX_EPOCH),
+            records: vec![record(ID, phase)],
+            avoided: BTreeMap::from([(ID.to_owned(), Vec::new())]),
+        }
+    }
+
+    /// Counts at a share: served, aborted and confirmed with the current certificate, and with the candidate; unable.
+    fn counts(share: u16, arms: [[u64; 3]; 2], unable: u64) -> Counted {
+        let arm = |[served, aborted, confirmed]: [u64; 3]| Arm {
+            served,
+            aborted,
+            confirmed,
+        };
+        let [current, candidate] = arms.map(arm);
+        Counted {
+            shares: vec![OfShare {
+                share,
+                current,
+                candidate,
+                unable,
+            }],
+            alerts: BTreeMap::new(),
+        }
+    }
+
+    /// Counts of the first step in which nothing aborts.
+    fn good(served: u64) -> Counted {
+        counts(100, [[0; 3], [served, 0, 0]], 0)
+    }
+
+    fn doubtful() -> Counted {
+        counts(100, [[0; 3], [499, 0, 0]], 1)
+    }
+
+    fn worse() -> Counted {
+        counts(100, [[0; 3], [200, 0, 0]], 3)
+    }
+
+    fn report(id: &str) -> Report {
+        Report {
+            id: id.to_owned(),
+            ..Report::default()
+        }
+    }
+
+    fn seen(trials: Vec<Report>) -> Seen {
+        let mut seen = Seen::default();
+        let said = Said {
+            trials,
+            ..Said::default()
+        };
+        seen.take([("pod", Some(&said))].into_iter());
+        seen
+    }
+
+    fn counted(counted: Counted) -> Seen {
+        seen(vec![Report {
+            counted,
+            ..report(ID)
+        }])
+    }
+
+    /// Lets trials go on whose candidates are shown.
+    fn at(seconds: i64, before: &State, seen: &Seen) -> State {
+        let ids = before.records.iter().map(|record| record.id.clone());
+        advance(
+            before,
+            &Input {
+                seen,
+                settings: &settings(),
+                command: None,
+                shown: &ids.collect(),
+                now: after(seconds),
+            },
+        )
+    }
+
+    fn phase(state: &State) -> Phase {
+        state.records[0].phase
+    }
+
+    fn step(step: usize, seconds: i64) -> Phase {
+        Phase::Running {
+            step,
+            since: after(seconds),
+        }
+    }
+
+    #[test]
+    fn a_step_ends_with_enough_handshakes_and_time_or_after_the_longest_time() {
+        let noisy = |served| counts(100, [[990, 10, 10], [served, 0, 0]], 0);
+        let scanned = |served| counts(100, [[990, 10, 0], [served, 0, 0]], 0);
+        for (name, counts, seconds, is_over) in [
+            ("enough of both", good(10), 60, true),
+            ("too few handshakes", good(9), 60, false),
+            ("too little time", good(10), 59, false),
+            (
+                "one of them aborted",
+                counts(100, [[500, 50, 0], [9, 1, 0]], 0),
+                60,
+                true,
+            ),
+            (
+                "at another share",
+                counts(500, [[0; 3], [10, 0, 0]], 0),
+                60,
+                false,
+            ),
+            ("nothing, nearly the longest time", good(0), 3599, false),
+            ("nothing, and the longest time", good(0), 3600, true),
+            ("one in a hundred aborts anyway", noisy(19), 60, false),
+            ("twice as many then", noisy(20), 60, true),
+            ("scanners abort", scanned(10), 60, true),
+            ("the clock was put back", good(10), -3600, false),
+        ] {
+            let found = at(seconds, &state(RUNNING), &counted(counts));
+            let expected = if is_over { step(1, seconds) } else { RUNNING };
+            assert_eq!(phase(&found), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_get_the_candidate_after_the_last_step() {
+        let served = |share| counted(counts(share, [[0; 3], [10, 0, 0]], 0));
+        let second = at(60, &state(RUNNING), &served(100));
+        let last = at(120, &second, &served(500));
+        assert_eq!(phase(&last), step(2, 120));
+        assert_eq!(phase(&at(180, &last, &served(10_000))), Phase::Promoted);
+        // Someone has taken steps out of the spec since.
+        let late = state(step(7, 0));
+        assert_eq!(phase(&at(60, &late, &served(10_000))), Phase::Promoted);
+        assert_eq!(phase(&at(59, &late, &served(10_000))), step(7, 0));
+    }
+
+    /// With little time until the certificate before expires, steps are shorter than `minStep`.
+    #[test]
+    fn all_steps_end_before_the_certificate_before_expires() {
+        let mut before = state(RUNNING);
+        before.records[0].until = after(40);
+        for (seconds, expected) in [(9, RUNNING), (10, step(1, 10))] {
+            for handshakes in [0, 10] {
+                let found = at(seconds, &before, &counted(good(handshakes)));
+                assert_eq!(phase(&found), expected, "{seconds} s, {handshakes}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_time_ends_a_step_while_a_trial_is_held() {
+        let is_held = |is_held| {
+            seen(vec![Report {
+                is_held,
+                counted: good(10),
+                ..report(ID)
+            }])
+        };
+        let long = 7 * 24 * 3600;
+        let before = state(RUNNING);
+        let record = &before.records[0];
+        for (seen, expected) in [
+            (is_held(true), Some(Hold::Full)),
+            (counted(doubtful()), Some(Hold::Doubtful)),
+            (is_held(false), None),
+        ] {
+            assert_eq!(hold(record, &seen), expected);
+            let is_over = expected.is_none();
+            let expected = if is_over { step(1, long) } else { RUNNING };
+            assert_eq!(phase(&at(long, &before, &seen)), expected);
+        }
+        // A candidate that no client gets is held, too.
+        let nothing = Input {
+            seen: &is_held(false),
+            settings: &settings(),
+            command: None,
+            shown: &BTreeSet::new(),
+            now: after(long),
+        };
+        assert_eq!(phase(&advance(&before, &nothing)), RUNNING);
+        // Doubts end with more handshakes.
+        let more = counted(counts(100, [[0; 3], [5000, 0, 0]], 1));
+        assert_eq!(phase(&at(60, &before, &more)), step(1, 60));
+    }
+
+    #[test]
+    fn a_worse_candidate_is_rolled_back_at_once_and_for_good() {
+        let held = Report {
+            is_held: true,
+            counted: worse(),
+            ..report(ID)
+        };
+        for seen in [counted(worse()), seen(vec![held])] {
+            let back = at(1, &state(RUNNING), &seen);
+            let why = Why::Worse;
+            let expected = Phase::RolledBack {
+                since: after(1),
+                why,
+            };
+            assert_eq!(phase(&back), expected);
+            assert_eq!(back.records[0].counted, worse());
+            assert!(back.avoided.is_empty(), "no device gets it");
+            // Counts that come later do not undo it.
+            let later = at(
+                7200,
+                &back,
+                &counted(counts(100, [[0; 3], [90_000, 0, 0]], 3)),
+            );
+            assert_eq!(phase(&later), expected);
+        }
+        // After a restart of the operator, what was written counts.
+        let mut written = state(RUNNING);
+        written.records[0].counted = worse();
+        let back = phase(&at(1, &written, &Seen::default()));
+        assert!(matches!(back, Phase::RolledBack { .. }), "{back:?}");
+    }
+
+    #[test]
+    fn a_command_is_done_once_and_only_to_the_trial_that_it_names() {
+        let ended = Phase::RolledBack {
+            since: after(9),
+            why: Why::Ended,
+        };
+        let done = |before, action, id: &str| {
+            let command = Command {
+                action,
+                id: id.to_owned(),
+            };
+            let seen = counted(good(3));
+            let input = Input {
+                seen: &seen,
+                settings: &settings(),
+                command: Some(&command),
+                shown: &BTreeSet::from([ID.to_owned()]),
+                now: after(9),
+            };
+            advance(&state(before), &input)
+        };
+        for (before, action, expected) in [
+            (RUNNING, Action::Skip, Phase::Promoted),
+            (RUNNING, Action::End, ended),
+            (RUNNING, Action::Resume, RUNNING),
+            (BACK, Action::Skip, Phase::Promoted),
+            (BACK, Action::End, BACK),
+            (BACK, Action::Resume, step(0, 9)),
+            (Phase::Promoted, Action::Skip, Phase::Promoted),
+            (Phase::Promoted, Action::End, ended),
+            (Phase::Promoted, Action::Resume, Phase::Promoted),
+        ] {
+            let found = done(before, action, ID);
+            assert_eq!(phase(&found), expected, "{before:?}, {action:?}");
+            let is_new = matches!((before, action), (Phase::RolledBack { .. }, Action::Resume));
+            assert_eq!(found.records[0].id != ID, is_new);
+            let began = if is_new { after(9) } else { after(0) };
+            assert_eq!(found.records[0].began, began);
+            if is_new {
+                assert_eq!(found.records[0].counted, Counted::default());
+            }
+            // That of an earlier trial, as the annotation stays.
+            assert_eq!(done(before, action, "edge-tls-0"), state(before));
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_before_it_is_due() {
+        let device = Avoided {
+            key: 1,
+            until: 10_000,
+        };
+        let found = seen(vec![Report {
+            avoided: vec![device],
+            ..report(ID)
+        }]);
+        let counts = counted(good(3));
+        let nothing = Seen::default();
+        let before = state(RUNNING);
+        for (name, seen, seconds, is_due) in [
+            ("nothing has happened", &nothing, 1000, false),
+            ("a handshake", &counts, 299, false),
+            ("a handshake, and its time", &counts, 300, true),
+            ("a device", &found, 4, false),
+            ("a device, and its time", &found, 5, true),
+        ] {
+            let now = at(seconds, &before, seen);
+            if !is_due {
+                assert_eq!(now, before, "{name}");
+                continue;
+            }
+            assert_eq!(now.at, Some(after(seconds)), "{name}");
+            assert_ne!(now, before, "{name}");
+            // Once.
+            assert_eq!(at(seconds + 900, &now, seen), now, "{name}");
+        }
+        assert_eq!(at(5, &before, &found).avoided[ID], [device]);
+        assert_eq!(at(300, &before, &counts).records[0].counted, good(3));
+    }
+
+    fn devices(keys: std::ops::Range<u64>, until: u64) -> Vec<Avoided> {
+        keys.map(|key| Avoided { key, until }).collect()
+    }
+
+    #[test]
+    fn devices_are_merged_until_they_end() {
+        let mut before = state(RUNNING);
+        let known = [devices(0..2, 100), devices(2..3, 9)].concat();
+        before.avoided.insert(ID.to_owned(), known);
+        let found = [devices(1..2, 200), devices(3..4, 50), devices(4..5, 10)].concat();
+        let seen = seen(vec![Report {
+            avoided: found,
+            ..report(ID)
+        }]);
+        let merged = at(10, &before, &seen).avoided.remove(ID).unwrap();
+        let expected = [devices(0..1, 100), devices(1..2, 200), devices(3..4, 50)].concat();
+        assert_eq!(merged, expected);
+        // That others end is no reason to write.
+        assert_eq!(at(60, &before, &Seen::default()), before);
+    }
+
+    #[test]
+    fn known_devices_keep_their_places_in_all_trials_when_all_are_taken() {
+        let all = u64::try_from(AVOIDED_MAX).unwrap();
+        let mut before = state(RUNNING);
+        before.records.push(record(OTHER, RUNNING));
+        before.avoided = BTreeMap::from([
+            (ID.to_owned(), devices(5000..5001, 100)),
+            (OTHER.to_owned(), devices(5000..5010, 100)),
+        ]);
+        let seen = seen(vec![
+            Report {
+                avoided: devices(0..all, 100),
+                ..report(ID)
+            },
+            Report {
+                avoided: devices(0..3, 100),
+                ..report(OTHER)
+            },
+        ]);
+        let now = at(10, &before, &seen);
+        let count: usize = now.avoided.values().map(Vec::len).sum();
+        assert_eq!(count, AVOIDED_MAX);
+        assert!(now.avoided[ID].contains(&devices(5000..5001, 100)[0]));
+        assert_eq!(now.avoided[OTHER], devices(5000..5010, 100));
+        // Full, and nothing is written again.
+        assert_eq!(at(60, &now, &seen), now);
+        // Places become free when devices end.
+        let later = now.at.unwrap().checked_add(SignedDuration::from_secs(100));
+        let input = Input {
+            seen: &seen,
+            settings: &settings(),
+            command: None,
+            shown: &BTreeSet::new(),
+            now: later.unwrap(),
+        };
+        assert_eq!(
+            advance(&now, &input),
+            now,
+            "those that are said have ended, too"
+        );
+    }
 }

@@ -67,7 +67,12 @@ const UNABLE_MAX: u64 = 3;
 /// one client that comes again and again, or a scanner, is not a fleet.
 const UNABLE_WORSE: u64 = 100;
 
-/// The same, from which they are doubtful.
+/// Number of confirmed aborts, and one in so many connections, from which a candidate is doubtful that was shown to all from the
+/// beginning.
+const UNCOMPARED_MIN: f64 = 3.0;
+const UNCOMPARED_ONE_IN: f64 = 100.0;
+
+/// One in so many connections of clients that cannot verify the candidate, from which they are doubtful.
 const UNABLE_DOUBTFUL: u64 = 1000;
 
 /// Compares the arms. The counts may have any order, and shares that occur twice.
@@ -159,8 +164,13 @@ fn by_rate(counts: &[OfShare]) -> f64 {
     };
     let (before, connections) = sum(|of| &of.current, |_| true);
     let (confirmed, shown) = sum(|of| &of.candidate, |of| of.share >= ALL);
-    if shown < 1.0 || connections < 1.0 {
+    if shown < 1.0 {
         return 0.0;
+    }
+    if connections < 1.0 {
+        // There is nothing to compare with.
+        let is_much = confirmed >= UNCOMPARED_MIN && confirmed * UNCOMPARED_ONE_IN >= shown;
+        return if is_much { DOUBTFUL.ln() } else { 0.0 };
     }
     // What was observed, once more: the margin.
     let rate = (mean_at_most(before) + before) / connections;
@@ -349,7 +359,9 @@ mod tests {
         assert_eq!(judge(&at_all(360, 100, 600)), Verdict::Doubtful);
         assert_eq!(judge(&at_all(360, 100, 6000)), Verdict::Clear);
         // Nothing to compare with.
-        assert_eq!(judge(&at_all(0, 100, 600)[1..]), Verdict::Clear);
+        assert_eq!(judge(&at_all(0, 100, 600)[1..]), Verdict::Doubtful);
+        assert_eq!(judge(&at_all(0, 2, 600)[1..]), Verdict::Clear);
+        assert_eq!(judge(&at_all(0, 5, 6000)[1..]), Verdict::Clear);
         assert_eq!(judge(&at_all(0, 0, 0)[..1]), Verdict::Clear);
     }
 

@@ -1,7 +1,7 @@
 //! What the pods of a listener have said about its trials, as far as this process has asked them. Pure.
 //!
-//! A pod counts from its start, so the sum over all pods is that of their last answers and of those of pods that are gone or have
-//! restarted. It must not decide anything.
+//! A pod counts from its start, so the sum over all pods is that of their last answers, of those that are gone as well. It must not decide
+//! anything.
 
 use std::collections::BTreeMap;
 
@@ -45,26 +45,24 @@ pub struct Said {
 /// What all pods have said.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    trials: BTreeMap<String, OfTrial>,
+    /// By trial and pod. Pods that are gone stay, with what they had counted.
+    trials: BTreeMap<String, BTreeMap<String, Report>>,
     days: BTreeMap<String, Day>,
 }
 
-/// What the pods have said about a trial.
-#[derive(Clone, Debug, Default)]
-struct OfTrial {
-    /// The counts of pods that are gone or have restarted.
-    settled: Counted,
-    /// The last report of each pod.
-    pods: BTreeMap<String, Report>,
-}
+/// Maximum number of pods whose reports are kept of a trial; there are at most two hundred at a time.
+const PODS_MAX: usize = 2048;
 
 impl Seen {
     /// Takes the answers of the pods; `None` is that of a pod that could not be asked, whose last one stays.
     pub fn take<'p>(&mut self, pods: impl Iterator<Item = (&'p str, Option<&'p Said>)>) {
         let pods: BTreeMap<&str, Option<&Said>> = pods.collect();
         self.days.retain(|pod, _| pods.contains_key(pod.as_str()));
-        for trial in self.trials.values_mut() {
-            trial.settle(|pod| !pods.contains_key(pod));
+        for (pod, report) in self.trials.values_mut().flatten() {
+            if !pods.contains_key(pod.as_str()) {
+                // A pod that is not ready for a moment comes back with all that it has counted.
+                (report.is_held, report.avoided) = (false, Vec::new());
+            }
         }
         for (pod, said) in pods {
             let Some(said) = said else {
@@ -72,8 +70,11 @@ impl Seen {
             };
             self.days.insert(pod.to_owned(), said.day);
             for report in &said.trials {
-                let trial = self.trials.entry(report.id.clone()).or_default();
-                trial.take(pod, report);
+                let pods = self.trials.entry(report.id.clone()).or_default();
+                if pods.contains_key(pod) || pods.len() < PODS_MAX {
+                    let known = pods.entry(pod.to_owned()).or_default();
+                    *known = report.after(known);
+                }
             }
         }
     }
@@ -83,13 +84,14 @@ impl Seen {
         self.trials.retain(|id, _| is_known(id));
     }
 
+    fn reports(&self, id: &str) -> impl Iterator<Item = &Report> {
+        self.trials.get(id).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// Returns what all pods have counted of a trial.
     pub fn counted(&self, id: &str) -> Counted {
-        let Some(trial) = self.trials.get(id) else {
-            return Counted::default();
-        };
-        let mut sum = trial.settled.clone();
-        for report in trial.pods.values() {
+        let mut sum = Counted::default();
+        for report in self.reports(id) {
             sum.add(&report.counted);
         }
         sum
@@ -97,14 +99,12 @@ impl Seen {
 
     /// Reports whether a pod holds a trial.
     pub fn is_held(&self, id: &str) -> bool {
-        let trial = self.trials.get(id);
-        trial.is_some_and(|trial| trial.pods.values().any(|one| one.is_held))
+        self.reports(id).any(|report| report.is_held)
     }
 
     /// Returns the devices that pods have found.
     pub fn avoided(&self, id: &str) -> impl Iterator<Item = Avoided> {
-        let trial = self.trials.get(id).into_iter();
-        let reports = trial.flat_map(|trial| trial.pods.values());
+        let reports = self.reports(id);
         reports.flat_map(|report| report.avoided.iter().copied())
     }
 
@@ -118,29 +118,14 @@ impl Seen {
     }
 }
 
-impl OfTrial {
-    /// Takes the report of a pod. One that has restarted counts from 0.
-    fn take(&mut self, pod: &str, report: &Report) {
-        let has_restarted = self
-            .pods
-            .get(pod)
-            .is_some_and(|last| report.counted.handshakes() < last.counted.handshakes());
-        if has_restarted {
-            self.settle(|known| known == pod);
+impl Report {
+    /// Returns it with the counts of an earlier one where those are more: an answer may be older than the one that is known, and a process
+    /// that has restarted counts from 0. Nothing may count twice: two aborts can end a trial.
+    fn after(&self, known: &Self) -> Self {
+        Self {
+            counted: known.counted.or_more(&self.counted),
+            ..self.clone()
         }
-        self.pods.insert(pod.to_owned(), report.clone());
-    }
-
-    /// Keeps the counts of pods, and forgets the rest of what they have said.
-    fn settle(&mut self, is_gone: impl Fn(&str) -> bool) {
-        let Self { settled, pods } = self;
-        pods.retain(|pod, report| {
-            let is_gone = is_gone(pod);
-            if is_gone {
-                settled.add(&report.counted);
-            }
-            !is_gone
-        });
     }
 }
 
@@ -168,6 +153,7 @@ mod tests {
         Said {
             trials: vec![Report {
                 id: "t".to_owned(),
+                is_held: true,
                 counted,
                 ..Report::default()
             }],
@@ -187,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn no_handshake_is_lost_or_counted_twice_when_pods_come_and_go() {
+    fn no_handshake_counts_twice_when_pods_come_and_go() {
         let mut seen = Seen::default();
         let (first, second) = (said(10), said(3));
         seen.take([("a", Some(&first)), ("b", Some(&second))].into_iter());
@@ -195,15 +181,16 @@ mod tests {
         // The same answers again, and one that could not be asked.
         seen.take([("a", Some(&first)), ("b", None)].into_iter());
         assert_eq!(served(&seen), (13, 13));
-        assert_eq!(seen.day().served, 13);
-        // One has restarted, and the other one is gone.
-        let restarted = said(4);
-        seen.take([("a", Some(&restarted))].into_iter());
-        assert_eq!(served(&seen), (17, 17));
-        assert_eq!(seen.day().served, 4);
-        let more = said(6);
+        assert_eq!((seen.day().served, seen.is_held("t")), (13, true));
+        // Both are not ready, then one is back, with an answer that is older than the last.
+        seen.take([].into_iter());
+        assert_eq!((seen.day().served, seen.is_held("t")), (0, false));
+        let older = said(8);
+        seen.take([("a", Some(&older))].into_iter());
+        assert_eq!((served(&seen), seen.day().served), ((13, 13), 8));
+        let more = said(12);
         seen.take([("a", Some(&more)), ("c", Some(&second))].into_iter());
-        assert_eq!(served(&seen), (22, 22));
+        assert_eq!(served(&seen), (18, 18));
         seen.keep_only(|id| id == "other");
         assert_eq!(seen.counted("t"), Counted::default());
     }

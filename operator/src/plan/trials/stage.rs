@@ -61,6 +61,8 @@ pub struct Staged {
     pub source: Source,
     /// The trial, unless it has not begun.
     pub record: Option<Record>,
+    /// Whether it has begun before.
+    pub is_known: bool,
     /// The certificate and how its class differs, if it can be read.
     pub candidate: Option<(Served, Vec<Change>)>,
     /// Where it stands.
@@ -86,14 +88,14 @@ impl Staged {
     }
 
     /// Takes it out of the configuration, because there is no place for it. A trial that has begun stays where it is.
-    pub fn make_room(&mut self, is_known: bool) {
+    pub fn make_room(&mut self) {
         self.standing = Standing::TooLarge;
-        self.record = self.record.take().filter(|_| is_known);
+        self.record = self.record.take().filter(|_| self.is_known);
     }
 }
 
 impl<'t> Trials<'t> {
-    /// Lets the trials go on as far as they are due. Without `is_possible`, none begins, and those that have begun end.
+    /// Lets the trials go on as far as they are due. Where none is possible, none begins, and those that have begun end.
     pub fn advanced(
         world: &'t World,
         previous: &Previous,
@@ -156,23 +158,20 @@ impl<'t> Trials<'t> {
 
     /// Decides between the newest certificate of a source and the one that is served. `is_fresh`: the newest one is that of the
     /// Secret now, and not the last good one.
-    pub fn stage(&self, newest: Served, is_fresh: bool, before: Option<&Served>) -> Stage {
+    pub fn stage(
+        &self,
+        newest: Served,
+        is_fresh: bool,
+        (before, candidate): (Option<&Served>, Option<&Served>),
+    ) -> Stage {
         let source = newest.source.clone();
         let known = self.state.of(&source);
         let Some(before) = before.filter(|before| before.is_valid(self.now)) else {
             return Stage::at_once(newest);
         };
         if newest.certificate.is_same(&before.certificate) {
-            let kept = known.filter(|_| !is_fresh).map(|record| Staged {
-                source,
-                record: Some(record.clone()),
-                candidate: None,
-                standing: Standing::Unusable,
-            });
-            return Stage {
-                served: newest,
-                staged: kept,
-            };
+            let known = known.filter(|_| !is_fresh).cloned();
+            return Stage::without(newest, known);
         }
         if !self.settings.is_gradual {
             return Stage::at_once(newest);
@@ -182,21 +181,55 @@ impl<'t> Trials<'t> {
         if changes.is_empty() {
             return Stage::at_once(newest);
         }
-        let known = known.filter(|record| record.class == class.digest());
+        // What the digest does not have, such as names, may have changed since the trial began.
+        let is_as_tried = |candidate: &Served| {
+            let tried = Class::of(&candidate.certificate);
+            tried.changes(&class).is_empty()
+        };
+        let known = known
+            .filter(|record| record.class == class.digest() && candidate.is_none_or(is_as_tried));
         if known.is_some_and(|record| record.phase == Phase::Promoted) {
             return Stage::at_once(newest);
         }
+        let is_known = known.is_some();
         let record = known
             .cloned()
             .or_else(|| self.begun(&source, &class, before));
+        let standing = self.standing(record.as_ref());
+        if !is_fresh && standing != Standing::Tried {
+            // Nothing has it any more after this plan.
+            return Stage::without(before.clone(), record);
+        }
         Stage {
             served: before.clone(),
             staged: Some(Staged {
                 source,
-                standing: self.standing(record.as_ref()),
                 record,
+                is_known,
                 candidate: Some((newest, changes)),
+                standing,
             }),
+        }
+    }
+
+    /// Returns what is known of a source whose certificate cannot be used at present.
+    pub fn kept(&self, source: &Source) -> Option<Staged> {
+        let record = self.state.of(source)?;
+        Some(Staged {
+            source: source.clone(),
+            record: Some(record.clone()),
+            is_known: true,
+            candidate: None,
+            standing: Standing::Unusable,
+        })
+    }
+
+    /// Reports whether the candidate of a source that the previous configuration has can be in this one, or take the place of the one before.
+    pub fn goes_on(&self, source: &Source) -> bool {
+        match self.state.of(source).map(|record| record.phase) {
+            Some(Phase::Running { .. }) => self.old_pod.is_none(),
+            Some(Phase::Promoted) => true,
+            Some(Phase::RolledBack { .. }) | None => false,
         }
     }
 
@@ -298,8 +331,9 @@ impl<'t> Trials<'t> {
         *state != self.before
     }
 
-    /// Returns the file that the pods read, if there is a trial to read.
-    pub fn file(&self, state: &State) -> Option<String> {
+    /// Returns the file that the pods read, if there is a trial to read. Devices are in it only while a candidate is in the configuration,
+    /// where there is room for them.
+    pub fn file(&self, state: &State, rendered: &BTreeSet<String>) -> Option<String> {
         let trials = state.records.iter().filter_map(|record| {
             let Phase::Running { step, .. } = record.phase else {
                 return None;
@@ -308,7 +342,10 @@ impl<'t> Trials<'t> {
                 id: record.id.clone(),
                 share: self.settings.share(step),
                 remember: self.settings.remembered(),
-                avoided: state.avoided.get(&record.id).cloned().unwrap_or_default(),
+                avoided: match state.avoided.get(&record.id) {
+                    Some(devices) if rendered.contains(&record.id) => devices.clone(),
+                    Some(_) | None => Vec::new(),
+                },
             })
         });
         let trials: Vec<FileTrial> = trials.collect();
@@ -322,5 +359,17 @@ impl Stage {
             served,
             staged: None,
         }
+    }
+
+    /// Leaves a trial as it is whose certificate cannot be read, if there is one.
+    fn without(served: Served, record: Option<Record>) -> Self {
+        let staged = record.map(|record| Staged {
+            source: served.source.clone(),
+            record: Some(record),
+            is_known: true,
+            candidate: None,
+            standing: Standing::Unusable,
+        });
+        Self { served, staged }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Avoided, Trial as FileTrial};
+use mqtt_tls_config::{Avoided, Trial as FileTrial, is_trial_id};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Arm, OfShare};
@@ -184,7 +184,7 @@ impl Counted {
                 written
             }
         };
-        let total = |one: &Self| one.alerts.values().sum::<u64>();
+        let total = |one: &Self| one.alerts.values().copied().fold(0, u64::saturating_add);
         let alerts = if total(seen) >= total(self) {
             &seen.alerts
         } else {
@@ -242,7 +242,9 @@ impl State {
         };
         let trials = file.and_then(|file| FileTrial::parse(file).ok());
         let trials = trials.into_iter().flatten();
-        let records = read.trials.into_iter().map(|one| Record {
+        let records = read.trials.into_iter();
+        let records = records.filter(|one| is_trial_id(&one.id));
+        let records = records.map(|one| Record {
             source: one.source.seen_from(namespace),
             ..one
         });

@@ -69,12 +69,10 @@ pub struct Watched {
     settings: Settings,
     /// The trials whose candidates are in the configuration.
     shown: BTreeSet<String>,
-    /// Those of them that a pod holds.
-    held: BTreeSet<String>,
 }
 
 impl Watched {
-    /// Reports whether one goes on now, or something of it is to be written or shown.
+    /// Reports whether one goes on now, or something of it is to be written.
     pub fn is_due(&self, seen: &Seen, now: Timestamp) -> bool {
         let input = Input {
             seen,
@@ -83,7 +81,7 @@ impl Watched {
             shown: &self.shown,
             now,
         };
-        advance::advance(&self.state, &input) != self.state || held(&self.shown, seen) != self.held
+        advance::advance(&self.state, &input) != self.state
     }
 
     /// Reports whether a trial is one of them.
@@ -118,7 +116,7 @@ impl Tried {
             });
         Self {
             annotation: state.annotation(),
-            file: trials.file(&state),
+            file: trials.file(&state, &rendered),
             due: running.min(),
             report: Report {
                 shown,
@@ -126,7 +124,6 @@ impl Tried {
                 is_misunderstood: !trials.is_understood(),
                 watched: state.is_running().then(|| Watched {
                     settings: trials.settings().clone(),
-                    held: held(&rendered, trials.seen()),
                     shown: rendered,
                     state,
                 }),
@@ -164,11 +161,6 @@ impl Trials<'_> {
     }
 }
 
-/// Returns those of some trials that a pod holds.
-fn held(ids: &BTreeSet<String>, seen: &Seen) -> BTreeSet<String> {
-    ids.iter().filter(|id| seen.is_held(id)).cloned().collect()
-}
-
 /// Returns the percentage of clients that cannot verify a certificate, rounded up.
 fn forecast(served: &Served, day: Day) -> Option<u64> {
     let unable = match served.facts.key {
@@ -198,5 +190,65 @@ impl Settings {
     /// Returns for how many seconds a device is remembered.
     pub fn remembered(&self) -> u32 {
         u32::try_from(self.remember.as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{Duration, Settings};
+
+    const HOUR: u64 = 3600;
+
+    fn after(seconds: u64) -> Timestamp {
+        Timestamp::from_second(seconds.try_into().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_step_is_shorter_if_the_certificate_before_expires_soon() {
+        let settings = Settings::default();
+        assert_eq!(settings.steps.len(), 4);
+        for (step, left, expected) in [
+            (0, 365 * 24 * HOUR, 24 * HOUR),
+            (0, 5 * 24 * HOUR, 24 * HOUR),
+            (0, 5 * HOUR, HOUR),
+            // As many steps as are left, and as much again as a reserve.
+            (2, 5 * HOUR, 5 * HOUR / 3),
+            (3, 5 * HOUR, 5 * HOUR / 2),
+            // The spec had more steps.
+            (9, 5 * HOUR, 5 * HOUR),
+            (0, 0, 0),
+        ] {
+            let since = after(HOUR);
+            let found = settings.longest(step, since, after(HOUR + left));
+            assert_eq!(found, Duration::from_secs(expected), "{step}, {left} s");
+        }
+        let expired = settings.longest(0, after(HOUR), after(0));
+        assert_eq!(expired, Duration::ZERO);
+    }
+
+    #[test]
+    fn steps_one_after_the_other_end_before_the_certificate_before() {
+        let settings = Settings::default();
+        for left in [60, HOUR, 24 * HOUR, 90 * 24 * HOUR] {
+            let until = after(left);
+            let mut now = after(0);
+            for step in 0..settings.steps.len() {
+                let longest = settings.longest(step, now, until);
+                assert!(!longest.is_zero());
+                now = now
+                    .checked_add(SignedDuration::try_from(longest).unwrap())
+                    .unwrap();
+            }
+            assert!(now < until, "{left} s");
+        }
+    }
+
+    #[test]
+    fn after_the_last_step_of_the_spec_all_get_it() {
+        let settings = Settings::default();
+        let shares = [0, 1, 2, 3, 4, 99].map(|step| settings.share(step));
+        assert_eq!(shares, [100, 500, 2500, 10_000, 10_000, 10_000]);
     }
 }

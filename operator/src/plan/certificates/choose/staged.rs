@@ -39,7 +39,11 @@ impl Choice<'_> {
         if is_fresh && self.is_served(&newest) {
             return Some(newest);
         }
-        let stage = self.trials.stage(newest, is_fresh, self.last_good(source));
+        let stage = self.trials.stage(
+            newest,
+            is_fresh,
+            (self.last_good(source), self.candidate(source)),
+        );
         if let Some(staged) = stage.staged {
             let candidate = staged.candidate.iter();
             chosen
@@ -59,9 +63,17 @@ impl Choice<'_> {
 
     /// Returns the last good certificate from a source: the candidate of a trial, or else the one that is served.
     pub(super) fn newest_good(&self, source: &Source) -> Option<&Served> {
-        let own = self.before.and_then(|before| before.candidate(source));
-        let candidate = own.or_else(|| self.previous.candidate(source));
-        let candidate = candidate.filter(|served| self.misfit(served).is_none());
+        let candidate = self.candidate(source);
+        let candidate = candidate.filter(|served| {
+            let is_good = served.is_valid(self.now) && self.misfit(served).is_none();
+            is_good && self.trials.goes_on(source)
+        });
         candidate.or_else(|| self.last_good(source))
+    }
+
+    /// Returns the candidate that the previous configuration has from a source.
+    fn candidate(&self, source: &Source) -> Option<&Served> {
+        let own = self.before.and_then(|before| before.candidate(source));
+        own.or_else(|| self.previous.candidate(source))
     }
 }

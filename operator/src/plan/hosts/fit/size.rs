@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use mqtt_tls_config::{AVOIDED_MAX, TRIAL_ID_LENGTH_MAX, TRIALS_MAX};
 
 use super::{Choices, PER_LINE, PER_TEXT, RESERVE, REST, SIZE_MAX, Weight, rules_size, weight};
+use crate::plan::certificates::choose::Chosen;
 use crate::plan::certificates::lists;
-use crate::plan::certificates::previous::Previous;
 
 /// Bytes that the file of trials has at most: of each trial and each device a line.
 const TRIALS_SIZE_MAX: usize = (TRIALS_MAX + AVOIDED_MAX) * (TRIAL_ID_LENGTH_MAX + 40);
@@ -44,20 +44,30 @@ impl Choices {
 
     /// Takes candidates out until the rest is expected to fit, those first whose trials have not begun: what serves comes before what is
     /// tried.
-    pub(super) fn fit_candidates(&mut self, previous: &Previous) {
-        let known = previous.candidates();
+    pub(super) fn fit_candidates(&mut self) {
         while self.size() + RESERVE > self.size_max() {
             let rendered = self.staged_mut().filter_map(|one| {
                 let candidate = one.rendered()?;
-                Some((known.contains(&candidate.id), candidate, one))
+                Some((one.is_known, candidate, one))
             });
             let first = rendered.min_by_key(|(is_known, candidate, _)| {
                 (*is_known, Reverse(candidate.pem.expose().len()))
             });
-            let Some((is_known, _, one)) = first else {
+            let Some((_, _, one)) = first else {
                 return;
             };
-            one.make_room(is_known);
+            one.make_room();
+        }
+    }
+}
+
+impl Chosen {
+    /// Takes all candidates out, because there is no place for them.
+    pub(super) fn untry(&mut self) {
+        for one in &mut self.staged {
+            if one.rendered().is_some() {
+                one.make_room();
+            }
         }
     }
 }
