@@ -21,6 +21,7 @@ pub(crate) fn a_certificate_of_another_namespace_is_served_while_it_is_granted(
         cluster,
         namespace: cluster.namespace("certificates"),
         ca: Ca::new("owner"),
+        ip: std::sync::OnceLock::new(),
     };
     let edge = Edge::prepare(cluster, NAMESPACE);
     owner.certificate("edge-tls", &owner.leaf());

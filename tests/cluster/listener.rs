@@ -1,6 +1,7 @@
 //! A listener for the journeys: a namespace with a real smart-mqtt, a certificate, and pods that serve it.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
@@ -28,6 +29,8 @@ pub(crate) struct Edge {
     pub(crate) cluster: &'static Cluster,
     pub(crate) namespace: String,
     pub(crate) ca: Ca,
+    /// The address of the Service of `edge`, once a certificate was issued for it.
+    pub(crate) ip: OnceLock<String>,
 }
 
 /// A listener's pod, with what journeys compare.
@@ -47,6 +50,7 @@ impl Edge {
             cluster,
             namespace: cluster.namespace(namespace),
             ca: Ca::new("device CA"),
+            ip: OnceLock::new(),
         };
         edge.certificate("edge-tls", &edge.leaf());
         edge.broker("smart-mqtt", BROKER);
@@ -94,9 +98,14 @@ impl Edge {
         });
     }
 
-    /// A new certificate for [`HOST`].
+    /// A new certificate for [`HOST`], and for the address that the one before had: without it, it would be of another class, and
+    /// be tried first.
     pub(crate) fn leaf(&self) -> Leaf {
-        self.ca.leaf().dns(HOST).issue()
+        let leaf = self.ca.leaf().dns(HOST);
+        match self.ip.get() {
+            Some(ip) => leaf.ip(ip).issue(),
+            None => leaf.issue(),
+        }
     }
 
     /// Writes a certificate into a Secret, as `kubectl create secret tls` would.
@@ -252,7 +261,11 @@ impl Edge {
     pub(crate) fn endpoint(&self, listener: &str, secret: &str, ca: &Ca) -> Endpoint {
         self.ready(listener);
         let address = self.address(listener);
-        let leaf = ca.leaf().dns(HOST).ip(&address.ip().to_string()).issue();
+        let ip = address.ip().to_string();
+        let leaf = ca.leaf().dns(HOST).ip(&ip).issue();
+        if listener == "edge" {
+            self.ip.get_or_init(|| ip);
+        }
         let now: Secret = self.get("secret", secret);
         if now.data.unwrap_or_default().contains_key("pem") {
             let pem = format!("{}{}", leaf.chain_pem, leaf.key_pem);

@@ -7,7 +7,7 @@ use tests::pki::Ca;
 use crate::canary;
 use crate::cluster::Cluster;
 use crate::install;
-use crate::listener::Edge;
+use crate::listener::{Edge, HOST};
 
 pub(crate) fn two_listeners_are_independent(cluster: &'static Cluster) {
     install::ensure(cluster);
@@ -17,10 +17,7 @@ pub(crate) fn two_listeners_are_independent(cluster: &'static Cluster) {
     other.listener("  port: 18883\n  replicas: 1");
     // A second one in the first namespace, with a certificate of another CA.
     let factory = Ca::new("factory CA");
-    one.certificate(
-        "factory-tls",
-        &factory.leaf().dns("factory.example.com").issue(),
-    );
+    one.certificate("factory-tls", &factory.leaf().dns(HOST).issue());
     one.listener_named(
         "factory",
         "  port: 8884\n  certificates: [{secretRef: {name: factory-tls}}]\n  replicas: 1",
