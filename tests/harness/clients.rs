@@ -2,6 +2,7 @@
 //! TLS stacks, and a client in this process that controls every byte. They report what they observe and must not judge
 //! it.
 
+pub mod again;
 pub mod devices;
 pub mod go;
 pub mod mosquitto;

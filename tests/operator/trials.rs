@@ -137,7 +137,7 @@ async fn a_certificate_that_devices_take_reaches_all_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attacker_can_hold_a_trial_up_and_nothing_more() {
     let trial = "{steps: [50, 100], minHandshakes: 1000, minStep: 1s, remember: 1h}";
-    let mut edge = Edge::start("attacked-trial", trial).await;
+    let edge = Edge::start("attacked-trial", trial).await;
     let devices = (0..DEVICES / 4).map(|_| edge.both()).collect();
     let devices = edge.connect_again(devices);
     edge.renew().await;

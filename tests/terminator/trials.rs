@@ -15,14 +15,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mqtt_tls_config::{Avoided, Candidate, Config, Pem, Trial};
 use mqtt_tls_terminator::Files;
 use serde_json::Value;
+pub(crate) use tests::clients::again::answering as broker;
 use tests::clients::tls::{Connector, TlsClient};
 use tests::pki::{Ca, KeyKind, Leaf};
 use tests::wait::eventually;
 use tests::workdir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
-use crate::fixture::{self, CONNACK, Fixture, SOON};
+use crate::fixture::{self, Fixture, SOON};
 
 /// The trial's ID.
 pub(crate) const ID: &str = "edge-tls-7";
@@ -68,26 +67,6 @@ pub(crate) fn trial(share: u16, avoided: Vec<Avoided>) -> Trial {
 /// Returns an address of loopback.
 fn loopback(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + number).into()
-}
-
-/// Starts a broker that answers each CONNECT.
-pub(crate) async fn broker() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await;
-    let listener = listener.expect("a loopback port is free");
-    let addr = listener.local_addr().expect("it is bound");
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut packet = [0; 1024];
-                while client.read(&mut packet).await.is_ok_and(|count| count > 0) {
-                    if client.write_all(CONNACK).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    addr
 }
 
 impl Trying {

@@ -1,7 +1,7 @@
 //! A fleet of devices during a trial: each has its own behaviour, and is drawn for the candidate or not with each connection.
 //!
 //! It follows the terminator's rules (`terminator/reference.md`, "Trials of renewed certificates") with one process, and
-//! those of a trial's steps. It must not use anything but the standard library and the evidence, so that it can be looked at alone.
+//! those of a trial's steps. It must not use anything but the standard library and the evidence, so that it can be run alone.
 
 use super::evidence::{Arm, OfShare, Verdict, judge, needed};
 

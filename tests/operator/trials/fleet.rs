@@ -2,20 +2,16 @@
 //! and again. It must not decide what is tested.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Config;
+use tests::clients::again::{Devices, answering};
 use tests::clients::tls::Connector;
-use tests::mqtt::{self, Version};
 use tests::pki::{Ca, Leaf};
 use tests::pods::{self, StandIn, config_of, write};
 use tests::wait::eventually_async;
 use tests::workdir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -31,9 +27,6 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// How often the kubelet's stand-in compares.
 const DELIVERY: Duration = Duration::from_millis(100);
 
-/// CONNACK of MQTT 3.1.1: accepted.
-const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
-
 /// A listener `edge` whose certificate has been renewed by another CA, or will be.
 pub(super) struct Edge {
     pub(super) cluster: Fixture,
@@ -42,73 +35,13 @@ pub(super) struct Edge {
     pub(super) new_ca: Ca,
     port: u16,
     pods: Vec<(IpAddr, u16)>,
-    /// Stops all that runs beside the test when it is dropped.
-    tasks: JoinSet<()>,
-}
-
-/// What became of a device's tries.
-#[derive(Debug, Default)]
-pub(super) struct Tries {
-    failed_in_a_row: AtomicU32,
-    most_failed: AtomicU32,
-    done: AtomicU32,
-}
-
-/// Devices that reconnect until it is dropped.
-pub(super) struct Devices {
-    pub(super) tries: Vec<Arc<Tries>>,
-    is_over: Arc<AtomicBool>,
-}
-
-impl Drop for Devices {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Devices {
-    /// Returns how often a device has failed in a row, at most.
-    pub(super) fn worst(&self) -> u32 {
-        let most = self.tries.iter();
-        let most = most.map(|one| one.most_failed.load(Ordering::Relaxed));
-        most.max().unwrap_or_default()
-    }
-
-    /// Waits until each has tried so many times more.
-    pub(super) async fn try_again(&self, times: u32) {
-        let done = |one: &Arc<Tries>| one.done.load(Ordering::Relaxed);
-        let before: Vec<u32> = self.tries.iter().map(done).collect();
-        eventually_async(SOON, "each device tries again", async || {
-            let mut all = self.tries.iter().zip(&before);
-            all.all(|(one, before)| done(one) >= before + times)
-                .then_some(())
-        })
-        .await;
-    }
+    /// Stops the delivery when it is dropped.
+    _delivery: JoinSet<()>,
 }
 
 /// Returns an address of loopback for a device.
 pub(super) fn address(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(127, 2, 0, 0)) + number).into()
-}
-
-/// Starts a broker that answers each packet with a CONNACK.
-async fn broker(tasks: &mut JoinSet<()>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tasks.spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut packet = [0; 256];
-                while client.read(&mut packet).await.is_ok_and(|count| count > 0) {
-                    if client.write_all(&CONNACK).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
 }
 
 /// Delivers what is in the Secret to the pods whenever it changes.
@@ -144,15 +77,15 @@ impl Edge {
         cluster.apply_listener("edge", &format!("  replicas: 2\n  trial: {trial}"));
         cluster.wait_until_programmed("edge").await;
         cluster.run_pods("edge").await;
-        let mut tasks = JoinSet::new();
-        let broker = broker(&mut tasks).await;
+        let mut delivery = JoinSet::new();
+        let broker = answering().await.port();
         let pods = [
             prove::start(&cluster, "edge-mqtts-1", broker).await,
             prove::start(&cluster, "edge-mqtts-2", broker).await,
         ];
         let port = config_of(&cluster.child::<Secret>("edge").await).port;
         let addresses = pods.iter().map(|pod| (pod.ip, port)).collect();
-        tasks.spawn(deliver(cluster.api(), pods.into(), broker));
+        delivery.spawn(deliver(cluster.api(), pods.into(), broker));
         let served = "CertificateServed";
         cluster.wait_for("edge", served, "True", served).await;
         Self {
@@ -162,7 +95,7 @@ impl Edge {
             new_ca,
             port,
             pods: addresses,
-            tasks,
+            _delivery: delivery,
         }
     }
 
@@ -189,26 +122,11 @@ impl Edge {
     }
 
     /// Lets devices reconnect again and again, each to either pod in turn.
-    pub(super) fn connect_again(&mut self, devices: Vec<Connector>) -> Devices {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let pods: Vec<SocketAddr> = (0..2).map(|number| self.pod(number)).collect();
-        let mut tries = Vec::new();
-        for (number, device) in (0..).zip(devices) {
-            let device = device.bound_to(address(number));
-            let (one, is_over, pods) =
-                (Arc::<Tries>::default(), Arc::clone(&is_over), pods.clone());
-            tries.push(Arc::clone(&one));
-            self.tasks.spawn(async move {
-                for addr in pods.into_iter().cycle() {
-                    if is_over.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    one.record(connects(&device, addr).await);
-                    sleep(PERIOD).await;
-                }
-            });
-        }
-        Devices { tries, is_over }
+    pub(super) fn connect_again(&self, devices: Vec<Connector>) -> Devices {
+        let devices = (0..).zip(devices);
+        let devices = devices.map(|(number, device)| device.bound_to(address(number)));
+        let pods = [0, 1].map(|number| self.pod(number));
+        Devices::start(devices, &pods, PERIOD)
     }
 
     /// Waits until the configuration has the new certificate for all, and nothing is left of the trial.
@@ -254,26 +172,4 @@ impl Edge {
         args.extend([self.cluster.namespace.as_str(), &annotation]);
         self.cluster.server.kubectl(&args).expect_success();
     }
-}
-
-impl Tries {
-    fn record(&self, is_served: bool) {
-        if is_served {
-            self.failed_in_a_row.store(0, Ordering::Relaxed);
-        } else {
-            let failed = self.failed_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-            self.most_failed.fetch_max(failed, Ordering::Relaxed);
-        }
-        self.done.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Reports whether a device gets its CONNACK.
-async fn connects(device: &Connector, addr: SocketAddr) -> bool {
-    let connect = async {
-        let mut client = device.connect(addr).await?;
-        client.send(&mqtt::connect(Version::V311, "device")).await?;
-        client.read_packet().await
-    };
-    connect.await.is_ok_and(|connack| connack.accepts())
 }
