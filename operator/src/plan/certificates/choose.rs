@@ -281,9 +281,13 @@ impl Choice<'_> {
 
     /// Returns the certificate that the previous configuration has from a source, if a suite fits it.
     fn last_good(&self, source: &Source) -> Option<&Served> {
-        let own = self.before.and_then(|before| before.certificate(source));
-        let last = own.or_else(|| self.previous.certificate(source));
+        let last = self.before(|entry| entry.certificate(source));
         last.filter(|served| self.misfit(served).is_none())
+    }
+
+    /// Returns what the previous configuration has for the same names, or else anywhere.
+    fn before<'s, T: ?Sized>(&'s self, of: impl Fn(&'s Entry) -> Option<&'s T>) -> Option<&'s T> {
+        self.before.and_then(&of).or_else(|| self.previous.find(of))
     }
 
     /// Chooses between the current certificate and the previous one.

@@ -80,16 +80,6 @@ impl Previous {
         &self.trials
     }
 
-    /// Returns the text of the certificate from a source.
-    pub fn pem(&self, source: &Source) -> Option<&Pem> {
-        self.all().find_map(|one| one.pem(source))
-    }
-
-    /// Returns the candidate of the certificate from a source.
-    pub fn candidate(&self, source: &Source) -> Option<&Served> {
-        self.all().find_map(|one| one.candidate(source))
-    }
-
     /// Returns the IDs of the trials of all candidates.
     pub fn candidates(&self) -> BTreeSet<String> {
         let candidates = self.all().flat_map(Entry::candidates);
@@ -154,9 +144,9 @@ impl Previous {
         self.all().flat_map(Entry::served)
     }
 
-    /// Returns the certificate from a source.
-    pub fn certificate(&self, source: &Source) -> Option<&Served> {
-        self.all().find_map(|one| one.certificate(source))
+    /// Returns the first that one of its entries has.
+    pub fn find<'p, T: ?Sized>(&'p self, of: impl Fn(&'p Entry) -> Option<&'p T>) -> Option<&'p T> {
+        self.all().find_map(of)
     }
 
     /// Returns since when the ReferenceGrant of a certificate is withdrawn, if it is.

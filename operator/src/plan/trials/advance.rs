@@ -77,33 +77,50 @@ pub fn hold(record: &Record, seen: &Seen) -> Option<Hold> {
     if seen.is_held(&record.id) {
         return Some(Hold::Full);
     }
-    let verdict = verdict(record, seen);
-    (verdict != Verdict::Clear).then_some(Hold::Doubtful)
+    let known = Known::of(record, seen);
+    (known.verdict() != Verdict::Clear).then_some(Hold::Doubtful)
 }
 
-/// Compares the certificates by all that is known: after a restart of all pods, what was written may hide what is seen now.
-fn verdict(record: &Record, seen: &Seen) -> Verdict {
-    let seen = seen.counted(&record.id);
-    let both = record.counted.or_more(&seen);
-    let all = [&record.counted, &seen, &both];
-    let verdicts = all.map(|counted| evidence::judge(&counted.shares));
-    verdicts.into_iter().max().unwrap_or(Verdict::Clear)
+/// All that is known of a trial's counts.
+struct Known<'k> {
+    written: &'k Counted,
+    seen: Counted,
+    both: Counted,
+}
+
+impl<'k> Known<'k> {
+    fn of(record: &'k Record, seen: &Seen) -> Self {
+        let (written, seen) = (&record.counted, seen.counted(&record.id));
+        let both = written.or_more(&seen);
+        Self {
+            written,
+            seen,
+            both,
+        }
+    }
+
+    /// Compares the certificates: after a restart of all pods, what was written may hide what is seen now.
+    fn verdict(&self) -> Verdict {
+        let all = [self.written, &self.seen, &self.both];
+        let verdicts = all.map(|counted| evidence::judge(&counted.shares));
+        verdicts.into_iter().max().unwrap_or(Verdict::Clear)
+    }
 }
 
 impl Input<'_> {
     /// Returns a record as it is now.
     fn advanced(&self, record: &Record) -> Record {
-        let counted = record.counted.or_more(&self.seen.counted(&record.id));
-        if let Some(commanded) = self.commanded(record, &counted) {
+        let known = Known::of(record, self.seen);
+        if let Some(commanded) = self.commanded(record, &known.both) {
             return commanded;
         }
         let phase = match record.phase {
-            Phase::Running { step, since } => self.next(record, &counted, (step, since)),
+            Phase::Running { step, since } => self.next(record, &known, (step, since)),
             phase @ (Phase::RolledBack { .. } | Phase::Promoted) => phase,
         };
         Record {
             phase,
-            counted,
+            counted: known.both,
             ..record.clone()
         }
     }
@@ -142,8 +159,8 @@ impl Input<'_> {
     }
 
     /// Returns the phase after a step, or the step itself.
-    fn next(&self, record: &Record, counted: &Counted, (step, since): (usize, Timestamp)) -> Phase {
-        let verdict = verdict(record, self.seen);
+    fn next(&self, record: &Record, known: &Known<'_>, (step, since): (usize, Timestamp)) -> Phase {
+        let (counted, verdict) = (&known.both, known.verdict());
         if verdict == Verdict::Worse {
             return Phase::RolledBack {
                 since: self.now,

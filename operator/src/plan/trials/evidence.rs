@@ -1,7 +1,7 @@
 //! Compares a candidate with the current certificate, by how many devices aborted on each.
 //!
 //! Two tests, each as an e-process (Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid
-//! inference", 2023): its value may be looked at after each connection, and if the candidate is no worse, it ever reaches
+//! inference", 2023): its value may be read after each connection, and if the candidate is no worse, it ever reaches
 //! 1 / α with a probability of at most α (Ville's inequality). So nothing has to be fixed in advance.
 //!
 //! - Below a share of 100 %: the draw is random, so if an abort is as likely with either certificate, it is one on the candidate with

@@ -170,8 +170,10 @@ impl<'t> Trials<'t> {
             return Stage::at_once(newest);
         };
         if newest.certificate.is_same(&before.certificate) {
-            let known = known.filter(|_| !is_fresh).cloned();
-            return Stage::without(newest, known);
+            return Stage {
+                served: newest,
+                staged: self.kept(&source).filter(|_| !is_fresh),
+            };
         }
         if !self.settings.is_gradual {
             return Stage::at_once(newest);
@@ -195,19 +197,14 @@ impl<'t> Trials<'t> {
         let record = known
             .cloned()
             .or_else(|| self.begun(&source, &class, before));
-        let standing = self.standing(record.as_ref());
-        if !is_fresh && standing != Standing::Tried {
-            // Nothing has it any more after this plan.
-            return Stage::without(before.clone(), record);
-        }
         Stage {
             served: before.clone(),
             staged: Some(Staged {
                 source,
+                standing: self.standing(record.as_ref()),
                 record,
                 is_known,
                 candidate: Some((newest, changes)),
-                standing,
             }),
         }
     }
@@ -359,17 +356,5 @@ impl Stage {
             served,
             staged: None,
         }
-    }
-
-    /// Leaves a trial as it is whose certificate cannot be read, if there is one.
-    fn without(served: Served, record: Option<Record>) -> Self {
-        let staged = record.map(|record| Staged {
-            source: served.source.clone(),
-            record: Some(record),
-            is_known: true,
-            candidate: None,
-            standing: Standing::Unusable,
-        });
-        Self { served, staged }
     }
 }

@@ -56,9 +56,7 @@ impl Choice<'_> {
 
     /// Reports whether the previous configuration has the text of a certificate from its source.
     fn is_served(&self, one: &Served) -> bool {
-        let own = self.before.and_then(|before| before.pem(&one.source));
-        let before = own.or_else(|| self.previous.pem(&one.source));
-        before == Some(&one.pem)
+        self.before(|entry| entry.pem(&one.source)) == Some(&one.pem)
     }
 
     /// Returns the last good certificate from a source: the candidate of a trial, or else the one that is served.
@@ -73,7 +71,6 @@ impl Choice<'_> {
 
     /// Returns the candidate that the previous configuration has from a source.
     fn candidate(&self, source: &Source) -> Option<&Served> {
-        let own = self.before.and_then(|before| before.candidate(source));
-        own.or_else(|| self.previous.candidate(source))
+        self.before(|entry| entry.candidate(source))
     }
 }
