@@ -141,7 +141,12 @@ async fn is_renewed_and_replaced(cluster: &Fixture, name: &str) {
 
     // A Secret instead: the Certificate goes, and its Secret stays.
     cluster.apply(&listener("  - secretRef: {name: edge-tls}"));
-    let is_of_the_secret = |config: &Config| facts(config).dns_names[0] == "edge.example.com";
+    let is_of_the_secret = |config: &Config| {
+        facts(config)
+            .dns_names
+            .first()
+            .is_some_and(|name| name == "edge.example.com")
+    };
     let config = cluster.wait_for_config("edge", "the Secret's certificate", is_of_the_secret);
     assert!(config.await.certificates.is_empty());
     let maps = cluster.api::<ConfigMap>();
