@@ -1,6 +1,7 @@
 //! Reconciles listeners: gather, plan, apply, prove, status. It decides when; it must not decide what, which is `plan`'s.
 
 mod context;
+mod fights;
 pub mod keeper;
 mod known;
 mod lists;
@@ -36,7 +37,7 @@ use crate::api::call;
 use crate::apply::{apply, apply_one};
 use crate::error::chain;
 use crate::gather::{Gathered, Unread, gather};
-use crate::kinds::{Child, Version};
+use crate::kinds::Child;
 use crate::metrics::Ended;
 use crate::plan::accepted;
 use crate::plan::conditions::judged::Judged;
@@ -251,6 +252,7 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let applied = apply(client, &report.identity, objects, &world.children, metrics).await;
     let outcome = status::outcome(&applied);
     let mut judged = Judged::new(&world, &report, &previous, &outcome, now);
+    let is_of_trial = report.trials.is_new && fights::has_kept_trials(context, name, &previous);
     judged.proofs = prove_with(place, name, &judged, context).await;
     let _place = context.places.work().await;
     let (proved, is_settled) = (judged.proofs.look_again(), judged.proofs.are_settled());
@@ -261,9 +263,8 @@ async fn reconcile(name: &Name, place: Place, context: &Context) -> Result<Actio
     let accepted = accepted::proven(&judged).step(Child::Accepted);
     let mut applied = applied.map_err(|failed| failed.error)?;
     let again = keep_accepted(context, name, accepted, &report.identity, &mut applied).await;
-    // What a trial has found is written as it comes: that is no fight with another writer.
-    if !report.trials.is_new {
-        slow_down(context, name, &read, &applied);
+    if !is_of_trial {
+        fights::slow_down(context, name, &read, &applied);
     }
     let wait = context.spread.wait(report.look_again, Instant::now());
     let wait = wait.min(proved).min(again.unwrap_or(wait));
@@ -314,19 +315,6 @@ async fn keep_accepted(
         "failed to keep the accepted configuration; retrying"
     );
     Some(wait)
-}
-
-/// Makes the listener rest if others change its children back again and again.
-fn slow_down(context: &Context, name: &Name, read: &[Version], applied: &Applied) {
-    let mut children = applied.children.versions();
-    let has_written = children.any(|version| !read.contains(&version));
-    if context.undone.end(name, has_written, Instant::now()) {
-        warn!(
-            namespace = name.namespace,
-            listener = name.name,
-            "children are changed back again and again, perhaps by another operator or a policy; slowing down"
-        );
-    }
 }
 
 /// Asks the ready pods, and leaves the place at the API server to others meanwhile.

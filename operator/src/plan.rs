@@ -144,7 +144,7 @@ pub fn plan(world: &World, environment: &Environment, now: Timestamp) -> Plan {
 /// Returns whose plan it is, and what was served before.
 fn before(world: &World) -> (Identity, Previous) {
     let identity = Identity::of(&world.listener);
-    let previous = Previous::read(&identity, world.children.config_secret());
+    let previous = Previous::read(&identity, &world.children);
     (identity, previous)
 }
 

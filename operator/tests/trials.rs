@@ -125,6 +125,7 @@ fn enumerate(state: &State) -> usize {
         ways::back(edge, look);
         ways::on(edge, look);
         ways::time(edge, look);
+        ways::lost(edge, look);
         ways::stop(content, edge, look);
         beside::all(content, edge, look);
         count += 1;
@@ -245,6 +246,36 @@ fn a_trial_without_a_place_waits_and_goes_on_where_it_was() {
     let after = edge.plan();
     let (before, after) = (states::candidate(&before), states::candidate(&after));
     assert_eq!((&after.id, after.percent), (&before.id, before.percent));
+}
+
+/// One trial for both: it would count what the other has not seen.
+#[test]
+fn a_secret_that_is_tried_can_become_that_of_a_host_as_well() {
+    let (mut edge, before) = states::running(1);
+    let id = &states::candidate(&before).id;
+    edge.add_host();
+    edge.pass(1);
+    let look = edge.plan();
+    edge.assert_settled(&look);
+    let (served, candidate) = edge.of_host();
+    let candidate = candidate.expect("a candidate");
+    assert_eq!((served.name, candidate.leaf.name), ("a", "b"));
+    assert_eq!((&candidate.id, &states::candidate(&look).id), (id, id));
+    assert_eq!(look.status.trials.len(), 1);
+    for size in [200, 400, 600, 700] {
+        let mut edge = edge.clone();
+        edge.trust(size * 1024);
+        let look = edge.plan();
+        edge.assert_settled(&look);
+        let of_host = edge.of_host().1.is_some();
+        assert_eq!(look.candidate.is_some(), of_host, "{size} KiB");
+        let expected = if of_host {
+            "TrialRunning"
+        } else {
+            "TrialWaiting"
+        };
+        assert_eq!(look.trial(), Some(expected));
+    }
 }
 
 /// While the certificate before is valid, one that is not must not be tried in its place, nor served.

@@ -610,7 +610,7 @@ const ACCEPTED: &[(&str, &str)] = &[
     ),
     (
         "",
-        "trial: {steps: [100], minHandshakes: 1000000, minStep: 168h, maxStep: 720h, remember: 168h}",
+        "trial: {steps: [1, 100], minHandshakes: 1000000, minStep: 168h, maxStep: 720h, remember: 168h}",
     ),
     ("", "clientAuth: {mode: None}"),
     (

@@ -34,8 +34,9 @@ pub struct Trial {
     #[schemars(schema_with = "strategy")]
     pub strategy: Option<TrialStrategy>,
 
-    /// The percentage of the full handshakes that get the renewed certificate in each step; resumed sessions have no certificate. 1 to 8
-    /// rising numbers from 1 to 100, of which the last is 100. Default: [1,5,25,100].
+    /// The percentage of the full handshakes that get the renewed certificate in each step; resumed sessions have no certificate. 2 to 8
+    /// rising numbers from 1 to 100, of which the last is 100. A trial that is running keeps its percentage when they change, and goes on with
+    /// the next larger one. Default: [1,5,25,100].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "steps")]
     pub steps: Option<Vec<u16>>,
@@ -71,8 +72,17 @@ pub enum TrialStrategy {
 }
 
 impl Trial {
-    /// Maximum number of steps.
-    pub const STEPS_MAX: usize = 8;
+    /// Nothing is tried, and no other field means anything.
+    pub const IMMEDIATE: Self = Self {
+        strategy: Some(TrialStrategy::Immediate),
+        steps: None,
+        min_handshakes: None,
+        min_step: None,
+        max_step: None,
+        remember: None,
+    };
+    /// Bounds of the number of steps.
+    pub const STEPS: (usize, usize) = (2, 8);
     /// Bounds of a step, in percent.
     pub const STEP: (u16, u16) = (1, 100);
     /// Bounds of `minHandshakes`.
@@ -94,11 +104,11 @@ fn strategy(_: &mut SchemaGenerator) -> Schema {
 
 /// The last step is 100 if the steps rise and one of them is.
 fn steps(_: &mut SchemaGenerator) -> Schema {
-    let (least, most) = Trial::STEP;
+    let ((least, most), (fewest, maximum)) = (Trial::STEP, Trial::STEPS);
     json_schema!({
         "type": "array",
-        "minItems": 1,
-        "maxItems": Trial::STEPS_MAX,
+        "minItems": fewest,
+        "maxItems": maximum,
         "items": {"type": "integer", "format": "int32", "minimum": least, "maximum": most},
         "x-kubernetes-validations": [{
             "rule": "self.isSorted() && self.all(one, self.exists_one(other, other == one)) && 100 in self",

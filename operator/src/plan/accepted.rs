@@ -6,14 +6,16 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use mqtt_tls_config::{Config, Pem};
 
 use super::children::accepted_secret;
 use super::conditions::judged::{Judged, Outcome};
-use super::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Ownership};
+use super::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Ownership, SOURCES};
 use super::objects::{Children, Wanted};
 use super::owned::{Claim, unwritable};
 use super::proof::answer::Configuration;
+use super::trials::state::State;
 use crate::kinds::Child;
 
 /// Keeps the accepted configuration beside a configuration that is about to be written, if it authenticates clients in
@@ -26,6 +28,7 @@ pub fn beside(config: &Pem, children: &Children, claim: &mut Claim<'_>) -> Wante
     let kept = content(found, ACCEPTED_KEY).filter(|kept| {
         is_ours && (kept.0 == config.expose().as_bytes() || is_as_strict(kept, config))
     });
+    let kept = kept.map(|kept| (found, kept));
     let wanted = Wanted::new(accepted_secret(claim.identity, kept));
     let wanted = claim.wanted(Some(found), wanted);
     if let (Some(_), Some(problem)) = (wanted.present(), unwritable(found, Child::Accepted)) {
@@ -52,17 +55,28 @@ pub fn proven(judged: &Judged<'_>) -> Wanted<Secret> {
     let (identity, children) = (&judged.report.identity, &applied.children);
     let config = children.config_secret();
     let config = config.filter(|found| is_of(identity, found));
-    let Some(config) = config.and_then(|config| content(config, CONFIG_KEY)) else {
+    let served = config.and_then(|config| Some((config, content(config, CONFIG_KEY)?)));
+    let Some((config, text)) = served else {
         return Wanted::Kept;
     };
     let found = children.accepted_secret();
+    let is_known = |found: &Secret| {
+        let trials = |secret: &Secret| State::read(secret.annotations(), None, &identity.namespace);
+        content(found, ACCEPTED_KEY) == Some(text)
+            && found.annotations().get(SOURCES) == config.annotations().get(SOURCES)
+            && trials(found).stands_as(&trials(config))
+    };
+    // What is counted alone needs no write.
+    if found.is_some_and(is_known) {
+        return Wanted::Kept;
+    }
     let can_be_written = |found: &Secret| {
         is_of(identity, found)
             && found.metadata.deletion_timestamp.is_none()
             && unwritable(found, Child::Accepted).is_none()
     };
     if found.is_none_or(can_be_written) {
-        Wanted::new(accepted_secret(identity, Some(config)))
+        Wanted::new(accepted_secret(identity, Some((config, text))))
     } else {
         Wanted::Kept
     }

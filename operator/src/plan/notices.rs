@@ -1,5 +1,7 @@
 //! Computes the events for a change of the status. It must not repeat an event.
 
+mod trials;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::finding::Status;
@@ -17,7 +19,7 @@ pub struct Notice {
     pub message: String,
 }
 
-/// Returns the events for a change of the status: conditions that changed, and certificates that were loaded.
+/// Returns the events for a change of the status: conditions that changed, certificates that were loaded, and trials.
 pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStatus) -> Vec<Notice> {
     let mut notices = Vec::new();
     for certificate in &now.certificates {
@@ -47,6 +49,7 @@ pub fn notices(before: Option<&MqttTlsListenerStatus>, now: &MqttTlsListenerStat
         });
         notices.extend(notice(before, condition));
     }
+    notices.extend(trials::notices(before, now));
     notices
 }
 
@@ -64,7 +67,12 @@ fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
     if is_about(ConditionType::Ready) {
         return readiness(before, now);
     }
-    if is_about(ConditionType::Reconciling) || is_about(ConditionType::Stalled) {
+    let others = [
+        ConditionType::Reconciling,
+        ConditionType::Stalled,
+        ConditionType::Trial,
+    ];
+    if others.into_iter().any(is_about) {
         return None;
     }
     let is = |status: Status| now.status == status.name();
@@ -80,8 +88,7 @@ fn notice(before: Option<&Condition>, now: &Condition) -> Option<Notice> {
         || USUAL.iter().any(|usual| usual.name() == now.reason);
     let is_warning = is(Status::False) || is_doubtful;
     let was_wrong = before.is_some_and(|before| before.status == Status::False.name());
-    let is_trial = is_about(ConditionType::Trial) && is(Status::True);
-    let is_news = is_warning || is_trial || (is(Status::True) && was_wrong);
+    let is_news = is_warning || (is(Status::True) && was_wrong);
     if unchanged || is_usual || !is_news {
         return None;
     }

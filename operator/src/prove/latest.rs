@@ -96,19 +96,19 @@ impl Latest {
 
     /// Takes what pods say about trials, if nothing else was kept in the meantime. Reports whether a trial goes on by it.
     fn hear(&self, listener: &Name, asked: &Arc<Asked>, proofs: &Proofs, now: Timestamp) -> bool {
-        let Some(trials) = &asked.trials else {
+        let Some(mut trials) = asked.trials.clone() else {
             return false;
         };
         let mut seen = asked.seen.clone();
         seen.take(proofs.said());
         seen.keep_only(|id| trials.knows(id));
-        let is_due = trials.is_due(&seen, now);
+        let is_due = trials.becomes_due(&seen, now);
         let heard = Asked {
             question: asked.question.clone(),
             pods: asked.pods.clone(),
             proofs: asked.proofs.clone(),
             seen,
-            trials: Some(trials.clone()),
+            trials: Some(trials),
         };
         let mut listeners = self.lock();
         let current = listeners.get_mut(listener);

@@ -11,12 +11,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use mqtt_tls_config::{Config, Trial as FileTrial};
 use mqtt_tls_operator::crd::MqttTlsListenerStatus;
+use mqtt_tls_operator::kinds::Child;
+use mqtt_tls_operator::plan::accepted;
 use mqtt_tls_operator::plan::certificates::previous::Previous;
 use mqtt_tls_operator::plan::conditions;
 use mqtt_tls_operator::plan::conditions::judged::{Judged, Outcome};
 use mqtt_tls_operator::plan::names::{Name, TRIAL, TRIALS, TRIALS_KEY};
-use mqtt_tls_operator::plan::objects::{Applied, Objects};
+use mqtt_tls_operator::plan::objects::{Applied, Objects, Wanted};
 use mqtt_tls_operator::plan::pod::Pod;
+use mqtt_tls_operator::plan::proof::answer::{Answer, Backend, Configuration};
 use mqtt_tls_operator::plan::report::Report as PlanReport;
 use mqtt_tls_operator::plan::trials::evidence::{Arm, OfShare};
 use mqtt_tls_operator::plan::trials::seen::{Report, Said, Seen};
@@ -170,6 +173,26 @@ impl Edge {
         self.world.listener.spec.client_auth = serde_json::from_value(client_auth).unwrap();
     }
 
+    /// Gives a host the same Secret.
+    pub(crate) fn add_host(&mut self) {
+        let host = json!({"names": ["edge.example.com"], "certificates": [{"secretRef": {"name": SECRET}}]});
+        self.world.listener.spec.hosts = vec![serde_json::from_value(host).unwrap()];
+    }
+
+    /// Returns the certificate of the host, and that of its candidate.
+    pub(crate) fn of_host(&self) -> (&'static Leaf, Option<Candidate>) {
+        let secret = self.world.children.config_secret().expect("a Secret");
+        let bytes = &secret.data.as_ref().unwrap()["config.yaml"].0;
+        let mut config = Config::parse(std::str::from_utf8(bytes).unwrap()).unwrap();
+        let host = config.hosts.remove(0);
+        let candidate = host.candidate.map(|found| Candidate {
+            leaf: SECRETS.of_pem(found.pem.expose()),
+            percent: 0,
+            id: found.id,
+        });
+        (SECRETS.of_pem(host.pem.unwrap().expose()), candidate)
+    }
+
     /// Starts a pod of an earlier release beside the other one, or removes it.
     pub(crate) fn old_pod(&mut self, is_there: bool) {
         self.world.pods.retain(|pod| pod.name != OLD_POD);
@@ -243,6 +266,30 @@ impl Edge {
         self.look(status)
     }
 
+    /// Deletes the config Secret, which all pods have accepted.
+    pub(crate) fn lose_config(&mut self) {
+        let Plan {
+            report, previous, ..
+        } = plan(&self.world, &environment(), self.now);
+        let done = self.done();
+        let outcome = Outcome::Done(&done);
+        let mut judged = Judged::new(&self.world, &report, &previous, &outcome, self.now);
+        let served = Answer {
+            configuration: Configuration::Served,
+            backend: Backend::Unknown,
+            hosts: Vec::new(),
+            protocols: Vec::new(),
+            unloaded: None,
+            said: None,
+        };
+        let pods = self.world.pods.iter();
+        judged.proofs.pods = pods.map(|pod| (pod.name.clone(), served.clone())).collect();
+        if let Wanted::Present(secret) = accepted::proven(&judged) {
+            self.world.children.put(Child::Accepted, secret);
+        }
+        self.world.children.remove(Child::Configuration);
+    }
+
     /// Asserts that another plan writes nothing, after a look.
     pub(crate) fn assert_settled(&self, look: &Look) {
         let again = plan(&self.world, &environment(), self.now);
@@ -253,13 +300,17 @@ impl Edge {
 
     /// Returns the status after a plan was applied.
     fn status(&self, report: &PlanReport, previous: &Previous) -> MqttTlsListenerStatus {
-        let done = Applied {
-            children: self.world.children.clone(),
-            marked: BTreeMap::new(),
-        };
+        let done = self.done();
         let outcome = Outcome::Done(&done);
         let judged = Judged::new(&self.world, report, previous, &outcome, self.now);
         conditions::status(&judged)
+    }
+
+    fn done(&self) -> Applied {
+        Applied {
+            children: self.world.children.clone(),
+            marked: BTreeMap::new(),
+        }
     }
 
     /// Loads the configuration as a terminator does, and returns what it serves.

@@ -100,6 +100,10 @@ fn stays(content: &Content, before: &Look, edge: &Edge, after: &Look) {
     for part in [SECRET, "the previous certificate stays in use"] {
         assert!(found.message.contains(part), "{part}: {}", found.message);
     }
+    if type_ == "CertificateValid" {
+        let until = format!("valid until {}", after.status.certificates[0].not_after);
+        assert!(found.message.contains(&until), "{until}: {}", found.message);
+    }
     let expected = match &after.record {
         None => None,
         Some(record) if is_rolled_back(record) => Some("RolledBack"),

@@ -93,7 +93,7 @@ pub(crate) fn time(edge: &Edge, look: &Look) {
 /// Returns the step of a trial that is on.
 fn step(look: &Look) -> Option<usize> {
     match look.record.as_ref()?.phase {
-        Phase::Running { step, .. } => Some(step),
+        Phase::Running { share, .. } => STEPS.iter().position(|step| step * 100 == share),
         Phase::RolledBack { .. } | Phase::Promoted => None,
     }
 }
@@ -115,6 +115,23 @@ fn assert_step(before: &Look, after: &Look) {
         let most = step(before).filter(|_| is_known).map_or(0, |step| step + 1);
         assert!(place(now.percent) <= most, "{} %", now.percent);
     }
+}
+
+/// Asserts that a config Secret that someone deletes is written again as it was.
+pub(crate) fn lost(edge: &Edge, look: &Look) {
+    let mut edge = edge.clone();
+    edge.lose_config();
+    let after = edge.plan();
+    assert_eq!(after.served.name, look.served.name);
+    let shown = |look: &Look| {
+        let candidate = look.candidate.as_ref();
+        candidate.map(|one| (one.leaf.name, one.id.clone(), one.percent))
+    };
+    assert_eq!(shown(&after), shown(look));
+    let stands = |look: &Look| look.record.clone().map(|record| (record.id, record.phase));
+    assert_eq!(stands(&after), stands(look));
+    assert_eq!(after.status.trials, look.status.trials);
+    edge.assert_settled(&after);
 }
 
 /// Asserts that the newest certificate is served once that before has expired.

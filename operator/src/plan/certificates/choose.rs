@@ -290,44 +290,6 @@ impl Choice<'_> {
         self.before.and_then(&of).or_else(|| self.previous.find(of))
     }
 
-    /// Chooses between the current certificate and the previous one.
-    fn between(
-        &self,
-        fresh: Result<Served, Problem>,
-        source: &Source,
-        problems: &mut Vec<Problem>,
-    ) -> Option<Served> {
-        let before = || self.newest_good(source);
-        match fresh {
-            Ok(fresh) => {
-                let Some(reason) = fresh.invalidity(self.now) else {
-                    return Some(fresh);
-                };
-                let Some(before) = before().filter(|before| before.is_valid(self.now)) else {
-                    return self.undated(fresh, reason, problems);
-                };
-                problems.push(Problem {
-                    about: ConditionType::CertificateValid,
-                    reason,
-                    message: format!(
-                        "{}; the previous certificate stays in use, valid until {}",
-                        fresh.validity(self.now),
-                        before.facts.not_after
-                    ),
-                });
-                Some(before.clone())
-            }
-            Err(problem) => {
-                let before = before();
-                problems.push(match before {
-                    Some(_) => problem.until_then("the previous certificate stays in use"),
-                    None => problem,
-                });
-                before.cloned()
-            }
-        }
-    }
-
     /// Decides about a certificate outside its dates without a valid predecessor. While all that is served is valid, it
     /// is left out: terminators refuse a file that would make it worse.
     fn undated(

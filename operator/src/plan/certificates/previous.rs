@@ -1,5 +1,5 @@
-//! The previous configuration, read back from the config Secret: the last good state of everything that is served, for
-//! what is wrong now. Its certificates are judged lazily and at most once: while nothing is wrong, never.
+//! The previous configuration, read back from the config Secret, or from the accepted one if someone has deleted it: the last good state
+//! of everything that is served, for what is wrong now. Its certificates are judged lazily and at most once: while nothing is wrong, never.
 //!
 //! It must not return what cannot be served, must not read a Secret of another owner, and must not decide what is
 //! served.
@@ -17,7 +17,8 @@ use super::lists::Pool;
 use super::served::Served;
 use super::serving::{self, Serving};
 use crate::plan::host_key::HostKey;
-use crate::plan::names::{CONFIG_KEY, Identity, Name, Ownership, TRIALS_KEY};
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Name, Ownership, TRIALS_KEY};
+use crate::plan::objects::Children;
 use crate::plan::source::{DataKey, HostSources, Source, Sources};
 use crate::plan::trials::state::State;
 
@@ -38,16 +39,27 @@ pub struct Previous {
 
 impl Previous {
     /// Reads the configuration back. An unreadable one is ignored.
-    pub fn read(identity: &Identity, secret: Option<&Secret>) -> Self {
+    ///
+    /// Without a config Secret, it is the one that all pods accepted last, with the trials as they were then: pods that run still serve
+    /// it, and a certificate that was rolled back must not reach all because a Secret was deleted.
+    pub fn read(identity: &Identity, children: &Children) -> Self {
         let is_ours = |secret: &&Secret| identity.ownership(&secret.metadata) == Ownership::Ours;
-        let Some(secret) = secret.filter(is_ours) else {
+        let current = children.config_secret();
+        if current.is_some_and(|secret| !is_ours(&secret)) {
             return Self::default();
+        }
+        let current = current.and_then(|secret| Self::of(identity, secret, CONFIG_KEY));
+        let accepted = || {
+            let accepted = children.accepted_secret().filter(is_ours);
+            accepted.and_then(|secret| Self::of(identity, secret, ACCEPTED_KEY))
         };
-        let text = text_of(secret, CONFIG_KEY);
-        let Some(Ok(mut config)) = text.map(Config::parse) else {
-            return Self::default();
-        };
-        let text = text.map(|text| Pem::new(text.to_owned()));
+        current.or_else(accepted).unwrap_or_default()
+    }
+
+    /// Reads the configuration under a key of a Secret.
+    fn of(identity: &Identity, secret: &Secret, key: &str) -> Option<Self> {
+        let text = text_of(secret, key)?;
+        let mut config = Config::parse(text).ok()?;
         let sources = Sources::read(secret.annotations(), &identity.namespace);
         let own = Name::new(&identity.namespace, &secret.name_any());
         let hosts = std::mem::take(&mut config.hosts);
@@ -61,18 +73,18 @@ impl Previous {
             let key = HostKey::of_file(&host.names);
             Entry::of(key, host, sources, &config, &own)
         });
-        Self {
+        Some(Self {
             listener,
             hosts: hosts.collect(),
             rest: Some(Box::new(config)),
-            text,
+            text: Some(Pem::new(text.to_owned())),
             crls: Pool::read(secret),
             trials: State::read(
                 secret.annotations(),
                 text_of(secret, TRIALS_KEY),
                 &identity.namespace,
             ),
-        }
+        })
     }
 
     /// Returns what is remembered of trials.

@@ -70,6 +70,11 @@ impl Served {
         }
     }
 
+    /// Reports whether no client can ever verify it. An earlier release may have served it nevertheless.
+    pub fn is_refused(&self) -> bool {
+        self.certificate.clone().strictly().is_err()
+    }
+
     /// Returns why it must not be served for the first time, if so: no client can ever verify it.
     pub fn refusal(&self) -> Option<Problem> {
         let error = self.certificate.clone().strictly().err()?;

@@ -6,7 +6,7 @@ use mqtt_tls_config::show_duration;
 use mqtt_tls_judge::escape::escaped;
 
 use super::Environment;
-use crate::crd::{MqttTlsListener, Trial, TrialStrategy};
+use crate::crd::{MqttTlsListener, Trial};
 use crate::plan::trials::settings::{bounded, is_enough, rise, step};
 
 /// Maximum length of a value in a message, in bytes.
@@ -22,10 +22,7 @@ pub(super) fn is_usable(listener: &MqttTlsListener, _: &Environment) -> Option<S
 }
 
 fn unused(trial: &Trial) -> Option<String> {
-    let alone = Trial {
-        strategy: Some(TrialStrategy::Immediate),
-        ..Trial::default()
-    };
+    let alone = Trial::IMMEDIATE;
     let has_others = trial.strategy == alone.strategy && *trial != alone;
     has_others.then(|| {
         "with spec.trial.strategy Immediate nothing is tried; remove the other fields, or strategy"
@@ -37,9 +34,9 @@ fn wrong_steps(trial: &Trial) -> Option<String> {
     let steps = trial.steps.as_ref().filter(|steps| !rise(steps))?;
     let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
     let steps = escaped(&steps.join(", "), SHOWN_MAX);
-    let ((least, most), count) = (Trial::STEP, Trial::STEPS_MAX);
+    let ((least, most), (fewest, count)) = (Trial::STEP, Trial::STEPS);
     Some(format!(
-        "spec.trial.steps is [{steps}]; it must have 1 to {count} rising numbers from {least} to {most}, of which the last is {most}"
+        "spec.trial.steps is [{steps}]; it must have {fewest} to {count} rising numbers from {least} to {most}, of which the last is {most}"
     ))
 }
 
@@ -110,7 +107,7 @@ mod tests {
             json!(null),
             json!({}),
             json!({"strategy": "Immediate"}),
-            json!({"strategy": "Gradual", "steps": [100], "minHandshakes": 10}),
+            json!({"strategy": "Gradual", "steps": [99, 100], "minHandshakes": 10}),
             json!({"steps": [1, 2, 3, 4, 5, 6, 7, 100], "minHandshakes": 1_000_000}),
             json!({"minStep": "1s", "maxStep": "1s", "remember": "1m"}),
             json!({"minStep": "168h", "maxStep": "720h", "remember": "168h"}),
@@ -123,10 +120,11 @@ mod tests {
 
     #[test]
     fn values_out_of_bounds() {
-        let steps = "it must have 1 to 8 rising numbers from 1 to 100, of which the last is 100";
+        let steps = "it must have 2 to 8 rising numbers from 1 to 100, of which the last is 100";
         let count = "it must be from 10 to 1000000";
         for (bad, said) in [
             (json!({"steps": []}), steps),
+            (json!({"steps": [100]}), steps),
             (json!({"steps": [0, 100]}), steps),
             (json!({"steps": [1, 101]}), steps),
             (json!({"steps": [1, 2, 3, 4, 5, 6, 7, 8, 100]}), steps),
@@ -186,7 +184,7 @@ mod tests {
     #[test]
     fn immediate_has_no_other_fields() {
         for other in [
-            json!({"steps": [100]}),
+            json!({"steps": [1, 100]}),
             json!({"minHandshakes": 300}),
             json!({"minStep": "10m"}),
             json!({"maxStep": "24h"}),

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 
 use crate::kinds::Child;
 use crate::plan::config::Rendered;
 use crate::plan::names::{
-    ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, CRLS, Identity, TICKET_KEYS, TRIALS, TRIALS_KEY,
+    ACCEPTED_KEY, CONFIG_KEY, CONFIG_TYPE, CRLS, Identity, SOURCES, TICKET_KEYS, TRIALS, TRIALS_KEY,
 };
 use crate::plan::source::Sources;
 use crate::plan::trials::tried::Tried;
@@ -47,11 +48,19 @@ pub(super) fn build(identity: &Identity, files: &Files<'_>) -> Secret {
     secret(identity, Child::Configuration, annotations, data)
 }
 
-/// Builds the Secret with the last accepted configuration, if there is one.
-pub fn accepted_secret(identity: &Identity, config: Option<&ByteString>) -> Secret {
-    let data = config.map(|config| (ACCEPTED_KEY.to_owned(), config.clone()));
-    let data = data.into_iter().collect();
-    secret(identity, Child::Accepted, BTreeMap::new(), data)
+/// Builds the Secret with the last accepted configuration, if there is one: its text, and the Secret whose annotations describe it.
+pub fn accepted_secret(identity: &Identity, config: Option<(&Secret, &ByteString)>) -> Secret {
+    let data = config.map(|(_, text)| (ACCEPTED_KEY.to_owned(), text.clone()));
+    let annotations = config.iter().flat_map(|(of, _)| of.annotations());
+    let is_ours = |name: &str| [SOURCES, TRIALS].contains(&name);
+    let annotations = annotations.filter(|(name, _)| is_ours(name));
+    let annotations = annotations.map(|(name, value)| (name.clone(), value.clone()));
+    secret(
+        identity,
+        Child::Accepted,
+        annotations.collect(),
+        data.into_iter().collect(),
+    )
 }
 
 fn secret(

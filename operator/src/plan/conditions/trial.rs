@@ -1,5 +1,7 @@
 //! `Trial`: where the trials of renewed certificates stand; absent without one. It must not decide how they go on.
 
+use mqtt_tls_judge::escape::escaped;
+
 use super::finding::{Finding, Status, find as find_condition};
 use super::judged::Judged;
 use super::trials::{of_arm, rank, state};
@@ -10,12 +12,15 @@ use crate::plan::trials::advance::Hold;
 use crate::plan::trials::command::Action;
 use crate::plan::trials::stage::Standing;
 use crate::plan::trials::state::{Phase, Why};
-use crate::plan::trials::tried::Shown;
+use crate::plan::trials::tried::{Ignored, Shown};
 
 const TYPE: ConditionType = ConditionType::Trial;
 
 /// Number of trials that the message is about; `status.trials` has all.
 const SHOWN_MAX: usize = 3;
+
+/// Maximum length of an ID that a user has written, in bytes.
+const ID_SHOWN_MAX: usize = 64;
 
 pub(super) fn find(judged: &Judged<'_>) -> Option<Finding> {
     if !judged.is_written() {
@@ -42,14 +47,26 @@ pub(super) fn find(judged: &Judged<'_>) -> Option<Finding> {
     if all.len() > SHOWN_MAX {
         messages.push(format!("{} more in status.trials", all.len() - SHOWN_MAX));
     }
-    if report.is_misunderstood {
-        let actions = Action::ALL.map(|action| format!("{}:ID", action.word()));
-        messages.push(format!(
-            "the annotation {TRIAL} is none of {}",
-            actions.join(", ")
-        ));
-    }
+    messages.extend(ignored(&report.ignored));
     Some(Finding::new(TYPE, status, reason, messages.join("; ")))
+}
+
+/// Describes what a user has asked that changes nothing.
+fn ignored(asked: &Ignored) -> Option<String> {
+    match asked {
+        Ignored::Nothing => None,
+        Ignored::Malformed => {
+            let actions = Action::ALL.map(|action| format!("{}:ID", action.word()));
+            let actions = actions.join(", ");
+            Some(format!("the annotation {TRIAL} is none of {actions}"))
+        }
+        Ignored::OtherTrial(id) => {
+            let id = escaped(id, ID_SHOWN_MAX);
+            Some(format!(
+                "the annotation {TRIAL} names {id}, which is none of these: it was done before, or the ID is mistyped"
+            ))
+        }
+    }
 }
 
 /// Describes a trial.
@@ -84,22 +101,30 @@ fn message(shown: &Shown, listener: &str) -> String {
         }
         (Standing::Tried, Some(Phase::Running { since, .. })) => {
             let id = shown.record.as_ref().map_or("", |one| &one.id);
-            let held = shown.hold.map_or("", |hold| match hold {
-                Hold::Full => "; it is held, because a pod can remember no further device that aborts",
-                Hold::Doubtful => {
-                    "; it is held, because devices seem to refuse it, which so few handshakes do not prove"
-                }
+            let held = shown.hold.map(|hold| {
+                let why = match hold {
+                    Hold::Full => "a pod can remember no further device that aborts",
+                    Hold::Doubtful => "devices seem to refuse it, which so few handshakes do not prove",
+                };
+                let (end, skip) = (Action::End.word(), Action::Skip.word());
+                format!(
+                    "; it is held, because {why}. Wait, or run `kubectl annotate mtl {listener} --overwrite {TRIAL}={end}:{id}` to take it back, \
+                     or with {skip}:{id} to serve it to all"
+                )
             });
+            let held = held.unwrap_or_default();
             let percent = shown.share / 100;
             format!(
                 "{renewed} is served in {percent} % of the full handshakes since {since:.0}, trial {id}{held}"
             )
         }
         (Standing::OldPod(pod), _) => format!(
-            "{renewed} waits: pod {pod} was started by an earlier release and cannot try it; {previous}"
+            "{renewed} waits: pod {pod} was started by an earlier release and cannot try it; it begins when the rollout has replaced that \
+             pod (see Available); {previous}"
         ),
         (Standing::TooLarge, _) => format!(
-            "{renewed} waits: the configuration with both would not fit into a Secret; reference fewer or smaller certificates; {previous}"
+            "{renewed} waits: the configuration with both would not fit into a Secret; reference fewer or smaller certificates, or set \
+             spec.trial.strategy to Immediate to serve it to all without a trial; {previous}"
         ),
         (Standing::Unusable, _) => format!("{renewed} cannot be read at present; {previous}"),
         (Standing::Waits | Standing::Tried | Standing::RolledBack, _) => {

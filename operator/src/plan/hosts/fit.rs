@@ -231,6 +231,7 @@ impl Choices {
             match self.give_way(previous, yielding, least) {
                 Some(problem) => {
                     outgrown.push(problem);
+                    self.agree_on_candidates();
                     self.dates = self.all().flat_map(|one| one.dates.clone()).collect();
                 }
                 None if size <= limit => return Ok(size),

@@ -7,7 +7,7 @@ use super::vocabulary::ConditionType::{
 };
 use super::vocabulary::{Reason, Row};
 
-pub(super) const ROWS: [Row; 18] = [
+pub(super) const ROWS: [Row; 19] = [
     Row::new(
         Reason::BackendIsOwn,
         "BackendIsOwn",
@@ -141,6 +141,13 @@ pub(super) const ROWS: [Row; 18] = [
         "Ready",
         &[],
         "the listener has become ready",
+        "",
+    ),
+    Row::new(
+        Reason::TrialEnded,
+        "TrialEnded",
+        &[],
+        "a trial is over: all devices get the renewed certificate, or its Secret has another one",
         "",
     ),
 ];

@@ -155,10 +155,11 @@ pub enum Reason {
     Malformed,
     NotReady,
     Ready,
+    TrialEnded,
 }
 
 /// Number of reasons.
-pub(super) const COUNT: usize = Reason::Ready as usize + 1;
+pub(super) const COUNT: usize = Reason::TrialEnded as usize + 1;
 
 /// A reason with its meaning and remedy.
 #[derive(Clone, Copy)]

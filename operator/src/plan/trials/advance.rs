@@ -55,21 +55,17 @@ pub fn advance(before: &State, input: &Input<'_>) -> State {
     let avoided = input.avoided(before, &records);
     let age = before.at.map(|at| input.now.duration_since(at));
     let is_past = |time: Duration| age.is_none_or(|age| age.unsigned_abs() >= time);
-    let phase = |one: &Record| (one.id.clone(), one.phase);
-    let has_moved = !records
-        .iter()
-        .map(phase)
-        .eq(before.records.iter().map(phase));
     let is_counted = records != before.records && is_past(COUNTS_EVERY);
     let is_found = has_more(&avoided, &before.avoided, input.now) && is_past(AVOIDED_EVERY);
-    if !has_moved && !is_counted && !is_found {
-        return before.clone();
-    }
-    State {
+    let state = State {
         at: Some(input.now),
         records,
         avoided,
+    };
+    if state.stands_as(before) && !is_counted && !is_found {
+        return before.clone();
     }
+    state
 }
 
 /// Returns why a trial does not go on, if so.
@@ -115,7 +111,7 @@ impl Input<'_> {
             return commanded;
         }
         let phase = match record.phase {
-            Phase::Running { step, since } => self.next(record, &known, (step, since)),
+            Phase::Running { share, since } => self.next(record, &known, (share, since)),
             phase @ (Phase::RolledBack { .. } | Phase::Promoted) => phase,
         };
         Record {
@@ -148,7 +144,7 @@ impl Input<'_> {
                 id: id::of(&record.source, now),
                 began: now,
                 phase: Phase::Running {
-                    step: 0,
+                    share: self.settings.first(),
                     since: now,
                 },
                 counted: Counted::default(),
@@ -159,7 +155,7 @@ impl Input<'_> {
     }
 
     /// Returns the phase after a step, or the step itself.
-    fn next(&self, record: &Record, known: &Known<'_>, (step, since): (usize, Timestamp)) -> Phase {
+    fn next(&self, record: &Record, known: &Known<'_>, (share, since): (u16, Timestamp)) -> Phase {
         let (counted, verdict) = (&known.both, known.verdict());
         if verdict == Verdict::Worse {
             return Phase::RolledBack {
@@ -167,31 +163,26 @@ impl Input<'_> {
                 why: Why::Worse,
             };
         }
-        let stays = Phase::Running { step, since };
+        let stays = Phase::Running { share, since };
         let is_held = self.seen.is_held(&record.id) || !self.shown.contains(&record.id);
         if verdict == Verdict::Doubtful || is_held {
             return stays;
         }
-        let step = step.min(self.settings.steps.len().saturating_sub(1));
-        let of_step = counted.of(self.settings.share(step));
+        let of_step = counted.of(share);
         let tried = of_step
             .candidate
             .served
             .saturating_add(of_step.candidate.aborted);
         let is_enough = tried >= evidence::needed(self.settings.min_handshakes, &counted.shares);
-        let longest = self.settings.longest(step, since, record.until);
+        let longest = self.settings.longest(share, since, record.until);
         let least = self.settings.min_step.min(longest);
         let took = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
         if took < longest && !(is_enough && took >= least) {
             return stays;
         }
-        if step + 1 < self.settings.steps.len() {
-            return Phase::Running {
-                step: step + 1,
-                since: self.now,
-            };
-        }
-        Phase::Promoted
+        let since = self.now;
+        let next = self.settings.after(share);
+        next.map_or(Phase::Promoted, |share| Phase::Running { share, since })
     }
 
     /// Returns the devices that must not get the candidates of running trials. A device stays when all places are taken, and no trial
@@ -264,7 +255,7 @@ mod tests {
     const ID: &str = "edge-tls-1";
     const OTHER: &str = "second-tls-1";
     const RUNNING: Phase = Phase::Running {
-        step: 0,
+        share: 100,
         since: Timestamp::UNIX_EPOCH,
     };
     const BACK: Phase = Phase::RolledBack {
@@ -382,9 +373,9 @@ mod tests {
         state.records[0].phase
     }
 
-    fn step(step: usize, seconds: i64) -> Phase {
+    fn step(share: u16, seconds: i64) -> Phase {
         Phase::Running {
-            step,
+            share,
             since: after(seconds),
         }
     }
@@ -417,7 +408,7 @@ mod tests {
             ("the clock was put back", good(10), -3600, false),
         ] {
             let found = at(seconds, &state(RUNNING), &counted(counts));
-            let expected = if is_over { step(1, seconds) } else { RUNNING };
+            let expected = if is_over { step(500, seconds) } else { RUNNING };
             assert_eq!(phase(&found), expected, "{name}");
         }
     }
@@ -427,12 +418,12 @@ mod tests {
         let served = |share| counted(counts(share, [[0; 3], [10, 0, 0]], 0));
         let second = at(60, &state(RUNNING), &served(100));
         let last = at(120, &second, &served(500));
-        assert_eq!(phase(&last), step(2, 120));
+        assert_eq!(phase(&last), step(10_000, 120));
         assert_eq!(phase(&at(180, &last, &served(10_000))), Phase::Promoted);
-        // Someone has taken steps out of the spec since.
-        let late = state(step(7, 0));
-        assert_eq!(phase(&at(60, &late, &served(10_000))), Phase::Promoted);
-        assert_eq!(phase(&at(59, &late, &served(10_000))), step(7, 0));
+        // Someone has changed the steps since: no device gets another certificate by that.
+        let other = state(step(2500, 0));
+        assert_eq!(phase(&at(59, &other, &served(2500))), step(2500, 0));
+        assert_eq!(phase(&at(60, &other, &served(2500))), step(10_000, 60));
     }
 
     /// With little time until the certificate before expires, steps are shorter than `minStep`.
@@ -440,7 +431,7 @@ mod tests {
     fn all_steps_end_before_the_certificate_before_expires() {
         let mut before = state(RUNNING);
         before.records[0].until = after(40);
-        for (seconds, expected) in [(9, RUNNING), (10, step(1, 10))] {
+        for (seconds, expected) in [(9, RUNNING), (10, step(500, 10))] {
             for handshakes in [0, 10] {
                 let found = at(seconds, &before, &counted(good(handshakes)));
                 assert_eq!(phase(&found), expected, "{seconds} s, {handshakes}");
@@ -467,7 +458,7 @@ mod tests {
         ] {
             assert_eq!(hold(record, &seen), expected);
             let is_over = expected.is_none();
-            let expected = if is_over { step(1, long) } else { RUNNING };
+            let expected = if is_over { step(500, long) } else { RUNNING };
             assert_eq!(phase(&at(long, &before, &seen)), expected);
         }
         // A candidate that no client gets is held, too.
@@ -481,7 +472,7 @@ mod tests {
         assert_eq!(phase(&advance(&before, &nothing)), RUNNING);
         // Doubts end with more handshakes.
         let more = counted(counts(100, [[0; 3], [5000, 0, 0]], 1));
-        assert_eq!(phase(&at(60, &before, &more)), step(1, 60));
+        assert_eq!(phase(&at(60, &before, &more)), step(500, 60));
     }
 
     #[test]
@@ -543,7 +534,7 @@ mod tests {
             (RUNNING, Action::Resume, RUNNING),
             (BACK, Action::Skip, Phase::Promoted),
             (BACK, Action::End, BACK),
-            (BACK, Action::Resume, step(0, 9)),
+            (BACK, Action::Resume, step(100, 9)),
             (Phase::Promoted, Action::Skip, Phase::Promoted),
             (Phase::Promoted, Action::End, ended),
             (Phase::Promoted, Action::Resume, Phase::Promoted),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mqtt_tls_config::SHARE_ALL;
 
-use crate::crd::{MqttTlsListenerSpec, Trial, TrialStrategy};
+use crate::crd::{MqttTlsListenerSpec, Trial};
 use crate::plan::checks::duration;
 
 /// Parts of [`SHARE_ALL`] in a percent.
@@ -63,7 +63,7 @@ impl Settings {
         let remember = trial.remember.as_ref();
         let remember = remember.and_then(|text| bounded(text, Trial::REMEMBER));
         Self {
-            is_gradual: trial.strategy != Some(TrialStrategy::Immediate),
+            is_gradual: *trial != Trial::IMMEDIATE,
             steps: steps.unwrap_or(default.steps),
             min_handshakes: count.map_or(default.min_handshakes, u64::from),
             min_step,
@@ -73,10 +73,10 @@ impl Settings {
     }
 }
 
-/// Reports whether percentages can be steps: they rise, and the last is all.
+/// Reports whether percentages can be steps: they rise, and the last is all. A single one would compare with nothing.
 pub(crate) fn rise(steps: &[u16]) -> bool {
-    let (least, most) = Trial::STEP;
-    (1..=Trial::STEPS_MAX).contains(&steps.len())
+    let ((least, most), (fewest, maximum)) = (Trial::STEP, Trial::STEPS);
+    (fewest..=maximum).contains(&steps.len())
         && steps.first().is_some_and(|first| *first >= least)
         && steps.last() == Some(&most)
         && steps.is_sorted_by(|one, next| one < next)
@@ -150,6 +150,9 @@ mod tests {
             "steps": [5, 1], "minHandshakes": 9, "minStep": "soon", "maxStep": "1h", "remember": "1s",
         }));
         assert_eq!(found, Settings::default());
+        // With other fields it is no valid strategy.
+        let found = settings(&json!({"strategy": "Immediate", "minStep": "10m"}));
+        assert_eq!(found, Settings::default());
         // Each alone is valid.
         let found = settings(&json!({"minStep": "48h", "maxStep": "47h"}));
         assert_eq!(found, Settings::default());
@@ -174,8 +177,9 @@ mod tests {
             (
                 "steps",
                 format!(
-                    "1 to {} rising numbers from {} to {}",
-                    Trial::STEPS_MAX,
+                    "{} to {} rising numbers from {} to {}",
+                    Trial::STEPS.0,
+                    Trial::STEPS.1,
                     Trial::STEP.0,
                     Trial::STEP.1
                 ),

@@ -1,6 +1,7 @@
 //! Stages a renewed certificate: at once in place of the one before, or beside it as the candidate of a trial.
 //!
-//! It must never stage a certificate of another class in place of one that is valid without a trial, unless a user wants that.
+//! It must never stage a certificate of another class in place of one that is valid, and that clients can verify, without a trial, unless a
+//! user wants that.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use mqtt_tls_config::{self as file, TRIALS_MAX, Trial as FileTrial};
 use mqtt_tls_judge::class::{Change, Class};
 
 use super::advance::{self, Input};
-use super::command::Command;
+use super::command::{Command, Malformed};
 use super::id;
 use super::seen::Seen;
 use super::settings::Settings;
@@ -26,8 +27,8 @@ pub struct Trials<'t> {
     before: State,
     settings: Settings,
     seen: &'t Seen,
-    /// Whether the annotation with what a user asks is understood, if there is one.
-    is_understood: bool,
+    /// What a user asks.
+    command: Result<Option<Command>, Malformed>,
     /// A pod that was started by an earlier release, and refuses a file with a candidate.
     old_pod: Option<String>,
     /// The trials whose candidates are in the configuration.
@@ -116,7 +117,7 @@ impl<'t> Trials<'t> {
         Self {
             state: advance::advance(previous.trials(), &input),
             before: previous.trials().clone(),
-            is_understood: command.is_ok(),
+            command,
             settings,
             seen: &world.seen,
             old_pod: world.old_pod(),
@@ -131,7 +132,7 @@ impl<'t> Trials<'t> {
         Self {
             state: previous.trials().clone(),
             before: previous.trials().clone(),
-            is_understood: true,
+            command: Ok(None),
             settings: Settings::of(&world.listener.spec),
             seen: &world.seen,
             old_pod: world.old_pod(),
@@ -151,9 +152,9 @@ impl<'t> Trials<'t> {
         self.seen
     }
 
-    /// Reports whether what a user asks is understood.
-    pub fn is_understood(&self) -> bool {
-        self.is_understood
+    /// Returns what a user asks.
+    pub fn command(&self) -> &Result<Option<Command>, Malformed> {
+        &self.command
     }
 
     /// Decides between the newest certificate of a source and the one that is served. `is_fresh`: the newest one is that of the
@@ -166,7 +167,8 @@ impl<'t> Trials<'t> {
     ) -> Stage {
         let source = newest.source.clone();
         let known = self.state.of(&source);
-        let Some(before) = before.filter(|before| before.is_valid(self.now)) else {
+        let before = before.filter(|before| before.is_valid(self.now) && !before.is_refused());
+        let Some(before) = before else {
             return Stage::at_once(newest);
         };
         if newest.certificate.is_same(&before.certificate) {
@@ -240,7 +242,7 @@ impl<'t> Trials<'t> {
             began: self.now,
             until: before.facts.not_after.timestamp(),
             phase: Phase::Running {
-                step: 0,
+                share: self.settings.first(),
                 since: self.now,
             },
             counted: Counted::default(),
@@ -332,12 +334,12 @@ impl<'t> Trials<'t> {
     /// where there is room for them.
     pub fn file(&self, state: &State, rendered: &BTreeSet<String>) -> Option<String> {
         let trials = state.records.iter().filter_map(|record| {
-            let Phase::Running { step, .. } = record.phase else {
+            let Phase::Running { share, .. } = record.phase else {
                 return None;
             };
             Some(FileTrial {
                 id: record.id.clone(),
-                share: self.settings.share(step),
+                share,
                 remember: self.settings.remembered(),
                 avoided: match state.avoided.get(&record.id) {
                     Some(devices) if rendered.contains(&record.id) => devices.clone(),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mqtt_tls_config::{Avoided, Trial as FileTrial, is_trial_id};
+use mqtt_tls_config::{Avoided, SHARE_ALL, Trial as FileTrial, is_trial_id};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Arm, OfShare};
@@ -55,8 +55,8 @@ pub struct Record {
 pub enum Phase {
     /// A share of the clients gets the renewed certificate.
     Running {
-        /// The index of the share among the steps.
-        step: usize,
+        /// The share of the clients that get it, in parts of 10,000. It stays when the steps of the spec change.
+        share: u16,
         /// Since when.
         since: Timestamp,
     },
@@ -70,6 +70,16 @@ pub enum Phase {
     /// All clients get the renewed certificate, in place of the one before. It is written only if its Secret cannot be used at
     /// present.
     Promoted,
+}
+
+impl Phase {
+    /// Reports whether terminators accept it: someone may have edited it.
+    fn is_possible(self) -> bool {
+        match self {
+            Self::Running { share, .. } => (1..=SHARE_ALL).contains(&share),
+            Self::RolledBack { .. } | Self::Promoted => true,
+        }
+    }
 }
 
 /// Why a trial was rolled back.
@@ -243,7 +253,7 @@ impl State {
         let trials = file.and_then(|file| FileTrial::parse(file).ok());
         let trials = trials.into_iter().flatten();
         let records = read.trials.into_iter();
-        let records = records.filter(|one| is_trial_id(&one.id));
+        let records = records.filter(|one| is_trial_id(&one.id) && one.phase.is_possible());
         let records = records.map(|one| Record {
             source: one.source.seen_from(namespace),
             ..one
@@ -269,6 +279,15 @@ impl State {
     /// Returns the trial of a source.
     pub fn of(&self, source: &Source) -> Option<&Record> {
         self.records.iter().find(|one| one.source == *source)
+    }
+
+    /// Reports whether the same trials stand where they do in another one, whatever was counted.
+    pub fn stands_as(&self, other: &Self) -> bool {
+        let phases = |state: &Self| -> Vec<(String, Phase)> {
+            let records = state.records.iter();
+            records.map(|one| (one.id.clone(), one.phase)).collect()
+        };
+        phases(self) == phases(other)
     }
 
     /// Reports whether a trial is running, so that pods are to be asked often.
@@ -325,7 +344,7 @@ mod tests {
         let state = State {
             at: Some(since),
             records: vec![
-                record("a", Phase::Running { step: 1, since }),
+                record("a", Phase::Running { share: 500, since }),
                 record("b", Phase::RolledBack { since, why }),
             ],
             avoided: BTreeMap::from([("a-1".to_owned(), vec![Avoided { key: 7, until: 9 }])]),

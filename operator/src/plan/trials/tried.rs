@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use mqtt_tls_config::SHARE_ALL;
 
 use super::advance::{self, Hold, Input};
+use super::command::Malformed;
 use super::seen::{Day, Seen};
 use super::settings::Settings;
 use super::stage::{Staged, Standing, Trials};
@@ -28,6 +30,18 @@ pub struct Tried {
     pub report: Report,
 }
 
+/// What a user asks, as an annotation of the listener, and nothing comes of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ignored {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It is no command.
+    Malformed,
+    /// It names this trial, which is not there.
+    OtherTrial(String),
+}
+
 /// What is reported of trials.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -35,8 +49,8 @@ pub struct Report {
     pub shown: Vec<Shown>,
     /// Whether something of them is written that was not before.
     pub is_new: bool,
-    /// Whether the annotation of the listener with what a user asks is no command.
-    pub is_misunderstood: bool,
+    /// What a user asks that changes nothing.
+    pub ignored: Ignored,
     /// What is watched while a trial is running.
     pub watched: Option<Watched>,
 }
@@ -69,11 +83,13 @@ pub struct Watched {
     settings: Settings,
     /// The trials whose candidates are in the configuration.
     shown: BTreeSet<String>,
+    /// Whether it was reported that something is due. If that then fails, it is tried again at its own pace.
+    is_announced: bool,
 }
 
 impl Watched {
-    /// Reports whether one goes on now, or something of it is to be written.
-    pub fn is_due(&self, seen: &Seen, now: Timestamp) -> bool {
+    /// Reports, once, whether one goes on now, or something of it is to be written.
+    pub fn becomes_due(&mut self, seen: &Seen, now: Timestamp) -> bool {
         let input = Input {
             seen,
             settings: &self.settings,
@@ -81,7 +97,14 @@ impl Watched {
             shown: &self.shown,
             now,
         };
-        advance::advance(&self.state, &input) != self.state
+        let was_announced = self.is_announced;
+        self.is_announced |= advance::advance(&self.state, &input) != self.state;
+        self.is_announced && !was_announced
+    }
+
+    /// Reports whether the trials are still as this process has written them, and not changed back by someone else.
+    pub fn are_as_written(&self, found: &State) -> bool {
+        self.state.at == found.at && self.state.stands_as(found)
     }
 
     /// Reports whether a trial is one of them.
@@ -106,8 +129,8 @@ impl Tried {
             .records
             .iter()
             .filter_map(|record| match record.phase {
-                Phase::Running { step, since } => {
-                    let longest = trials.settings().longest(step, since, record.until);
+                Phase::Running { share, since } => {
+                    let longest = trials.settings().longest(share, since, record.until);
                     since
                         .checked_add(SignedDuration::try_from(longest).ok()?)
                         .ok()
@@ -121,11 +144,12 @@ impl Tried {
             report: Report {
                 shown,
                 is_new: trials.differ(&state),
-                is_misunderstood: !trials.is_understood(),
+                ignored: trials.ignored(&state),
                 watched: state.is_running().then(|| Watched {
                     settings: trials.settings().clone(),
                     shown: rendered,
                     state,
+                    is_announced: false,
                 }),
             },
         }
@@ -133,6 +157,17 @@ impl Tried {
 }
 
 impl Trials<'_> {
+    /// Returns what a user asks that changes nothing.
+    fn ignored(&self, state: &State) -> Ignored {
+        match self.command() {
+            Err(Malformed) => Ignored::Malformed,
+            Ok(Some(command)) if state.records.iter().all(|one| one.id != command.id) => {
+                Ignored::OtherTrial(command.id.clone())
+            }
+            Ok(_) => Ignored::Nothing,
+        }
+    }
+
     fn shown(&self, staged: &Staged, state: &State) -> Shown {
         let id = staged.record.as_ref().map(|record| &record.id);
         let mut records = state.records.iter();
@@ -144,7 +179,7 @@ impl Trials<'_> {
             source: staged.source.clone(),
             standing: staged.standing.clone(),
             share: match phase {
-                Some(Phase::Running { step, .. }) if is_tried => self.settings().share(step),
+                Some(Phase::Running { share, .. }) if is_tried => share,
                 _ => 0,
             },
             hold: record
@@ -172,17 +207,23 @@ fn forecast(served: &Served, day: Day) -> Option<u64> {
 }
 
 impl Settings {
-    /// Returns the share of a step, of 10,000: of the last one, if there are fewer.
-    pub fn share(&self, step: usize) -> u16 {
-        let share = self.steps.get(step).or(self.steps.last());
-        share.copied().unwrap_or_default()
+    /// Returns the share of the first step.
+    pub fn first(&self) -> u16 {
+        self.steps.first().copied().unwrap_or(SHARE_ALL)
+    }
+
+    /// Returns the share of the step after one; `None` after the last.
+    pub fn after(&self, share: u16) -> Option<u16> {
+        self.steps.iter().find(|next| **next > share).copied()
     }
 
     /// Returns how long a step that has begun may last: `max_step`, and not so long that the steps that are left could not end before
     /// the certificate before expires.
-    pub fn longest(&self, step: usize, since: Timestamp, until: Timestamp) -> Duration {
+    pub fn longest(&self, share: u16, since: Timestamp, until: Timestamp) -> Duration {
         let left = Duration::try_from(until.duration_since(since)).unwrap_or_default();
-        let steps = self.steps.len().saturating_sub(step).saturating_add(1);
+        let later = self.steps.iter().filter(|step| **step > share).count();
+        // This one, those that are left, and as much again as a reserve.
+        let steps = later.saturating_add(2);
         let part = left / u32::try_from(steps).unwrap_or(u32::MAX);
         self.max_step.min(part)
     }
@@ -209,22 +250,22 @@ mod tests {
     fn a_step_is_shorter_if_the_certificate_before_expires_soon() {
         let settings = Settings::default();
         assert_eq!(settings.steps.len(), 4);
-        for (step, left, expected) in [
-            (0, 365 * 24 * HOUR, 24 * HOUR),
-            (0, 5 * 24 * HOUR, 24 * HOUR),
-            (0, 5 * HOUR, HOUR),
+        for (share, left, expected) in [
+            (100, 365 * 24 * HOUR, 24 * HOUR),
+            (100, 5 * 24 * HOUR, 24 * HOUR),
+            (100, 5 * HOUR, HOUR),
             // As many steps as are left, and as much again as a reserve.
-            (2, 5 * HOUR, 5 * HOUR / 3),
-            (3, 5 * HOUR, 5 * HOUR / 2),
-            // The spec had more steps.
-            (9, 5 * HOUR, 5 * HOUR),
-            (0, 0, 0),
+            (2500, 5 * HOUR, 5 * HOUR / 3),
+            (10_000, 5 * HOUR, 5 * HOUR / 2),
+            // The spec had another step.
+            (1000, 5 * HOUR, 5 * HOUR / 4),
+            (100, 0, 0),
         ] {
             let since = after(HOUR);
-            let found = settings.longest(step, since, after(HOUR + left));
-            assert_eq!(found, Duration::from_secs(expected), "{step}, {left} s");
+            let found = settings.longest(share, since, after(HOUR + left));
+            assert_eq!(found, Duration::from_secs(expected), "{share}, {left} s");
         }
-        let expired = settings.longest(0, after(HOUR), after(0));
+        let expired = settings.longest(100, after(HOUR), after(0));
         assert_eq!(expired, Duration::ZERO);
     }
 
@@ -234,8 +275,8 @@ mod tests {
         for left in [60, HOUR, 24 * HOUR, 90 * 24 * HOUR] {
             let until = after(left);
             let mut now = after(0);
-            for step in 0..settings.steps.len() {
-                let longest = settings.longest(step, now, until);
+            for share in &settings.steps {
+                let longest = settings.longest(*share, now, until);
                 assert!(!longest.is_zero());
                 now = now
                     .checked_add(SignedDuration::try_from(longest).unwrap())
@@ -245,10 +286,13 @@ mod tests {
         }
     }
 
+    /// The spec may have other steps than when the share was reached.
     #[test]
-    fn after_the_last_step_of_the_spec_all_get_it() {
+    fn the_next_step_is_the_first_larger_share() {
         let settings = Settings::default();
-        let shares = [0, 1, 2, 3, 4, 99].map(|step| settings.share(step));
-        assert_eq!(shares, [100, 500, 2500, 10_000, 10_000, 10_000]);
+        assert_eq!(settings.first(), 100);
+        let next = [1, 100, 400, 500, 2500, 9999, 10_000].map(|share| settings.after(share));
+        let wanted = [100, 500, 500, 2500, 10_000, 10_000].map(Some);
+        assert_eq!((&next[..6], next[6]), (&wanted[..], None));
     }
 }

@@ -8,6 +8,8 @@ use mqtt_tls_config::{AVOIDED_MAX, TRIAL_ID_LENGTH_MAX, TRIALS_MAX};
 use super::{Choices, PER_LINE, PER_TEXT, RESERVE, REST, SIZE_MAX, Weight, rules_size, weight};
 use crate::plan::certificates::choose::Chosen;
 use crate::plan::certificates::lists;
+use crate::plan::source::Source;
+use crate::plan::trials::stage::{Staged, Standing};
 
 /// Bytes that the file of trials has at most: of each trial and each device a line.
 const TRIALS_SIZE_MAX: usize = (TRIALS_MAX + AVOIDED_MAX) * (TRIAL_ID_LENGTH_MAX + 40);
@@ -42,8 +44,20 @@ impl Choices {
         SIZE_MAX - crls - trials
     }
 
+    /// Takes a candidate out of all other places if it has none in one of them.
+    pub(super) fn agree_on_candidates(&mut self) {
+        let without = self
+            .staged()
+            .filter(|one| one.standing == Standing::TooLarge);
+        let without: Vec<Source> = without.map(|one| one.source.clone()).collect();
+        let shown = self.staged_mut().filter(|one| one.rendered().is_some());
+        shown
+            .filter(|one| without.contains(&one.source))
+            .for_each(Staged::make_room);
+    }
+
     /// Takes candidates out until the rest is expected to fit, those first whose trials have not begun: what serves comes before what is
-    /// tried.
+    /// tried. Where several hosts have a certificate, its trial is in all of them or in none.
     pub(super) fn fit_candidates(&mut self) {
         while self.size() + RESERVE > self.size_max() {
             let rendered = self.staged_mut().filter_map(|one| {
@@ -57,6 +71,7 @@ impl Choices {
                 return;
             };
             one.make_room();
+            self.agree_on_candidates();
         }
     }
 }
