@@ -322,6 +322,7 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::{Kind, Metrics, MqttTlsListener, MqttTlsListenerStatus, Reason};
+    use crate::crd::TrialStatus;
 
     fn listener(name: &str) -> MqttTlsListener {
         let spec = serde_json::json!({
@@ -347,6 +348,15 @@ mod tests {
         }
     }
 
+    fn held() -> TrialStatus {
+        let json = serde_json::json!({
+            "secretName": "edge-tls", "state": "Held", "percent": 1,
+            "renewed": {"served": 0, "aborted": 1, "confirmed": 1},
+            "previous": {"served": 9, "aborted": 0, "confirmed": 0},
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
     fn text(registry: &Registry) -> String {
         let mut text = String::new();
         encode(&mut text, registry).unwrap();
@@ -360,7 +370,11 @@ mod tests {
         let (edge, other) = (listener("edge"), listener("other"));
         metrics.know(&edge);
         metrics.know(&other);
-        metrics.observed(&edge, &status("False"));
+        let tried = MqttTlsListenerStatus {
+            trials: vec![held()],
+            ..status("False")
+        };
+        metrics.observed(&edge, &tried);
         metrics.failing("iot", "edge", 3);
         metrics.warned("iot", "edge", vec![Reason::NoNames]);
         let shown = text(&registry);
@@ -374,6 +388,8 @@ mod tests {
              condition=\"Ready\",status=\"False\"} 1",
             "mqtt_tls_operator_listener_condition{namespace=\"iot\",listener=\"edge\",\
              condition=\"Ready\",status=\"True\"} 0",
+            "mqtt_tls_operator_listener_trials{namespace=\"iot\",listener=\"edge\",state=\"Held\"} 1",
+            "mqtt_tls_operator_listener_trials{namespace=\"iot\",listener=\"edge\",state=\"Running\"} 0",
             "mqtt_tls_operator_certificate_warning{namespace=\"iot\",listener=\"edge\",\
              reason=\"NoNames\"} 1",
         ] {

@@ -278,6 +278,23 @@ fn a_secret_that_is_tried_can_become_that_of_a_host_as_well() {
     }
 }
 
+/// Devices can be prepared for it meanwhile.
+#[test]
+fn the_ca_of_a_certificate_stays_published_when_it_is_rolled_back() {
+    let mut edge = Edge::new();
+    edge.publish();
+    edge.with("a");
+    assert_eq!(edge.published(), 1);
+    edge.pass(1);
+    let look = edge.with("b");
+    assert_eq!(edge.published(), 2);
+    edge.ask("end", &states::candidate(&look).id);
+    assert_eq!(edge.plan().trial(), Some("RolledBack"));
+    assert_eq!(edge.published(), 2);
+    edge.with("a, renewed");
+    assert_eq!(edge.published(), 1);
+}
+
 /// While the certificate before is valid, one that is not must not be tried in its place, nor served.
 #[test]
 fn a_candidate_that_expires_is_taken_back() {

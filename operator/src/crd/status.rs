@@ -165,6 +165,21 @@ pub enum TrialState {
     RolledBack,
 }
 
+impl TrialState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Held, Self::Waiting, Self::RolledBack];
+
+    /// Returns its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Held => "Held",
+            Self::Waiting => "Waiting",
+            Self::RolledBack => "RolledBack",
+        }
+    }
+}
+
 /// Handshakes with a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -11,7 +11,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::crd::{CertificateStatus, MqttTlsListener, MqttTlsListenerStatus};
+use crate::crd::{CertificateStatus, MqttTlsListener, MqttTlsListenerStatus, TrialState};
 use crate::plan::conditions::finding::Status;
 use crate::plan::reason::{ConditionType, Reason};
 
@@ -42,6 +42,8 @@ struct Seen {
     replicas_ready: Option<i32>,
     /// Those of our types.
     conditions: Vec<(ConditionType, Status)>,
+    /// The state of each trial.
+    trials: Vec<TrialState>,
 }
 
 impl Listeners {
@@ -117,6 +119,7 @@ impl Listeners {
             replicas: Some(listener.spec.replicas),
             replicas_ready: Some(status.ready_replicas.unwrap_or(0)),
             conditions: conditions.filter_map(own).collect(),
+            trials: status.trials.iter().map(|trial| trial.state).collect(),
         };
         self.see(namespace, name, seen);
     }
@@ -126,6 +129,7 @@ impl Listeners {
             replicas: None,
             replicas_ready: None,
             conditions: vec![(ConditionType::Ready, Status::False)],
+            trials: Vec::new(),
         };
         self.see(namespace, name, seen);
     }
@@ -197,6 +201,7 @@ impl Collector for Live {
             }
         }
         warnings(&listeners, &mut encoder)?;
+        trials(&listeners, &mut encoder)?;
         let help = "Conditions of each listener: 1 for the current status, 0 for the others";
         let mut encoder = encoder.encode_descriptor("listener_condition", help, None, kind)?;
         for ((namespace, name), listener) in &*listeners {
@@ -216,6 +221,32 @@ impl Collector for Live {
         }
         Ok(())
     }
+}
+
+/// Encodes the number of trials in each state, of listeners that have any.
+fn trials(
+    listeners: &BTreeMap<Key, Listener>,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), Error> {
+    let kind = ConstGauge::new(0_i64).metric_type();
+    let help = "Renewed certificates of a listener that are tried, held, waiting or rolled back; no series without any";
+    let mut encoder = encoder.encode_descriptor("listener_trials", help, None, kind)?;
+    for ((namespace, name), listener) in listeners {
+        let seen = listener.seen.as_ref().map_or(&[][..], |seen| &seen.trials);
+        if seen.is_empty() {
+            continue;
+        }
+        for state in TrialState::ALL {
+            let labels = [
+                ("namespace", namespace.as_str()),
+                ("listener", name),
+                ("state", state.name()),
+            ];
+            let count = seen.iter().filter(|one| **one == state).count();
+            ConstGauge::new(count).encode(encoder.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Encodes a series for each current warning of a listener.

@@ -1,6 +1,6 @@
 //! The CA certificates that are published for devices, beside what a configuration serves.
 //!
-//! It must not publish a key, nor a CA that has issued nothing of what is served.
+//! It must not publish a key, nor a CA that has issued nothing of what is served or tried.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use mqtt_tls_judge::anchors;
@@ -18,12 +18,11 @@ const SECRET_CA_KEY: &str = "ca.crt";
 const CERTIFICATES_MAX: usize = 32;
 
 /// Returns the CA certificates of all that is served, as PEM; `None` if none is known. A CA that was published stays while what it has
-/// issued is served.
+/// issued is served. Those of what is tried are among them, and of what was rolled back: with them, devices can be prepared for it.
 pub fn certificates(choices: &Choices, world: &World) -> Option<String> {
     let parts = choices.parts();
     let served = parts.iter().flat_map(|part| part.served);
-    let tried = choices.staged().filter(|one| one.rendered().is_some());
-    let tried = tried.filter_map(|one| one.candidate.as_ref());
+    let tried = choices.staged().filter_map(|one| one.candidate.as_ref());
     let served = served.chain(tried.map(|(candidate, _)| candidate));
     let before = world.children.authorities().and_then(text);
     let mut all = Vec::new();

@@ -173,6 +173,19 @@ impl Edge {
         self.world.listener.spec.client_auth = serde_json::from_value(client_auth).unwrap();
     }
 
+    /// Publishes the CA certificates that devices are to trust.
+    pub(crate) fn publish(&mut self) {
+        self.world.listener.spec.publish_ca = Some(true);
+    }
+
+    /// Returns the number of those that are published.
+    pub(crate) fn published(&self) -> usize {
+        let map = self.world.children.authorities().unwrap();
+        map.data.as_ref().unwrap()["ca.crt"]
+            .matches("BEGIN")
+            .count()
+    }
+
     /// Gives a host the same Secret.
     pub(crate) fn add_host(&mut self) {
         let host = json!({"names": ["edge.example.com"], "certificates": [{"secretRef": {"name": SECRET}}]});

@@ -28,6 +28,8 @@ pub(crate) struct Leaf {
     pub(crate) until: Timestamp,
     chain: String,
     key: String,
+    /// The certificate of the CA that has issued it.
+    issuer: String,
 }
 
 /// What the Secret contains.
@@ -76,7 +78,11 @@ impl Secrets {
             .enumerate()
             .map(|(index, leaf)| Content {
                 name: leaf.name,
-                data: Some(data(&[("tls.crt", &leaf.chain), ("tls.key", &leaf.key)])),
+                data: Some(data(&[
+                    ("tls.crt", &leaf.chain),
+                    ("tls.key", &leaf.key),
+                    ("ca.crt", &leaf.issuer),
+                ])),
                 is: Is::Usable(index),
             })
             .collect();
@@ -172,6 +178,7 @@ fn leaf(name: &'static str, ca: &Ca, (from, until): ((i32, u8), (i32, u8)), midd
         until: date(until),
         chain,
         key,
+        issuer: ca.pem(),
     }
 }
 

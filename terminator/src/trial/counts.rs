@@ -17,7 +17,7 @@ use super::table::PER_ADDRESS_MAX;
 /// Maximum number of shares whose counts are kept; the oldest goes first.
 const SHARES_MAX: usize = 8;
 
-/// Maximum number of devices that are marked because they have aborted.
+/// Maximum number of devices that are marked because they have aborted, or cannot verify the candidate.
 pub(super) const MARKS_MAX: usize = 16_384;
 
 /// Which certificate a client got.
@@ -74,7 +74,8 @@ impl Outcome {
                  works"
             }
             Self::Unable => {
-                "a client was drawn that cannot verify signatures by the candidate's key, and was served with the current certificate"
+                "a device was drawn that cannot verify signatures by the candidate's key, and was served with the current certificate; it counts \
+                 once while it is remembered"
             }
         }
     }
@@ -114,11 +115,12 @@ pub struct OfCandidate {
     pub aborted: u64,
     /// Those of them that were served with the current certificate later.
     pub confirmed: u64,
-    /// Connections of clients that cannot verify signatures by its key, and were served with the current certificate.
+    /// Devices that cannot verify signatures by its key, and were served with the current certificate.
     pub unable: u64,
 }
 
-/// A device that has aborted.
+/// A device that has aborted, or cannot verify the candidate.
+#[derive(Clone, Copy)]
 struct Mark {
     /// The key of its address, unless it is that itself.
     address: Option<u64>,
@@ -126,6 +128,18 @@ struct Mark {
     share: u16,
     until: u64,
     is_confirmed: bool,
+}
+
+impl Mark {
+    fn of(arm: Arm, share: u16, until: u64) -> Self {
+        Self {
+            address: None,
+            arm,
+            share,
+            until,
+            is_confirmed: false,
+        }
+    }
 }
 
 /// All counts of a trial.
@@ -149,18 +163,37 @@ impl Counts {
         self.add(arm, Outcome::Served, share);
     }
 
-    /// Counts a client that cannot verify the candidate, and was served.
-    pub(super) fn unable(&mut self, share: u16) {
-        self.add(Arm::Candidate, Outcome::Unable, share);
+    /// Counts a device that cannot verify the candidate and was served with the current certificate, and marks it until a time. One that is
+    /// marked does not count.
+    pub(super) fn unable(&mut self, share: u16, keys: Keys, until: u64) {
+        let mark = Mark {
+            // It has aborted on nothing.
+            is_confirmed: true,
+            ..Mark::of(Arm::Candidate, share, until)
+        };
+        if !self.is_full() && self.mark(keys, mark) {
+            self.add(Arm::Candidate, Outcome::Unable, share);
+        }
     }
 
-    /// Counts a device that aborted, and marks it until a time. One that is marked does not count. Behind an address with many such
-    /// devices, all others are one: anyone can make further ClientHellos. The marks of the candidate need no limit, because a draw
-    /// keeps a place for each.
+    /// Counts a device that aborted, and marks it until a time. One that is marked does not count. The marks of the candidate need no limit,
+    /// because a draw keeps a place for each.
     pub(super) fn aborted(&mut self, arm: Arm, share: u16, keys: Keys, abort: Abort, until: u64) {
         let has_room = arm == Arm::Candidate || !self.is_full();
-        if self.is_marked(keys) || !has_room {
+        if !has_room || !self.mark(keys, Mark::of(arm, share, until)) {
             return;
+        }
+        self.add(arm, Outcome::Aborted, share);
+        if arm == Arm::Candidate {
+            *self.alerts.entry(abort.name()).or_default() += 1;
+        }
+    }
+
+    /// Marks a device, unless it is marked. Behind an address with many such devices, all others are one: anyone can make further
+    /// ClientHellos.
+    fn mark(&mut self, keys: Keys, mark: Mark) -> bool {
+        if self.is_marked(keys) {
+            return false;
         }
         let of_address = self.by_address.entry(keys.address).or_default();
         let (device, address) = if *of_address < PER_ADDRESS_MAX {
@@ -169,19 +202,9 @@ impl Counts {
         } else {
             (keys.address, None)
         };
-        let mark = Mark {
-            address,
-            arm,
-            share,
-            until,
-            is_confirmed: false,
-        };
-        self.marks.insert(device, mark);
-        self.next_end = self.next_end.min(until);
-        self.add(arm, Outcome::Aborted, share);
-        if arm == Arm::Candidate {
-            *self.alerts.entry(abort.name()).or_default() += 1;
-        }
+        self.next_end = self.next_end.min(mark.until);
+        self.marks.insert(device, Mark { address, ..mark });
+        true
     }
 
     /// Takes note of a device that was served with the current certificate.
@@ -194,7 +217,7 @@ impl Counts {
         }
     }
 
-    /// Reports whether a device has aborted, in either arm, or too many at its address.
+    /// Reports whether a device has aborted, in either arm, or cannot verify the candidate, or too many at its address.
     pub(super) fn is_marked(&self, keys: Keys) -> bool {
         self.marks.contains_key(&keys.device) || self.marks.contains_key(&keys.address)
     }
@@ -409,7 +432,7 @@ mod tests {
                 match kind {
                     0 => counts.aborted(Arm::Current, share, keys(device), Abort::Timeout, now + 5),
                     1 => counts.aborted(Arm::Candidate, share, keys(device), UNKNOWN_CA, now + 5),
-                    2 => counts.unable(share),
+                    2 => counts.unable(share, keys(device), now + 5),
                     3 => counts.served(Arm::Current, share),
                     4 => counts.confirm(device),
                     _ => {
@@ -432,7 +455,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(&sums, counts.sums());
-            prop_assert!(sums[0][1] + sums[1][1] <= 20 * (now / 5 + 1));
+            prop_assert!(sums[0][1] + sums[1][1] + sums[1][3] <= 20 * (now / 5 + 1));
             let alerts: u64 = counts.alerts().values().sum();
             prop_assert_eq!(alerts, sums[1][1]);
             counts.expire(now + 5);

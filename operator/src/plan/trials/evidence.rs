@@ -32,7 +32,7 @@ pub struct OfShare {
     pub current: Arm,
     /// Connections that were drawn for the candidate.
     pub candidate: Arm,
-    /// Number of connections that were drawn for the candidate by clients that cannot verify its signatures; they got the current one.
+    /// Number of devices that were drawn for the candidate and cannot verify its signatures; they got the current one.
     pub unable: u64,
 }
 
@@ -60,11 +60,11 @@ const WORSE: f64 = 1000.0;
 /// Evidence that says doubtful, of either test. By chance alone, at most one trial in ten has it at some time, from each.
 const DOUBTFUL: f64 = 10.0;
 
-/// Number of connections of clients that cannot verify the candidate's signatures, from which it may be worse.
+/// Number of devices that cannot verify the candidate's signatures, from which it may be worse.
 const UNABLE_MAX: u64 = 3;
 
-/// One in so many connections that are drawn for the candidate, from which those of such clients are worse: it needs no statistics, but
-/// one client that comes again and again, or a scanner, is not a fleet.
+/// One in so many connections that are drawn for the candidate, from which such devices are worse: it needs no statistics, but a few
+/// scanners are not a fleet.
 const UNABLE_WORSE: u64 = 100;
 
 /// Number of confirmed aborts, and one in so many connections, from which a candidate is doubtful that was shown to all from the
@@ -72,7 +72,7 @@ const UNABLE_WORSE: u64 = 100;
 const UNCOMPARED_MIN: f64 = 3.0;
 const UNCOMPARED_ONE_IN: f64 = 100.0;
 
-/// One in so many connections of clients that cannot verify the candidate, from which they are doubtful.
+/// One in so many connections that are drawn for the candidate, from which devices that cannot verify it are doubtful.
 const UNABLE_DOUBTFUL: u64 = 1000;
 
 /// Compares the arms. The counts may have any order, and shares that occur twice.
@@ -92,7 +92,7 @@ pub fn judge(counts: &[OfShare]) -> Verdict {
     }
 }
 
-/// Returns the number of connections of clients that cannot verify the candidate, and of all that were drawn for it.
+/// Returns the number of devices that cannot verify the candidate, and of connections that were drawn for it.
 fn unable(counts: &[OfShare]) -> (u64, u64) {
     counts.iter().fold((0, 0), |(unable, all), of| {
         let shown = of.candidate.served.saturating_add(of.candidate.aborted);
