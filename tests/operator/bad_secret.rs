@@ -8,10 +8,10 @@ use tests::pki::Leaf;
 
 use crate::fixture::Fixture;
 
-/// The Secret's data, the expected reason, and the key that the message must name.
-type Case = (Vec<(&'static str, String)>, &'static str, &'static str);
+/// A Secret's data, the expected reason, and the key that the message must name.
+pub(crate) type Case = (Vec<(&'static str, String)>, &'static str, &'static str);
 
-fn cases(good: &Leaf, other: &Leaf) -> Vec<Case> {
+pub(crate) fn cases(good: &Leaf, other: &Leaf) -> Vec<Case> {
     let (chain, key) = (good.chain_pem.clone(), good.key_pem.clone());
     let cut: String = chain.lines().take(3).collect::<Vec<_>>().join("\n");
     vec![

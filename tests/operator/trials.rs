@@ -1,6 +1,7 @@
 //! A renewed certificate of another root is tried on a share of the devices. The pods are real terminators, and the devices real
 //! clients; this test delivers what the operator writes as a kubelet would.
 
+mod any_secret;
 mod fleet;
 
 use std::collections::BTreeMap;

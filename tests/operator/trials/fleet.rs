@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use mqtt_tls_config::Config;
 use tests::clients::again::{Devices, answering};
 use tests::clients::tls::Connector;
-use tests::pki::{Ca, Leaf};
+use tests::pki::{Ca, Leaf, LeafBuilder};
 use tests::pods::{self, StandIn, config_of, write};
 use tests::wait::eventually_async;
 use tests::workdir;
@@ -44,6 +44,11 @@ pub(super) fn address(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(127, 2, 0, 0)) + number).into()
 }
 
+/// A certificate that has the names of all others.
+pub(super) fn leaf(ca: &Ca) -> LeafBuilder<'_> {
+    ca.leaf().dns("localhost").dns("edge.example.com")
+}
+
 /// Delivers what is in the Secret to the pods whenever it changes.
 async fn deliver(secrets: kube::Api<Secret>, pods: Vec<StandIn>, broker: u16) {
     let mut delivered = None;
@@ -71,8 +76,7 @@ impl Edge {
     pub(super) async fn start(prefix: &str, trial: &str) -> Self {
         let cluster = Fixture::start(prefix).await;
         let new_ca = Ca::new("new CA");
-        let leaf = |ca: &Ca| ca.leaf().dns("localhost").dns("edge.example.com").issue();
-        let (old, new) = (leaf(&cluster.ca), leaf(&new_ca));
+        let (old, new) = (leaf(&cluster.ca).issue(), leaf(&new_ca).issue());
         cluster.put_tls("edge-tls", &old).await;
         cluster.apply_listener("edge", &format!("  replicas: 2\n  trial: {trial}"));
         cluster.wait_until_programmed("edge").await;
