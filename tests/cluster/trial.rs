@@ -16,6 +16,7 @@ use crate::install;
 use crate::listener::{Edge, HOST, Terminator};
 use crate::operator;
 use crate::place::Owner;
+use crate::upgrade;
 use devices::Devices;
 
 /// What the listener has beside the defaults: steps end as soon as there are enough handshakes.
@@ -140,13 +141,13 @@ impl Scene {
         self.settled();
         self.stays_rolled_back(fleet, message);
 
-        println!("all pods are replaced");
-        let before = self.edge.pods();
-        let restart = ["rollout", "restart", "deployment/edge-mqtts"];
-        self.edge.kubectl(&restart);
-        self.settled();
-        let is_new = |pod: &Terminator| before.iter().all(|old| old.uid != pod.uid);
-        assert!(self.edge.pods().iter().all(is_new), "{before:?}");
+        println!("an upgrade that replaces the operator and all pods, and the way back");
+        let cluster = self.edge.cluster;
+        upgrade::upgrade(cluster, &["--set", "terminator.drainDeadline=7s"]);
+        self.replaced(7);
+        self.stays_rolled_back(fleet, message);
+        upgrade::roll_back(cluster);
+        self.replaced(30);
         self.stays_rolled_back(fleet, message);
 
         println!("one more pod");
@@ -154,6 +155,13 @@ impl Scene {
         self.settled();
         assert_eq!(self.edge.pods().len(), 3);
         self.stays_rolled_back(fleet, message);
+    }
+
+    /// Waits until all pods have a drain deadline.
+    #[track_caller]
+    fn replaced(&self, seconds: i64) {
+        upgrade::wait_for_deadline(&self.edge, seconds);
+        self.settled();
     }
 
     /// Checks that nothing has changed for the devices, or in what the operator remembers.

@@ -36,7 +36,7 @@ pub(crate) fn upgrade_rollback_and_uninstall_with_clients_connected(cluster: &'s
     // A changed pod template, and its rollback: pods are replaced, and every device reconnects.
     upgrade(cluster, &["--set", "terminator.drainDeadline=7s"]);
     replaced(cluster, &edge, &fleet, 7);
-    cluster.helm(&["rollback", "smart-mqtt-tls", "-n", NAMESPACE, "--wait"]);
+    roll_back(cluster);
     replaced(cluster, &edge, &fleet, 30);
 
     let pods = edge.pods();
@@ -71,7 +71,8 @@ pub(crate) fn upgrade_rollback_and_uninstall_with_clients_connected(cluster: &'s
     install::nothing_is_left(cluster);
 }
 
-fn upgrade(cluster: &Cluster, values: &[&str]) {
+/// Upgrades the installation with other values, and waits for the new operator.
+pub(crate) fn upgrade(cluster: &Cluster, values: &[&str]) {
     let args = [
         "upgrade",
         "smart-mqtt-tls",
@@ -83,6 +84,11 @@ fn upgrade(cluster: &Cluster, values: &[&str]) {
     ];
     cluster.helm(&[&args[..], values].concat());
     operator::wait_until_it_is_back(cluster);
+}
+
+/// Goes back to the release before.
+pub(crate) fn roll_back(cluster: &Cluster) {
+    cluster.helm(&["rollback", "smart-mqtt-tls", "-n", NAMESPACE, "--wait"]);
 }
 
 /// Checks that the new operator has reconciled the listener without replacing a pod or closing a session.
@@ -103,14 +109,19 @@ fn touches_no_session(
 
 /// Waits until all pods have the new drain deadline, and all devices have reconnected.
 fn replaced(cluster: &Cluster, edge: &Edge, fleet: &Fleet, seconds: i64) {
+    wait_for_deadline(edge, seconds);
+    edge.settled();
+    cluster.block_on(fleet.wait_all_connected(SOON));
+}
+
+/// Waits until the pod template has this drain deadline.
+pub(crate) fn wait_for_deadline(edge: &Edge, seconds: i64) {
     eventually(SOON, "the operator has changed the Deployment", || {
         let deployment: serde_json::Value = edge.get("deployment", "edge-mqtts");
         let grace =
             deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_i64()?;
         (seconds..seconds + 20).contains(&grace).then_some(())
     });
-    edge.settled();
-    cluster.block_on(fleet.wait_all_connected(SOON));
 }
 
 /// The pod of `helm test`.

@@ -21,6 +21,9 @@ const AVOIDED_EVERY: Duration = Duration::from_secs(5);
 /// Time after which counts are written, so that they outlive the pods.
 const COUNTS_EVERY: Duration = Duration::from_secs(300);
 
+/// How often a step that is held begins again at most.
+const BEGINS_AGAIN_EVERY: Duration = Duration::from_secs(600);
+
 /// What decides.
 #[derive(Clone, Copy)]
 pub struct Input<'i> {
@@ -164,9 +167,23 @@ impl Input<'_> {
             };
         }
         let stays = Phase::Running { share, since };
-        let is_held = self.seen.is_held(&record.id) || !self.shown.contains(&record.id);
-        if verdict == Verdict::Doubtful || is_held {
+        if verdict == Verdict::Doubtful || !self.shown.contains(&record.id) {
             return stays;
+        }
+        let since_now = |share| Phase::Running {
+            share,
+            since: self.now,
+        };
+        let took = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
+        let longest = self.settings.longest(share, since, record.until);
+        if self.seen.is_held(&record.id) {
+            // Meanwhile nothing is drawn: a step that has lasted too long must not be over when the hold ends.
+            let is_to_begin_again = took >= longest.max(BEGINS_AGAIN_EVERY);
+            return if is_to_begin_again {
+                since_now(share)
+            } else {
+                stays
+            };
         }
         let of_step = counted.of(share);
         let tried = of_step
@@ -174,15 +191,12 @@ impl Input<'_> {
             .served
             .saturating_add(of_step.candidate.aborted);
         let is_enough = tried >= evidence::needed(self.settings.min_handshakes, &counted.shares);
-        let longest = self.settings.longest(share, since, record.until);
         let least = self.settings.min_step.min(longest);
-        let took = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
         if took < longest && !(is_enough && took >= least) {
             return stays;
         }
-        let since = self.now;
         let next = self.settings.after(share);
-        next.map_or(Phase::Promoted, |share| Phase::Running { share, since })
+        next.map_or(Phase::Promoted, since_now)
     }
 
     /// Returns the devices that must not get the candidates of running trials. A device stays when all places are taken, and no trial
@@ -457,9 +471,19 @@ mod tests {
             (is_held(false), None),
         ] {
             assert_eq!(hold(record, &seen), expected);
-            let is_over = expected.is_none();
-            let expected = if is_over { step(500, long) } else { RUNNING };
-            assert_eq!(phase(&at(long, &before, &seen)), expected);
+            let next = match expected {
+                // When a pod has room again, the step has its time before it.
+                Some(Hold::Full) => step(100, long),
+                Some(Hold::Doubtful) => RUNNING,
+                None => step(500, long),
+            };
+            assert_eq!(phase(&at(long, &before, &seen)), next);
+        }
+        let (full, free) = (is_held(true), counted(good(0)));
+        assert_eq!(phase(&at(3599, &before, &full)), RUNNING);
+        let later = at(long, &before, &full);
+        for (seconds, expected) in [(59, step(100, long)), (60, step(500, long + 60))] {
+            assert_eq!(phase(&at(long + seconds, &later, &free)), expected);
         }
         // A candidate that no client gets is held, too.
         let nothing = Input {
