@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ::tests::pki::{Ca, DAY, Leaf};
 use clap::ValueEnum;
 use mqtt_tls_config::{
-    AlpnProtocol, ClientAuth, ClientAuthMode, ClientRule, Config, Group, HOSTS_MAX, Host, Identity,
-    Mismatch, Naming, NamingAction, Pem, Revocation, RuleField, RuleMatching, Suite, TICKET_PERIOD,
-    TicketKey, Tickets, TlsVersion, WhenUnknown,
+    AVOIDED_MAX, AlpnProtocol, Avoided, Candidate, ClientAuth, ClientAuthMode, ClientRule, Config,
+    Group, HOSTS_MAX, Host, Identity, Mismatch, Naming, NamingAction, Pem, Revocation, RuleField,
+    RuleMatching, SHARE_ALL, Suite, TICKET_PERIOD, TicketKey, Tickets, TlsVersion, Trial,
+    WhenUnknown,
 };
 
 use crate::clients::serial;
@@ -19,6 +20,8 @@ const RULES: usize = 16;
 const REVOKED: u64 = 10_000;
 /// The protocol that is negotiated.
 const PROTOCOL: &str = "mqtt";
+/// The ID of the trial.
+const TRIAL: &str = "renewed-1";
 
 /// Features that are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,6 +38,8 @@ pub(crate) enum Setup {
     Clients,
     /// `clients`, and user name and client ID from the certificate.
     Identity,
+    /// A renewed certificate that half of the clients get, beside as many devices as can be remembered.
+    Trial,
     /// All of it.
     All,
 }
@@ -55,6 +60,8 @@ pub(crate) struct Pki {
     pub(crate) ca: Ca,
     /// The certificate of each server.
     pub(crate) leaf: Leaf,
+    /// The renewed one, with the names of all.
+    renewed: Leaf,
     hosts: Vec<(String, Leaf)>,
     /// Issues the certificate of an intermediate that issues the clients'.
     devices: Ca,
@@ -94,6 +101,16 @@ impl Setup {
             });
             config.hosts = hosts.collect();
         }
+        if self.has(Self::Trial) {
+            let candidate = Candidate {
+                id: TRIAL.to_owned(),
+                pem: Pem::new(pki.renewed.bundle()),
+            };
+            config.candidate = Some(candidate.clone());
+            if let Some(last) = config.hosts.last_mut() {
+                last.candidate = Some(candidate);
+            }
+        }
         if self.has(Self::Policy) {
             config.tls.min_version = TlsVersion::Tls13;
             config.tls.suites = vec![Suite::Aes128];
@@ -124,6 +141,9 @@ impl Setup {
         }
         if self.has(Self::Clients) {
             files.push(("--crls", Pem::new(pki.lists.clone())));
+        }
+        if self.has(Self::Trial) {
+            files.push(("--trials", Pem::new(trials())));
         }
         files
     }
@@ -158,6 +178,7 @@ impl Pki {
         let hosts = (0..HOSTS_MAX).map(|number| format!("host-{number}.example"));
         Self {
             leaf: ca.leaf().dns("localhost").issue(),
+            renewed: ca.leaf().dns("localhost").dns("*.example").issue(),
             hosts: hosts
                 .map(|name| (name.clone(), ca.leaf().dns(&name).issue()))
                 .collect(),
@@ -210,6 +231,20 @@ fn naming(template: &str) -> Naming {
     }
 }
 
+/// A trial, and as many devices as there may be, of which none comes.
+fn trials() -> String {
+    let devices = (0..AVOIDED_MAX).map(|_| Avoided {
+        key: fastrand::u64(..),
+        until: u64::from(u32::MAX),
+    });
+    Trial::file(&[Trial {
+        id: TRIAL.to_owned(),
+        share: SHARE_ALL / 2,
+        remember: 3600,
+        avoided: devices.collect(),
+    }])
+}
+
 /// The key before, the current and the next one, as the operator has them.
 fn ticket_keys() -> Pem {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -257,6 +292,9 @@ mod tests {
             let (terminator, addr) = start(setup, &pki, backend.addr());
             if setup.has(Setup::Tickets) {
                 terminator.wait_for_line("loaded shared session ticket keys", LONG);
+            }
+            if setup.has(Setup::Trial) {
+                terminator.wait_for_line("loaded trials of certificates", LONG);
             }
             let offer = setup.offer(&pki);
             let suite = load::look(&pki.ca, addr, offer).await;

@@ -202,9 +202,14 @@ impl Scene {
         );
         self.edge.all_pods_serve("edge", &self.new_ca, renewed);
         fleet.fails_never(self, renewed);
-        eventually(SOON, "an event says that it is loaded", || {
-            (self.events("CertificateLoaded").len() > loaded).then_some(())
-        });
+        eventually(
+            SOON,
+            "events say that it is loaded, and the trial is over",
+            || {
+                let is_loaded = self.events("CertificateLoaded").len() > loaded;
+                (is_loaded && !self.events("TrialEnded").is_empty()).then_some(())
+            },
+        );
         let secret: Value = self.edge.get("secret", "edge-mqtts");
         assert_eq!(secret["metadata"]["annotations"][STATE], Value::Null);
         self.edge.ready("edge");
