@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::acceptor::{Acceptor, Command};
 use crate::admin::{self, Board, ReloadError, Status};
+use crate::followed::Followed;
 use crate::lists::Lists;
 use crate::load::{self, Loaded};
 use crate::metrics::Metrics;
@@ -23,9 +24,8 @@ use crate::settings::Settings;
 use crate::sockets::{self, Bound, Sharing};
 use crate::source::{Digest, Source};
 use crate::state::State;
-use crate::ticket_file::TicketFile;
-use crate::trial_file::TrialFile;
 use crate::watch::Watch;
+use crate::{ticket_file, trial_file};
 use mqtt_tls_judge::certificate::Certificate;
 use mqtt_tls_program::error::chain;
 
@@ -49,9 +49,9 @@ pub enum Ended {
 /// What the control thread owns.
 pub(crate) struct Control {
     pub(crate) source: Source,
-    pub(crate) ticket_keys: Option<TicketFile>,
+    pub(crate) ticket_keys: Option<Followed>,
     pub(crate) crls: Lists,
-    pub(crate) trials: Option<TrialFile>,
+    pub(crate) trials: Option<Followed>,
     pub(crate) loaded: Loaded,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) metrics: Metrics,
@@ -129,7 +129,7 @@ impl Control {
     pub(crate) fn reload(&mut self, asked: bool) {
         let now = Timestamp::now();
         if let Some(file) = &mut self.ticket_keys {
-            file.reload(&self.loaded.settings.tickets);
+            ticket_file::reload(file, &self.loaded.settings.tickets);
         }
         self.reload_configuration(asked, now);
         // Behind the configuration, which says whether there is to be a file of lists.
@@ -138,7 +138,7 @@ impl Control {
             self.crls.ask_now();
         }
         if let Some(file) = &mut self.trials {
-            file.reload(&self.state.trials);
+            trial_file::reload(file, &self.state.trials);
         }
     }
 

@@ -26,6 +26,7 @@ mod crls;
 mod end;
 mod fetch;
 mod first_packet;
+mod followed;
 mod journal;
 mod last_words;
 mod listeners;
@@ -72,6 +73,7 @@ use crate::acceptor::Acceptor;
 use crate::admin::{Board, Status};
 use crate::control::{Control, Request};
 use crate::crls::urls::first_answers;
+use crate::followed::Followed;
 use crate::lists::Lists;
 use crate::metrics::Metrics;
 use crate::opened::{Opened, unreadable};
@@ -80,8 +82,6 @@ use crate::settings::Settings;
 use crate::sockets::{Bound, Room};
 use crate::source::Source;
 use crate::state::{State, Worker};
-use crate::ticket_file::TicketFile;
-use crate::trial_file::TrialFile;
 use crate::watch::Watch;
 
 pub use control::Ended;
@@ -174,8 +174,8 @@ impl Terminator {
         let (loaded, is_fallback) = (opened.loaded, opened.is_fallback);
         let settings = &loaded.settings;
         let ticket_keys = files.ticket_keys.map(|path| {
-            let mut file = TicketFile::new(&source, path);
-            file.reload(&settings.tickets);
+            let mut file = Followed::new(&source, path);
+            ticket_file::reload(&mut file, &settings.tickets);
             file
         });
         let crls = Lists::first(&source, files.crls, settings, Timestamp::now());
@@ -183,8 +183,8 @@ impl Terminator {
         let room = Room::of(threads);
         let state = Arc::new(State::new(room, threads));
         let trials = files.trials.map(|path| {
-            let mut file = TrialFile::new(&source, path);
-            file.reload(&state.trials);
+            let mut file = Followed::new(&source, path);
+            trial_file::reload(&mut file, &state.trials);
             file
         });
         let metrics = Metrics::new(&mut registry, &state);
@@ -277,9 +277,9 @@ fn await_lists(settings: &Settings, board: &Arc<Board>) -> impl Future<Output = 
 /// Parts of the control thread.
 struct Parts {
     source: Source,
-    ticket_keys: Option<TicketFile>,
+    ticket_keys: Option<Followed>,
     crls: Lists,
-    trials: Option<TrialFile>,
+    trials: Option<Followed>,
     loaded: load::Loaded,
     is_fallback: bool,
     acceptors: Vec<Acceptor>,
