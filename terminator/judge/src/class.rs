@@ -3,8 +3,10 @@
 //!
 //! It must not decide what follows from a change, nor whether clients take a chain.
 
+mod change;
+mod uses;
+
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::IpAddr;
 use std::slice::from_ref;
 
@@ -20,13 +22,13 @@ use super::certificate::Certificate;
 use super::facts::sha256;
 use super::signature::{self, Fit};
 use super::{escape, name};
+pub use change::Change;
+use change::{LISTED_MAX, listed};
+use uses::Uses;
 
 /// Growth of a chain that is no change, in bytes. Renewed certificates vary by some bytes, and by a few hundred with a longer
 /// name or another extension; what exceeds this may not fit into the receive buffer of a small device.
 pub const CHAIN_GROWTH_MAX: usize = 512;
-
-/// Maximum number of names, roots or algorithms in a text.
-const LISTED_MAX: usize = 3;
 
 /// What a client may depend on in a chain, beside its dates and its key itself.
 ///
@@ -45,62 +47,12 @@ pub struct Class {
     length: usize,
     /// Sum of the certificates' sizes, in bytes.
     size: usize,
+    /// What its keys may be used for, and which extensions clients must know.
+    uses: Uses,
     dns_names: Vec<String>,
     ip_addresses: Vec<IpAddr>,
-}
-
-/// A difference between two classes. Texts are escaped and bounded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Another authority issued the leaf. Both texts are equal if it has the same name and another key.
-    Issuer {
-        /// Its name before.
-        before: String,
-        /// Its name now.
-        now: String,
-    },
-    /// The chain ends at another authority. Both texts are equal if it has the same name and another key.
-    Root {
-        /// Its name before.
-        before: String,
-        /// Its name now.
-        now: String,
-    },
-    /// The leaf's key is of another kind or size.
-    Key {
-        /// Its kind before.
-        before: String,
-        /// Its kind now.
-        now: String,
-    },
-    /// Signatures are of other algorithms.
-    Signature {
-        /// The algorithms before.
-        before: String,
-        /// The algorithms now.
-        now: String,
-    },
-    /// The chain has another number of certificates.
-    ChainLength {
-        /// Their number before.
-        before: usize,
-        /// Their number now.
-        now: usize,
-    },
-    /// The chain has grown by more than [`CHAIN_GROWTH_MAX`].
-    ChainSize {
-        /// Its size before, in bytes.
-        before: usize,
-        /// Its size now, in bytes.
-        now: usize,
-    },
-    /// The leaf is no longer for names that it was for.
-    NamesLost {
-        /// The first of them, at most 3.
-        names: Vec<String>,
-        /// Their number.
-        count: usize,
-    },
+    /// The leaf's common name, if that is one of its DNS names: some clients look at nothing else.
+    common_name: Option<String>,
 }
 
 /// An authority, known by its own certificate or by one that it issued.
@@ -141,8 +93,12 @@ impl Class {
             signatures: signatures(&links),
             length: chain.len(),
             size: chain.iter().map(|der| der.len()).sum(),
+            uses: Uses::of(&links),
             dns_names: facts.dns_names.clone(),
             ip_addresses: facts.ip_addresses.clone(),
+            common_name: leaf
+                .and_then(common_name)
+                .filter(|name| facts.dns_names.contains(name)),
         }
     }
 
@@ -152,6 +108,8 @@ impl Class {
     /// has another length, and not another issuer for that.
     pub fn changes(&self, now: &Self) -> Vec<Change> {
         let limit = self.size.saturating_add(CHAIN_GROWTH_MAX);
+        let uses = self.uses.lost(&now.uses, self.key == now.key);
+        let extensions = self.uses.added(&now.uses);
         let changes = [
             difference(from_ref(&self.issuer), from_ref(&now.issuer))
                 .map(|(before, now)| Change::Issuer { before, now }),
@@ -172,6 +130,8 @@ impl Class {
                 before: self.size,
                 now: now.size,
             }),
+            (!uses.is_empty()).then_some(Change::UsesLost { uses }),
+            (!extensions.is_empty()).then_some(Change::CriticalAdded { extensions }),
             self.names_lost(now),
         ];
         changes.into_iter().flatten().collect()
@@ -191,6 +151,7 @@ impl Class {
             self.key.clone(),
             self.signatures.join("\t"),
             self.length.to_string(),
+            self.uses.identity(),
         ];
         sha256(lines.join("\n").as_bytes())[..32].to_owned()
     }
@@ -200,7 +161,13 @@ impl Class {
         let kept = &now.ip_addresses;
         let addresses = self.ip_addresses.iter().filter(|ip| !kept.contains(ip));
         let addresses = addresses.map(IpAddr::to_string);
-        let lost: BTreeSet<String> = names.cloned().chain(addresses).collect();
+        // A name that is lost altogether is among the others.
+        let common_name = self.common_name.iter();
+        let common_name = common_name
+            .filter(|name| now.covers(name) && now.common_name.as_ref() != Some(name))
+            .map(|name| format!("CN={name}"));
+        let lost = names.cloned().chain(addresses).chain(common_name);
+        let lost: BTreeSet<String> = lost.collect();
         let count = lost.len();
         let names = lost.into_iter().take(LISTED_MAX).collect();
         (count > 0).then_some(Change::NamesLost { names, count })
@@ -241,6 +208,12 @@ fn key(link: &X509Certificate<'_>) -> String {
         Algorithm::Rsa(bits) => format!("RSA {bits}"),
         algorithm => algorithm.name().to_owned(),
     }
+}
+
+/// Returns a certificate's common name, in lower case.
+fn common_name(link: &X509Certificate<'_>) -> Option<String> {
+    let name = link.subject().iter_common_name().next()?;
+    Some(name.as_str().ok()?.to_ascii_lowercase())
 }
 
 /// Returns the digests of the identifiers of a certificate's own key and of its issuer's.
@@ -357,54 +330,15 @@ fn object(id: &Oid<'_>) -> String {
     name.unwrap_or_else(|_| escape::shown(&id.to_id_string()))
 }
 
-/// Lists the first of some texts; `count` is how many there are.
-fn listed(texts: &[String], count: usize, separator: &str) -> String {
-    let shown = texts[..texts.len().min(LISTED_MAX)].join(separator);
-    match count {
-        0 => "none".to_owned(),
-        count if count > LISTED_MAX => format!("{shown} and {} more", count - LISTED_MAX),
-        _ => shown,
-    }
-}
-
-fn authority(f: &mut fmt::Formatter<'_>, what: &str, before: &str, now: &str) -> fmt::Result {
-    if before == now {
-        return write!(f, "{what} {now} with another key");
-    }
-    write!(f, "{what} {now} instead of {before}")
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count| if count == 1 { "" } else { "s" };
-        match self {
-            Self::Issuer { before, now } => authority(f, "issuer", before, now),
-            Self::Root { before, now } => authority(f, "root", before, now),
-            Self::Key { before, now } => write!(f, "key {now} instead of {before}"),
-            Self::Signature { before, now } => write!(f, "signature {now} instead of {before}"),
-            Self::ChainLength { before, now } => {
-                let s = plural(*now);
-                write!(f, "chain of {now} certificate{s} instead of {before}")
-            }
-            Self::ChainSize { before, now } => {
-                write!(f, "chain of {now} bytes instead of {before}")
-            }
-            Self::NamesLost { names, count } => {
-                let (s, names) = (plural(*count), listed(names, *count, ", "));
-                write!(f, "name{s} {names} missing")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use rcgen::{
-        BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa,
-        KeyIdMethod, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
-        PKCS_RSA_SHA384, RsaKeySize,
+        BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+        ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+        NameConstraints, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, PKCS_RSA_SHA384,
+        RsaKeySize,
     };
     use x509_parser::prelude::FromDer;
     use x509_parser::x509::AlgorithmIdentifier;
@@ -800,6 +734,95 @@ mod tests {
             assert_eq!(shown(&before, &now), expected);
             assert_eq!(before.digest(), now.digest(), "names are not digested");
         }
+    }
+
+    #[test]
+    fn a_common_name_is_lost_if_clients_may_look_at_it() {
+        let ca = root("ca");
+        let class = |common_name: &str, names: &[&str]| {
+            Class::of(&served(&params(common_name, names), &new_key(), &ca, &[]))
+        };
+        let both = &["a.example", "b.example"];
+        let before = class("A.example", both);
+        for (common_name, names, expected) in [
+            ("a.example", &both[..], vec![]),
+            ("b.example", both, vec!["name CN=a.example missing"]),
+            ("", both, vec!["name CN=a.example missing"]),
+            ("", &both[1..], vec!["name a.example missing"]),
+        ] {
+            assert_eq!(shown(&before, &class(common_name, names)), expected);
+        }
+        // It was none of the names, so no client has compared it with one.
+        assert_eq!(class("pump 7", both).changes(&class("", both)), []);
+    }
+
+    /// As a CA of ESP-IDF's issue 14239 did, and one that reissued its cross-signed certificates.
+    #[test]
+    fn what_the_keys_may_not_be_used_for_any_more_is_a_change() {
+        use KeyUsagePurpose::{DigitalSignature, KeyAgreement, KeyEncipherment};
+        let (root, key) = (root("root"), new_key());
+        let ca = below(&root, "ca", copy(&key));
+        let leaf = |usages: &[KeyUsagePurpose], purposes: &[ExtendedKeyUsagePurpose]| {
+            let mut leaf = params("leaf", &["a.example"]);
+            leaf.key_usages = usages.to_vec();
+            leaf.extended_key_usages = purposes.to_vec();
+            Class::of(&served(&leaf, &new_key(), &ca, &[&ca]))
+        };
+        let server = [ExtendedKeyUsagePurpose::ServerAuth];
+        let both = [
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let all = [DigitalSignature, KeyEncipherment, KeyAgreement];
+        let (free, full) = (leaf(&[], &[]), leaf(&all, &both));
+        // No server and no client needs what was taken away.
+        assert_same(&free, &full);
+        assert_same(&full, &leaf(&all, &server));
+        let signs = leaf(&[DigitalSignature], &server);
+        assert_changes(
+            &full,
+            &signs,
+            &["uses keyAgreement, keyEncipherment missing"],
+        );
+        assert_eq!(signs.changes(&full), []);
+        let client = leaf(&all, &both[1..]);
+        assert_changes(&full, &client, &["use serverAuth missing"]);
+        let agrees = leaf(&all[1..], &server);
+        assert_changes(&full, &agrees, &["use digitalSignature missing"]);
+
+        let issuer = |purposes: &[ExtendedKeyUsagePurpose]| {
+            let mut ca = ca_params("ca");
+            ca.extended_key_usages = purposes.to_vec();
+            let key = copy(&key);
+            CertifiedIssuer::signed_by(ca, key, &*root).unwrap()
+        };
+        let (before, now) = (issuer(&[]), issuer(&both[1..]));
+        assert_same(
+            &class(&before, &[&before]),
+            &class(&before, &[&issuer(&server)]),
+        );
+        let expected = ["use serverAuth by an issuer missing"];
+        assert_changes(
+            &class(&before, &[&before]),
+            &class(&now, &[&now]),
+            &expected,
+        );
+    }
+
+    #[test]
+    fn a_critical_extension_that_came_is_a_change() {
+        let (root, key) = (root("root"), new_key());
+        let before = below(&root, "ca", copy(&key));
+        let mut params = ca_params("ca");
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example".to_owned())],
+            excluded_subtrees: Vec::new(),
+        });
+        let now = CertifiedIssuer::signed_by(params, key, &*root).unwrap();
+        let (before, now) = (class(&before, &[&before]), class(&now, &[&now]));
+        let expected = ["critical extension nameConstraints added"];
+        assert_changes(&before, &now, &expected);
+        assert_eq!(now.changes(&before), []);
     }
 
     #[test]
