@@ -214,6 +214,10 @@ fn metrics() -> String {
     let status = serde_json::json!({"conditions": [{
         "type": "Ready", "status": "True", "reason": "Ready", "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }], "trials": [{
+        "secretName": "edge-tls", "state": "Waiting", "percent": 0,
+        "renewed": {"served": 0, "aborted": 0, "confirmed": 0},
+        "previous": {"served": 0, "aborted": 0, "confirmed": 0},
     }]});
     let status: MqttTlsListenerStatus = serde_json::from_value(status).unwrap();
     metrics.observed(&listener, &status);

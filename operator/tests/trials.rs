@@ -25,7 +25,7 @@ mod states;
 #[path = "trials/ways.rs"]
 mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use edge::{Edge, Look, SECRETS};
@@ -248,6 +248,21 @@ fn a_trial_without_a_place_waits_and_goes_on_where_it_was() {
     assert_eq!((&after.id, after.percent), (&before.id, before.percent));
 }
 
+/// No pod has accepted the file without the candidate yet.
+#[test]
+fn what_is_rolled_back_stays_so_when_the_config_secret_is_deleted_at_once() {
+    let (mut edge, look) = states::running(1);
+    edge.accept();
+    edge.pass(1);
+    edge.ask("end", &states::candidate(&look).id);
+    assert_eq!(edge.plan().trial(), Some("RolledBack"));
+    edge.delete_config();
+    let look = edge.plan();
+    assert_eq!((look.served.name, look.trial()), ("a", Some("RolledBack")));
+    assert!(look.candidate.is_none());
+    edge.assert_settled(&look);
+}
+
 /// One trial for both: it would count what the other has not seen.
 #[test]
 fn a_secret_that_is_tried_can_become_that_of_a_host_as_well() {
@@ -262,20 +277,23 @@ fn a_secret_that_is_tried_can_become_that_of_a_host_as_well() {
     assert_eq!((served.name, candidate.leaf.name), ("a", "b"));
     assert_eq!((&candidate.id, &states::candidate(&look).id), (id, id));
     assert_eq!(look.status.trials.len(), 1);
-    for size in [200, 400, 600, 700] {
+    // Somewhere there is a place for one candidate, and not for two.
+    let mut found = BTreeSet::new();
+    for size in (1000..1200).map(|size| size * 512) {
         let mut edge = edge.clone();
-        edge.trust(size * 1024);
+        edge.trust(size);
         let look = edge.plan();
-        edge.assert_settled(&look);
         let of_host = edge.of_host().1.is_some();
-        assert_eq!(look.candidate.is_some(), of_host, "{size} KiB");
+        assert_eq!(look.candidate.is_some(), of_host, "{size} bytes");
         let expected = if of_host {
             "TrialRunning"
         } else {
             "TrialWaiting"
         };
         assert_eq!(look.trial(), Some(expected));
+        found.insert(of_host);
     }
+    assert_eq!(found.len(), 2);
 }
 
 /// Devices can be prepared for it meanwhile.

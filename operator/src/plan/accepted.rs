@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use mqtt_tls_config::{Config, Pem};
 
-use super::children::accepted_secret;
+use super::children::{Accepted, Files, accepted_secret};
 use super::conditions::judged::{Judged, Outcome};
-use super::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Ownership, SOURCES};
+use super::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Ownership, SOURCES, TRIALS};
 use super::objects::{Children, Wanted};
 use super::owned::{Claim, unwritable};
 use super::proof::answer::Configuration;
@@ -19,17 +19,28 @@ use super::trials::state::State;
 use crate::kinds::Child;
 
 /// Keeps the accepted configuration beside a configuration that is about to be written, if it authenticates clients in
-/// the same way, and else removes it.
-pub fn beside(config: &Pem, children: &Children, claim: &mut Claim<'_>) -> Wanted<Secret> {
+/// the same way, and else removes it. Where trials stand is as in that: what is rolled back must stay so, whatever pods have accepted.
+pub fn beside(files: &Files<'_>, children: &Children, claim: &mut Claim<'_>) -> Wanted<Secret> {
     let Some(found) = children.accepted_secret() else {
         return Wanted::Kept;
     };
-    let is_ours = claim.identity.ownership(&found.metadata) == Ownership::Ours;
+    let (identity, config) = (claim.identity, &files.config.text);
+    let is_ours = is_of(identity, found);
     let kept = content(found, ACCEPTED_KEY).filter(|kept| {
         is_ours && (kept.0 == config.expose().as_bytes() || is_as_strict(kept, config))
     });
-    let kept = kept.map(|kept| (found, kept));
-    let wanted = Wanted::new(accepted_secret(claim.identity, kept));
+    let now = files.tried.annotation.as_ref();
+    let trials = found.annotations().get(TRIALS);
+    let kept = kept.map(|text| Accepted {
+        text,
+        sources: found.annotations().get(SOURCES),
+        trials: if stand_alike(trials, now, identity) {
+            trials
+        } else {
+            now
+        },
+    });
+    let wanted = Wanted::new(accepted_secret(identity, kept.as_ref()));
     let wanted = claim.wanted(Some(found), wanted);
     if let (Some(_), Some(problem)) = (wanted.present(), unwritable(found, Child::Accepted)) {
         claim.problems.push(problem);
@@ -59,12 +70,18 @@ pub fn proven(judged: &Judged<'_>) -> Wanted<Secret> {
     let Some((config, text)) = served else {
         return Wanted::Kept;
     };
+    let annotations = config.annotations();
+    let accepted = Accepted {
+        text,
+        sources: annotations.get(SOURCES),
+        trials: annotations.get(TRIALS),
+    };
     let found = children.accepted_secret();
     let is_known = |found: &Secret| {
-        let trials = |secret: &Secret| State::read(secret.annotations(), None, &identity.namespace);
+        let annotations = found.annotations();
         content(found, ACCEPTED_KEY) == Some(text)
-            && found.annotations().get(SOURCES) == config.annotations().get(SOURCES)
-            && trials(found).stands_as(&trials(config))
+            && annotations.get(SOURCES) == accepted.sources
+            && stand_alike(annotations.get(TRIALS), accepted.trials, identity)
     };
     // What is counted alone needs no write.
     if found.is_some_and(is_known) {
@@ -76,7 +93,7 @@ pub fn proven(judged: &Judged<'_>) -> Wanted<Secret> {
             && unwritable(found, Child::Accepted).is_none()
     };
     if found.is_none_or(can_be_written) {
-        Wanted::new(accepted_secret(identity, Some((config, text))))
+        Wanted::new(accepted_secret(identity, Some(&accepted)))
     } else {
         Wanted::Kept
     }
@@ -84,6 +101,15 @@ pub fn proven(judged: &Judged<'_>) -> Wanted<Secret> {
 
 fn is_of(identity: &Identity, secret: &Secret) -> bool {
     identity.ownership(&secret.metadata) == Ownership::Ours
+}
+
+/// Reports whether trials stand where they do in another annotation, whatever was counted.
+fn stand_alike(one: Option<&String>, other: Option<&String>, identity: &Identity) -> bool {
+    let read = |text: Option<&String>| {
+        let text = text.map(String::as_str);
+        State::read(text, None, &identity.namespace)
+    };
+    read(one).stands_as(&read(other))
 }
 
 fn content<'s>(secret: &'s Secret, key: &str) -> Option<&'s ByteString> {

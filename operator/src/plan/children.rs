@@ -7,7 +7,7 @@ mod disruption;
 pub mod pod;
 mod service;
 
-pub use config_secret::{Files, accepted_secret};
+pub use config_secret::{Accepted, Files, accepted_secret};
 
 use super::accepted;
 use super::environment::Environment;
@@ -54,7 +54,7 @@ pub fn build(
     claim.takes_over = config_secret.present().is_some() || is_configured;
     let accepted_secret = match files {
         Some(files) if config_secret.present().is_some() => {
-            accepted::beside(&files.config.text, found, &mut claim)
+            accepted::beside(files, found, &mut claim)
         }
         _ => Wanted::Kept,
     };
@@ -105,7 +105,7 @@ pub fn renew(identity: &Identity, world: &World, files: &Files<'_>) -> Objects {
     };
     Objects {
         config_secret: Wanted::new(config_secret::build(identity, files)),
-        accepted_secret: accepted::beside(&files.config.text, &world.children, &mut claim),
+        accepted_secret: accepted::beside(files, &world.children, &mut claim),
         pods: marks(&world.pods),
         ..Objects::default()
     }

@@ -22,7 +22,8 @@ const CERTIFICATES_MAX: usize = 32;
 pub fn certificates(choices: &Choices, world: &World) -> Option<String> {
     let parts = choices.parts();
     let served = parts.iter().flat_map(|part| part.served);
-    let tried = choices.staged().filter_map(|one| one.candidate.as_ref());
+    let tried = choices.staged().filter(|one| one.record.is_some());
+    let tried = tried.filter_map(|one| one.candidate.as_ref());
     let served = served.chain(tried.map(|(candidate, _)| candidate));
     let before = world.children.authorities().and_then(text);
     let mut all = Vec::new();

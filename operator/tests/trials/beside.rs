@@ -90,6 +90,7 @@ impl Meeting<'_> {
         };
         let refused = OfShare {
             unable: 3000,
+            unable_devices: 3000,
             ..OfShare::default()
         };
         let after = self.after(|edge| edge.count(candidate, refused));

@@ -279,8 +279,13 @@ impl Edge {
         self.look(status)
     }
 
-    /// Deletes the config Secret, which all pods have accepted.
-    pub(crate) fn lose_config(&mut self) {
+    /// Deletes the config Secret.
+    pub(crate) fn delete_config(&mut self) {
+        self.world.children.remove(Child::Configuration);
+    }
+
+    /// Lets all pods accept the configuration.
+    pub(crate) fn accept(&mut self) {
         let Plan {
             report, previous, ..
         } = plan(&self.world, &environment(), self.now);
@@ -300,7 +305,6 @@ impl Edge {
         if let Wanted::Present(secret) = accepted::proven(&judged) {
             self.world.children.put(Child::Accepted, secret);
         }
-        self.world.children.remove(Child::Configuration);
     }
 
     /// Asserts that another plan writes nothing, after a look.
@@ -345,7 +349,11 @@ impl Edge {
         }
         self.served = Some(settings);
         let annotations = secret.metadata.annotations.clone().unwrap_or_default();
-        let state = State::read(&annotations, text(TRIALS_KEY), NAMESPACE);
+        let state = State::read(
+            annotations.get(TRIALS).map(String::as_str),
+            text(TRIALS_KEY),
+            NAMESPACE,
+        );
         let has_records = !state.records.is_empty();
         assert_eq!(
             annotations.contains_key(TRIALS),

@@ -81,6 +81,7 @@ fn doubtful() -> (Edge, Look) {
     let (mut edge, look) = running(1);
     let unable = OfShare {
         unable: 5,
+        unable_devices: 5,
         ..OfShare::default()
     };
     edge.count(candidate(&look), unable);
@@ -93,6 +94,7 @@ pub(crate) fn rolled_back(step: usize) -> (Edge, Look) {
     let (mut edge, look) = running(step);
     let bad = OfShare {
         unable: 3000,
+        unable_devices: 3000,
         candidate: Arm {
             aborted: 100,
             confirmed: 100,

@@ -120,7 +120,8 @@ fn assert_step(before: &Look, after: &Look) {
 /// Asserts that a config Secret that someone deletes is written again as it was.
 pub(crate) fn lost(edge: &Edge, look: &Look) {
     let mut edge = edge.clone();
-    edge.lose_config();
+    edge.accept();
+    edge.delete_config();
     let after = edge.plan();
     assert_eq!(after.served.name, look.served.name);
     let shown = |look: &Look| {

@@ -6,7 +6,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -17,8 +17,11 @@ use super::table::PER_ADDRESS_MAX;
 /// Maximum number of shares whose counts are kept; the oldest goes first.
 const SHARES_MAX: usize = 8;
 
-/// Maximum number of devices that are marked because they have aborted, or cannot verify the candidate.
+/// Maximum number of devices that are marked because they have aborted.
 pub(super) const MARKS_MAX: usize = 16_384;
+
+/// Maximum number of devices that are counted because they cannot verify the candidate; of further ones, only the connections are.
+const UNABLE_MAX: usize = 1024;
 
 /// Which certificate a client got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +77,7 @@ impl Outcome {
                  works"
             }
             Self::Unable => {
-                "a device was drawn that cannot verify signatures by the candidate's key, and was served with the current certificate; it counts \
-                 once while it is remembered"
+                "a client was drawn that cannot verify signatures by the candidate's key, and was served with the current certificate"
             }
         }
     }
@@ -108,6 +110,7 @@ pub struct OfCurrent {
 
 /// Clients that got the candidate, or would have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct OfCandidate {
     /// Connections with a first packet.
     pub served: u64,
@@ -115,12 +118,13 @@ pub struct OfCandidate {
     pub aborted: u64,
     /// Those of them that were served with the current certificate later.
     pub confirmed: u64,
-    /// Devices that cannot verify signatures by its key, and were served with the current certificate.
+    /// Connections of clients that cannot verify signatures by its key, and were served with the current certificate.
     pub unable: u64,
+    /// Devices among them, each at the share at which it came first.
+    pub unable_devices: u64,
 }
 
-/// A device that has aborted, or cannot verify the candidate.
-#[derive(Clone, Copy)]
+/// A device that has aborted.
 struct Mark {
     /// The key of its address, unless it is that itself.
     address: Option<u64>,
@@ -128,18 +132,6 @@ struct Mark {
     share: u16,
     until: u64,
     is_confirmed: bool,
-}
-
-impl Mark {
-    fn of(arm: Arm, share: u16, until: u64) -> Self {
-        Self {
-            address: None,
-            arm,
-            share,
-            until,
-            is_confirmed: false,
-        }
-    }
 }
 
 /// All counts of a trial.
@@ -150,6 +142,8 @@ pub(super) struct Counts {
     /// Of all shares, also of those that are not kept.
     sums: Sums,
     marks: HashMap<u64, Mark>,
+    /// Devices that cannot verify the candidate.
+    unable: HashSet<u64>,
     /// How many marks there are of an address.
     by_address: HashMap<u64, usize>,
     /// When the next mark ends, or earlier.
@@ -163,37 +157,22 @@ impl Counts {
         self.add(arm, Outcome::Served, share);
     }
 
-    /// Counts a device that cannot verify the candidate and was served with the current certificate, and marks it until a time. One that is
-    /// marked does not count.
-    pub(super) fn unable(&mut self, share: u16, keys: Keys, until: u64) {
-        let mark = Mark {
-            // It has aborted on nothing.
-            is_confirmed: true,
-            ..Mark::of(Arm::Candidate, share, until)
-        };
-        if !self.is_full() && self.mark(keys, mark) {
-            self.add(Arm::Candidate, Outcome::Unable, share);
+    /// Counts a client that cannot verify the candidate, and was served: its connection each time, as those of others are counted, and
+    /// the device once.
+    pub(super) fn unable(&mut self, share: u16, device: u64) {
+        self.add(Arm::Candidate, Outcome::Unable, share);
+        if self.unable.len() < UNABLE_MAX && self.unable.insert(device) {
+            self.of(share).candidate.unable_devices += 1;
         }
     }
 
-    /// Counts a device that aborted, and marks it until a time. One that is marked does not count. The marks of the candidate need no limit,
-    /// because a draw keeps a place for each.
+    /// Counts a device that aborted, and marks it until a time. One that is marked does not count. Behind an address with many such
+    /// devices, all others are one: anyone can make further ClientHellos. The marks of the candidate need no limit, because a draw
+    /// keeps a place for each.
     pub(super) fn aborted(&mut self, arm: Arm, share: u16, keys: Keys, abort: Abort, until: u64) {
         let has_room = arm == Arm::Candidate || !self.is_full();
-        if !has_room || !self.mark(keys, Mark::of(arm, share, until)) {
+        if self.is_marked(keys) || !has_room {
             return;
-        }
-        self.add(arm, Outcome::Aborted, share);
-        if arm == Arm::Candidate {
-            *self.alerts.entry(abort.name()).or_default() += 1;
-        }
-    }
-
-    /// Marks a device, unless it is marked. Behind an address with many such devices, all others are one: anyone can make further
-    /// ClientHellos.
-    fn mark(&mut self, keys: Keys, mark: Mark) -> bool {
-        if self.is_marked(keys) {
-            return false;
         }
         let of_address = self.by_address.entry(keys.address).or_default();
         let (device, address) = if *of_address < PER_ADDRESS_MAX {
@@ -202,9 +181,19 @@ impl Counts {
         } else {
             (keys.address, None)
         };
-        self.next_end = self.next_end.min(mark.until);
-        self.marks.insert(device, Mark { address, ..mark });
-        true
+        let mark = Mark {
+            address,
+            arm,
+            share,
+            until,
+            is_confirmed: false,
+        };
+        self.marks.insert(device, mark);
+        self.next_end = self.next_end.min(until);
+        self.add(arm, Outcome::Aborted, share);
+        if arm == Arm::Candidate {
+            *self.alerts.entry(abort.name()).or_default() += 1;
+        }
     }
 
     /// Takes note of a device that was served with the current certificate.
@@ -217,7 +206,7 @@ impl Counts {
         }
     }
 
-    /// Reports whether a device has aborted, in either arm, or cannot verify the candidate, or too many at its address.
+    /// Reports whether a device has aborted, in either arm, or too many at its address.
     pub(super) fn is_marked(&self, keys: Keys) -> bool {
         self.marks.contains_key(&keys.device) || self.marks.contains_key(&keys.address)
     }
@@ -362,6 +351,7 @@ mod tests {
             aborted: 2,
             confirmed: 1,
             unable: 0,
+            unable_devices: 0,
         };
         assert_eq!((first.current, first.candidate), (current, candidate));
         assert_eq!((second.share, second.current.served), (500, 1));
@@ -432,7 +422,7 @@ mod tests {
                 match kind {
                     0 => counts.aborted(Arm::Current, share, keys(device), Abort::Timeout, now + 5),
                     1 => counts.aborted(Arm::Candidate, share, keys(device), UNKNOWN_CA, now + 5),
-                    2 => counts.unable(share, keys(device), now + 5),
+                    2 => counts.unable(share, device),
                     3 => counts.served(Arm::Current, share),
                     4 => counts.confirm(device),
                     _ => {
@@ -445,6 +435,7 @@ mod tests {
             for one in counts.shares() {
                 prop_assert!(one.current.confirmed <= one.current.aborted);
                 prop_assert!(one.candidate.confirmed <= one.candidate.aborted);
+                prop_assert!(one.candidate.unable_devices <= one.candidate.unable);
                 let (current, candidate) = (one.current, one.candidate);
                 let of_share = [
                     [current.served, current.aborted, current.confirmed, 0],
@@ -455,7 +446,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(&sums, counts.sums());
-            prop_assert!(sums[0][1] + sums[1][1] + sums[1][3] <= 20 * (now / 5 + 1));
+            prop_assert!(sums[0][1] + sums[1][1] <= 20 * (now / 5 + 1));
             let alerts: u64 = counts.alerts().values().sum();
             prop_assert_eq!(alerts, sums[1][1]);
             counts.expire(now + 5);

@@ -28,7 +28,7 @@ pub(super) enum Seat {
     Candidate,
     /// The current certificate, although the candidate was drawn.
     Unable,
-    /// The current certificate without a draw: the device has aborted or is known to be unable, or the trial is held.
+    /// The current certificate without a draw: the device has aborted, or the trial is held.
     Apart,
 }
 
@@ -75,7 +75,7 @@ impl Ledger {
         if self.share == 0 && !is_avoided {
             return None;
         }
-        // Who has aborted on either certificate is set apart, so that both arms lose it alike; so is who is known to be unable.
+        // Who has aborted on either certificate is set apart, so that both arms lose it alike.
         let has_aborted = is_avoided || self.counts.is_marked(keys);
         // What could not be counted would make the candidate look good.
         let seat = if has_aborted || self.is_held() {
@@ -107,11 +107,10 @@ impl Ledger {
         self.leave(&mut ticket);
         self.expire(now);
         let (device, share) = (ticket.keys.device, ticket.share);
-        let until = now.saturating_add(self.remember);
         match ticket.seat {
             Seat::Candidate => return self.counts.served(Arm::Candidate, share),
             Seat::Current => self.counts.served(Arm::Current, share),
-            Seat::Unable => self.counts.unable(share, ticket.keys, until),
+            Seat::Unable => self.counts.unable(share, device),
             Seat::Apart => {}
         }
         self.counts.confirm(device);
@@ -282,14 +281,13 @@ mod tests {
             "it proves nothing"
         );
         ledger.served(ticket, 0);
-        assert_eq!(ledger.shown("a", 5000, 0).counts[0].candidate.unable, 1);
-        // Its retries do not count while it is remembered.
-        for (now, seat, count) in [(99, Seat::Apart, 1), (100, Seat::Unable, 2)] {
-            let again = ledger.draw(0, keys(1), Fit::Unable, now).unwrap();
-            assert_eq!(again.seat, seat, "{now}");
-            ledger.served(again, now);
-            let found = ledger.shown("a", 5000, now).counts[0].candidate;
-            assert_eq!((found.unable, found.confirmed), (count, 0));
+        // Its retries count as connections, like those of others.
+        for (device, expected) in [(1, (2, 1)), (2, (3, 2))] {
+            let again = ledger.draw(0, keys(device), Fit::Unable, 0).unwrap();
+            assert_eq!(again.seat, Seat::Unable);
+            ledger.served(again, 0);
+            let found = ledger.shown("a", 5000, 0).counts[0].candidate;
+            assert_eq!((found.unable, found.unable_devices), expected);
         }
         let mut few = on(1);
         let ticket = few.draw(1, keys(1), Fit::Unable, 0).unwrap();

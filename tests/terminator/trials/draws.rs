@@ -98,8 +98,8 @@ async fn who_cannot_verify_the_candidates_key_gets_the_current_one() {
         let seen = device("ECDSA+SHA256");
         assert!(seen.stdout.contains("Verify return code: 0"), "{seen:?}");
     }
-    // Its retries do not count.
-    trying.wait_for("/candidate/unable", 1);
+    trying.wait_for("/candidate/unable", 2);
+    assert_eq!(trying.counts()["candidate"]["unableDevices"], 1);
     let counts = trying.counts();
     assert_eq!(
         (

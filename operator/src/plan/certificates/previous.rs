@@ -17,7 +17,7 @@ use super::lists::Pool;
 use super::served::Served;
 use super::serving::{self, Serving};
 use crate::plan::host_key::HostKey;
-use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Name, Ownership, TRIALS_KEY};
+use crate::plan::names::{ACCEPTED_KEY, CONFIG_KEY, Identity, Name, Ownership, TRIALS, TRIALS_KEY};
 use crate::plan::objects::Children;
 use crate::plan::source::{DataKey, HostSources, Source, Sources};
 use crate::plan::trials::state::State;
@@ -80,7 +80,7 @@ impl Previous {
             text: Some(Pem::new(text.to_owned())),
             crls: Pool::read(secret),
             trials: State::read(
-                secret.annotations(),
+                secret.annotations().get(TRIALS).map(String::as_str),
                 text_of(secret, TRIALS_KEY),
                 &identity.namespace,
             ),

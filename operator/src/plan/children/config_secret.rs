@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 
 use crate::kinds::Child;
 use crate::plan::config::Rendered;
@@ -48,13 +47,22 @@ pub(super) fn build(identity: &Identity, files: &Files<'_>) -> Secret {
     secret(identity, Child::Configuration, annotations, data)
 }
 
-/// Builds the Secret with the last accepted configuration, if there is one: its text, and the Secret whose annotations describe it.
-pub fn accepted_secret(identity: &Identity, config: Option<(&Secret, &ByteString)>) -> Secret {
-    let data = config.map(|(_, text)| (ACCEPTED_KEY.to_owned(), text.clone()));
-    let annotations = config.iter().flat_map(|(of, _)| of.annotations());
-    let is_ours = |name: &str| [SOURCES, TRIALS].contains(&name);
-    let annotations = annotations.filter(|(name, _)| is_ours(name));
-    let annotations = annotations.map(|(name, value)| (name.clone(), value.clone()));
+/// An accepted configuration.
+pub struct Accepted<'a> {
+    /// Its text.
+    pub text: &'a ByteString,
+    /// The annotation with the sources of its certificates and CA certificates.
+    pub sources: Option<&'a String>,
+    /// The annotation with the trials.
+    pub trials: Option<&'a String>,
+}
+
+/// Builds the Secret with the last accepted configuration, if there is one.
+pub fn accepted_secret(identity: &Identity, accepted: Option<&Accepted<'_>>) -> Secret {
+    let data = accepted.map(|one| (ACCEPTED_KEY.to_owned(), one.text.clone()));
+    let annotations = accepted.map(|one| [(SOURCES, one.sources), (TRIALS, one.trials)]);
+    let annotations = annotations.into_iter().flatten();
+    let annotations = annotations.filter_map(|(name, text)| Some((name.to_owned(), text?.clone())));
     secret(
         identity,
         Child::Accepted,

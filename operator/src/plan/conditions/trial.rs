@@ -154,7 +154,7 @@ fn counts(shown: &Shown) -> String {
     let unable = if unable == 0 {
         String::new()
     } else {
-        format!(", {unable} devices that cannot verify its key")
+        format!(", {unable} connections of clients that cannot verify its key")
     };
     format!(
         "{} with it{alerts}{unable}, and {} with the previous one",

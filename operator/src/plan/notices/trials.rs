@@ -2,7 +2,7 @@
 //! change when another one does. It must not repeat what the condition says to do.
 
 use super::Notice;
-use crate::crd::{MqttTlsListenerStatus, TrialCounts, TrialState, TrialStatus};
+use crate::crd::{MqttTlsListenerStatus, TrialState, TrialStatus};
 use crate::plan::reason::{ConditionType, Reason};
 
 /// Returns the events for a change of the trials.
@@ -18,7 +18,7 @@ pub(super) fn notices<'n>(
     // Another trial of the same Secret takes the place of the one before.
     let goes_on = |trial: &TrialStatus| {
         let mut trials = now.trials.iter();
-        trials.any(|one| one.secret_name == trial.secret_name)
+        trials.any(|one| one.id.is_some() && one.secret_name == trial.secret_name)
     };
     let ended = before.iter();
     let ended = ended.filter(move |trial| trial.id.is_some() && !goes_on(trial));
@@ -36,26 +36,23 @@ fn changed(before: Option<&TrialStatus>, now: &TrialStatus) -> Option<Notice> {
     let was = before.map(|before| before.state);
     let (is_warning, reason, what) = match (was, now.state) {
         (was, now) if was == Some(now) => return None,
-        (_, TrialState::Waiting) | (Some(TrialState::Held), TrialState::Running) => return None,
         (_, TrialState::RolledBack) => {
-            let (renewed, previous) = (aborted(now.renewed), aborted(now.previous));
-            let what = format!(
-                "was rolled back: {renewed} with the renewed certificate, and {previous} with the previous one"
-            );
-            (true, Reason::RolledBack, what)
+            let what = "was rolled back: all devices get the previous certificate";
+            (true, Reason::RolledBack, what.to_owned())
         }
         (_, TrialState::Held) => (false, Reason::TrialHeld, "is held".to_owned()),
-        (_, TrialState::Running) => {
+        (None, TrialState::Running) => {
             let changes = now.changes.join(", ");
             let what = format!("of the renewed certificate ({changes}) begins");
             (false, Reason::TrialRunning, what)
         }
+        (_, TrialState::Waiting) | (Some(_), TrialState::Running) => return None,
     };
     Some(Notice {
         is_warning,
         reason: reason.name().to_owned(),
         message: format!(
-            "Secret {name}: trial {id} {what}; see {}",
+            "Secret {name}: trial {id} {what}; see the condition {}",
             ConditionType::Trial.name()
         ),
     })
@@ -72,23 +69,14 @@ fn ended_now(trial: &TrialStatus) -> Notice {
     }
 }
 
-fn aborted(counts: TrialCounts) -> String {
-    let all = counts.served.saturating_add(counts.aborted);
-    format!("{} of {all} handshakes aborted", counts.aborted)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{MqttTlsListenerStatus, TrialCounts, TrialState, TrialStatus, notices};
+    use super::{MqttTlsListenerStatus, TrialState, TrialStatus, notices};
+    use crate::crd::TrialCounts;
 
     fn trial(id: &str, state: TrialState) -> TrialStatus {
-        let counts = |aborted| TrialCounts {
-            served: 40,
-            aborted,
-            confirmed: 0,
-        };
         TrialStatus {
             id: Some(id.to_owned()).filter(|id| !id.is_empty()),
             secret_name: "edge-tls".to_owned(),
@@ -100,8 +88,8 @@ mod tests {
             fingerprint: None,
             issuer: None,
             not_after: None,
-            renewed: counts(3),
-            previous: counts(0),
+            renewed: TrialCounts::default(),
+            previous: TrialCounts::default(),
             alerts: BTreeMap::new(),
             forecast_percent: None,
         }
@@ -159,6 +147,8 @@ mod tests {
             (&[("a", Held)], &[("a", RolledBack)], &["RolledBack! a"]),
             (&[("", Waiting)], &[("a", Running)], &["TrialRunning a"]),
             (&[("a", Running)], &[("a", Waiting)], &[]),
+            (&[("a", Waiting)], &[("a", Running)], &[]),
+            (&[("a", Running)], &[("", Waiting)], &["TrialEnded a"]),
             (&[("a", Running)], &[], &["TrialEnded a"]),
             (&[("", Waiting)], &[], &[]),
         ] {
@@ -167,10 +157,7 @@ mod tests {
         }
         let now = status(&[("a", RolledBack)]);
         let message = notices(None, &now).next().unwrap().message;
-        assert_eq!(
-            message,
-            "Secret edge-tls: trial a was rolled back: 3 of 43 handshakes aborted with the renewed certificate, and 0 of 40 handshakes aborted \
-             with the previous one; see Trial"
-        );
+        let expected = "Secret edge-tls: trial a was rolled back: all devices get the previous certificate; see the condition Trial";
+        assert_eq!(message, expected);
     }
 }

@@ -21,8 +21,8 @@ const AVOIDED_EVERY: Duration = Duration::from_secs(5);
 /// Time after which counts are written, so that they outlive the pods.
 const COUNTS_EVERY: Duration = Duration::from_secs(300);
 
-/// How often a step that is held begins again at most.
-const BEGINS_AGAIN_EVERY: Duration = Duration::from_secs(600);
+/// How often a step that is held begins again at most: each time is a write.
+const BEGINS_AGAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// What decides.
 #[derive(Clone, Copy)]
@@ -326,6 +326,7 @@ mod tests {
                 current,
                 candidate,
                 unable,
+                unable_devices: unable,
             }],
             alerts: BTreeMap::new(),
         }
@@ -481,6 +482,11 @@ mod tests {
         }
         let (full, free) = (is_held(true), counted(good(0)));
         assert_eq!(phase(&at(3599, &before, &full)), RUNNING);
+        // With the shortest steps as well, as far as that takes not too many writes.
+        let mut soon = state(RUNNING);
+        soon.records[0].until = after(40);
+        assert_eq!(phase(&at(9, &soon, &full)), RUNNING);
+        assert_eq!(phase(&at(10, &soon, &full)), step(100, 10));
         let later = at(long, &before, &full);
         for (seconds, expected) in [(59, step(100, long)), (60, step(500, long + 60))] {
             assert_eq!(phase(&at(long + seconds, &later, &free)), expected);

@@ -32,8 +32,10 @@ pub struct OfShare {
     pub current: Arm,
     /// Connections that were drawn for the candidate.
     pub candidate: Arm,
-    /// Number of devices that were drawn for the candidate and cannot verify its signatures; they got the current one.
+    /// Number of connections that were drawn for the candidate by clients that cannot verify its signatures; they got the current one.
     pub unable: u64,
+    /// Number of devices among them, as far as they can be distinguished: behind one address, devices with the same software cannot.
+    pub unable_devices: u64,
 }
 
 /// How the candidate compares with the current certificate.
@@ -63,8 +65,8 @@ const DOUBTFUL: f64 = 10.0;
 /// Number of devices that cannot verify the candidate's signatures, from which it may be worse.
 const UNABLE_MAX: u64 = 3;
 
-/// One in so many connections that are drawn for the candidate, from which such devices are worse: it needs no statistics, but a few
-/// scanners are not a fleet.
+/// One in so many connections that are drawn for the candidate, from which those of such devices are worse: it needs no statistics, but
+/// one client that comes again and again, or a scanner, is not a fleet.
 const UNABLE_WORSE: u64 = 100;
 
 /// Number of confirmed aborts, and one in so many connections, from which a candidate is doubtful that was shown to all from the
@@ -72,7 +74,7 @@ const UNABLE_WORSE: u64 = 100;
 const UNCOMPARED_MIN: f64 = 3.0;
 const UNCOMPARED_ONE_IN: f64 = 100.0;
 
-/// One in so many connections that are drawn for the candidate, from which devices that cannot verify it are doubtful.
+/// One in so many connections of clients that cannot verify the candidate, from which they are doubtful, however few devices they may be.
 const UNABLE_DOUBTFUL: u64 = 1000;
 
 /// Compares the arms. The counts may have any order, and shares that occur twice.
@@ -82,8 +84,10 @@ const UNABLE_DOUBTFUL: u64 = 1000;
 pub fn judge(counts: &[OfShare]) -> Verdict {
     let drawn = by_draw(counts);
     let (unable, all) = unable(counts);
+    let devices = counts.iter().map(|of| of.unable_devices);
+    let devices = devices.fold(0, u64::saturating_add);
     let is_one_in = |number: u64| unable > 0 && unable.saturating_mul(number) >= all;
-    if (unable >= UNABLE_MAX && is_one_in(UNABLE_WORSE)) || drawn >= WORSE.ln() {
+    if (devices >= UNABLE_MAX && is_one_in(UNABLE_WORSE)) || drawn >= WORSE.ln() {
         Verdict::Worse
     } else if is_one_in(UNABLE_DOUBTFUL) || drawn.max(by_rate(counts)) >= DOUBTFUL.ln() {
         Verdict::Doubtful
@@ -92,7 +96,7 @@ pub fn judge(counts: &[OfShare]) -> Verdict {
     }
 }
 
-/// Returns the number of devices that cannot verify the candidate, and of connections that were drawn for it.
+/// Returns the number of connections of clients that cannot verify the candidate, and of all that were drawn for it.
 fn unable(counts: &[OfShare]) -> (u64, u64) {
     counts.iter().fold((0, 0), |(unable, all), of| {
         let shown = of.candidate.served.saturating_add(of.candidate.aborted);
@@ -236,6 +240,7 @@ mod tests {
             current: arm(current),
             candidate: arm(candidate),
             unable: 0,
+            unable_devices: 0,
         }
     }
 
@@ -292,14 +297,42 @@ mod tests {
 
     #[test]
     fn clients_that_cannot_verify_need_no_statistics() {
-        let unable = |unable| OfShare {
+        let unable = |unable, unable_devices| OfShare {
             unable,
+            unable_devices,
             ..OfShare::default()
         };
-        assert_eq!(judge(&[unable(0)]), Verdict::Clear);
-        assert_eq!(judge(&[unable(1)]), Verdict::Doubtful);
-        assert_eq!(judge(&[unable(2), unable(1)]), Verdict::Worse);
-        assert_eq!(judge(&[unable(u64::MAX), unable(1)]), Verdict::Worse);
+        assert_eq!(judge(&[unable(0, 0)]), Verdict::Clear);
+        assert_eq!(judge(&[unable(1, 1)]), Verdict::Doubtful);
+        assert_eq!(judge(&[unable(2, 2), unable(1, 1)]), Verdict::Worse);
+        assert_eq!(judge(&[unable(u64::MAX, 2), unable(1, 1)]), Verdict::Worse);
+        let mut of = unable(3, 3);
+        for (served, expected) in [
+            (297, Verdict::Worse),
+            (298, Verdict::Doubtful),
+            (2997, Verdict::Doubtful),
+            (2998, Verdict::Clear),
+        ] {
+            of.candidate.served = served;
+            assert_eq!(judge(&[of]), expected, "{served}");
+        }
+    }
+
+    /// Behind one address, a fleet looks like one device.
+    #[test]
+    fn one_device_that_cannot_verify_holds_a_trial_and_does_not_end_it() {
+        for unable_devices in [1, 2] {
+            let mut of = OfShare {
+                unable: 1000,
+                unable_devices,
+                ..OfShare::default()
+            };
+            assert_eq!(judge(&[of]), Verdict::Doubtful);
+            of.candidate.served = 999_000;
+            assert_eq!(judge(&[of]), Verdict::Doubtful);
+            of.candidate.served += 1;
+            assert_eq!(judge(&[of]), Verdict::Clear);
+        }
     }
 
     /// Scanners: aborts in each arm by its share, none of them confirmed.
@@ -381,6 +414,7 @@ mod tests {
                     current,
                     candidate,
                     unable: 0,
+                    unable_devices: 0,
                 };
                 for counts in [vec![of], vec![of; 5], vec![of, aborts(ALL, u64::MAX, 1)]] {
                     assert!(by_draw(&counts).is_finite() && by_rate(&counts).is_finite());

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use mqtt_tls_config::{Avoided, SHARE_ALL, Trial as FileTrial, is_trial_id};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::evidence::{Arm, OfShare};
-use crate::plan::names::TRIALS;
 use crate::plan::source::Source;
 
 /// Version of the annotation's format. An annotation of another version is ignored.
@@ -110,14 +110,18 @@ struct Written {
     alerts: BTreeMap<String, u64>,
 }
 
-/// The counts of a share: served, aborted and confirmed with the certificate before, and with the candidate; unable.
+/// The counts of a share: served, aborted and confirmed with the certificate before, and with the candidate; connections and devices
+/// that are unable.
 #[derive(Deserialize, Serialize)]
-struct Row(u16, [u64; 3], [u64; 3], u64);
+struct Row(u16, [u64; 3], [u64; 3], [u64; 2]);
 
 impl From<Counted> for Written {
     fn from(counted: Counted) -> Self {
         let arm = |arm: Arm| [arm.served, arm.aborted, arm.confirmed];
-        let row = |one: OfShare| Row(one.share, arm(one.current), arm(one.candidate), one.unable);
+        let row = |one: OfShare| {
+            let unable = [one.unable, one.unable_devices];
+            Row(one.share, arm(one.current), arm(one.candidate), unable)
+        };
         Self {
             shares: counted.shares.into_iter().map(row).collect(),
             alerts: counted.alerts,
@@ -132,11 +136,12 @@ impl From<Written> for Counted {
             aborted,
             confirmed,
         };
-        let row = |Row(share, current, candidate, unable)| OfShare {
+        let row = |Row(share, current, candidate, [unable, unable_devices])| OfShare {
             share,
             current: arm(current),
             candidate: arm(candidate),
             unable,
+            unable_devices,
         };
         Self {
             shares: written.shares.into_iter().map(row).collect(),
@@ -226,33 +231,30 @@ fn sum(one: &OfShare, other: &OfShare) -> OfShare {
         current: arm(one.current, other.current),
         candidate: arm(one.candidate, other.candidate),
         unable: one.unable.saturating_add(other.unable),
+        unable_devices: one.unable_devices.saturating_add(other.unable_devices),
     }
 }
 
 /// The annotation's format.
 #[derive(Deserialize, Serialize)]
-struct Annotation {
+struct Annotation<T> {
     version: u32,
     at: Option<Timestamp>,
-    trials: Vec<Record>,
+    trials: Vec<T>,
 }
 
 impl State {
-    /// Reads it from the annotations of the config Secret and the file of trials beside the configuration, for a listener in this
-    /// namespace. What is malformed is ignored: someone edited it.
-    pub fn read(
-        annotations: &BTreeMap<String, String>,
-        file: Option<&str>,
-        namespace: &str,
-    ) -> Self {
-        let text = annotations.get(TRIALS);
-        let read = text.and_then(|text| serde_json::from_str::<Annotation>(text).ok());
+    /// Reads it from the annotation of the config Secret and the file of trials beside the configuration, for a listener in this
+    /// namespace. What is malformed is ignored, each trial by itself: someone edited it.
+    pub fn read(text: Option<&str>, file: Option<&str>, namespace: &str) -> Self {
+        let read = text.and_then(|text| serde_json::from_str::<Annotation<Value>>(text).ok());
         let Some(read) = read.filter(|read| read.version == VERSION) else {
             return Self::default();
         };
         let trials = file.and_then(|file| FileTrial::parse(file).ok());
         let trials = trials.into_iter().flatten();
         let records = read.trials.into_iter();
+        let records = records.filter_map(|one| serde_json::from_value::<Record>(one).ok());
         let records = records.filter(|one| is_trial_id(&one.id) && one.phase.is_possible());
         let records = records.map(|one| Record {
             source: one.source.seen_from(namespace),
@@ -305,7 +307,7 @@ mod tests {
     use mqtt_tls_config::{Avoided, Trial as FileTrial};
 
     use super::{Arm, Counted, OfShare, Phase, Record, State, Why};
-    use crate::plan::names::{Name, TRIALS};
+    use crate::plan::names::Name;
     use crate::plan::source::Source;
 
     fn row(share: u16, served: u64) -> OfShare {
@@ -319,6 +321,7 @@ mod tests {
             current: arm(served),
             candidate: arm(served / 10),
             unable: 4,
+            unable_devices: 2,
         }
     }
 
@@ -349,20 +352,23 @@ mod tests {
             ],
             avoided: BTreeMap::from([("a-1".to_owned(), vec![Avoided { key: 7, until: 9 }])]),
         };
-        let annotations = BTreeMap::from([(TRIALS.to_owned(), state.annotation().unwrap())]);
+        let text = state.annotation().unwrap();
         let file = FileTrial::file(&[FileTrial {
             id: "a-1".to_owned(),
             share: 500,
             remember: 60,
             avoided: state.avoided["a-1"].clone(),
         }]);
-        assert_eq!(State::read(&annotations, Some(&file), "iot"), state);
-        let elsewhere = State::read(&annotations, None, "other");
+        assert_eq!(State::read(Some(&text), Some(&file), "iot"), state);
+        let edited = text.replace(r#""share":500"#, r#""share":70000"#);
+        let left = State::read(Some(&edited), None, "iot").records;
+        assert_eq!(left, state.records[1..], "the other one is kept");
+        let elsewhere = State::read(Some(&text), None, "other");
         assert_eq!(elsewhere.records[0].source.to_string(), "Secret iot/a");
         assert_eq!(State::default().annotation(), None);
         for edited in ["", "{}", r#"{"version":2,"trials":[]}"#] {
-            let edited = BTreeMap::from([(TRIALS.to_owned(), edited.to_owned())]);
-            assert_eq!(State::read(&edited, Some(&file), "iot"), State::default());
+            let read = State::read(Some(edited), Some(&file), "iot");
+            assert_eq!(read, State::default());
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Tried {
     pub report: Report,
 }
 
-/// What a user asks, as an annotation of the listener, and nothing comes of.
+/// A user's command that changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Ignored {
     /// Nothing.
@@ -49,7 +49,7 @@ pub struct Report {
     pub shown: Vec<Shown>,
     /// Whether something of them is written that was not before.
     pub is_new: bool,
-    /// What a user asks that changes nothing.
+    /// The user's command, if it changes nothing.
     pub ignored: Ignored,
     /// What is watched while a trial is running.
     pub watched: Option<Watched>,

@@ -34,12 +34,15 @@ struct Counts {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Arm {
     served: u64,
     aborted: u64,
     confirmed: u64,
     #[serde(default)]
     unable: u64,
+    #[serde(default)]
+    unable_devices: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,6 +95,7 @@ impl Counts {
             current: arm(&self.current),
             candidate: arm(&self.candidate),
             unable: self.candidate.unable,
+            unable_devices: self.candidate.unable_devices,
         }
     }
 }
