@@ -14,6 +14,9 @@ use crate::listener::{Edge, HOST, sends};
 const NAMESPACE: &str = "crl-urls";
 const WEB: &str = include_str!("web.yaml");
 
+/// Connections after which each of the two pods has certainly got one, but for one time in a hundred.
+const TRIES: usize = 8;
+
 /// The name of the server.
 const SERVER: &str = "web.crl-urls.svc.cluster.local";
 
@@ -47,8 +50,14 @@ pub(crate) fn a_device_that_is_revoked_at_a_url_is_cut_off(cluster: &'static Clu
         let end = cluster.block_on(async { timeout(SOON, lost.read_to_end()).await });
         end.expect("the connection of a revoked device is closed");
     }
-    for lost in [&pump, &valve, &stolen_pump, &stolen_valve] {
-        assert!(!sends(&at(lost)), "it gets no other one");
+    // Each pod fetches by itself, and either may get the next connection.
+    for lost in [&pump, &valve] {
+        eventually(SOON, "it gets no other one, from any pod", || {
+            (0..TRIES).all(|_| !sends(&at(lost))).then_some(())
+        });
+    }
+    for stolen in [&stolen_pump, &stolen_valve] {
+        assert!(!sends(&at(stolen)), "it gets no connection");
     }
     goes_on(&kept, &mut open, "one");
 

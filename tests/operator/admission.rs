@@ -118,7 +118,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "",
         "trial: {steps: []}",
-        "spec.trial.steps in body should have at least 1 items",
+        "spec.trial.steps in body should have at least 2 items",
+    ),
+    (
+        "",
+        "trial: {steps: [100]}",
+        "spec.trial.steps in body should have at least 2 items",
     ),
     (
         "",
