@@ -40,7 +40,7 @@ pub struct Previous {
 impl Previous {
     /// Reads the configuration back. An unreadable one is ignored.
     ///
-    /// Without a config Secret, it is the one that all pods accepted last, with the trials as they were then: pods that run still serve
+    /// Without a config Secret, it is the one that all pods accepted last, with the trials as they stand now: pods that run still serve
     /// it, and a certificate that was rolled back must not reach all because a Secret was deleted.
     pub fn read(identity: &Identity, children: &Children) -> Self {
         let is_ours = |secret: &&Secret| identity.ownership(&secret.metadata) == Ownership::Ours;

@@ -103,8 +103,14 @@ fn message(shown: &Shown, listener: &str) -> String {
             let id = shown.record.as_ref().map_or("", |one| &one.id);
             let held = shown.hold.map(|hold| {
                 let why = match hold {
-                    Hold::Full => "a pod can remember no further device that aborts",
-                    Hold::Doubtful => "devices seem to refuse it, which so few handshakes do not prove",
+                    Hold::Full => "a pod can remember no further device that aborts".to_owned(),
+                    Hold::Doubtful if unable(shown) > 0 => format!(
+                        "{} connections were of clients that cannot verify its key",
+                        unable(shown)
+                    ),
+                    Hold::Doubtful => {
+                        "devices seem to refuse it, which so few handshakes do not prove".to_owned()
+                    }
                 };
                 let (end, skip) = (Action::End.word(), Action::Skip.word());
                 format!(
@@ -140,8 +146,7 @@ fn counts(shown: &Shown) -> String {
     };
     let renewed = of_arm(&record.counted, |share| share.candidate);
     let previous = of_arm(&record.counted, |share| share.current);
-    let shares = record.counted.shares.iter();
-    let unable = shares.fold(0_u64, |sum, share| sum.saturating_add(share.unable));
+    let unable = unable(shown);
     let alerts = record.counted.alerts.iter();
     let alerts: Vec<String> = alerts
         .map(|(alert, count)| format!("{} {count}", abort(alert)))
@@ -161,6 +166,12 @@ fn counts(shown: &Shown) -> String {
         aborted(renewed),
         aborted(previous)
     )
+}
+
+/// Returns the number of connections of clients that cannot verify the certificate.
+fn unable(shown: &Shown) -> u64 {
+    let shares = shown.record.iter().flat_map(|one| &one.counted.shares);
+    shares.fold(0, |sum, share| sum.saturating_add(share.unable))
 }
 
 /// Describes how devices aborted, if that is no alert.

@@ -231,7 +231,8 @@ fn sum(one: &OfShare, other: &OfShare) -> OfShare {
         current: arm(one.current, other.current),
         candidate: arm(one.candidate, other.candidate),
         unable: one.unable.saturating_add(other.unable),
-        unable_devices: one.unable_devices.saturating_add(other.unable_devices),
+        // Each pod may have met the same ones.
+        unable_devices: one.unable_devices.max(other.unable_devices),
     }
 }
 
@@ -387,5 +388,6 @@ mod tests {
         assert_eq!(sum.of(100).current.served, 70);
         assert_eq!(sum.of(2500), row(2500, 1));
         assert_eq!(sum.of(100).unable, 8);
+        assert_eq!(sum.of(100).unable_devices, 2, "they may be the same");
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use x509_parser::extensions::KeyUsage;
-use x509_parser::oid_registry::{OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE};
+use x509_parser::oid_registry::{
+    OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME,
+};
 use x509_parser::prelude::X509Certificate;
 
 use super::object;
@@ -47,7 +49,12 @@ impl Uses {
         }
         let extensions = chain.iter().flat_map(|link| link.extensions());
         let critical = extensions.filter(|extension| {
-            let known = [OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE];
+            // Names are critical in a leaf without a subject (RFC 5280, section 4.2.1.6).
+            let known = [
+                OID_X509_EXT_BASIC_CONSTRAINTS,
+                OID_X509_EXT_KEY_USAGE,
+                OID_X509_EXT_SUBJECT_ALT_NAME,
+            ];
             extension.critical && !known.contains(&extension.oid)
         });
         Self {
