@@ -59,6 +59,23 @@ pub(crate) fn cases(good: &Leaf, other: &Leaf) -> Vec<Case> {
     ]
 }
 
+/// Puts a content into the Secret of the listener `edge`, and waits until the status says what is wrong with it.
+pub(crate) async fn is_reported(cluster: &Fixture, (data, reason, named): &Case) {
+    let data = data.iter().map(|(key, text)| (*key, text.as_bytes()));
+    let data: Vec<(&str, &[u8])> = data.collect();
+    cluster.put_secret("edge-tls", &data).await;
+    let refs = cluster
+        .wait_for("edge", "ResolvedRefs", "False", reason)
+        .await;
+    for part in ["Secret edge-tls", named] {
+        assert!(
+            refs.message.contains(part),
+            "{reason}: {part}: {}",
+            refs.message
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_problem_is_reported_and_changes_nothing() {
     let cluster = Fixture::start("bad").await;
@@ -70,21 +87,9 @@ async fn each_problem_is_reported_and_changes_nothing() {
         .await;
     let served = cluster.child::<Secret>("edge").await.resource_version();
 
-    for (data, reason, named) in cases(&good, &other) {
-        let data: Vec<(&str, &[u8])> = data
-            .iter()
-            .map(|(key, text)| (*key, text.as_bytes()))
-            .collect();
-        cluster.put_secret("edge-tls", &data).await;
-        let condition = cluster
-            .wait_for("edge", "ResolvedRefs", "False", reason)
-            .await;
-        assert!(
-            condition.message.contains("Secret edge-tls"),
-            "{}",
-            condition.message
-        );
-        assert!(condition.message.contains(named), "{}", condition.message);
+    for case in cases(&good, &other) {
+        is_reported(&cluster, &case).await;
+        let (_, reason, _) = case;
         let now = cluster.child::<Secret>("edge").await.resource_version();
         assert_eq!(
             now, served,

@@ -131,7 +131,7 @@ async fn a_certificate_that_devices_take_reaches_all_by_itself() {
     edge.cluster.settle().await;
     let writes = writes(&edge);
     // The first configuration, the trial's begin, two more steps, and its end: each writes the config Secret, and the accepted one once or
-    // twice. Some more for what was counted, or was tried again.
+    // twice. Some more for counts, and for retries.
     let secrets = writes.get("secrets/").copied().unwrap_or_default();
     assert!((5..=20).contains(&secrets), "{writes:?}");
 }

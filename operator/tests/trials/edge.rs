@@ -90,6 +90,18 @@ impl Look {
         conditions.find(|condition| condition.type_ == type_)
     }
 
+    /// Returns the certificate that a share of the clients gets, its trial, and the share in percent.
+    pub(crate) fn shown(&self) -> Option<(&'static str, &str, u16)> {
+        let candidate = self.candidate.as_ref();
+        candidate.map(|one| (one.leaf.name, one.id.as_str(), one.percent))
+    }
+
+    /// Returns the trial, and where it stands.
+    pub(crate) fn stands(&self) -> Option<(&str, Phase)> {
+        let record = self.record.as_ref();
+        record.map(|record| (record.id.as_str(), record.phase))
+    }
+
     /// Returns the reason of the condition about trials, if there is one.
     pub(crate) fn trial(&self) -> Option<&str> {
         self.condition("Trial").map(|found| &*found.reason)

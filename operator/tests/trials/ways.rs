@@ -124,13 +124,8 @@ pub(crate) fn lost(edge: &Edge, look: &Look) {
     edge.delete_config();
     let after = edge.plan();
     assert_eq!(after.served.name, look.served.name);
-    let shown = |look: &Look| {
-        let candidate = look.candidate.as_ref();
-        candidate.map(|one| (one.leaf.name, one.id.clone(), one.percent))
-    };
-    assert_eq!(shown(&after), shown(look));
-    let stands = |look: &Look| look.record.clone().map(|record| (record.id, record.phase));
-    assert_eq!(stands(&after), stands(look));
+    assert_eq!(after.shown(), look.shown());
+    assert_eq!(after.stands(), look.stands());
     assert_eq!(after.status.trials, look.status.trials);
     edge.assert_settled(&after);
 }

@@ -10,7 +10,7 @@ use tests::wait::eventually_async;
 
 use super::fleet::{Edge, TRIAL, leaf};
 use super::state;
-use crate::bad_secret::cases;
+use crate::bad_secret::{cases, is_reported};
 use crate::fixture::SOON;
 
 /// Steps that do not end by themselves.
@@ -61,22 +61,9 @@ async fn survives(edge: &Edge, content: &Leaf, what: &str) {
     let before = Shown::of(edge).await;
     let cluster = &edge.cluster;
     let other = leaf(&edge.new_ca).issue();
-    for (data, reason, named) in cases(content, &other) {
-        let data: Vec<(&str, &[u8])> = data
-            .iter()
-            .map(|(key, text)| (*key, text.as_bytes()))
-            .collect();
-        cluster.put_secret("edge-tls", &data).await;
-        let refs = cluster
-            .wait_for("edge", "ResolvedRefs", "False", reason)
-            .await;
-        for part in ["Secret edge-tls", named] {
-            assert!(
-                refs.message.contains(part),
-                "{what}: {part}: {}",
-                refs.message
-            );
-        }
+    for case in cases(content, &other) {
+        is_reported(cluster, &case).await;
+        let (_, reason, _) = case;
         assert_eq!(Shown::of(edge).await, before, "{what}: {reason}");
     }
     delete(edge, "edge-tls").await;
@@ -169,8 +156,8 @@ async fn goes_on_with_others(edge: &Edge, first: &Shown) {
     })
     .await;
     edge.renew().await;
-    let again = wait_until(edge, "it is tried again", |shown| shown.tries(&edge.new)).await;
-    assert_ne!(id(&again), id(first), "another trial");
+    let again = wait_until(edge, "another trial begins", |shown| shown.tries(&edge.new)).await;
+    assert_ne!(id(&again), id(first));
 }
 
 /// It is written again as the pods have accepted it.

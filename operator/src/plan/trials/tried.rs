@@ -83,13 +83,16 @@ pub struct Watched {
     settings: Settings,
     /// The trials whose candidates are in the configuration.
     shown: BTreeSet<String>,
-    /// Whether it was reported that something is due. If that then fails, it is tried again at its own pace.
+    /// Whether it was reported that something is due. A reconciliation that fails then is retried with its own backoff.
     is_announced: bool,
 }
 
 impl Watched {
     /// Reports, once, whether one goes on now, or something of it is to be written.
     pub fn becomes_due(&mut self, seen: &Seen, now: Timestamp) -> bool {
+        if self.is_announced {
+            return false;
+        }
         let input = Input {
             seen,
             settings: &self.settings,
@@ -97,9 +100,8 @@ impl Watched {
             shown: &self.shown,
             now,
         };
-        let was_announced = self.is_announced;
-        self.is_announced |= advance::advance(&self.state, &input) != self.state;
-        self.is_announced && !was_announced
+        self.is_announced = advance::advance(&self.state, &input) != self.state;
+        self.is_announced
     }
 
     /// Reports whether the trials are still as this process has written them, and not changed back by someone else.
