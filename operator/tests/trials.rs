@@ -126,6 +126,7 @@ fn enumerate(state: &State) -> usize {
         ways::on(edge, look);
         ways::time(edge, look);
         ways::lost(edge, look);
+        ways::upgraded(edge, look);
         ways::stop(content, edge, look);
         beside::all(content, edge, look);
         count += 1;

@@ -27,7 +27,16 @@ const MQTT_JS: [&str; 3] = [
 ];
 const PROGRAMS: &str = include_str!("../assets/programs/go.mod");
 const COREDNS: &str = include_str!("../assets/programs/coredns/main.go");
-const CERT_MANAGER: &str = include_str!("../assets/programs/cert-manager/controller/main.go");
+const CERT_MANAGER: [(&str, &str); 2] = [
+    (
+        "controller",
+        include_str!("../assets/programs/cert-manager/controller/main.go"),
+    ),
+    (
+        "webhook",
+        include_str!("../assets/programs/cert-manager/webhook/main.go"),
+    ),
+];
 const KUBE_SCORE: &str = include_str!("../assets/kube-score/go.mod");
 const PROMETHEUS_OPERATOR: &str = include_str!("../assets/prometheus-operator");
 const UNITTEST: &str = include_str!("../assets/helm-plugins/unittest/plugin.yaml");
@@ -95,9 +104,10 @@ pub fn coredns() -> PathBuf {
     named_after(&[PROGRAMS, COREDNS], "coredns", "coredns", "node")
 }
 
-/// A program of cert-manager: `controller`.
+/// A program of cert-manager: `controller` or `webhook`.
 pub fn cert_manager(program: &str) -> PathBuf {
-    let sources = [PROGRAMS, CERT_MANAGER];
+    let source = CERT_MANAGER.iter().find(|(name, _)| *name == program);
+    let sources = [PROGRAMS, source.expect("a program of cert-manager").1];
     named_after(&sources, "cert-manager", program, "cert-manager")
 }
 

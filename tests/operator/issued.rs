@@ -11,6 +11,7 @@ use mqtt_tls_judge::pem::Part;
 use mqtt_tls_operator::kinds::certificate::Certificate;
 use tests::apiserver::ApiServer;
 use tests::cert_manager;
+use tests::process::Process;
 use tests::wait::eventually_async;
 
 use crate::fixture::{Fixture, SOON};
@@ -82,6 +83,7 @@ async fn a_listener_gets_its_certificates_from_cert_manager() {
     let to_do = "install cert-manager";
     assert!(refs.message.contains(to_do), "{}", refs.message);
     let _controllers = cert_manager::start(server);
+    let webhook = cert_manager::start_webhook(server);
     // Before there is an issuer, it says what cert-manager says.
     let look = || async {
         let status = cluster.listener("edge").await.status.unwrap_or_default();
@@ -93,6 +95,7 @@ async fn a_listener_gets_its_certificates_from_cert_manager() {
     assert!(waits.message.contains(to_do), "{}", waits.message);
     let name = is_issued(&cluster).await;
     is_renewed_and_replaced(&cluster, &name).await;
+    what_the_webhook_refuses_is_said(&cluster, webhook).await;
 }
 
 /// Creates the issuer, and checks what it issues. Returns the Certificate's name.
@@ -157,4 +160,46 @@ async fn is_renewed_and_replaced(cluster: &Fixture, name: &str) {
     eventually_async(SOON, "neither Certificate nor CA is left", look).await;
     let secrets = cluster.api::<Secret>();
     assert!(secrets.get_opt(name).await.unwrap().is_some());
+}
+
+/// A duration under an hour, which it refuses as well, does not reach it: the listener's own rules refuse that.
+async fn what_the_webhook_refuses_is_said(cluster: &Fixture, webhook: Process) {
+    // A kind of another project, without its group.
+    let certificates = |issuer: &str| {
+        format!(
+            "  - secretRef: {{name: edge-tls}}\n  - issuerRef: {{{issuer}}}\n    optional: true"
+        )
+    };
+    cluster.apply(&listener(&certificates(
+        "kind: AWSPCAClusterIssuer, name: ca",
+    )));
+    says(cluster, "must be one of Issuer or ClusterIssuer").await;
+    // It holds back no renewal of another one.
+    let renewed = cluster.leaf("edge");
+    cluster.put_tls("edge-tls", &renewed).await;
+    let is_renewed = |config: &Config| facts(config).fingerprint == renewed.fingerprint();
+    cluster
+        .wait_for_config("edge", "the renewed certificate", is_renewed)
+        .await;
+
+    // Nobody answers for it.
+    webhook.kill();
+    cluster.apply(&listener(&certificates("name: ca")));
+    says(cluster, "failed calling webhook").await;
+    let _webhook = cert_manager::start_webhook(cluster.server);
+    cluster.wait_until_programmed("edge").await;
+    assert_eq!(issued(cluster).await.len(), 1);
+}
+
+/// Waits until a condition shows a refusal of a Certificate with these words.
+async fn says(cluster: &Fixture, words: &str) {
+    let look = || async {
+        let status = cluster.listener("edge").await.status.unwrap_or_default();
+        let mut conditions = status.conditions.into_iter();
+        conditions.find(|one| one.reason == "Refused" && one.message.contains(words))
+    };
+    let refused = eventually_async(SOON, words, look).await;
+    assert_eq!((&*refused.type_, &*refused.status), ("Programmed", "False"));
+    let message = &refused.message;
+    assert!(message.contains("Certificate edge-mqtts-"), "{message}");
 }

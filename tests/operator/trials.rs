@@ -10,8 +10,10 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use mqtt_tls_operator::crd::{TrialState, TrialStatus};
+use tests::clients::openssl::SClient;
 use tests::clients::tls::Connector;
-use tests::pki::Ca;
+use tests::mqtt;
+use tests::pki::{Ca, KeyKind};
 use tests::pods::config_of;
 use tests::wait::eventually_async;
 
@@ -179,6 +181,30 @@ async fn a_user_decides_about_a_trial_once() {
     );
     edge.ask(&format!("skip:{second}"));
     edge.is_at_all().await;
+}
+
+/// A device that can verify ECDSA only would be locked out by an RSA certificate, whichever CA it trusts.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_says_who_cannot_verify_the_renewed_certificate() {
+    let mut edge = Edge::start("forecast-trial", "{minStep: 1h}").await;
+    edge.new = fleet::leaf(&edge.new_ca).key(KeyKind::Rsa2048).issue();
+    for number in 0..2 {
+        let device = edge.both().bound_to(address(number));
+        let connected = device.connect_mqtt(edge.pod(number), "device").await;
+        connected.expect("it can connect");
+    }
+    let old = SClient::new(edge.pod(0), &edge.cluster.ca);
+    let old = old
+        .args(&["-sigalgs", "ECDSA+SHA256"])
+        .run(&mqtt::first_packet());
+    assert!(old.stdout.contains("Verify return code: 0"), "{old:?}");
+    edge.renew().await;
+    eventually_async(SOON, "one of three is forecast", async || {
+        let status = edge.cluster.listener("edge").await.status?;
+        let mut forecasts = status.trials.iter().map(|one| one.forecast_percent);
+        forecasts.any(|percent| percent == Some(34)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,8 @@ pub enum Error {
         reason: String,
         /// The API server's message.
         message: String,
+        /// Whether the operator lacks the permission. Policies, quotas and webhooks refuse with the same code.
+        lacks_permission: bool,
     },
     /// No response in time. The call may have succeeded.
     #[error("{verb} {target} timed out after {} s", CALL_DEADLINE.as_secs())]
@@ -60,7 +62,10 @@ impl Error {
     /// Returns the reason of the error, one of a fixed set, for metrics and conditions.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Refused { code: 403, .. } => Reason::Forbidden,
+            Self::Refused {
+                lacks_permission: true,
+                ..
+            } => Reason::Forbidden,
             Self::Refused { code: 409, .. } => Reason::Conflict,
             Self::Refused {
                 code: 400 | 422, ..
@@ -101,7 +106,13 @@ impl Error {
 
     /// Reports whether the operator lacks the permission.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Refused { code: 403, .. })
+        matches!(
+            self,
+            Self::Refused {
+                lacks_permission: true,
+                ..
+            }
+        )
     }
 
     /// Returns the verb and the object of the call.
@@ -130,6 +141,7 @@ pub async fn call<T>(
         Err(_) => Err(Error::TimedOut { verb, target }),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => {
+            let lacks_permission = status.code == 403 && is_by_rbac(&status.message);
             let message = if target.kind.is_confidential() {
                 "message withheld, because it may quote the content".to_owned()
             } else {
@@ -141,6 +153,7 @@ pub async fn call<T>(
                 code: status.code,
                 reason: status.reason,
                 message,
+                lacks_permission,
             })
         }
         Ok(Err(kube::Error::SerdeError(_))) => Err(Error::Unreadable { verb, target }),
@@ -150,6 +163,13 @@ pub async fn call<T>(
             source: Box::new(error),
         }),
     }
+}
+
+/// Reports whether a message is the API server's own about a missing permission, such as `secrets is forbidden: User "a" cannot list
+/// resource "secrets"…`. Admission has other words.
+fn is_by_rbac(message: &str) -> bool {
+    let user = message.split_once("User \"");
+    user.is_some_and(|(_, rest)| rest.contains("\" cannot "))
 }
 
 #[cfg(test)]
@@ -180,5 +200,37 @@ mod tests {
         assert!(!chain(&error).contains("MIIE"), "{error}");
         let error = call(Verb::Apply, &service, refusal()).await.unwrap_err();
         assert!(error.to_string().contains("MIIE"), "{error}");
+    }
+
+    /// The right to do it is not what is missing.
+    #[tokio::test]
+    async fn only_a_missing_permission_is_forbidden() {
+        for (message, reason) in [
+            (
+                "secrets is forbidden: User \"system:serviceaccount:a:b\" cannot list resource \"secrets\" in API group \"\" at the \
+                 cluster scope",
+                Reason::Forbidden,
+            ),
+            (
+                "admission webhook \"webhook.cert-manager.io\" denied the request: spec.issuerRef.kind: Invalid value",
+                Reason::Refused,
+            ),
+            (
+                "services \"a\" is forbidden: exceeded quota: few, requested: services=1, used: services=5, limited: services=5",
+                Reason::Refused,
+            ),
+            (
+                "deployments.apps \"a\" is forbidden: unable to create new content in namespace b because it is being terminated",
+                Reason::Refused,
+            ),
+        ] {
+            let target = Target::one(Kind::Secret, "a");
+            let status = Status::failure(message, "Forbidden").with_code(403);
+            let refused = async { Err::<(), _>(kube::Error::Api(Box::new(status))) };
+            let error = call(Verb::Apply, &target, refused).await.unwrap_err();
+            assert_eq!(error.reason(), reason, "{message}");
+            assert_eq!(error.is_forbidden(), reason == Reason::Forbidden);
+            assert!(error.is_lasting());
+        }
     }
 }

@@ -10,10 +10,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{self as core, ConfigMap, Secret, Service};
 use mqtt_tls_config::yaml::{self, Value};
-use mqtt_tls_judge::authorities;
 use mqtt_tls_judge::pem::Part;
 use mqtt_tls_judge::revocation::crl::{Crl, Issuer};
 use mqtt_tls_judge::revocation::source::{Bounds, find};
+use mqtt_tls_judge::{authorities, certificate};
 use mqtt_tls_operator::kinds::certificate::Certificate;
 use mqtt_tls_operator::kinds::{Child, Object};
 use mqtt_tls_operator::plan::environment::Environment;
@@ -28,7 +28,7 @@ use rcgen::{
     IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber,
 };
 
-/// Certificates by their names in the inputs: `@edge.crt`, `@edge.key`, `@edge.pem`.
+/// Certificates by their names in the inputs: `@edge.crt`, `@edge.key`, `@edge.pem`; `@edge.chain` is a digest of its chain.
 pub(crate) struct Pki(BTreeMap<String, String>);
 
 impl Pki {
@@ -59,10 +59,10 @@ impl Pki {
             params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
             let key = KeyPair::generate().unwrap();
             let certificate = params.signed_by(&key, &ca).unwrap().pem();
-            texts.insert(
-                format!("@{name}.pem"),
-                format!("{certificate}{}", key.serialize_pem()),
-            );
+            let pem = format!("{certificate}{}", key.serialize_pem());
+            let judged = certificate::judge(&[Part::file(&pem)]).unwrap();
+            texts.insert(format!("@{name}.chain"), judged.chain_digest());
+            texts.insert(format!("@{name}.pem"), pem);
             texts.insert(format!("@{name}.crt"), certificate);
             texts.insert(format!("@{name}.key"), key.serialize_pem());
         }
@@ -74,8 +74,13 @@ impl Pki {
         self.0.get(name).cloned().unwrap_or_else(|| name.to_owned())
     }
 
-    /// Replaces PEM blocks by their names.
+    /// Replaces PEM blocks and digests of chains by their names.
     pub(crate) fn redacted(&self, text: &str) -> String {
+        let is_digest = |name: &str| name.rsplit('.').next() == Some("chain");
+        let mut text = text.to_owned();
+        for (name, digest) in self.0.iter().filter(|(name, _)| is_digest(name)) {
+            text = text.replace(digest, name);
+        }
         let mut redacted = String::new();
         let mut lines = text.lines();
         while let Some(line) = lines.next() {

@@ -130,6 +130,18 @@ pub(crate) fn lost(edge: &Edge, look: &Look) {
     edge.assert_settled(&after);
 }
 
+/// Asserts that a trial stays where it is over an upgrade to a release that knows classes, or writes counts, in another way.
+pub(crate) fn upgraded(edge: &Edge, look: &Look) {
+    let mut edge = edge.clone();
+    edge.upgrade();
+    edge.pass(1);
+    let after = edge.plan();
+    assert_eq!(after.served.name, look.served.name);
+    assert_eq!(after.shown(), look.shown());
+    assert_eq!(after.stands(), look.stands());
+    edge.assert_settled(&after);
+}
+
 /// Asserts that the newest certificate is served once that before has expired.
 pub(crate) fn stop(content: &Content, edge: &Edge, look: &Look) {
     let mut edge = edge.clone();

@@ -20,6 +20,7 @@ use super::algorithm::Algorithm;
 use super::chain::{self, Chain, Link};
 use super::date::Date;
 use super::error::USABLE;
+use super::facts::sha256;
 use super::finding::{self, Finding, Reason};
 use super::kind::{self, Encoding};
 use super::pem::{self, Part};
@@ -345,6 +346,13 @@ impl Certificate {
     /// Reports whether both have the same chain, and so the same key.
     pub fn is_same(&self, other: &Self) -> bool {
         self.certified.cert == other.certified.cert
+    }
+
+    /// Returns a digest of the chain, of 32 lower-case hexadecimal digits. All that it is of is public.
+    pub fn chain_digest(&self) -> String {
+        let ders: Vec<&[u8]> = self.certified.cert.iter().map(|der| &**der).collect();
+        // Each says its own length, so no two chains have the same bytes.
+        sha256(&ders.concat())[..32].to_owned()
     }
 
     /// Returns the certificate if it is good enough for first use.

@@ -343,7 +343,7 @@ mod tests {
     use x509_parser::prelude::FromDer;
     use x509_parser::x509::AlgorithmIdentifier;
 
-    use super::{CHAIN_GROWTH_MAX, Change, Class, signature};
+    use super::{CHAIN_GROWTH_MAX, Change, Class, Uses, signature};
     use crate::certificate::{Certificate, judge};
     use crate::pem::Part;
 
@@ -822,6 +822,7 @@ mod tests {
         let (before, now) = (class(&before, &[&before]), class(&now, &[&now]));
         let expected = ["critical extension nameConstraints added"];
         assert_changes(&before, &now, &expected);
+        assert_ne!(before.digest(), now.digest());
         assert_eq!(now.changes(&before), []);
     }
 
@@ -875,6 +876,10 @@ mod tests {
             },
             Class {
                 length: 3,
+                ..rest()
+            },
+            Class {
+                uses: Uses::default(),
                 ..rest()
             },
         ];

@@ -1,9 +1,10 @@
 // Builds what the tests run from the Go world and Kubernetes' own module does not hold: CoreDNS and
-// cert-manager's controllers (each by a main of a few lines here), helm, its plugin unittest and helm-docs.
+// cert-manager's controllers and webhook (each by a main of a few lines here), helm, its plugin unittest and helm-docs.
 // One module, so that the libraries which they share are compiled once. tests/setup runs
 // `go build` here; nothing imports this module. The replace is helm-unittest's own, repeated because a
-// module's replaces do not count where it is only required.
-module smart-mqtt-tls.test/programs
+// module's replaces do not count where it is only required. Its path is below cert-manager's, as that of
+// cert-manager's own module with the webhook's main is: its packages for that are internal.
+module github.com/cert-manager/cert-manager/smart-mqtt-tls-tests
 
 go 1.26.0
 
@@ -18,6 +19,7 @@ tool (
 require (
 	github.com/cert-manager/cert-manager v1.21.2
 	github.com/coredns/coredns v1.15.0
+	github.com/spf13/pflag v1.0.10
 )
 
 require (
@@ -154,7 +156,6 @@ require (
 	github.com/spf13/cast v1.10.0 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
 	github.com/spf13/jwalterweatherman v1.1.0 // indirect
-	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/spf13/viper v1.16.0 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect
 	github.com/subosito/gotenv v1.4.2 // indirect
@@ -189,6 +190,7 @@ require (
 	golang.org/x/term v0.46.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
+	gomodules.xyz/jsonpatch/v2 v2.5.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260715232425-e75dac1f907d // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/grpc v1.84.0 // indirect

@@ -96,8 +96,8 @@ pub(super) const ROWS: [Row; 28] = [
         Reason::Refused,
         "Refused",
         PROGRAMMED,
-        "the API server or a webhook refuses a child",
-        "see the message",
+        "a policy, a quota or a webhook of the cluster refuses a child, or a webhook does not answer",
+        "see the message; it names the policy, the quota or the webhook",
     ),
     Row::new(
         Reason::RolloutStuck,

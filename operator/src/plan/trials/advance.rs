@@ -297,6 +297,7 @@ mod tests {
             id: id.to_owned(),
             source: Source::Secret(Name::new("iot", "edge-tls")),
             class: String::new(),
+            chain: String::new(),
             began: Timestamp::UNIX_EPOCH,
             until: after(30 * 24 * 3600),
             phase,

@@ -185,20 +185,27 @@ impl<'t> Trials<'t> {
         if changes.is_empty() {
             return Stage::at_once(newest);
         }
+        let chain = newest.certificate.chain_digest();
         // What the digest does not have, such as names, may have changed since the trial began.
         let is_as_tried = |candidate: &Served| {
             let tried = Class::of(&candidate.certificate);
             tried.changes(&class).is_empty()
         };
-        let known = known
-            .filter(|record| record.class == class.digest() && candidate.is_none_or(is_as_tried));
+        let is_of_class =
+            |record: &Record| record.class == class.digest() && candidate.is_none_or(is_as_tried);
+        let known = known.filter(|record| record.chain == chain || is_of_class(record));
         if known.is_some_and(|record| record.phase == Phase::Promoted) {
             return Stage::at_once(newest);
         }
         let is_known = known.is_some();
-        let record = known
-            .cloned()
-            .or_else(|| self.begun(&source, &class, before));
+        let record = match known {
+            Some(record) => Some(Record {
+                class: class.digest(),
+                chain,
+                ..record.clone()
+            }),
+            None => self.begun(&source, (class.digest(), chain), before),
+        };
         Stage {
             served: before.clone(),
             staged: Some(Staged {
@@ -233,12 +240,18 @@ impl<'t> Trials<'t> {
     }
 
     /// Returns a trial that begins now, if it may.
-    fn begun(&self, source: &Source, class: &Class, before: &Served) -> Option<Record> {
+    fn begun(
+        &self,
+        source: &Source,
+        (class, chain): (String, String),
+        before: &Served,
+    ) -> Option<Record> {
         let may_begin = !self.is_frozen && self.old_pod.is_none();
         may_begin.then(|| Record {
             id: id::of(source, self.now),
             source: source.clone(),
-            class: class.digest(),
+            class,
+            chain,
             began: self.now,
             until: before.facts.not_after.timestamp(),
             phase: Phase::Running {

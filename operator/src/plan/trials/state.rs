@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mqtt_tls_config::{Avoided, SHARE_ALL, Trial as FileTrial, is_trial_id};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::evidence::{Arm, OfShare};
@@ -35,8 +35,11 @@ pub struct Record {
     pub id: String,
     /// The source of the renewed certificate.
     pub source: Source,
-    /// The class of the renewed certificate.
+    /// The class of the renewed certificate, as the release that wrote it knows classes.
     pub class: String,
+    /// The digest of its chain, by which each release knows it.
+    #[serde(default)]
+    pub chain: String,
     /// When it began.
     pub began: Timestamp,
     /// When the certificate before expires. From then on there is nothing to go back to.
@@ -44,8 +47,8 @@ pub struct Record {
     /// How far it has come.
     #[serde(flatten)]
     pub phase: Phase,
-    /// What was counted.
-    #[serde(default)]
+    /// What was counted. Counts that another release wrote in another way must not begin a trial again.
+    #[serde(default, deserialize_with = "counted_or_none")]
     pub counted: Counted,
 }
 
@@ -114,6 +117,11 @@ struct Written {
 /// that are unable.
 #[derive(Deserialize, Serialize)]
 struct Row(u16, [u64; 3], [u64; 3], [u64; 2]);
+
+fn counted_or_none<'de, D: Deserializer<'de>>(written: D) -> Result<Counted, D::Error> {
+    let written = Value::deserialize(written)?;
+    Ok(serde_json::from_value(written).unwrap_or_default())
+}
 
 impl From<Counted> for Written {
     fn from(counted: Counted) -> Self {
@@ -331,6 +339,7 @@ mod tests {
             id: format!("{name}-1"),
             source: Source::Secret(Name::new("iot", name)),
             class: "00".repeat(16),
+            chain: "01".repeat(16),
             began: Timestamp::UNIX_EPOCH,
             until: Timestamp::UNIX_EPOCH,
             phase,
@@ -370,6 +379,29 @@ mod tests {
         for edited in ["", "{}", r#"{"version":2,"trials":[]}"#] {
             let read = State::read(Some(edited), Some(&file), "iot");
             assert_eq!(read, State::default());
+        }
+    }
+
+    /// As other releases may have written it.
+    #[test]
+    fn a_trial_stays_where_it_is_over_an_upgrade() {
+        let since = "2026-06-01T00:00:00Z".parse().unwrap();
+        let why = Why::Ended;
+        let records = vec![record("a", Phase::RolledBack { since, why })];
+        let state = State {
+            at: Some(since),
+            records,
+            avoided: BTreeMap::new(),
+        };
+        let text = state.annotation().unwrap();
+        let without_chain = text.replace(&format!(r#""chain":"{}","#, "01".repeat(16)), "");
+        let row = "[100,[50,2,1],[5,2,1],[4,2]]";
+        let other_rows = text.replace(row, "[100,50,2,1,5,2,1,4]");
+        let no_counts = text.replace(r#","counted":{"#, r#","other":{"#);
+        for other in [without_chain, other_rows, no_counts] {
+            assert_ne!(other, text);
+            let read = State::read(Some(&other), None, "iot");
+            assert!(read.stands_as(&state), "{other}");
         }
     }
 

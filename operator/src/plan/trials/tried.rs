@@ -13,7 +13,6 @@ use super::settings::Settings;
 use super::stage::{Staged, Standing, Trials};
 use super::state::{Phase, Record, State};
 use crate::crd::CertificateStatus;
-use crate::plan::certificates::served::Served;
 use crate::plan::hosts::Choices;
 use crate::plan::source::Source;
 
@@ -193,14 +192,15 @@ impl Trials<'_> {
             changes: candidate
                 .map(|(_, changes)| changes.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
-            forecast: candidate.and_then(|(served, _)| forecast(served, self.seen().day())),
+            forecast: candidate
+                .and_then(|(served, _)| forecast(served.facts.key, self.seen().day())),
         }
     }
 }
 
-/// Returns the percentage of clients that cannot verify a certificate, rounded up.
-fn forecast(served: &Served, day: Day) -> Option<u64> {
-    let unable = match served.facts.key {
+/// Returns the percentage of clients that cannot verify a kind of key, rounded up.
+fn forecast(key: &str, day: Day) -> Option<u64> {
+    let unable = match key {
         "ECDSA P-256" => day.without_p256,
         "RSA" => day.without_rsa,
         _ => return None,
@@ -240,7 +240,7 @@ impl Settings {
 mod tests {
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{Duration, Settings};
+    use super::{Day, Duration, Settings, forecast};
 
     const HOUR: u64 = 3600;
 
@@ -296,5 +296,30 @@ mod tests {
         let next = [1, 100, 400, 500, 2500, 9999, 10_000].map(|share| settings.after(share));
         let wanted = [100, 500, 500, 2500, 10_000, 10_000].map(Some);
         assert_eq!((&next[..6], next[6]), (&wanted[..], None));
+    }
+
+    /// One client of many is no reason to say that there is none.
+    #[test]
+    fn a_forecast_is_rounded_up() {
+        let day = Day {
+            served: 1000,
+            without_p256: 1,
+            without_rsa: 250,
+        };
+        for (key, expected) in [
+            ("ECDSA P-256", Some(1)),
+            ("RSA", Some(25)),
+            // Of these, ClientHellos are not counted.
+            ("ECDSA P-384", None),
+            ("Ed25519", None),
+        ] {
+            assert_eq!(forecast(key, day), expected, "{key}");
+        }
+        assert_eq!(forecast("RSA", Day::default()), None, "no client");
+        let all_able = Day {
+            without_rsa: 0,
+            ..day
+        };
+        assert_eq!(forecast("RSA", all_able), Some(0));
     }
 }
