@@ -52,7 +52,7 @@ pub use references::{CertificateSource, GRACE, SecretRef};
 pub use service::{ExternalTrafficPolicy, ServiceTemplate, ServiceType};
 pub use status::{
     Address, AddressType, CertificateStatus, HostStatus, MqttTlsListenerStatus, TrialCounts,
-    TrialState, TrialStatus,
+    TrialState, TrialStatus, TrialUnable,
 };
 pub use timeouts::Timeouts;
 pub use tls::{Tickets, Tls, TlsVersion};

@@ -264,6 +264,23 @@ fn what_is_rolled_back_stays_so_when_the_config_secret_is_deleted_at_once() {
     edge.assert_settled(&look);
 }
 
+/// They would be locked out.
+#[test]
+fn clients_that_cannot_verify_the_renewed_certificate_are_shown() {
+    let (mut edge, _) = states::doubtful();
+    edge.pass(5);
+    let look = edge.plan();
+    let unable = look.status.trials[0].unable.unwrap();
+    assert_eq!((unable.connections, unable.devices), (5, 5));
+    let message = &look.condition("Trial").unwrap().message;
+    let words = "it met 5 connections of 5 devices that cannot verify its key";
+    assert!(message.contains(words), "{message}");
+    let (_, back) = states::rolled_back(0);
+    assert_eq!(back.status.trials[0].unable.unwrap().connections, 3000);
+    let (_, good) = states::running(1);
+    assert_eq!(good.status.trials[0].unable, None);
+}
+
 /// One trial for both: it would count what the other has not seen.
 #[test]
 fn a_secret_that_is_tried_can_become_that_of_a_host_as_well() {

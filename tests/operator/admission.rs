@@ -100,6 +100,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "certificates: [{secretRef: {name: a}, optional: true}]",
         "the first certificate is the default, and must not be optional",
     ),
+    // Without the CA, anyone would be accepted.
+    (
+        "",
+        "clientAuth: {mode: Require, caRef: {kind: ConfigMap, name: a, optional: true}}",
+        r#"unknown field "spec.clientAuth.caRef.optional""#,
+    ),
     (
         "",
         "referenceGrace: 721h",

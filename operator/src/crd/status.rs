@@ -132,6 +132,9 @@ pub struct TrialStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "counts")]
     pub alerts: BTreeMap<String, u64>,
+    /// Clients that cannot verify signatures by its key, as their ClientHellos say; they get the previous certificate meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unable: Option<TrialUnable>,
     /// Percentage of the last day's clients that cannot verify its kind of key, rounded up, as the pods have seen it in their
     /// ClientHellos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +196,18 @@ pub struct TrialCounts {
     /// Those of them that were served with the previous certificate later.
     #[schemars(schema_with = "count")]
     pub confirmed: u64,
+}
+
+/// Clients that cannot verify a renewed certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialUnable {
+    /// Their connections for which it was drawn.
+    #[schemars(schema_with = "count")]
+    pub connections: u64,
+    /// Their number. Those with the same software behind one address are one.
+    #[schemars(schema_with = "count")]
+    pub devices: u64,
 }
 
 /// A host that is not right.

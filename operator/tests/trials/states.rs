@@ -77,7 +77,7 @@ fn held() -> (Edge, Look) {
     (edge, look)
 }
 
-fn doubtful() -> (Edge, Look) {
+pub(crate) fn doubtful() -> (Edge, Look) {
     let (mut edge, look) = running(1);
     let unable = OfShare {
         unable: 5,

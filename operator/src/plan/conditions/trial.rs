@@ -4,8 +4,8 @@ use mqtt_tls_judge::escape::escaped;
 
 use super::finding::{Finding, Status, find as find_condition};
 use super::judged::Judged;
-use super::trials::{of_arm, rank, state};
-use crate::crd::{TrialCounts, TrialState};
+use super::trials::{of_arm, rank, state, unable};
+use crate::crd::{TrialCounts, TrialState, TrialUnable};
 use crate::plan::names::TRIAL;
 use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::trials::advance::Hold;
@@ -104,13 +104,11 @@ fn message(shown: &Shown, listener: &str) -> String {
             let held = shown.hold.map(|hold| {
                 let why = match hold {
                     Hold::Full => "a pod can remember no further device that aborts".to_owned(),
-                    Hold::Doubtful if unable(shown) > 0 => format!(
-                        "{} connections were of clients that cannot verify its key",
-                        unable(shown)
-                    ),
-                    Hold::Doubtful => {
-                        "devices seem to refuse it, which so few handshakes do not prove".to_owned()
-                    }
+                    Hold::Doubtful => match unable_of(shown) {
+                        Some(unable) => format!("it met {unable}"),
+                        None => "devices seem to refuse it, which so few handshakes do not prove"
+                            .to_owned(),
+                    },
                 };
                 let (end, skip) = (Action::End.word(), Action::Skip.word());
                 format!(
@@ -146,7 +144,6 @@ fn counts(shown: &Shown) -> String {
     };
     let renewed = of_arm(&record.counted, |share| share.candidate);
     let previous = of_arm(&record.counted, |share| share.current);
-    let unable = unable(shown);
     let alerts = record.counted.alerts.iter();
     let alerts: Vec<String> = alerts
         .map(|(alert, count)| format!("{} {count}", abort(alert)))
@@ -156,11 +153,8 @@ fn counts(shown: &Shown) -> String {
     } else {
         format!(" ({})", alerts.join(", "))
     };
-    let unable = if unable == 0 {
-        String::new()
-    } else {
-        format!(", {unable} connections of clients that cannot verify its key")
-    };
+    let unable = unable_of(shown);
+    let unable = unable.map_or_else(String::new, |unable| format!(", {unable}"));
     format!(
         "{} with it{alerts}{unable}, and {} with the previous one",
         aborted(renewed),
@@ -168,10 +162,19 @@ fn counts(shown: &Shown) -> String {
     )
 }
 
-/// Returns the number of connections of clients that cannot verify the certificate.
-fn unable(shown: &Shown) -> u64 {
-    let shares = shown.record.iter().flat_map(|one| &one.counted.shares);
-    shares.fold(0, |sum, share| sum.saturating_add(share.unable))
+/// Describes the clients that cannot verify the certificate, if there are any.
+fn unable_of(shown: &Shown) -> Option<String> {
+    let unable = unable(&shown.record.as_ref()?.counted)?;
+    let plural = |number| if number == 1 { "" } else { "s" };
+    let TrialUnable {
+        connections,
+        devices,
+    } = unable;
+    Some(format!(
+        "{connections} connection{} of {devices} device{} that cannot verify its key",
+        plural(connections),
+        plural(devices)
+    ))
 }
 
 /// Describes how devices aborted, if that is no alert.

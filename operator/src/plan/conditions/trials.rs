@@ -2,7 +2,7 @@
 //! changes no more often.
 
 use super::judged::Judged;
-use crate::crd::{TrialCounts, TrialState, TrialStatus};
+use crate::crd::{TrialCounts, TrialState, TrialStatus, TrialUnable};
 use crate::plan::trials::evidence::{Arm, OfShare};
 use crate::plan::trials::stage::Standing;
 use crate::plan::trials::state::{Counted, Phase};
@@ -64,6 +64,7 @@ fn trial(shown: &Shown) -> TrialStatus {
         alerts: counted
             .map(|counted| counted.alerts.clone())
             .unwrap_or_default(),
+        unable: counted.and_then(unable),
         forecast_percent: shown.forecast,
     }
 }
@@ -77,6 +78,19 @@ pub(super) fn state(shown: &Shown) -> TrialState {
         (Standing::Tried, _) => TrialState::Running,
         _ => TrialState::Waiting,
     }
+}
+
+/// Adds the clients that cannot verify the renewed certificate over all shares; `None` without any.
+pub(super) fn unable(counted: &Counted) -> Option<TrialUnable> {
+    let of = |number: fn(&OfShare) -> u64| {
+        let numbers = counted.shares.iter().map(number);
+        numbers.fold(0, u64::saturating_add)
+    };
+    let unable = TrialUnable {
+        connections: of(|share| share.unable),
+        devices: of(|share| share.unable_devices),
+    };
+    (unable.connections > 0).then_some(unable)
 }
 
 /// Adds the counts of an arm over all shares.

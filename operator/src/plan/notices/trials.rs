@@ -91,6 +91,7 @@ mod tests {
             renewed: TrialCounts::default(),
             previous: TrialCounts::default(),
             alerts: BTreeMap::new(),
+            unable: None,
             forecast_percent: None,
         }
     }

@@ -15,8 +15,8 @@ use super::seen::Seen;
 use super::settings::Settings;
 use super::state::{Counted, Phase, Record, State, Why};
 
-/// Minimum time between two writes of devices that must not get a candidate.
-const AVOIDED_EVERY: Duration = Duration::from_secs(5);
+/// Minimum time between two writes of devices that must not get a candidate, and of counts that hold a trial.
+const FOUND_EVERY: Duration = Duration::from_secs(5);
 
 /// Time after which counts are written, so that they outlive the pods.
 const COUNTS_EVERY: Duration = Duration::from_secs(300);
@@ -59,7 +59,10 @@ pub fn advance(before: &State, input: &Input<'_>) -> State {
     let age = before.at.map(|at| input.now.duration_since(at));
     let is_past = |time: Duration| age.is_none_or(|age| age.unsigned_abs() >= time);
     let is_counted = records != before.records && is_past(COUNTS_EVERY);
-    let is_found = has_more(&avoided, &before.avoided, input.now) && is_past(AVOIDED_EVERY);
+    // What is shown is what is written: a trial that is held says at once why.
+    let is_judged = verdicts(&records) != verdicts(&before.records);
+    let has_found = is_judged || has_more(&avoided, &before.avoided, input.now);
+    let is_found = has_found && is_past(FOUND_EVERY);
     let state = State {
         at: Some(input.now),
         records,
@@ -69,6 +72,11 @@ pub fn advance(before: &State, input: &Input<'_>) -> State {
         return before.clone();
     }
     state
+}
+
+fn verdicts(records: &[Record]) -> Vec<Verdict> {
+    let counts = records.iter().map(|record| &record.counted.shares);
+    counts.map(|counts| evidence::judge(counts)).collect()
 }
 
 /// Returns why a trial does not go on, if so.
@@ -582,6 +590,20 @@ mod tests {
             // That of an earlier trial, as the annotation stays.
             assert_eq!(done(before, action, "edge-tls-0"), state(before));
         }
+    }
+
+    #[test]
+    fn counts_that_hold_a_trial_are_written_at_once() {
+        let before = state(RUNNING);
+        let seen = counted(doubtful());
+        assert_eq!(at(4, &before, &seen), before);
+        let held = at(5, &before, &seen);
+        assert_eq!(held.records[0].counted, doubtful());
+        assert_eq!(phase(&held), RUNNING);
+        // More of the same is not.
+        let mut more = doubtful();
+        more.shares[0].unable += 1;
+        assert_eq!(at(10, &held, &counted(more)), held);
     }
 
     #[test]
