@@ -91,9 +91,9 @@ fn run(name: &str, text: &str, pki: &Pki) -> String {
         delete(&step, &mut current);
         if let Some(is_granted) = step.get("granted").and_then(Value::as_bool) {
             current.grants = grants(is_granted);
-            current
-                .secrets
-                .retain(|name, _| is_granted || name.namespace != ELSEWHERE);
+            let is_read = |name: &Name| is_granted || name.namespace != ELSEWHERE;
+            current.secrets.retain(|name, _| is_read(name));
+            current.config_maps.retain(|name, _| is_read(name));
         }
         if let Some(is_served) = step.get("certManager").and_then(Value::as_bool) {
             current.has_cert_manager = is_served;

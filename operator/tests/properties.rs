@@ -140,8 +140,8 @@ fn client_auth() -> BoxedStrategy<ClientAuth> {
         ClientAuthMode::DryRun,
     ];
     let ca = || {
-        secret_ref().prop_map(|name| CaRef {
-            namespace: None,
+        (secret_ref(), elsewhere()).prop_map(|(name, namespace)| CaRef {
+            namespace,
             kind: CaKind::Secret,
             name,
             key: "ca.crt".to_owned(),
@@ -168,6 +168,11 @@ fn client_auth() -> BoxedStrategy<ClientAuth> {
         .boxed()
 }
 
+/// Mostly the listener's own namespace.
+fn elsewhere() -> impl Strategy<Value = Option<String>> {
+    option::weighted(0.1, Just(ELSEWHERE.to_owned()))
+}
+
 /// Mostly valid.
 fn rule() -> impl Strategy<Value = ClientRule> {
     let fields = vec![RuleField::CommonName, RuleField::Dns, RuleField::Ip];
@@ -187,8 +192,8 @@ fn rule() -> impl Strategy<Value = ClientRule> {
 }
 
 fn revocation() -> impl Strategy<Value = Revocation> {
-    let list = secret_ref().prop_map(|name| CrlRef {
-        namespace: None,
+    let list = (secret_ref(), elsewhere()).prop_map(|(name, namespace)| CrlRef {
+        namespace,
         kind: CaKind::Secret,
         name,
         key: "ca.crl".to_owned(),

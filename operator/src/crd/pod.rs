@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::maps;
-use super::references::SecretRef;
+use super::references::OwnSecret;
 
 /// The terminator pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -60,7 +60,7 @@ pub struct PodTemplate {
     /// Secrets in this namespace for pulling the terminator's image. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
-    pub image_pull_secrets: Vec<SecretRef>,
+    pub image_pull_secrets: Vec<OwnSecret>,
 }
 
 /// CPU and memory.

@@ -100,6 +100,15 @@ impl CertificateSource {
     }
 }
 
+/// The name of a Secret in the listener's namespace.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnSecret {
+    /// The Secret's name.
+    #[schemars(schema_with = "maps::object_name")]
+    pub name: String,
+}
+
 /// The name of a Secret.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

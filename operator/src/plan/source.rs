@@ -119,7 +119,7 @@ pub struct DataKey {
 
 impl DataKey {
     /// Distinguishes whether it is in the namespace of the listener.
-    fn seen_from(self, namespace: &str) -> Self {
+    pub(super) fn seen_from(self, namespace: &str) -> Self {
         let is_foreign = self.object.namespace != namespace;
         Self { is_foreign, ..self }
     }

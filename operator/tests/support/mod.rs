@@ -211,7 +211,8 @@ pub(crate) fn put(world: &mut World, document: Value, pki: &Pki) {
                 .iter_mut()
                 .flatten()
                 .for_each(|(_, text)| *text = pki.text(text));
-            let name = Name::new(NAMESPACE, map.metadata.name.as_ref().unwrap());
+            let namespace = map.metadata.namespace.as_deref().unwrap_or(NAMESPACE);
+            let name = Name::new(namespace, map.metadata.name.as_ref().unwrap());
             world.config_maps.insert(name, map);
         }
         // As with Secrets, a Service with a child's name is a child; any other is the backend.

@@ -146,8 +146,13 @@ pub fn bytes<'w>(source: &DataKey, wanted: &Wanted, world: &'w World) -> Result<
         if !world.permits(kind, object) {
             return Err(not_permitted(&in_words, kind, world));
         }
+        let place = if source.is_foreign {
+            ""
+        } else {
+            " in this namespace"
+        };
         let message = format!(
-            "{in_words} does not exist in this namespace; create it with {what} under key {key}, or correct {field}"
+            "{in_words} does not exist{place}; create it with {what} under key {key}, or correct {field}"
         );
         return Err(Problem::of_reference(wanted.missing, message));
     };

@@ -235,15 +235,19 @@ impl Lists {
 pub struct Pool(Vec<Lists>);
 
 impl Pool {
-    /// Reads back what was written. The sources are named in it; what has none is ignored.
-    pub fn read(secret: &Secret) -> Self {
+    /// Reads back what was written, for a listener in this namespace. The sources are named in it; what has none is ignored.
+    pub fn read(secret: &Secret, namespace: &str) -> Self {
         let bytes = secret.data.as_ref().and_then(|data| data.get(CRLS));
         let text = bytes.and_then(|bytes| std::str::from_utf8(&bytes.0).ok());
         let (mut pool, mut at) = (Vec::<Lists>::new(), 0);
         for line in text.into_iter().flat_map(str::lines) {
-            match line.strip_prefix(HEADER).map(serde_json::from_str) {
+            match line
+                .strip_prefix(HEADER)
+                .map(serde_json::from_str::<DataKey>)
+            {
                 // What several CAs of different hosts have signed is written for each of them.
                 Some(Ok(source)) => {
+                    let source = source.seen_from(namespace);
                     let known = pool.iter().position(|one| one.source == source);
                     at = known.unwrap_or(pool.len());
                     if known.is_none() {
@@ -473,7 +477,7 @@ mod tests {
             data: Some([(CRLS.to_owned(), text.clone())].into()),
             ..Secret::default()
         };
-        let read = Pool::read(&secret);
+        let read = Pool::read(&secret, "iot");
         assert_eq!(read.text(), Some(text));
         let again = read.lists(&source("b"), &ca.authorities(), during());
         assert_eq!(again.unwrap().text, of_b.text);
@@ -539,7 +543,7 @@ mod tests {
             data: Some([(CRLS.to_owned(), pool.text().unwrap())].into()),
             ..Secret::default()
         };
-        let read = Pool::read(&secret);
+        let read = Pool::read(&secret, "iot");
         assert_eq!(read.0.len(), 1);
         for ca in [&ca, &other] {
             let own = read.lists(&source("a"), &ca.authorities(), during());

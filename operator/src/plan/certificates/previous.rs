@@ -78,7 +78,7 @@ impl Previous {
             hosts: hosts.collect(),
             rest: Some(Box::new(config)),
             text: Some(Pem::new(text.to_owned())),
-            crls: Pool::read(secret),
+            crls: Pool::read(secret, &identity.namespace),
             trials: State::read(
                 secret.annotations().get(TRIALS).map(String::as_str),
                 text_of(secret, TRIALS_KEY),

@@ -34,9 +34,12 @@ pub fn read(key: &HostKey, source: &Source, world: &World) -> Result<Served, Pro
         if matches!(source, Source::Issued(_)) {
             return Err(issued::missing(source, world));
         }
+        let place = match source {
+            Source::Foreign(_) => "",
+            Source::Secret(_) | Source::Issued(_) => " in this namespace",
+        };
         let message = format!(
-            "{source} does not exist in this namespace; create it with tls.crt and tls.key, or \
-             correct the name in {}",
+            "{source} does not exist{place}; create it with tls.crt and tls.key, or correct the name in {}",
             key.field("certificates")
         );
         return Err(Problem::of_reference(Reason::SecretNotFound, message));
