@@ -194,7 +194,8 @@ fn reasons(page: &mut String) {
     }
     page.push_str(
         "\n## Events\n\nThe operator records an event when a condition becomes false, or true again, with the \
-         condition's reason; for `Available` only if something holds the pods up. Further events:\n\n| reason | when |\n|---|---|\n",
+         condition's reason; for `Available` only if something holds the pods up. Each trial has events of its own: `TrialRunning` when \
+         it begins, `TrialHeld`, `RolledBack` and `TrialEnded`. Further events:\n\n| reason | when |\n|---|---|\n",
     );
     for one in events {
         writeln!(page, "| `{}` | {} |", one.name(), one.meaning()).unwrap();

@@ -273,12 +273,29 @@ fn clients_that_cannot_verify_the_renewed_certificate_are_shown() {
     let unable = look.status.trials[0].unable.unwrap();
     assert_eq!((unable.connections, unable.devices), (5, 5));
     let message = &look.condition("Trial").unwrap().message;
-    let words = "it met 5 connections of 5 devices that cannot verify its key";
+    let words = "it is held, because 5 devices cannot verify its key (5 connections)";
     assert!(message.contains(words), "{message}");
     let (_, back) = states::rolled_back(0);
     assert_eq!(back.status.trials[0].unable.unwrap().connections, 3000);
     let (_, good) = states::running(1);
     assert_eq!(good.status.trials[0].unable, None);
+}
+
+/// What this release does not know as a reason, another one may have known.
+#[test]
+fn what_another_release_has_rolled_back_stays_so_if_the_class_is_the_same_now() {
+    let (mut edge, look) = states::rolled_back(1);
+    let record = look.record.unwrap();
+    let (tried, same) = (SECRETS.leaf("b"), SECRETS.leaf("a, renewed"));
+    edge.edit_trials(|text| text.replace(&tried.chain_digest(), &same.chain_digest()));
+    edge.pass(1);
+    let look = edge.with(same.name);
+    assert_eq!((look.served.name, look.trial()), ("a", Some("RolledBack")));
+    assert_eq!(look.record.as_ref().unwrap().id, record.id);
+    edge.assert_settled(&look);
+    edge.pass(1);
+    edge.ask("skip", &record.id);
+    expected::is_served(same, &edge.plan());
 }
 
 /// One trial for both: it would count what the other has not seen.

@@ -51,7 +51,7 @@ pub fn start(server: &ApiServer) -> Process {
 }
 
 /// Starts cert-manager's webhook on this machine, and has the cluster ask it for each of cert-manager's resources from then on, as
-/// its chart does. Once it has ended, the cluster refuses all of them.
+/// its chart does. After it ends, the cluster refuses them all.
 ///
 /// # Panics
 ///

@@ -27,7 +27,8 @@ pub struct StandIn {
     pub file: PathBuf,
     /// Its file of trials, which need not be there.
     pub trials: PathBuf,
-    _terminator: Process,
+    /// Its program.
+    pub terminator: Process,
 }
 
 impl StandIn {
@@ -46,7 +47,7 @@ impl StandIn {
             ip,
             file,
             trials,
-            _terminator: terminator,
+            terminator,
         }
     }
 }

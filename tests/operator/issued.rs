@@ -14,7 +14,7 @@ use tests::cert_manager;
 use tests::process::Process;
 use tests::wait::eventually_async;
 
-use crate::fixture::{Fixture, SOON};
+use crate::fixture::{Fixture, SOON, start_operator};
 
 /// Allows for the backoff of a watch that has failed several times.
 const NOTICED: Duration = Duration::from_secs(90);
@@ -96,6 +96,27 @@ async fn a_listener_gets_its_certificates_from_cert_manager() {
     let name = is_issued(&cluster).await;
     is_renewed_and_replaced(&cluster, &name).await;
     what_the_webhook_refuses_is_said(&cluster, webhook).await;
+}
+
+/// Users who may write listeners must not have certificates made by any issuer.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_may_restrict_issuers() {
+    let mut cluster = Fixture::without_operator("issuers").await;
+    let args = ["--namespace", &cluster.namespace, "--issuers", "Issuer/ca"];
+    cluster.operator = Some(start_operator(cluster.server, &args));
+    for (issuer, reason) in [
+        ("kind: ClusterIssuer, name: ca", "IssuerNotPermitted"),
+        ("name: other", "IssuerNotPermitted"),
+        ("name: ca", "Accepted"),
+    ] {
+        cluster.apply(&listener(&format!("  - issuerRef: {{{issuer}}}")));
+        let status = if reason == "Accepted" {
+            "True"
+        } else {
+            "False"
+        };
+        cluster.wait_for("edge", "Accepted", status, reason).await;
+    }
 }
 
 /// Creates the issuer, and checks what it issues. Returns the Certificate's name.

@@ -136,6 +136,29 @@ async fn a_certificate_that_devices_take_reaches_all_by_itself() {
     // twice. Some more for counts, and for retries.
     let secrets = writes.get("secrets/").copied().unwrap_or_default();
     assert!((5..=20).contains(&secrets), "{writes:?}");
+    // Each of the two pods is marked after each write of the config Secret.
+    let pods = writes.get("pods/").copied().unwrap_or_default();
+    assert!((2..=2 * secrets).contains(&pods), "{writes:?}");
+    println!("{writes:?}");
+}
+
+/// As they do behind a load balancer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_one_pod_has_met_gets_the_previous_certificate_from_all() {
+    let trial = "{steps: [50, 100], minStep: 1h, remember: 1h}";
+    let edge = Edge::start("met-trial", trial).await;
+    edge.renew().await;
+    state(&edge, TrialState::Running).await;
+    let device = edge.old_only().bound_to(address(1));
+    let connect = async |pod| device.connect_mqtt(edge.pod(pod), "device").await;
+    eventually_async(SOON, "the first pod shows it the renewed one", async || {
+        connect(0).await.is_err().then_some(())
+    })
+    .await;
+    edge.know_a_device();
+    for _ in 0..20 {
+        connect(1).await.expect("the other pod knows it");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,23 +209,38 @@ async fn a_user_decides_about_a_trial_once() {
 /// A device that can verify ECDSA only would be locked out by an RSA certificate, whichever CA it trusts.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_says_who_cannot_verify_the_renewed_certificate() {
-    let mut edge = Edge::start("forecast-trial", "{minStep: 1h}").await;
+    let mut edge = Edge::start("forecast-trial", "{steps: [50, 100], minStep: 1h}").await;
     edge.new = fleet::leaf(&edge.new_ca).key(KeyKind::Rsa2048).issue();
     for number in 0..2 {
         let device = edge.both().bound_to(address(number));
         let connected = device.connect_mqtt(edge.pod(number), "device").await;
         connected.expect("it can connect");
     }
-    let old = SClient::new(edge.pod(0), &edge.cluster.ca);
-    let old = old
-        .args(&["-sigalgs", "ECDSA+SHA256"])
-        .run(&mqtt::first_packet());
-    assert!(old.stdout.contains("Verify return code: 0"), "{old:?}");
+    let old = |pod| {
+        let client = SClient::new(pod, &edge.cluster.ca);
+        client
+            .args(&["-sigalgs", "ECDSA+SHA256"])
+            .run(&mqtt::first_packet())
+    };
+    let seen = old(edge.pod(0));
+    assert!(seen.stdout.contains("Verify return code: 0"), "{seen:?}");
     edge.renew().await;
     eventually_async(SOON, "one of three is forecast", async || {
         let status = edge.cluster.listener("edge").await.status?;
         let mut forecasts = status.trials.iter().map(|one| one.forecast_percent);
         forecasts.any(|percent| percent == Some(34)).then_some(())
+    })
+    .await;
+    // It connects again while the trial is on.
+    eventually_async(SOON, "it holds the trial", async || {
+        let seen = old(edge.pod(0));
+        assert!(seen.stdout.contains("Verify return code: 0"), "{seen:?}");
+        let status = edge.cluster.listener("edge").await.status?;
+        let held = status
+            .trials
+            .iter()
+            .find(|one| one.state == TrialState::Held);
+        held?.unable.filter(|unable| unable.devices == 1)
     })
     .await;
 }

@@ -10,6 +10,9 @@ use crate::plan::reason::Reason;
 /// Time limit of one call, including the client's retries.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Maximum length of a reason that is shown of a call about confidential content, in bytes.
+const REASON_MAX: usize = 40;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -142,16 +145,19 @@ pub async fn call<T>(
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => {
             let lacks_permission = status.code == 403 && is_by_rbac(&status.message);
-            let message = if target.kind.is_confidential() {
-                "message withheld, because it may quote the content".to_owned()
+            // The API server's own words about a permission quote no content.
+            let is_withheld = target.kind.is_confidential() && !lacks_permission;
+            let (reason, message) = if is_withheld {
+                let message = "message withheld, because it may quote the content";
+                (plain(status.reason), message.to_owned())
             } else {
-                status.message
+                (status.reason, status.message)
             };
             Err(Error::Refused {
                 verb,
                 target,
                 code: status.code,
-                reason: status.reason,
+                reason,
                 message,
                 lacks_permission,
             })
@@ -165,11 +171,25 @@ pub async fn call<T>(
     }
 }
 
+/// Returns a reason that is one word, as the API server's are; a webhook may give any text.
+fn plain(reason: String) -> String {
+    let is_word = reason.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if is_word && reason.len() <= REASON_MAX {
+        reason
+    } else {
+        "reason withheld".to_owned()
+    }
+}
+
 /// Reports whether a message is the API server's own about a missing permission, such as `secrets is forbidden: User "a" cannot list
-/// resource "secrets"…`. Admission has other words.
+/// resource "secrets"…` or `forbidden: User "a" cannot get path "/version"`. Admission has other words, and may quote these.
 fn is_by_rbac(message: &str) -> bool {
-    let user = message.split_once("User \"");
-    user.is_some_and(|(_, rest)| rest.contains("\" cannot "))
+    let of_object = message
+        .split_once(" is forbidden: ")
+        .filter(|(object, _)| !object.starts_with("admission webhook "))
+        .map(|(_, said)| said);
+    let said = of_object.or_else(|| message.strip_prefix("forbidden: "));
+    said.is_some_and(|said| said.starts_with("User \"") && said.contains("\" cannot "))
 }
 
 #[cfg(test)]
@@ -202,35 +222,52 @@ mod tests {
         assert!(error.to_string().contains("MIIE"), "{error}");
     }
 
-    /// The right to do it is not what is missing.
+    /// Admission refuses with the same code.
     #[tokio::test]
     async fn only_a_missing_permission_is_forbidden() {
-        for (message, reason) in [
-            (
-                "secrets is forbidden: User \"system:serviceaccount:a:b\" cannot list resource \"secrets\" in API group \"\" at the \
-                 cluster scope",
-                Reason::Forbidden,
-            ),
-            (
-                "admission webhook \"webhook.cert-manager.io\" denied the request: spec.issuerRef.kind: Invalid value",
-                Reason::Refused,
-            ),
-            (
-                "services \"a\" is forbidden: exceeded quota: few, requested: services=1, used: services=5, limited: services=5",
-                Reason::Refused,
-            ),
-            (
-                "deployments.apps \"a\" is forbidden: unable to create new content in namespace b because it is being terminated",
-                Reason::Refused,
-            ),
+        for message in [
+            "secrets is forbidden: User \"system:serviceaccount:a:b\" cannot list resource \"secrets\" in API group \"\" at the cluster \
+             scope",
+            "mqtttlslisteners.mqtt.smartboot.tech \"a\" is forbidden: User \"b\" cannot patch resource \"mqtttlslisteners/status\" in \
+             API group \"mqtt.smartboot.tech\" in the namespace \"c\": RBAC: clusterrole.rbac.authorization.k8s.io \"d\" not found",
+            "forbidden: User \"a\" cannot get path \"/version\"",
         ] {
-            let target = Target::one(Kind::Secret, "a");
-            let status = Status::failure(message, "Forbidden").with_code(403);
-            let refused = async { Err::<(), _>(kube::Error::Api(Box::new(status))) };
-            let error = call(Verb::Apply, &target, refused).await.unwrap_err();
-            assert_eq!(error.reason(), reason, "{message}");
-            assert_eq!(error.is_forbidden(), reason == Reason::Forbidden);
-            assert!(error.is_lasting());
+            for kind in [Kind::Secret, Kind::Service] {
+                let error = refused(kind, message, "Forbidden").await;
+                assert_eq!(error.reason(), Reason::Forbidden, "{message}");
+                assert!(error.is_forbidden() && error.is_lasting());
+                assert!(error.to_string().contains(message), "{error}");
+            }
         }
+        for message in [
+            "admission webhook \"a\" denied the request: configmaps is forbidden: User \"b\" cannot list resource \"configmaps\"",
+            "admission webhook \"webhook.cert-manager.io\" denied the request: spec.issuerRef.kind: Invalid value",
+            "services \"a\" is forbidden: ValidatingAdmissionPolicy 'b' with binding 'c' denied request: User \"d\" cannot do this",
+            "services \"a\" is forbidden: exceeded quota: few, requested: services=1, used: services=5, limited: services=5",
+            "deployments.apps \"a\" is forbidden: unable to create new content in namespace b because it is being terminated",
+        ] {
+            let error = refused(Kind::Service, message, "Forbidden").await;
+            assert_eq!(error.reason(), Reason::Refused, "{message}");
+            assert!(!error.is_forbidden() && error.is_lasting());
+            assert!(error.to_string().contains(message), "{error}");
+            let error = refused(Kind::Secret, message, "Forbidden").await;
+            assert!(!error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reason_that_may_quote_a_secret_is_withheld() {
+        let long = "a".repeat(41);
+        for (reason, is_shown) in [("Forbidden", true), ("MIIE vQIB", false), (&long, false)] {
+            let error = refused(Kind::Secret, "", reason).await;
+            assert_eq!(error.to_string().contains(reason), is_shown, "{error}");
+        }
+    }
+
+    async fn refused(kind: Kind, message: &str, reason: &str) -> super::Error {
+        let target = Target::one(kind, "a");
+        let status = Status::failure(message, reason).with_code(403);
+        let refused = async { Err::<(), _>(kube::Error::Api(Box::new(status))) };
+        call(Verb::Apply, &target, refused).await.unwrap_err()
     }
 }

@@ -37,7 +37,7 @@ pub struct IssuerRef {
     #[schemars(schema_with = "kind")]
     pub kind: Option<String>,
 
-    /// The API group of the issuer's kind; required for kinds that are not cert-manager's own. Default: cert-manager.io.
+    /// The API group of the issuer's kind. Set it for kinds of other projects. Default: cert-manager.io.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "group")]
     pub group: Option<String>,

@@ -205,7 +205,7 @@ pub struct TrialUnable {
     /// Their connections for which it was drawn.
     #[schemars(schema_with = "count")]
     pub connections: u64,
-    /// Their number. Those with the same software behind one address are one.
+    /// About how many they are: of each step, the most that one pod has met. Those with the same software behind one address are one.
     #[schemars(schema_with = "count")]
     pub devices: u64,
 }

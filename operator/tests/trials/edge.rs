@@ -299,15 +299,22 @@ impl Edge {
     /// Lets another release of the operator have written what is remembered: it knows classes by other digests, and counts in other rows.
     pub(crate) fn upgrade(&mut self) {
         self.restart();
-        let mut secret = self.world.children.config_secret().unwrap().clone();
-        let annotations = secret.metadata.annotations.get_or_insert_default();
-        if let Some(text) = annotations.get_mut(TRIALS) {
+        self.edit_trials(|text| {
             let mut state: Value = serde_json::from_str(text).unwrap();
             for trial in state["trials"].as_array_mut().unwrap() {
                 trial["class"] = "of another release".into();
                 trial["counted"]["shares"] = json!([[100, 1, 2, 3]]);
             }
-            *text = state.to_string();
+            state.to_string()
+        });
+    }
+
+    /// Changes what is remembered of trials, if there is something.
+    pub(crate) fn edit_trials(&mut self, edit: impl FnOnce(&str) -> String) {
+        let mut secret = self.world.children.config_secret().unwrap().clone();
+        let annotations = secret.metadata.annotations.get_or_insert_default();
+        if let Some(text) = annotations.get_mut(TRIALS) {
+            *text = edit(text);
         }
         self.world
             .children

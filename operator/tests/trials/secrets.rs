@@ -64,6 +64,14 @@ impl Leaf {
         self.from <= now && now <= self.until
     }
 
+    pub(crate) fn chain_digest(&self) -> String {
+        let parts = [
+            Part::key("tls.crt", &self.chain),
+            Part::key("tls.key", &self.key),
+        ];
+        certificate::judge(&parts).unwrap().chain_digest()
+    }
+
     /// Reports whether a certificate of the configuration is this one.
     pub(crate) fn is(&self, pem: &str) -> bool {
         pem.starts_with(self.chain.trim_end())

@@ -2,6 +2,7 @@
 //! and again. It must not decide what is tested.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -34,7 +35,7 @@ pub(super) struct Edge {
     pub(super) new: Leaf,
     pub(super) new_ca: Ca,
     port: u16,
-    pods: Vec<(IpAddr, u16)>,
+    pods: Arc<[StandIn; 2]>,
     /// Stops the delivery when it is dropped.
     _delivery: JoinSet<()>,
 }
@@ -50,7 +51,7 @@ pub(super) fn leaf(ca: &Ca) -> LeafBuilder<'_> {
 }
 
 /// Delivers what is in the Secret to the pods whenever it changes.
-async fn deliver(secrets: kube::Api<Secret>, pods: Vec<StandIn>, broker: u16) {
+async fn deliver(secrets: kube::Api<Secret>, pods: Arc<[StandIn; 2]>, broker: u16) {
     let mut delivered = None;
     loop {
         if let Ok(secret) = secrets.get("edge-mqtts").await
@@ -58,7 +59,7 @@ async fn deliver(secrets: kube::Api<Secret>, pods: Vec<StandIn>, broker: u16) {
         {
             let data = secret.data.clone().unwrap_or_default();
             let trials = data.get("trials").map(|text| text.0.clone());
-            for pod in &pods {
+            for pod in &*pods {
                 match &trials {
                     Some(text) => workdir::replace(&pod.trials, &String::from_utf8_lossy(text)),
                     None => drop(std::fs::remove_file(&pod.trials)),
@@ -83,13 +84,12 @@ impl Edge {
         cluster.run_pods("edge").await;
         let mut delivery = JoinSet::new();
         let broker = answering().await.port();
-        let pods = [
+        let pods = Arc::new([
             prove::start(&cluster, "edge-mqtts-1", broker).await,
             prove::start(&cluster, "edge-mqtts-2", broker).await,
-        ];
+        ]);
         let port = config_of(&cluster.child::<Secret>("edge").await).port;
-        let addresses = pods.iter().map(|pod| (pod.ip, port)).collect();
-        delivery.spawn(deliver(cluster.api(), pods.into(), broker));
+        delivery.spawn(deliver(cluster.api(), pods.clone(), broker));
         let served = "CertificateServed";
         cluster.wait_for("edge", served, "True", served).await;
         Self {
@@ -98,7 +98,7 @@ impl Edge {
             new,
             new_ca,
             port,
-            pods: addresses,
+            pods,
             _delivery: delivery,
         }
     }
@@ -111,8 +111,7 @@ impl Edge {
     /// Returns the address of a pod.
     pub(super) fn pod(&self, number: u32) -> SocketAddr {
         let index = usize::try_from(number).unwrap() % self.pods.len();
-        let (ip, _) = self.pods[index];
-        SocketAddr::new(ip, self.port)
+        SocketAddr::new(self.pods[index].ip, self.port)
     }
 
     /// A device that trusts the old root only.
@@ -149,6 +148,13 @@ impl Edge {
             (!conditions.any(|one| one.type_ == "Trial")).then_some(())
         })
         .await;
+    }
+
+    /// Waits until all pods have read that a device must not get the new certificate.
+    pub(super) fn know_a_device(&self) {
+        for pod in &*self.pods {
+            pod.terminator.wait_for_line("avoided=1", TRIAL);
+        }
     }
 
     /// Waits until the trial was rolled back, and returns the condition's message.

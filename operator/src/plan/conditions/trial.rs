@@ -10,6 +10,7 @@ use crate::plan::names::TRIAL;
 use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::trials::advance::Hold;
 use crate::plan::trials::command::Action;
+use crate::plan::trials::evidence::has_unable;
 use crate::plan::trials::stage::Standing;
 use crate::plan::trials::state::{Phase, Why};
 use crate::plan::trials::tried::{Ignored, Shown};
@@ -86,7 +87,7 @@ fn message(shown: &Shown, listener: &str) -> String {
         (_, Some(Phase::RolledBack { why, .. })) => {
             let what = match why {
                 Why::Worse => format!(
-                    "is refused by devices that take the previous one: {}",
+                    "is refused by devices that take the previous one{}",
                     counts(shown)
                 ),
                 Why::Ended => "was taken back, because its trial was ended".to_owned(),
@@ -104,11 +105,7 @@ fn message(shown: &Shown, listener: &str) -> String {
             let held = shown.hold.map(|hold| {
                 let why = match hold {
                     Hold::Full => "a pod can remember no further device that aborts".to_owned(),
-                    Hold::Doubtful => match unable_of(shown) {
-                        Some(unable) => format!("it met {unable}"),
-                        None => "devices seem to refuse it, which so few handshakes do not prove"
-                            .to_owned(),
-                    },
+                    Hold::Doubtful => doubt(shown),
                 };
                 let (end, skip) = (Action::End.word(), Action::Skip.word());
                 format!(
@@ -132,14 +129,17 @@ fn message(shown: &Shown, listener: &str) -> String {
         ),
         (Standing::Unusable, _) => format!("{renewed} cannot be read at present; {previous}"),
         (Standing::Waits | Standing::Tried | Standing::RolledBack, _) => {
-            format!("{renewed} waits until other trials have ended; {previous}")
+            format!(
+                "{renewed} waits: 64 other trials have begun, or the listener cannot be read completely at present (see ResolvedRefs); {previous}"
+            )
         }
     }
 }
 
-/// Describes what was counted.
+/// Describes what was counted, unless an upgrade has lost that.
 fn counts(shown: &Shown) -> String {
-    let Some(record) = &shown.record else {
+    let counted = shown.record.as_ref();
+    let Some(record) = counted.filter(|one| !one.counted.shares.is_empty()) else {
         return String::new();
     };
     let renewed = of_arm(&record.counted, |share| share.candidate);
@@ -156,10 +156,19 @@ fn counts(shown: &Shown) -> String {
     let unable = unable_of(shown);
     let unable = unable.map_or_else(String::new, |unable| format!(", {unable}"));
     format!(
-        "{} with it{alerts}{unable}, and {} with the previous one",
+        ": {} with it{alerts}{unable}, and {} with the previous one",
         aborted(renewed),
         aborted(previous)
     )
+}
+
+/// Describes why a trial is doubtful.
+fn doubt(shown: &Shown) -> String {
+    let shares = shown.record.as_ref().map(|one| &*one.counted.shares);
+    let unable = unable_of(shown).filter(|_| shares.is_some_and(has_unable));
+    unable.unwrap_or_else(|| {
+        "devices seem to refuse it, which so few handshakes do not prove".to_owned()
+    })
 }
 
 /// Describes the clients that cannot verify the certificate, if there are any.
@@ -171,9 +180,9 @@ fn unable_of(shown: &Shown) -> Option<String> {
         devices,
     } = unable;
     Some(format!(
-        "{connections} connection{} of {devices} device{} that cannot verify its key",
-        plural(connections),
-        plural(devices)
+        "{devices} device{} cannot verify its key ({connections} connection{})",
+        plural(devices),
+        plural(connections)
     ))
 }
 

@@ -96,8 +96,9 @@ pub(super) const ROWS: [Row; 28] = [
         Reason::Refused,
         "Refused",
         PROGRAMMED,
-        "a policy, a quota or a webhook of the cluster refuses a child, or a webhook does not answer",
-        "see the message; it names the policy, the quota or the webhook",
+        "the API server refuses a child, because of a quota, a webhook or a namespace that is being deleted; or it, or a webhook, does \
+         not answer",
+        "see the message; for a Secret, whose message is withheld, see the API server's audit log",
     ),
     Row::new(
         Reason::RolloutStuck,

@@ -147,7 +147,7 @@ pub(super) const ROWS: [Row; 19] = [
         Reason::TrialEnded,
         "TrialEnded",
         &[],
-        "a trial is over: all devices get the renewed certificate, or its Secret has another one",
+        "a trial is over, and no other one of the same Secret takes its place: all devices get the renewed certificate, or its Secret has one of the class before",
         "",
     ),
 ];

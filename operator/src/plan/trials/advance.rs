@@ -60,8 +60,9 @@ pub fn advance(before: &State, input: &Input<'_>) -> State {
     let is_past = |time: Duration| age.is_none_or(|age| age.unsigned_abs() >= time);
     let is_counted = records != before.records && is_past(COUNTS_EVERY);
     // What is shown is what is written: a trial that is held says at once why.
-    let is_judged = verdicts(&records) != verdicts(&before.records);
-    let has_found = is_judged || has_more(&avoided, &before.avoided, input.now);
+    let mut pairs = before.records.iter().zip(&records);
+    let is_worse = pairs.any(|(before, now)| now.is_running() && verdict(now) > verdict(before));
+    let has_found = is_worse || has_more(&avoided, &before.avoided, input.now);
     let is_found = has_found && is_past(FOUND_EVERY);
     let state = State {
         at: Some(input.now),
@@ -74,9 +75,8 @@ pub fn advance(before: &State, input: &Input<'_>) -> State {
     state
 }
 
-fn verdicts(records: &[Record]) -> Vec<Verdict> {
-    let counts = records.iter().map(|record| &record.counted.shares);
-    counts.map(|counts| evidence::judge(counts)).collect()
+fn verdict(record: &Record) -> Verdict {
+    evidence::judge(&record.counted.shares)
 }
 
 /// Returns why a trial does not go on, if so.
@@ -306,6 +306,7 @@ mod tests {
             source: Source::Secret(Name::new("iot", "edge-tls")),
             class: String::new(),
             chain: String::new(),
+            has_lost_counts: false,
             began: Timestamp::UNIX_EPOCH,
             until: after(30 * 24 * 3600),
             phase,
@@ -600,10 +601,16 @@ mod tests {
         let held = at(5, &before, &seen);
         assert_eq!(held.records[0].counted, doubtful());
         assert_eq!(phase(&held), RUNNING);
-        // More of the same is not.
+        // Neither more of the same, nor the end of a doubt that may come again.
         let mut more = doubtful();
         more.shares[0].unable += 1;
-        assert_eq!(at(10, &held, &counted(more)), held);
+        assert_eq!(at(10, &held, &counted(more.clone())), held);
+        more.shares[0].candidate.served = 100_000;
+        assert_eq!(at(10, &held, &counted(more.clone())), held);
+        assert_eq!(
+            at(305, &held, &counted(more.clone())).records[0].counted,
+            more
+        );
     }
 
     #[test]

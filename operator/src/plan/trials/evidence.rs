@@ -83,26 +83,30 @@ const UNABLE_DOUBTFUL: u64 = 1000;
 /// `Worse` holds for good: counts that come later can lower the evidence, but that does not undo it. `Doubtful` may end.
 pub fn judge(counts: &[OfShare]) -> Verdict {
     let drawn = by_draw(counts);
-    let (unable, all) = unable(counts);
     let devices = counts.iter().map(|of| of.unable_devices);
     let devices = devices.fold(0, u64::saturating_add);
-    let is_one_in = |number: u64| unable > 0 && unable.saturating_mul(number) >= all;
-    if (devices >= UNABLE_MAX && is_one_in(UNABLE_WORSE)) || drawn >= WORSE.ln() {
+    if (devices >= UNABLE_MAX && is_unable_in(counts, UNABLE_WORSE)) || drawn >= WORSE.ln() {
         Verdict::Worse
-    } else if is_one_in(UNABLE_DOUBTFUL) || drawn.max(by_rate(counts)) >= DOUBTFUL.ln() {
+    } else if has_unable(counts) || drawn.max(by_rate(counts)) >= DOUBTFUL.ln() {
         Verdict::Doubtful
     } else {
         Verdict::Clear
     }
 }
 
-/// Returns the number of connections of clients that cannot verify the candidate, and of all that were drawn for it.
-fn unable(counts: &[OfShare]) -> (u64, u64) {
-    counts.iter().fold((0, 0), |(unable, all), of| {
+/// Reports whether so many clients cannot verify the candidate that it is doubtful for that alone.
+pub fn has_unable(counts: &[OfShare]) -> bool {
+    is_unable_in(counts, UNABLE_DOUBTFUL)
+}
+
+/// Reports whether one in so many connections that were drawn for the candidate was of a client that cannot verify it.
+fn is_unable_in(counts: &[OfShare], number: u64) -> bool {
+    let (unable, all) = counts.iter().fold((0_u64, 0_u64), |(unable, all), of| {
         let shown = of.candidate.served.saturating_add(of.candidate.aborted);
         let all = shown.saturating_add(of.unable).saturating_add(all);
         (of.unable.saturating_add(unable), all)
-    })
+    });
+    unable > 0 && unable.saturating_mul(number) >= all
 }
 
 /// Number of handshakes with the candidate that a step needs: for each percent of connections that abort on the current certificate,

@@ -115,7 +115,7 @@ impl<'t> Trials<'t> {
             now,
         };
         Self {
-            state: advance::advance(previous.trials(), &input),
+            state: advance::advance(&previous.trials().clone().without_lost_counts(now), &input),
             before: previous.trials().clone(),
             command,
             settings,
@@ -130,7 +130,7 @@ impl<'t> Trials<'t> {
     /// Leaves the trials as they are, with those candidates that are in the configuration.
     pub fn frozen(world: &'t World, previous: &Previous, now: Timestamp) -> Self {
         Self {
-            state: previous.trials().clone(),
+            state: previous.trials().clone().without_lost_counts(now),
             before: previous.trials().clone(),
             command: Ok(None),
             settings: Settings::of(&world.listener.spec),
@@ -182,10 +182,12 @@ impl<'t> Trials<'t> {
         }
         let class = Class::of(&newest.certificate);
         let changes = Class::of(&before.certificate).changes(&class);
-        if changes.is_empty() {
+        let chain = newest.certificate.chain_digest();
+        // Another release may have had a reason to try it that this one does not know.
+        let is_tried = known.is_some_and(|record| record.chain == chain);
+        if changes.is_empty() && !is_tried {
             return Stage::at_once(newest);
         }
-        let chain = newest.certificate.chain_digest();
         // What the digest does not have, such as names, may have changed since the trial began.
         let is_as_tried = |candidate: &Served| {
             let tried = Class::of(&candidate.certificate);
@@ -193,7 +195,7 @@ impl<'t> Trials<'t> {
         };
         let is_of_class =
             |record: &Record| record.class == class.digest() && candidate.is_none_or(is_as_tried);
-        let known = known.filter(|record| record.chain == chain || is_of_class(record));
+        let known = known.filter(|record| is_tried || is_of_class(record));
         if known.is_some_and(|record| record.phase == Phase::Promoted) {
             return Stage::at_once(newest);
         }
@@ -252,6 +254,7 @@ impl<'t> Trials<'t> {
             source: source.clone(),
             class,
             chain,
+            has_lost_counts: false,
             began: self.now,
             until: before.facts.not_after.timestamp(),
             phase: Phase::Running {

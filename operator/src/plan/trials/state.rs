@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mqtt_tls_config::{Avoided, SHARE_ALL, Trial as FileTrial, is_trial_id};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::evidence::{Arm, OfShare};
@@ -47,9 +47,12 @@ pub struct Record {
     /// How far it has come.
     #[serde(flatten)]
     pub phase: Phase,
-    /// What was counted. Counts that another release wrote in another way must not begin a trial again.
-    #[serde(default, deserialize_with = "counted_or_none")]
+    /// What was counted.
+    #[serde(skip_deserializing)]
     pub counted: Counted,
+    /// Whether counts were written that cannot be read, such as those of another release.
+    #[serde(skip)]
+    pub has_lost_counts: bool,
 }
 
 /// How far a trial has come.
@@ -118,11 +121,6 @@ struct Written {
 #[derive(Deserialize, Serialize)]
 struct Row(u16, [u64; 3], [u64; 3], [u64; 2]);
 
-fn counted_or_none<'de, D: Deserializer<'de>>(written: D) -> Result<Counted, D::Error> {
-    let written = Value::deserialize(written)?;
-    Ok(serde_json::from_value(written).unwrap_or_default())
-}
-
 impl From<Counted> for Written {
     fn from(counted: Counted) -> Self {
         let arm = |arm: Arm| [arm.served, arm.aborted, arm.confirmed];
@@ -155,6 +153,24 @@ impl From<Written> for Counted {
             shares: written.shares.into_iter().map(row).collect(),
             alerts: written.alerts,
         }
+    }
+}
+
+impl Record {
+    /// Reports whether a share of the clients gets the renewed certificate.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+    }
+
+    fn read(written: Value) -> Option<Self> {
+        let counted = written.get("counted").map(Counted::deserialize);
+        let counted = counted.and_then(Result::ok);
+        let record: Self = serde_json::from_value(written).ok()?;
+        Some(Self {
+            has_lost_counts: counted.is_none(),
+            counted: counted.unwrap_or_default(),
+            ..record
+        })
     }
 }
 
@@ -262,8 +278,7 @@ impl State {
         };
         let trials = file.and_then(|file| FileTrial::parse(file).ok());
         let trials = trials.into_iter().flatten();
-        let records = read.trials.into_iter();
-        let records = records.filter_map(|one| serde_json::from_value::<Record>(one).ok());
+        let records = read.trials.into_iter().filter_map(Record::read);
         let records = records.filter(|one| is_trial_id(&one.id) && one.phase.is_possible());
         let records = records.map(|one| Record {
             source: one.source.seen_from(namespace),
@@ -274,6 +289,20 @@ impl State {
             records: records.collect(),
             avoided: trials.map(|one| (one.id, one.avoided)).collect(),
         }
+    }
+
+    /// Begins steps again whose counts were lost: nothing is known any more of what may have held them.
+    #[must_use]
+    pub fn without_lost_counts(mut self, now: Timestamp) -> Self {
+        let lost = self.records.iter_mut().filter(|one| one.has_lost_counts);
+        for record in lost {
+            record.has_lost_counts = false;
+            self.at = Some(now);
+            if let Phase::Running { since, .. } = &mut record.phase {
+                *since = now;
+            }
+        }
+        self
     }
 
     /// Returns the annotation; `None` without trials.
@@ -303,8 +332,7 @@ impl State {
 
     /// Reports whether a trial is running, so that pods are to be asked often.
     pub fn is_running(&self) -> bool {
-        let mut records = self.records.iter();
-        records.any(|one| matches!(one.phase, Phase::Running { .. }))
+        self.records.iter().any(Record::is_running)
     }
 }
 
@@ -347,6 +375,7 @@ mod tests {
                 shares: vec![row(100, 50), row(500, 70)],
                 alerts: BTreeMap::from([("unknown_ca".to_owned(), 3)]),
             },
+            has_lost_counts: false,
         }
     }
 
@@ -387,21 +416,40 @@ mod tests {
     fn a_trial_stays_where_it_is_over_an_upgrade() {
         let since = "2026-06-01T00:00:00Z".parse().unwrap();
         let why = Why::Ended;
-        let records = vec![record("a", Phase::RolledBack { since, why })];
         let state = State {
             at: Some(since),
-            records,
+            records: vec![
+                record("a", Phase::RolledBack { since, why }),
+                record("b", Phase::Running { share: 500, since }),
+            ],
             avoided: BTreeMap::new(),
         };
         let text = state.annotation().unwrap();
         let without_chain = text.replace(&format!(r#""chain":"{}","#, "01".repeat(16)), "");
+        assert_ne!(without_chain, text);
+        let read = State::read(Some(&without_chain), None, "iot");
+        assert!(read.stands_as(&state), "{without_chain}");
+
         let row = "[100,[50,2,1],[5,2,1],[4,2]]";
         let other_rows = text.replace(row, "[100,50,2,1,5,2,1,4]");
         let no_counts = text.replace(r#","counted":{"#, r#","other":{"#);
-        for other in [without_chain, other_rows, no_counts] {
+        for other in [other_rows, no_counts] {
             assert_ne!(other, text);
             let read = State::read(Some(&other), None, "iot");
             assert!(read.stands_as(&state), "{other}");
+            // What held the step may be among what was lost.
+            let now = "2026-06-02T00:00:00Z".parse().unwrap();
+            let read = read.without_lost_counts(now);
+            let [back, running] = &read.records[..] else {
+                panic!("{read:?}");
+            };
+            let again = Phase::Running {
+                share: 500,
+                since: now,
+            };
+            assert_eq!(back.phase, Phase::RolledBack { since, why });
+            assert_eq!((running.phase, read.at), (again, Some(now)));
+            assert_eq!(read.clone().without_lost_counts(since), read);
         }
     }
 

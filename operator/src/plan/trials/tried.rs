@@ -82,12 +82,14 @@ pub struct Watched {
     settings: Settings,
     /// The trials whose candidates are in the configuration.
     shown: BTreeSet<String>,
+    /// Those that were reported as held.
+    held: BTreeSet<String>,
     /// Whether it was reported that something is due. A reconciliation that fails then is retried with its own backoff.
     is_announced: bool,
 }
 
 impl Watched {
-    /// Reports, once, whether one goes on now, or something of it is to be written.
+    /// Reports, once, whether one goes on now, is held now, or something of it is to be written.
     pub fn becomes_due(&mut self, seen: &Seen, now: Timestamp) -> bool {
         if self.is_announced {
             return false;
@@ -99,7 +101,12 @@ impl Watched {
             shown: &self.shown,
             now,
         };
-        self.is_announced = advance::advance(&self.state, &input) != self.state;
+        let mut records = self.state.records.iter();
+        let is_held = records.any(|one| {
+            let is_new = self.shown.contains(&one.id) && !self.held.contains(&one.id);
+            is_new && one.is_running() && advance::hold(one, seen).is_some()
+        });
+        self.is_announced = is_held || advance::advance(&self.state, &input) != self.state;
         self.is_announced
     }
 
@@ -138,6 +145,9 @@ impl Tried {
                 }
                 Phase::RolledBack { .. } | Phase::Promoted => None,
             });
+        let held = shown.iter().filter(|one| one.hold.is_some());
+        let held = held.filter_map(|one| Some(one.record.as_ref()?.id.clone()));
+        let held = held.collect();
         Self {
             annotation: state.annotation(),
             file: trials.file(&state, &rendered),
@@ -149,6 +159,7 @@ impl Tried {
                 watched: state.is_running().then(|| Watched {
                     settings: trials.settings().clone(),
                     shown: rendered,
+                    held,
                     state,
                     is_announced: false,
                 }),
