@@ -7,7 +7,7 @@ use mqtt_tls_judge::finding::Reason;
 use mqtt_tls_judge::pem::Part;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints,
+    GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P521_SHA512,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -81,6 +81,13 @@ fn negative() -> Material {
     Material::new(&[&block("CERTIFICATE", &der)], &key)
 }
 
+/// Makes what cert-manager puts into a Secret until the real certificate is issued.
+fn temporary() -> Material {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).unwrap();
+    let ca = Issuer::self_signed(ca_params("cert-manager.local"), key).unwrap();
+    leaf(&ca, &[], |_| {})
+}
+
 /// Makes all kinds of chains that can never verify.
 pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
     vec![
@@ -108,6 +115,11 @@ pub(crate) fn never() -> Vec<(&'static str, Material, Reason)> {
             "a name that is not permitted",
             elsewhere(),
             Reason::NameNotPermitted,
+        ),
+        (
+            "a temporary certificate of cert-manager",
+            temporary(),
+            Reason::TemporaryCertificate,
         ),
     ]
 }
@@ -305,6 +317,7 @@ fn chains_that_can_never_verify_are_refused_if_new() {
             Reason::IssuerNotCa => "is not a CA",
             Reason::SignatureMismatch => "does not match the key of block 2",
             Reason::PathTooLong => "pathLenConstraint",
+            Reason::TemporaryCertificate => "a temporary one of cert-manager",
             _ => "name constraints",
         };
         assert_judged(what, material.judged(), Never(reason, word));
@@ -326,6 +339,10 @@ fn good_chains_have_no_findings() {
     let upper = below(&middle, "lower", |_| {});
     for (what, material) in [
         ("a leaf alone", leaf(&top, &[], |_| {})),
+        (
+            "by a CA with the name of cert-manager's",
+            leaf(&root("cert-manager.local"), &[], |_| {}),
+        ),
         ("with its root", leaf(&top, &[&top.pem()], |_| {})),
         (
             "two CAs and the root",

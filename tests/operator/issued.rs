@@ -62,12 +62,14 @@ fn facts(config: &Config) -> Facts {
     Facts::clone(judged.unwrap().facts())
 }
 
-/// The names of all Certificates but the CA's.
+/// The names of the listener's Certificates.
 async fn issued(cluster: &Fixture) -> Vec<String> {
     let all = cluster.api::<Certificate>();
     let all = all.list(&ListParams::default()).await.unwrap();
     let names = all.iter().map(ResourceExt::name_any);
-    names.filter(|name| name != "ca").collect()
+    names
+        .filter(|name| name.starts_with("edge-mqtts-"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,6 +97,7 @@ async fn a_listener_gets_its_certificates_from_cert_manager() {
     assert!(waits.message.contains(to_do), "{}", waits.message);
     let name = is_issued(&cluster).await;
     is_renewed_and_replaced(&cluster, &name).await;
+    a_temporary_certificate_is_not_served(&cluster).await;
     what_the_webhook_refuses_is_said(&cluster, webhook).await;
 }
 
@@ -181,6 +184,44 @@ async fn is_renewed_and_replaced(cluster: &Fixture, name: &str) {
     eventually_async(SOON, "neither Certificate nor CA is left", look).await;
     let secrets = cluster.api::<Secret>();
     assert!(secrets.get_opt(name).await.unwrap().is_some());
+}
+
+/// cert-manager makes one where the issuer is not there yet. No device could verify it, and what came after it would be tried first.
+async fn a_temporary_certificate_is_not_served(cluster: &Fixture) {
+    let certificate = "apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata:
+  name: soon
+  annotations: {cert-manager.io/issue-temporary-certificate: 'true'}
+spec:
+  secretName: soon
+  dnsNames: [soon.example.com]
+  privateKey: {algorithm: ECDSA, size: 256, rotationPolicy: Always}
+  issuerRef: {name: later}
+";
+    cluster.apply(certificate);
+    cluster.apply(&listener("  - secretRef: {name: soon}"));
+    cluster
+        .wait_for("edge", "ResolvedRefs", "False", "TemporaryCertificate")
+        .await;
+    let is_as_before =
+        |config: &Config| facts(config).dns_names == ["edge.example.com", "*.example.com"];
+    cluster
+        .wait_for_config("edge", "the certificate before", is_as_before)
+        .await;
+    let issuer = "apiVersion: cert-manager.io/v1
+kind: Issuer
+metadata: {name: later}
+spec: {ca: {secretName: ca}}
+";
+    cluster.apply(issuer);
+    let is_issued = |config: &Config| {
+        let found = facts(config);
+        (found.issuer.as_str(), found.dns_names.len()) == ("CN=CA", 1) && config.candidate.is_none()
+    };
+    cluster
+        .wait_for_config("edge", "the real certificate", is_issued)
+        .await;
 }
 
 /// A duration under an hour, which it refuses as well, does not reach it: the listener's own rules refuse that.

@@ -17,6 +17,8 @@ pub enum Reason {
     PathTooLong,
     /// A name violates the name constraints of a CA.
     NameNotPermitted,
+    /// The leaf is a temporary one, of a CA that no client can know.
+    TemporaryCertificate,
     /// No client certificate can chain to an authority.
     UnusableAuthority,
     /// The leaf has expired.
@@ -77,11 +79,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, most severe first.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
         Self::NameNotPermitted,
+        Self::TemporaryCertificate,
         Self::UnusableAuthority,
         Self::Expired,
         Self::NotYetValid,
@@ -113,11 +116,12 @@ impl Reason {
     ];
 
     /// Reasons that can reject new material.
-    pub const REFUSALS: [Self; 6] = [
+    pub const REFUSALS: [Self; 7] = [
         Self::IssuerNotCa,
         Self::SignatureMismatch,
         Self::PathTooLong,
         Self::NameNotPermitted,
+        Self::TemporaryCertificate,
         Self::UnusableAuthority,
         Self::BlockLeftOut,
     ];
@@ -129,6 +133,7 @@ impl Reason {
             Self::SignatureMismatch => "SignatureMismatch",
             Self::PathTooLong => "PathTooLong",
             Self::NameNotPermitted => "NameNotPermitted",
+            Self::TemporaryCertificate => "TemporaryCertificate",
             Self::UnusableAuthority => "UnusableAuthority",
             Self::Expired => "Expired",
             Self::NotYetValid => "NotYetValid",

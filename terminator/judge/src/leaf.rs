@@ -2,6 +2,7 @@
 //! its place in the chain.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use mqtt_tls_config::is_dns_name;
 use x509_parser::der_parser::oid;
@@ -11,6 +12,12 @@ use super::der;
 use super::facts::Facts;
 use super::finding::{Finding, Reason};
 
+/// The issuer of a certificate that cert-manager makes until the real one is issued: a CA that is made for it, and whose key is thrown away.
+const TEMPORARY_ISSUER: &str = "CN=cert-manager.local";
+
+/// Length of signatures by its key, which is on P-521, in bytes of DER. Those of other curves are shorter, and those of RSA longer.
+const TEMPORARY_SIGNATURE: RangeInclusive<usize> = 110..=139;
+
 /// ClientHello extension that requests an OCSP response (RFC 6066, section 1.1).
 const STATUS_REQUEST: u8 = 5;
 
@@ -18,6 +25,15 @@ const STATUS_REQUEST: u8 = 5;
 pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding> {
     let name = facts.name();
     let mut findings = Vec::new();
+    if is_temporary(leaf, facts) {
+        findings.push(Finding::refusal(
+            Reason::TemporaryCertificate,
+            format!(
+                "the certificate of {name} is a temporary one of cert-manager, which no client can verify; wait for the real one, and see \
+                what keeps it with `kubectl describe certificate`"
+            ),
+        ));
+    }
     if !is_for_servers(leaf) {
         findings.push(Finding::warning(
             Reason::WrongPurpose,
@@ -55,6 +71,14 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
             ),
         ));
     }
+    findings.extend(of_names(facts));
+    findings
+}
+
+/// Returns the findings about the names that clients compare.
+fn of_names(facts: &Facts) -> Vec<Finding> {
+    let name = facts.name();
+    let mut findings = Vec::new();
     if facts.dns_names.is_empty() && facts.ip_addresses.is_empty() {
         findings.push(Finding::warning(
             Reason::NoNames,
@@ -79,6 +103,12 @@ pub(super) fn findings(leaf: &X509Certificate<'_>, facts: &Facts) -> Vec<Finding
         ));
     }
     findings
+}
+
+/// Reports whether it is what cert-manager makes with the annotation `issue-temporary-certificate`.
+fn is_temporary(leaf: &X509Certificate<'_>, facts: &Facts) -> bool {
+    facts.issuer == TEMPORARY_ISSUER
+        && TEMPORARY_SIGNATURE.contains(&leaf.signature_value.data.len())
 }
 
 /// Reports whether an entry among the DNS names is an address or not a valid host name.

@@ -35,7 +35,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, by name.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Found(Reason::BlockLeftOut),
         Self::BrokenPem,
         Self::ChainOutOfOrder,
@@ -50,6 +50,7 @@ impl Refusal {
         Self::PrivateKeyInBundle,
         Self::SeveralPrivateKeys,
         Self::Found(Reason::SignatureMismatch),
+        Self::Found(Reason::TemporaryCertificate),
         Self::Found(Reason::UnusableAuthority),
         Self::UnusableCertificate,
         Self::UnusablePrivateKey,

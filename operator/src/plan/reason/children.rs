@@ -96,8 +96,8 @@ pub(super) const ROWS: [Row; 28] = [
         Reason::Refused,
         "Refused",
         PROGRAMMED,
-        "the API server refuses a child, because of a quota, a webhook or a namespace that is being deleted; or it, or a webhook, does \
-         not answer",
+        "the API server refuses a child, because of a quota, a webhook or a namespace that is being deleted; or it, or \
+         the webhook, does not answer",
         "see the message; for a Secret, whose message is withheld, see the API server's audit log",
     ),
     Row::new(

@@ -12,6 +12,7 @@ impl From<Found> for Reason {
             Found::SignatureMismatch => Self::SignatureMismatch,
             Found::PathTooLong => Self::PathTooLong,
             Found::NameNotPermitted => Self::NameNotPermitted,
+            Found::TemporaryCertificate => Self::TemporaryCertificate,
             Found::UnusableAuthority => Self::UnusableAuthority,
             Found::Expired => Self::Expired,
             Found::NotYetValid => Self::NotYetValid,

@@ -7,7 +7,7 @@ use super::vocabulary::ConditionType::{
 };
 use super::vocabulary::{Reason, Row};
 
-pub(super) const ROWS: [Row; 19] = [
+pub(super) const ROWS: [Row; 20] = [
     Row::new(
         Reason::BackendIsOwn,
         "BackendIsOwn",
@@ -108,6 +108,14 @@ pub(super) const ROWS: [Row; 19] = [
         "replace the issuer's certificate with the one of the key that signed",
     ),
     Row::new(
+        Reason::TemporaryCertificate,
+        "TemporaryCertificate",
+        &[ResolvedRefs, CertificateValid],
+        "the certificate is one that cert-manager makes until the real one is issued, and that no client can verify; one that is already \
+         served stays in use",
+        "wait for the real one; `kubectl describe certificate` says what keeps it",
+    ),
+    Row::new(
         Reason::UnusableAuthority,
         "UnusableAuthority",
         &[ResolvedRefs, CertificateValid],
@@ -147,7 +155,7 @@ pub(super) const ROWS: [Row; 19] = [
         Reason::TrialEnded,
         "TrialEnded",
         &[],
-        "a trial is over, and no other one of the same Secret takes its place: all devices get the renewed certificate, or its Secret has one of the class before",
+        "a trial is over, and no other one of the same Secret takes its place: all devices get the renewed certificate, its Secret has one of the class before, or the listener uses that no more",
         "",
     ),
 ];

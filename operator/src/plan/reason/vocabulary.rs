@@ -150,6 +150,7 @@ pub enum Reason {
     PodsNotAsked,
     ReadFailed,
     SignatureMismatch,
+    TemporaryCertificate,
     UnusableAuthority,
     CertificateLoaded,
     Malformed,
