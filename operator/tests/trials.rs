@@ -298,6 +298,31 @@ fn what_another_release_has_rolled_back_stays_so_if_the_class_is_the_same_now() 
     expected::is_served(same, &edge.plan());
 }
 
+#[test]
+fn what_another_release_tries_goes_on_if_the_class_is_the_same_now() {
+    let (mut edge, look) = states::running(1);
+    let before = states::candidate(&look);
+    let (tried, same) = (SECRETS.leaf("b"), SECRETS.leaf("a, renewed"));
+    edge.edit_trials(|text| text.replace(&tried.chain_digest(), &same.chain_digest()));
+    edge.pass(1);
+    for content in [same.name, "deleted", same.name] {
+        let look = edge.with(content);
+        let candidate = states::candidate(&look);
+        assert_eq!((look.served.name, candidate.leaf.name), ("a", same.name));
+        assert_eq!(
+            (&candidate.id, candidate.percent),
+            (&before.id, before.percent)
+        );
+        edge.assert_settled(&look);
+        edge.pass(1);
+    }
+    let mut look = edge.plan();
+    for _ in 0..2 {
+        look = states::go_on(&mut edge, &look);
+    }
+    expected::is_served(same, &look);
+}
+
 /// One trial for both: it would count what the other has not seen.
 #[test]
 fn a_secret_that_is_tried_can_become_that_of_a_host_as_well() {

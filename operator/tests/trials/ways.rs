@@ -2,6 +2,7 @@
 //! before. Each leaves the listener alone, and works on a copy.
 
 use mqtt_tls_operator::plan::trials::state::Phase;
+use serde_json::json;
 
 use crate::edge::{Edge, LONG, Look, SECRETS, STEP, STEPS, good, is_rolled_back};
 use crate::expected::{assert_stopped, is_served};
@@ -130,22 +131,29 @@ pub(crate) fn lost(edge: &Edge, look: &Look) {
     edge.assert_settled(&after);
 }
 
-/// Asserts that a trial stays where it is over an upgrade to a release that knows classes, or writes counts, in another way, even if its
-/// step was due but for what was counted.
+/// Asserts that a trial stays where it is over an upgrade from a release that knows classes by other digests; and from one that writes
+/// counts in another way, even if its step was due but for what was counted.
 pub(crate) fn upgraded(edge: &Edge, look: &Look) {
-    let mut edge = edge.clone();
-    edge.upgrade();
-    edge.pass(LONG);
-    let after = edge.plan();
+    let mut other_class = edge.clone();
+    other_class.upgrade(|trial| trial["class"] = "of another release".into());
+    other_class.pass(1);
+    let after = other_class.plan();
+    assert_eq!(after.served.name, look.served.name);
+    assert_eq!(after.shown(), look.shown());
+    assert_eq!(after.stands(), look.stands());
+    other_class.assert_settled(&after);
+
+    let mut other_counts = edge.clone();
+    other_counts.upgrade(|trial| trial["counted"]["shares"] = json!([[100, 1, 2, 3]]));
+    other_counts.pass(LONG);
+    let after = other_counts.plan();
     let id = |look: &Look| look.record.as_ref().map(|record| record.id.clone());
+    let is_back = |look: &Look| look.record.as_ref().is_some_and(is_rolled_back);
     assert_eq!(after.served.name, look.served.name);
     assert_eq!(after.shown(), look.shown());
     assert_eq!((id(&after), step(&after)), (id(look), step(look)));
-    assert_eq!(
-        after.trial() == Some("RolledBack"),
-        look.trial() == Some("RolledBack")
-    );
-    edge.assert_settled(&after);
+    assert_eq!(is_back(&after), is_back(look));
+    other_counts.assert_settled(&after);
 }
 
 /// Asserts that the newest certificate is served once that before has expired.

@@ -1,5 +1,6 @@
 //! `Trial`: where the trials of renewed certificates stand; absent without one. It must not decide how they go on.
 
+use mqtt_tls_config::{SHARE_ALL, TRIALS_MAX};
 use mqtt_tls_judge::escape::escaped;
 
 use super::finding::{Finding, Status, find as find_condition};
@@ -10,7 +11,6 @@ use crate::plan::names::TRIAL;
 use crate::plan::reason::{ConditionType, Reason};
 use crate::plan::trials::advance::Hold;
 use crate::plan::trials::command::Action;
-use crate::plan::trials::evidence::has_unable;
 use crate::plan::trials::stage::Standing;
 use crate::plan::trials::state::{Phase, Why};
 use crate::plan::trials::tried::{Ignored, Shown};
@@ -91,6 +91,7 @@ fn message(shown: &Shown, listener: &str) -> String {
                     counts(shown)
                 ),
                 Why::Ended => "was taken back, because its trial was ended".to_owned(),
+                Why::Other => "was taken back by another release of the operator".to_owned(),
             };
             let id = shown.record.as_ref().map_or("", |one| &one.id);
             format!(
@@ -105,7 +106,15 @@ fn message(shown: &Shown, listener: &str) -> String {
             let held = shown.hold.map(|hold| {
                 let why = match hold {
                     Hold::Full => "a pod can remember no further device that aborts".to_owned(),
-                    Hold::Doubtful => doubt(shown),
+                    Hold::Unable => unable_of(shown)
+                        .unwrap_or_else(|| "devices cannot verify its key".to_owned()),
+                    Hold::Doubtful if shown.share >= SHARE_ALL => {
+                        "more devices abort on it than did on the previous one, and at 100 % there is nothing to compare with"
+                            .to_owned()
+                    }
+                    Hold::Doubtful => {
+                        "devices seem to refuse it, which so few handshakes do not prove".to_owned()
+                    }
                 };
                 let (end, skip) = (Action::End.word(), Action::Skip.word());
                 format!(
@@ -129,9 +138,7 @@ fn message(shown: &Shown, listener: &str) -> String {
         ),
         (Standing::Unusable, _) => format!("{renewed} cannot be read at present; {previous}"),
         (Standing::Waits | Standing::Tried | Standing::RolledBack, _) => {
-            format!(
-                "{renewed} waits: 64 other trials have begun, or the listener cannot be read completely at present (see ResolvedRefs); {previous}"
-            )
+            format!("{renewed} waits: {TRIALS_MAX} other trials have begun; {previous}")
         }
     }
 }
@@ -160,15 +167,6 @@ fn counts(shown: &Shown) -> String {
         aborted(renewed),
         aborted(previous)
     )
-}
-
-/// Describes why a trial is doubtful.
-fn doubt(shown: &Shown) -> String {
-    let shares = shown.record.as_ref().map(|one| &*one.counted.shares);
-    let unable = unable_of(shown).filter(|_| shares.is_some_and(has_unable));
-    unable.unwrap_or_else(|| {
-        "devices seem to refuse it, which so few handshakes do not prove".to_owned()
-    })
 }
 
 /// Describes the clients that cannot verify the certificate, if there are any.

@@ -42,8 +42,11 @@ fn changed(before: Option<&TrialStatus>, now: &TrialStatus) -> Option<Notice> {
         }
         (_, TrialState::Held) => (false, Reason::TrialHeld, "is held".to_owned()),
         (None, TrialState::Running) => {
-            let changes = now.changes.join(", ");
-            let what = format!("of the renewed certificate ({changes}) begins");
+            let changes = match &*now.changes {
+                [] => String::new(),
+                changes => format!(" ({})", changes.join(", ")),
+            };
+            let what = format!("of the renewed certificate{changes} begins");
             (false, Reason::TrialRunning, what)
         }
         (_, TrialState::Waiting) | (Some(_), TrialState::Running) => return None,

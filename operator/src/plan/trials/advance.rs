@@ -44,6 +44,8 @@ pub struct Input<'i> {
 pub enum Hold {
     /// A pod can remember or count no further device.
     Full,
+    /// Clients cannot verify the candidate, and they are too few for being sure.
+    Unable,
     /// There are signs that the candidate is worse, and too few for being sure.
     Doubtful,
 }
@@ -85,7 +87,16 @@ pub fn hold(record: &Record, seen: &Seen) -> Option<Hold> {
         return Some(Hold::Full);
     }
     let known = Known::of(record, seen);
-    (known.verdict() != Verdict::Clear).then_some(Hold::Doubtful)
+    if known.verdict() == Verdict::Clear {
+        return None;
+    }
+    let mut all = known.all().into_iter();
+    let is_unable = all.any(|counted| evidence::has_unable(&counted.shares));
+    Some(if is_unable {
+        Hold::Unable
+    } else {
+        Hold::Doubtful
+    })
 }
 
 /// All that is known of a trial's counts.
@@ -106,10 +117,14 @@ impl<'k> Known<'k> {
         }
     }
 
-    /// Compares the certificates: after a restart of all pods, what was written may hide what is seen now.
+    /// Returns what is judged: after a restart of all pods, what was written may hide what is seen now.
+    fn all(&self) -> [&Counted; 3] {
+        [self.written, &self.seen, &self.both]
+    }
+
+    /// Compares the certificates.
     fn verdict(&self) -> Verdict {
-        let all = [self.written, &self.seen, &self.both];
-        let verdicts = all.map(|counted| evidence::judge(&counted.shares));
+        let verdicts = self.all().map(|counted| evidence::judge(&counted.shares));
         verdicts.into_iter().max().unwrap_or(Verdict::Clear)
     }
 }
@@ -351,6 +366,10 @@ mod tests {
         counts(100, [[0; 3], [499, 0, 0]], 1)
     }
 
+    fn aborted() -> Counted {
+        counts(100, [[100, 0, 0], [20, 1, 1]], 0)
+    }
+
     fn worse() -> Counted {
         counts(100, [[0; 3], [200, 0, 0]], 3)
     }
@@ -478,14 +497,15 @@ mod tests {
         let record = &before.records[0];
         for (seen, expected) in [
             (is_held(true), Some(Hold::Full)),
-            (counted(doubtful()), Some(Hold::Doubtful)),
+            (counted(doubtful()), Some(Hold::Unable)),
+            (counted(aborted()), Some(Hold::Doubtful)),
             (is_held(false), None),
         ] {
             assert_eq!(hold(record, &seen), expected);
             let next = match expected {
                 // When a pod has room again, the step has its time before it.
                 Some(Hold::Full) => step(100, long),
-                Some(Hold::Doubtful) => RUNNING,
+                Some(Hold::Unable | Hold::Doubtful) => RUNNING,
                 None => step(500, long),
             };
             assert_eq!(phase(&at(long, &before, &seen)), next);

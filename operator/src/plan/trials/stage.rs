@@ -147,6 +147,11 @@ impl<'t> Trials<'t> {
         &self.settings
     }
 
+    /// Returns the time of the plan.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// Returns what pods have said.
     pub fn seen(&self) -> &Seen {
         self.seen

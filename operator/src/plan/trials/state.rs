@@ -96,6 +96,9 @@ pub enum Why {
     Worse,
     /// Someone has ended the trial.
     Ended,
+    /// Another release knows why.
+    #[serde(other)]
+    Other,
 }
 
 /// What was counted of a trial.
@@ -425,6 +428,13 @@ mod tests {
             avoided: BTreeMap::new(),
         };
         let text = state.annotation().unwrap();
+        let other_reason = text.replace(r#""why":"ended""#, r#""why":"overruled""#);
+        let read = State::read(Some(&other_reason), None, "iot");
+        let other = Phase::RolledBack {
+            since,
+            why: Why::Other,
+        };
+        assert_eq!(read.records[0].phase, other);
         let without_chain = text.replace(&format!(r#""chain":"{}","#, "01".repeat(16)), "");
         assert_ne!(without_chain, text);
         let read = State::read(Some(&without_chain), None, "iot");

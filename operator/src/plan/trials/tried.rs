@@ -16,6 +16,9 @@ use crate::crd::CertificateStatus;
 use crate::plan::hosts::Choices;
 use crate::plan::source::Source;
 
+/// How long a trial is reported as held at least: each change is a write of the status.
+const HELD_AT_LEAST: Duration = Duration::from_secs(60);
+
 /// The trials of a plan.
 #[derive(Default)]
 pub struct Tried {
@@ -84,6 +87,8 @@ pub struct Watched {
     shown: BTreeSet<String>,
     /// Those that were reported as held.
     held: BTreeSet<String>,
+    /// When that was.
+    since: Timestamp,
     /// Whether it was reported that something is due. A reconciliation that fails then is retried with its own backoff.
     is_announced: bool,
 }
@@ -101,13 +106,23 @@ impl Watched {
             shown: &self.shown,
             now,
         };
-        let mut records = self.state.records.iter();
-        let is_held = records.any(|one| {
-            let is_new = self.shown.contains(&one.id) && !self.held.contains(&one.id);
-            is_new && one.is_running() && advance::hold(one, seen).is_some()
-        });
-        self.is_announced = is_held || advance::advance(&self.state, &input) != self.state;
+        let is_due = advance::advance(&self.state, &input) != self.state;
+        self.is_announced = is_due || self.is_held_otherwise(seen, now);
         self.is_announced
+    }
+
+    /// Reports whether a trial is held that was not, or, some time after that was reported, the other way around.
+    fn is_held_otherwise(&self, seen: &Seen, now: Timestamp) -> bool {
+        let age = now.duration_since(self.since).unsigned_abs();
+        let records = self.state.records.iter();
+        let mut shown = records.filter(|one| one.is_running() && self.shown.contains(&one.id));
+        shown.any(|one| {
+            let (was, is) = (
+                self.held.contains(&one.id),
+                advance::hold(one, seen).is_some(),
+            );
+            is && !was || was && !is && age >= HELD_AT_LEAST
+        })
     }
 
     /// Reports whether the trials are still as this process has written them, and not changed back by someone else.
@@ -160,6 +175,7 @@ impl Tried {
                     settings: trials.settings().clone(),
                     shown: rendered,
                     held,
+                    since: trials.now(),
                     state,
                     is_announced: false,
                 }),
@@ -251,7 +267,11 @@ impl Settings {
 mod tests {
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{Day, Duration, Settings, forecast};
+    use super::{Day, Duration, Settings, Watched, forecast};
+    use crate::plan::names::Name;
+    use crate::plan::source::Source;
+    use crate::plan::trials::seen::{Report, Said, Seen};
+    use crate::plan::trials::state::{Counted, Phase, Record, State};
 
     const HOUR: u64 = 3600;
 
@@ -307,6 +327,65 @@ mod tests {
         let next = [1, 100, 400, 500, 2500, 9999, 10_000].map(|share| settings.after(share));
         let wanted = [100, 500, 500, 2500, 10_000, 10_000].map(Some);
         assert_eq!((&next[..6], next[6]), (&wanted[..], None));
+    }
+
+    /// A pod has said that it holds a trial, or not.
+    fn said(is_held: bool) -> Seen {
+        let report = Report {
+            id: "a-1".to_owned(),
+            is_held,
+            ..Report::default()
+        };
+        let said = Said {
+            trials: vec![report],
+            ..Said::default()
+        };
+        let mut seen = Seen::default();
+        seen.take([("pod", Some(&said))].into_iter());
+        seen
+    }
+
+    #[test]
+    fn a_trial_that_becomes_held_is_reported_once_and_after_a_while_that_it_is_not() {
+        let record = Record {
+            id: "a-1".to_owned(),
+            source: Source::Secret(Name::new("iot", "a")),
+            class: String::new(),
+            chain: String::new(),
+            began: after(0),
+            until: after(100 * 24 * HOUR),
+            phase: Phase::Running {
+                share: 100,
+                since: after(0),
+            },
+            counted: Counted::default(),
+            has_lost_counts: false,
+        };
+        let watched = |shown: &[&str], held: &[&str]| Watched {
+            state: State {
+                at: Some(after(0)),
+                records: vec![record.clone()],
+                ..State::default()
+            },
+            settings: Settings::default(),
+            shown: shown.iter().map(|id| (*id).to_owned()).collect(),
+            held: held.iter().map(|id| (*id).to_owned()).collect(),
+            since: after(0),
+            is_announced: false,
+        };
+        for (shown, held, is_held, seconds, expected) in [
+            (&["a-1"][..], &[][..], true, 1, true),
+            (&["a-1"], &[], false, 1, false),
+            (&["a-1"], &["a-1"], true, 100, false),
+            (&["a-1"], &["a-1"], false, 59, false),
+            (&["a-1"], &["a-1"], false, 60, true),
+            (&[], &[], true, 100, false),
+        ] {
+            let mut watched = watched(shown, held);
+            let found = watched.becomes_due(&said(is_held), after(seconds));
+            assert_eq!(found, expected, "{shown:?} {held:?} {is_held} {seconds} s");
+            assert!(!watched.becomes_due(&said(is_held), after(seconds)) || !expected);
+        }
     }
 
     /// One client of many is no reason to say that there is none.
