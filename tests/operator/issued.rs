@@ -244,7 +244,7 @@ async fn what_the_webhook_refuses_is_said(cluster: &Fixture, webhook: Process) {
         .wait_for_config("edge", "the renewed certificate", is_renewed)
         .await;
 
-    // Nobody answers for it.
+    // The webhook does not answer.
     webhook.kill();
     cluster.apply(&listener(&certificates("name: ca")));
     says(cluster, "failed calling webhook").await;

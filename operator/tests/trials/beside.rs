@@ -4,7 +4,7 @@
 use mqtt_tls_operator::plan::trials::evidence::OfShare;
 use mqtt_tls_operator::plan::trials::state::Record;
 
-use crate::edge::{Edge, Look, SECRETS, STEPS, is_rolled_back, is_running};
+use crate::edge::{Edge, Look, SECRETS, STEPS, is_rolled_back};
 use crate::secrets::{Content, Is};
 
 /// Where an event meets a listener.
@@ -119,10 +119,10 @@ impl Meeting<'_> {
         let after = self.after(|edge| edge.ask("resume", &record.id));
         self.stays(&after);
         let resumed = after.record.as_ref().unwrap();
-        assert!(is_running(resumed));
+        assert!(resumed.is_running());
         assert_eq!(resumed.id != record.id, is_rolled_back(record));
         let candidate = after.candidate.as_ref();
-        if is_running(record) {
+        if record.is_running() {
             let before = self.look.candidate.as_ref();
             assert_eq!(candidate.map(|one| &one.id), before.map(|one| &one.id));
         } else {

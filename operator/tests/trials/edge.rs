@@ -399,7 +399,7 @@ impl Edge {
         assert!(state.records.len() <= 1, "there is one Secret");
         let record = state.records.into_iter().next();
         let file = text(TRIALS_KEY).map(|text| FileTrial::parse(text).expect("a file of trials"));
-        let is_running = record.as_ref().is_some_and(is_running);
+        let is_running = record.as_ref().is_some_and(Record::is_running);
         assert_eq!(
             file.is_some(),
             is_running,
@@ -420,10 +420,6 @@ impl Edge {
             status,
         }
     }
-}
-
-pub(crate) fn is_running(record: &Record) -> bool {
-    matches!(record.phase, Phase::Running { .. })
 }
 
 pub(crate) fn is_rolled_back(record: &Record) -> bool {

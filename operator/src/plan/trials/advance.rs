@@ -227,10 +227,7 @@ impl Input<'_> {
     fn avoided(&self, before: &State, records: &[Record]) -> BTreeMap<String, Vec<Avoided>> {
         let now = u64::try_from(self.now.as_second()).unwrap_or(0);
         let running = records.iter();
-        let running = running.filter(|one| {
-            let is_running = matches!(one.phase, Phase::Running { .. });
-            is_running && self.shown.contains(&one.id)
-        });
+        let running = running.filter(|one| one.is_running() && self.shown.contains(&one.id));
         let ids: Vec<&str> = running.map(|record| record.id.as_str()).collect();
         let known = ids.iter().flat_map(|id| {
             let devices = before.avoided.get(*id).into_iter().flatten();

@@ -198,8 +198,9 @@ impl<'t> Trials<'t> {
             let tried = Class::of(&candidate.certificate);
             tried.changes(&class).is_empty()
         };
+        let digest = class.digest();
         let is_of_class =
-            |record: &Record| record.class == class.digest() && candidate.is_none_or(is_as_tried);
+            |record: &Record| record.class == digest && candidate.is_none_or(is_as_tried);
         let known = known.filter(|record| is_tried || is_of_class(record));
         if known.is_some_and(|record| record.phase == Phase::Promoted) {
             return Stage::at_once(newest);
@@ -207,11 +208,11 @@ impl<'t> Trials<'t> {
         let is_known = known.is_some();
         let record = match known {
             Some(record) => Some(Record {
-                class: class.digest(),
+                class: digest,
                 chain,
                 ..record.clone()
             }),
-            None => self.begun(&source, (class.digest(), chain), before),
+            None => self.begun(&source, (digest, chain), before),
         };
         Stage {
             served: before.clone(),
